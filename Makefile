@@ -1,0 +1,58 @@
+# `make chat` and `make test` need Python 3.11 or later, make and git; they install the rest.
+# The first Python that is new enough; name another with PYTHON=...
+PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3.13 python3 python3.14,\
+	$(shell command -v $(name) >/dev/null 2>&1 && \
+	$(name) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $(name))))
+PROMPT ?= What is the capital of France?
+VENV := .venv
+FLOOR := .venv-floor
+BIN := $(VENV)/bin
+PIP_QUIET := --quiet --disable-pip-version-check
+
+.PHONY: chat test lint unit floor integration record benchmarks clean
+.DEFAULT_GOAL := chat
+
+chat: $(VENV)/.local ## ask the model: make chat PROMPT="..."
+	@$(BIN)/langchain-voxtral chat "$$PROMPT"
+export PROMPT
+
+test: lint floor ## all checks; ends with pytest's summary of unit and integration tests
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.dev ## style, types and the house's walls
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+unit: $(VENV)/.dev ## the tests that need no engine
+	$(BIN)/python -m pytest tests/unit_tests
+
+floor: $(FLOOR)/.dev ## the unit tests on the oldest langchain-core that is supported
+	$(FLOOR)/bin/python -m pytest -q tests/unit_tests --ignore=tests/unit_tests/local
+
+integration: $(VENV)/.dev ## the tests on the embedded engine
+	$(BIN)/python -m pytest tests/integration_tests
+
+# What is installed: .local for use, .dev for tests. Each once, until its list changes.
+$(VENV)/.python:
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or later is needed; name one with PYTHON=..."; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.local: $(VENV)/.python pyproject.toml constraints.txt
+	$(BIN)/python -m pip install $(PIP_QUIET) -c constraints.txt -e ".[local]"
+	$(BIN)/python -m langchain_voxtral.local.weights
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.local
+	$(BIN)/python -m pip install $(PIP_QUIET) -c constraints.txt -e ".[local,dev]"
+	@touch $@
+
+$(FLOOR)/.dev: pyproject.toml $(VENV)/.dev
+	$(PYTHON) -m venv $(FLOOR)
+	$(FLOOR)/bin/python -m pip install $(PIP_QUIET) -e ".[floor]"
+	@touch $@
+
+clean: ## remove what was installed here
+	rm -rf $(VENV) $(FLOOR)

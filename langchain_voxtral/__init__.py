@@ -1,0 +1,30 @@
+"""LangChain integration for Mistral's Voxtral Mini on DeepInfra.
+
+The public names are loaded on first use (PEP 562), so that importing one costs no other.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from langchain_voxtral._version import __version__
+
+if TYPE_CHECKING:
+    from langchain_voxtral.chat_models import ChatVoxtral
+    from langchain_voxtral.llms import VoxtralLLM
+
+_HOMES = {
+    "ChatVoxtral": "langchain_voxtral.chat_models",
+    "VoxtralLLM": "langchain_voxtral.llms",
+}
+
+__all__ = ["ChatVoxtral", "VoxtralLLM", "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,183 @@
+"""Answers: from a server's typed values to text, usage and metadata, without any I/O."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from langchain_core.messages.ai import UsageMetadata
+
+from langchain_voxtral.errors import VoxtralIncompleteStreamError, VoxtralResponseError
+from langchain_voxtral.prompts import StopTrimmer, restore
+from langchain_voxtral.transport import Reply, Request
+from langchain_voxtral.wire.native import decode_answer
+from langchain_voxtral.wire.values import Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A prepared request, and how to read its answer.
+
+    Args:
+        request: What transport sends.
+        model: The model asked for.
+        provider: Who answers; also the tracer's `ls_provider`.
+        stops: Where to cut the text.
+        max_tokens: Most tokens asked for, if any.
+        n: Answers asked for.
+        restores: Whether content was neutralised, so that the answer must be restored.
+        coalesces: Whether tokens that arrive in one read leave as one piece.
+        logprobs: Whether log probabilities are wanted.
+    """
+
+    request: Request
+    model: str
+    provider: str
+    stops: Sequence[str] = ()
+    max_tokens: int | None = None
+    n: int = 1
+    restores: bool = True
+    coalesces: bool = True
+    logprobs: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """All about an answer but its text.
+
+    Args:
+        model: The model that answered.
+        provider: Who answered.
+        usage: Tokens and cost.
+        finish_reason: Why the text ended, if known.
+        derived: Whether the finish reason was concluded here, not told by the server.
+        request_id: The server's id of the request.
+        runtime_ms: Milliseconds of inference, as the server says.
+        attempts: How often the request was sent.
+        usage_incomplete: Whether the stream was closed before usage and cost had come.
+        logprobs: All tokens with their log probabilities, of a stream that was gathered.
+    """
+
+    model: str
+    provider: str
+    usage: Usage = field(default_factory=Usage)
+    finish_reason: str | None = None
+    derived: bool = False
+    request_id: str | None = None
+    runtime_ms: int | None = None
+    attempts: int = 1
+    usage_incomplete: bool = False
+    logprobs: Sequence[Mapping[str, Any]] = ()
+
+    def usage_metadata(self) -> UsageMetadata | None:
+        """Return LangChain's usage, or None unless the server told both numbers."""
+        given, made = self.usage.input_tokens, self.usage.output_tokens
+        if given is None or made is None:
+            return None
+        return UsageMetadata(input_tokens=given, output_tokens=made, total_tokens=given + made)
+
+    def response_metadata(self) -> dict[str, Any]:
+        """Return what is known, by name; what is not known is absent."""
+        source = "derived" if self.derived else "server"
+        metadata = {
+            "model_name": self.model,
+            "model_provider": self.provider,
+            "finish_reason": self.finish_reason,
+            "finish_reason_source": source if self.finish_reason is not None else None,
+            "request_id": self.request_id,
+            "cost": self.usage.cost,
+            "runtime_ms": self.runtime_ms,
+            "attempts": self.attempts if self.attempts > 1 else None,
+            "usage_incomplete": self.usage_incomplete or None,
+            "logprobs": {"content": list(self.logprobs)} if self.logprobs else None,
+        }
+        return {name: value for name, value in metadata.items() if value is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Text to show now.
+
+    Args:
+        text: The text.
+        logprobs: Its tokens with their log probabilities, if wanted and told.
+    """
+
+    text: str
+    logprobs: Sequence[Mapping[str, Any]] = ()
+
+    def generation_info(self) -> dict[str, Any] | None:
+        """Return the log probabilities in the shape that OpenAI made common."""
+        return {"logprobs": {"content": list(self.logprobs)}} if self.logprobs else None
+
+
+def gathered(items: Iterable[Piece | Outcome]) -> tuple[str, Outcome]:
+    """Make one answer of a whole stream, which always ends with its outcome."""
+    texts: list[str] = []
+    logprobs: list[Mapping[str, Any]] = []
+    outcome: Outcome | None = None
+    for item in items:
+        if isinstance(item, Outcome):
+            outcome = item
+        else:
+            texts.append(item.text)
+            logprobs.extend(item.logprobs)
+    if outcome is None:
+        raise VoxtralIncompleteStreamError("The stream ended early.", partial="".join(texts))
+    return "".join(texts), replace(outcome, logprobs=logprobs)
+
+
+def whole_answer(call: Call, reply: Reply) -> list[tuple[str, Outcome]]:
+    """Read an unstreamed answer: a text and its outcome for each response asked for.
+
+    Usage and cost are the request's; they ride on the first outcome alone, so that what adds
+    them up counts them once.
+
+    Raises:
+        VoxtralError: The body is no answer.
+    """
+    headers = reply.headers
+    try:
+        answer = decode_answer(
+            reply.content,
+            header_request_id=headers.get("x-request-id"),
+            secrets=call.request.secrets,
+        )
+    except VoxtralError as error:
+        raise error.having(attempts=reply.attempts)  # noqa: B904 - the same error, not another
+    if len(answer.texts) != call.n:
+        raise VoxtralResponseError(
+            f"{call.n} responses were asked for and {len(answer.texts)} came. "
+            "Check that the server supports num_responses, or leave n unset.",
+            request_id=answer.request_id,
+            attempts=reply.attempts,
+        )
+    first = Outcome(
+        model=headers.get("x-voxtral-model", call.model),
+        provider=call.provider,
+        usage=answer.usage,
+        request_id=answer.request_id,
+        runtime_ms=answer.runtime_ms,
+        attempts=reply.attempts,
+    )
+    read = []
+    for index, raw in enumerate(answer.texts):
+        text, stopped = _cut(call, raw)
+        reason = answer.finish_reason or _derived_reason(call, stopped, answer.usage)
+        outcome = replace(first, finish_reason=reason, derived=answer.finish_reason is None)
+        read.append((text, outcome if index == 0 else replace(outcome, usage=Usage())))
+    return read
+
+
+def _cut(call: Call, raw: str) -> tuple[str, bool]:
+    trimmer = StopTrimmer(call.stops)
+    text = trimmer.feed(raw) + trimmer.close()
+    return (restore(text) if call.restores else text), trimmer.stopped
+
+
+def _derived_reason(call: Call, stopped: bool, usage: Usage) -> str | None:  # noqa: FBT001
+    """Conclude why an answer ended: the native endpoint does not say it unstreamed."""
+    if stopped:
+        return "stop"
+    made, most = usage.output_tokens, call.max_tokens
+    spent = call.n == 1 and made is not None and most is not None and made >= most
+    return "length" if spent else None

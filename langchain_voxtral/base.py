@@ -1,0 +1,146 @@
+"""What `ChatVoxtral` and `VoxtralLLM` share: a prompt goes in, texts and outcomes come out."""
+
+from collections.abc import AsyncGenerator, Generator
+from contextlib import aclosing
+from typing import Any, Literal
+
+from pydantic import ConfigDict, model_validator
+
+from langchain_voxtral.answers import Call, Outcome, Piece, gathered, whole_answer
+from langchain_voxtral.connection import Connection
+from langchain_voxtral.endpoint import DEEPINFRA_KEYS, OTHER_KEY, Endpoint, is_deepinfra
+from langchain_voxtral.errors import VoxtralInvalidRequestError
+from langchain_voxtral.options import OTHER_SPELLINGS, CallOptions, unknown_option
+from langchain_voxtral.prompts import PromptFormat
+from langchain_voxtral.streams import TextStream
+from langchain_voxtral.transport import Request, apost, astream, post, stream
+from langchain_voxtral.wire.native import encode_request
+
+FACE_CONFIG = ConfigDict(
+    extra="forbid",
+    arbitrary_types_allowed=True,
+    protected_namespaces=(),
+    # pydantic would print the input of a field that fails, the key's too.
+    hide_input_in_errors=True,
+)
+"""The pydantic configuration of both faces; it stands in each, after LangChain's own."""
+
+
+class VoxtralBase(Connection, CallOptions):
+    """Fields and behaviour that both faces share. Not for direct use."""
+
+    special_tokens: Literal["neutralize", "error", "allow"] = "neutralize"
+    """What to do with control markers in content: break them, refuse them, or let them work."""
+    chunk_coalescing: bool = True
+    """Whether tokens that arrive together may leave as one chunk; none ever waits for another."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_unknown_fields(cls, values: Any) -> Any:
+        if isinstance(values, dict):
+            known = set(cls.model_fields) | OTHER_SPELLINGS.keys()
+            for name in values.keys() - known:
+                raise ValueError(unknown_option(str(name), sorted(known)))
+        return values
+
+    def _call_options(self, stop: list[str] | None, given: dict[str, Any]) -> CallOptions:
+        """Return the options of one call; `stream` among them is LangChain's own."""
+        given = {name: value for name, value in given.items() if name != "stream"}
+        if stop is not None:
+            given["stop"] = stop
+        return self.with_call(given)
+
+    def _answer(
+        self, prompt: str, prompt_format: PromptFormat | None, options: CallOptions
+    ) -> list[tuple[str, Outcome]]:
+        if options.logprobs:  # the native endpoint tells them in a stream only
+            return [gathered(self._pieces(prompt, prompt_format, options))]
+        endpoint = self._endpoint()
+        call = self._prepare(endpoint, prompt, prompt_format, options)
+        return whole_answer(call, post(self._clients(endpoint), call.request))
+
+    async def _aanswer(
+        self, prompt: str, prompt_format: PromptFormat | None, options: CallOptions
+    ) -> list[tuple[str, Outcome]]:
+        if options.logprobs:
+            return [gathered([p async for p in self._apieces(prompt, prompt_format, options)])]
+        endpoint = await self._aendpoint()
+        call = self._prepare(endpoint, prompt, prompt_format, options)
+        return whole_answer(call, await apost(self._clients(endpoint), call.request))
+
+    def _pieces(
+        self, prompt: str, prompt_format: PromptFormat | None, options: CallOptions
+    ) -> Generator[Piece | Outcome]:
+        endpoint = self._endpoint()
+        call = self._prepare(endpoint, prompt, prompt_format, options, streaming=True)
+        yield from stream(self._clients(endpoint), call.request, TextStream(call))
+
+    async def _apieces(
+        self, prompt: str, prompt_format: PromptFormat | None, options: CallOptions
+    ) -> AsyncGenerator[Piece | Outcome]:
+        endpoint = await self._aendpoint()
+        call = self._prepare(endpoint, prompt, prompt_format, options, streaming=True)
+        items = astream(self._clients(endpoint), call.request, TextStream(call))
+        async with aclosing(items):
+            async for item in items:
+                yield item
+
+    def _prepare(
+        self,
+        endpoint: Endpoint,
+        prompt: str,
+        prompt_format: PromptFormat | None,
+        options: CallOptions,
+        *,
+        streaming: bool = False,
+    ) -> Call:
+        """Make the request of a prompt, and the notes by which its answer is read."""
+        count = options.n or 1
+        if streaming and count > 1:
+            raise VoxtralInvalidRequestError(
+                f"n={count} cannot be streamed (nor had with logprobs, which only a stream tells): "
+                "the API streams one answer. Use invoke() or generate(), or leave n unset."
+            )
+        sent_stops, stops = options.stops_for(prompt_format)
+        body: dict[str, Any] = {"input": prompt}
+        if sent_stops is not None:
+            body["stop"] = sent_stops
+        body |= options.body()
+        if streaming:
+            body["stream"] = True
+        request = Request(
+            url=endpoint.native_url(options.model),
+            content=encode_request(body),
+            headers=self._headers(endpoint, streaming=streaming),
+            secrets=self._secrets(endpoint),
+            model=options.model,
+            limits=self._limits(streaming=streaming),
+            retry=self._retry_policy(),
+        )
+        return Call(
+            request=request,
+            model=options.model,
+            provider=endpoint.provider,
+            stops=stops,
+            max_tokens=options.max_tokens,
+            n=count,
+            restores=prompt_format is not None and self.special_tokens == "neutralize",
+            coalesces=self.chunk_coalescing,
+            logprobs=bool(options.logprobs),
+        )
+
+    @property
+    def lc_secrets(self) -> dict[str, str]:
+        """Name the environment variable that a loaded copy takes its key from."""
+        # A loaded copy must not send DeepInfra's key elsewhere either.
+        return {"api_key": DEEPINFRA_KEYS[0] if is_deepinfra(self.base_url) else OTHER_KEY}
+
+    @classmethod
+    def is_lc_serializable(cls) -> bool:
+        """Tell LangChain that `dumpd` may write this as a constructor call."""
+        return True
+
+    def _parameters(self) -> dict[str, Any]:
+        """Return what tells two of these apart, without secrets: for caches and traces."""
+        names = [*CallOptions.model_fields, "base_url", "special_tokens"]
+        return {name: getattr(self, name) for name in names}

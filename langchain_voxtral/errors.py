@@ -1,0 +1,173 @@
+"""Every error this package raises, one class for each kind of failure.
+
+Each class also inherits the `langchain_core.exceptions.ModelError` class of the same
+meaning, so that `ModelRetryMiddleware`, `with_fallbacks` and code written for another
+provider act on it without knowing this package. `is_retryable` comes from there.
+"""
+
+from collections.abc import Iterable
+from typing import Any, Self
+
+from langchain_core.exceptions import (
+    ContextOverflowError,
+    ModelAPIError,
+    ModelAuthenticationError,
+    ModelConnectionError,
+    ModelError,
+    ModelInvalidRequestError,
+    ModelNotFoundError,
+    ModelPermissionDeniedError,
+    ModelRateLimitError,
+    ModelTimeoutError,
+)
+
+__all__ = [
+    "VoxtralAPIError",
+    "VoxtralAuthenticationError",
+    "VoxtralConnectionError",
+    "VoxtralContextOverflowError",
+    "VoxtralError",
+    "VoxtralIncompleteStreamError",
+    "VoxtralInvalidRequestError",
+    "VoxtralNotFoundError",
+    "VoxtralPaymentRequiredError",
+    "VoxtralPermissionDeniedError",
+    "VoxtralRateLimitError",
+    "VoxtralResponseError",
+    "VoxtralTimeoutError",
+    "VoxtralUnsupportedFeatureError",
+    "redact",
+]
+
+
+class VoxtralError(ModelError):
+    """Base of all errors of this package.
+
+    Args:
+        message: What was wrong, where, and what to do about it.
+        status_code: HTTP status, if the server answered.
+        request_id: The server's id of the request, for its support.
+        attempts: How often the request was sent (0: it never left).
+        retry_after: Seconds the server asked to wait, if it did.
+        partial: Text that had arrived before the failure.
+        usage: Tokens that the server had counted before the failure, by name.
+
+    Example:
+        ```python
+        from langchain_voxtral.errors import VoxtralError
+
+        error = VoxtralError("The model is busy.", status_code=429, request_id="R1")
+        assert str(error) == "The model is busy. (status 429, request id R1)"
+        ```
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status_code: int | None = None,
+        request_id: str | None = None,
+        attempts: int = 0,
+        retry_after: float | None = None,
+        partial: str = "",
+        usage: dict[str, int] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.status_code = status_code
+        self.request_id = request_id
+        self.attempts = attempts
+        self.retry_after = retry_after
+        self.partial = partial
+        self.usage = usage
+
+    def __str__(self) -> str:
+        facts = [
+            f"status {self.status_code}" if self.status_code is not None else "",
+            f"request id {self.request_id}" if self.request_id else "",
+            f"{self.attempts} attempts" if self.attempts > 1 else "",
+        ]
+        known = ", ".join(fact for fact in facts if fact)
+        return f"{self.message} ({known})" if known else self.message
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Exception's own __reduce__ calls the class with positional arguments only and so
+        # fails in a process pool; this keeps every attribute, the partial text included.
+        return _rebuild, (type(self), self.message, dict(self.__dict__))
+
+    def having(self, **facts: Any) -> Self:
+        """Set attributes on this error and return it, for the layers that learn more."""
+        for name, value in facts.items():
+            setattr(self, name, value)
+        return self
+
+
+def _rebuild(kind: type[VoxtralError], message: str, state: dict[str, Any]) -> VoxtralError:
+    error = kind(message)
+    error.__dict__.update(state)
+    return error
+
+
+class VoxtralAuthenticationError(VoxtralError, ModelAuthenticationError):
+    """No key, a malformed key, or a key the server does not accept (HTTP 401)."""
+
+
+class VoxtralPermissionDeniedError(VoxtralError, ModelPermissionDeniedError):
+    """The key is known and may not do this (HTTP 403)."""
+
+
+class VoxtralPaymentRequiredError(VoxtralPermissionDeniedError):
+    """The account has no balance or no payment method (HTTP 402)."""
+
+
+class VoxtralInvalidRequestError(VoxtralError, ModelInvalidRequestError, ValueError):
+    """The request cannot be made or the server refuses it as invalid (HTTP 400, 413, 422, ...)."""
+
+
+class VoxtralUnsupportedFeatureError(VoxtralInvalidRequestError):
+    """The server does not offer a feature for this model (HTTP 405)."""
+
+
+class VoxtralContextOverflowError(VoxtralInvalidRequestError, ContextOverflowError):
+    """The prompt is longer than the model's context."""
+
+
+class VoxtralNotFoundError(VoxtralError, ModelNotFoundError):
+    """The server does not know the model or the path (HTTP 404)."""
+
+
+class VoxtralRateLimitError(VoxtralError, ModelRateLimitError):
+    """Too many requests, or the model is busy (HTTP 429); see `retry_after`."""
+
+
+class VoxtralAPIError(VoxtralError, ModelAPIError):
+    """The server failed (HTTP 5xx), or reported a failure within an answer."""
+
+
+class VoxtralResponseError(VoxtralAPIError):
+    """The server answered something that is not this API: HTML, broken JSON, no text."""
+
+    is_retryable = False
+
+
+class VoxtralConnectionError(VoxtralError, ModelConnectionError):
+    """The server cannot be reached, or the connection broke before the answer began."""
+
+
+class VoxtralIncompleteStreamError(VoxtralConnectionError):
+    """A stream ended before its final event; `partial` holds the text that had arrived."""
+
+
+class VoxtralTimeoutError(VoxtralError, ModelTimeoutError):
+    """A time limit was reached; the message says which one and how to change it."""
+
+
+def redact(text: str, secrets: Iterable[str | None]) -> str:
+    """Return `text` with every secret in it replaced by `[redacted]`.
+
+    Servers echo keys in error bodies; nothing they send reaches a message unredacted.
+    """
+    for secret in secrets:
+        if secret:
+            text = text.replace(secret, "[redacted]")
+    return text

@@ -1,0 +1,229 @@
+"""`VoxtralLLM`: string in, string out."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from functools import reduce
+from typing import Any, Literal, Self
+
+from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
+from langchain_core.language_models import BaseLLM, LangSmithParams
+from langchain_core.messages import AIMessage, AIMessageChunk
+from langchain_core.messages.ai import add_usage
+from langchain_core.outputs import (
+    ChatGeneration,
+    ChatGenerationChunk,
+    GenerationChunk,
+    LLMResult,
+)
+from pydantic import PrivateAttr, model_validator
+
+from langchain_voxtral._version import __version__
+from langchain_voxtral.answers import Outcome, Piece
+from langchain_voxtral.base import FACE_CONFIG, VoxtralBase
+from langchain_voxtral.messages import Turn
+from langchain_voxtral.options import in_our_spelling
+from langchain_voxtral.prompts import PromptFormat, get_format, render
+from langchain_voxtral.transport import Lease
+
+MOST_AT_ONCE = 32
+"""Prompts of one batch in flight at once; DeepInfra allows an account 200 requests."""
+
+Answers = list[tuple[str, Outcome]]
+
+
+class VoxtralLLM(VoxtralBase, BaseLLM):
+    """Voxtral Mini as a LangChain LLM, on DeepInfra's native text endpoint.
+
+    The prompts of a batch go out concurrently. Usage, cost and the rest of the metadata stand
+    in each generation's `generation_info`, the sums in `llm_output`.
+
+    Args:
+        prompt_format: `"llama3"` or `"mistral"` wrap the string as one user turn; `"raw"` sends
+            it as it is, control markers included.
+
+    Raises:
+        pydantic.ValidationError: A field is unknown or has a wrong value.
+
+    Example:
+        ```python
+        from langchain_voxtral import VoxtralLLM
+
+        llm = VoxtralLLM(base_url="local", stop=["."])
+        print(llm.invoke("Name two fruits."))
+        ```
+    """
+
+    model_config = FACE_CONFIG
+
+    prompt_format: Literal["llama3", "mistral", "raw"] | PromptFormat = "llama3"
+    """How a string becomes the input string."""
+    _lease: Lease = PrivateAttr(default_factory=Lease)
+    _lost_key: bool = PrivateAttr(default=False)
+
+    @model_validator(mode="after")
+    def _set_voxtral_version(self) -> Self:
+        self._add_version("langchain-voxtral", __version__)
+        return self
+
+    # What LangChain asks about the model
+
+    @property
+    def _llm_type(self) -> str:
+        return "voxtral"
+
+    @property
+    def _identifying_params(self) -> Mapping[str, Any]:
+        chosen = self._format()
+        return self._parameters() | {"prompt_format": "raw" if chosen is None else chosen.name}
+
+    def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
+        given = in_our_spelling({"stop": stop} | kwargs)
+        params = super()._get_ls_params(**given)
+        params["ls_provider"] = self._provider
+        if given["stop"] is None and self.stop:
+            params["ls_stop"] = self.stop
+        return params
+
+    # Calls
+
+    def _generate(
+        self,
+        prompts: list[str],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> LLMResult:
+        options, chosen = self._call_options(stop, kwargs), self._format()
+
+        def ask(prompt: str) -> Answers:
+            return self._answer(self._input(prompt), chosen, options)
+
+        if len(prompts) == 1:
+            return _result([ask(prompts[0])])
+        with ThreadPoolExecutor(min(len(prompts), MOST_AT_ONCE) or 1) as pool:
+            # Each in a copy of this context, so that tracing in the threads knows its parent.
+            waiting = [pool.submit(copy_context().run, ask, prompt) for prompt in prompts]
+            try:
+                return _result([future.result() for future in waiting])
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+
+    async def _agenerate(
+        self,
+        prompts: list[str],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> LLMResult:
+        options, chosen = self._call_options(stop, kwargs), self._format()
+        at_once = asyncio.Semaphore(MOST_AT_ONCE)
+
+        async def ask(prompt: str) -> Answers:
+            async with at_once:
+                return await self._aanswer(self._input(prompt), chosen, options)
+
+        tasks = [asyncio.ensure_future(ask(prompt)) for prompt in prompts]
+        try:
+            return _result(await asyncio.gather(*tasks))
+        except BaseException:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            raise
+
+    def _stream(
+        self,
+        prompt: str,
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> Iterator[GenerationChunk]:
+        options = self._call_options(stop, kwargs)
+        for item in self._pieces(self._input(prompt), self._format(), options):
+            chunk = _chunk(item)
+            if run_manager is not None:
+                run_manager.on_llm_new_token(chunk.text, chunk=chunk)
+            yield chunk
+
+    async def _astream(
+        self,
+        prompt: str,
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> AsyncIterator[GenerationChunk]:
+        options = self._call_options(stop, kwargs)
+        async for item in self._apieces(self._input(prompt), self._format(), options):
+            chunk = _chunk(item)
+            if run_manager is not None:
+                await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
+            yield chunk
+
+    def _format(self) -> PromptFormat | None:
+        return None if self.prompt_format == "raw" else get_format(self.prompt_format)
+
+    def _input(self, prompt: str) -> str:
+        chosen = self._format()
+        if chosen is None:
+            return prompt
+        return render([Turn("user", prompt)], chosen, special_tokens=self.special_tokens)
+
+
+def _info(outcome: Outcome) -> dict[str, Any]:
+    usage = outcome.usage_metadata()
+    return outcome.response_metadata() | ({"usage_metadata": dict(usage)} if usage else {})
+
+
+def _result(answers: Sequence[Answers]) -> LLMResult:
+    outcomes = [outcome for answer in answers for _, outcome in answer]
+    usages = [usage for outcome in outcomes if (usage := outcome.usage_metadata())]
+    output: dict[str, Any] = {"model_name": outcomes[0].model} if outcomes else {}
+    if usages:
+        output["token_usage"] = reduce(add_usage, usages, None)
+    costs = [outcome.usage.cost for outcome in outcomes if outcome.usage.cost is not None]
+    if costs:
+        output["cost"] = sum(costs)
+    return LLMResult(
+        generations=[[_generation(*pair) for pair in answer] for answer in answers],
+        llm_output=output,
+    )
+
+
+def _generation(text: str, outcome: Outcome) -> ChatGeneration:
+    """Make a generation with a message in it: LangChain's tracers read usage from nowhere else."""
+    message = AIMessage(
+        content=text,
+        usage_metadata=outcome.usage_metadata(),
+        response_metadata=outcome.response_metadata(),
+    )
+    return ChatGeneration(message=message, generation_info=_info(outcome))
+
+
+class _LastChunk(GenerationChunk):
+    """The chunk with the metadata; added to the text before it, it makes a chat generation.
+
+    LangChain adds up the chunks of a stream and hands the sum to the tracers, which read usage
+    from messages only.
+    """
+
+    message: AIMessageChunk
+
+    def __radd__(self, before: GenerationChunk) -> ChatGenerationChunk:  # type: ignore[misc]  # on purpose, see above
+        whole = before + GenerationChunk(text=self.text, generation_info=self.generation_info)
+        message = self.message.model_copy(update={"content": whole.text})
+        return ChatGenerationChunk(message=message, generation_info=whole.generation_info)
+
+
+def _chunk(item: Piece | Outcome) -> GenerationChunk:
+    if isinstance(item, Piece):
+        return GenerationChunk(text=item.text, generation_info=item.generation_info())
+    message = AIMessageChunk(
+        content="",
+        usage_metadata=item.usage_metadata(),
+        response_metadata=item.response_metadata(),
+        chunk_position="last",
+    )
+    return _LastChunk(text="", generation_info=_info(item), message=message)

@@ -1,0 +1,53 @@
+"""The embedded engine: DeepInfra's protocol on a small real model, on this machine.
+
+`ChatVoxtral(base_url="local")` starts it on first use; `langchain-voxtral serve` runs it on its
+own. Answers come from SmolLM2-135M-Instruct, a stand-in for work without a key, a network or a
+GPU, unless a GGUF file of the user's own is named.
+
+Importing this package needs nothing beyond the base install; using it needs the extra:
+`pip install "langchain-voxtral[local]"`.
+
+Example:
+    ```python
+    from langchain_voxtral.local import LocalVoxtral
+
+    with LocalVoxtral() as server:
+        print(server.base_url, server.model_name)
+    ```
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from langchain_voxtral.local.app import create_app
+    from langchain_voxtral.local.errors import VoxtralLocalError, VoxtralMissingExtraError
+    from langchain_voxtral.local.server import LocalVoxtral, serve, shared_server
+
+__all__ = [
+    "LocalVoxtral",
+    "VoxtralLocalError",
+    "VoxtralMissingExtraError",
+    "create_app",
+    "serve",
+    "shared_server",
+]
+
+_HOMES = {
+    "LocalVoxtral": "server",
+    "VoxtralLocalError": "errors",
+    "VoxtralMissingExtraError": "errors",
+    "create_app": "app",
+    "serve": "server",
+    "shared_server": "server",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,181 @@
+"""The embedded server as an ASGI application: DeepInfra's documented routes on one model."""
+
+import secrets
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from langchain_voxtral.local.addresses import LOOPBACK_NAMES, name_in
+from langchain_voxtral.local.answers import EventStream, JsonAnswer, json_bytes
+from langchain_voxtral.local.body import MAX_BODY_BYTES, read_body
+from langchain_voxtral.local.errors import Refusal, VoxtralMissingExtraError
+from langchain_voxtral.local.generation import Generation, engine_fields
+from langchain_voxtral.local.grammar import constrain
+from langchain_voxtral.local.models import LocalModel, choose_files, load
+from langchain_voxtral.local.requests import MAX_NEW_TOKENS, parse_request
+from langchain_voxtral.local.worker import Worker
+
+try:
+    from starlette.applications import Starlette
+    from starlette.exceptions import HTTPException
+    from starlette.requests import Request
+    from starlette.responses import Response
+    from starlette.routing import Route
+except ImportError as error:
+    raise VoxtralMissingExtraError("starlette") from error
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+__all__ = ["App", "create_app"]
+
+KEEP_ALIVE_SECONDS = 5.0
+
+_INFERENCE = "/v1/inference/"
+_NOT_AUTHORIZED = {"detail": "User is not authorized to access this resource"}
+
+
+class App:
+    """The ASGI application; `create_app` makes one from a file.
+
+    Args:
+        model: A loaded model.
+        api_key: The bearer that inference requests must carry; "" asks for none.
+        hosts: Names that the Host header may have, whatever its port; None: any. A web page
+            whose name was rebound to this address is told apart by it.
+        queue_size: Requests that may wait while one is answered.
+        max_body_bytes: Size limit of a request.
+        keep_alive: Seconds without a token after which a stream gets a comment line.
+    """
+
+    def __init__(
+        self,
+        model: LocalModel,
+        *,
+        api_key: str = "",
+        hosts: Iterable[str] | None = LOOPBACK_NAMES,
+        queue_size: int = 16,
+        max_body_bytes: int = MAX_BODY_BYTES,
+        keep_alive: float = KEEP_ALIVE_SECONDS,
+    ) -> None:
+        self.model = model
+        self._authorization = f"Bearer {api_key}".encode() if api_key else b""
+        self._hosts = None if hosts is None else frozenset(hosts)
+        self._max_body_bytes = max_body_bytes
+        self._keep_alive = keep_alive
+        self._worker = Worker(queue_size)
+        self._routes = Starlette(
+            routes=[
+                Route(_INFERENCE + "{model:path}", self._infer, methods=["POST"]),
+                Route("/v1/openai/models", self._list_models),
+                Route("/health", self._health),
+            ],
+            exception_handlers={Refusal: _refused, HTTPException: _no_route},
+        )
+
+    async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            await self._routes(scope, receive, send)
+            return
+        scope["voxtral.request_id"] = request_id = secrets.token_hex(12)
+        named = [
+            (b"x-request-id", request_id.encode()),
+            (b"x-voxtral-model", self.model.name.encode("ascii", "replace")),
+        ]
+
+        async def send_named(message: "Message") -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], *named]
+            await send(message)
+
+        await (self._refusal(scope) or self._routes)(scope, receive, send_named)
+
+    def close(self, patience: float = 0.0) -> None:
+        """Take no more requests and wait up to `patience` seconds for the one that runs."""
+        self._worker.close(patience)
+
+    def _refusal(self, scope: "Scope") -> "ASGIApp | None":
+        headers = dict(scope["headers"])
+        host = name_in(headers.get(b"host", b"").decode("latin-1"))
+        if self._hosts is not None and host not in self._hosts:
+            return _json(400, {"error": {"message": f"Invalid Host header: {host!r}"}})
+        guarded = self._authorization and scope["path"].startswith(_INFERENCE)
+        given = headers.get(b"authorization", b"")
+        if guarded and not secrets.compare_digest(given, self._authorization):
+            return _json(401, _NOT_AUTHORIZED)
+        return None
+
+    async def _infer(self, request: Request) -> Any:
+        if request.path_params["model"] not in self.model.ids:
+            raise Refusal(404, {"error": "Model not found"})
+        wanted = parse_request(await read_body(request, self._max_body_bytes))
+        constraint = constrain(wanted.response_format)
+        tasks = engine_fields(wanted, self.model, constraint)
+        generation = Generation(self.model.engine, self._worker, tasks)
+        request_id = request.scope["voxtral.request_id"]
+        if wanted.stream:
+            return EventStream(generation, constraint, request_id, keep_alive=self._keep_alive)
+        return JsonAnswer(generation, constraint, request_id, responses=len(tasks))
+
+    async def _list_models(self, _: Request) -> Response:
+        metadata = {
+            "description": f"{self.model.name}, on this machine",
+            "context_length": self.model.engine.n_ctx,
+            "max_tokens": min(self.model.engine.n_ctx, MAX_NEW_TOKENS),
+            "pricing": {"input_tokens": 0.0, "output_tokens": 0.0},
+            "tags": [],
+        }
+        listed = {"object": "model", "owned_by": "voxtral-local", "metadata": metadata}
+        data = [{"id": name, **listed} for name in self.model.ids]
+        return _json(200, {"object": "list", "data": data})
+
+    async def _health(self, _: Request) -> Response:
+        return _json(200, {"status": "ok", "model": self.model.name})
+
+
+def create_app(
+    *,
+    model: str | Path | None = None,
+    mmproj: str | Path | None = None,
+    n_ctx: int = 4096,
+    **settings: Any,
+) -> App:
+    """Load a model and return the application that serves it, for a server of your own.
+
+    Args:
+        model: A GGUF file; SmolLM2-135M-Instruct by default, its weights fetched if need be.
+        mmproj: The file's audio projector.
+        n_ctx: Context, in tokens.
+        **settings: Further arguments of `App`.
+
+    Raises:
+        VoxtralLocalError: The model cannot be had or loaded.
+        VoxtralMissingExtraError: The `local` extra is not installed.
+
+    Example:
+        ```python
+        import uvicorn
+        from langchain_voxtral.local import create_app
+
+        uvicorn.run(create_app(), port=8200)
+        ```
+    """
+    return App(load(choose_files(model, mmproj), n_ctx=n_ctx), **settings)
+
+
+def _json(status: int, body: object, headers: dict[str, str] | None = None) -> Response:
+    return Response(json_bytes(body), status, headers, media_type="application/json")
+
+
+async def _refused(_: Request, refusal: Exception) -> Response:
+    if not isinstance(refusal, Refusal):
+        raise refusal
+    return _json(refusal.status, refusal.body, refusal.headers)
+
+
+async def _no_route(_: Request, error: Exception) -> Response:
+    if not isinstance(error, HTTPException):
+        raise error
+    headers = dict(error.headers) if error.headers else None
+    return _json(error.status_code, {"detail": error.detail}, headers)

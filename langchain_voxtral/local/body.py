@@ -1,0 +1,77 @@
+"""Reading a request's body, within limits."""
+
+import zlib
+from typing import TYPE_CHECKING
+
+from langchain_voxtral.local.errors import Refusal
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+__all__ = ["MAX_BODY_BYTES", "gunzip", "read_body"]
+
+MAX_BODY_BYTES = 8 * 2**20
+
+_DRAINED = 8
+"""Times the limit that is still read, and thrown away, so that the client gets to read
+the refusal: closing a socket with unread data in it resets the connection."""
+
+_GZIP = 16 + zlib.MAX_WBITS
+
+
+async def read_body(request: "Request", limit: int) -> bytes:
+    """Read a JSON body, gzipped or not.
+
+    Args:
+        request: The request.
+        limit: Bytes it may have, as sent and when unpacked.
+
+    Raises:
+        Refusal: 413, it is larger; 415, it is no JSON, or packed otherwise.
+    """
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "application/json":
+        raise Refusal.saying(
+            415,
+            f"The embedded engine takes application/json, not {kind or 'an untyped body'}; "
+            "it does not transcribe.",
+        )
+    body = bytearray()
+    received = 0
+    async for chunk in request.stream():
+        received += len(chunk)
+        if received <= limit:
+            body += chunk
+        elif received > limit * _DRAINED:
+            break
+    if received > limit:
+        raise _too_large(limit)
+    match request.headers.get("content-encoding", "identity").strip().lower():
+        case "identity":
+            return bytes(body)
+        case "gzip":
+            return gunzip(bytes(body), limit)
+        case other:
+            raise Refusal.saying(415, f"Content-Encoding {other!r} is not supported, only gzip")
+
+
+def gunzip(packed: bytes, limit: int) -> bytes:
+    """Unpack a gzip body of at most `limit` bytes.
+
+    Raises:
+        Refusal: 413, there is more in it; 400, it is not gzip, or cut.
+    """
+    unpacker = zlib.decompressobj(_GZIP)
+    try:
+        body = unpacker.decompress(packed, limit + 1)
+    except zlib.error as error:
+        raise Refusal.saying(400, f"The body is not gzip: {error}") from error
+    if len(body) > limit:
+        raise _too_large(limit)
+    if not unpacker.eof:
+        raise Refusal.saying(400, "The gzip body is cut short")
+    return body
+
+
+def _too_large(limit: int) -> Refusal:
+    return Refusal.saying(413, f"The request is larger than {limit} bytes")

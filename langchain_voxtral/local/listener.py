@@ -1,0 +1,44 @@
+"""uvicorn, as a guest in somebody else's process."""
+
+from typing import TYPE_CHECKING, Any
+
+from langchain_voxtral.local.errors import VoxtralMissingExtraError
+
+try:
+    import uvicorn
+    from uvicorn.protocols.http.h11_impl import H11Protocol
+except ImportError as error:
+    raise VoxtralMissingExtraError("uvicorn") from error
+
+if TYPE_CHECKING:
+    from langchain_voxtral.local.app import App
+
+__all__ = ["uvicorn_server"]
+
+
+class _Quiet(H11Protocol):
+    """Writes no access log.
+
+    `Config(access_log=False)` would empty uvicorn's loggers for the whole process, which may
+    well run a uvicorn of its own; for the same reason no logging is configured below.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.access_log = False
+
+
+def uvicorn_server(app: "App") -> uvicorn.Server:
+    """Return a server for an application; outside of the main thread it handles no signals."""
+    return uvicorn.Server(
+        uvicorn.Config(
+            app,
+            http=_Quiet,
+            ws="none",
+            loop="asyncio",
+            lifespan="off",
+            log_config=None,
+            server_header=False,
+            timeout_graceful_shutdown=1,
+        )
+    )

@@ -1,0 +1,158 @@
+"""From the prompt that a client sent to the prompt that the loaded model was trained on.
+
+Clients send the documented Llama 3 headers, or Mistral's markers, whatever model is
+behind the server. The prompt is read back into turns, and those are written in the model's own
+format. A prompt without markers, or in that very format, is sent to the model as it is.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from langchain_voxtral.errors import VoxtralInvalidRequestError
+from langchain_voxtral.local.errors import Refusal
+from langchain_voxtral.local.gguf import read_text_field
+from langchain_voxtral.messages.turns import ToolCall, Turn
+from langchain_voxtral.prompts import FORMATS, Reading, read, render, restore
+from langchain_voxtral.prompts.neutralise import BREAKER
+
+__all__ = ["CHATML", "LLAMA3", "MISTRAL", "Template", "template_for"]
+
+_SMOLLM2_MARKERS = (
+    "<|endoftext|>",
+    "<|im_start|>",
+    "<|im_end|>",
+    "<repo_name>",
+    "<reponame>",
+    "<file_sep>",
+    "<filename>",
+    "<gh_stars>",
+    "<issue_start>",
+    "<issue_comment>",
+    "<issue_closed>",
+    "<jupyter_start>",
+    "<jupyter_text>",
+    "<jupyter_code>",
+    "<jupyter_output>",
+    "<jupyter_script>",
+    "<empty_output>",
+)
+"""The special tokens of SmolLM2's vocabulary: as text they would be read as tokens."""
+
+_PRIMER = (
+    Turn("system", "You are a helpful AI assistant. Answer in one or two short sentences."),
+    Turn("user", "What is 2+2?"),
+    Turn("assistant", "2+2 equals 4."),
+    Turn("user", "Name two fruits."),
+    Turn("assistant", "Two fruits are apples and bananas."),
+)
+"""What a conversation without a system message begins with: without one SmolLM2 rambles, and
+two short turns are what it takes to make it answer shortly."""
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """A model's prompt format.
+
+    Args:
+        name: What it is called.
+        render: Writes turns that were read, and the answer's given beginning, as a prompt.
+        stops: What ends a turn, beside the model's own end token.
+        begin: What llama.cpp puts before every prompt of such a model by itself.
+    """
+
+    name: str
+    render: Callable[[Reading], str]
+    stops: tuple[str, ...]
+    begin: str = ""
+
+    def prompt(self, text: str) -> str:
+        """Return the prompt for the model that a client's prompt stands for.
+
+        Raises:
+            Refusal: 400, the conversation cannot be written in this format.
+
+        Example:
+            ```python
+            from langchain_voxtral.local.template import CHATML
+
+            assert CHATML.prompt("Once upon a time") == "Once upon a time"
+            ```
+        """
+        reading = read(text)
+        own = reading.format in {"raw", self.name}
+        return (text if own else self.render(reading)).removeprefix(self.begin)
+
+
+def _chatml(reading: Reading) -> str:
+    turns = reading.turns
+    if not any(turn.role == "system" for turn in turns):
+        turns = (*_PRIMER, *turns)
+    if reading.tools:
+        turns = (Turn("system", f"Available tools: {json.dumps(reading.tools)}"), *turns)
+    written = "".join(
+        f"<|im_start|>{role}\n{text}<|im_end|>\n" for role, text in _plain_turns(turns)
+    )
+    return f"{written}<|im_start|>assistant\n{_disarm(reading.prefill)}"
+
+
+def _plain_turns(turns: Iterable[Turn]) -> Iterator[tuple[str, str]]:
+    """Yield role and text; calls and results, which ChatML has no place for, as text."""
+    names: dict[str | None, str] = {}
+    for turn in turns:
+        names |= {call.id: call.name for call in turn.tool_calls}
+        if turn.role == "tool":
+            tool = names.get(turn.tool_call_id)
+            yield "user", _disarm(f"Result of {tool}: {turn.text}" if tool else turn.text)
+        else:
+            parts = [turn.text, *map(_call_text, turn.tool_calls)]
+            yield turn.role, _disarm("\n".join(part for part in parts if part))
+
+
+def _call_text(call: ToolCall) -> str:
+    return json.dumps({"name": call.name, "arguments": call.arguments}, ensure_ascii=False)
+
+
+def _disarm(text: str) -> str:
+    """Break the model's own markers, and mend those that only other models know."""
+    text = restore(text)
+    for marker in _SMOLLM2_MARKERS:
+        text = text.replace(marker, marker[0] + BREAKER + marker[1:])
+    return text
+
+
+def _in_format(name: str) -> Callable[[Reading], str]:
+    def written(reading: Reading) -> str:
+        prefill = [Turn("assistant", reading.prefill)] if reading.prefill else []
+        try:
+            return render([*reading.turns, *prefill], FORMATS[name], tools=reading.tools)
+        except VoxtralInvalidRequestError as error:
+            raise Refusal.saying(400, error.message) from error
+
+    return written
+
+
+CHATML = Template("chatml", _chatml, ("<|im_end|>",))
+MISTRAL = Template("mistral", _in_format("mistral"), ("</s>", "[INST]"), "<s>")
+LLAMA3 = Template("llama3", _in_format("llama3"), ("<|eot_id|>",), "<|begin_of_text|>")
+
+_BY_PRETOKENIZER = {"tekken": MISTRAL, "llama-bpe": LLAMA3}
+
+
+def template_for(path: Path) -> Template:
+    """Return the format for a GGUF file: by its name, else by the tokenizer it declares.
+
+    A file with "voxtral" in its name, or with Mistral's Tekken tokenizer, gets Mistral's
+    markers; Llama 3's tokenizer Llama's headers; everything else ChatML, as SmolLM2.
+
+    Only ChatML with SmolLM2 is exercised by this package's tests: a Voxtral GGUF has
+    gigabytes, so its rendering is checked as text, never against the model.
+
+    Raises:
+        VoxtralLocalError: The file is not GGUF.
+    """
+    if "voxtral" in path.name.lower():
+        return MISTRAL
+    declared = read_text_field(path, "tokenizer.ggml.pre")
+    return _BY_PRETOKENIZER.get(declared or "", CHATML)

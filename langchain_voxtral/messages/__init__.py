@@ -1,0 +1,6 @@
+"""LangChain messages to turns, the neutral form that every prompt and request is made of."""
+
+from langchain_voxtral.messages.convert import to_turns
+from langchain_voxtral.messages.turns import Role, ToolCall, Turn
+
+__all__ = ["Role", "ToolCall", "Turn", "to_turns"]

@@ -1,0 +1,182 @@
+"""LangChain messages to turns: one role after another, one string each."""
+
+from collections.abc import Sequence
+from itertools import count, groupby
+
+from langchain_core.messages import (
+    AIMessage,
+    BaseMessage,
+    ChatMessage,
+    FunctionMessage,
+    HumanMessage,
+    RemoveMessage,
+    SystemMessage,
+    ToolMessage,
+)
+
+from langchain_voxtral.errors import VoxtralInvalidRequestError
+from langchain_voxtral.messages.blocks import flatten
+from langchain_voxtral.messages.results import CallLedger
+from langchain_voxtral.messages.turns import Role, ToolCall, Turn
+
+__all__ = ["to_turns"]
+
+_BETWEEN = "\n\n"
+
+_ROLES: tuple[tuple[type[BaseMessage], Role], ...] = (
+    (HumanMessage, "user"),
+    (AIMessage, "assistant"),
+    (ToolMessage, "tool"),
+    (SystemMessage, "system"),
+)
+_CHAT_ROLES: dict[str, Role] = {
+    "user": "user",
+    "human": "user",
+    "assistant": "assistant",
+    "ai": "assistant",
+    "system": "system",
+    "developer": "system",  # OpenAI's newer word for it
+    "tool": "tool",
+}
+_REFUSED: tuple[tuple[type[BaseMessage], str], ...] = (
+    (FunctionMessage, "it cannot say which call it answers: use ToolMessage with tool_call_id"),
+    (RemoveMessage, "it is an instruction to LangGraph's add_messages: apply it first"),
+)
+
+
+def to_turns(messages: Sequence[BaseMessage]) -> list[Turn]:
+    r"""Return a conversation as turns.
+
+    - Messages of the same role that follow each other become one turn, with a blank line
+      between their texts; an empty one adds nothing. Results of tools stay apart, since each
+      answers its own call, and nothing is added to an assistant turn after its calls, since
+      it would be read as said before them.
+    - Blocks of text are joined with nothing between.
+    - A human message's `name` goes before its text as `Name: `. An AI message's does not:
+      LangGraph always sets it, and the model would learn to begin its answers with it.
+    - Of messages that other providers' models wrote, reasoning is left out, and calls are
+      taken from `tool_calls`. A call in `invalid_tool_calls` is a call whose argument
+      `invalid_arguments` is the text that could not be parsed, so that the model sees what
+      it wrote and the error that answers it has its call. A call without an id gets one.
+    - Results are put into the order of their calls: some prompt formats do not write ids. The
+      text of a failed one begins with `Error: ` unless it begins with that word anyway.
+
+    Args:
+        messages: The conversation, oldest first.
+
+    Raises:
+        VoxtralInvalidRequestError: There are no messages; something is not a message or has an
+            unknown role; a block is not text; a result answers no earlier call or one that
+            was answered already; only some of the calls of a message are answered.
+
+    Example:
+        ```python
+        from langchain_core.messages import HumanMessage, SystemMessage
+        from langchain_voxtral.messages import Turn, to_turns
+
+        assert to_turns([SystemMessage("Be brief."), HumanMessage("Hello!", name="Ada")]) == [
+            Turn("system", "Be brief."),
+            Turn("user", "Ada: Hello!"),
+        ]
+        ```
+    """
+    if not messages:
+        raise VoxtralInvalidRequestError("There are no messages: give at least one.")
+    turns: list[Turn] = []
+    ledger = CallLedger()
+    for index, message in enumerate(messages):
+        turn = _turn(index, message)
+        ledger.enter(index, turn)
+        if turns and _belongs_to(turns[-1], turn):
+            turns[-1] = _merged(turns[-1], turn)
+        else:
+            turns.append(turn)
+    ledger.settle()
+    return _with_results_in_call_order(turns)
+
+
+def _turn(index: int, message: BaseMessage) -> Turn:
+    role = _role(index, message)
+    where = f"messages[{index}] ({role})"
+    content = flatten(message.content, where=where, by_ai=role == "assistant")
+    if role == "assistant":
+        calls = _calls(index, message)
+        has_calls = content.has_calls or "function_call" in message.additional_kwargs
+        if has_calls and not calls:
+            raise VoxtralInvalidRequestError(
+                f"{where} calls a tool in its content or additional_kwargs, and its tool_calls "
+                "are empty: put the call there, as AIMessage(tool_calls=[...])."
+            )
+        return Turn(role, content.text, calls)
+    if role == "tool":
+        failed = getattr(message, "status", "success") == "error"
+        return Turn(
+            role,
+            _as_error(content.text) if failed else content.text,
+            tool_call_id=getattr(message, "tool_call_id", None),
+        )
+    named = role == "user" and message.name
+    return Turn(role, f"{message.name}: {content.text}" if named else content.text)
+
+
+def _role(index: int, message: object) -> Role:
+    where = f"messages[{index}]"
+    if not isinstance(message, BaseMessage):
+        raise VoxtralInvalidRequestError(
+            f"{where} is a {type(message).__name__}, not a LangChain message: use HumanMessage, "
+            "AIMessage, SystemMessage or ToolMessage."
+        )
+    for kind, role in _ROLES:
+        if isinstance(message, kind):
+            return role
+    if isinstance(message, ChatMessage) and message.role in _CHAT_ROLES:
+        return _CHAT_ROLES[message.role]
+    for kind, reason in _REFUSED:
+        if isinstance(message, kind):
+            raise VoxtralInvalidRequestError(
+                f"{where} is a {type(message).__name__} and cannot be sent; {reason}."
+            )
+    unknown = message.role if isinstance(message, ChatMessage) else message.type
+    raise VoxtralInvalidRequestError(
+        f"{where} is a {type(message).__name__} of the unknown role {unknown!r}: "
+        f"use one of {', '.join(_CHAT_ROLES)}."
+    )
+
+
+def _calls(index: int, message: BaseMessage) -> tuple[ToolCall, ...]:
+    valid = [(call, call["args"]) for call in getattr(message, "tool_calls", ())]
+    invalid = [
+        (call, {"invalid_arguments": call["args"] or ""})
+        for call in getattr(message, "invalid_tool_calls", ())
+    ]
+    return tuple(
+        ToolCall(call["id"] or f"call_{index}_{number}", call["name"] or "", arguments)
+        for number, (call, arguments) in enumerate(valid + invalid)
+    )
+
+
+def _as_error(text: str) -> str:
+    return text if text.lower().startswith("error") else f"Error: {text}"
+
+
+def _belongs_to(earlier: Turn, later: Turn) -> bool:
+    return earlier.role == later.role != "tool" and not earlier.tool_calls
+
+
+def _merged(earlier: Turn, later: Turn) -> Turn:
+    text = _BETWEEN.join(text for text in (earlier.text, later.text) if text)
+    return Turn(later.role, text, later.tool_calls)
+
+
+def _with_results_in_call_order(turns: list[Turn]) -> list[Turn]:
+    numbers = count()
+    position: dict[str | None, int] = {}
+    ordered: list[Turn] = []
+    for are_results, run in groupby(turns, key=lambda turn: turn.role == "tool"):
+        if are_results:
+            ordered += sorted(run, key=lambda turn: position[turn.tool_call_id])
+            continue
+        for turn in run:
+            ordered.append(turn)
+            position.update((call.id, next(numbers)) for call in turn.tool_calls)
+    return ordered

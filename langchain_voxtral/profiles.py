@@ -1,0 +1,46 @@
+"""What the models can do, for code that asks before it sends.
+
+Sources: the model card of Voxtral-Mini-3B-2507 and DeepInfra's model metadata. They describe
+the model; what this version of the package cannot carry yet it refuses with an error.
+"""
+
+from typing import Any
+
+_VOXTRAL_MINI: dict[str, Any] = {
+    "name": "Voxtral Mini 3B 2507",
+    "open_weights": True,
+    "release_date": "2025-07-15",
+    # The context is shared: DeepInfra generates at most what the prompt leaves of it.
+    "max_input_tokens": 32768,
+    "max_output_tokens": 16384,
+    "text_inputs": True,
+    "image_inputs": False,
+    "image_url_inputs": False,
+    "pdf_inputs": False,
+    "audio_inputs": True,
+    "video_inputs": False,
+    "text_outputs": True,
+    "image_outputs": False,
+    "audio_outputs": False,
+    "video_outputs": False,
+    "reasoning_output": False,
+    "tool_calling": False,
+    "temperature": True,
+}
+
+_PROFILES = {"mistralai/Voxtral-Mini-3B-2507": _VOXTRAL_MINI}
+
+
+def profile_of(model: str) -> dict[str, Any] | None:
+    """Return a copy of a model's profile, or None for a model that is not known.
+
+    Args:
+        model: The model's name; a `:VERSION` is left aside.
+
+    Example:
+        ```python
+        assert profile_of("mistralai/Voxtral-Mini-3B-2507")["max_input_tokens"] == 32768
+        ```
+    """
+    profile = _PROFILES.get(model.partition(":")[0])
+    return None if profile is None else profile.copy()

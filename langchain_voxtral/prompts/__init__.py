@@ -1,0 +1,33 @@
+"""Turns to the input string of a prompt format and back, pure."""
+
+from langchain_voxtral.prompts.formats import (
+    FORMATS,
+    LLAMA3,
+    MISTRAL,
+    CallSyntax,
+    Markers,
+    PromptFormat,
+    get_format,
+)
+from langchain_voxtral.prompts.neutralise import Restorer, neutralise, restore
+from langchain_voxtral.prompts.read import Reading, read
+from langchain_voxtral.prompts.render import SpecialTokens, render
+from langchain_voxtral.prompts.stops import StopTrimmer
+
+__all__ = [
+    "FORMATS",
+    "LLAMA3",
+    "MISTRAL",
+    "CallSyntax",
+    "Markers",
+    "PromptFormat",
+    "Reading",
+    "Restorer",
+    "SpecialTokens",
+    "StopTrimmer",
+    "get_format",
+    "neutralise",
+    "read",
+    "render",
+    "restore",
+]

@@ -1,0 +1,87 @@
+"""Tool calls in an assistant turn: written and read by the same table."""
+
+import json
+from collections.abc import Iterator, Sequence
+
+from langchain_voxtral.messages.turns import ToolCall
+from langchain_voxtral.prompts.formats import CallSyntax
+from langchain_voxtral.tools.ids import mistral_call_id
+from langchain_voxtral.tools.safe_json import dumps
+
+__all__ = ["split_calls", "write_calls"]
+
+
+def write_calls(calls: Sequence[ToolCall], syntax: CallSyntax) -> Iterator[str]:
+    """Yield the JSON texts of calls: one for each, or one array for all.
+
+    Args:
+        calls: The calls of a turn.
+        syntax: How the format writes them.
+
+    Raises:
+        VoxtralInvalidRequestError: JSON cannot express the arguments of a call.
+    """
+    written = [_written(call, syntax) for call in calls]
+    if syntax.array:
+        yield f"[{', '.join(written)}]"
+    else:
+        yield from written
+
+
+def _written(call: ToolCall, syntax: CallSyntax) -> str:
+    value: dict[str, object] = {"name": call.name, syntax.arguments_key: call.arguments}
+    if syntax.id_key:
+        value[syntax.id_key] = mistral_call_id(call.id)
+    return dumps(value, what=f"the arguments of the call of {call.name!r}")
+
+
+def split_calls(text: str, syntax: CallSyntax) -> tuple[str, list[ToolCall]]:
+    """Split the content of an assistant turn into its text and the calls at its end.
+
+    Args:
+        text: What stands between the turn's markers.
+        syntax: How the format writes calls.
+
+    Returns:
+        The text, and the calls in order; the id of a call is "" where none is written.
+    """
+    found: list[list[ToolCall]] = []
+    gap = syntax.separator + syntax.open
+    end = len(text)
+    while text.endswith(syntax.close, 0, end):
+        json_end = end - len(syntax.close)
+        at = text.rfind(gap, 0, json_end)
+        if at < 0 and not text.startswith(syntax.open):
+            break
+        json_start = at + len(gap) if at >= 0 else len(syntax.open)
+        calls = _parsed(text[json_start:json_end], syntax)
+        if not calls:
+            break
+        found.append(calls)
+        end = max(at, 0)
+        if at < 0:
+            break
+    return text[:end], [call for calls in reversed(found) for call in calls]
+
+
+def _parsed(text: str, syntax: CallSyntax) -> list[ToolCall]:
+    """Return the calls that one JSON text makes; none unless all of it is calls."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return []
+    values = value if syntax.array and isinstance(value, list) else [value]
+    calls = [_call(value, syntax) for value in values]
+    return [call for call in calls if call is not None] if None not in calls else []
+
+
+def _call(value: object, syntax: CallSyntax) -> ToolCall | None:
+    match value:
+        case {"name": str(name), syntax.arguments_key: dict(arguments), **others}:
+            call_id = others.pop(syntax.id_key, "")
+            return (
+                None
+                if others or not isinstance(call_id, str)
+                else ToolCall(call_id, name, arguments)
+            )
+    return None

@@ -1,0 +1,204 @@
+r"""Prompt formats as tables: the markers around turns, tool calls and tools.
+
+`LLAMA3` is what DeepInfra's API page documents for the model; its tool turns are those of
+Meta's Llama 3.1 prompt format. `MISTRAL` is the model's own template (Tekken, version 7), as
+`mistral-common` writes it.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from langchain_voxtral.errors import VoxtralInvalidRequestError
+from langchain_voxtral.tools.markers import find_marker
+
+__all__ = [
+    "CHATML",
+    "FORMATS",
+    "LLAMA3",
+    "MISTRAL",
+    "CallSyntax",
+    "Markers",
+    "PromptFormat",
+    "get_format",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Markers:
+    """What stands around a piece of a prompt.
+
+    Args:
+        open: Before it.
+        close: After it.
+    """
+
+    open: str
+    close: str
+
+
+@dataclass(frozen=True, slots=True)
+class CallSyntax:
+    r"""How the tool calls of an assistant turn are written.
+
+    Args:
+        arguments_key: The JSON key of a call's arguments; its name is under `name`.
+        id_key: The JSON key of a call's id, nine letters and digits; "" if ids are not written,
+            so that results belong to calls by their order.
+        open: Before each JSON text.
+        close: After each JSON text.
+        separator: Between the turn's text and the first JSON text, and between JSON texts.
+        array: All calls are one JSON array; else each is a JSON text of its own.
+    """
+
+    arguments_key: str
+    id_key: str = ""
+    open: str = ""
+    close: str = ""
+    separator: str = "\n"
+    array: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PromptFormat:
+    r"""A prompt format, as data.
+
+    Args:
+        name: What it is called.
+        begin: Stands once, first.
+        system: Markers around a system turn.
+        user: Markers around a user turn.
+        assistant: Markers around an assistant turn; the prompt ends with the opening one.
+        tool: Markers around the result of a tool.
+        calls: How tool calls are written.
+        result_id_end: Ends the call's id, which is then the first thing in a tool turn; "" if
+            results carry no id.
+        tools: Markers around the JSON of the tools on offer, before the last user turn; None
+            if the format has no place for them.
+        stops: Stop sequences to send.
+        trims: Further markers at which an answer is cut by the client, because a server for
+            which they are ordinary text would show them.
+
+    Raises:
+        VoxtralInvalidRequestError: A marker of the table is none that content is protected
+            from, so that a user's text could forge a turn.
+
+    Example:
+        ```python
+        from langchain_voxtral.messages import Turn
+        from langchain_voxtral.prompts import CallSyntax, Markers, PromptFormat, render
+
+        phi = PromptFormat(
+            name="phi",
+            begin="",
+            system=Markers("<|system|>\n", "<|end|>\n"),
+            user=Markers("<|user|>\n", "<|end|>\n"),
+            assistant=Markers("<|assistant|>\n", "<|end|>\n"),
+            tool=Markers("<|tool|>\n", "<|end|>\n"),
+            calls=CallSyntax(arguments_key="parameters"),
+            stops=("<|end|>",),
+        )
+        assert render([Turn("user", "Hi")], phi) == "<|user|>\nHi<|end|>\n<|assistant|>\n"
+        ```
+    """
+
+    name: str
+    begin: str
+    system: Markers
+    user: Markers
+    assistant: Markers
+    tool: Markers
+    calls: CallSyntax
+    result_id_end: str = ""
+    tools: Markers | None = None
+    stops: tuple[str, ...] = ()
+    trims: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for marker in self._written():
+            if marker and find_marker(marker) is None:
+                raise VoxtralInvalidRequestError(
+                    f"The marker {marker!r} of prompt format {self.name!r} contains none of the "
+                    "control markers that content is protected from, so a user's text could "
+                    "forge a turn. Use markers like <|word|>, or those of LLAMA3 and MISTRAL."
+                )
+
+    def _written(self) -> Iterator[str]:
+        for around in (self.system, self.user, self.assistant, self.tool, self.tools):
+            if around is not None:
+                yield around.open
+                yield around.close
+        yield self.result_id_end
+
+
+LLAMA3 = PromptFormat(
+    name="llama3",
+    begin="<|begin_of_text|>",
+    system=Markers("<|start_header_id|>system<|end_header_id|>\n\n", "<|eot_id|>"),
+    user=Markers("<|start_header_id|>user<|end_header_id|>\n\n", "<|eot_id|>"),
+    assistant=Markers("<|start_header_id|>assistant<|end_header_id|>\n\n", "<|eot_id|>"),
+    tool=Markers("<|start_header_id|>ipython<|end_header_id|>\n\n", "<|eot_id|>"),
+    calls=CallSyntax(arguments_key="parameters"),
+    stops=("<|eot_id|>",),
+    trims=("<|eom_id|>", "<|end_of_text|>", "<|begin_of_text|>", "<|start_header_id|>"),
+)
+"""The documented contract of the model at DeepInfra, and the default."""
+
+MISTRAL = PromptFormat(
+    name="mistral",
+    begin="<s>",
+    system=Markers("[SYSTEM_PROMPT]", "[/SYSTEM_PROMPT]"),
+    user=Markers("[INST]", "[/INST]"),
+    assistant=Markers("", "</s>"),
+    tool=Markers("[TOOL_RESULTS]", "[/TOOL_RESULTS]"),
+    calls=CallSyntax(
+        arguments_key="arguments", id_key="id", open="[TOOL_CALLS]", separator="", array=True
+    ),
+    result_id_end="[TOOL_CONTENT]",
+    tools=Markers("[AVAILABLE_TOOLS]", "[/AVAILABLE_TOOLS]"),
+    stops=("</s>", "[INST]"),
+    trims=("[/INST]", "[SYSTEM_PROMPT]", "[TOOL_RESULTS]"),
+)
+"""The model's own template."""
+
+CHATML = PromptFormat(
+    name="chatml",
+    begin="",
+    system=Markers("<|im_start|>system\n", "<|im_end|>\n"),
+    user=Markers("<|im_start|>user\n", "<|im_end|>\n"),
+    assistant=Markers("<|im_start|>assistant\n", "<|im_end|>\n"),
+    tool=Markers("<|im_start|>tool\n", "<|im_end|>\n"),
+    calls=CallSyntax(arguments_key="arguments", open="<tool_call>\n", close="\n</tool_call>"),
+    stops=("<|im_end|>",),
+    trims=("<|im_start|>", "<|endoftext|>"),
+)
+"""What many small models read; no server of this model does, so it has no name in `FORMATS`."""
+
+FORMATS: dict[str, PromptFormat] = {known.name: known for known in (LLAMA3, MISTRAL)}
+"""The formats that can be chosen by name."""
+
+
+def get_format(name_or_format: str | PromptFormat) -> PromptFormat:
+    """Return a prompt format by its name, or the one that is given.
+
+    Args:
+        name_or_format: A name in `FORMATS`, or any `PromptFormat`.
+
+    Raises:
+        VoxtralInvalidRequestError: There is no format of that name.
+
+    Example:
+        ```python
+        from langchain_voxtral.prompts import get_format
+
+        assert get_format("llama3").stops == ("<|eot_id|>",)
+        ```
+    """
+    if isinstance(name_or_format, PromptFormat):
+        return name_or_format
+    known = FORMATS.get(name_or_format)
+    if known is None:
+        raise VoxtralInvalidRequestError(
+            f"There is no prompt format {name_or_format!r}: choose one of "
+            f"{', '.join(map(repr, FORMATS))}, or give a PromptFormat."
+        )
+    return known

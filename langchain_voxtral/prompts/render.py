@@ -1,0 +1,165 @@
+"""Turns to the input string of a prompt format."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from langchain_voxtral.errors import VoxtralInvalidRequestError
+from langchain_voxtral.messages.turns import Turn
+from langchain_voxtral.prompts.calls import write_calls
+from langchain_voxtral.prompts.formats import PromptFormat
+from langchain_voxtral.prompts.neutralise import neutralise, neutralise_result
+from langchain_voxtral.tools.ids import mistral_call_id
+from langchain_voxtral.tools.markers import find_marker
+from langchain_voxtral.tools.safe_json import dumps, escape_markers
+
+__all__ = ["SpecialTokens", "render"]
+
+SpecialTokens = Literal["neutralize", "error", "allow"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Treatment:
+    """What is done to control markers in content: in text, in tool results, in our JSON."""
+
+    text: Callable[[str], str]
+    result: Callable[[str], str]
+    json: Callable[[str], str]
+
+
+def _as_it_is(text: str) -> str:
+    return text
+
+
+_LEFT_ALONE = _Treatment(_as_it_is, _as_it_is, _as_it_is)
+_TREATMENTS: dict[SpecialTokens, _Treatment] = {
+    "neutralize": _Treatment(neutralise, neutralise_result, escape_markers),
+    "error": _LEFT_ALONE,  # content that has a marker is refused before
+    "allow": _LEFT_ALONE,
+}
+
+
+def render(
+    turns: Sequence[Turn],
+    fmt: PromptFormat,
+    *,
+    special_tokens: SpecialTokens = "neutralize",
+    tools: Sequence[Mapping[str, object]] = (),
+) -> str:
+    r"""Return the input string for a conversation; it ends where the model is to go on.
+
+    A last assistant turn without tool calls is a prefill: the prompt ends inside it, and the
+    model continues it. A system turn stands where it is in the conversation, in every format:
+    so does `mistral-common`'s encoder of version 7, although its validation of requests
+    refuses one after an assistant turn. Unlike that encoder this keeps spaces at the end of
+    an assistant's text: a prefill or an interrupted answer must be continued exactly.
+
+    Args:
+        turns: The conversation, as `langchain_voxtral.messages.to_turns` makes it.
+        fmt: The format.
+        special_tokens: What to do with control markers, of any known format, in content:
+            break them so that they are read as text, raise an error, or leave them.
+        tools: Tools on offer in OpenAI's form, for a format that has a place for them.
+
+    Raises:
+        VoxtralInvalidRequestError: Content has a control marker and `special_tokens` is
+            `"error"`; arguments that JSON cannot express; a result without its call's id in a
+            format that writes it; tools in a format that has no place for them, or without a
+            user turn to stand before; an unknown `special_tokens`.
+
+    Example:
+        ```python
+        from langchain_voxtral.messages import Turn
+        from langchain_voxtral.prompts import MISTRAL, render
+
+        turns = [Turn("user", "Q1"), Turn("assistant", "A1"), Turn("user", "Q2")]
+        assert render(turns, MISTRAL) == "<s>[INST]Q1[/INST]A1</s>[INST]Q2[/INST]"
+        ```
+    """
+    treatment = _TREATMENTS.get(special_tokens)
+    if treatment is None:
+        raise VoxtralInvalidRequestError(
+            f"special_tokens is {special_tokens!r}: choose one of "
+            f"{', '.join(map(repr, _TREATMENTS))}."
+        )
+    offers = _offers(tools, turns, fmt, treatment)
+    if special_tokens == "error":
+        _refuse_markers(turns, tools)
+    prefill = ""
+    if turns and turns[-1].role == "assistant" and not turns[-1].tool_calls:
+        turns, prefill = turns[:-1], turns[-1].text
+    around = {"system": fmt.system, "user": fmt.user, "assistant": fmt.assistant, "tool": fmt.tool}
+    parts = [fmt.begin]
+    for index, turn in enumerate(turns):
+        markers = around[turn.role]
+        parts += (offers.get(index, ""), markers.open, _inside(turn, fmt, treatment), markers.close)
+    parts += (fmt.assistant.open, treatment.text(prefill))
+    return "".join(parts)
+
+
+def _inside(turn: Turn, fmt: PromptFormat, treatment: _Treatment) -> str:
+    if turn.role == "tool":
+        return _result_id(turn, fmt) + treatment.result(turn.text)
+    text = treatment.text(turn.text)
+    if not turn.tool_calls:
+        return text
+    syntax = fmt.calls
+    written = [
+        syntax.open + treatment.json(json_text) + syntax.close
+        for json_text in write_calls(turn.tool_calls, syntax)
+    ]
+    return syntax.separator.join([text, *written] if text else written)
+
+
+def _result_id(turn: Turn, fmt: PromptFormat) -> str:
+    if not fmt.result_id_end:
+        return ""
+    if turn.tool_call_id is None:
+        raise VoxtralInvalidRequestError(
+            f"A tool turn has no tool_call_id, and prompt format {fmt.name!r} writes it: "
+            "give the id of the call that it answers."
+        )
+    return mistral_call_id(turn.tool_call_id) + fmt.result_id_end
+
+
+def _offers(
+    tools: Sequence[Mapping[str, object]],
+    turns: Sequence[Turn],
+    fmt: PromptFormat,
+    treatment: _Treatment,
+) -> dict[int, str]:
+    """Return the description of the tools by the index of the turn that it precedes."""
+    if not tools:
+        return {}
+    if fmt.tools is None:
+        raise VoxtralInvalidRequestError(
+            f"Prompt format {fmt.name!r} has no place for tools: describe them in a system message."
+        )
+    last_user = max((at for at, turn in enumerate(turns) if turn.role == "user"), default=None)
+    if last_user is None:
+        raise VoxtralInvalidRequestError(
+            f"Prompt format {fmt.name!r} describes tools before the last user message, and "
+            "there is none: add one."
+        )
+    description = treatment.json(dumps([dict(tool) for tool in tools], what="the tools"))
+    return {last_user: fmt.tools.open + description + fmt.tools.close}
+
+
+def _refuse_markers(turns: Sequence[Turn], tools: Sequence[Mapping[str, object]]) -> None:
+    for index, turn in enumerate(turns):
+        _refuse_marker(turn.text, f"The text of turn {index} ({turn.role})")
+        for call in turn.tool_calls:
+            written = dumps([call.name, call.arguments], what=f"the arguments of {call.name!r}")
+            _refuse_marker(written, f"The call of {call.name!r} in turn {index} ({turn.role})")
+    for tool in tools:
+        _refuse_marker(dumps(dict(tool), what="the tools"), "The description of a tool")
+
+
+def _refuse_marker(text: str, where: str) -> None:
+    marker = find_marker(text)
+    if marker is not None:
+        raise VoxtralInvalidRequestError(
+            f"{where} contains the control marker {marker.group()!r} at character "
+            f"{marker.start()}: remove it, or use special_tokens='neutralize', which sends it "
+            "as harmless text."
+        )

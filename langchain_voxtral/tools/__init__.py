@@ -1,0 +1,1 @@
+"""Tools as text, pure: call ids and JSON that cannot forge a control marker."""

@@ -1,0 +1,295 @@
+"""One request and its answer, whole or streamed; each as a synchronous and an async shell.
+
+The shells only move bytes and keep time: what is retried `Attempts` knows, what bytes mean
+the sink knows.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Generator
+from contextlib import aclosing, asynccontextmanager, closing
+from typing import TypeVar
+
+import httpx
+
+from langchain_voxtral.errors import VoxtralError, VoxtralResponseError, VoxtralTimeoutError
+from langchain_voxtral.transport.clients import Clients
+from langchain_voxtral.transport.faults import mapped_errors
+from langchain_voxtral.transport.requests import Reply, Request, Sink
+from langchain_voxtral.transport.retry import Attempts
+from langchain_voxtral.transport.watchdog import Watch
+from langchain_voxtral.wire.failures import failure
+
+T = TypeVar("T")
+
+LONGEST_BODY = 64 * 2**20
+"""Bytes of an answer that is read whole; a longer one is an error, not a full memory."""
+
+WIND_DOWN = 0.5
+"""Seconds that a stream may still take when only metadata is awaited."""
+
+
+def post(clients: Clients, request: Request) -> Reply:
+    """Send a request and return its whole answer.
+
+    Args:
+        clients: Where the connection comes from.
+        request: What to send.
+
+    Raises:
+        VoxtralError: Of the class that fits the failure.
+    """
+    attempts = Attempts(request)
+    while True:
+        try:
+            with closing(_open(clients, request, attempts)) as response:
+                content = _read(response, request, attempts)
+                _check_status(response, request, content)
+                return Reply(content, response.headers, attempts.count)
+        except VoxtralError as error:
+            pause = attempts.pause_after(error)
+        time.sleep(pause)
+
+
+async def apost(clients: Clients, request: Request) -> Reply:
+    """Do what `post` does, asynchronously."""
+    attempts = Attempts(request)
+    while True:
+        try:
+            async with (
+                _deadline(attempts),
+                aclosing(await _aopen(clients, request, attempts)) as response,
+            ):
+                content = await _aread(response, request)
+                _check_status(response, request, content)
+                return Reply(content, response.headers, attempts.count)
+        except VoxtralError as error:
+            pause = attempts.pause_after(error)
+        await asyncio.sleep(pause)
+
+
+def stream(clients: Clients, request: Request, sink: Sink[T]) -> Generator[T]:
+    """Send a request and yield what the sink makes of its body, as the bytes arrive.
+
+    Args:
+        clients: Where the connection comes from.
+        request: What to send.
+        sink: Turns bytes into items; decides when the stream is whole.
+
+    Raises:
+        VoxtralError: Of the class that fits the failure; nothing is sent again once a
+            token has arrived.
+    """
+    attempts = Attempts(request)
+    while True:
+        try:
+            with closing(_open(clients, request, attempts)) as response:
+                sink.begin(response.headers, attempts.count)
+                if not _is_stream(response):
+                    content = _read(response, request, attempts)
+                    _check_status(response, request, content)
+                    raise sink.misfit(content)
+                yield from _pump(response, request, attempts, sink)
+                return
+        except VoxtralError as error:
+            if sink.started:
+                raise
+            pause = attempts.pause_after(error)
+        time.sleep(pause)
+
+
+async def astream(clients: Clients, request: Request, sink: Sink[T]) -> AsyncGenerator[T]:
+    """Do what `stream` does, asynchronously."""
+    attempts = Attempts(request)
+    while True:
+        try:
+            async with _deadline(attempts):
+                response = await _aopen(clients, request, attempts)
+            async with aclosing(response):
+                sink.begin(response.headers, attempts.count)
+                if not _is_stream(response):
+                    async with _deadline(attempts):
+                        content = await _aread(response, request)
+                    _check_status(response, request, content)
+                    raise sink.misfit(content)
+                async with aclosing(_apump(response, request, attempts, sink)) as items:
+                    async for item in items:
+                        yield item
+                return
+        except VoxtralError as error:
+            if sink.started:
+                raise
+            pause = attempts.pause_after(error)
+        await asyncio.sleep(pause)
+
+
+def _open(clients: Clients, request: Request, attempts: Attempts) -> httpx.Response:
+    client = clients.sync_client()
+    with mapped_errors(request):
+        sent = _build(client, request, attempts)
+        return client.send(sent, stream=True, follow_redirects=False)
+
+
+async def _aopen(clients: Clients, request: Request, attempts: Attempts) -> httpx.Response:
+    client = await clients.async_client()
+    with mapped_errors(request):
+        sent = _build(client, request, attempts)
+        return await client.send(sent, stream=True, follow_redirects=False)
+
+
+def _build(
+    client: httpx.Client | httpx.AsyncClient, request: Request, attempts: Attempts
+) -> httpx.Request:
+    limits, left = request.limits, attempts.begin()
+    connect, read = (
+        limit if left is None else left if limit is None else min(limit, left)
+        for limit in (limits.connect, limits.read)
+    )
+    return client.build_request(
+        "POST",
+        request.url,
+        content=request.content,
+        headers=request.headers,
+        timeout=httpx.Timeout(connect=connect, read=read, write=read, pool=connect),
+    )
+
+
+def _is_stream(response: httpx.Response) -> bool:
+    """Tell a stream from an error document; the content type of a stream is undocumented."""
+    kind = response.headers.get("content-type", "")
+    return response.is_success and not kind.startswith(("application/json", "text/html"))
+
+
+def _check_status(response: httpx.Response, request: Request, content: bytes) -> None:
+    if not response.is_success:
+        raise failure(
+            response.status_code,
+            response.headers,
+            content,
+            secrets=request.secrets,
+            model=request.model,
+        )
+
+
+def _read(response: httpx.Response, request: Request, attempts: Attempts) -> bytes:
+    parts, size = [], 0
+    with Watch(response) as watch:
+        watch.limit(attempts.remaining())
+        try:
+            with mapped_errors(request):
+                for data in response.iter_bytes():
+                    size = _bounded(size + len(data))
+                    parts.append(data)
+        except VoxtralError as error:
+            raise (attempts.overdue() if watch.fired else error) from error
+    return b"".join(parts)
+
+
+async def _aread(response: httpx.Response, request: Request) -> bytes:
+    parts, size = [], 0
+    with mapped_errors(request):
+        async for data in response.aiter_bytes():
+            size = _bounded(size + len(data))
+            parts.append(data)
+    return b"".join(parts)
+
+
+def _bounded(size: int) -> int:
+    if size > LONGEST_BODY:
+        raise VoxtralResponseError(
+            f"The server's answer is longer than {LONGEST_BODY >> 20} MiB; reading was stopped. "
+            "Ask for fewer tokens (max_tokens) or check base_url."
+        )
+    return size
+
+
+def _pump(
+    response: httpx.Response, request: Request, attempts: Attempts, sink: Sink[T]
+) -> Generator[T]:
+    silence = Silence(request)
+    with Watch(response) as watch:
+        watch.limit(attempts.remaining())
+        try:
+            with mapped_errors(request):
+                for data in response.iter_bytes():
+                    items = sink.feed(data)
+                    yield from items
+                    if sink.done:
+                        break
+                    if sink.winding_down:
+                        watch.limit(WIND_DOWN)
+                    silence.after(items)
+        except VoxtralError as error:
+            overdue = watch.fired and not sink.winding_down
+            yield from sink.end(attempts.overdue() if overdue else error)
+        else:
+            yield from sink.end()
+
+
+async def _apump(
+    response: httpx.Response, request: Request, attempts: Attempts, sink: Sink[T]
+) -> AsyncGenerator[T]:
+    silence, reads = Silence(request), response.aiter_bytes()
+    clock = asyncio.get_running_loop().time
+    left = attempts.remaining()
+    due = None if left is None else clock() + left
+    try:
+        with mapped_errors(request):
+            while True:
+                async with asyncio.timeout_at(due):
+                    data = await anext(reads, None)
+                if data is None:
+                    break
+                items = sink.feed(data)
+                for item in items:
+                    yield item
+                if sink.done:
+                    break
+                if sink.winding_down:
+                    due = min(due or clock() + WIND_DOWN, clock() + WIND_DOWN)
+                silence.after(items)
+    except TimeoutError:
+        # Once the text is complete it was only the metadata whose time ran out.
+        last = sink.end(None if sink.winding_down else attempts.overdue())
+    except VoxtralError as error:
+        last = sink.end(error)
+    else:
+        last = sink.end()
+    for item in last:
+        yield item
+
+
+class Silence:
+    """Notices a stream that is alive (comments keep coming) and yet says nothing.
+
+    Args:
+        request: Its read limit counts.
+    """
+
+    def __init__(self, request: Request) -> None:
+        self._request = request
+        self._since = time.monotonic()
+
+    def after(self, items: object) -> None:
+        """Take note of a read that gave these items.
+
+        Raises:
+            VoxtralTimeoutError: None came for longer than the limit.
+        """
+        limits, now = self._request.limits, time.monotonic()
+        if items:
+            self._since = now
+        elif limits.read is not None and now - self._since > limits.read:
+            raise VoxtralTimeoutError(
+                f"The stream is open and brought no text for {limits.read:g} s, the limit set "
+                f"by {limits.read_setting}=. Set it higher, or None for no limit."
+            )
+
+
+@asynccontextmanager
+async def _deadline(attempts: Attempts) -> AsyncIterator[None]:
+    try:
+        async with asyncio.timeout(attempts.remaining()):
+            yield
+    except TimeoutError as error:
+        raise attempts.overdue() from error

@@ -1,0 +1,110 @@
+"""The one owner of retries: when to send again, and how long to wait before."""
+
+import logging
+import random
+import time
+
+import httpx
+
+from langchain_voxtral.errors import (
+    VoxtralConnectionError,
+    VoxtralError,
+    VoxtralIncompleteStreamError,
+    VoxtralTimeoutError,
+)
+from langchain_voxtral.transport.requests import Request
+
+logger = logging.getLogger("langchain_voxtral")
+
+RETRYABLE_STATUS = frozenset({408, 429, 500, 502, 503, 504})
+"""Statuses after which the same request may succeed. Not 409 and 423: their meaning at
+DeepInfra is undocumented."""
+
+_NEVER_SENT = (httpx.ConnectTimeout, httpx.PoolTimeout)
+
+
+class Attempts:
+    """Counts the attempts of one call and decides about the next one.
+
+    Args:
+        request: Its policy and deadline count.
+    """
+
+    def __init__(self, request: Request) -> None:
+        self.count = 0
+        self._policy = request.retry
+        self._limits = request.limits
+        self._began = time.monotonic()
+
+    def begin(self) -> float | None:
+        """Count a new attempt; return the seconds it may take, None for no limit.
+
+        Raises:
+            VoxtralTimeoutError: The deadline has passed.
+        """
+        self.count += 1
+        return self.remaining()
+
+    def remaining(self) -> float | None:
+        """Seconds until the deadline, None without one.
+
+        Raises:
+            VoxtralTimeoutError: The deadline has passed.
+        """
+        deadline = self._limits.deadline
+        if deadline is None:
+            return None
+        left = deadline - (time.monotonic() - self._began)
+        if left <= 0:
+            raise self.overdue()
+        return left
+
+    def overdue(self) -> VoxtralTimeoutError:
+        """Return the error for a call that reached its deadline."""
+        return VoxtralTimeoutError(
+            f"The call did not finish within {self._limits.deadline:g} s, its overall deadline. "
+            "Set a larger deadline=, or deadline=None for no such limit.",
+            attempts=self.count,
+        )
+
+    def pause_after(self, error: VoxtralError) -> float:
+        """Return the seconds to wait before the next attempt, or raise the error.
+
+        Raises:
+            VoxtralError: The error itself, if it is not to be retried.
+        """
+        error.attempts = self.count
+        if self.count > self._policy.retries or not self._may_pass(error):
+            raise error
+        pause = self._pause(error)
+        left = self.remaining()
+        if left is not None and pause >= left:
+            raise error
+        logger.warning(
+            "Attempt %d of %d in %.1f s, after: %s",
+            self.count + 1,
+            self._policy.retries + 1,
+            pause,
+            error,
+        )
+        return pause
+
+    def _may_pass(self, error: VoxtralError) -> bool:
+        if isinstance(error, VoxtralIncompleteStreamError) or not error.is_retryable:
+            return False
+        if error.status_code is not None:
+            return error.status_code in RETRYABLE_STATUS
+        if isinstance(error, VoxtralTimeoutError):
+            return self._policy.retry_timeouts or isinstance(error.__cause__, _NEVER_SENT)
+        return isinstance(error, VoxtralConnectionError)
+
+    def _pause(self, error: VoxtralError) -> float:
+        """Return Retry-After and a little more, else a back-off; jittered so crowds disperse."""
+        policy = self._policy
+        jitter = random.random()  # noqa: S311 - spreads load, guards nothing
+        if error.retry_after is not None:
+            if error.retry_after > policy.longest_retry_after:
+                raise error
+            return error.retry_after + jitter * min(1.0, 0.1 * error.retry_after)
+        back_off = min(policy.longest_pause, policy.first_pause * 2.0 ** (self.count - 1))
+        return back_off * (0.5 + 0.5 * jitter)

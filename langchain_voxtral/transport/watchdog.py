@@ -1,0 +1,96 @@
+"""A clock for blocking reads: shuts a socket down when its time is up.
+
+httpx limits the silence between two reads, which neither bounds a whole call nor can be
+changed in the middle of a body. One daemon thread watches all sockets that need it.
+"""
+
+import heapq
+import itertools
+import os
+import socket
+import threading
+import time
+from typing import Self
+
+import httpx
+
+
+class Watch:
+    """Time left for one response; use as a context manager.
+
+    Args:
+        response: An open response; one without a socket (a mock transport) is not watched.
+    """
+
+    def __init__(self, response: httpx.Response) -> None:
+        stream = response.extensions.get("network_stream")
+        self._socket = stream.get_extra_info("socket") if stream is not None else None
+        self._due: float | None = None
+        self.fired = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._due = None
+
+    def limit(self, seconds: float | None) -> None:
+        """End the response in so many seconds, unless a shorter limit stands; None: no limit."""
+        if seconds is None:
+            return
+        due = time.monotonic() + seconds
+        if self._socket is not None and (self._due is None or due < self._due):
+            self._due = due
+            _keeper().add(due, self)
+
+    def expire(self, due: float) -> None:
+        """Shut the socket down, if this is still the limit; a blocked read then ends."""
+        if self._due == due and self._socket is not None:
+            self.fired = True
+            try:
+                # Not SSLSocket.shutdown, which would unwrap the connection under the reader.
+                socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
+            except OSError:
+                return  # closed by its owner in the meantime
+
+
+class _Keeper:
+    """The thread and its heap of due times."""
+
+    def __init__(self) -> None:
+        self.pid = os.getpid()
+        self._heap: list[tuple[float, int, Watch]] = []
+        self._order = itertools.count()
+        self._changed = threading.Condition()
+        threading.Thread(target=self._run, name="voxtral-watchdog", daemon=True).start()
+
+    def add(self, due: float, watch: Watch) -> None:
+        with self._changed:
+            heapq.heappush(self._heap, (due, next(self._order), watch))
+            if self._heap[0][2] is watch:
+                self._changed.notify()
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                while not self._heap or self._heap[0][0] > time.monotonic():
+                    wait = self._heap[0][0] - time.monotonic() if self._heap else None
+                    self._changed.wait(wait)
+                due, _, watch = heapq.heappop(self._heap)
+            watch.expire(due)
+
+
+_lock = threading.Lock()
+_the_keeper: _Keeper | None = None
+
+
+def _keeper() -> _Keeper:
+    """Return this process's keeper: threads do not survive a fork."""
+    global _the_keeper  # noqa: PLW0603 - one thread a process
+    keeper = _the_keeper
+    if keeper is None or keeper.pid != os.getpid():
+        with _lock:
+            keeper = _the_keeper
+            if keeper is None or keeper.pid != os.getpid():
+                keeper = _the_keeper = _Keeper()
+    return keeper

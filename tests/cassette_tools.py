@@ -1,0 +1,138 @@
+"""Cassettes with vcrpy: played back strictly, recorded for real.
+
+Played back, no socket can be opened, a request must be the recorded one to the last field of
+its body, and every recorded exchange must be asked for.
+"""
+
+import json
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest_socket
+import vcr
+from cassette_format import CassetteFormat
+from vcr.persisters.filesystem import CassetteNotFoundError
+from vcr.record_mode import RecordMode
+from vcr.serialize import deserialize, serialize
+
+CASSETTES = Path(__file__).parent.parent / "cassettes"
+
+MATCH_ON = ("method", "path", "query", "whole_body")
+"""Not the host: the embedded engine has another port in every run."""
+
+
+@contextmanager
+def replay(path: Path) -> Iterator[Any]:
+    """Answer requests from a cassette and from nowhere else.
+
+    Args:
+        path: The cassette's file.
+
+    Raises:
+        FileNotFoundError: There is no such cassette.
+        vcr.errors.CannotOverwriteExistingCassetteException: A request is not in it, or was made
+            more often than it was recorded.
+        AssertionError: An exchange in it was not asked for.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is not there; cassettes/README.md says how it is made.")
+    player = _recorder(CassetteFormat())
+    with no_sockets(), player.use_cassette(path, record_mode=RecordMode.NONE) as cassette:
+        yield cassette
+    require_all_played(cassette)
+
+
+def require_all_played(cassette: Any) -> None:
+    """Check that every exchange of a cassette was asked for.
+
+    Raises:
+        AssertionError: One was not; the message names it.
+    """
+    unplayed = [
+        f"{number + 1}. {request.method} {request.uri}"
+        for number, request in enumerate(cassette.requests)
+        if not cassette.play_counts.get(number)
+    ]
+    if unplayed:
+        raise AssertionError("Exchanges that nobody asked for: " + "; ".join(unplayed))
+
+
+@contextmanager
+def record(path: Path, source: str) -> Iterator[Any]:
+    """Let requests through and write down what comes back, in place of an older recording.
+
+    Nothing is written when the block fails, so that a good recording is not lost.
+
+    Args:
+        path: The cassette's file.
+        source: Where the exchanges come from.
+    """
+    recorder = _recorder(CassetteFormat(source))
+    with recorder.use_cassette(
+        path,
+        record_mode=RecordMode.ALL,
+        drop_unused_requests=True,
+        record_on_exception=False,
+    ) as cassette:
+        yield cassette
+
+
+@contextmanager
+def no_sockets() -> Iterator[None]:
+    """Forbid sockets and name look-ups, loopback included.
+
+    Sockets of the Unix family stay allowed: an event loop wakes itself through a pair of them.
+    """
+    before = {name: getattr(socket, name) for name in ("socket", "getaddrinfo", "gethostbyname")}
+    pytest_socket.disable_socket(allow_unix_socket=True)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            setattr(socket, name, value)
+
+
+def _recorder(cassette_format: CassetteFormat) -> Any:
+    recorder = vcr.VCR(match_on=MATCH_ON, serializer="readable", decode_compressed_response=True)
+    recorder.register_serializer("readable", cassette_format)
+    recorder.register_matcher("whole_body", whole_body)
+    recorder.register_persister(_Utf8Files)
+    return recorder
+
+
+def whole_body(sent: Any, recorded: Any) -> None:
+    """Compare two requests' bodies, as JSON values: 1, 1.0 and true are three of them.
+
+    Raises:
+        AssertionError: They differ; vcrpy shows both to whoever looks for the request.
+    """
+    one, other = _canonical(sent.body), _canonical(recorded.body)
+    if one != other:
+        raise AssertionError(f"sent: {one}\nrecorded: {other}")
+
+
+def _canonical(body: bytes | None) -> str:
+    text = (body or b"").decode(errors="backslashreplace")
+    try:
+        return json.dumps(json.loads(text), sort_keys=True, ensure_ascii=False)
+    except ValueError:
+        return text
+
+
+class _Utf8Files:
+    """vcrpy's own way to files takes the machine's encoding."""
+
+    @staticmethod
+    def load_cassette(path: str | Path, serializer: CassetteFormat) -> Any:
+        if not Path(path).is_file():
+            raise CassetteNotFoundError
+        return deserialize(Path(path).read_text(encoding="utf-8"), serializer)
+
+    @staticmethod
+    def save_cassette(path: str | Path, cassette: Any, serializer: CassetteFormat) -> None:
+        text = serialize(cassette, serializer)
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        Path(path).write_text(text, encoding="utf-8", newline="\n")

@@ -1,0 +1,178 @@
+"""The command, run as a user runs it: a process of its own on the embedded engine."""
+
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from langchain_voxtral.local import LocalVoxtral
+
+COMMAND = [sys.executable, "-m", "langchain_voxtral"]
+KEYS = ("DEEPINFRA_API_TOKEN", "DEEPINFRA_API_KEY", "DEEPINFRA_TOKEN", "VOXTRAL_BASE_URL")
+STAND_IN = "No DeepInfra key is set: the embedded engine answers.\n"
+
+
+def environment(**more: str) -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name not in KEYS} | more
+
+
+def run(*arguments: str, env: dict[str, str] | None = None, text: str = "") -> Any:
+    return subprocess.run(  # noqa: S603 - our own command
+        [*COMMAND, *arguments],
+        input=text,
+        env=env or environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+
+
+@pytest.fixture
+def served(local_server: LocalVoxtral) -> dict[str, str]:
+    """The environment of a user whose server is `local_server`."""
+    return environment(
+        VOXTRAL_BASE_URL=local_server.base_url, VOXTRAL_API_KEY=local_server.api_key
+    )
+
+
+def test_without_a_key_the_embedded_engine_answers_and_stderr_says_so() -> None:
+    done = run("chat", "What is the capital of France?", "--temperature", "0")
+
+    assert (done.returncode, done.stdout) == (0, "The capital of France is Paris.\n")
+    assert done.stderr.startswith(STAND_IN)
+    assert "SmolLM2-135M-Instruct" in done.stderr
+
+
+def test_a_named_server_answers_and_stderr_says_which(
+    served: dict[str, str], local_server: LocalVoxtral
+) -> None:
+    done = run("chat", "What is the capital of France?", "--temperature", "0", env=served)
+
+    assert (done.returncode, done.stdout) == (0, "The capital of France is Paris.\n")
+    assert done.stderr == (
+        f"Asking mistralai/Voxtral-Mini-3B-2507 at {local_server.base_url}.\n"
+    )
+
+
+def test_json_is_one_line_with_text_usage_cost_and_timing(served: dict[str, str]) -> None:
+    done = run("chat", "--json", "--temperature", "0", text="Name two fruits.\n", env=served)
+
+    report = json.loads(done.stdout)
+    assert done.stdout.count("\n") == 1
+    assert report.pop("seconds") >= report.pop("seconds_to_first_token") > 0
+    assert report.pop("request_id")
+    assert report == {
+        "text": "Two fruits are apples and oranges.",
+        "model": "SmolLM2-135M-Instruct",
+        "provider": "deepinfra",
+        "finish_reason": "stop",
+        "usage": {"input_tokens": 80, "output_tokens": 8, "total_tokens": 88},
+        "cost": 0.0,
+    }
+
+
+def test_stop_sequences_and_a_system_message_reach_the_model(served: dict[str, str]) -> None:
+    told = run("chat", "Name two fruits.", "--temperature", "0", "--stop", " are", env=served)
+    system = run(
+        "chat", "Hi", "--json", "--system", "You are a parrot.", "--max-tokens", "3", env=served
+    )
+    plain = run("chat", "Hi", "--json", "--max-tokens", "3", env=served)
+
+    assert told.stdout == "Two fruits\n"
+    assert json.loads(system.stdout)["usage"] != json.loads(plain.stdout)["usage"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["chat"], "there is nothing to ask"),
+        (["chat", "Hi", "--temperature", "-1"], "temperature"),
+        (["chat", "Hi", "--base-url", "nonsense"], "no http:// or https:// URL"),
+        (["chat", "Hi", "--model", "nobody/nothing"], "model"),
+        (["serve", "--host", "192.0.2.1"], "api"),
+    ],
+)
+def test_what_is_wrong_is_said_on_stderr_without_a_traceback(
+    served: dict[str, str], arguments: list[str], said: str
+) -> None:
+    done = run(*arguments, env=served)
+
+    assert (done.returncode, done.stdout) == (1, "")
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_ctrl_c_during_an_answer_ends_the_command_cleanly(served: dict[str, str]) -> None:
+    with started("chat", "Write a very long story.", "--max-tokens", "3000", env=served) as command:
+        assert command.stdout.read(1)
+        command.send_signal(signal.SIGINT)
+        rest, errors = command.communicate(timeout=60)
+
+    assert command.returncode == 130
+    assert "Traceback" not in rest + errors
+
+
+def test_a_reader_that_goes_away_ends_the_command_cleanly(served: dict[str, str]) -> None:
+    with started("chat", "Write a very long story.", "--max-tokens", "3000", env=served) as command:
+        assert command.stdout.read(1)
+        command.stdout.close()
+        errors = command.stderr.read()
+        command.wait(timeout=60)
+
+    assert command.returncode == 0
+    assert "Traceback" not in errors
+
+
+def test_a_conversation_remembers_what_was_said(served: dict[str, str]) -> None:
+    terminal, inside = pty.openpty()
+    with started("chat", "--temperature", "0", stdin=inside, env=served) as command:
+        os.close(inside)
+        os.write(terminal, b"My name is Bob.\nWhat is my name?\n\x04")
+        said, errors = command.communicate(timeout=120)
+    os.close(terminal)
+
+    assert command.returncode == 0
+    assert said.count("> ") == 3
+    assert "Bob" in said.split("> ")[2]
+    assert "Traceback" not in errors
+
+
+def test_serve_says_its_address_answers_there_and_ends_on_ctrl_c() -> None:
+    with started("serve", "--port", "0", env=environment()) as command:
+        lines = iter(command.stdout.readline, "")
+        address = next(line for line in lines if "VOXTRAL_BASE_URL=" in line)
+        url = address.split("VOXTRAL_BASE_URL=")[1].split()[0]
+        asked = run("chat", "What is the capital of France?", "--base-url", url)
+        command.send_signal(signal.SIGINT)
+        _, errors = command.communicate(timeout=60)
+
+    assert asked.stdout == "The capital of France is Paris.\n"
+    assert (command.returncode, "Traceback" in errors) == (0, False)
+
+
+@contextmanager
+def started(
+    *arguments: str, env: dict[str, str], stdin: int = subprocess.DEVNULL
+) -> Iterator[Any]:
+    command = subprocess.Popen(  # noqa: S603 - our own command
+        [*COMMAND, *arguments],
+        stdin=stdin,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=env,
+        text=True,
+    )
+    try:
+        yield command
+    finally:
+        command.kill()
+        command.wait()
+        for stream in (command.stdout, command.stderr):
+            stream.close()

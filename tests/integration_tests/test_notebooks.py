@@ -1,0 +1,19 @@
+"""The notebooks run from top to bottom, as a reader would run them."""
+
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebook_runs_and_every_cell_shows_something(path: Path) -> None:
+    notebook = nbformat.read(path, as_version=4)
+
+    NotebookClient(notebook, timeout=120, resources={"metadata": {"path": path.parent}}).execute()
+
+    silent = [cell.source for cell in notebook.cells if cell.cell_type == "code" and not cell.outputs]
+    assert silent == []

@@ -1,0 +1,268 @@
+"""A server that does what a test scripts: raw sockets on loopback, in a thread of its own.
+
+Faults are the point: an answer is a list of steps, so that a test decides which bytes leave
+when, and how a connection ends.
+"""
+
+import asyncio
+import json
+import socket
+import struct
+import threading
+from collections import deque
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from typing import Any, Self
+
+PATIENCE = 10.0
+"""Seconds after which a test that waits for something fails, instead of hanging."""
+
+
+class Gate:
+    """A step at which the server waits until the test opens it."""
+
+    def __init__(self) -> None:
+        self._opened: Future[None] = Future()
+
+    def open(self) -> None:
+        """Let the server go on."""
+        self._opened.set_result(None)
+
+    async def passed(self) -> None:
+        """Wait until the gate is open."""
+        await asyncio.shield(asyncio.wrap_future(self._opened))
+
+
+@dataclass(frozen=True, slots=True)
+class Repeat:
+    """A step that sends the same chunk until the client is gone, with a pause in seconds."""
+
+    data: bytes
+    pause: float = 0.0
+
+
+class End(Enum):
+    """A step at which an answer ends otherwise than in order."""
+
+    STALL = auto()
+    """Send nothing more, until the client is gone."""
+    CUT = auto()
+    """Close the connection before the body is whole (FIN)."""
+    RESET = auto()
+    """Abort the connection (RST)."""
+
+
+Step = bytes | Gate | Repeat | End
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What the server answers to one request.
+
+    Args:
+        status: HTTP status.
+        headers: Headers, besides those that frame the body.
+        body: The whole body, sent with its length after all steps.
+        steps: What to do one by one; bytes leave as one HTTP chunk. The head goes out with the
+            first bytes, so that other steps before them happen before the answer begins; b""
+            sends the head alone.
+    """
+
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes | None = None
+    steps: Sequence[Step] = ()
+
+    def head(self) -> bytes:
+        """Return the status line and the headers."""
+        framing = (
+            {"transfer-encoding": "chunked"}
+            if self.body is None
+            else {"content-length": str(len(self.body))}
+        )
+        lines = [f"{name}: {value}\r\n" for name, value in (dict(self.headers) | framing).items()]
+        return f"HTTP/1.1 {self.status} Scripted\r\n{''.join(lines)}\r\n".encode()
+
+
+@dataclass(slots=True)
+class Connection:
+    """A client's connection, as the server sees it.
+
+    Args:
+        port: The client's port.
+        gone: Set when it is closed, by whichever side.
+        sent: HTTP chunks written to it.
+    """
+
+    port: int
+    gone: threading.Event = field(default_factory=threading.Event)
+    sent: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A request that came.
+
+    Args:
+        method: HTTP method.
+        path: Path and query, as sent.
+        headers: Names in lower case.
+        body: The decoded JSON.
+        connection: What it came through.
+    """
+
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: Any
+    connection: Connection
+
+
+class ScriptedServer:
+    """Answers each request with the next reply of the script, then with the default.
+
+    Args:
+        replies: The script.
+        default: What to answer when the script is at its end.
+
+    Attributes:
+        requests: What came, in order.
+        connections: Who came, in order.
+
+    Example:
+        ```python
+        with ScriptedServer(default=replies.whole("Hi")) as server:
+            ChatVoxtral(base_url=server.url).invoke("Hello!")
+        assert [seen.method for seen in server.requests] == ["POST"]
+        ```
+    """
+
+    def __init__(self, *replies: Reply, default: Reply | None = None) -> None:
+        self.requests: list[Seen] = []
+        self.connections: list[Connection] = []
+        self._script = deque(replies)
+        self._default = default or Reply(status=500, body=b"the script is at its end")
+        self._changed = threading.Condition()
+        self._ready: Future[tuple[asyncio.AbstractEventLoop, asyncio.Event, int]] = Future()
+        self._writers: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        self._ready.result(PATIENCE)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        loop, stop, _port = self._ready.result()
+        loop.call_soon_threadsafe(stop.set)
+        self._thread.join(PATIENCE)
+
+    @property
+    def url(self) -> str:
+        """The base URL to give to a model."""
+        return f"http://127.0.0.1:{self._ready.result()[2]}/v1"
+
+    def await_requests(self, count: int) -> None:
+        """Block until so many requests have come."""
+        with self._changed:
+            came = self._changed.wait_for(lambda: len(self.requests) >= count, PATIENCE)
+        assert came, f"{len(self.requests)} requests came in {PATIENCE} s, not {count}"
+
+    def await_gone(self) -> None:
+        """Block until every connection so far is closed."""
+        for connection in self.connections:
+            assert connection.gone.wait(PATIENCE), f"port {connection.port} is still connected"
+
+    async def _serve(self) -> None:
+        stop = asyncio.Event()
+        listener = await asyncio.start_server(self._connected, "127.0.0.1", 0)
+        port = listener.sockets[0].getsockname()[1]
+        self._ready.set_result((asyncio.get_running_loop(), stop, port))
+        await stop.wait()
+        listener.close()
+        for writer in self._writers.values():
+            writer.transport.abort()
+        await asyncio.gather(*self._writers)
+
+    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._writers[task] = writer
+        connection = Connection(writer.get_extra_info("peername")[1])
+        self.connections.append(connection)
+        try:
+            await self._converse(reader, writer, connection)
+        except (ConnectionError, asyncio.IncompleteReadError):
+            pass  # the client went away
+        finally:
+            writer.close()
+            connection.gone.set()
+            del self._writers[task]
+
+    async def _converse(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, connection: Connection
+    ) -> None:
+        first = await reader.read(1)
+        while first:
+            seen = await _request(first, reader, connection)
+            reply = self._script.popleft() if self._script else self._default
+            with self._changed:
+                self.requests.append(seen)
+                self._changed.notify_all()
+            # A client that awaits an answer sends nothing, so what can be read is its end.
+            watch = asyncio.ensure_future(reader.read(1))
+            play = asyncio.ensure_future(_play(reply, writer, connection))
+            await asyncio.wait({play, watch}, return_when=asyncio.FIRST_COMPLETED)
+            play.cancel()
+            first = await watch
+
+
+async def _request(first: bytes, reader: asyncio.StreamReader, connection: Connection) -> Seen:
+    head = (first + await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+    start, *lines = head.rstrip().split("\r\n")
+    method, path, _version = start.split(" ")
+    headers = {
+        name.lower(): value for name, value in (line.split(": ", maxsplit=1) for line in lines)
+    }
+    body = await reader.readexactly(int(headers.get("content-length", 0)))
+    return Seen(method, path, headers, json.loads(body), connection)
+
+
+async def _play(reply: Reply, writer: asyncio.StreamWriter, connection: Connection) -> None:
+    """Do the steps of a reply."""
+    unsent = reply.head()
+
+    async def send(chunk: bytes) -> None:
+        nonlocal unsent
+        framed = b"%x\r\n%s\r\n" % (len(chunk), chunk) if chunk else b""
+        writer.write(unsent + framed)
+        unsent = b""
+        await writer.drain()
+        connection.sent += 1
+
+    for step in reply.steps:
+        match step:
+            case bytes():
+                await send(step)
+            case Gate():
+                await step.passed()
+            case Repeat():
+                while True:
+                    await send(step.data)
+                    await asyncio.sleep(step.pause)
+            case End.STALL:
+                await asyncio.Event().wait()
+            case End.CUT:
+                writer.close()
+                return
+            case End.RESET:
+                no_lingering = struct.pack("ii", 1, 0)
+                writer.get_extra_info("socket").setsockopt(
+                    socket.SOL_SOCKET, socket.SO_LINGER, no_lingering
+                )
+                writer.transport.abort()
+                return
+    writer.write(unsent + (b"0\r\n\r\n" if reply.body is None else reply.body))
+    await writer.drain()

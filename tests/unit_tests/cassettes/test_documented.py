@@ -1,0 +1,96 @@
+"""The examples of DeepInfra's API page: what we send is what it prints, and its answers are read.
+
+Every request is compared whole, so the classes are told to add nothing of their own.
+"""
+
+from pathlib import Path
+
+import pytest
+from cassette_scenes import CHEF, Scene, aplay, play
+from cassette_tools import CASSETTES, replay
+from langchain_core.messages import AIMessage, HumanMessage
+from langchain_core.messages.ai import UsageMetadata
+
+from langchain_voxtral import ChatVoxtral
+from langchain_voxtral.endpoint import DEEPINFRA_URL
+
+BARE = {"temperature": None, "top_p": None, "seed": None, "max_tokens": None, "stop": []}
+KEY = "made-up-key"
+
+HELLO = AIMessage(
+    "Hello! It's nice to meet you. Is there something I can help you with or would you like to "
+    "chat for a bit?",
+    usage_metadata=UsageMetadata(input_tokens=12, output_tokens=25, total_tokens=37),
+    response_metadata={
+        "model_name": "mistralai/Voxtral-Mini-3B-2507",
+        "model_provider": "deepinfra",
+        "request_id": "RWZDRhS5kdoM1XWwXLEshynO",
+        "cost": 0.0000436,
+        "runtime_ms": 243,
+    },
+)
+CONVERSATION = AIMessage(
+    "Sous le Sable, my friend! It's an ancient technique that's been used for centuries in the "
+    "Middle East and North Africa. The name itself...",
+    usage_metadata=UsageMetadata(input_tokens=149, output_tokens=338, total_tokens=487),
+    response_metadata=HELLO.response_metadata | {"cost": 0.000436},
+)
+STREAM = AIMessage(
+    "Hello! It's",  # the page leaves the rest out
+    usage_metadata=UsageMetadata(input_tokens=12, output_tokens=25, total_tokens=37),
+    response_metadata={
+        "model_name": "mistralai/Voxtral-Mini-3B-2507",
+        "model_provider": "deepinfra",
+        "finish_reason": "stop",
+        "finish_reason_source": "server",
+        "cost": 0.0000386,
+    },
+)
+
+EXCHANGES: dict[str, tuple[str, Scene, AIMessage]] = {
+    "chat, hello": ("hello", Scene([HumanMessage("Hello!")], settings=BARE), HELLO),
+    "chat, conversation": ("conversation", Scene(CHEF, settings=BARE), CONVERSATION),
+    "chat, stream": ("stream", Scene([HumanMessage("Hello!")], True, BARE), STREAM),
+    "llm, hello": ("hello", Scene("Hello!", settings=BARE), HELLO),
+    "llm, stream": ("stream", Scene("Hello!", True, BARE), STREAM),
+}
+documented = pytest.mark.parametrize(
+    ("cassette", "scene", "expected"), EXCHANGES.values(), ids=EXCHANGES
+)
+
+
+def _path(cassette: str) -> Path:
+    return CASSETTES / "documented" / f"{cassette}.yaml"
+
+
+@documented
+def test_documented_exchanges_are_ours(cassette: str, scene: Scene, expected: AIMessage) -> None:
+    with replay(_path(cassette)):
+        assert play(scene.model(DEEPINFRA_URL, KEY), scene) == expected
+
+
+@documented
+async def test_documented_exchanges_are_ours_asynchronously(
+    cassette: str, scene: Scene, expected: AIMessage
+) -> None:
+    with replay(_path(cassette)):
+        assert await aplay(scene.model(DEEPINFRA_URL, KEY), scene) == expected
+
+
+def test_the_documented_stream_gives_a_chunk_for_each_event() -> None:
+    with (
+        ChatVoxtral(
+            base_url=DEEPINFRA_URL,
+            api_key=KEY,
+            temperature=None,
+            top_p=None,
+            stop=[],
+            chunk_coalescing=False,
+        ) as chat,
+        replay(_path("stream")),
+    ):
+        chunks = list(chat.stream("Hello!"))
+    assert [chunk.text for chunk in chunks] == ["Hello", "!", " It", "'s", ""]
+    assert [chunk.usage_metadata for chunk in chunks[:-1]] == [None] * 4
+    assert chunks[-1].usage_metadata == STREAM.usage_metadata
+    assert chunks[-1].response_metadata == STREAM.response_metadata

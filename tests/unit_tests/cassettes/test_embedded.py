@@ -1,0 +1,122 @@
+"""Exchanges recorded from the embedded engine, played back without it.
+
+What changes with every recording (request ids, milliseconds) is taken from the cassette; all
+else is stated here, whole.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from cassette_scenes import SCENES, aplay, play
+from cassette_tools import CASSETTES, replay
+from langchain_core.messages import AIMessage
+from langchain_core.messages.ai import UsageMetadata
+
+from langchain_voxtral.errors import VoxtralError
+
+BASE_URL = "http://127.0.0.1/v1"
+
+LENGTH = {"finish_reason": "length"}
+TOLD = {"finish_reason_source": "server"}
+DERIVED = {"finish_reason_source": "derived"}
+
+# Scene: content, input tokens, output tokens, and what stands in the metadata of this one.
+ANSWERS: dict[str, tuple[str, int, int, dict[str, Any]]] = {
+    "chat_invoke": ("The capital of France is Paris.", 28, 8, {}),
+    "chat_stream": ("The capital of France is Paris.", 28, 8, TOLD | {"finish_reason": "stop"}),
+    "chat_conversation": ("One lake there is Lake Azura.", 107, 10, {}),
+    "chat_stop": ("One to one, two to one", 87, 9, {}),
+    "chat_stop_stream": ("One to one, two to one", 87, 9, TOLD | {"finish_reason": "stop"}),
+    "chat_length": ("One to one,", 87, 4, DERIVED | LENGTH),
+    "chat_length_stream": ("One to one,", 87, 4, TOLD | LENGTH),
+    "chat_schema": ('{"city": "New York", "country": "USA"}', 86, 14, {}),
+    "llm_invoke": ("The capital of Italy is Rome.", 83, 8, {}),
+    "llm_stream": ("The capital of Italy is Rome.", 83, 8, TOLD | {"finish_reason": "stop"}),
+    "busy_invoke": ("The capital of France is Paris.", 28, 8, {"attempts": 2}),
+    "busy_stream": (
+        "The capital of France is Paris.",
+        28,
+        8,
+        TOLD | {"finish_reason": "stop", "attempts": 2},
+    ),
+}
+
+# Scene: status, and the server's own words.
+FAILURES: dict[str, tuple[int, str]] = {
+    "unknown_model": (404, "Model not found"),
+    "wrong_key": (401, "User is not authorized to access this resource"),
+    "invalid_field": (422, "max_new_words: Extra inputs are not permitted"),
+    "context_overflow": (400, "Requested input length 377 exceeds maximum input length 256"),
+    "context_overflow_stream": (400, "Requested input length 377 exceeds maximum input length 256"),
+}
+
+
+def test_every_scene_is_played() -> None:
+    assert sorted([*ANSWERS, *FAILURES]) == sorted(SCENES)
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+def test_recorded_answers_are_read_whole(name: str) -> None:
+    with replay(_path(name)):
+        assert play(SCENES[name].model(BASE_URL), SCENES[name]) == _expected(name)
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+async def test_recorded_answers_are_read_whole_asynchronously(name: str) -> None:
+    with replay(_path(name)):
+        assert await aplay(SCENES[name].model(BASE_URL), SCENES[name]) == _expected(name)
+
+
+@pytest.mark.parametrize("name", FAILURES)
+def test_recorded_failures_are_errors(name: str) -> None:
+    with replay(_path(name)), pytest.raises(VoxtralError) as raised:
+        play(SCENES[name].model(BASE_URL), SCENES[name])
+    _check_error(name, raised.value)
+
+
+@pytest.mark.parametrize("name", FAILURES)
+async def test_recorded_failures_are_errors_asynchronously(name: str) -> None:
+    with replay(_path(name)), pytest.raises(VoxtralError) as raised:
+        await aplay(SCENES[name].model(BASE_URL), SCENES[name])
+    _check_error(name, raised.value)
+
+
+def _check_error(name: str, error: VoxtralError) -> None:
+    status, words = FAILURES[name]
+    assert type(error) is SCENES[name].error
+    assert error.message.endswith(f'The server said: "{words}"')
+    told = (error.status_code, error.request_id, error.attempts, error.partial)
+    assert told == (status, _volatile(name)["request_id"], 1, "")
+
+
+def _expected(name: str) -> AIMessage:
+    content, given, made, own = ANSWERS[name]
+    return AIMessage(
+        content,
+        usage_metadata=UsageMetadata(
+            input_tokens=given, output_tokens=made, total_tokens=given + made
+        ),
+        response_metadata={
+            "model_name": "SmolLM2-135M-Instruct",
+            "model_provider": "deepinfra",
+            "cost": 0.0,
+            **_volatile(name),
+            **own,
+        },
+    )
+
+
+def _volatile(name: str) -> dict[str, Any]:
+    """Return the metadata of the last recorded answer that no two recordings share."""
+    cassette = yaml.safe_load(_path(name).read_text(encoding="utf-8"))
+    answer = cassette["interactions"][-1]["response"]
+    volatile: dict[str, Any] = {"request_id": answer["headers"]["x-request-id"][0]}
+    if "inference_status" in answer.get("json", {}):
+        volatile["runtime_ms"] = answer["json"]["inference_status"]["runtime_ms"]
+    return volatile
+
+
+def _path(name: str) -> Path:
+    return CASSETTES / "embedded" / f"{name}.yaml"

@@ -1,0 +1,50 @@
+"""What the unit tests share: a clean environment and models that talk to a recording server."""
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from unit_tests.documented import KEY, Server
+
+from langchain_voxtral import ChatVoxtral, VoxtralLLM
+
+_FOREIGN = ("DEEPINFRA_", "VOXTRAL_", "LANGSMITH_", "LANGCHAIN_", "LC_")
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the keys and settings of whoever runs the tests out of them."""
+    for name in [name for name in os.environ if name.startswith(_FOREIGN)]:
+        monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def server() -> Server:
+    return Server()
+
+
+@pytest.fixture
+def make_chat(server: Server) -> Callable[..., ChatVoxtral]:
+    def make(**settings: Any) -> ChatVoxtral:
+        return ChatVoxtral(**{"api_key": KEY, **server.settings, **settings})
+
+    return make
+
+
+@pytest.fixture
+def make_llm(server: Server) -> Callable[..., VoxtralLLM]:
+    def make(**settings: Any) -> VoxtralLLM:
+        return VoxtralLLM(**{"api_key": KEY, **server.settings, **settings})
+
+    return make
+
+
+@pytest.fixture
+def chat(make_chat: Callable[..., ChatVoxtral]) -> ChatVoxtral:
+    return make_chat()
+
+
+@pytest.fixture
+def llm(make_llm: Callable[..., VoxtralLLM]) -> VoxtralLLM:
+    return make_llm()

@@ -1,0 +1,117 @@
+import gzip
+import socket
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from langchain_voxtral.errors import VoxtralInvalidRequestError
+from langchain_voxtral.local import LocalVoxtral, VoxtralLocalError
+from langchain_voxtral.local.addresses import accepted_names, in_url, listen, name_in
+from langchain_voxtral.local.body import gunzip
+from langchain_voxtral.local.engine import cpu_lacks
+from langchain_voxtral.local.errors import Refusal
+from langchain_voxtral.local.models import ModelFiles, choose_files
+
+
+@given(st.binary())
+def test_a_gzip_body_is_unpacked(body: bytes) -> None:
+    assert gunzip(gzip.compress(body), len(body)) == body
+
+
+@pytest.mark.parametrize(
+    ("packed", "status"),
+    [(gzip.compress(b"x" * 101), 413), (b"no gzip", 400), (gzip.compress(b"x")[:-1], 400)],
+)
+def test_a_gzip_body_is_bounded_and_whole(packed: bytes, status: int) -> None:
+    with pytest.raises(Refusal) as caught:
+        gunzip(packed, 100)
+    assert caught.value.status == status
+
+
+@pytest.mark.parametrize(
+    ("header", "name"),
+    [
+        ("localhost:8200", "localhost"),
+        ("LOCALHOST", "localhost"),
+        ("[::1]:8200", "::1"),
+        ("evil.example:8200", "evil.example"),
+        ("", ""),
+    ],
+)
+def test_the_name_in_a_host_header(header: str, name: str) -> None:
+    assert name_in(header) == name
+
+
+def test_only_loopback_and_the_configured_name_are_accepted() -> None:
+    assert accepted_names("127.0.0.1") == {"localhost", "127.0.0.1", "::1"}
+    assert accepted_names("Box.lan") == {"localhost", "127.0.0.1", "::1", "box.lan"}
+    assert accepted_names("0.0.0.0") is None
+    assert in_url("::1") == "[::1]"
+
+
+def test_another_machine_needs_a_key() -> None:
+    with pytest.raises(VoxtralInvalidRequestError, match=r"host='0\.0\.0\.0'.*api_key"):
+        LocalVoxtral(host="0.0.0.0", api_key="")
+
+
+def test_a_key_is_random_or_given_and_never_shown() -> None:
+    server, other = LocalVoxtral(), LocalVoxtral()
+    assert len(server.api_key) > 30
+    assert server.api_key != other.api_key
+    assert repr(LocalVoxtral(api_key="k3y")) == "LocalVoxtral(stopped)"
+    assert LocalVoxtral(api_key="").api_key == ""
+
+
+def test_a_server_that_does_not_run_says_so() -> None:
+    with pytest.raises(VoxtralLocalError, match="call start"):
+        _ = LocalVoxtral().base_url
+
+
+def test_a_port_that_is_taken_is_named() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(VoxtralLocalError, match=f"port {port}"):
+            listen("127.0.0.1", port)
+
+
+CPU = "processor : 0\nvendor_id : X\nflags : fpu sse2 {flags}\nprocessor : 1\nflags : fpu\n"
+
+
+@pytest.mark.parametrize(
+    ("cpuinfo", "lacking"),
+    [
+        (CPU.format(flags="avx2 fma"), []),
+        (CPU.format(flags="avx"), ["avx2", "fma"]),
+        (CPU.format(flags="fma avx2_fake"), ["avx2"]),
+        ("", []),
+    ],
+)
+def test_what_the_processor_lacks(cpuinfo: str, lacking: list[str]) -> None:
+    assert cpu_lacks(cpuinfo) == lacking
+
+
+def test_the_stand_in_answers_to_voxtrals_name_and_to_its_own() -> None:
+    files = ModelFiles(Path("SmolLM2-135M-Instruct.Q4_1.gguf"))
+    assert files.name == "SmolLM2-135M-Instruct"
+    assert files.ids == (
+        "mistralai/Voxtral-Mini-3B-2507",
+        "SmolLM2-135M-Instruct",
+        "HuggingFaceTB/SmolLM2-135M-Instruct",
+    )
+
+
+def test_a_model_of_the_users_own_answers_to_voxtrals_name_and_to_its_files() -> None:
+    files = ModelFiles(Path("dir/Voxtral-Mini-Q4.gguf"))
+    assert files.name == "Voxtral-Mini-Q4"
+    assert files.ids == ("mistralai/Voxtral-Mini-3B-2507", "Voxtral-Mini-Q4")
+
+
+@pytest.mark.parametrize("argument", ["model", "mmproj"])
+def test_a_file_that_is_not_there_is_named(argument: str, tmp_path: Path) -> None:
+    there = tmp_path / "m.gguf"
+    there.touch()
+    given_files = {"model": str(there), argument: "nope.gguf"}
+    with pytest.raises(VoxtralLocalError, match=rf"{argument}='nope\.gguf' is not a file"):
+        choose_files(**given_files)  # type: ignore[arg-type]  # names of its own arguments

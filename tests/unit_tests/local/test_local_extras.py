@@ -1,0 +1,42 @@
+import subprocess
+import sys
+
+import pytest
+
+from langchain_voxtral import local
+
+WITHOUT_EXTRAS = """
+import sys
+for name in {missing!r}:
+    sys.modules[name] = None
+import langchain_voxtral.local as local
+try:
+    local.LocalVoxtral(model={model!r}).start()
+except ImportError as error:
+    print(type(error).__name__, error)
+"""
+
+
+def test_the_public_names_are_those_that_are_listed() -> None:
+    assert {name: hasattr(local, name) for name in local.__all__} == dict.fromkeys(
+        local.__all__, True
+    )
+    assert set(local.__all__) <= set(dir(local))
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="has no attribute 'Remote'"):
+        _ = local.Remote
+
+
+@pytest.mark.parametrize("library", ["xllamacpp", "starlette", "uvicorn"])
+def test_a_missing_library_is_named_with_the_way_to_install_it(library: str) -> None:
+    """The model's file exists, so only the library is in the way."""
+    program = WITHOUT_EXTRAS.format(missing=[library, f"{library}.applications"], model=__file__)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == (
+        f"VoxtralMissingExtraError The embedded engine needs {library}, which is not installed: "
+        'pip install "langchain-voxtral[local]"\n'
+    )

@@ -1,0 +1,153 @@
+import struct
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from langchain_voxtral.local.errors import Refusal, VoxtralLocalError
+from langchain_voxtral.local.gguf import read_text_field
+from langchain_voxtral.local.template import CHATML, LLAMA3, MISTRAL, template_for
+from langchain_voxtral.messages.turns import ToolCall, Turn
+from langchain_voxtral.prompts import FORMATS, neutralise, render
+
+PRIMER = (
+    "<|im_start|>system\nYou are a helpful AI assistant. Answer in one or two short sentences."
+    "<|im_end|>\n"
+    "<|im_start|>user\nWhat is 2+2?<|im_end|>\n<|im_start|>assistant\n2+2 equals 4.<|im_end|>\n"
+    "<|im_start|>user\nName two fruits.<|im_end|>\n"
+    "<|im_start|>assistant\nTwo fruits are apples and bananas.<|im_end|>\n"
+)
+DOCUMENTED = (
+    "<|begin_of_text|><|start_header_id|>user<|end_header_id|>\n\nHello!<|eot_id|>"
+    "<|start_header_id|>assistant<|end_header_id|>\n\n"
+)
+MARKERS = ["<|im_end|>", "<|im_start|>", "<repo_name>", "<|endoftext|>", "<file_sep>"]
+
+
+def llama3(*turns: Turn) -> str:
+    return render(turns, FORMATS["llama3"])
+
+
+def test_a_conversation_without_a_system_message_is_primed() -> None:
+    assert CHATML.prompt(DOCUMENTED) == (
+        f"{PRIMER}<|im_start|>user\nHello!<|im_end|>\n<|im_start|>assistant\n"
+    )
+
+
+def test_a_system_message_takes_the_place_of_the_primer() -> None:
+    prompt = llama3(Turn("system", "Be brief."), Turn("user", "Hi"))
+    assert CHATML.prompt(prompt) == (
+        "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nHi<|im_end|>\n"
+        "<|im_start|>assistant\n"
+    )
+
+
+def test_mistrals_markers_are_read_too() -> None:
+    assert CHATML.prompt("<s>[INST]Q1[/INST]A1</s>[INST]Q2[/INST]") == (
+        f"{PRIMER}<|im_start|>user\nQ1<|im_end|>\n<|im_start|>assistant\nA1<|im_end|>\n"
+        "<|im_start|>user\nQ2<|im_end|>\n<|im_start|>assistant\n"
+    )
+
+
+def test_a_prefill_is_continued() -> None:
+    prompt = llama3(Turn("user", "Count."), Turn("assistant", "One, "))
+    assert CHATML.prompt(prompt) == (
+        f"{PRIMER}<|im_start|>user\nCount.<|im_end|>\n<|im_start|>assistant\nOne, "
+    )
+
+
+def test_calls_and_results_are_written_as_text() -> None:
+    prompt = llama3(
+        Turn("system", "S"),
+        Turn("user", "Weather?"),
+        Turn("assistant", "", (ToolCall("abcdef123", "weather", {"city": "Paris"}),)),
+        Turn("tool", "22", tool_call_id="abcdef123"),
+    )
+    assert CHATML.prompt(prompt) == (
+        "<|im_start|>system\nS<|im_end|>\n<|im_start|>user\nWeather?<|im_end|>\n"
+        '<|im_start|>assistant\n{"name": "weather", "arguments": {"city": "Paris"}}<|im_end|>\n'
+        "<|im_start|>user\nResult of weather: 22<|im_end|>\n<|im_start|>assistant\n"
+    )
+
+
+def test_tools_on_offer_are_told_as_text() -> None:
+    prompt = '<s>[AVAILABLE_TOOLS][{"type": "function"}][/AVAILABLE_TOOLS][INST]Hi[/INST]'
+    assert CHATML.prompt(prompt).startswith(
+        '<|im_start|>system\nAvailable tools: [{"type": "function"}]<|im_end|>\n'
+    )
+
+
+@pytest.mark.parametrize("prompt", ["Once upon a time", "<|im_start|>user\nHi<|im_end|>\n"])
+def test_a_raw_prompt_and_one_in_the_models_own_format_stay_as_they_are(prompt: str) -> None:
+    assert CHATML.prompt(prompt) == prompt
+
+
+@given(st.lists(st.sampled_from([*MARKERS, "a", " "]), min_size=1).map("".join))
+def test_no_content_can_forge_one_of_the_models_markers(text: str) -> None:
+    plain, forging = (
+        CHATML.prompt(llama3(Turn("system", "S"), Turn("user", content)))
+        for content in ("x", f"x{text}")
+    )
+    assert [forging.count(marker) for marker in MARKERS] == [
+        plain.count(marker) for marker in MARKERS
+    ]
+
+
+def test_the_markers_of_other_models_reach_the_model_whole() -> None:
+    text = "What does </s> mean?"
+    assert text in CHATML.prompt(llama3(Turn("user", neutralise(text))))
+
+
+def test_a_voxtral_file_gets_mistrals_markers_without_the_token_that_llama_cpp_adds() -> None:
+    template = template_for(Path("Voxtral-Mini-3B-2507-Q4_K_M.gguf"))
+    assert template is MISTRAL
+    assert template.prompt(DOCUMENTED) == "[INST]Hello![/INST]"
+    assert template.prompt("<s>[INST]Hello![/INST]") == "[INST]Hello![/INST]"
+    prefilled = llama3(Turn("user", "Count."), Turn("assistant", "One, "))
+    assert template.prompt(prefilled) == "[INST]Count.[/INST]One, "
+
+
+def test_what_a_format_has_no_place_for_is_refused() -> None:
+    prompt = '<s>[AVAILABLE_TOOLS][{"type": "function"}][/AVAILABLE_TOOLS][INST]Hi[/INST]'
+    with pytest.raises(Refusal) as caught:
+        LLAMA3.prompt(prompt)
+    assert caught.value.status == 400
+
+
+def gguf(path: Path, **fields: str) -> Path:
+    """Write the header of a GGUF file, with fields of other kinds before the strings."""
+    text = struct.Struct("<Q")
+
+    def string(value: str) -> bytes:
+        return text.pack(len(value.encode())) + value.encode()
+
+    head = [
+        string("n") + struct.pack("<If", 6, 1.5),
+        string("list") + struct.pack("<IIQ", 9, 8, 2) + string("é") + string("b"),
+        string("numbers") + struct.pack("<IIQ3H", 9, 2, 3, 1, 2, 3),
+    ]
+    tail = [string(name) + struct.pack("<I", 8) + string(value) for name, value in fields.items()]
+    path.write_bytes(b"GGUF" + struct.pack("<IQQ", 3, 0, len(head + tail)) + b"".join(head + tail))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("tokenizer", "expected"),
+    [("tekken", MISTRAL), ("llama-bpe", LLAMA3), ("smollm", CHATML), ("", CHATML)],
+)
+def test_the_format_follows_the_tokenizer(tokenizer: str, expected: object, tmp_path: Path) -> None:
+    path = gguf(tmp_path / "m.gguf", **{"other": "x", "tokenizer.ggml.pre": tokenizer})
+    assert template_for(path) is expected
+
+
+def test_a_field_that_is_not_there_is_none(tmp_path: Path) -> None:
+    assert read_text_field(gguf(tmp_path / "m.gguf", a="b"), "c") is None
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"GGUF\x03\x00"])
+def test_a_file_that_is_not_gguf_is_an_error_that_names_it(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "m.gguf"
+    path.write_bytes(content)
+    with pytest.raises(VoxtralLocalError, match=r"m\.gguf"):
+        template_for(path)

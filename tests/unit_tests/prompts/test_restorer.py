@@ -1,0 +1,86 @@
+"""The breaker leaves the answer again, however the stream is split."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+from unit_tests.prompts.conversations import MARKERS, texts
+
+from langchain_voxtral.prompts import Restorer, neutralise, restore
+from langchain_voxtral.prompts.neutralise import BREAKER
+
+broken_texts = st.lists(
+    texts.map(neutralise) | st.sampled_from([f"<{BREAKER}", f"[{BREAKER}", BREAKER, "s>", "|x"])
+).map("".join)
+
+
+@st.composite
+def split_texts(draw: st.DrawFn) -> list[str]:
+    text = draw(broken_texts)
+    cuts = sorted(draw(st.lists(st.integers(0, len(text)), max_size=12)))
+    return [text[start:end] for start, end in zip([0, *cuts], [*cuts, len(text)], strict=True)]
+
+
+def fed(pieces: list[str]) -> list[str]:
+    restorer = Restorer()
+    return [*(restorer.feed(piece) for piece in pieces), restorer.close()]
+
+
+@given(split_texts())
+def test_however_it_is_split_a_stream_is_restored_as_the_whole_is(pieces: list[str]) -> None:
+    assert "".join(fed(pieces)) == restore("".join(pieces))
+
+
+@given(broken_texts)
+def test_a_stream_of_single_characters_is_restored_as_the_whole_is(text: str) -> None:
+    assert "".join(fed(list(text))) == restore(text)
+
+
+def test_every_marker_is_mended_at_every_split() -> None:
+    for marker in MARKERS:
+        text = f"a {neutralise(marker)} b"
+        for cut in range(len(text)):
+            assert "".join(fed([text[:cut], text[cut:]])) == f"a {marker} b"
+
+
+def test_text_without_a_breaker_is_never_held_back() -> None:
+    pieces = ["if a <", "", " b", " [", "INST", "] </", "s", ">"]
+    assert fed(pieces) == [*pieces, ""]
+
+
+def test_text_is_held_back_from_a_breaker_after_a_first_character_on() -> None:
+    pieces = ["see <", BREAKER, "/", "s>", " and"]
+    assert fed(pieces) == ["see <", "", "", "/s>", " and", ""]
+
+
+def test_an_empty_piece_between_changes_nothing() -> None:
+    assert fed(["<", "", f"{BREAKER}/s>"]) == ["<", "", "/s>", ""]
+
+
+def test_text_that_turns_out_to_be_no_marker_is_released_at_once() -> None:
+    assert fed([f"<{BREAKER}", "/", "sup> x"]) == ["<", "", f"{BREAKER}/sup> x", ""]
+
+
+def test_what_is_undecided_at_the_end_is_released_as_it_is() -> None:
+    assert fed(["a [", f"{BREAKER}INS"]) == ["a [", "", f"{BREAKER}INS"]
+
+
+def test_43_characters_are_held_back_at_most() -> None:
+    restorer = Restorer()
+    longest = f"{BREAKER}|{'x' * 40}|"
+    assert restorer.feed("<") == "<"
+    assert [restorer.feed(character) for character in longest] == [""] * 43
+    assert restorer.feed("!") == f"{longest}!"
+    assert restorer.feed(f"<{BREAKER}|{'x' * 40}") == "<"
+    assert restorer.feed("x") == f"{BREAKER}|{'x' * 41}"
+
+
+@given(split_texts())
+def test_only_the_beginning_of_a_broken_marker_is_ever_held(pieces: list[str]) -> None:
+    """Whatever is held could still become a marker, if the right text followed."""
+    restorer = Restorer()
+    text = shown = ""
+    for piece in pieces:
+        text += piece
+        shown += restorer.feed(piece)
+        held = text[text.rindex(BREAKER) :] if restore(text) != shown else ""
+        assert shown + held == restore(text)
+        assert len(held) <= 43

@@ -1,0 +1,139 @@
+"""Whole answers of the native endpoint."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from langchain_voxtral.errors import (
+    VoxtralAPIError,
+    VoxtralContextOverflowError,
+    VoxtralError,
+    VoxtralRateLimitError,
+    VoxtralResponseError,
+)
+from langchain_voxtral.wire.native import decode_answer
+from langchain_voxtral.wire.values import Answer, Usage
+
+
+def test_the_documented_answer_is_read_whole() -> None:
+    body = (
+        b'{"request_id": "RWZDRhS5kdoM1XWwXLEshynO", "inference_status": {"status": "succeeded", '
+        b'"runtime_ms": 243, "cost": 0.0000436, "tokens_input": 12, "tokens_generated": 25}, '
+        b'"results": [{"generated_text": "Hello! It\'s nice to meet you. Is there something I can '
+        b'help you with or would you like to chat for a bit?"}], "num_tokens": 25, '
+        b'"num_input_tokens":12}'
+    )
+    text = (
+        "Hello! It's nice to meet you. Is there something I can help you with or would you like "
+        "to chat for a bit?"
+    )
+    assert decode_answer(body, header_request_id="H1") == Answer(
+        texts=(text,),
+        usage=Usage(input_tokens=12, output_tokens=25, cost=0.0000436),
+        request_id="RWZDRhS5kdoM1XWwXLEshynO",
+        runtime_ms=243,
+    )
+
+
+@pytest.mark.parametrize(
+    ("document", "answer"),
+    [
+        ({"results": [{"generated_text": ""}]}, Answer(("",))),
+        (
+            {"results": [{"generated_text": "a", "x": 1}, {"generated_text": "b"}], "new": {}},
+            Answer(("a", "b")),
+        ),
+        (
+            {
+                "results": [{"generated_text": "a"}],
+                "inference_status": {"tokens_input": 3, "tokens_generated": 4.0, "runtime_ms": 1.6},
+            },
+            Answer(("a",), Usage(3, 4), runtime_ms=2),
+        ),
+        (
+            {
+                "results": [{"generated_text": "a"}],
+                "num_tokens": "many",
+                "num_input_tokens": -1,
+                "inference_status": {"cost": True, "runtime_ms": None},
+                "request_id": None,
+                "error": None,
+            },
+            Answer(("a",)),
+        ),
+        ({"results": [{"generated_text": "a"}], "inference_status": "fine"}, Answer(("a",))),
+    ],
+)
+def test_what_is_missing_or_odd_is_none_and_what_is_unknown_is_passed_over(
+    document: dict[str, object], answer: Answer
+) -> None:
+    assert decode_answer(json.dumps(document).encode()) == answer
+
+
+def test_the_header_names_the_request_where_the_body_does_not() -> None:
+    answer = decode_answer(b'{"results": [{"generated_text": "a"}]}', header_request_id="H1")
+    assert answer.request_id == "H1"
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "words"),
+    [
+        (b"", VoxtralResponseError, "is not a JSON object but: nothing."),
+        (b"<title>Sign in</title>", VoxtralResponseError, "is not a JSON object but: Sign in."),
+        (b"[1]", VoxtralResponseError, "is not a JSON object"),
+        (b"\xff", VoxtralResponseError, "is not a JSON object"),
+        (b"{}", VoxtralResponseError, "has no results (status: not told)"),
+        (b'{"results": []}', VoxtralResponseError, "has no results"),
+        (b'{"results": {}}', VoxtralResponseError, "has no results"),
+        (b'{"results": ["a"]}', VoxtralResponseError, "generated_text is not a string"),
+        (b'{"results": [{"generated_text": null}]}', VoxtralResponseError, "is not a string"),
+        (
+            b'{"inference_status": {"status": "queued"}}',
+            VoxtralResponseError,
+            "has no results (status: queued)",
+        ),
+        (b'{"inference_status": {"status": "failed"}}', VoxtralAPIError, '"status":"failed"'),
+        (
+            b'{"inference_status": {"status": "failed"}, "results": [{"generated_text": "a"}]}',
+            VoxtralAPIError,
+            "reports a failure",
+        ),
+        (b'{"error": "boom"}', VoxtralAPIError, 'The server said: "boom"'),
+        (b'{"error": "Rate limited"}', VoxtralRateLimitError, 'The server said: "Rate limited"'),
+        (
+            b'{"error": {"message": "Requested input length 9 exceeds maximum input length 8"}}',
+            VoxtralContextOverflowError,
+            "shorten the conversation",
+        ),
+    ],
+)
+def test_a_200_that_is_no_answer_is_the_right_error(
+    body: bytes, kind: type[VoxtralError], words: str
+) -> None:
+    with pytest.raises(VoxtralError) as caught:
+        decode_answer(body, header_request_id="H1")
+    assert type(caught.value) is kind
+    assert words in caught.value.message
+    assert (caught.value.status_code, caught.value.request_id) == (200, "H1")
+
+
+def test_an_error_names_the_request_as_the_body_does() -> None:
+    with pytest.raises(VoxtralAPIError) as caught:
+        decode_answer(b'{"error": "boom", "request_id": "R1"}', header_request_id="H1")
+    assert caught.value.request_id == "R1"
+
+
+@pytest.mark.parametrize("body", [b"no: sk-1", b'{"error": "no: sk-1"}', b'["sk-1"]'])
+def test_a_key_that_the_body_echoes_stays_out_of_the_error(body: bytes) -> None:
+    with pytest.raises(VoxtralError) as caught:
+        decode_answer(body, secrets=["sk-1"])
+    assert "sk-1" not in f"{caught.value} {caught.value!r} {caught.value.args}"
+    assert "[redacted]" in str(caught.value)
+
+
+@given(st.binary())
+def test_any_bytes_give_an_answer_or_an_error_of_this_package(body: bytes) -> None:
+    with pytest.raises(VoxtralError):
+        decode_answer(body)
