@@ -9,7 +9,7 @@ FLOOR := .venv-floor
 BIN := $(VENV)/bin
 PIP_QUIET := --quiet --disable-pip-version-check
 
-.PHONY: chat test lint unit floor integration record benchmarks clean
+.PHONY: chat test lint unit floor integration record clean
 .DEFAULT_GOAL := chat
 
 chat: $(VENV)/.local ## ask the model: make chat PROMPT="..."
@@ -33,6 +33,11 @@ floor: $(FLOOR)/.dev ## the unit tests on the oldest langchain-core that is supp
 
 integration: $(VENV)/.dev ## the tests on the embedded engine
 	$(BIN)/python -m pytest tests/integration_tests
+
+record: $(VENV)/.dev ## record cassettes anew: from the engine, and from DeepInfra if a key is set
+	$(BIN)/python tests/record.py embedded
+	$(BIN)/python tests/record.py hosted
+	$(BIN)/python -m pytest -m live tests/live
 
 # What is installed: .local for use, .dev for tests. Each once, until its list changes.
 $(VENV)/.python:

@@ -6,7 +6,12 @@ from typing import Any
 
 from langchain_core.messages.ai import UsageMetadata
 
-from langchain_voxtral.errors import VoxtralIncompleteStreamError, VoxtralResponseError
+from langchain_voxtral.errors import (
+    VoxtralError,
+    VoxtralIncompleteStreamError,
+    VoxtralResponseError,
+    redact,
+)
 from langchain_voxtral.prompts import StopTrimmer, restore
 from langchain_voxtral.transport import Reply, Request
 from langchain_voxtral.wire.native import decode_answer
@@ -25,7 +30,8 @@ class Call:
         max_tokens: Most tokens asked for, if any.
         n: Answers asked for.
         restores: Whether content was neutralised, so that the answer must be restored.
-        coalesces: Whether tokens that arrive in one read leave as one piece.
+        coalesces: Whether tokens that arrive in one read leave as one piece; with log
+            probabilities each leaves with its own.
         logprobs: Whether log probabilities are wanted.
     """
 
@@ -126,6 +132,12 @@ def gathered(items: Iterable[Piece | Outcome]) -> tuple[str, Outcome]:
     return "".join(texts), replace(outcome, logprobs=logprobs)
 
 
+def header_request_id(call: Call, headers: Mapping[str, str]) -> str | None:
+    """Return the request id in the headers; it shows in errors, so no key may be echoed in it."""
+    request_id = headers.get("x-request-id")
+    return None if request_id is None else redact(request_id, call.request.secrets)
+
+
 def whole_answer(call: Call, reply: Reply) -> list[tuple[str, Outcome]]:
     """Read an unstreamed answer: a text and its outcome for each response asked for.
 
@@ -139,11 +151,12 @@ def whole_answer(call: Call, reply: Reply) -> list[tuple[str, Outcome]]:
     try:
         answer = decode_answer(
             reply.content,
-            header_request_id=headers.get("x-request-id"),
+            header_request_id=header_request_id(call, headers),
             secrets=call.request.secrets,
         )
     except VoxtralError as error:
-        raise error.having(attempts=reply.attempts)  # noqa: B904 - the same error, not another
+        error.attempts = reply.attempts
+        raise
     if len(answer.texts) != call.n:
         raise VoxtralResponseError(
             f"{call.n} responses were asked for and {len(answer.texts)} came. "

@@ -143,4 +143,5 @@ class VoxtralBase(Connection, CallOptions):
     def _parameters(self) -> dict[str, Any]:
         """Return what tells two of these apart, without secrets: for caches and traces."""
         names = [*CallOptions.model_fields, "base_url", "special_tokens"]
-        return {name: getattr(self, name) for name in names}
+        # LangChain writes a call's stop, None too, over "stop": ours needs a name of its own.
+        return {name: getattr(self, name) for name in names} | {"default_stop": self.stop}

@@ -66,7 +66,7 @@ class ChatVoxtral(VoxtralBase, BaseChatModel):
 
     @property
     def _identifying_params(self) -> Mapping[str, Any]:
-        return self._parameters() | {"prompt_format": get_format(self.prompt_format).name}
+        return self._parameters() | {"prompt_format": str(self.prompt_format)}
 
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
         given = in_our_spelling({"stop": stop} | kwargs)

@@ -167,7 +167,7 @@ def redact(text: str, secrets: Iterable[str | None]) -> str:
 
     Servers echo keys in error bodies; nothing they send reaches a message unredacted.
     """
-    for secret in secrets:
-        if secret:
-            text = text.replace(secret, "[redacted]")
+    # The longest first: one may be the beginning of another.
+    for secret in sorted(filter(None, secrets), key=len, reverse=True):
+        text = text.replace(secret, "[redacted]")
     return text

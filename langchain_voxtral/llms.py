@@ -75,8 +75,7 @@ class VoxtralLLM(VoxtralBase, BaseLLM):
 
     @property
     def _identifying_params(self) -> Mapping[str, Any]:
-        chosen = self._format()
-        return self._parameters() | {"prompt_format": "raw" if chosen is None else chosen.name}
+        return self._parameters() | {"prompt_format": str(self.prompt_format)}
 
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
         given = in_our_spelling({"stop": stop} | kwargs)

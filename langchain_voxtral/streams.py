@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from langchain_voxtral.answers import Call, Outcome, Piece, whole_answer
+from langchain_voxtral.answers import Call, Outcome, Piece, header_request_id, whole_answer
 from langchain_voxtral.errors import (
     VoxtralConnectionError,
     VoxtralError,
@@ -58,7 +58,8 @@ class TextStream:
         """Start on the body of a new response."""
         self._headers, self._attempts = headers, attempts
         self._decoder = NativeStream(
-            header_request_id=headers.get("x-request-id"), secrets=self._call.request.secrets
+            header_request_id=header_request_id(self._call, headers),
+            secrets=self._call.request.secrets,
         )
 
     def feed(self, data: bytes) -> Sequence[Piece | Outcome]:
@@ -76,7 +77,7 @@ class TextStream:
         return VoxtralResponseError(
             "The server answered a streaming request with one document, so it seems not to "
             "stream. Use invoke(), or set disable_streaming=True.",
-            request_id=self._headers.get("x-request-id"),
+            request_id=header_request_id(self._call, self._headers),
         )
 
     def end(self, error: VoxtralError | None = None) -> Sequence[Piece | Outcome]:
@@ -88,11 +89,10 @@ class TextStream:
             VoxtralError: The error given, with the partial text.
         """
         items: list[Piece | Outcome] = []
-        if error is None:
-            try:
-                items.extend(self._digest(self._decoder.close()))
-            except VoxtralError as broken:
-                error = broken
+        try:
+            items.extend(self._digest(self._decoder.close()))
+        except VoxtralError as broken:
+            error = error or broken
         if self._outcome is not None:
             return items
         if self._trimmer.stopped:
@@ -106,7 +106,7 @@ class TextStream:
         deltas = [event for event in events if isinstance(event, Delta)]
         self._tokens += len(deltas)
         items: list[Piece | Outcome] = []
-        if self._call.coalesces:
+        if self._call.coalesces and not self._call.logprobs:
             self._add(items, deltas)
         else:
             for delta in deltas:
@@ -152,7 +152,7 @@ class TextStream:
             usage=final.usage,
             finish_reason="stop" if stopped else final.finish_reason,
             derived=stopped and (incomplete or final.finish_reason != "stop"),
-            request_id=final.request_id or self._headers.get("x-request-id"),
+            request_id=final.request_id or header_request_id(self._call, self._headers),
             attempts=self._attempts,
             usage_incomplete=incomplete,
         )
@@ -171,7 +171,7 @@ class TextStream:
         return error.having(
             partial=partial,
             usage={"output_tokens": self._tokens} if self._tokens else error.usage,
-            request_id=error.request_id or self._headers.get("x-request-id"),
+            request_id=error.request_id or header_request_id(self._call, self._headers),
             attempts=self._attempts,
         )
 

@@ -9,10 +9,10 @@ import pytest
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.messages import AIMessage
 from langchain_core.outputs import LLMResult
+from scripted_server import ScriptedServer
 
 from langchain_voxtral import ChatVoxtral, VoxtralLLM
 from langchain_voxtral.errors import VoxtralError
-from scripted_server import ScriptedServer
 
 T = TypeVar("T")
 Model = ChatVoxtral | VoxtralLLM
@@ -99,7 +99,7 @@ class _Told(BaseCallbackHandler):
     def __init__(self) -> None:
         self.said: list[Said] = []
 
-    def on_llm_new_token(self, token: str, *, chunk: Any = None, **_: Any) -> None:
+    def on_llm_new_token(self, token: Any, *, chunk: Any = None, **_: Any) -> None:
         self.said.append(Said(token, chunk.generation_info or {}))
 
 
@@ -115,8 +115,12 @@ def _of_result(result: LLMResult) -> Said:
 
 def broken(chunks: Iterator[Said]) -> tuple[str, VoxtralError]:
     """Return the text that was shown before a stream raised, which it must, and the error."""
-    shown = ""
+    shown: list[Said] = []
     with pytest.raises(VoxtralError) as caught:
-        for chunk in chunks:
-            shown += chunk.text
-    return shown, caught.value
+        shown.extend(chunks)
+    return "".join(chunk.text for chunk in shown), caught.value
+
+
+def text_of(answer: object) -> str:
+    """Return the text of what a model gives: a message or a string."""
+    return answer.text if isinstance(answer, AIMessage) else str(answer)

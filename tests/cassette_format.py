@@ -21,6 +21,8 @@ RESPONSE_HEADERS = frozenset(
 SECRET_HEADERS = frozenset({"authorization", "xi-api-key", "x-api-key", "proxy-authorization"})
 """Headers whose values are looked for, and removed, in everything that is written."""
 
+_SHORTEST_SECRET = 8
+"""Characters from which on a cookie is looked for in bodies; `seen=1` would spoil them all."""
 REDACTED = "[redacted]"
 _LOOPBACK = "127.0.0.1"
 
@@ -124,7 +126,8 @@ def _written_request(request: Mapping[str, Any], secrets: Iterable[str]) -> dict
         "uri": _portless(request["uri"]),
         "headers": _kept(request["headers"], REQUEST_HEADERS),
     }
-    return _scrubbed(written | written_body(_clean(request["body"], secrets)), secrets)
+    written |= written_body(_clean(request["body"], secrets))
+    return {name: _scrubbed(value, secrets) for name, value in written.items()}
 
 
 def _written_response(response: Mapping[str, Any], secrets: Iterable[str]) -> dict[str, Any]:
@@ -134,7 +137,8 @@ def _written_response(response: Mapping[str, Any], secrets: Iterable[str]) -> di
         "status": response["status"],
         "headers": _kept(response["headers"], RESPONSE_HEADERS),
     }
-    return _scrubbed(written | written_body(_clean(response["body"]["string"], secrets)), secrets)
+    written |= written_body(_clean(response["body"]["string"], secrets))
+    return {name: _scrubbed(value, secrets) for name, value in written.items()}
 
 
 def _kept(headers: Mapping[str, list[str]], names: frozenset[str]) -> dict[str, list[str]]:
@@ -161,9 +165,10 @@ def _secrets(interactions: Iterable[Mapping[str, Any]]) -> set[str]:
 def _secret_parts(name: str, value: str) -> Iterator[str]:
     if name in SECRET_HEADERS:
         # `Bearer KEY`: the key is what may come back in a body.
-        yield from (part for part in [value.split(" ")[-1]] if part)
+        yield from value.split()[-1:]
     elif name in {"cookie", "set-cookie"}:
-        yield from (morsel.value for morsel in SimpleCookie(value).values() if morsel.value)
+        values = (morsel.value for morsel in SimpleCookie(value).values())
+        yield from (value for value in values if len(value) >= _SHORTEST_SECRET)
 
 
 def _clean(body: bytes | str | None, secrets: Iterable[str]) -> bytes:
@@ -185,12 +190,17 @@ def _scrubbed(value: Any, secrets: Iterable[str]) -> Any:
     return value
 
 
+_OTHER_LINE_BREAKS = frozenset("\x85\u2028\u2029")
+"""To YAML 1.1 these end a line too: unescaped, they would be read as another character."""
+
+
 class _Dumper(yaml.SafeDumper):
     """Writes text of several lines as a block."""
 
 
 def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    style = "|" if "\n" in text else None
+    escaped = not _OTHER_LINE_BREAKS.isdisjoint(text)
+    style = '"' if escaped else "|" if "\n" in text else None
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
 

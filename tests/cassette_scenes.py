@@ -102,7 +102,9 @@ SCENES: dict[str, Scene] = {
         QUESTION, settings={"model": "mistralai/no-such-model"}, error=VoxtralNotFoundError
     ),
     "wrong_key": Scene(
-        QUESTION, settings={"api_key": "not-the-key-of-this-server"}, error=VoxtralAuthenticationError
+        QUESTION,
+        settings={"api_key": "not-the-key-of-this-server"},
+        error=VoxtralAuthenticationError,
     ),
     "invalid_field": Scene(
         QUESTION,
@@ -134,8 +136,8 @@ def play(model: ChatVoxtral | VoxtralLLM, scene: Scene) -> AIMessage:
     config: Any = {"callbacks": [listener]}
     with model:
         if scene.streamed:
-            said = list(model.stream(scene.given, config))
-            return _message(reduce(add, said), listener)
+            said: Any = reduce(add, model.stream(scene.given, config))
+            return _message(said, listener)
         return _message(model.invoke(scene.given, config), listener)
 
 
@@ -145,7 +147,7 @@ async def aplay(model: ChatVoxtral | VoxtralLLM, scene: Scene) -> AIMessage:
     config: Any = {"callbacks": [listener]}
     async with model:
         if scene.streamed:
-            said = [part async for part in model.astream(scene.given, config)]
+            said: Any = [part async for part in model.astream(scene.given, config)]
             return _message(reduce(add, said), listener)
         return _message(await model.ainvoke(scene.given, config), listener)
 

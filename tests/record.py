@@ -54,12 +54,12 @@ def record_embedded() -> bool:
     refused = [name for name in SCENES if name.startswith("busy_")]
     plain = [name for name in SCENES if name not in {*overflowing, *refused}]
     results = []
-    for names, settings, surroundings in (
-        (plain, {}, _idle),
-        (overflowing, {"n_ctx": SMALL_CONTEXT}, _idle),
-        (refused, {"queue_size": 0}, _occupied),
+    for names, server, surroundings in (
+        (plain, LocalVoxtral(), _idle),
+        (overflowing, LocalVoxtral(n_ctx=SMALL_CONTEXT), _idle),
+        (refused, LocalVoxtral(queue_size=0), _occupied),
     ):
-        with LocalVoxtral(**settings) as server:
+        with server:
             source = f"embedded: {server.model_name}, langchain-voxtral {__version__}"
             for name in names:
                 with surroundings(server.base_url, server.api_key):
@@ -72,10 +72,11 @@ def record_embedded() -> bool:
 def record_hosted() -> bool:
     """Record from DeepInfra; return whether all went as they should."""
     if not any(os.environ.get(name, "").strip() for name in DEEPINFRA_KEYS):
-        print(f"No DeepInfra key is set ({', '.join(DEEPINFRA_KEYS)}): nothing was recorded.")
+        _say(f"No DeepInfra key is set ({', '.join(DEEPINFRA_KEYS)}): nothing was recorded.")
         return True
     source = f"hosted: DeepInfra, langchain-voxtral {__version__}"
-    return all([_record("hosted", name, source, DEEPINFRA_URL, None) for name in HOSTED])
+    results = [_record("hosted", name, source, DEEPINFRA_URL, None) for name in HOSTED]
+    return all(results)
 
 
 def _record(folder: str, name: str, source: str, base_url: str, api_key: str | None) -> bool:
@@ -85,7 +86,7 @@ def _record(folder: str, name: str, source: str, base_url: str, api_key: str | N
     with record(path, source):
         outcome = _outcome(scene, base_url, api_key)
     as_expected = type(outcome) is (scene.error or str)
-    print(f"{'ok' if as_expected else 'NOT AS EXPECTED'}  {path.name}: {outcome!r:.200}")
+    _say(f"{'ok' if as_expected else 'NOT AS EXPECTED'}  {path.name}: {outcome!r:.200}")
     return as_expected
 
 
@@ -143,11 +144,15 @@ class _OnRetry(logging.Handler):
             self._connection.close()
 
 
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+
+
 def main(arguments: Sequence[str]) -> int:
     """Record what the one argument names; 0 if all went as it should, 1 if not, 2 for usage."""
     recorders = {"embedded": record_embedded, "hosted": record_hosted}
     if len(arguments) != 1 or arguments[0] not in recorders:
-        print("usage: python tests/record.py embedded|hosted", file=sys.stderr)
+        _say("usage: python tests/record.py embedded|hosted")
         return 2
     return 0 if recorders[arguments[0]]() else 1
 

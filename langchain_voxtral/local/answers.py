@@ -25,6 +25,7 @@ _NOT_CONSTRAINED = Refusal.saying(
     400, "response_format: the embedded engine cannot enforce this schema or pattern"
 )
 _FAILED = Refusal(500, {"detail": "inference error"})
+_FAILED_LATER = {"error": {"message": "inference error"}}
 
 
 def json_bytes(value: object) -> bytes:
@@ -146,7 +147,7 @@ class EventStream(_Answer):
                 self._check("".join(texts), made)
                 last = self._final(made)
             except Refusal as refusal:
-                last = _event(refusal.body)
+                last = _event(_FAILED_LATER if refusal is _FAILED else refusal.body)
             await _send_piece(send, last)
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 

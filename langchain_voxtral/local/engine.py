@@ -1,5 +1,6 @@
 """llama.cpp in this process: one prompt in, tokens out."""
 
+import contextlib
 import platform
 import secrets
 import sys
@@ -209,7 +210,8 @@ def check_cpu() -> None:
         return
     lacking: list[str] = []
     if sys.platform == "linux":
-        lacking = cpu_lacks(Path("/proc/cpuinfo").read_text(errors="replace"))
+        with contextlib.suppress(OSError):
+            lacking = cpu_lacks(Path("/proc/cpuinfo").read_text(errors="replace"))
     elif sys.platform == "win32":
         import ctypes  # noqa: PLC0415 - for Windows only
 

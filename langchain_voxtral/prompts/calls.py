@@ -71,17 +71,16 @@ def _parsed(text: str, syntax: CallSyntax) -> list[ToolCall]:
     except (ValueError, RecursionError):
         return []
     values = value if syntax.array and isinstance(value, list) else [value]
-    calls = [_call(value, syntax) for value in values]
-    return [call for call in calls if call is not None] if None not in calls else []
+    calls = [call for value in values if (call := _call(value, syntax)) is not None]
+    return calls if len(calls) == len(values) else []
 
 
 def _call(value: object, syntax: CallSyntax) -> ToolCall | None:
-    match value:
-        case {"name": str(name), syntax.arguments_key: dict(arguments), **others}:
-            call_id = others.pop(syntax.id_key, "")
-            return (
-                None
-                if others or not isinstance(call_id, str)
-                else ToolCall(call_id, name, arguments)
-            )
+    known = {"name", syntax.arguments_key, syntax.id_key} - {""}
+    if not isinstance(value, dict) or not value.keys() <= known:
+        return None
+    name, arguments = value.get("name"), value.get(syntax.arguments_key)
+    call_id = value.get(syntax.id_key, "")
+    if isinstance(name, str) and isinstance(arguments, dict) and isinstance(call_id, str):
+        return ToolCall(call_id, name, arguments)
     return None

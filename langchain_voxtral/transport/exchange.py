@@ -60,7 +60,7 @@ async def apost(clients: Clients, request: Request) -> Reply:
                 _deadline(attempts),
                 aclosing(await _aopen(clients, request, attempts)) as response,
             ):
-                content = await _aread(response, request)
+                content = await _aread(response, request, attempts)
                 _check_status(response, request, content)
                 return Reply(content, response.headers, attempts.count)
         except VoxtralError as error:
@@ -109,7 +109,7 @@ async def astream(clients: Clients, request: Request, sink: Sink[T]) -> AsyncGen
                 sink.begin(response.headers, attempts.count)
                 if not _is_stream(response):
                     async with _deadline(attempts):
-                        content = await _aread(response, request)
+                        content = await _aread(response, request, attempts)
                     _check_status(response, request, content)
                     raise sink.misfit(content)
                 async with aclosing(_apump(response, request, attempts, sink)) as items:
@@ -125,22 +125,23 @@ async def astream(clients: Clients, request: Request, sink: Sink[T]) -> AsyncGen
 
 def _open(clients: Clients, request: Request, attempts: Attempts) -> httpx.Response:
     client = clients.sync_client()
-    with mapped_errors(request):
-        sent = _build(client, request, attempts)
+    with mapped_errors(request, attempts):
+        sent = _build(client, request, attempts.begin())
         return client.send(sent, stream=True, follow_redirects=False)
 
 
 async def _aopen(clients: Clients, request: Request, attempts: Attempts) -> httpx.Response:
     client = await clients.async_client()
-    with mapped_errors(request):
-        sent = _build(client, request, attempts)
+    with mapped_errors(request, attempts):
+        attempts.begin()
+        sent = _build(client, request, None)  # the deadline has a timeout of its own
         return await client.send(sent, stream=True, follow_redirects=False)
 
 
 def _build(
-    client: httpx.Client | httpx.AsyncClient, request: Request, attempts: Attempts
+    client: httpx.Client | httpx.AsyncClient, request: Request, left: float | None
 ) -> httpx.Request:
-    limits, left = request.limits, attempts.begin()
+    limits = request.limits
     connect, read = (
         limit if left is None else left if limit is None else min(limit, left)
         for limit in (limits.connect, limits.read)
@@ -176,7 +177,7 @@ def _read(response: httpx.Response, request: Request, attempts: Attempts) -> byt
     with Watch(response) as watch:
         watch.limit(attempts.remaining())
         try:
-            with mapped_errors(request):
+            with mapped_errors(request, attempts):
                 for data in response.iter_bytes():
                     size = _bounded(size + len(data))
                     parts.append(data)
@@ -185,9 +186,9 @@ def _read(response: httpx.Response, request: Request, attempts: Attempts) -> byt
     return b"".join(parts)
 
 
-async def _aread(response: httpx.Response, request: Request) -> bytes:
+async def _aread(response: httpx.Response, request: Request, attempts: Attempts) -> bytes:
     parts, size = [], 0
-    with mapped_errors(request):
+    with mapped_errors(request, attempts):
         async for data in response.aiter_bytes():
             size = _bounded(size + len(data))
             parts.append(data)
@@ -210,7 +211,7 @@ def _pump(
     with Watch(response) as watch:
         watch.limit(attempts.remaining())
         try:
-            with mapped_errors(request):
+            with mapped_errors(request, attempts):
                 for data in response.iter_bytes():
                     items = sink.feed(data)
                     yield from items
@@ -234,7 +235,7 @@ async def _apump(
     left = attempts.remaining()
     due = None if left is None else clock() + left
     try:
-        with mapped_errors(request):
+        with mapped_errors(request, attempts):
             while True:
                 async with asyncio.timeout_at(due):
                     data = await anext(reads, None)

@@ -14,17 +14,21 @@ from langchain_voxtral.errors import (
     redact,
 )
 from langchain_voxtral.transport.requests import Request
+from langchain_voxtral.transport.retry import Attempts
 
 
 @contextmanager
-def mapped_errors(request: Request) -> Iterator[None]:
+def mapped_errors(request: Request, attempts: Attempts) -> Iterator[None]:
     """Raise every failure of httpx within as the matching `VoxtralError`."""
     try:
         yield
     except httpx.TimeoutException as error:
-        raise _timeout(error, request) from error
+        # A deadline that was nearer than the other limits stood in for them.
+        raise (attempts.overdue() if attempts.is_overdue else _timeout(error, request)) from error
     except (httpx.RequestError, httpx.StreamError) as error:
-        raise _broken(error, request) from error
+        # A traceback prints causes, and this one may quote what the server sent.
+        clean = redact(str(error), request.secrets) == str(error)
+        raise _broken(error, request) from (error if clean else None)
     except httpx.InvalidURL as error:
         raise VoxtralInvalidRequestError(f"{request.url!r} is no URL: {error}.") from error
 

@@ -51,13 +51,20 @@ class Attempts:
         Raises:
             VoxtralTimeoutError: The deadline has passed.
         """
-        deadline = self._limits.deadline
-        if deadline is None:
-            return None
-        left = deadline - (time.monotonic() - self._began)
-        if left <= 0:
+        left = self._left()
+        if left is not None and left <= 0:
             raise self.overdue()
         return left
+
+    @property
+    def is_overdue(self) -> bool:
+        """Whether the deadline has passed."""
+        left = self._left()
+        return left is not None and left <= 0
+
+    def _left(self) -> float | None:
+        deadline = self._limits.deadline
+        return None if deadline is None else deadline - (time.monotonic() - self._began)
 
     def overdue(self) -> VoxtralTimeoutError:
         """Return the error for a call that reached its deadline."""

@@ -10,6 +10,7 @@ import os
 import socket
 import threading
 import time
+from contextlib import suppress
 from typing import Self
 
 import httpx
@@ -26,13 +27,17 @@ class Watch:
         stream = response.extensions.get("network_stream")
         self._socket = stream.get_extra_info("socket") if stream is not None else None
         self._due: float | None = None
+        # Held for each decision, so that a socket is never shut down for a response that is
+        # over: the pool may have given it to the next request by then.
+        self._deciding = threading.Lock()
         self.fired = False
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._due = None
+        with self._deciding:
+            self._due = self._socket = None
 
     def limit(self, seconds: float | None) -> None:
         """End the response in so many seconds, unless a shorter limit stands; None: no limit."""
@@ -45,13 +50,14 @@ class Watch:
 
     def expire(self, due: float) -> None:
         """Shut the socket down, if this is still the limit; a blocked read then ends."""
-        if self._due == due and self._socket is not None:
+        with self._deciding:
+            if self._due != due or self._socket is None:
+                return
             self.fired = True
-            try:
-                # Not SSLSocket.shutdown, which would unwrap the connection under the reader.
+            # Not SSLSocket.shutdown, which would unwrap the connection under the reader; an
+            # OSError says that its owner has closed it in the meantime.
+            with suppress(OSError):
                 socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
-            except OSError:
-                return  # closed by its owner in the meantime
 
 
 class _Keeper:

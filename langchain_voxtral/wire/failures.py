@@ -103,8 +103,8 @@ _BY_STATUS: dict[int, _Case] = {
     ),
     404: _Case(
         VoxtralNotFoundError,
-        "The server does not know {model} or the path: check model= and base_url=; the address "
-        "{{base_url}}/openai/models lists the models it has.",
+        "The server does not know {model} or the path: check model= and base_url=; below base_url, "
+        "/openai/models lists the models it has.",
     ),
     405: _Case(
         VoxtralUnsupportedFeatureError,

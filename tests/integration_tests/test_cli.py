@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
+
 from langchain_voxtral.local import LocalVoxtral
 
 COMMAND = [sys.executable, "-m", "langchain_voxtral"]
@@ -37,9 +38,7 @@ def run(*arguments: str, env: dict[str, str] | None = None, text: str = "") -> A
 @pytest.fixture
 def served(local_server: LocalVoxtral) -> dict[str, str]:
     """The environment of a user whose server is `local_server`."""
-    return environment(
-        VOXTRAL_BASE_URL=local_server.base_url, VOXTRAL_API_KEY=local_server.api_key
-    )
+    return environment(VOXTRAL_BASE_URL=local_server.base_url, VOXTRAL_API_KEY=local_server.api_key)
 
 
 def test_without_a_key_the_embedded_engine_answers_and_stderr_says_so() -> None:
@@ -56,9 +55,7 @@ def test_a_named_server_answers_and_stderr_says_which(
     done = run("chat", "What is the capital of France?", "--temperature", "0", env=served)
 
     assert (done.returncode, done.stdout) == (0, "The capital of France is Paris.\n")
-    assert done.stderr == (
-        f"Asking mistralai/Voxtral-Mini-3B-2507 at {local_server.base_url}.\n"
-    )
+    assert done.stderr == (f"Asking mistralai/Voxtral-Mini-3B-2507 at {local_server.base_url}.\n")
 
 
 def test_json_is_one_line_with_text_usage_cost_and_timing(served: dict[str, str]) -> None:
@@ -96,7 +93,7 @@ def test_stop_sequences_and_a_system_message_reach_the_model(served: dict[str, s
         (["chat", "Hi", "--temperature", "-1"], "temperature"),
         (["chat", "Hi", "--base-url", "nonsense"], "no http:// or https:// URL"),
         (["chat", "Hi", "--model", "nobody/nothing"], "model"),
-        (["serve", "--host", "192.0.2.1"], "api"),
+        (["serve", "--host", "192.0.2.1", "--api-key", ""], "api_key"),
     ],
 )
 def test_what_is_wrong_is_said_on_stderr_without_a_traceback(
@@ -158,9 +155,7 @@ def test_serve_says_its_address_answers_there_and_ends_on_ctrl_c() -> None:
 
 
 @contextmanager
-def started(
-    *arguments: str, env: dict[str, str], stdin: int = subprocess.DEVNULL
-) -> Iterator[Any]:
+def started(*arguments: str, env: dict[str, str], stdin: int = subprocess.DEVNULL) -> Iterator[Any]:
     command = subprocess.Popen(  # noqa: S603 - our own command
         [*COMMAND, *arguments],
         stdin=stdin,

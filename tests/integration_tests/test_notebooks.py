@@ -15,5 +15,7 @@ def test_notebook_runs_and_every_cell_shows_something(path: Path) -> None:
 
     NotebookClient(notebook, timeout=120, resources={"metadata": {"path": path.parent}}).execute()
 
-    silent = [cell.source for cell in notebook.cells if cell.cell_type == "code" and not cell.outputs]
+    silent = [
+        cell.source for cell in notebook.cells if cell.cell_type == "code" and not cell.outputs
+    ]
     assert silent == []

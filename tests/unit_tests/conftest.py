@@ -40,6 +40,19 @@ def make_llm(server: Server) -> Callable[..., VoxtralLLM]:
     return make
 
 
+@pytest.fixture(params=[ChatVoxtral, VoxtralLLM], ids=["chat", "llm"])
+def make(request: pytest.FixtureRequest, server: Server) -> Callable[..., ChatVoxtral | VoxtralLLM]:
+    """Make either face: a test that asks for this runs for both."""
+
+    def make(**settings: Any) -> ChatVoxtral | VoxtralLLM:
+        made: ChatVoxtral | VoxtralLLM = request.param(
+            **{"api_key": KEY, **server.settings, **settings}
+        )
+        return made
+
+    return make
+
+
 @pytest.fixture
 def chat(make_chat: Callable[..., ChatVoxtral]) -> ChatVoxtral:
     return make_chat()

@@ -95,7 +95,9 @@ class Reads(httpx.SyncByteStream, httpx.AsyncByteStream):
             yield read
 
 
-def answering(document: object, status: int = 200, **headers: str) -> httpx.Response:
+def answering(
+    document: object, status: int = 200, headers: dict[str, str] | None = None
+) -> httpx.Response:
     return httpx.Response(status, json=document, headers=headers)
 
 

@@ -59,7 +59,7 @@ NO_URL = "this is no http:// or https:// URL; give one like 'https://api.deepinf
         ("https://[::1/v1", "this is no URL"),
         ("https://api.deep infra.com/v1", "white space"),
         ("https://evil.org\n.deepinfra.com/v1", "white space"),
-        ("https://evil.org\\.deepinfra.com/v1", "white space or a backslash"),
+        ("https://evil.org\\.deepinfra.com/v1", "white space or backslash"),
         ("https://user:pa55word@host/v1", "a password in the URL would show in logs"),
         ("https://pa55word@host/v1", "a password in the URL would show in logs"),
         ("https://host/v1?key=pa55word", "a base URL ends before '\\?' and '#'"),

@@ -5,6 +5,9 @@ from typing import Any
 
 import httpx
 import pytest
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage
+from langchain_core.messages.ai import UsageMetadata
+from langchain_core.outputs import ChatGeneration
 from unit_tests.documented import (
     AS_PRINTED,
     CHEF_BODY,
@@ -22,8 +25,6 @@ from unit_tests.documented import (
     streaming,
     token_event,
 )
-from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage
-from langchain_core.outputs import ChatGeneration
 from unit_tests.ways import WAYS, ask
 
 from langchain_voxtral import ChatVoxtral, __version__
@@ -41,7 +42,7 @@ METADATA = {
     "cost": 0.0000436,
     "runtime_ms": 243,
 }
-USAGE = {"input_tokens": 12, "output_tokens": 25, "total_tokens": 37}
+USAGE = UsageMetadata(input_tokens=12, output_tokens=25, total_tokens=37)
 STREAM_METADATA = {
     "model_name": MODEL,
     "model_provider": "deepinfra",
@@ -166,7 +167,7 @@ def sum_of(chunks: list[AIMessageChunk]) -> AIMessageChunk:
 async def test_a_model_for_one_call_is_asked_and_named(
     chat: ChatVoxtral, server: Server, way: str, spelling: str
 ) -> None:
-    chosen = {spelling: "own/er:v2"}
+    chosen: dict[str, Any] = {spelling: "own/er:v2"}
     if "stream" in way:
         answer: AIMessage = sum_of([chunk async for chunk in chat.astream("Hello!", **chosen)])
     else:
@@ -179,7 +180,7 @@ async def test_a_model_for_one_call_is_asked_and_named(
 def test_the_model_that_a_server_names_is_the_model_of_the_answer(
     chat: ChatVoxtral, server: Server
 ) -> None:
-    server.answer = lambda _: answering(HELLO_ANSWER, **{"x-voxtral-model": "SmolLM2"})
+    server.answer = lambda _: answering(HELLO_ANSWER, headers={"x-voxtral-model": "SmolLM2"})
     assert chat.invoke("Hello!").response_metadata["model_name"] == "SmolLM2"
 
 
@@ -231,7 +232,7 @@ def test_fewer_answers_than_asked_for_are_an_error(chat: ChatVoxtral, server: Se
         chat.invoke("Hello!", n=2)
 
 
-LOGPROBS = [
+LOGPROBS: list[dict[str, Any]] = [
     {"token": "He", "id": 29892, "logprob": -0.5},
     {"token": "y", "id": 29, "logprob": -1.25},
 ]
@@ -243,16 +244,14 @@ async def test_logprobs_are_the_tokens_with_their_probabilities(
 ) -> None:
     events = [token_event(p["token"], token_id=p["id"], logprob=p["logprob"]) for p in LOGPROBS]
     server.answer = lambda _: streaming(*events, FINAL_EVENT)
-    answers = {
-        "invoke": lambda: chat.invoke("Hello!", logprobs=True),
-        "stream": lambda: sum_of(list(chat.stream("Hello!", logprobs=True))),
-    }
-    if way == "ainvoke":
-        answer: AIMessage = await chat.ainvoke("Hello!", logprobs=True)
-    elif way == "astream":
-        answer = sum_of([chunk async for chunk in chat.astream("Hello!", logprobs=True)])
+    if way == "invoke":
+        answer = chat.invoke("Hello!", logprobs=True)
+    elif way == "ainvoke":
+        answer = await chat.ainvoke("Hello!", logprobs=True)
+    elif way == "stream":
+        answer = sum_of(list(chat.stream("Hello!", logprobs=True)))
     else:
-        answer = answers[way]()
+        answer = sum_of([chunk async for chunk in chat.astream("Hello!", logprobs=True)])
     assert server.body["stream"] is True
     assert answer.text == "Hey"
     assert answer.response_metadata == STREAM_METADATA | {"logprobs": {"content": LOGPROBS}}
@@ -277,9 +276,7 @@ async def test_an_end_marker_that_the_server_shows_is_cut(
         events = [token_event(piece) for piece in ("Hi<|eo", "t_id|>re", "st")]
         server.answer = lambda _: streaming(*events, FINAL_EVENT)
     else:
-        server.answer = lambda _: answering(
-            HELLO_ANSWER | {"results": [{"generated_text": shown}]}
-        )
+        server.answer = lambda _: answering(HELLO_ANSWER | {"results": [{"generated_text": shown}]})
     assert await ask(chat, way, "Hello!") == "Hi"
 
 

@@ -6,6 +6,9 @@ from typing import Any
 
 import httpx
 import pytest
+from langchain_core.messages import AIMessage
+from langchain_core.messages.ai import UsageMetadata
+from langchain_core.outputs import ChatGeneration
 from unit_tests.documented import (
     AS_PRINTED,
     FINAL_EVENT,
@@ -20,8 +23,6 @@ from unit_tests.documented import (
     streaming,
     token_event,
 )
-from langchain_core.messages import AIMessage
-from langchain_core.outputs import ChatGeneration
 from unit_tests.ways import WAYS, ask
 
 from langchain_voxtral import VoxtralLLM
@@ -34,7 +35,7 @@ METADATA = {
     "cost": 0.0000436,
     "runtime_ms": 243,
 }
-USAGE = {"input_tokens": 12, "output_tokens": 25, "total_tokens": 37}
+USAGE = UsageMetadata(input_tokens=12, output_tokens=25, total_tokens=37)
 TWICE = {"input_tokens": 24, "output_tokens": 50, "total_tokens": 74}
 MakeLLM = Callable[..., VoxtralLLM]
 
@@ -108,7 +109,7 @@ async def test_a_batch_answers_in_the_order_of_its_prompts(
     llm: VoxtralLLM, server: Server, way: str
 ) -> None:
     server.answer = echo
-    prompts = [f"prompt {number}" for number in range(40)]
+    prompts: list[Any] = [f"prompt {number}" for number in range(40)]
     answers = llm.batch(prompts) if way == "batch" else await llm.abatch(prompts)
     assert answers == prompts
 
@@ -119,20 +120,14 @@ def echo(request: httpx.Request) -> httpx.Response:
 
 
 @pytest.mark.parametrize("way", ["batch", "abatch"])
-async def test_one_failure_fails_the_batch(
-    make_llm: MakeLLM, server: Server, way: str
-) -> None:
+async def test_one_failure_fails_the_batch(make_llm: MakeLLM, server: Server, way: str) -> None:
     llm = make_llm(max_retries=0)
     server.answer = lambda request: (
-        answering({"detail": "Rate limited"}, 429)
-        if b"three" in request.content
-        else echo(request)
+        answering({"detail": "Rate limited"}, 429) if b"three" in request.content else echo(request)
     )
+    prompts: list[Any] = ["one", "two", "three"]
     with pytest.raises(VoxtralRateLimitError):
-        if way == "batch":
-            llm.batch(["one", "two", "three"])
-        else:
-            await llm.abatch(["one", "two", "three"])
+        llm.batch(prompts) if way == "batch" else await llm.abatch(prompts)
 
 
 def test_n_gives_several_texts_for_each_prompt(llm: VoxtralLLM, server: Server) -> None:

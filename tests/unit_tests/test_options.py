@@ -11,6 +11,7 @@ from unit_tests.documented import KEY, Server
 from langchain_voxtral import ChatVoxtral, VoxtralLLM
 from langchain_voxtral.errors import VoxtralInvalidRequestError
 
+Make = Callable[..., ChatVoxtral | VoxtralLLM]
 JSON_SCHEMA = {
     "type": "json_schema",
     "json_schema": {"name": "city", "schema": {"type": "object"}},
@@ -54,29 +55,18 @@ def without_input(body: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(("name", "value", "sent"), WIRE_NAMES)
-@pytest.mark.parametrize("face", ["chat", "llm"])
 def test_a_constructor_option_goes_out_under_its_wire_name(
-    server: Server,
-    make_chat: Callable[..., ChatVoxtral],
-    make_llm: Callable[..., VoxtralLLM],
-    face: str,
-    name: str,
-    value: object,
-    sent: dict[str, Any],
+    make: Make, server: Server, name: str, value: object, sent: dict[str, Any]
 ) -> None:
-    make = make_chat if face == "chat" else make_llm
     make(**QUIET | {name: value}).invoke("Hello!")
     assert without_input(server.body) == END_MARKER | sent
 
 
 @pytest.mark.parametrize(("name", "value", "sent"), WIRE_NAMES)
-@pytest.mark.parametrize("face", ["chat", "llm"])
 def test_a_call_option_goes_out_under_its_wire_name(
-    server: Server, chat: ChatVoxtral, llm: VoxtralLLM, face: str, name: str, value: object,
-    sent: dict[str, Any],
+    make: Make, server: Server, name: str, value: object, sent: dict[str, Any]
 ) -> None:
-    model = chat if face == "chat" else llm
-    model.invoke("Hello!", **QUIET | {name: value})
+    make().invoke("Hello!", **QUIET | {name: value})
     assert without_input(server.body) == END_MARKER | sent
 
 
@@ -170,18 +160,11 @@ NO_VALUE = [
 
 
 @pytest.mark.parametrize(("given", "problem"), NO_VALUE)
-@pytest.mark.parametrize("face", ["chat", "llm"])
 def test_a_wrong_option_of_a_call_is_named_and_nothing_is_sent(
-    server: Server,
-    chat: ChatVoxtral,
-    llm: VoxtralLLM,
-    face: str,
-    given: dict[str, Any],
-    problem: str,
+    make: Make, server: Server, given: dict[str, Any], problem: str
 ) -> None:
-    model = chat if face == "chat" else llm
     with pytest.raises(VoxtralInvalidRequestError, match=problem) as caught:
-        model.invoke("Hello!", **given)
+        make().invoke("Hello!", **given)
     assert caught.value.message.startswith("Wrong options for this call: ")
     assert next(iter(given)) in caught.value.message
     assert caught.value.attempts == 0

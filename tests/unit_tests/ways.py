@@ -2,18 +2,17 @@
 
 from typing import Any
 
-from langchain_core.language_models import BaseChatModel, BaseLLM
 from langchain_core.messages import BaseMessage
+from langchain_core.runnables import Runnable
 
 WAYS = ("invoke", "ainvoke", "stream", "astream")
-Model = BaseChatModel | BaseLLM
 
 
 def _text(answer: Any) -> str:
     return answer.text if isinstance(answer, BaseMessage) else str(answer)
 
 
-async def ask(model: Model, way: str, prompt: Any, **options: Any) -> str:
+async def ask(model: Runnable[Any, Any], way: str, prompt: Any, **options: Any) -> str:
     """Ask in the given way; return the text of the answer."""
     method = getattr(model, way)
     if way == "invoke":

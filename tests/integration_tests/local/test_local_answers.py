@@ -124,6 +124,14 @@ def test_a_seed_makes_sampling_repeatable(http: httpx.Client) -> None:
     assert once == again != other
 
 
+def test_with_a_seed_even_the_probabilities_are_the_same(http: httpx.Client) -> None:
+    """A prompt that llama.cpp has cached is read in other batches: the last bits differ."""
+    once, again = (
+        [event["token"]["logprob"] for event in events(http, FRANCE, seed=7)] for _ in range(2)
+    )
+    assert once == again
+
+
 def test_seeds_of_the_whole_documented_range_are_taken(http: httpx.Client) -> None:
     for seed in (-(2**63), 2**64 - 1):
         assert ask(http, RAW, seed=seed, max_new_tokens=1)["num_tokens"] == 1

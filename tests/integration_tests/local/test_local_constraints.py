@@ -14,16 +14,22 @@ HEADER = "<|start_header_id|>{}<|end_header_id|>\n\n"
 
 
 class Kind(Enum):
+    """A choice."""
+
     CAT = "cat"
     DOG = "dog"
 
 
 class Toy(BaseModel):
+    """A part, with a number that has decimals."""
+
     name: str
     price: float
 
 
 class Pet(BaseModel):
+    """A bit of everything that pydantic makes schemas of."""
+
     kind: Kind
     name: str
     age: int = Field(ge=0, le=30)

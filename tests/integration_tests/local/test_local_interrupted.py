@@ -134,7 +134,7 @@ async def test_an_engine_that_fails_later_is_an_event() -> None:
     answer = await failing(2, stream=True)
     events: list[dict[str, Any]] = [json.loads(x[6:]) for x in answer.text.split("\n\n")[:-1]]
     assert [event.get("token", {}).get("text") for event in events] == ["0 ", "1 ", None]
-    assert events[-1] == {"detail": "inference error"}
+    assert events[-1] == {"error": {"message": "inference error"}}
 
 
 def test_what_a_callback_raises_comes_out_of_the_engine(local_server: LocalVoxtral) -> None:

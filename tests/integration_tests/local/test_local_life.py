@@ -11,16 +11,18 @@ from pathlib import Path
 import httpx
 import pytest
 
-from langchain_voxtral.local import LocalVoxtral, VoxtralLocalError, shared_server
+from langchain_voxtral.local import LocalVoxtral, VoxtralLocalError, create_app, shared_server
 from langchain_voxtral.local.weights import ensure_weights
 
 STAND_IN_LINE = (
     "Embedded engine: answers come from SmolLM2-135M-Instruct, a 135M stand-in, not from Voxtral\n"
 )
 ASK = """
-import json, os, sys, urllib.request
+import json, os, sys, urllib.request, warnings
 from langchain_voxtral.local import LocalVoxtral, serve, shared_server
 
+# Python 3.12 warns of any fork of a process with threads: that it works is what is tested.
+warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
 CAPITAL = {"input": "The capital of France is", "max_new_tokens": 1, "temperature": 0}
 
 def ask(server, **fields):
@@ -36,7 +38,7 @@ def ask(server, **fields):
 
 def run(program: str) -> "subprocess.CompletedProcess[str]":
     """Run a program that is strict about resources and warnings."""
-    return subprocess.run(
+    return subprocess.run(  # noqa: S603 - programs of this file
         [sys.executable, "-X", "dev", "-W", "error", "-c", ASK + program],
         capture_output=True,
         text=True,
@@ -121,7 +123,6 @@ print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), ask(server), shared_se
 def test_a_forked_child_that_never_uses_it_ends_well() -> None:
     done = run(
         """
-import multiprocessing
 with LocalVoxtral(n_ctx=512) as server:
     child = os.fork()
     if child == 0:
@@ -135,7 +136,7 @@ with LocalVoxtral(n_ctx=512) as server:
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows sends no SIGINT to one process")
 def test_serving_says_where_and_ends_at_ctrl_c() -> None:
     program = ASK + "serve(port=0, n_ctx=512); print('ended')"
-    with subprocess.Popen(
+    with subprocess.Popen(  # noqa: S603 - a program of this file
         [sys.executable, "-X", "dev", "-W", "error", "-c", program],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -160,11 +161,14 @@ def test_a_process_ends_while_the_engine_generates() -> None:
     """Nobody stops the server; a thread of it is inside llama.cpp when the program ends."""
     done = run(
         """
-import threading
-server = LocalVoxtral(n_ctx=4096).start()
+import contextlib, threading
+server = LocalVoxtral().start()
 engine = server.app.model.engine
 endless = {"response_format": {"type": "regex", "regex": "[a-z ]{30000}"}, "max_new_tokens": 3000}
-threading.Thread(target=ask, args=(server,), kwargs=endless, daemon=True).start()
+def ask_without_end():
+    with contextlib.suppress(OSError):  # the server stops first
+        ask(server, **endless)
+threading.Thread(target=ask_without_end, daemon=True).start()
 while engine.tokens_generated < 3: pass
 print("ends", engine.tokens_generated < 3000)
 """
@@ -184,6 +188,17 @@ def test_a_model_of_the_users_own_is_served_under_its_name(tmp_path: Path) -> No
         assert server.model_name == "my-model"
     assert answer.json()["results"] == [{"generated_text": " Paris"}]
     assert answer.headers["x-voxtral-model"] == "my-model"
+
+
+async def test_the_application_can_be_served_by_a_server_of_the_users_own() -> None:
+    app = create_app(n_ctx=512, hosts=["test"])
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app)) as client:
+        answer = await client.post(
+            "http://test/v1/inference/SmolLM2-135M-Instruct",
+            json={"input": "The capital of France is", "max_new_tokens": 1, "temperature": 0},
+        )
+    app.close(10)
+    assert answer.json()["results"] == [{"generated_text": " Paris"}]
 
 
 def test_the_shared_server_of_this_process_is_the_same_every_time() -> None:

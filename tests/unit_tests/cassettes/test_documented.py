@@ -4,17 +4,25 @@ Every request is compared whole, so the classes are told to add nothing of their
 """
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cassette_scenes import CHEF, Scene, aplay, play
 from cassette_tools import CASSETTES, replay
 from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.messages.ai import UsageMetadata
+from pydantic import SecretStr
 
 from langchain_voxtral import ChatVoxtral
 from langchain_voxtral.endpoint import DEEPINFRA_URL
 
-BARE = {"temperature": None, "top_p": None, "seed": None, "max_tokens": None, "stop": []}
+BARE: dict[str, Any] = {
+    "temperature": None,
+    "top_p": None,
+    "seed": None,
+    "max_tokens": None,
+    "stop": [],
+}
 KEY = "made-up-key"
 
 HELLO = AIMessage(
@@ -81,7 +89,7 @@ def test_the_documented_stream_gives_a_chunk_for_each_event() -> None:
     with (
         ChatVoxtral(
             base_url=DEEPINFRA_URL,
-            api_key=KEY,
+            api_key=SecretStr(KEY),
             temperature=None,
             top_p=None,
             stop=[],

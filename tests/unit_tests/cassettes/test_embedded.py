@@ -26,7 +26,7 @@ DERIVED = {"finish_reason_source": "derived"}
 ANSWERS: dict[str, tuple[str, int, int, dict[str, Any]]] = {
     "chat_invoke": ("The capital of France is Paris.", 28, 8, {}),
     "chat_stream": ("The capital of France is Paris.", 28, 8, TOLD | {"finish_reason": "stop"}),
-    "chat_conversation": ("One lake there is Lake Azura.", 107, 10, {}),
+    "chat_conversation": ("One lake there is Lake Azura.", 108, 9, {}),
     "chat_stop": ("One to one, two to one", 87, 9, {}),
     "chat_stop_stream": ("One to one, two to one", 87, 9, TOLD | {"finish_reason": "stop"}),
     "chat_length": ("One to one,", 87, 4, DERIVED | LENGTH),

@@ -55,4 +55,4 @@ def _check(name: str, said: AIMessage | VoxtralError) -> None:
         assert SCENES[name].error is None
         assert said.text
         assert said.usage_metadata is not None
-        assert said.response_metadata["request_id"] or SCENES[name].streamed
+        assert said.response_metadata.get("request_id") or SCENES[name].streamed

@@ -1,8 +1,10 @@
+"""The check of JSON against a schema."""
+
 import json
 from decimal import Decimal
 from typing import Any
 
-import jsonschema
+import jsonschema  # type: ignore[import-untyped]  # comes without types
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st

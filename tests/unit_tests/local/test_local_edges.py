@@ -1,3 +1,5 @@
+"""Bodies, addresses, processors, files: the edges of the embedded server."""
+
 import gzip
 import socket
 from pathlib import Path
@@ -45,15 +47,15 @@ def test_the_name_in_a_host_header(header: str, name: str) -> None:
 
 
 def test_only_loopback_and_the_configured_name_are_accepted() -> None:
-    assert accepted_names("127.0.0.1") == {"localhost", "127.0.0.1", "::1"}
-    assert accepted_names("Box.lan") == {"localhost", "127.0.0.1", "::1", "box.lan"}
-    assert accepted_names("0.0.0.0") is None
+    assert accepted_names("127.0.0.1") == frozenset({"localhost", "127.0.0.1", "::1"})
+    assert accepted_names("Box.lan") == frozenset({"localhost", "127.0.0.1", "::1", "box.lan"})
+    assert accepted_names("::") is None
     assert in_url("::1") == "[::1]"
 
 
 def test_another_machine_needs_a_key() -> None:
-    with pytest.raises(VoxtralInvalidRequestError, match=r"host='0\.0\.0\.0'.*api_key"):
-        LocalVoxtral(host="0.0.0.0", api_key="")
+    with pytest.raises(VoxtralInvalidRequestError, match=r"host='192\.0\.2\.1'.*api_key"):
+        LocalVoxtral(host="192.0.2.1", api_key="")
 
 
 def test_a_key_is_random_or_given_and_never_shown() -> None:

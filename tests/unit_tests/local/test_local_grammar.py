@@ -1,3 +1,5 @@
+"""What constrains the decoding."""
+
 from copy import deepcopy
 from typing import Any
 

@@ -1,3 +1,5 @@
+"""The validation of request bodies."""
+
 import json
 from typing import Any
 
@@ -141,8 +143,10 @@ def test_what_cannot_be_served_is_refused(fields: dict[str, object], message: st
 def test_a_body_that_is_no_json_is_refused(body: bytes) -> None:
     with pytest.raises(Refusal) as caught:
         parse_request(body)
-    [fault] = caught.value.body["detail"]  # type: ignore[misc]  # a list, by its status
-    assert (caught.value.status, fault["type"]) == (422, "json_invalid")
+    faults = caught.value.body["detail"]
+    assert isinstance(faults, list)
+    assert caught.value.status == 422
+    assert [(fault["type"], fault["loc"]) for fault in faults] == [("json_invalid", ["body"])]
 
 
 def test_response_formats_are_told_apart_by_their_type() -> None:

@@ -1,3 +1,5 @@
+"""Prompts, from the format of the client to that of the model."""
+
 import struct
 from pathlib import Path
 

@@ -1,3 +1,5 @@
+"""The queue of the engine."""
+
 import threading
 
 import pytest

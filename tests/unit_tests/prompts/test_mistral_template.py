@@ -146,7 +146,7 @@ arguments: st.SearchStrategy[dict[str, Any]] = st.dictionaries(
 )
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     turns=conversations(
         texts=unmarked, answers=answers, names=names, arguments=arguments, results=unmarked

@@ -51,7 +51,7 @@ def expected(turns: list[Turn], fmt: PromptFormat) -> Reading:
 
 
 @FORMATS
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(turns=conversations())
 def test_what_is_rendered_is_read_back_neutralised(fmt: PromptFormat, turns: list[Turn]) -> None:
     assert read(render(turns, fmt)) == expected(turns, fmt)
@@ -94,7 +94,7 @@ strings = st.text(max_size=200) | st.lists(
 ).map("".join)
 
 
-@settings(max_examples=500)
+@settings(max_examples=500, deadline=None)
 @given(strings)
 def test_any_string_can_be_read(prompt: str) -> None:
     reading = read(prompt)
@@ -171,6 +171,10 @@ CALL = '{"name": "f", "parameters": {"x": 1}}'
             Reading("mistral", (Turn("user", "none"), Turn("user", "q"))),
         ),
         (
+            "<s>[AVAILABLE_TOOLS][1][/AVAILABLE_TOOLS][INST]q[/INST]",
+            Reading("mistral", (Turn("user", "[1]"), Turn("user", "q"))),
+        ),
+        (
             "<|start_header_id|>user<|end_header_id|>Hi",
             Reading("llama3", (Turn("user", "Hi"),)),
         ),
@@ -221,6 +225,35 @@ def test_prompts_written_by_hand_are_read_as_meant(prompt: str, reading: Reading
 def test_json_that_is_no_call_stays_text(line: str) -> None:
     turns = [Turn("assistant", f"See:\n{line}"), Turn("user", "ok")]
     assert read(render(turns, LLAMA3)).turns == tuple(turns)
+
+
+@pytest.mark.parametrize(
+    "calls",
+    [
+        '[{"name": "f", "arguments": {}, "id": 7}]',
+        '[{"name": "f", "arguments": {}}, 7]',
+        "[]",
+        "{}",
+    ],
+)
+def test_what_follows_mistrals_marker_and_is_no_call_stays_text(calls: str) -> None:
+    prompt = f"<s>[INST]q[/INST][TOOL_CALLS]{calls}</s>"
+    assert read(prompt).turns[1] == Turn("assistant", f"[TOOL_CALLS]{calls}")
+
+
+def test_calls_without_ids_are_read_from_mistrals_template_too() -> None:
+    prompt = '<s>[INST]q[/INST][TOOL_CALLS][{"name": "f", "arguments": {}}]</s>'
+    assert read(prompt).turns[1] == Turn("assistant", "", (ToolCall("call00001", "f", {}),))
+
+
+def test_a_late_result_finds_its_call_where_no_ids_are_written() -> None:
+    turns = [
+        Turn("assistant", "", (ToolCall("a", "f", {}),)),
+        Turn("user", "meanwhile"),
+        Turn("assistant", "wait"),
+        Turn("tool", "1", tool_call_id="a"),
+    ]
+    assert read(render(turns, LLAMA3)).turns[3] == Turn("tool", "1", tool_call_id="call00001")
 
 
 def test_in_llama3_a_text_that_is_a_call_is_a_call() -> None:

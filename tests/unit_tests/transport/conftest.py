@@ -1,12 +1,20 @@
 """Callers of every kind, for tests of what all of them must do."""
 
 import asyncio
+import gc
 from collections.abc import Iterator
 
 import pytest
+from callers import Caller, Model
 
-from callers import Caller
 from langchain_voxtral import ChatVoxtral, VoxtralLLM
+
+
+@pytest.fixture
+def _nothing_left_behind() -> Iterator[None]:
+    """Make Python warn of a socket that was left open, which fails the test that left it."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture(params=["chat-sync", "chat-async", "llm-sync", "llm-async"])
@@ -14,5 +22,11 @@ def caller(request: pytest.FixtureRequest) -> Iterator[Caller]:
     face, way = request.param.split("-")
     with asyncio.Runner() as runner:
         yield Caller(
-            {"chat": ChatVoxtral, "llm": VoxtralLLM}[face], runner if way == "async" else None
+            ChatVoxtral if face == "chat" else VoxtralLLM, runner if way == "async" else None
         )
+
+
+@pytest.fixture(params=[ChatVoxtral, VoxtralLLM])
+def face(request: pytest.FixtureRequest) -> type[Model]:
+    kind: type[Model] = request.param
+    return kind

@@ -4,12 +4,13 @@ import gzip
 from dataclasses import replace
 
 import pytest
-from langchain_core.messages import AIMessage, AIMessageChunk
-
 from callers import Caller, Said
-from langchain_voxtral import ChatVoxtral
+from langchain_core.messages import AIMessage, AIMessageChunk
+from langchain_core.messages.ai import UsageMetadata
 from replies import event, events, final, streamed, token, whole
 from scripted_server import Gate, Reply, ScriptedServer
+
+from langchain_voxtral import ChatVoxtral
 
 USAGE = {"input_tokens": 12, "output_tokens": 25, "total_tokens": 37}
 INVOKED = {
@@ -50,18 +51,18 @@ def test_the_messages_of_a_chat_model_are_whole() -> None:
         invoked = chat.invoke("Hello!")
         first, *more = chat.stream("Hello!")
     added = sum(more, start=first)
-    usage = {"input_tokens": 12, "output_tokens": 25, "total_tokens": 37}
+    usage = UsageMetadata(input_tokens=12, output_tokens=25, total_tokens=37)
     assert invoked == AIMessage(
-        "Hello!",
+        content="Hello!",
         id=invoked.id,
         response_metadata={k: v for k, v in INVOKED.items() if k != "usage_metadata"},
-        usage_metadata=usage,  # type: ignore[arg-type]
+        usage_metadata=usage,
     )
     assert added == AIMessageChunk(
-        "Hello!",
+        content="Hello!",
         id=added.id,
         response_metadata={k: v for k, v in STREAMED.items() if k != "usage_metadata"},
-        usage_metadata=usage,  # type: ignore[arg-type]
+        usage_metadata=usage,
         chunk_position="last",
     )
 

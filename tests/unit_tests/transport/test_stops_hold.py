@@ -1,12 +1,12 @@
 """Stop sequences hold, whatever the server makes of them."""
 
 import pytest
-from pydantic import ValidationError
-
 from callers import Caller, Said
-from langchain_voxtral.errors import VoxtralInvalidRequestError
+from pydantic import ValidationError
 from replies import events, final, streamed, token, whole
 from scripted_server import End, Repeat, ScriptedServer
+
+from langchain_voxtral.errors import VoxtralInvalidRequestError
 
 MARKER = "<|eot_id|>"
 USAGE = {"input_tokens": 12, "output_tokens": 25, "total_tokens": 37}
@@ -20,7 +20,8 @@ CLOSED_EARLY = STOPPED | {"finish_reason_source": "derived", "usage_incomplete":
 
 
 @pytest.mark.parametrize(
-    "ignored", [["one", " two", " ST", "OP", " three"], ["one two STOP three"], list("one two STOP")]
+    "ignored",
+    [["one", " two", " ST", "OP", " three"], ["one two STOP three"], list("one two STOP")],
 )
 def test_a_stop_that_the_server_ignores_is_cut_off_across_chunks(
     caller: Caller, ignored: list[str]

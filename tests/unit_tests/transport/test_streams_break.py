@@ -1,8 +1,10 @@
 """Streams that break: never a short answer that looks like a whole one."""
 
 import pytest
-
 from callers import Caller, broken
+from replies import event, events, final, json_reply, streamed, token, whole
+from scripted_server import End, Gate, Reply, ScriptedServer, Step
+
 from langchain_voxtral.errors import (
     VoxtralAPIError,
     VoxtralConnectionError,
@@ -12,8 +14,6 @@ from langchain_voxtral.errors import (
     VoxtralRateLimitError,
     VoxtralResponseError,
 )
-from replies import event, events, final, json_reply, streamed, token, whole
-from scripted_server import End, Gate, Reply, ScriptedServer, Step
 
 HEADERS = {"x-request-id": "H1"}
 
@@ -174,7 +174,9 @@ def test_redirects_are_not_followed(caller: Caller, streaming: bool) -> None:
 
 def test_a_body_that_is_not_in_its_encoding_is_one_clear_error(caller: Caller) -> None:
     reply = Reply(headers={"content-encoding": "gzip"}, body=b"no gzip")
-    with ScriptedServer(reply) as server:
-        with pytest.raises(VoxtralResponseError, match="does not match its Content-Encoding"):
-            caller.invoke(caller.model(server))
+    with (
+        ScriptedServer(reply) as server,
+        pytest.raises(VoxtralResponseError, match="does not match its Content-Encoding"),
+    ):
+        caller.invoke(caller.model(server))
     assert len(server.requests) == 1

@@ -267,6 +267,10 @@ def test_a_long_text_is_cut_at_500_characters_and_shows_it() -> None:
     assert said("x" * 500) in failure(500, {}, b"x" * 500).message
 
 
+def test_words_are_found_behind_any_amount_of_white_space() -> None:
+    assert said("boom") in failure(500, {}, b"\n" * 5000 + b"boom").message
+
+
 def test_words_are_one_line_without_control_characters() -> None:
     body = json.dumps({"error": " a\r\n\tb\x1b[31mc\u2028d "}).encode()
     assert said("a b [31mc d") in failure(500, {}, body).message

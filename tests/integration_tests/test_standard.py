@@ -1,0 +1,73 @@
+"""LangChain's standard integration tests, answered by the embedded engine."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cassette_format import CassetteFormat
+from cassette_tools import _recorder
+from langchain_tests.integration_tests import ChatModelIntegrationTests
+
+from langchain_voxtral import ChatVoxtral
+
+# The run that records the stream does not measure it.
+pytestmark = pytest.mark.filterwarnings("ignore:Benchmark fixture was not used")
+
+ENGINE = "SmolLM2-135M-Instruct"
+STREAM = Path(__file__).parent / "cassettes" / "stream_time.yaml"
+
+
+@pytest.fixture
+def vcr(request: pytest.FixtureRequest) -> Iterator[Any]:
+    """Play back the stream that `test_stream_time` measures; record it if it is not there.
+
+    In place of pytest-recording's fixture of this name: cassettes are to be readable, and the
+    engine's address is another one in every run.
+    """
+    if request.node.get_closest_marker("vcr") is None:
+        yield None
+        return
+    recorder = _recorder(CassetteFormat(f"embedded: {ENGINE}"))
+    with recorder.use_cassette(STREAM, allow_playback_repeats=True) as cassette:
+        yield cassette
+
+
+class TestChatVoxtral(ChatModelIntegrationTests):
+    """The suite, and what of it applies."""
+
+    @property
+    def chat_model_class(self) -> type[ChatVoxtral]:
+        return ChatVoxtral
+
+    @property
+    def chat_model_params(self) -> dict[str, Any]:
+        return {"base_url": "local", "max_tokens": 24, "temperature": 0, "seed": 1}
+
+    @property
+    def has_tool_calling(self) -> bool:
+        return False
+
+    @property
+    def has_tool_choice(self) -> bool:
+        return False
+
+    @property
+    def has_structured_output(self) -> bool:
+        return False
+
+    @property
+    def supports_audio_inputs(self) -> bool:
+        return False
+
+    @property
+    def supports_model_override(self) -> bool:
+        return True
+
+    @property
+    def model_override_value(self) -> str:
+        return ENGINE
+
+    @property
+    def enable_vcr_tests(self) -> bool:
+        return True

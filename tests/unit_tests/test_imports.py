@@ -1,0 +1,76 @@
+"""What can be imported, and what importing costs."""
+
+import json
+import subprocess
+import sys
+import tomllib
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import pytest
+
+import langchain_voxtral
+
+ROOT = Path(langchain_voxtral.__file__).parent.parent
+HEAVY = {
+    "langchain",
+    "langgraph",
+    "mistral_common",
+    "numpy",
+    "starlette",
+    "torch",
+    "transformers",
+    "uvicorn",
+    "xllamacpp",
+}
+
+
+def loaded_by(statement: str) -> set[str]:
+    """Return the top-level modules that a fresh interpreter has after a statement."""
+    script = f"{statement}\nimport json, sys\nprint(json.dumps(sorted(sys.modules)))"
+    done = subprocess.run(  # noqa: S603 - our own interpreter
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    return {name.partition(".")[0] for name in json.loads(done.stdout)}
+
+
+def test_the_public_names() -> None:
+    assert langchain_voxtral.__all__ == ["ChatVoxtral", "VoxtralLLM", "__version__"]
+    assert dir(langchain_voxtral) == langchain_voxtral.__all__
+    for name in langchain_voxtral.__all__:
+        assert getattr(langchain_voxtral, name) is not None
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="module 'langchain_voxtral' has no attribute 'Chat'"):
+        langchain_voxtral.Chat  # noqa: B018 - the access is the test
+
+
+def test_the_package_alone_loads_nothing() -> None:
+    loaded = loaded_by("import langchain_voxtral; langchain_voxtral.__version__")
+    assert loaded.isdisjoint({"langchain_core", "httpx", "pydantic", *HEAVY})
+
+
+@pytest.mark.parametrize("name", ["ChatVoxtral", "VoxtralLLM"])
+def test_a_model_loads_no_engine_and_no_framework(name: str) -> None:
+    loaded = loaded_by(f"from langchain_voxtral import {name}; {name}(base_url='local')")
+    assert loaded >= {"langchain_core", "httpx"}
+    assert loaded.isdisjoint(HEAVY)
+
+
+def test_the_package_is_typed() -> None:
+    assert (ROOT / "langchain_voxtral" / "py.typed").is_file()
+
+
+def test_the_version_is_that_of_the_installed_package() -> None:
+    try:
+        installed = version("langchain-voxtral")
+    except PackageNotFoundError:
+        pytest.skip("runs from a source tree that is not installed")
+    assert langchain_voxtral.__version__ == installed
+
+
+def test_the_base_needs_three_packages() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    names = sorted(need.partition(">")[0] for need in project["dependencies"])
+    assert names == ["httpx", "langchain-core", "pydantic"]

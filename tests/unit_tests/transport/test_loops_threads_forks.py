@@ -1,0 +1,112 @@
+"""One model in several event loops, threads and processes."""
+
+import asyncio
+import subprocess
+import sys
+import textwrap
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from callers import Model, text_of
+from replies import events, streamed, token, whole
+from scripted_server import Repeat, ScriptedServer
+
+pytestmark = pytest.mark.usefixtures("_nothing_left_behind")
+
+FINE = whole("Hello!")
+
+
+def test_one_model_serves_one_event_loop_after_the_other(face: type[Model]) -> None:
+    with ScriptedServer(FINE, FINE, FINE) as server:
+        model = face(base_url=server.url)
+        answers = [asyncio.run(model.ainvoke("Hello!")) for _ in range(3)]
+        server.await_gone()
+    assert [text_of(answer) for answer in answers] == ["Hello!"] * 3
+    assert (len(server.requests), len(server.connections)) == (3, 3)
+
+
+def test_one_model_streams_in_one_event_loop_after_the_other(face: type[Model]) -> None:
+    async def joined(model: Model) -> str:
+        return "".join([text_of(c) async for c in model.astream("Hello!")])
+
+    with ScriptedServer(default=streamed("Hello", "!")) as server:
+        model = face(base_url=server.url)
+        assert [asyncio.run(joined(model)) for _ in range(3)] == ["Hello!"] * 3
+        server.await_gone()
+    assert len(server.requests) == 3
+
+
+def test_one_model_serves_many_threads(face: type[Model]) -> None:
+    with ScriptedServer(default=FINE) as server, ThreadPoolExecutor(8) as pool:
+        model = face(base_url=server.url)
+        answers = list(pool.map(model.invoke, ["Hello!"] * 40))
+        model.close()
+    assert [text_of(answer) for answer in answers] == ["Hello!"] * 40
+    assert len(server.requests) == 40
+    assert len(server.connections) <= 8
+
+
+def test_one_model_serves_event_loops_in_many_threads(face: type[Model]) -> None:
+    async def twice(model: Model) -> list[object]:
+        return [await model.ainvoke("Hello!"), await model.ainvoke("Hello!")]
+
+    with ScriptedServer(default=FINE) as server, ThreadPoolExecutor(8) as pool:
+        model = face(base_url=server.url)
+        answers = list(pool.map(lambda _: asyncio.run(twice(model)), range(16)))
+        server.await_gone()
+    assert [text_of(a) for pair in answers for a in pair] == ["Hello!"] * 32
+    assert (len(server.requests), len(server.connections)) == (32, 16)
+
+
+FORKING = """
+    import os, sys
+    from langchain_voxtral import ChatVoxtral
+    chat = ChatVoxtral(base_url=sys.argv[1], deadline=60)
+    assert chat.invoke("of the parent").text == "Hello!"
+    child = os.fork()
+    if child == 0:
+        assert chat.invoke("of the child").text == "Hello!"
+        sys.exit()
+    assert os.waitpid(child, 0) == (child, 0)
+    assert chat.invoke("of the parent").text == "Hello!"
+"""
+
+
+def run(script: str, server: ScriptedServer) -> None:
+    """Run a script in a Python of its own; it must succeed and say nothing."""
+    command = [sys.executable, "-W", "error", "-c", textwrap.dedent(script), server.url]
+    done = subprocess.run(  # noqa: S603 - our own script
+        command, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.stderr, done.returncode) == ("", 0)
+
+
+def test_a_forked_child_has_a_connection_of_its_own() -> None:
+    with ScriptedServer(default=FINE) as server:
+        run(FORKING, server)
+    first, second, third = [seen.connection.port for seen in server.requests]
+    assert first == third != second
+    assert "of the child" in server.requests[1].body["input"]
+
+
+def test_time_limits_hold_in_a_forked_child() -> None:
+    """The thread that keeps them does not survive the fork."""
+    script = """
+        import os, sys
+        from langchain_voxtral import ChatVoxtral
+        from langchain_voxtral.errors import VoxtralTimeoutError
+        chat = ChatVoxtral(base_url=sys.argv[1], deadline=60)
+        assert "".join(chunk.text for chunk in chat.stream("Hello!")) == "Hello!"
+        child = os.fork()
+        if child == 0:
+            try:
+                list(chat.model_copy(update={"deadline": 0.2}).stream("Hello!"))
+            except VoxtralTimeoutError as error:
+                assert error.partial == "Hel", error.partial
+                sys.exit()
+            raise AssertionError("no time limit held")
+        assert os.waitpid(child, 0) == (child, 0)
+    """
+    trickle = events(token("Hel"), Repeat(b": still here\n\n", 0.01))
+    with ScriptedServer(streamed("Hello!"), trickle) as server:
+        run(script, server)

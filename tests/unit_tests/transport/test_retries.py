@@ -1,0 +1,265 @@
+"""What is sent again, and what never is. The server counts."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Sequence
+
+import pytest
+from callers import Caller, broken
+from hypothesis import given
+from hypothesis import strategies as st
+from replies import event, events, json_reply, streamed, token, whole
+from scripted_server import End, Reply, ScriptedServer
+
+from langchain_voxtral.answers import Call, Outcome, Piece, whole_answer
+from langchain_voxtral.errors import (
+    VoxtralAPIError,
+    VoxtralConnectionError,
+    VoxtralError,
+    VoxtralRateLimitError,
+)
+from langchain_voxtral.streams import TextStream
+from langchain_voxtral.transport import (
+    Clients,
+    ClientSettings,
+    Request,
+    RetryPolicy,
+    apost,
+    astream,
+    post,
+    stream,
+)
+from langchain_voxtral.transport.retry import Attempts
+
+AT_ONCE = {"retry-after": "0"}
+QUICK = RetryPolicy(first_pause=0.001)
+streamed_or_not = pytest.mark.parametrize("streaming", [True, False])
+
+
+def fine(streaming: bool) -> Reply:
+    return streamed("Hello", "!") if streaming else whole("Hello!")
+
+
+def ask(caller: Caller, server: ScriptedServer, streaming: bool) -> tuple[str, dict[str, object]]:
+    model = caller.model(server)
+    if not streaming:
+        answer = caller.invoke(model)
+        return answer.text, answer.info
+    chunks = list(caller.stream(model))
+    return "".join(chunk.text for chunk in chunks), chunks[-1].info
+
+
+def exchange(
+    way: str, server: ScriptedServer, policy: RetryPolicy = QUICK
+) -> Sequence[Piece | Outcome]:
+    """Ask through transport itself, with short pauses; return text and outcome."""
+    url = f"{server.url}/inference/voxtral"
+    request = Request(url, b"{}", {"content-type": "application/json"}, retry=policy)
+    call, clients = Call(request, "voxtral", "deepinfra"), Clients(ClientSettings())
+
+    async def streamed_items() -> list[Piece | Outcome]:
+        items = [item async for item in astream(clients, request, TextStream(call))]
+        await clients.aclose()
+        return items
+
+    async def reply() -> list[tuple[str, Outcome]]:
+        answer = whole_answer(call, await apost(clients, request))
+        await clients.aclose()
+        return answer
+
+    try:
+        match way:
+            case "stream":
+                return list(stream(clients, request, TextStream(call)))
+            case "astream":
+                return asyncio.run(streamed_items())
+            case "post":
+                [(text, outcome)] = whole_answer(call, post(clients, request))
+            case _:
+                [(text, outcome)] = asyncio.run(reply())
+        return [Piece(text), outcome]
+    finally:
+        clients.close()
+
+
+ways = pytest.mark.parametrize("way", ["post", "apost", "stream", "astream"])
+
+
+@streamed_or_not
+@pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])
+def test_a_failure_that_may_pass_is_retried_and_counted(
+    caller: Caller, status: int, streaming: bool
+) -> None:
+    failed = Reply(status, AT_ONCE, b"busy")
+    with ScriptedServer(failed, failed, fine(streaming)) as server:
+        text, info = ask(caller, server, streaming)
+    assert (text, info["attempts"]) == ("Hello!", 3)
+    bodies = [seen.body for seen in server.requests]
+    assert bodies == [bodies[0]] * 3
+
+
+@streamed_or_not
+@pytest.mark.parametrize("status", [429, 503])
+def test_the_last_failure_is_raised_when_no_attempts_are_left(
+    caller: Caller, status: int, streaming: bool
+) -> None:
+    failed = Reply(status, AT_ONCE | {"x-request-id": "H1"}, b'{"error": "Model busy"}')
+    with ScriptedServer(default=failed) as server, pytest.raises(VoxtralError) as caught:
+        ask(caller, server, streaming)
+    error = caught.value
+    assert isinstance(error, VoxtralRateLimitError if status == 429 else VoxtralAPIError)
+    assert (error.status_code, error.attempts, error.request_id) == (status, 3, "H1")
+    assert len(server.requests) == 3
+
+
+@pytest.mark.parametrize("retries", [0, 1, 4])
+def test_max_retries_is_the_number_of_further_attempts(caller: Caller, retries: int) -> None:
+    failed = Reply(503, AT_ONCE, b"")
+    with ScriptedServer(default=failed) as server, pytest.raises(VoxtralAPIError) as caught:
+        caller.invoke(caller.model(server, max_retries=retries))
+    assert (len(server.requests), caught.value.attempts) == (retries + 1, retries + 1)
+
+
+@streamed_or_not
+@pytest.mark.parametrize("status", [400, 401, 402, 403, 404, 405, 409, 413, 422, 423, 501])
+def test_a_failure_that_stays_is_raised_at_once(
+    caller: Caller, status: int, streaming: bool
+) -> None:
+    failed = Reply(status, AT_ONCE, b'{"detail": "no"}')
+    with ScriptedServer(default=failed) as server, pytest.raises(VoxtralError) as caught:
+        ask(caller, server, streaming)
+    assert (caught.value.status_code, caught.value.attempts) == (status, 1)
+    assert len(server.requests) == 1
+
+
+@streamed_or_not
+def test_a_prompt_that_is_too_long_is_not_retried_though_it_is_a_500(
+    caller: Caller, streaming: bool
+) -> None:
+    words = "Requested input length 99009 exceeds maximum input length 8192"
+    reply = json_reply({"error": {"message": words}}, status=500, headers=AT_ONCE)
+    with ScriptedServer(default=reply) as server, pytest.raises(VoxtralError, match=words):
+        ask(caller, server, streaming)
+    assert len(server.requests) == 1
+
+
+@streamed_or_not
+def test_a_server_that_asks_for_a_long_wait_is_not_waited_for(
+    caller: Caller, streaming: bool
+) -> None:
+    busy = Reply(429, {"retry-after": "61"}, b"")
+    with ScriptedServer(default=busy) as server, pytest.raises(VoxtralRateLimitError) as caught:
+        ask(caller, server, streaming)
+    assert (caught.value.retry_after, caught.value.attempts) == (61.0, 1)
+    assert len(server.requests) == 1
+
+
+@ways
+def test_the_server_is_not_asked_before_the_time_it_named(way: str) -> None:
+    reply = streamed("Hello") if way.endswith("stream") else whole("Hello")
+    with ScriptedServer(Reply(429, {"retry-after": "0.1"}, b""), reply) as server:
+        before = time.monotonic()
+        exchange(way, server)
+        # A bound from below, which no slow machine breaks; the back-off alone is 0.001 s.
+        assert time.monotonic() - before >= 0.1
+    assert len(server.requests) == 2
+
+
+@ways
+@pytest.mark.parametrize("failed", [Reply(503, body=b"busy"), Reply(steps=[End.RESET])])
+def test_failures_without_advice_are_retried_with_a_back_off(way: str, failed: Reply) -> None:
+    reply = streamed("Hello") if way.endswith("stream") else whole("Hello")
+    with ScriptedServer(failed, failed, reply) as server:
+        piece, outcome = exchange(way, server)
+    assert isinstance(outcome, Outcome)
+    assert (piece, outcome.attempts) == (Piece("Hello"), 3)
+    assert len(server.requests) == 3
+
+
+@ways
+def test_a_connection_that_is_always_reset_is_an_error(way: str) -> None:
+    with (
+        ScriptedServer(default=Reply(steps=[End.RESET])) as server,
+        pytest.raises(VoxtralConnectionError, match="broke the connection") as caught,
+    ):
+        exchange(way, server)
+    assert (caught.value.attempts, len(server.requests)) == (3, 3)
+
+
+@given(
+    retry_after=st.none() | st.floats(0, 60),
+    first=st.floats(0.001, 10),
+    longest=st.floats(0.001, 60),
+    retries=st.integers(1, 30),
+)
+def test_pauses_grow_to_a_limit_or_are_what_the_server_asks_for(
+    retry_after: float | None, first: float, longest: float, retries: int
+) -> None:
+    """Both are jittered: the back-off to no less than its half, Retry-After upwards alone."""
+    policy = RetryPolicy(retries, first_pause=first, longest_pause=longest)
+    attempts = Attempts(Request("http://127.0.0.1/", b"", {}, retry=policy))
+    for count in range(retries):
+        attempts.begin()
+        pause = attempts.pause_after(VoxtralAPIError("", status_code=503, retry_after=retry_after))
+        back_off = min(longest, first * 2**count)
+        low, high = (
+            (back_off / 2, back_off)
+            if retry_after is None
+            else (retry_after, retry_after + min(1, retry_after / 10))
+        )
+        assert low <= pause <= high * 1.000001
+    attempts.begin()
+    with pytest.raises(VoxtralAPIError):
+        attempts.pause_after(VoxtralAPIError("", status_code=503, retry_after=retry_after))
+
+
+@ways
+def test_nobody_listening_is_an_error_after_all_attempts(way: str) -> None:
+    with ScriptedServer() as server:
+        pass  # now its port is closed
+    with pytest.raises(VoxtralConnectionError, match=r"cannot be reached.*base_url") as caught:
+        exchange(way, server)
+    assert caught.value.attempts == 3
+
+
+@pytest.mark.parametrize("way", ["stream", "astream"])
+def test_a_stream_that_breaks_before_its_first_token_is_asked_for_again(way: str) -> None:
+    cut = events(b": connected\n\n", End.CUT)
+    with ScriptedServer(cut, streamed("Hello")) as server:
+        piece, outcome = exchange(way, server)
+    assert isinstance(outcome, Outcome)
+    assert (piece, outcome.attempts) == (Piece("Hello"), 2)
+
+
+@pytest.mark.parametrize("ending", [End.CUT, event({"error": {"message": "Model busy"}})])
+def test_nothing_is_sent_again_after_the_first_token(caller: Caller, ending: End | bytes) -> None:
+    with ScriptedServer(events(token("Hel"), ending), streamed("Hello")) as server:
+        shown, error = broken(caller.stream(caller.model(server)))
+    assert (shown, error.partial, error.attempts) == ("Hel", "Hel", 1)
+    assert len(server.requests) == 1
+
+
+@streamed_or_not
+def test_every_further_attempt_is_logged_with_its_reason(
+    caller: Caller, streaming: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    failed = Reply(429, AT_ONCE | {"x-request-id": "H1"}, b'{"error": "Model busy"}')
+    with (
+        caplog.at_level(logging.WARNING, "langchain_voxtral"),
+        ScriptedServer(failed, failed, fine(streaming)) as server,
+    ):
+        ask(caller, server, streaming)
+    ours = [record for record in caplog.records if record.name == "langchain_voxtral"]
+    starts = [record.getMessage().split(", after: ")[0] for record in ours]
+    assert starts == ["Attempt 2 of 3 in 0.0 s", "Attempt 3 of 3 in 0.0 s"]
+    assert all('"Model busy" (status 429, request id H1' in r.getMessage() for r in ours)
+
+
+def test_no_attempt_is_logged_or_told_when_the_first_one_works(
+    caller: Caller, caplog: pytest.LogCaptureFixture
+) -> None:
+    with ScriptedServer(whole("Hello!")) as server:
+        info = caller.invoke(caller.model(server)).info
+    assert "attempts" not in info
+    assert [record for record in caplog.records if record.name == "langchain_voxtral"] == []

@@ -1,0 +1,8 @@
+"""What users mistype, for a type checker to refuse; test_typing.py has mypy read it."""
+
+from langchain_voxtral import ChatVoxtral
+
+ChatVoxtral(temperature="hot")  # type: ignore[arg-type]
+ChatVoxtral(tempreature=0.1)  # type: ignore[call-arg]
+ChatVoxtral(prompt_format="chatml")  # type: ignore[arg-type]
+ChatVoxtral().invoke(5)  # type: ignore[arg-type]
