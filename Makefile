@@ -28,8 +28,9 @@ lint: $(VENV)/.dev ## style, types and the house's walls
 unit: $(VENV)/.dev ## the tests that need no engine
 	$(BIN)/python -m pytest tests/unit_tests
 
-floor: $(FLOOR)/.dev ## the unit tests on the oldest langchain-core that is supported
-	$(FLOOR)/bin/python -m pytest -q tests/unit_tests --ignore=tests/unit_tests/local
+floor: $(FLOOR)/.dev ## the unit tests of what meets langchain-core, on the oldest that is supported
+	$(FLOOR)/bin/python -m pytest -q tests/unit_tests \
+		--ignore=tests/unit_tests/local --ignore=tests/unit_tests/prompts
 
 integration: $(VENV)/.dev ## the tests on the embedded engine
 	$(BIN)/python -m pytest tests/integration_tests
@@ -54,9 +55,9 @@ $(VENV)/.dev: $(VENV)/.local
 	$(BIN)/python -m pip install $(PIP_QUIET) -c constraints.txt -e ".[local,dev]"
 	@touch $@
 
-$(FLOOR)/.dev: pyproject.toml $(VENV)/.dev
+$(FLOOR)/.dev: pyproject.toml tests/floor.txt $(VENV)/.dev
 	$(PYTHON) -m venv $(FLOOR)
-	$(FLOOR)/bin/python -m pip install $(PIP_QUIET) -e ".[floor]"
+	$(FLOOR)/bin/python -m pip install $(PIP_QUIET) -r tests/floor.txt -e .
 	@touch $@
 
 clean: ## remove what was installed here

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator, Generator
 from contextlib import aclosing
+from dataclasses import asdict
 from typing import Any, Literal
 
 from pydantic import ConfigDict, model_validator
@@ -134,6 +135,12 @@ class VoxtralBase(Connection, CallOptions):
         """Name the environment variable that a loaded copy takes its key from."""
         # A loaded copy must not send DeepInfra's key elsewhere either.
         return {"api_key": DEEPINFRA_KEYS[0] if is_deepinfra(self.base_url) else OTHER_KEY}
+
+    @property
+    def lc_attributes(self) -> dict[str, Any]:
+        """Write a prompt format of the user's own as its table: loads need it, and cache keys."""
+        chosen = vars(self).get("prompt_format")
+        return {"prompt_format": asdict(chosen)} if isinstance(chosen, PromptFormat) else {}
 
     @classmethod
     def is_lc_serializable(cls) -> bool:

@@ -1,17 +1,25 @@
 """`ChatVoxtral`: messages in, `AIMessage` out."""
 
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal, Self
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
-from langchain_core.language_models import BaseChatModel, LangSmithParams, ModelProfile
+from langchain_core.language_models import (
+    BaseChatModel,
+    LangSmithParams,
+    LanguageModelInput,
+    ModelProfile,
+)
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+from langchain_core.runnables import Runnable
+from langchain_core.tools import BaseTool
 from pydantic import PrivateAttr, model_validator
 
 from langchain_voxtral._version import __version__
 from langchain_voxtral.answers import Outcome, Piece
 from langchain_voxtral.base import FACE_CONFIG, VoxtralBase
+from langchain_voxtral.errors import VoxtralUnsupportedFeatureError
 from langchain_voxtral.messages import to_turns
 from langchain_voxtral.options import in_our_spelling
 from langchain_voxtral.profiles import profile_of
@@ -79,6 +87,23 @@ class ChatVoxtral(VoxtralBase, BaseChatModel):
     def _resolve_model_profile(self) -> ModelProfile | None:
         profile = profile_of(self.model)
         return None if profile is None else ModelProfile(**profile)  # type: ignore[typeddict-item]
+
+    def bind_tools(
+        self,
+        tools: Sequence[dict[str, Any] | type | Callable[..., Any] | BaseTool],
+        *,
+        tool_choice: str | None = None,
+        **kwargs: Any,
+    ) -> Runnable[LanguageModelInput, AIMessage]:
+        """Refuse: this version has no tools.
+
+        Raises:
+            VoxtralUnsupportedFeatureError: Always.
+        """
+        raise VoxtralUnsupportedFeatureError(
+            "ChatVoxtral cannot call tools or give structured output in this version. Ask for "
+            "JSON with response_format={'type': 'json_schema', ...} at the call and parse the text."
+        )
 
     # Calls
 

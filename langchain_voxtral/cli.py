@@ -4,12 +4,14 @@ import argparse
 import json
 import os
 import sys
+import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from langchain_voxtral._version import __version__
-from langchain_voxtral.endpoint import DEEPINFRA_KEYS, LOCAL
+from langchain_voxtral.endpoint import DEEPINFRA_KEYS, LOCAL, local_endpoint
 from langchain_voxtral.errors import VoxtralError
 
 if TYPE_CHECKING:
@@ -124,19 +126,26 @@ def _chat(arguments: argparse.Namespace) -> None:
 
 def _model(arguments: argparse.Namespace) -> "ChatVoxtral":
     """Make the model; only here is a missing key answered by the embedded engine."""
-    from langchain_voxtral.chat_models import ChatVoxtral  # noqa: PLC0415 - takes a second
-
     names = ("stop", "model", "base_url", "temperature", "max_tokens", "seed")
     given = {name: getattr(arguments, name) for name in names}
     given = {name: value for name, value in given.items() if value is not None}
     named = "base_url" in given or "VOXTRAL_BASE_URL" in os.environ
     if not named and not any(os.environ.get(key, "").strip() for key in DEEPINFRA_KEYS):
         given["base_url"] = LOCAL
+        # The engine loads while LangChain is imported: each takes most of a second.
+        threading.Thread(target=_start_engine, daemon=True).start()
         print("No DeepInfra key is set: the embedded engine answers.", file=sys.stderr)
+    from langchain_voxtral.chat_models import ChatVoxtral  # noqa: PLC0415 - takes a second
+
     chat = ChatVoxtral(**given)
     if chat.base_url != LOCAL:
         print(f"Asking {chat.model} at {chat.base_url}.", file=sys.stderr)
     return chat
+
+
+def _start_engine() -> None:
+    with suppress(VoxtralError):  # the first call fails in the same way, and says so
+        local_endpoint()
 
 
 def _system(arguments: argparse.Namespace) -> "list[BaseMessage]":

@@ -182,7 +182,9 @@ def _read(response: httpx.Response, request: Request, attempts: Attempts) -> byt
                     size = _bounded(size + len(data))
                     parts.append(data)
         except VoxtralError as error:
-            raise (attempts.overdue() if watch.fired else error) from error
+            if watch.fired:
+                raise attempts.overdue() from error
+            raise
     return b"".join(parts)
 
 

@@ -156,7 +156,7 @@ def test_serve_says_its_address_answers_there_and_ends_on_ctrl_c() -> None:
 
 @contextmanager
 def started(*arguments: str, env: dict[str, str], stdin: int = subprocess.DEVNULL) -> Iterator[Any]:
-    command = subprocess.Popen(  # noqa: S603 - our own command
+    command: Any = subprocess.Popen(  # noqa: S603 - our own command
         [*COMMAND, *arguments],
         stdin=stdin,
         stdout=subprocess.PIPE,

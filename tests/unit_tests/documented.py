@@ -6,6 +6,7 @@ from typing import Any
 
 import httpx
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
+from langchain_core.messages.ai import UsageMetadata
 
 URL = "https://api.deepinfra.com/v1/inference/mistralai/Voxtral-Mini-3B-2507"
 KEY = "tok-4f81c6e0-distinctive"
@@ -34,6 +35,24 @@ HELLO_ANSWER = {
     "results": [{"generated_text": HELLO_TEXT}],
     "num_tokens": 25,
     "num_input_tokens": 12,
+}
+
+MODEL = "mistralai/Voxtral-Mini-3B-2507"
+USAGE = UsageMetadata(input_tokens=12, output_tokens=25, total_tokens=37)
+METADATA = {
+    "model_name": MODEL,
+    "model_provider": "deepinfra",
+    "request_id": "RWZDRhS5kdoM1XWwXLEshynO",
+    "cost": 0.0000436,
+    "runtime_ms": 243,
+}
+"""The metadata of the answer above, and of the stream below."""
+STREAM_METADATA = {
+    "model_name": MODEL,
+    "model_provider": "deepinfra",
+    "finish_reason": "stop",
+    "finish_reason_source": "server",
+    "cost": 0.0000386,
 }
 
 CHEF_SYSTEM = "Respond like a michelin starred chef."

@@ -68,6 +68,21 @@ async def test_an_async_handler_hears_every_token_once_and_in_order(make: Make) 
     assert listener.tokens == [*TOKENS, ""]
 
 
+@pytest.mark.filterwarnings("ignore:.* is in beta")
+@pytest.mark.parametrize("version_3", ["stream_events", "astream_events"])
+async def test_a_handler_hears_every_token_of_events_of_version_3(
+    chat: ChatVoxtral, version_3: str
+) -> None:
+    listener = Listener()
+    config: Any = {"callbacks": [listener]}
+    if version_3 == "stream_events":
+        list(chat.stream_events("Hello!", version="v3", config=config))
+    else:
+        stream = await chat.astream_events("Hello!", version="v3", config=config)
+        [event async for event in stream]
+    assert listener.tokens == [*TOKENS, ""]
+
+
 @pytest.mark.parametrize("way", ["invoke", "ainvoke"])
 async def test_streaming_lets_a_handler_hear_tokens_of_invoke(
     make_chat: Callable[..., ChatVoxtral], way: str

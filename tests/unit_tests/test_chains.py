@@ -1,6 +1,7 @@
 """What LangChain builds around a model: chains, events, caches, fallbacks, settings by name."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from unit_tests.ways import WAYS, ask
 
 from langchain_voxtral import ChatVoxtral, VoxtralLLM
 from langchain_voxtral.errors import VoxtralRateLimitError
+from langchain_voxtral.prompts import LLAMA3
 
 Make = Callable[..., ChatVoxtral | VoxtralLLM]
 PROMPT = ChatPromptTemplate.from_messages([("human", "{word}!")])
@@ -248,6 +250,13 @@ def test_a_cache_tells_calls_of_an_llm_apart_by_their_options(
     llm = make_llm(cache=InMemoryCache())
     llm.invoke("Hello!")
     llm.invoke("Hello!", **difference)
+    assert len(server.requests) == 2
+
+
+def test_a_cache_tells_prompt_formats_of_one_name_apart(make: Make, server: Server) -> None:
+    cache = InMemoryCache()
+    for begin in ("", "<s>"):
+        make(cache=cache, prompt_format=replace(LLAMA3, begin=begin)).invoke("Hello!")
     assert len(server.requests) == 2
 
 

@@ -5,9 +5,7 @@ from typing import Any
 
 import httpx
 import pytest
-from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage
-from langchain_core.messages.ai import UsageMetadata
-from langchain_core.outputs import ChatGeneration
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from unit_tests.documented import (
     AS_PRINTED,
     CHEF_BODY,
@@ -18,38 +16,27 @@ from unit_tests.documented import (
     HELLO_INPUT,
     HELLO_TEXT,
     KEY,
+    METADATA,
+    MODEL,
+    STREAM_METADATA,
     TOKENS,
     URL,
+    USAGE,
     Server,
     answering,
     streaming,
     token_event,
 )
-from unit_tests.ways import WAYS, ask
+from unit_tests.ways import WAYS, ask, sum_of
 
 from langchain_voxtral import ChatVoxtral, __version__
 from langchain_voxtral.errors import (
     VoxtralIncompleteStreamError,
-    VoxtralInvalidRequestError,
+    VoxtralNotFoundError,
     VoxtralResponseError,
 )
+from langchain_voxtral.profiles import profile_of
 
-MODEL = "mistralai/Voxtral-Mini-3B-2507"
-METADATA = {
-    "model_name": MODEL,
-    "model_provider": "deepinfra",
-    "request_id": "RWZDRhS5kdoM1XWwXLEshynO",
-    "cost": 0.0000436,
-    "runtime_ms": 243,
-}
-USAGE = UsageMetadata(input_tokens=12, output_tokens=25, total_tokens=37)
-STREAM_METADATA = {
-    "model_name": MODEL,
-    "model_provider": "deepinfra",
-    "finish_reason": "stop",
-    "finish_reason_source": "server",
-    "cost": 0.0000386,
-}
 MakeChat = Callable[..., ChatVoxtral]
 
 
@@ -131,8 +118,13 @@ def test_chunks_add_up_to_the_whole_message(chat: ChatVoxtral) -> None:
     )
 
 
-def test_streaming_makes_invoke_stream_inside(make_chat: MakeChat, server: Server) -> None:
-    answer = make_chat(streaming=True).invoke("Hello!")
+@pytest.mark.parametrize(
+    ("settings", "options"), [({"streaming": True}, {}), ({}, {"stream": True})]
+)
+def test_streaming_makes_invoke_stream_inside(
+    make_chat: MakeChat, server: Server, settings: dict[str, Any], options: dict[str, Any]
+) -> None:
+    answer = make_chat(**settings).invoke("Hello!", **options)
     assert server.body["stream"] is True
     assert answer == AIMessage(
         content="Hello! It's",
@@ -140,6 +132,15 @@ def test_streaming_makes_invoke_stream_inside(make_chat: MakeChat, server: Serve
         response_metadata=STREAM_METADATA,
         id=answer.id,
     )
+
+
+@pytest.mark.parametrize("settings", [{"streaming": False}, {"disable_streaming": True}])
+def test_a_stream_may_be_one_unstreamed_answer(
+    make_chat: MakeChat, server: Server, settings: dict[str, Any]
+) -> None:
+    (answer,) = make_chat(**settings).stream("Hello!")
+    assert "stream" not in server.body
+    assert (answer.text, answer.usage_metadata) == (HELLO_TEXT, USAGE)
 
 
 @pytest.mark.parametrize("output_version", ["v0", "v1"])
@@ -153,13 +154,6 @@ def test_output_version_shapes_the_content(make_chat: MakeChat, output_version: 
 def test_v1_chunks_are_one_text_block(make_chat: MakeChat) -> None:
     whole = sum_of(list(make_chat(output_version="v1").stream("Hello!")))
     assert whole.content == [{"type": "text", "text": "Hello! It's", "index": 0}]
-
-
-def sum_of(chunks: list[AIMessageChunk]) -> AIMessageChunk:
-    whole = chunks[0]
-    for chunk in chunks[1:]:
-        whole += chunk
-    return whole
 
 
 @pytest.mark.parametrize("spelling", ["model", "model_name"])
@@ -177,84 +171,20 @@ async def test_a_model_for_one_call_is_asked_and_named(
     assert chat._get_ls_params(**chosen)["ls_model_name"] == "own/er:v2"
 
 
+@pytest.mark.parametrize("way", WAYS)
+async def test_an_error_names_the_model_of_the_call(
+    chat: ChatVoxtral, server: Server, way: str
+) -> None:
+    server.answer = lambda _: answering({"detail": {"error": "Model not found"}}, 404)
+    with pytest.raises(VoxtralNotFoundError, match="does not know the model 'own/er'"):
+        await ask(chat, way, "Hello!", model="own/er")
+
+
 def test_the_model_that_a_server_names_is_the_model_of_the_answer(
     chat: ChatVoxtral, server: Server
 ) -> None:
     server.answer = lambda _: answering(HELLO_ANSWER, headers={"x-voxtral-model": "SmolLM2"})
     assert chat.invoke("Hello!").response_metadata["model_name"] == "SmolLM2"
-
-
-@pytest.mark.parametrize("way", ["generate", "agenerate"])
-async def test_n_gives_several_generations_and_the_usage_of_all_on_the_first(
-    chat: ChatVoxtral, server: Server, way: str
-) -> None:
-    prompt: list[list[BaseMessage]] = [[HumanMessage("Hello!")]]
-    if way == "generate":
-        result = chat.generate(prompt, n=3)
-    else:
-        result = await chat.agenerate(prompt, n=3)
-    assert server.body["num_responses"] == 3
-    (generations,) = result.generations
-    messages = [g.message for g in generations if isinstance(g, ChatGeneration)]
-    unpriced = {name: value for name, value in METADATA.items() if name != "cost"}
-    assert messages == [
-        AIMessage(HELLO_TEXT, usage_metadata=USAGE, response_metadata=METADATA, id=messages[0].id),
-        AIMessage("Answer 2", response_metadata=unpriced, id=messages[1].id),
-        AIMessage("Answer 3", response_metadata=unpriced, id=messages[2].id),
-    ]
-
-
-def test_n_of_one_is_not_sent_and_may_stream(make_chat: MakeChat, server: Server) -> None:
-    assert sum_of(list(make_chat(n=1).stream("Hello!"))).content == "Hello! It's"
-    assert "num_responses" not in server.body
-
-
-@pytest.mark.parametrize(
-    ("way", "options"),
-    [
-        ("stream", {"n": 2}),
-        ("astream", {"n": 2}),
-        ("invoke", {"n": 2, "logprobs": True}),
-        ("ainvoke", {"n": 2, "logprobs": True}),
-    ],
-)
-async def test_n_with_a_stream_is_an_error_and_nothing_is_sent(
-    chat: ChatVoxtral, server: Server, way: str, options: dict[str, Any]
-) -> None:
-    with pytest.raises(VoxtralInvalidRequestError, match="n=2 cannot be streamed"):
-        await ask(chat, way, "Hello!", **options)
-    assert server.requests == []
-
-
-def test_fewer_answers_than_asked_for_are_an_error(chat: ChatVoxtral, server: Server) -> None:
-    server.answer = lambda _: answering(HELLO_ANSWER)
-    with pytest.raises(VoxtralResponseError, match="2 responses were asked for and 1 came"):
-        chat.invoke("Hello!", n=2)
-
-
-LOGPROBS: list[dict[str, Any]] = [
-    {"token": "He", "id": 29892, "logprob": -0.5},
-    {"token": "y", "id": 29, "logprob": -1.25},
-]
-
-
-@pytest.mark.parametrize("way", WAYS)
-async def test_logprobs_are_the_tokens_with_their_probabilities(
-    chat: ChatVoxtral, server: Server, way: str
-) -> None:
-    events = [token_event(p["token"], token_id=p["id"], logprob=p["logprob"]) for p in LOGPROBS]
-    server.answer = lambda _: streaming(*events, FINAL_EVENT)
-    if way == "invoke":
-        answer = chat.invoke("Hello!", logprobs=True)
-    elif way == "ainvoke":
-        answer = await chat.ainvoke("Hello!", logprobs=True)
-    elif way == "stream":
-        answer = sum_of(list(chat.stream("Hello!", logprobs=True)))
-    else:
-        answer = sum_of([chunk async for chunk in chat.astream("Hello!", logprobs=True)])
-    assert server.body["stream"] is True
-    assert answer.text == "Hey"
-    assert answer.response_metadata == STREAM_METADATA | {"logprobs": {"content": LOGPROBS}}
 
 
 def test_mistrals_own_format_may_be_chosen(make_chat: MakeChat, server: Server) -> None:
@@ -333,3 +263,10 @@ def test_known_models_have_a_profile_and_others_none(make_chat: MakeChat) -> Non
     assert "structured_output" not in known
     assert make_chat(model=f"{MODEL}:v1").profile == known
     assert make_chat(model="owner/other").profile is None
+
+
+def test_a_changed_profile_changes_no_other() -> None:
+    profile = profile_of(MODEL)
+    assert profile is not None
+    profile["max_input_tokens"] = 1
+    assert profile_of(MODEL) != profile

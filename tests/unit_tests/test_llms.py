@@ -7,7 +7,6 @@ from typing import Any
 import httpx
 import pytest
 from langchain_core.messages import AIMessage
-from langchain_core.messages.ai import UsageMetadata
 from langchain_core.outputs import ChatGeneration
 from unit_tests.documented import (
     AS_PRINTED,
@@ -16,8 +15,10 @@ from unit_tests.documented import (
     HELLO_BODY,
     HELLO_INPUT,
     HELLO_TEXT,
+    METADATA,
     TOKENS,
     URL,
+    USAGE,
     Server,
     answering,
     streaming,
@@ -28,14 +29,6 @@ from unit_tests.ways import WAYS, ask
 from langchain_voxtral import VoxtralLLM
 from langchain_voxtral.errors import VoxtralInvalidRequestError, VoxtralRateLimitError
 
-METADATA = {
-    "model_name": "mistralai/Voxtral-Mini-3B-2507",
-    "model_provider": "deepinfra",
-    "request_id": "RWZDRhS5kdoM1XWwXLEshynO",
-    "cost": 0.0000436,
-    "runtime_ms": 243,
-}
-USAGE = UsageMetadata(input_tokens=12, output_tokens=25, total_tokens=37)
 TWICE = {"input_tokens": 24, "output_tokens": 50, "total_tokens": 74}
 MakeLLM = Callable[..., VoxtralLLM]
 

@@ -205,6 +205,7 @@ WRONG_SETTINGS: list[tuple[dict[str, Any], str]] = [
     ({"default_headers": {"x": 5}}, "default_headers"),
     ({"default_headers": {"x": "two\nlines"}}, "default_headers"),
     ({"default_headers": {"x": "caf\u00e9"}}, "default_headers"),
+    ({"default_headers": {"x": " padded"}}, "default_headers"),
     ({"default_headers": {"a b": "c"}}, "default_headers"),
     ({"proxy": "nonsense"}, "proxy"),
 ]

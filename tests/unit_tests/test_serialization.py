@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -12,11 +13,13 @@ from pydantic import SecretStr
 from unit_tests.documented import KEY, Server
 
 from langchain_voxtral import ChatVoxtral, VoxtralLLM
+from langchain_voxtral.prompts import MISTRAL
 
 pytestmark = pytest.mark.filterwarnings("ignore:The function `loads?` is in beta")
 
 FACES = [ChatVoxtral, VoxtralLLM]
 Face = type[ChatVoxtral | VoxtralLLM]
+OWN_FORMAT = replace(MISTRAL, name="own", begin="", stops=("</s>", "[/INST]"))
 OTHER = "https://voxtral.example.org/v1"
 SETTINGS: dict[str, Any] = {
     "model": "own/er",
@@ -49,7 +52,9 @@ def test_a_dump_is_the_constructor_call_with_the_key_by_its_name_only(face: Face
 
 
 @pytest.mark.parametrize("face", FACES)
-@pytest.mark.parametrize("settings", [{}, SETTINGS, {"base_url": "local"}])
+@pytest.mark.parametrize(
+    "settings", [{}, SETTINGS, {"base_url": "local"}, {"prompt_format": OWN_FORMAT}]
+)
 def test_a_loaded_model_is_equal(face: Face, settings: dict[str, Any]) -> None:
     model = face(api_key=SecretStr(KEY), **settings)
     secrets = {"DEEPINFRA_API_TOKEN": KEY, "VOXTRAL_API_KEY": KEY}

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from langchain_core.messages import BaseMessage
+from langchain_core.messages import AIMessageChunk, BaseMessage
 from langchain_core.runnables import Runnable
 
 WAYS = ("invoke", "ainvoke", "stream", "astream")
@@ -12,7 +12,7 @@ def _text(answer: Any) -> str:
     return answer.text if isinstance(answer, BaseMessage) else str(answer)
 
 
-async def ask(model: Runnable[Any, Any], way: str, prompt: Any, **options: Any) -> str:
+async def ask(model: Runnable[Any, Any], way: str, prompt: Any, /, **options: Any) -> str:
     """Ask in the given way; return the text of the answer."""
     method = getattr(model, way)
     if way == "invoke":
@@ -22,3 +22,11 @@ async def ask(model: Runnable[Any, Any], way: str, prompt: Any, **options: Any) 
     if way == "stream":
         return "".join(_text(chunk) for chunk in method(prompt, **options))
     return "".join([_text(chunk) async for chunk in method(prompt, **options)])
+
+
+def sum_of(chunks: list[AIMessageChunk]) -> AIMessageChunk:
+    """Add up the chunks of a stream, as users do."""
+    whole = chunks[0]
+    for chunk in chunks[1:]:
+        whole += chunk
+    return whole

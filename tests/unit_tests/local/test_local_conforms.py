@@ -4,7 +4,7 @@ import json
 from decimal import Decimal
 from typing import Any
 
-import jsonschema  # type: ignore[import-untyped]  # comes without types
+import jsonschema
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st

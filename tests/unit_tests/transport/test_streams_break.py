@@ -1,5 +1,6 @@
 """Streams that break: never a short answer that looks like a whole one."""
 
+import httpx
 import pytest
 from callers import Caller, broken
 from replies import event, events, final, json_reply, streamed, token, whole
@@ -151,14 +152,27 @@ def test_a_failure_within_a_successful_answer_is_raised(caller: Caller, streamin
     assert (caught.value.request_id, caught.value.attempts) == ("R1", 1)
 
 
+BROKEN_OFF = Reply(
+    headers={"content-type": "application/json"},
+    steps=[b'{"results": [{"generated_text": "Hel', End.CUT],
+)
+
+
 def test_a_whole_answer_that_breaks_off_is_asked_for_again(caller: Caller) -> None:
-    broken_off = Reply(
-        headers={"content-type": "application/json"},
-        steps=[b'{"results": [{"generated_text": "Hel', End.CUT],
-    )
-    with ScriptedServer(broken_off, whole("Hello!")) as server:
+    with ScriptedServer(BROKEN_OFF, whole("Hello!")) as server:
         assert caller.invoke(caller.model(server)).text == "Hello!"
     assert len(server.requests) == 2
+
+
+def test_a_whole_answer_that_breaks_off_for_good_is_an_error_with_its_cause(
+    caller: Caller,
+) -> None:
+    with (
+        ScriptedServer(BROKEN_OFF) as server,
+        pytest.raises(VoxtralConnectionError, match="broke the connection") as caught,
+    ):
+        caller.invoke(caller.model(server, max_retries=0))
+    assert isinstance(caught.value.__cause__, httpx.RemoteProtocolError)
 
 
 @pytest.mark.parametrize("streaming", [True, False])

@@ -99,7 +99,7 @@ CASES: list[tuple[int, Any, type[VoxtralError], list[str]]] = [
         404,
         {"error": "Model not found"},
         VoxtralNotFoundError,
-        ["'m/v'", "model=", "base_url=", "{base_url}/openai/models", said("Model not found")],
+        ["'m/v'", "model=", "base_url=", "/openai/models", said("Model not found")],
     ),
     (404, {"detail": {"error": "no deploy"}}, VoxtralNotFoundError, [said("no deploy")]),
     (
