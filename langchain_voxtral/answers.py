@@ -33,6 +33,8 @@ class Call:
         coalesces: Whether tokens that arrive in one read leave as one piece; with log
             probabilities each leaves with its own.
         logprobs: Whether log probabilities are wanted.
+        body: The request's body, for a request that resumes it.
+        resumes: How often a stream that is cut may be resumed.
     """
 
     request: Request
@@ -44,6 +46,8 @@ class Call:
     restores: bool = True
     coalesces: bool = True
     logprobs: bool = False
+    body: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    resumes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +64,8 @@ class Outcome:
         runtime_ms: Milliseconds of inference, as the server says.
         attempts: How often the request was sent.
         usage_incomplete: Whether the stream was closed before usage and cost had come.
+        resumes: How often the stream was cut and taken up again; the server's numbers for the
+            cut attempts are unknown.
         logprobs: All tokens with their log probabilities, of a stream that was gathered.
     """
 
@@ -72,6 +78,7 @@ class Outcome:
     runtime_ms: int | None = None
     attempts: int = 1
     usage_incomplete: bool = False
+    resumes: int = 0
     logprobs: Sequence[Mapping[str, Any]] = ()
 
     def usage_metadata(self) -> UsageMetadata | None:
@@ -94,6 +101,8 @@ class Outcome:
             "runtime_ms": self.runtime_ms,
             "attempts": self.attempts if self.attempts > 1 else None,
             "usage_incomplete": self.usage_incomplete or None,
+            "resumes": self.resumes or None,
+            "cost_complete": False if self.resumes else None,
             "logprobs": {"content": list(self.logprobs)} if self.logprobs else None,
         }
         return {name: value for name, value in metadata.items() if value is not None}

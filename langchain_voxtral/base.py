@@ -128,6 +128,8 @@ class VoxtralBase(Connection, CallOptions):
             restores=prompt_format is not None and self.special_tokens == "neutralize",
             coalesces=self.chunk_coalescing,
             logprobs=bool(options.logprobs),
+            body=body,
+            resumes=0 if options.response_format else self.max_stream_resumes,
         )
 
     @property

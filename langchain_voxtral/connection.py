@@ -57,14 +57,6 @@ def _only_native(api: str) -> str:
     return api
 
 
-def _no_resumes(resumes: int) -> int:
-    if resumes:
-        raise ValueError(
-            "this version does not resume streams; leave it 0 and use the error's .partial"
-        )
-    return resumes
-
-
 class Connection(BaseModel):
     """Settings of the way to a server, shared by both faces."""
 
@@ -96,8 +88,10 @@ class Connection(BaseModel):
     """Attempts beyond the first, for failures that may pass."""
     retry_timeouts: bool = False
     """Whether to retry when an answer did not come in time; the first one may be billed too."""
-    max_stream_resumes: Annotated[int, AfterValidator(_no_resumes)] = Field(default=0, ge=0)
-    """How often an interrupted stream is taken up again."""
+    max_stream_resumes: int = Field(default=0, ge=0)
+    """How often a stream that is cut is taken up again, by sending the prompt with the text so far.
+    No character is lost or doubled; the words after a cut may differ. Not with `response_format`,
+    whose grammar would start over."""
     default_headers: Annotated[dict[str, str], AfterValidator(checked_headers)] = Field(
         default_factory=dict, repr=False, exclude=True
     )

@@ -1,6 +1,8 @@
 """Streamed answers: from bytes to pieces of text and an outcome, without any I/O."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from copy import copy
+from dataclasses import replace
 from typing import Any
 
 from langchain_voxtral.answers import Call, Outcome, Piece, header_request_id, whole_answer
@@ -11,8 +13,8 @@ from langchain_voxtral.errors import (
     VoxtralResponseError,
 )
 from langchain_voxtral.prompts import Restorer, StopTrimmer
-from langchain_voxtral.transport import Reply
-from langchain_voxtral.wire.native import NativeStream
+from langchain_voxtral.transport import Reply, Request
+from langchain_voxtral.wire.native import NativeStream, encode_request
 from langchain_voxtral.wire.values import Delta, Final, StreamEvent
 
 MOST_EXCESS = 16
@@ -31,9 +33,12 @@ class TextStream:
         self._decoder = NativeStream()
         self._trimmer = StopTrimmer(call.stops)
         self._restorer = Restorer() if call.restores else None
+        self._received: list[str] = []  # exactly as it came, for a resumed request
         self._shown: list[str] = []
         self._logprobs: list[Mapping[str, Any]] = []
         self._tokens = 0
+        self._tokens_before = 0  # of attempts that were cut
+        self._resumes = 0
         self._excess = 0
         self._outcome: Outcome | None = None
         self._headers: Mapping[str, str] = {}
@@ -80,24 +85,48 @@ class TextStream:
             request_id=header_request_id(self._call, self._headers),
         )
 
-    def end(self, error: VoxtralError | None = None) -> Sequence[Piece | Outcome]:
-        """Take the end of the body; return the last items, or raise with the text so far.
+    def end(self, error: VoxtralError | None = None) -> Iterator[Piece | Outcome]:
+        """Take the end of the body; yield the last items, then raise unless the text is whole.
 
         Raises:
             VoxtralIncompleteStreamError: The stream ended, or the connection broke, before the
                 final event.
             VoxtralError: The error given, with the partial text.
         """
-        items: list[Piece | Outcome] = []
         try:
-            items.extend(self._digest(self._decoder.close()))
+            yield from self._digest(self._decoder.close())
         except VoxtralError as broken:
             error = error or broken
         if self._outcome is not None:
-            return items
-        if self._trimmer.stopped:
-            return [self._finish(Final("stop"), incomplete=True)]
-        raise self._cut_short(error)
+            return
+        if not self._trimmer.stopped:
+            raise self._cut_short(error)
+        yield self._finish(Final("stop"), incomplete=True)
+
+    def resumption(self, error: VoxtralError) -> Request:
+        """Return the request that takes a cut stream up again: the prompt and the text so far.
+
+        What was held back stays so, since the text goes on right behind it.
+
+        Raises:
+            VoxtralError: The error given, with the partial text: there is no going on after it.
+        """
+        self._with_facts(error)
+        call, made = self._call, self._tokens
+        left = None if call.max_tokens is None else call.max_tokens - made
+        if (
+            self._resumes >= call.resumes
+            or not error.is_retryable
+            or (left is not None and left < 1)
+        ):
+            raise error
+        self._resumes += 1
+        self._tokens_before = made
+        body = dict(call.body)
+        body["input"] += "".join(self._received)
+        if left is not None:
+            body["max_new_tokens"] = left
+        return replace(call.request, content=encode_request(body))
 
     def _digest(self, events: Sequence[StreamEvent]) -> Sequence[Piece | Outcome]:
         if not events or self._outcome is not None:
@@ -122,6 +151,7 @@ class TextStream:
         if self._trimmer.stopped or not deltas:
             return
         text = deltas[0].text if len(deltas) == 1 else "".join([delta.text for delta in deltas])
+        self._received.append(text)
         if self._call.logprobs:
             self._logprobs.extend(_logprob(delta) for delta in deltas if delta.logprob is not None)
         text = self._trimmer.feed(text)
@@ -138,41 +168,45 @@ class TextStream:
         self._logprobs = []
 
     def _rest(self) -> str:
-        """Return what was held back, now that nothing follows it."""
-        text = self._trimmer.close()
-        return (
-            text if self._restorer is None else self._restorer.feed(text) + self._restorer.close()
-        )
+        """Return what is held back, as if nothing followed it."""
+        text, restorer = copy(self._trimmer).close(), copy(self._restorer)
+        return text if restorer is None else restorer.feed(text) + restorer.close()
 
     def _finish(self, final: Final, *, incomplete: bool = False) -> Outcome:
-        stopped = self._trimmer.stopped
+        stopped, usage = self._trimmer.stopped, final.usage
+        if usage.output_tokens is not None:
+            usage = replace(usage, output_tokens=usage.output_tokens + self._tokens_before)
         self._outcome = Outcome(
             model=self._headers.get("x-voxtral-model", self._call.model),
             provider=self._call.provider,
-            usage=final.usage,
+            usage=usage,
             finish_reason="stop" if stopped else final.finish_reason,
             derived=stopped and (incomplete or final.finish_reason != "stop"),
             request_id=final.request_id or header_request_id(self._call, self._headers),
             attempts=self._attempts,
             usage_incomplete=incomplete,
+            resumes=self._resumes,
         )
         return self._outcome
 
     def _cut_short(self, error: VoxtralError | None) -> VoxtralError:
-        partial = "".join(self._shown) + self._rest()
         if error is None or (self.started and type(error) is VoxtralConnectionError):
             reason = "ended" if error is None else f"broke ({error.message})"
             cut = VoxtralIncompleteStreamError(
                 f"The stream {reason} before its final event, after {self._tokens} tokens. "
-                "The answer is not whole; what had arrived is in .partial."
+                "The answer is not whole; what had arrived is in .partial. "
+                "max_stream_resumes=N would take it up again."
             )
             cut.__cause__ = error
             error = cut
+        return self._with_facts(error)
+
+    def _with_facts(self, error: VoxtralError) -> VoxtralError:
         return error.having(
-            partial=partial,
+            partial="".join(self._shown) + self._rest(),
             usage={"output_tokens": self._tokens} if self._tokens else error.usage,
             request_id=error.request_id or header_request_id(self._call, self._headers),
-            attempts=self._attempts,
+            attempts=max(error.attempts, self._attempts),
         )
 
 

@@ -77,8 +77,8 @@ def stream(clients: Clients, request: Request, sink: Sink[T]) -> Generator[T]:
         sink: Turns bytes into items; decides when the stream is whole.
 
     Raises:
-        VoxtralError: Of the class that fits the failure; nothing is sent again once a
-            token has arrived.
+        VoxtralError: Of the class that fits the failure. Once a token has arrived the request
+            is not sent again, only what the sink would have it go on with.
     """
     attempts = Attempts(request)
     while True:
@@ -92,9 +92,7 @@ def stream(clients: Clients, request: Request, sink: Sink[T]) -> Generator[T]:
                 yield from _pump(response, request, attempts, sink)
                 return
         except VoxtralError as error:
-            if sink.started:
-                raise
-            pause = attempts.pause_after(error)
+            request, pause = _again(request, attempts, sink, error)
         time.sleep(pause)
 
 
@@ -117,10 +115,18 @@ async def astream(clients: Clients, request: Request, sink: Sink[T]) -> AsyncGen
                         yield item
                 return
         except VoxtralError as error:
-            if sink.started:
-                raise
-            pause = attempts.pause_after(error)
+            request, pause = _again(request, attempts, sink, error)
         await asyncio.sleep(pause)
+
+
+def _again(
+    request: Request, attempts: Attempts, sink: Sink[T], error: VoxtralError
+) -> tuple[Request, float]:
+    """Return what to send next and the seconds to wait before, or raise the error."""
+    if not sink.started:
+        return request, attempts.pause_after(error)
+    resumed = sink.resumption(error)
+    return resumed, attempts.pause_before_resuming(error)
 
 
 def _open(clients: Clients, request: Request, attempts: Attempts) -> httpx.Response:

@@ -1,6 +1,6 @@
 """What transport is asked to do, as plain values."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
@@ -118,10 +118,18 @@ class Sink(Protocol[T_co]):
         """Return the error for a successful answer that is one document and no stream."""
         ...
 
-    def end(self, error: VoxtralError | None = None) -> Sequence[T_co]:
-        """Take the end of the body, in order or by an error; return the last items.
+    def end(self, error: VoxtralError | None = None) -> Iterable[T_co]:
+        """Take the end of the body, in order or by an error; yield the last items.
 
         Raises:
             VoxtralError: The body ended too early.
+        """
+        ...
+
+    def resumption(self, error: VoxtralError) -> Request:
+        """Return the request that goes on where a started body was cut.
+
+        Raises:
+            VoxtralError: The error given: the body cannot be resumed.
         """
         ...

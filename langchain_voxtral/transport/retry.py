@@ -84,9 +84,6 @@ class Attempts:
         if self.count > self._policy.retries or not self._may_pass(error):
             raise error
         pause = self._pause(error)
-        left = self.remaining()
-        if left is not None and pause >= left:
-            raise error
         logger.warning(
             "Attempt %d of %d in %.1f s, after: %s",
             self.count + 1,
@@ -94,6 +91,16 @@ class Attempts:
             pause,
             error,
         )
+        return pause
+
+    def pause_before_resuming(self, error: VoxtralError) -> float:
+        """Return the seconds to wait before a cut stream is taken up again.
+
+        Raises:
+            VoxtralError: The error itself, if the deadline would pass.
+        """
+        pause = self._pause(error)
+        logger.warning("Resuming the stream in %.1f s, after: %s", pause, error)
         return pause
 
     def _may_pass(self, error: VoxtralError) -> bool:
@@ -106,12 +113,20 @@ class Attempts:
         return isinstance(error, VoxtralConnectionError)
 
     def _pause(self, error: VoxtralError) -> float:
-        """Return Retry-After and a little more, else a back-off; jittered so crowds disperse."""
-        policy = self._policy
+        """Return Retry-After and a little more, else a back-off; jittered so crowds disperse.
+
+        Raises:
+            VoxtralError: The error itself, if waiting for so long is out of the question.
+        """
+        policy, left = self._policy, self._left()
         jitter = random.random()  # noqa: S311 - spreads load, guards nothing
-        if error.retry_after is not None:
-            if error.retry_after > policy.longest_retry_after:
-                raise error
-            return error.retry_after + jitter * min(1.0, 0.1 * error.retry_after)
-        back_off = min(policy.longest_pause, policy.first_pause * 2.0 ** (self.count - 1))
-        return back_off * (0.5 + 0.5 * jitter)
+        if error.retry_after is None:
+            back_off = min(policy.longest_pause, policy.first_pause * 2.0 ** (self.count - 1))
+            pause = back_off * (0.5 + 0.5 * jitter)
+        elif error.retry_after > policy.longest_retry_after:
+            raise error
+        else:
+            pause = error.retry_after + jitter * min(1.0, 0.1 * error.retry_after)
+        if left is not None and pause >= left:
+            raise error
+        return pause

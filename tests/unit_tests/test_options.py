@@ -185,7 +185,6 @@ WRONG_SETTINGS: list[tuple[dict[str, Any], str]] = [
     ({"apikey": KEY}, "there is no option 'apikey'. Did you mean 'api_key'?"),
     ({"api": "chat_completions"}, "this version speaks the native endpoint only"),
     ({"api": "grpc"}, "api"),
-    ({"max_stream_resumes": 1}, r"this version does not resume streams.*\.partial"),
     ({"max_stream_resumes": -1}, "max_stream_resumes"),
     ({"timeout": 0}, "timeout"),
     ({"timeout": (1, 2, 3)}, "timeout"),

@@ -1,0 +1,136 @@
+"""Streams that are cut and taken up again: no character lost, doubled or out of order."""
+
+import json
+
+import pytest
+from callers import Caller, broken
+from replies import events, final, json_reply, streamed, token
+from scripted_server import End, Reply, ScriptedServer, Step
+
+from langchain_voxtral.answers import Call, Outcome, Piece
+from langchain_voxtral.errors import (
+    VoxtralAPIError,
+    VoxtralError,
+    VoxtralIncompleteStreamError,
+    VoxtralInvalidRequestError,
+)
+from langchain_voxtral.streams import TextStream
+from langchain_voxtral.transport import Request
+
+BUSY = json_reply({"error": "busy"}, status=503, headers={"retry-after": "0"})
+TOKENS = ["Ça", " va", "? न", "मस्", "ते ", "😀", " fin"]
+
+
+def cut(*texts: str, ending: Step = End.CUT) -> Reply:
+    """Return a stream that breaks off; the next attempt need not wait."""
+    return events(*map(token, texts), ending)
+
+
+def test_a_cut_stream_goes_on_with_the_prompt_and_exactly_the_text_so_far(caller: Caller) -> None:
+    with ScriptedServer(cut("Hello", ", wor"), streamed("ld", "!")) as server:
+        chunks = list(caller.stream(caller.model(server, max_stream_resumes=1)))
+
+    assert [chunk.text for chunk in chunks if chunk.text] == ["Hello", ", wor", "ld", "!"]
+    first, second = (seen.body for seen in server.requests)
+    assert second == first | {"input": first["input"] + "Hello, wor"}
+    told = {name: chunks[-1].info[name] for name in ("resumes", "attempts", "cost_complete")}
+    assert told == {"resumes": 1, "attempts": 2, "cost_complete": False}
+    assert chunks[-1].info["usage_metadata"]["output_tokens"] == 2 + 25
+
+
+def test_a_whole_stream_says_nothing_of_resumes(caller: Caller) -> None:
+    with ScriptedServer(streamed("Hello")) as server:
+        *_, last = caller.stream(caller.model(server, max_stream_resumes=3))
+
+    assert last.info.keys().isdisjoint({"resumes", "attempts", "cost_complete"})
+
+
+def test_stops_hold_and_tokens_count_across_a_cut(caller: Caller) -> None:
+    with ScriptedServer(cut("one ", "ST"), streamed("OP", " two")) as server:
+        model = caller.model(server, max_stream_resumes=1, max_tokens=30)
+        text = "".join(chunk.text for chunk in caller.stream(model, stop=["STOP"]))
+
+    assert text == "one "
+    first, second = (seen.body for seen in server.requests)
+    assert second["input"] == first["input"] + "one ST"
+    assert (first["max_new_tokens"], second["max_new_tokens"]) == (30, 28)
+
+
+def test_it_is_resumed_as_often_as_allowed_and_then_raises_with_all_text(caller: Caller) -> None:
+    with ScriptedServer(cut("a"), cut("b"), cut("c")) as server:
+        shown, error = broken(caller.stream(caller.model(server, max_stream_resumes=2)))
+
+    assert (shown, error.partial, error.attempts) == ("abc", "abc", 3)
+    assert isinstance(error, VoxtralIncompleteStreamError)
+
+
+def test_a_passing_failure_of_a_resumed_request_takes_up_one_resume(caller: Caller) -> None:
+    with ScriptedServer(cut("a"), BUSY, streamed("b")) as server:
+        chunks = list(caller.stream(caller.model(server, max_stream_resumes=2)))
+    with ScriptedServer(cut("a"), BUSY, streamed("b")) as server:
+        _, error = broken(caller.stream(caller.model(server, max_stream_resumes=1)))
+
+    assert "".join(chunk.text for chunk in chunks) == "ab"
+    assert (type(error), error.partial, error.status_code) == (VoxtralAPIError, "a", 503)
+
+
+def test_a_refusal_of_the_resumed_request_raises_with_the_text_so_far(caller: Caller) -> None:
+    refusal = json_reply({"detail": "no"}, status=400)
+    with ScriptedServer(cut("a"), refusal) as server:
+        _, error = broken(caller.stream(caller.model(server, max_stream_resumes=5)))
+
+    assert (type(error), error.partial) == (VoxtralInvalidRequestError, "a")
+    assert len(server.requests) == 2
+
+
+@pytest.mark.parametrize(
+    ("fields", "options", "texts"),
+    [
+        ({}, {}, ["a"]),
+        ({"max_stream_resumes": 1}, {"response_format": {"type": "json_object"}}, ["a"]),
+        ({"max_stream_resumes": 1}, {"max_tokens": 1}, ["a"]),
+    ],
+    ids=["by default", "with a response format", "with no tokens left"],
+)
+def test_it_is_not_resumed(
+    caller: Caller, fields: dict[str, int], options: dict[str, object], texts: list[str]
+) -> None:
+    with ScriptedServer(cut(*texts)) as server:
+        _, error = broken(caller.stream(caller.model(server, **fields), **options))
+
+    assert (type(error), error.partial) == (VoxtralIncompleteStreamError, "a")
+    assert len(server.requests) == 1
+
+
+def test_a_stream_cut_before_its_first_token_is_retried_not_resumed(caller: Caller) -> None:
+    with ScriptedServer(Reply(steps=[End.RESET]), streamed("Hello")) as server:
+        *chunks, last = caller.stream(caller.model(server, max_stream_resumes=1))
+
+    assert [chunk.text for chunk in chunks] == ["Hello"]
+    assert "resumes" not in last.info
+    assert server.requests[0].body == server.requests[1].body
+
+
+def test_wherever_the_cut_falls_the_text_is_whole() -> None:
+    """Every byte of the stream is a place to cut: in a character, an event, a line end."""
+    # Not escaped, so that a cut can fall within a character.
+    parts = [f'data: {{"token": {{"text": "{text}"}}}}\n\n'.encode() for text in TOKENS]
+    stream = b"".join(parts)
+    for place in range(len(parts[0]), len(stream) + 1):
+        request = Request(url="http://127.0.0.1", content=b"", headers={})
+        sink = TextStream(Call(request, "m", "p", body={"input": "Q:"}, resumes=1))
+        sink.begin({}, 1)
+        items = list(sink.feed(stream[:place]))
+        with pytest.raises(VoxtralError) as caught:
+            items.extend(sink.end())
+        received = json.loads(sink.resumption(caught.value).content)["input"].removeprefix("Q:")
+        assert "".join(TOKENS).startswith(received)
+        whole = next(n for n in range(len(TOKENS) + 1) if "".join(TOKENS[:n]) == received)
+        sink.begin({}, 2)
+        for text in TOKENS[whole:]:
+            items.extend(sink.feed(token(text)))
+        items.extend(sink.feed(final()))
+
+        assert "".join(item.text for item in items if isinstance(item, Piece)) == "".join(TOKENS)
+        assert isinstance(items[-1], Outcome)
+        assert items[-1].resumes == 1
