@@ -9,7 +9,7 @@ FLOOR := .venv-floor
 BIN := $(VENV)/bin
 PIP_QUIET := --quiet --disable-pip-version-check
 
-.PHONY: chat test lint unit floor integration record clean
+.PHONY: chat test lint unit floor integration faults record clean
 .DEFAULT_GOAL := chat
 
 chat: $(VENV)/.local ## ask the model: make chat PROMPT="..."
@@ -29,11 +29,14 @@ unit: $(VENV)/.dev ## the tests that need no engine
 	$(BIN)/python -m pytest tests/unit_tests
 
 floor: $(FLOOR)/.dev ## the unit tests of what meets langchain-core, on the oldest that is supported
-	$(FLOOR)/bin/python -m pytest -q tests/unit_tests \
-		--ignore=tests/unit_tests/local --ignore=tests/unit_tests/prompts
+	$(FLOOR)/bin/python -m pytest -q tests/unit_tests $(foreach room,local prompts transport wire,\
+		--ignore=tests/unit_tests/$(room))
 
 integration: $(VENV)/.dev ## the tests on the embedded engine
 	$(BIN)/python -m pytest tests/integration_tests
+
+faults: $(VENV)/.dev ## play every fault of tests/faults.py in all ways and print what comes of it
+	$(BIN)/python tests/print_faults.py
 
 record: $(VENV)/.dev ## record cassettes anew: from the engine, and from DeepInfra if a key is set
 	$(BIN)/python tests/record.py embedded

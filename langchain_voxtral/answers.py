@@ -108,9 +108,9 @@ class Outcome:
         return {name: value for name, value in metadata.items() if value is not None}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Piece:
-    """Text to show now.
+    """Text to show now (not frozen: one is made for every token).
 
     Args:
         text: The text.

@@ -10,7 +10,7 @@ from pydantic import ConfigDict, model_validator
 from langchain_voxtral.answers import Call, Outcome, Piece, gathered, whole_answer
 from langchain_voxtral.connection import Connection
 from langchain_voxtral.endpoint import DEEPINFRA_KEYS, OTHER_KEY, Endpoint, is_deepinfra
-from langchain_voxtral.errors import VoxtralInvalidRequestError
+from langchain_voxtral.errors import VoxtralInvalidRequestError, VoxtralUnsupportedFeatureError
 from langchain_voxtral.options import OTHER_SPELLINGS, CallOptions, unknown_option
 from langchain_voxtral.prompts import PromptFormat
 from langchain_voxtral.streams import TextStream
@@ -25,6 +25,12 @@ FACE_CONFIG = ConfigDict(
     hide_input_in_errors=True,
 )
 """The pydantic configuration of both faces; it stands in each, after LangChain's own."""
+
+
+NO_TOOLS = (
+    "This version cannot call tools or give structured output. Ask for JSON with "
+    "response_format={'type': 'json_schema', ...} at the call and parse the text."
+)
 
 
 class VoxtralBase(Connection, CallOptions):
@@ -49,7 +55,23 @@ class VoxtralBase(Connection, CallOptions):
         given = {name: value for name, value in given.items() if name != "stream"}
         if stop is not None:
             given["stop"] = stop
-        return self.with_call(given)
+        if "tools" in given or "tool_choice" in given:
+            raise VoxtralUnsupportedFeatureError(NO_TOOLS)
+        return self.with_call(given, fixed=type(self).model_fields)
+
+    def get_token_ids(self, text: str) -> list[int]:
+        """Return token ids by `custom_get_token_ids`; there is no tokenizer in this package.
+
+        Raises:
+            VoxtralUnsupportedFeatureError: None was given. LangChain would count with GPT-2's.
+        """
+        count = getattr(self, "custom_get_token_ids", None)  # LangChain's field, in both faces
+        if count is None:
+            raise VoxtralUnsupportedFeatureError(
+                "This version cannot count tokens. Give custom_get_token_ids=, or have "
+                "langchain_core.messages.utils.count_tokens_approximately estimate them."
+            )
+        return list(count(text))
 
     def _answer(
         self, prompt: str, prompt_format: PromptFormat | None, options: CallOptions

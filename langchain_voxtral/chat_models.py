@@ -18,11 +18,12 @@ from pydantic import PrivateAttr, model_validator
 
 from langchain_voxtral._version import __version__
 from langchain_voxtral.answers import Outcome, Piece
-from langchain_voxtral.base import FACE_CONFIG, VoxtralBase
+from langchain_voxtral.base import FACE_CONFIG, NO_TOOLS, VoxtralBase
+from langchain_voxtral.endpoint import LOCAL
 from langchain_voxtral.errors import VoxtralUnsupportedFeatureError
 from langchain_voxtral.messages import to_turns
 from langchain_voxtral.options import in_our_spelling
-from langchain_voxtral.profiles import profile_of
+from langchain_voxtral.profiles import STAND_IN, profile_of
 from langchain_voxtral.prompts import PromptFormat, get_format, render
 from langchain_voxtral.transport import Lease
 
@@ -55,8 +56,8 @@ class ChatVoxtral(VoxtralBase, BaseChatModel):
 
     prompt_format: Literal["llama3", "mistral"] | PromptFormat = "llama3"
     """How messages become the input string."""
-    streaming: bool = False
-    """Whether `invoke` streams inside."""
+    streaming: bool | None = None
+    """Whether `invoke` streams inside; False keeps even `stream` from it."""
 
     _lease: Lease = PrivateAttr(default_factory=Lease)
     _lost_key: bool = PrivateAttr(default=False)
@@ -85,7 +86,7 @@ class ChatVoxtral(VoxtralBase, BaseChatModel):
         return params
 
     def _resolve_model_profile(self) -> ModelProfile | None:
-        profile = profile_of(self.model)
+        profile = profile_of(STAND_IN if self.base_url == LOCAL else self.model)
         return None if profile is None else ModelProfile(**profile)  # type: ignore[typeddict-item]
 
     def bind_tools(
@@ -100,10 +101,7 @@ class ChatVoxtral(VoxtralBase, BaseChatModel):
         Raises:
             VoxtralUnsupportedFeatureError: Always.
         """
-        raise VoxtralUnsupportedFeatureError(
-            "ChatVoxtral cannot call tools or give structured output in this version. Ask for "
-            "JSON with response_format={'type': 'json_schema', ...} at the call and parse the text."
-        )
+        raise VoxtralUnsupportedFeatureError(NO_TOOLS)
 
     # Calls
 

@@ -48,9 +48,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except (VoxtralError, ValueError) as error:
-        print(f"langchain-voxtral: {error}", file=sys.stderr)
+        print(f"langchain-voxtral: {_in_one_line(error)}", file=sys.stderr)
         return 1
     return 0
+
+
+def _in_one_line(error: Exception) -> str:
+    """Say what is wrong without what pydantic puts around it."""
+    from pydantic import ValidationError  # noqa: PLC0415 - only when something is wrong
+
+    if not isinstance(error, ValidationError):
+        return str(error)
+    problems = error.errors(include_url=False, include_input=False)
+    return "; ".join(
+        f"{'.'.join(map(str, problem['loc']))}: {problem['msg'].removeprefix('Value error, ')}"
+        for problem in problems
+    )
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -69,7 +82,7 @@ def _parser() -> argparse.ArgumentParser:
 def _add_chat(chat: argparse.ArgumentParser) -> None:
     chat.description = (
         "Ask the model. Without PROMPT the question is read from stdin when that is piped, else "
-        "a conversation begins (Ctrl-D ends it)."
+        "a conversation begins; with PROMPT stdin is left alone."
     )
     chat.add_argument("prompt", nargs="*", metavar="PROMPT", help="what to ask")
     chat.add_argument("--system", help="instructions for the model")
@@ -168,6 +181,7 @@ def _converse(chat: "ChatVoxtral", arguments: argparse.Namespace) -> None:
 
     from langchain_core.messages import HumanMessage  # noqa: PLC0415 - takes a second
 
+    print("Ctrl-C stops an answer, Ctrl-D ends the conversation.", file=sys.stderr)
     messages = _system(arguments)
     while True:
         try:
@@ -181,6 +195,8 @@ def _converse(chat: "ChatVoxtral", arguments: argparse.Namespace) -> None:
             answer = _tell(chat, arguments, [*messages, HumanMessage(question)])
         except VoxtralError as error:
             print(f"\nlangchain-voxtral: {error}", file=sys.stderr)
+        except KeyboardInterrupt:
+            print(" (stopped)", file=sys.stderr)
         else:
             messages += [HumanMessage(question), answer]
 

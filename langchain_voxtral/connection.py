@@ -34,8 +34,10 @@ from langchain_voxtral.transport import (
 
 CONNECT_LIMIT = 5.0
 """Seconds to reach a server, unless `timeout` says otherwise."""
+IDLE_LIMIT = 60.0
+"""Seconds without a token in a stream, unless `stream_idle_timeout` says otherwise."""
 LOCAL_IDLE_LIMIT = 300.0
-"""Seconds of silence allowed to the embedded engine, which reads long prompts slowly."""
+"""The same for the embedded engine, which reads long prompts slowly."""
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
@@ -80,8 +82,8 @@ class Connection(BaseModel):
     timeout: Seconds | tuple[Seconds | None, Seconds | None] | None = 300.0
     """Seconds without a byte from the server when not streaming, or (connect, read) in seconds.
     The connect limit is 5 s unless given. None is no limit."""
-    stream_idle_timeout: Seconds | None = 60.0
-    """Seconds without a token when streaming (300 with the embedded engine unless set)."""
+    stream_idle_timeout: Seconds | None = IDLE_LIMIT
+    """Seconds without a token when streaming; the default is 300 with the embedded engine."""
     deadline: Seconds | None = None
     """Seconds for a whole call, retries included."""
     max_retries: int = Field(default=2, ge=0)
@@ -121,12 +123,6 @@ class Connection(BaseModel):
             )
         return self
 
-    @model_validator(mode="after")
-    def _wait_longer_for_local(self) -> Self:
-        if self.base_url == LOCAL and "stream_idle_timeout" not in self.model_fields_set:
-            self.stream_idle_timeout = LOCAL_IDLE_LIMIT
-        return self
-
     @property
     def _provider(self) -> str:
         return "voxtral-local" if self.base_url == LOCAL else self.server
@@ -159,6 +155,8 @@ class Connection(BaseModel):
         headers = {
             "content-type": "application/json",
             "accept": "text/event-stream" if streaming else "application/json",
+            # Not what else is installed here: a read of Brotli or zstd has no bounded size.
+            "accept-encoding": "gzip, deflate",
             "user-agent": f"langchain-voxtral/{__version__}",
         }
         if endpoint.key is not None:
@@ -176,7 +174,10 @@ class Connection(BaseModel):
         connect, read = timeout if isinstance(timeout, tuple) else (CONNECT_LIMIT, timeout)
         if not streaming:
             return Limits(connect, read, "timeout", self.deadline)
-        return Limits(connect, self.stream_idle_timeout, "stream_idle_timeout", self.deadline)
+        idle = self.stream_idle_timeout
+        if self.base_url == LOCAL and idle == IDLE_LIMIT:
+            idle = LOCAL_IDLE_LIMIT
+        return Limits(connect, idle, "stream_idle_timeout", self.deadline)
 
     def _retry_policy(self) -> RetryPolicy:
         return RetryPolicy(retries=self.max_retries, retry_timeouts=self.retry_timeouts)

@@ -193,8 +193,8 @@ def _clean_key(value: str, source: str) -> str:
     if not key or not key.isascii() or not key.isprintable() or " " in key:
         wrong = "is empty" if not key else "contains white space or characters no key has"
         raise VoxtralAuthenticationError(
-            f"The key from {source} {wrong}. Copy it again from "
-            "https://deepinfra.com/dash/api_keys."
+            f"The key from {source} {wrong}. Copy it again from where it was made (DeepInfra: "
+            "https://deepinfra.com/dash/api_keys)."
         )
     return key
 
@@ -212,5 +212,7 @@ def local_endpoint() -> Endpoint:
 
 
 async def alocal_endpoint() -> Endpoint:
-    """Do what `local_endpoint` does without blocking the event loop."""
-    return await asyncio.to_thread(local_endpoint)
+    """Do what `local_endpoint` does; the start of the engine does not block the event loop."""
+    from langchain_voxtral.local import is_running  # noqa: PLC0415 - an extra, needed only here
+
+    return local_endpoint() if is_running() else await asyncio.to_thread(local_endpoint)

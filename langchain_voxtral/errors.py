@@ -5,7 +5,9 @@ meaning, so that `ModelRetryMiddleware`, `with_fallbacks` and code written for a
 provider act on it without knowing this package. `is_retryable` comes from there.
 """
 
+import re
 from collections.abc import Iterable
+from string import ascii_lowercase, ascii_uppercase
 from typing import Any, Self
 
 from langchain_core.exceptions import (
@@ -162,12 +164,52 @@ class VoxtralTimeoutError(VoxtralError, ModelTimeoutError):
     """A time limit was reached; the message says which one and how to change it."""
 
 
+_REDACTED = "[redacted]"
+_PIECE = 12
+"""Characters of a secret in a row that are no chance any more; a secret that is not even as
+long is told only from itself, for "none" and "EMPTY", the keys of servers that need none, are
+words of messages too."""
+
+_LETTER = re.compile(r"\\+u00([0-9a-f]{2})|%([0-9a-f]{2})|\\*(.)", re.IGNORECASE | re.DOTALL)
+"""A character in JSON (`\\/`, `\\u002f`), which may be quoted in JSON again, in a URL (`%2F`) or
+as it is."""
+_LOWER = str.maketrans(ascii_uppercase, ascii_lowercase)  # str.lower() may change the length
+
+
 def redact(text: str, secrets: Iterable[str | None]) -> str:
     """Return `text` with every secret in it replaced by `[redacted]`.
 
-    Servers echo keys in error bodies; nothing they send reaches a message unredacted.
+    Servers echo keys in error bodies; nothing they send reaches a message unredacted. Of a
+    long secret every piece of 12 characters is replaced, in either case, and also where JSON
+    or a URL escapes it: servers cut, wrap and quote what they echo.
+
+    Example:
+        ```python
+        from langchain_voxtral.errors import redact
+
+        assert redact("?key=Ab%2Fcdefghijklm", ["Ab/cdefghijklm"]) == "?key=[redacted]"
+        ```
     """
     # The longest first: one may be the beginning of another.
     for secret in sorted(filter(None, secrets), key=len, reverse=True):
-        text = text.replace(secret, "[redacted]")
+        text = text.replace(secret, _REDACTED)
+        if len(secret) >= _PIECE:
+            text = _without_pieces(text, secret.translate(_LOWER))
     return text
+
+
+def _without_pieces(text: str, secret: str) -> str:
+    letters = list(_LETTER.finditer(text))
+    plain = "".join(
+        chr(int(letter[1] or letter[2], 16)) if letter[3] is None else letter[3]
+        for letter in letters
+    ).translate(_LOWER)
+    kept: list[str] = []
+    end = 0
+    for at in range(len(plain) - _PIECE + 1):
+        if plain[at : at + _PIECE] in secret:
+            start = letters[at].start()
+            if start >= end:
+                kept += (text[end:start], _REDACTED)
+            end = letters[at + _PIECE - 1].end()
+    return "".join((*kept, text[end:]))

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextvars import copy_context
 from functools import reduce
 from typing import Any, Literal, Self
@@ -51,7 +51,7 @@ class VoxtralLLM(VoxtralBase, BaseLLM):
         from langchain_voxtral import VoxtralLLM
 
         llm = VoxtralLLM(base_url="local", stop=["."])
-        print(llm.invoke("Name two fruits."))
+        print(llm.invoke("What is the largest ocean?"))
         ```
     """
 
@@ -101,14 +101,15 @@ class VoxtralLLM(VoxtralBase, BaseLLM):
 
         if len(prompts) == 1:
             return _result([ask(prompts[0])])
-        with ThreadPoolExecutor(min(len(prompts), MOST_AT_ONCE) or 1) as pool:
+        pool = ThreadPoolExecutor(min(len(prompts), MOST_AT_ONCE) or 1)
+        try:
             # Each in a copy of this context, so that tracing in the threads knows its parent.
             waiting = [pool.submit(copy_context().run, ask, prompt) for prompt in prompts]
-            try:
-                return _result([future.result() for future in waiting])
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
+            for future in as_completed(waiting):
+                future.result()  # the first failure ends the batch
+            return _result([future.result() for future in waiting])
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
 
     async def _agenerate(
         self,

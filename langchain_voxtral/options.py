@@ -1,7 +1,7 @@
 """What may be set for a model and for each call alike, and how it goes into a request body."""
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Annotated, Any
 
 from pydantic import (
@@ -151,11 +151,12 @@ class CallOptions(BaseModel):
     )
     """More fields for the request body, for what this class has no name for."""
 
-    def with_call(self, given: Mapping[str, Any]) -> "CallOptions":
+    def with_call(self, given: Mapping[str, Any], fixed: Collection[str] = ()) -> "CallOptions":
         """Return these options with a call's own on top.
 
         Args:
             given: Keyword arguments of the call, in any accepted spelling.
+            fixed: Names of what only the constructor takes, for the error that says so.
 
         Raises:
             VoxtralInvalidRequestError: An argument is unknown or has a wrong value.
@@ -165,7 +166,7 @@ class CallOptions(BaseModel):
         try:
             call = CallOptions.model_validate(given)
         except ValidationError as error:
-            raise VoxtralInvalidRequestError(_explain(error)) from None
+            raise VoxtralInvalidRequestError(_explain(error, fixed)) from None
         values = {name: getattr(self, name) for name in CallOptions.model_fields}
         values.update((name, getattr(call, name)) for name in call.model_fields_set)
         return CallOptions.model_construct(**values)
@@ -212,12 +213,16 @@ def unknown_option(name: str, known: Sequence[str]) -> str:
     )
 
 
-def _explain(error: ValidationError) -> str:
+def _explain(error: ValidationError, fixed: Collection[str]) -> str:
     """Name each wrong argument of a call with what was given."""
     sentences = []
     for problem in error.errors(include_url=False):
         name = ".".join(map(str, problem["loc"]))
-        if problem["type"] == "extra_forbidden":
+        if problem["type"] == "extra_forbidden" and name in OTHER_SPELLINGS:
+            sentences.append(f"{name!r} is {OTHER_SPELLINGS[name]!r} once more: give one of them")
+        elif problem["type"] == "extra_forbidden" and name in fixed:
+            sentences.append(f"{name!r} is set at the constructor, not at a call")
+        elif problem["type"] == "extra_forbidden":
             sentences.append(unknown_option(name, list(CallOptions.model_fields)))
         else:
             message = problem["msg"].removeprefix("Value error, ")

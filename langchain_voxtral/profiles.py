@@ -6,6 +6,9 @@ the model; what this version of the package cannot carry yet it refuses with an 
 
 from typing import Any
 
+STAND_IN = "SmolLM2-135M-Instruct"
+"""The embedded engine's own model."""
+
 _VOXTRAL_MINI: dict[str, Any] = {
     "name": "Voxtral Mini 3B 2507",
     "open_weights": True,
@@ -28,7 +31,18 @@ _VOXTRAL_MINI: dict[str, Any] = {
     "temperature": True,
 }
 
-_PROFILES = {"mistralai/Voxtral-Mini-3B-2507": _VOXTRAL_MINI}
+_STAND_IN: dict[str, Any] = _VOXTRAL_MINI | {
+    "name": "SmolLM2 135M Instruct (embedded)",
+    "release_date": "2024-11-02",
+    "max_input_tokens": 4096,
+    "max_output_tokens": 4096,
+    "audio_inputs": False,
+}
+
+_PROFILES = {
+    "mistralai/Voxtral-Mini-3B-2507": _VOXTRAL_MINI,
+    STAND_IN: _STAND_IN,
+}
 
 
 def profile_of(model: str) -> dict[str, Any] | None:

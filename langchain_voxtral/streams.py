@@ -46,13 +46,13 @@ class TextStream:
 
     @property
     def started(self) -> bool:
-        """Whether a token has arrived."""
-        return self._tokens > 0 or self._outcome is not None
+        """Whether a token has arrived in this attempt."""
+        return self._tokens > self._tokens_before or self._outcome is not None
 
     @property
     def winding_down(self) -> bool:
         """Whether the text is complete."""
-        return self._outcome is not None or self._trimmer.stopped
+        return self._trimmer.stopped or self._decoder.is_ending
 
     @property
     def done(self) -> bool:
@@ -100,7 +100,9 @@ class TextStream:
         if self._outcome is not None:
             return
         if not self._trimmer.stopped:
-            raise self._cut_short(error)
+            error = self._cut_short(error)
+            self.annotate(error)
+            raise error
         yield self._finish(Final("stop"), incomplete=True)
 
     def resumption(self, error: VoxtralError) -> Request:
@@ -111,7 +113,6 @@ class TextStream:
         Raises:
             VoxtralError: The error given, with the partial text: there is no going on after it.
         """
-        self._with_facts(error)
         call, made = self._call, self._tokens
         left = None if call.max_tokens is None else call.max_tokens - made
         if (
@@ -164,8 +165,11 @@ class TextStream:
 
     def _show(self, items: list[Piece | Outcome], text: str) -> None:
         self._shown.append(text)
-        items.append(Piece(text, tuple(self._logprobs)))
-        self._logprobs = []
+        if self._logprobs:
+            items.append(Piece(text, tuple(self._logprobs)))
+            self._logprobs.clear()
+        else:
+            items.append(Piece(text))
 
     def _rest(self) -> str:
         """Return what is held back, as if nothing followed it."""
@@ -194,15 +198,22 @@ class TextStream:
             reason = "ended" if error is None else f"broke ({error.message})"
             cut = VoxtralIncompleteStreamError(
                 f"The stream {reason} before its final event, after {self._tokens} tokens. "
-                "The answer is not whole; what had arrived is in .partial. "
-                "max_stream_resumes=N would take it up again."
+                "The answer is not whole; what had arrived is in .partial." + self._advice()
             )
             cut.__cause__ = error
             error = cut
-        return self._with_facts(error)
+        return error
 
-    def _with_facts(self, error: VoxtralError) -> VoxtralError:
-        return error.having(
+    def _advice(self) -> str:
+        if self._resumes:
+            return f" It had been resumed {self._resumes} times (max_stream_resumes)."
+        if self._call.resumes or "response_format" in self._call.body:
+            return ""
+        return " Set max_stream_resumes to have such streams taken up again."
+
+    def annotate(self, error: VoxtralError) -> None:
+        """Note on an error the text so far, its tokens, and the server's id of the request."""
+        error.having(
             partial="".join(self._shown) + self._rest(),
             usage={"output_tokens": self._tokens} if self._tokens else error.usage,
             request_id=error.request_id or header_request_id(self._call, self._headers),

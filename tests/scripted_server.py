@@ -10,10 +10,11 @@ import socket
 import struct
 import threading
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from enum import Enum, auto
+from itertools import repeat
 from typing import Any, Self
 
 PATIENCE = 10.0
@@ -37,10 +38,18 @@ class Gate:
 
 @dataclass(frozen=True, slots=True)
 class Repeat:
-    """A step that sends the same chunk until the client is gone, with a pause in seconds."""
+    """A step that sends the same chunk until the client is gone, or so many times.
+
+    `pause` is in seconds, after each.
+    """
 
     data: bytes
     pause: float = 0.0
+    times: int | None = None
+
+    def rounds(self) -> Iterator[None]:
+        """Return as many items as there are chunks to send."""
+        return repeat(None) if self.times is None else repeat(None, self.times)
 
 
 class End(Enum):
@@ -68,33 +77,29 @@ class Reply:
         steps: What to do one by one; bytes leave as one HTTP chunk. The head goes out with the
             first bytes, so that other steps before them happen before the answer begins; b""
             sends the head alone.
+        closes: Whether the connection is closed after the answer, unannounced.
     """
 
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes | None = None
     steps: Sequence[Step] = ()
+    closes: bool = False
 
     def head(self) -> bytes:
         """Return the status line and the headers."""
-        framing = (
-            {"transfer-encoding": "chunked"}
-            if self.body is None
-            else {"content-length": str(len(self.body))}
-        )
-        lines = [f"{name}: {value}\r\n" for name, value in (dict(self.headers) | framing).items()]
-        return f"HTTP/1.1 {self.status} Scripted\r\n{''.join(lines)}\r\n".encode()
+        headers = dict(self.headers)
+        if self.body is None:
+            headers["transfer-encoding"] = "chunked"
+        else:
+            headers["content-length"] = str(len(self.body))
+        lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        return f"HTTP/1.1 {self.status} Scripted\r\n{lines}\r\n".encode()
 
 
 @dataclass(slots=True)
 class Connection:
-    """A client's connection, as the server sees it.
-
-    Args:
-        port: The client's port.
-        gone: Set when it is closed, by whichever side.
-        sent: HTTP chunks written to it.
-    """
+    """A client's connection: its port, whether it is closed, and the HTTP chunks it was sent."""
 
     port: int
     gone: threading.Event = field(default_factory=threading.Event)
@@ -103,15 +108,7 @@ class Connection:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A request that came.
-
-    Args:
-        method: HTTP method.
-        path: Path and query, as sent.
-        headers: Names in lower case.
-        body: The decoded JSON.
-        connection: What it came through.
-    """
+    """A request that came: header names in lower case, the body decoded from JSON."""
 
     method: str
     path: str
@@ -123,19 +120,15 @@ class Seen:
 class ScriptedServer:
     """Answers each request with the next reply of the script, then with the default.
 
-    Args:
-        replies: The script.
-        default: What to answer when the script is at its end.
-
     Attributes:
         requests: What came, in order.
         connections: Who came, in order.
 
     Example:
         ```python
-        with ScriptedServer(default=replies.whole("Hi")) as server:
+        with ScriptedServer(replies.whole("Hi")) as server:
             ChatVoxtral(base_url=server.url).invoke("Hello!")
-        assert [seen.method for seen in server.requests] == ["POST"]
+        assert len(server.requests) == 1
         ```
     """
 
@@ -216,6 +209,8 @@ class ScriptedServer:
             play = asyncio.ensure_future(_play(reply, writer, connection))
             await asyncio.wait({play, watch}, return_when=asyncio.FIRST_COMPLETED)
             play.cancel()
+            if reply.closes:
+                writer.close()
             first = await watch
 
 
@@ -249,7 +244,7 @@ async def _play(reply: Reply, writer: asyncio.StreamWriter, connection: Connecti
             case Gate():
                 await step.passed()
             case Repeat():
-                while True:
+                for _ in step.rounds():
                     await send(step.data)
                     await asyncio.sleep(step.pause)
             case End.STALL:
@@ -258,10 +253,8 @@ async def _play(reply: Reply, writer: asyncio.StreamWriter, connection: Connecti
                 writer.close()
                 return
             case End.RESET:
-                no_lingering = struct.pack("ii", 1, 0)
-                writer.get_extra_info("socket").setsockopt(
-                    socket.SOL_SOCKET, socket.SO_LINGER, no_lingering
-                )
+                sock: socket.socket = writer.get_extra_info("socket")
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                 writer.transport.abort()
                 return
     writer.write(unsent + (b"0\r\n\r\n" if reply.body is None else reply.body))

@@ -22,13 +22,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from langchain_voxtral.local.app import create_app
     from langchain_voxtral.local.errors import VoxtralLocalError, VoxtralMissingExtraError
-    from langchain_voxtral.local.server import LocalVoxtral, serve, shared_server
+    from langchain_voxtral.local.server import LocalVoxtral, is_running, serve, shared_server
 
 __all__ = [
     "LocalVoxtral",
     "VoxtralLocalError",
     "VoxtralMissingExtraError",
     "create_app",
+    "is_running",
     "serve",
     "shared_server",
 ]
@@ -38,6 +39,7 @@ _HOMES = {
     "VoxtralLocalError": "errors",
     "VoxtralMissingExtraError": "errors",
     "create_app": "app",
+    "is_running": "server",
     "serve": "server",
     "shared_server": "server",
 }

@@ -18,7 +18,7 @@ from langchain_voxtral.local.worker import Worker
 try:
     from starlette.applications import Starlette
     from starlette.exceptions import HTTPException
-    from starlette.requests import Request
+    from starlette.requests import ClientDisconnect, Request
     from starlette.responses import Response
     from starlette.routing import Route
 except ImportError as error:
@@ -64,14 +64,20 @@ class App:
         self._max_body_bytes = max_body_bytes
         self._keep_alive = keep_alive
         self._worker = Worker(queue_size)
-        self._routes = Starlette(
+        self._routes = routes = Starlette(
             routes=[
                 Route(_INFERENCE + "{model:path}", self._infer, methods=["POST"]),
                 Route("/v1/openai/models", self._list_models),
                 Route("/health", self._health),
             ],
-            exception_handlers={Refusal: _refused, HTTPException: _no_route},
+            exception_handlers={
+                Refusal: _refused,
+                HTTPException: _no_route,
+                ClientDisconnect: _cut_off,
+            },
         )
+        # No path leads elsewhere: an unknown one is 404, with or without a slash at its end.
+        routes.router.redirect_slashes = False
 
     async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
         """Answer one request."""
@@ -172,6 +178,11 @@ async def _refused(_: Request, refusal: Exception) -> Response:
     if not isinstance(refusal, Refusal):
         raise refusal
     return _json(refusal.status, refusal.body, refusal.headers)
+
+
+async def _cut_off(_: Request, __: Exception) -> Response:
+    # Nobody reads it; but unhandled, a client that goes away would be logged as our failure.
+    return _json(400, {"error": {"message": "The request ended before its body was whole"}})
 
 
 async def _no_route(_: Request, error: Exception) -> Response:

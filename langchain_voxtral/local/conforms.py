@@ -80,7 +80,8 @@ def _equal(value: Any, wanted: Any) -> bool:
     if isinstance(value, bool) or isinstance(wanted, bool):
         return value is wanted
     if isinstance(value, Decimal) or isinstance(wanted, float):
-        return _is_number(value) and Decimal(value) == Decimal(str(wanted))
+        are_numbers = _is_number(value) and isinstance(wanted, int | float)
+        return are_numbers and Decimal(value) == Decimal(str(wanted))
     return bool(value == wanted)
 
 

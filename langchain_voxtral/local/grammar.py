@@ -7,6 +7,7 @@ against the user's own that it is checked.
 """
 
 import json
+import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -15,7 +16,13 @@ from typing import Any
 
 from langchain_voxtral.local.conforms import conforms, resolve
 from langchain_voxtral.local.errors import Refusal
-from langchain_voxtral.local.requests import JsonObject, JsonSchema, PlainText, Regex
+from langchain_voxtral.local.requests import (
+    MAX_NEW_TOKENS,
+    JsonObject,
+    JsonSchema,
+    PlainText,
+    Regex,
+)
 
 __all__ = ["FREE", "Constraint", "constrain", "tighten"]
 
@@ -37,6 +44,9 @@ FREE = Constraint({}, lambda _: True)
 """No constraint."""
 
 MAX_LENGTH, MAX_ITEMS, MAX_PROPERTIES, MAX_INTEGER, DECIMAL_STEP = 120, 8, 8, 10**9, 0.000001
+
+LEAST_NUMBER = -(10**18)
+"""llguidance overflows the stack, and ends the process, where an integer must be near -2^63."""
 
 _UNSUPPORTED = frozenset(
     (
@@ -61,17 +71,31 @@ def _as_list(value: Any) -> Iterable[Any]:
     return value if isinstance(value, list) else [value]
 
 
+def _is_schema(value: Any) -> bool:
+    return isinstance(value, dict | bool)
+
+
 _TYPE_NAMES = ("null", "boolean", "integer", "number", "string", "array", "object")
 _KINDS: dict[str, Callable[[Any], bool]] = {
-    **dict.fromkeys(_NAMED_SCHEMAS, lambda value: isinstance(value, dict)),
     **dict.fromkeys(
-        _MANY_SCHEMAS | {"enum"}, lambda value: isinstance(value, list) and value != []
+        _NAMED_SCHEMAS,
+        lambda value: isinstance(value, dict) and all(map(_is_schema, value.values())),
     ),
-    **dict.fromkeys(_ONE_SCHEMA, lambda value: isinstance(value, dict | bool)),
+    **dict.fromkeys(
+        _MANY_SCHEMAS,
+        lambda value: isinstance(value, list) and value != [] and all(map(_is_schema, value)),
+    ),
+    **dict.fromkeys(_ONE_SCHEMA, _is_schema),
+    "enum": lambda value: isinstance(value, list) and value != [],
     **dict.fromkeys(("$ref", "pattern", "format"), lambda value: isinstance(value, str)),
     **dict.fromkeys(
-        ("minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties"),
+        ("minLength", "maxLength", "minProperties", "maxProperties"),
         lambda value: type(value) is int and value >= 0,
+    ),
+    **dict.fromkeys(
+        # llguidance takes time and memory for each item there may be; each is a token at least.
+        ("minItems", "maxItems"),
+        lambda value: type(value) is int and 0 <= value <= MAX_NEW_TOKENS,
     ),
     **dict.fromkeys(
         ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"),
@@ -126,7 +150,8 @@ def _json(schema: dict[str, Any]) -> Constraint:
 def _is_json_of(text: str, schema: dict[str, Any]) -> bool:
     try:
         return conforms(json.loads(text, parse_float=Decimal), schema)
-    except (ValueError, RecursionError):  # the latter from a schema that only names itself
+    except (ValueError, ArithmeticError, RecursionError):
+        # Numbers beyond decimals, patterns beyond expressions, a schema that only names itself.
         return False
 
 
@@ -142,8 +167,8 @@ def _regex(pattern: str) -> Constraint:
 def _matches(pattern: str, text: str) -> bool:
     try:
         return re.fullmatch(pattern, text) is not None
-    except re.error:  # Rust's dialect knows patterns that Python's does not
-        return True
+    except (re.error, OverflowError, RecursionError):
+        return True  # Rust's dialect knows patterns that Python's does not
 
 
 def tighten(schema: Mapping[str, Any]) -> dict[str, Any]:
@@ -162,6 +187,10 @@ def tighten(schema: Mapping[str, Any]) -> dict[str, Any]:
         assert tighten({"type": "string"}) == {"type": "string", "maxLength": 120}
         ```
     """
+    if not all(map(_is_safe, _numbers(schema))):
+        raise Refusal.saying(
+            400, "response_format: a number in the schema is below -10^18 or has over 64 bits"
+        )
     parts = list(_subschemas(schema))
     for part in parts:
         _refuse_malformed(part, schema)
@@ -249,6 +278,20 @@ _BOUNDS: dict[str, Callable[[dict[str, Any]], None]] = {
     "integer": _bound_integer,
     "number": _bound_number,
 }
+
+
+def _numbers(value: Any) -> Iterator[float]:
+    """Yield all numbers in a JSON value."""
+    if isinstance(value, int | float):
+        yield value
+    elif isinstance(value, Mapping | list):
+        for inner in value.values() if isinstance(value, Mapping) else value:
+            yield from _numbers(inner)
+
+
+def _is_safe(number: float) -> bool:
+    # 1e400 was read as infinity.
+    return LEAST_NUMBER <= number < (2**64 if isinstance(number, int) else math.inf)
 
 
 def _subschemas(node: Any) -> Iterator[Mapping[str, Any]]:

@@ -17,7 +17,7 @@ __all__ = ["uvicorn_server"]
 
 
 class _Quiet(H11Protocol):
-    """Writes no access log.
+    """Writes no access log, and no traceback when a client sends what is no HTTP.
 
     `Config(access_log=False)` would empty uvicorn's loggers for the whole process, which may
     well run a uvicorn of its own; for the same reason no logging is configured below.
@@ -26,6 +26,12 @@ class _Quiet(H11Protocol):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.access_log = False
+
+    def send_400_response(self, msg: str) -> None:
+        super().send_400_response(msg)
+        # The request was fine up to its body, and its answer is on its way: too late.
+        if self.cycle is not None:
+            self.cycle.disconnected = True
 
 
 def uvicorn_server(app: "App") -> uvicorn.Server:

@@ -8,7 +8,7 @@ a misspelt or unsupported setting is never dropped in silence.
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from pydantic_core import from_json
+from pydantic_core import from_json, to_jsonable_python
 
 from langchain_voxtral.local.errors import Refusal
 
@@ -118,6 +118,9 @@ def parse_request(body: bytes) -> InferenceRequest:
     try:
         return InferenceRequest.model_validate(value)
     except ValidationError as error:
-        faults = error.errors(include_url=False, include_context=False)
+        # 1e400 is read as infinity, and the fault quotes it: JSON could not.
+        faults = to_jsonable_python(
+            error.errors(include_url=False, include_context=False), inf_nan_mode="null"
+        )
         detail = [{**fault, "loc": ["body", *fault["loc"]]} for fault in faults]
         raise Refusal(422, {"detail": detail}) from error

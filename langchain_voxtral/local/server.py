@@ -197,6 +197,10 @@ _shared: LocalVoxtral | None = None
 _shared_lock = threading.Lock()
 
 
+OWN_QUEUE = 1024
+"""Requests that may wait at the shared server: a process that asks itself is patient."""
+
+
 def shared_server() -> LocalVoxtral:
     """Return this process's server, started on first use and stopped at exit.
 
@@ -218,10 +222,15 @@ def shared_server() -> LocalVoxtral:
     global _shared  # noqa: PLW0603 - one server a process is what this function is for
     with _shared_lock:
         if _shared is None:
-            server = LocalVoxtral().start()
+            server = LocalVoxtral(queue_size=OWN_QUEUE).start()
             _announce(server)
             _shared = server
         return _shared
+
+
+def is_running() -> bool:
+    """Tell whether this process's shared server runs, so that `shared_server` returns at once."""
+    return _shared is not None
 
 
 def _announce(server: LocalVoxtral) -> None:

@@ -147,7 +147,10 @@ def _offers(
 
 def _refuse_markers(turns: Sequence[Turn], tools: Sequence[Mapping[str, object]]) -> None:
     for index, turn in enumerate(turns):
-        _refuse_marker(turn.text, f"The text of turn {index} ({turn.role})")
+        _refuse_marker(
+            turn.text,
+            f"The text of turn {index} ({turn.role}, as merged)",
+        )
         for call in turn.tool_calls:
             written = dumps([call.name, call.arguments], what=f"the arguments of {call.name!r}")
             _refuse_marker(written, f"The call of {call.name!r} in turn {index} ({turn.role})")

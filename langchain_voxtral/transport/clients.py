@@ -10,11 +10,15 @@ import ssl
 import threading
 import weakref
 from collections.abc import AsyncGenerator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
 
 import httpx
+
+from langchain_voxtral.transport.within import within_httpx
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +66,7 @@ class Clients:
         self._sync: httpx.Client | None = None
         self._closer: Any = None
         self._by_loop: weakref.WeakKeyDictionary[
-            asyncio.AbstractEventLoop, tuple[httpx.AsyncClient, AsyncGenerator[None]]
+            asyncio.AbstractEventLoop, tuple[httpx.AsyncClient, AsyncGenerator[None], Any]
         ] = weakref.WeakKeyDictionary()
 
     def sync_client(self) -> httpx.Client:
@@ -76,7 +80,7 @@ class Clients:
                 if client is None:
                     client = self._sync = httpx.Client(**self._options())
                     # Also closes at exit, and when nobody holds this object any more.
-                    self._closer = weakref.finalize(self, client.close)
+                    self._closer = weakref.finalize(self, _close, client)
         return client
 
     async def async_client(self) -> httpx.AsyncClient:
@@ -88,7 +92,7 @@ class Clients:
         if entry is None:
             client = httpx.AsyncClient(**self._options())
             keeper = _close_with_loop(client)
-            entry = (client, keeper)
+            entry = (client, keeper, _close_in_time(self, loop, keeper))
             with self._lock:  # loops may run in several threads
                 self._forget_closed_loops()
                 self._by_loop[loop] = entry
@@ -102,12 +106,16 @@ class Clients:
             "proxy": settings.proxy,
             "trust_env": settings.trust_env,
             "limits": _LIMITS,
+            # Clients are shared by accounts, so a cookie for one must not go out for another.
+            "cookies": CookieJar(DefaultCookiePolicy(allowed_domains=[])),
             "follow_redirects": False,
         }
 
     def _forget_closed_loops(self) -> None:
         for loop in [loop for loop in self._by_loop if loop.is_closed()]:
-            del self._by_loop[loop]
+            self._by_loop.pop(loop)[2].detach()  # which holds the keeper, which holds its loop
+        for loop in [loop for loop in list(_keepers) if loop.is_closed()]:
+            _keepers.pop(loop, None)
 
     def close(self) -> None:
         """Close the synchronous client."""
@@ -119,9 +127,12 @@ class Clients:
     async def aclose(self) -> None:
         """Close the synchronous client and the running loop's."""
         self.close()
-        entry = self._by_loop.pop(asyncio.get_running_loop(), None)
+        loop = asyncio.get_running_loop()
+        entry = self._by_loop.pop(loop, None)
         if entry is not None:
-            await entry[1].aclose()
+            _client, keeper, closing = entry
+            await _closed(loop, keeper)
+            closing.detach()
 
     def abandon(self) -> None:
         """In a forked child: let go of the parent's connections without touching them."""
@@ -132,6 +143,11 @@ class Clients:
         self._reset()
 
 
+def _close(client: httpx.Client) -> None:
+    with within_httpx:
+        client.close()
+
+
 async def _close_with_loop(client: httpx.AsyncClient) -> AsyncGenerator[None]:
     """Close the client when the loop shuts down: `asyncio.run` closes all async generators."""
     try:
@@ -140,6 +156,39 @@ async def _close_with_loop(client: httpx.AsyncClient) -> AsyncGenerator[None]:
         await client.aclose()
 
 
+def _close_in_time(
+    clients: Clients, loop: asyncio.AbstractEventLoop, keeper: AsyncGenerator[None]
+) -> Any:
+    """Have a keeper closed when nobody holds its clients any more, or else with the loop.
+
+    Left to the garbage collector, a keeper that dies with the loop's last task would be closed by
+    a task that is cancelled at once.
+    """
+    _keepers.setdefault(loop, set()).add(keeper)
+    closing = weakref.finalize(clients, _start_closing, weakref.ref(loop), keeper)
+    closing.atexit = False
+    return closing
+
+
+def _start_closing(
+    loop_ref: "weakref.ref[asyncio.AbstractEventLoop]", keeper: AsyncGenerator[None]
+) -> None:
+    loop = loop_ref()
+    if loop is None or loop.is_closed():
+        return
+    with suppress(RuntimeError):  # closed in the meantime
+        loop.call_soon_threadsafe(lambda: loop.create_task(_closed(loop, keeper)))
+
+
+async def _closed(loop: asyncio.AbstractEventLoop, keeper: AsyncGenerator[None]) -> None:
+    await keeper.aclose()
+    _keepers.get(loop, set()).discard(keeper)
+
+
+_keepers: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, set[AsyncGenerator[None]]] = (
+    weakref.WeakKeyDictionary()
+)
+"""Holds the keepers of each loop, so that none is finalised before it is closed."""
 _living: weakref.WeakSet[Clients] = weakref.WeakSet()
 _by_settings: weakref.WeakValueDictionary[ClientSettings, Clients] = weakref.WeakValueDictionary()
 _abandoned: list[object] = []
@@ -150,6 +199,8 @@ _registry = threading.RLock()
 def _after_fork_in_child() -> None:
     global _registry  # noqa: PLW0603 - a lock another thread held at the fork stays locked
     _registry = threading.RLock()
+    _abandoned.append(dict(_keepers))
+    _keepers.clear()
     for clients in list(_living):
         clients.abandon()
 

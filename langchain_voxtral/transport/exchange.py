@@ -7,17 +7,24 @@ the sink knows.
 import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Generator
-from contextlib import aclosing, asynccontextmanager, closing
+from contextlib import aclosing, asynccontextmanager
+from functools import lru_cache
 from typing import TypeVar
 
 import httpx
 
-from langchain_voxtral.errors import VoxtralError, VoxtralResponseError, VoxtralTimeoutError
+from langchain_voxtral.errors import (
+    VoxtralError,
+    VoxtralInvalidRequestError,
+    VoxtralResponseError,
+    VoxtralTimeoutError,
+)
 from langchain_voxtral.transport.clients import Clients
 from langchain_voxtral.transport.faults import mapped_errors
 from langchain_voxtral.transport.requests import Reply, Request, Sink
 from langchain_voxtral.transport.retry import Attempts
 from langchain_voxtral.transport.watchdog import Watch
+from langchain_voxtral.transport.within import closed_after, reads, within_httpx
 from langchain_voxtral.wire.failures import failure
 
 T = TypeVar("T")
@@ -42,7 +49,8 @@ def post(clients: Clients, request: Request) -> Reply:
     attempts = Attempts(request)
     while True:
         try:
-            with closing(_open(clients, request, attempts)) as response:
+            with closed_after(_open(clients, request, attempts)) as response:
+                _check_coding(response)
                 content = _read(response, request, attempts)
                 _check_status(response, request, content)
                 return Reply(content, response.headers, attempts.count)
@@ -60,6 +68,7 @@ async def apost(clients: Clients, request: Request) -> Reply:
                 _deadline(attempts),
                 aclosing(await _aopen(clients, request, attempts)) as response,
             ):
+                _check_coding(response)
                 content = await _aread(response, request, attempts)
                 _check_status(response, request, content)
                 return Reply(content, response.headers, attempts.count)
@@ -83,8 +92,9 @@ def stream(clients: Clients, request: Request, sink: Sink[T]) -> Generator[T]:
     attempts = Attempts(request)
     while True:
         try:
-            with closing(_open(clients, request, attempts)) as response:
+            with closed_after(_open(clients, request, attempts)) as response:
                 sink.begin(response.headers, attempts.count)
+                _check_coding(response)
                 if not _is_stream(response):
                     content = _read(response, request, attempts)
                     _check_status(response, request, content)
@@ -105,6 +115,7 @@ async def astream(clients: Clients, request: Request, sink: Sink[T]) -> AsyncGen
                 response = await _aopen(clients, request, attempts)
             async with aclosing(response):
                 sink.begin(response.headers, attempts.count)
+                _check_coding(response)
                 if not _is_stream(response):
                     async with _deadline(attempts):
                         content = await _aread(response, request, attempts)
@@ -122,26 +133,44 @@ async def astream(clients: Clients, request: Request, sink: Sink[T]) -> AsyncGen
 def _again(
     request: Request, attempts: Attempts, sink: Sink[T], error: VoxtralError
 ) -> tuple[Request, float]:
-    """Return what to send next and the seconds to wait before, or raise the error."""
-    if not sink.started:
-        return request, attempts.pause_after(error)
-    resumed = sink.resumption(error)
-    return resumed, attempts.pause_before_resuming(error)
+    """Return what to send next and the seconds to wait before, or raise the error.
+
+    An attempt that brought no token is sent again as it was, if its failure may pass; one that
+    brought some is resumed behind them, if the sink can.
+    """
+    sink.annotate(error)
+    if sink.started:
+        return sink.resumption(error), attempts.pause_before_resuming(error)
+    return request, attempts.pause_after(error)
 
 
 def _open(clients: Clients, request: Request, attempts: Attempts) -> httpx.Response:
     client = clients.sync_client()
-    with mapped_errors(request, attempts):
+    _check_open(client)
+    with mapped_errors(request, attempts), within_httpx:
         sent = _build(client, request, attempts.begin())
-        return client.send(sent, stream=True, follow_redirects=False)
+        response = client.send(sent, stream=True, follow_redirects=False)
+    attempts.answered(response.headers)
+    return response
 
 
 async def _aopen(clients: Clients, request: Request, attempts: Attempts) -> httpx.Response:
     client = await clients.async_client()
+    _check_open(client)
     with mapped_errors(request, attempts):
         attempts.begin()
         sent = _build(client, request, None)  # the deadline has a timeout of its own
-        return await client.send(sent, stream=True, follow_redirects=False)
+        response = await client.send(sent, stream=True, follow_redirects=False)
+    attempts.answered(response.headers)
+    return response
+
+
+def _check_open(client: httpx.Client | httpx.AsyncClient) -> None:
+    if client.is_closed:
+        raise VoxtralInvalidRequestError(
+            "The client given as http_client= or http_async_client= is closed. Give an open one, "
+            "and close it only after the last call."
+        )
 
 
 def _build(
@@ -154,17 +183,33 @@ def _build(
     )
     return client.build_request(
         "POST",
-        request.url,
+        _parsed(request.url),
         content=request.content,
         headers=request.headers,
-        timeout=httpx.Timeout(connect=connect, read=read, write=read, pool=connect),
+        timeout=httpx.Timeout(connect=connect, read=read, write=read, pool=read),
     )
+
+
+@lru_cache(maxsize=64)
+def _parsed(url: str) -> httpx.URL:
+    # Parsing takes half the time of building a request.
+    return httpx.URL(url)
 
 
 def _is_stream(response: httpx.Response) -> bool:
     """Tell a stream from an error document; the content type of a stream is undocumented."""
     kind = response.headers.get("content-type", "")
     return response.is_success and not kind.startswith(("application/json", "text/html"))
+
+
+def _check_coding(response: httpx.Response) -> None:
+    # One coding makes at most a thousand bytes of one; with two, a single read fills the memory.
+    coding = response.headers.get("content-encoding", "")
+    if "," in coding:
+        raise VoxtralResponseError(
+            "The server's answer is compressed more than once, which is not read, because a few "
+            "bytes could fill the memory. Check base_url and any proxy."
+        )
 
 
 def _check_status(response: httpx.Response, request: Request, content: bytes) -> None:
@@ -184,7 +229,7 @@ def _read(response: httpx.Response, request: Request, attempts: Attempts) -> byt
         watch.limit(attempts.remaining())
         try:
             with mapped_errors(request, attempts):
-                for data in response.iter_bytes():
+                for data in reads(response):
                     size = _bounded(size + len(data))
                     parts.append(data)
         except VoxtralError as error:
@@ -220,7 +265,7 @@ def _pump(
         watch.limit(attempts.remaining())
         try:
             with mapped_errors(request, attempts):
-                for data in response.iter_bytes():
+                for data in reads(response):
                     items = sink.feed(data)
                     yield from items
                     if sink.done:
@@ -230,9 +275,11 @@ def _pump(
                     silence.after(items)
         except VoxtralError as error:
             overdue = watch.fired and not sink.winding_down
-            yield from sink.end(attempts.overdue() if overdue else error)
+            last = sink.end(attempts.overdue() if overdue else error)
         else:
-            yield from sink.end()
+            last = sink.end()
+    # Only now: the connection may be in other hands while the caller looks at these.
+    yield from last
 
 
 async def _apump(
@@ -245,8 +292,8 @@ async def _apump(
     try:
         with mapped_errors(request, attempts):
             while True:
-                async with asyncio.timeout_at(due):
-                    data = await anext(reads, None)
+                # Most reads have no limit of their own, and one costs more than a read.
+                data = await (anext(reads, None) if due is None else _read_by(due, reads))
                 if data is None:
                     break
                 items = sink.feed(data)
@@ -266,6 +313,11 @@ async def _apump(
         last = sink.end()
     for item in last:
         yield item
+
+
+async def _read_by(due: float, reads: AsyncIterator[bytes]) -> bytes | None:
+    async with asyncio.timeout_at(due):
+        return await anext(reads, None)
 
 
 class Silence:

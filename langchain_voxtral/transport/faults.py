@@ -26,16 +26,27 @@ def mapped_errors(request: Request, attempts: Attempts) -> Iterator[None]:
         # A deadline that was nearer than the other limits stood in for them.
         raise (attempts.overdue() if attempts.is_overdue else _timeout(error, request)) from error
     except (httpx.RequestError, httpx.StreamError) as error:
-        # A traceback prints causes, and this one may quote what the server sent.
-        clean = redact(str(error), request.secrets) == str(error)
-        raise _broken(error, request) from (error if clean else None)
+        failure = _broken(error, request)
+        if redact(str(error), request.secrets) == str(error):
+            raise failure from error
+        # A traceback prints causes, and this one quotes what the server sent; `from None` would
+        # keep it as context.
+        try:
+            raise failure
+        finally:
+            failure.__context__ = None
     except httpx.InvalidURL as error:
         raise VoxtralInvalidRequestError(f"{request.url!r} is no URL: {error}.") from error
 
 
 def _timeout(error: httpx.TimeoutException, request: Request) -> VoxtralError:
     limits, host = request.limits, httpx.URL(request.url).host
-    if isinstance(error, httpx.ConnectTimeout | httpx.PoolTimeout):
+    if isinstance(error, httpx.PoolTimeout):
+        return VoxtralTimeoutError(
+            f"No connection of the pool became free within {limits.read:g} s. Send fewer requests "
+            "at once, or give your own client more connections (httpx.Limits)."
+        )
+    if isinstance(error, httpx.ConnectTimeout):
         return VoxtralTimeoutError(
             f"No connection to {host} within {limits.connect:g} s, the connect limit. "
             "Check the address and the network, or set timeout=(connect, read) in seconds."

@@ -94,7 +94,7 @@ class Sink(Protocol[T_co]):
 
     @property
     def started(self) -> bool:
-        """Whether a token has arrived: from then on the request is not sent again."""
+        """Whether a token has arrived since `begin`: the request is then not sent again."""
         ...
 
     @property
@@ -125,6 +125,9 @@ class Sink(Protocol[T_co]):
             VoxtralError: The body ended too early.
         """
         ...
+
+    def annotate(self, error: VoxtralError) -> None:
+        """Note on an error what has arrived so far."""
 
     def resumption(self, error: VoxtralError) -> Request:
         """Return the request that goes on where a started body was cut.

@@ -3,6 +3,7 @@
 import logging
 import random
 import time
+from collections.abc import Mapping
 
 import httpx
 
@@ -11,6 +12,7 @@ from langchain_voxtral.errors import (
     VoxtralError,
     VoxtralIncompleteStreamError,
     VoxtralTimeoutError,
+    redact,
 )
 from langchain_voxtral.transport.requests import Request
 
@@ -32,8 +34,11 @@ class Attempts:
 
     def __init__(self, request: Request) -> None:
         self.count = 0
+        self._fresh_since = 0
         self._policy = request.retry
         self._limits = request.limits
+        self._secrets = request.secrets
+        self._request_id: str | None = None
         self._began = time.monotonic()
 
     def begin(self) -> float | None:
@@ -43,7 +48,13 @@ class Attempts:
             VoxtralTimeoutError: The deadline has passed.
         """
         self.count += 1
+        self._request_id = None
         return self.remaining()
+
+    def answered(self, headers: Mapping[str, str]) -> None:
+        """Take note of the id that the server gave this attempt, for any error that follows."""
+        request_id = headers.get("x-request-id")
+        self._request_id = None if request_id is None else redact(request_id, self._secrets)
 
     def remaining(self) -> float | None:
         """Seconds until the deadline, None without one.
@@ -81,25 +92,28 @@ class Attempts:
             VoxtralError: The error itself, if it is not to be retried.
         """
         error.attempts = self.count
-        if self.count > self._policy.retries or not self._may_pass(error):
+        error.request_id = error.request_id or self._request_id
+        spent = self.count - self._fresh_since > self._policy.retries
+        if spent or not self._may_pass(error):
             raise error
         pause = self._pause(error)
         logger.warning(
             "Attempt %d of %d in %.1f s, after: %s",
             self.count + 1,
-            self._policy.retries + 1,
+            self._fresh_since + self._policy.retries + 1,
             pause,
             error,
         )
         return pause
 
     def pause_before_resuming(self, error: VoxtralError) -> float:
-        """Return the seconds to wait before a cut stream is taken up again.
+        """Return the seconds to wait before a cut stream is taken up again, with fresh retries.
 
         Raises:
             VoxtralError: The error itself, if the deadline would pass.
         """
         pause = self._pause(error)
+        self._fresh_since = self.count
         logger.warning("Resuming the stream in %.1f s, after: %s", pause, error)
         return pause
 

@@ -48,10 +48,14 @@ class Watch:
             self._due = due
             _keeper().add(due, self)
 
+    def stands(self, due: float) -> bool:
+        """Tell whether this is still the limit of a response that is not over."""
+        return self._due == due
+
     def expire(self, due: float) -> None:
         """Shut the socket down, if this is still the limit; a blocked read then ends."""
         with self._deciding:
-            if self._due != due or self._socket is None:
+            if not self.stands(due) or self._socket is None:
                 return
             self.fired = True
             # Not SSLSocket.shutdown, which would unwrap the connection under the reader; an
@@ -60,21 +64,33 @@ class Watch:
                 socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
 
 
+_FEW = 64
+"""Due times that are not worth sweeping."""
+
+
 class _Keeper:
     """The thread and its heap of due times."""
 
     def __init__(self) -> None:
-        self.pid = os.getpid()
         self._heap: list[tuple[float, int, Watch]] = []
+        self._crowded = _FEW
         self._order = itertools.count()
         self._changed = threading.Condition()
         threading.Thread(target=self._run, name="voxtral-watchdog", daemon=True).start()
 
     def add(self, due: float, watch: Watch) -> None:
         with self._changed:
+            if len(self._heap) >= self._crowded:
+                self._sweep()
             heapq.heappush(self._heap, (due, next(self._order), watch))
             if self._heap[0][2] is watch:
                 self._changed.notify()
+
+    def _sweep(self) -> None:
+        """Forget what is over: with a far deadline most responses end long before it is due."""
+        self._heap = [entry for entry in self._heap if entry[2].stands(entry[0])]
+        heapq.heapify(self._heap)
+        self._crowded = max(_FEW, 2 * len(self._heap))  # so that a sweep pays for itself
 
     def _run(self) -> None:
         while True:
@@ -91,12 +107,22 @@ _the_keeper: _Keeper | None = None
 
 
 def _keeper() -> _Keeper:
-    """Return this process's keeper: threads do not survive a fork."""
+    """Return this process's keeper."""
     global _the_keeper  # noqa: PLW0603 - one thread a process
     keeper = _the_keeper
-    if keeper is None or keeper.pid != os.getpid():
+    if keeper is None:
         with _lock:
             keeper = _the_keeper
-            if keeper is None or keeper.pid != os.getpid():
+            if keeper is None:
                 keeper = _the_keeper = _Keeper()
     return keeper
+
+
+def _after_fork_in_child() -> None:
+    """Start anew: the thread did not survive, and the lock may have been held."""
+    global _lock, _the_keeper
+    _lock, _the_keeper = threading.Lock(), None
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)

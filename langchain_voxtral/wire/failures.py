@@ -49,13 +49,13 @@ _WITHIN_ANSWER = 200
 
 _UNAUTHENTICATED = _Case(
     VoxtralAuthenticationError,
-    "The server does not accept the API key: set DEEPINFRA_API_TOKEN or pass api_key=.",
+    "The server does not accept the API key: pass api_key=, or set DEEPINFRA_API_TOKEN, for "
+    "another server than DeepInfra VOXTRAL_API_KEY.",
 )
 _BUSY = _Case(
     VoxtralRateLimitError,
     "There are too many requests, or the model is busy: wait (retry_after says how long, if the "
-    "server does) and send fewer at once (max_concurrency of batch); DeepInfra allows 200 "
-    "concurrent requests for a model.",
+    "server does) and send fewer at once (max_concurrency of batch); DeepInfra allows 200 at once.",
 )
 _INVALID = _Case(
     VoxtralInvalidRequestError,
@@ -69,8 +69,8 @@ _OVERFLOW = _Case(
 _SPEECH_ONLY = _Case(
     VoxtralUnsupportedFeatureError,
     "This deployment of {model} takes speech only, it demands a recording in place of text. What "
-    "may work: transcription (VoxtralTranscriptionParser), chat with api='chat_completions', a "
-    "self-hosted server (base_url=) or the embedded engine (base_url='local').",
+    "may work: a self-hosted server that serves it for text (base_url=) or the embedded engine "
+    "(base_url='local'); transcription and api='chat_completions' once this package has them.",
 )
 _BAD_AUDIO = _Case(
     VoxtralInvalidRequestError,
@@ -127,6 +127,11 @@ _BY_STATUS: dict[int, _Case] = {
     ),
     429: _BUSY,
     500: _FAILED,
+    501: _Case(
+        VoxtralResponseError,
+        "The server does not know requests of this kind, so it is none of this API: check "
+        "base_url=.",
+    ),
     502: _UNAVAILABLE,
     503: _UNAVAILABLE,
     504: _UNAVAILABLE,

@@ -21,6 +21,7 @@ any other reason is kept as it is."""
 _EVENT_KEYS = frozenset(
     {"token", "details", "request_id", "num_input_tokens", "num_output_tokens", "estimated_cost"}
 )
+_FINAL_NUMBERS = frozenset({"num_input_tokens", "num_output_tokens", "estimated_cost"})
 _QUOTE_LIMIT = 200
 
 
@@ -61,14 +62,14 @@ def decode_answer(
             status_code=200,
             request_id=header_request_id,
         )
-    request_id = _text(document.get("request_id")) or header_request_id
+    request_id = _request_id(document, secrets) or header_request_id
     error = error_in(document, secrets=secrets)
     if error is not None:
         raise error.having(request_id=error.request_id or request_id)
     inference = document.get("inference_status")
     status: JsonObject = inference if isinstance(inference, dict) else {}
     return Answer(
-        texts=_texts(document, status, request_id),
+        texts=_texts(document, status, request_id, secrets),
         usage=Usage(
             input_tokens=_count(document.get("num_input_tokens"), status.get("tokens_input")),
             output_tokens=_count(document.get("num_tokens"), status.get("tokens_generated")),
@@ -82,10 +83,10 @@ def decode_answer(
 class NativeStream:
     r"""Turns the bytes of a streamed answer into deltas and one final event.
 
-    The final event is due when an event tells the finish reason. It is returned at once if that
-    event counts the output tokens too, else it waits for an event that does, for `[DONE]` or for
-    the end of the body, so that late numbers are not lost. `[DONE]` alone is no final event: a
-    stream that never told its finish reason was cut.
+    The final event is due when an event tells the finish reason. It is returned at once if the
+    tokens and the cost are told too, as documented, else it waits for an event that does, for
+    `[DONE]` or for the end of the body, so that late numbers are not lost. `[DONE]` alone is no
+    final event: a stream that never told its finish reason was cut.
 
     The text of special tokens is not shown, and `generated_text`, which repeats the whole answer,
     is never appended. A document without any key of this API is an error, because it may carry
@@ -125,6 +126,7 @@ class NativeStream:
         self._request_id = header_request_id
         self._numbers: JsonObject = {}
         self._reason: str | None = None
+        self._told_last: set[str] = set()  # the numbers that came with or after the reason
         self._in_text = False  # the first event came, the finish reason not yet
         self._failure: VoxtralError | None = None
 
@@ -136,6 +138,11 @@ class NativeStream:
         raise the error when they are next called, or at once if there are none before it.
         """
         return self._failure or self._decoder.failure
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether the finish reason came, so that only numbers can follow."""
+        return self._reason is not None
 
     @property
     def usage(self) -> Usage:
@@ -203,7 +210,7 @@ class NativeStream:
             raise error
         if document and document.keys().isdisjoint(_EVENT_KEYS):
             raise self._unknown(document)
-        self._request_id = _text(document.get("request_id")) or self._request_id
+        self._request_id = _request_id(document, self._secrets) or self._request_id
         details = document.get("details")
         details = details if isinstance(details, dict) else {}
         numbers = _numbers_in(document, details)
@@ -217,9 +224,15 @@ class NativeStream:
                 events.append(delta)
         if reason is not None:
             self._reason = FINISH_REASONS.get(reason, reason)
+        untold = _text(document.get("generated_text"))
+        if reason is not None and untold and not (self._in_text or events):
+            # Else an answer that came as a whole would look like an empty one.
+            raise self._unknown(document)
         self._in_text = self._reason is None
-        if self._reason is not None and "num_output_tokens" in numbers:
-            self._finish(self._reason, events)
+        if self._reason is not None:
+            self._told_last |= numbers.keys()
+            if self._told_last >= _FINAL_NUMBERS:
+                self._finish(self._reason, events)
 
     def _delta(self, token: object) -> Delta:
         text = token.get("text") if isinstance(token, dict) else None
@@ -261,13 +274,15 @@ def _numbers_in(document: JsonObject, details: JsonObject) -> JsonObject:
     return {name: number for name, number in told.items() if number is not None}
 
 
-def _texts(document: JsonObject, status: JsonObject, request_id: str | None) -> tuple[str, ...]:
+def _texts(
+    document: JsonObject, status: JsonObject, request_id: str | None, secrets: Sequence[str]
+) -> tuple[str, ...]:
     """Return the texts of an answer, one for each response asked for."""
     results = document.get("results")
     texts: list[str] = []
     problem = None
     if not isinstance(results, list) or not results:
-        told = _text(status.get("status")) or "not told"
+        told = quoted(_text(status.get("status")) or "not told", secrets, _QUOTE_LIMIT)
         problem = f"no results (status: {told}); check that base_url= and model= lead to text"
         results = []
     for result in results:
@@ -281,6 +296,11 @@ def _texts(document: JsonObject, status: JsonObject, request_id: str | None) -> 
             f"The server's answer has {problem}.", status_code=200, request_id=request_id
         )
     return tuple(texts)
+
+
+def _request_id(document: JsonObject, secrets: Sequence[str]) -> str | None:
+    told = _text(document.get("request_id"))
+    return quoted(told, secrets) if told else None
 
 
 def _text(value: object) -> str | None:

@@ -24,8 +24,8 @@ model with the type `invalid_request_error` and the code `engine_overloaded`).""
 
 _STATUS_KEYS = ("status", "status_code", "code")
 
-_HTML_LIMIT = 2**16
-"""Characters of a page that are searched for its words."""
+_SEARCH_LIMIT = 2**16
+"""Characters of a server's text that are looked at, for its words and for secrets in them."""
 
 _TITLE = re.compile(r"<title[^>]*>(.*?)</title", re.IGNORECASE | re.DOTALL)
 _UNSEEN = re.compile(r"<(script|style)\b.*?</\1\s*>", re.IGNORECASE | re.DOTALL)
@@ -103,10 +103,11 @@ def quoted(text: str, secrets: Sequence[str] = (), limit: int = _QUOTE_LIMIT) ->
         assert quoted("bad key\n sk-1", ["sk-1"]) == "bad key [redacted]"
         ```
     """
-    safe = " ".join(redact(text, secrets).split())
+    safe = " ".join(redact(text[:_SEARCH_LIMIT], secrets).split())
     shown = "".join(char if char.isprintable() else " " for char in safe[: 2 * limit])
     line = " ".join(shown.split())
-    return line if len(line) <= limit else line[: limit - 1] + "…"
+    whole = len(line) <= limit and len(text) <= _SEARCH_LIMIT
+    return line if whole else line[: limit - 1] + "…"
 
 
 def _layers(document: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
@@ -147,9 +148,9 @@ def _plain(text: str) -> str:
     """Return the title of an HTML page, else its visible text; other text as it is."""
     if not text.lstrip().startswith("<"):
         return text
-    if len(text) > _HTML_LIMIT:
+    if len(text) > _SEARCH_LIMIT:
         # At a space, so that a secret is whole or gone; what is shown is found long before.
-        text = text[:_HTML_LIMIT].rpartition(" ")[0]
+        text = text[:_SEARCH_LIMIT].rpartition(" ")[0]
     title = _TITLE.search(text)
     if title and title[1].strip():
         return html.unescape(title[1])

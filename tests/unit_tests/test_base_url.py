@@ -120,7 +120,7 @@ def test_plain_http_within_this_machine_and_https_do_not_warn(base_url: str) -> 
 def test_the_embedded_engine_may_be_silent_for_longer(
     settings: dict[str, object], seconds: float | None
 ) -> None:
-    assert ChatVoxtral.model_validate(settings).stream_idle_timeout == seconds
+    assert ChatVoxtral.model_validate(settings)._limits(streaming=True).read == seconds
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from unit_tests.documented import KEY, Server
 
 from langchain_voxtral import ChatVoxtral, VoxtralLLM
-from langchain_voxtral.errors import VoxtralInvalidRequestError
+from langchain_voxtral.errors import VoxtralInvalidRequestError, VoxtralUnsupportedFeatureError
 
 Make = Callable[..., ChatVoxtral | VoxtralLLM]
 JSON_SCHEMA = {
@@ -222,9 +222,27 @@ def test_a_wrong_setting_is_named(
 def test_what_belongs_to_the_connection_cannot_be_set_for_one_call(
     chat: ChatVoxtral, server: Server
 ) -> None:
-    with pytest.raises(VoxtralInvalidRequestError, match="there is no option 'timeout'"):
+    with pytest.raises(VoxtralInvalidRequestError, match="'timeout' is set at the constructor"):
         chat.invoke("Hello!", timeout=5)
     assert server.requests == []
+
+
+def test_an_option_given_in_two_spellings_is_named(chat: ChatVoxtral) -> None:
+    with pytest.raises(VoxtralInvalidRequestError, match="'stop_sequences' is 'stop' once more"):
+        chat.invoke("Hello!", stop=["a"], stop_sequences=["b"])
+
+
+@pytest.mark.parametrize("option", ["tools", "tool_choice"])
+def test_tools_are_refused_by_name(chat: ChatVoxtral, option: str) -> None:
+    with pytest.raises(VoxtralUnsupportedFeatureError, match="cannot call tools"):
+        chat.bind(**{option: []}).invoke("Hello!")
+
+
+def test_tokens_are_counted_by_a_counter_of_ones_own_or_not_at_all(chat: ChatVoxtral) -> None:
+    counting = ChatVoxtral(custom_get_token_ids=lambda text: [*text.encode()])
+    assert counting.get_num_tokens("abc") == 3
+    with pytest.raises(VoxtralUnsupportedFeatureError, match="custom_get_token_ids"):
+        chat.get_num_tokens("abc")
 
 
 def test_several_wrong_options_are_all_named(chat: ChatVoxtral) -> None:

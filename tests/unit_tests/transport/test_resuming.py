@@ -1,6 +1,7 @@
 """Streams that are cut and taken up again: no character lost, doubled or out of order."""
 
 import json
+from typing import Any
 
 import pytest
 from callers import Caller, broken
@@ -64,13 +65,15 @@ def test_it_is_resumed_as_often_as_allowed_and_then_raises_with_all_text(caller:
     assert isinstance(error, VoxtralIncompleteStreamError)
 
 
-def test_a_passing_failure_of_a_resumed_request_takes_up_one_resume(caller: Caller) -> None:
-    with ScriptedServer(cut("a"), BUSY, streamed("b")) as server:
-        chunks = list(caller.stream(caller.model(server, max_stream_resumes=2)))
-    with ScriptedServer(cut("a"), BUSY, streamed("b")) as server:
-        _, error = broken(caller.stream(caller.model(server, max_stream_resumes=1)))
+def test_a_passing_failure_of_a_resumed_request_is_retried(caller: Caller) -> None:
+    with ScriptedServer(cut("a"), BUSY, BUSY, streamed("b")) as server:
+        chunks = list(caller.stream(caller.model(server, max_stream_resumes=1)))
+    with ScriptedServer(cut("a"), BUSY, streamed("b")) as unlucky:
+        model = caller.model(unlucky, max_stream_resumes=1, max_retries=0)
+        _, error = broken(caller.stream(model))
 
     assert "".join(chunk.text for chunk in chunks) == "ab"
+    assert (chunks[-1].info["resumes"], len(server.requests)) == (1, 4)
     assert (type(error), error.partial, error.status_code) == (VoxtralAPIError, "a", 503)
 
 
@@ -93,7 +96,7 @@ def test_a_refusal_of_the_resumed_request_raises_with_the_text_so_far(caller: Ca
     ids=["by default", "with a response format", "with no tokens left"],
 )
 def test_it_is_not_resumed(
-    caller: Caller, fields: dict[str, int], options: dict[str, object], texts: list[str]
+    caller: Caller, fields: dict[str, int], options: dict[str, Any], texts: list[str]
 ) -> None:
     with ScriptedServer(cut(*texts)) as server:
         _, error = broken(caller.stream(caller.model(server, **fields), **options))

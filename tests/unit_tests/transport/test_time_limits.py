@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from callers import Caller, broken
-from replies import events, token, whole
+from replies import events, streamed, token, whole
 from scripted_server import End, Gate, Repeat, Reply, ScriptedServer, Step
 
 from langchain_voxtral.errors import VoxtralAPIError, VoxtralError, VoxtralTimeoutError
@@ -144,6 +144,16 @@ def test_an_answer_out_of_time_is_asked_for_again_only_if_that_is_wanted(
             with pytest.raises(VoxtralTimeoutError):
                 caller.invoke(model)
     assert len(server.requests) == (2 if times else 1)
+
+
+def test_a_stream_out_of_time_is_never_asked_for_again_after_its_first_token(
+    caller: Caller,
+) -> None:
+    with ScriptedServer(events(token("Hel"), End.STALL), streamed("Hello")) as server:
+        model = caller.model(server, stream_idle_timeout=SHORT, retry_timeouts=True)
+        shown, error = broken(caller.stream(model))
+    assert (type(error), shown, error.partial) == (VoxtralTimeoutError, "Hel", "Hel")
+    assert len(server.requests) == 1
 
 
 @pytest.fixture

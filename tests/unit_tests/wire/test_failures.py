@@ -134,7 +134,7 @@ CASES: list[tuple[int, Any, type[VoxtralError], list[str]]] = [
         [said("messages.0.tool.role: Input should be <ChatMessageRole.TOOL: 'tool'>")],
     ),
     (423, {"error": "locked"}, VoxtralPermissionDeniedError, ["dashboard", said("locked")]),
-    (429, b"Rate limited", VoxtralRateLimitError, ["200 concurrent", said("Rate limited")]),
+    (429, b"Rate limited", VoxtralRateLimitError, ["200 at once", said("Rate limited")]),
     (
         429,
         {

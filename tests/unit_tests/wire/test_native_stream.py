@@ -154,11 +154,19 @@ def test_text_on_the_last_event_comes_before_the_final_event() -> None:
     assert events_of(sse(token("a"), last)) == [Delta("a"), Delta("b"), final]
 
 
-def test_a_final_event_with_counts_is_not_held_back() -> None:
+def test_a_final_event_that_tells_all_is_not_held_back() -> None:
     stream = NativeStream()
-    final = Final("stop", Usage(output_tokens=0))
-    assert stream.feed(sse(token("", details=STOPPED, num_output_tokens=0))) == [final]
+    numbers = {"num_input_tokens": 0, "num_output_tokens": 0, "estimated_cost": 0.0}
+    final = Final("stop", Usage(0, 0, 0.0))
+    assert stream.feed(sse(token("", details=STOPPED, **numbers))) == [final]
     assert stream.finished
+
+
+def test_an_answer_in_the_final_event_alone_is_not_passed_off_as_empty() -> None:
+    last = {"token": None, "generated_text": "Hello!", "details": STOPPED}
+    with pytest.raises(VoxtralResponseError, match="Hello!"):
+        events_of(sse(last))
+    assert events_of(sse(token("Hello!"), last))[0] == Delta("Hello!")
 
 
 @pytest.mark.parametrize("late", [{"token": None}, {}, {"token": {"text": ""}}])

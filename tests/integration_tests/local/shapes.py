@@ -1,0 +1,46 @@
+"""What the embedded server may answer, whatever it is sent."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+PATH = "/v1/inference/mistralai/Voxtral-Mini-3B-2507"
+INFER = PATH.removeprefix("/v1/")
+PLAIN = {"input": "Hi", "max_new_tokens": 1}
+PATIENCE = 20.0
+"""Seconds after which a request that has no answer counts as hanging."""
+REFUSALS = {400, 401, 404, 405, 413, 415, 422}
+NO_HTTP = (400, "text/plain; charset=utf-8", b"Invalid HTTP request received.")
+"""What uvicorn answers to bytes that are no HTTP."""
+
+FUZZ = settings(
+    max_examples=250,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+
+
+def strictly(document: bytes | str) -> Any:
+    """Parse JSON as the standard has it: without NaN and Infinity."""
+
+    def refused(constant: str) -> None:
+        raise AssertionError(f"{constant} is no JSON")
+
+    return json.loads(document, parse_constant=refused)
+
+
+def assert_documented(status: int, kind: str, body: bytes) -> None:
+    if status == 200:
+        assert kind in {"application/json", "text/event-stream"}
+        return
+    assert (status in REFUSALS, kind) == (True, "application/json"), (status, kind, body)
+    match strictly(body):
+        case {"error": str(message) | {"message": str(message)}} | {"detail": str(message)}:
+            assert message
+        case {"detail": [*faults]}:
+            assert {frozenset(fault) for fault in faults} == {
+                frozenset({"type", "loc", "msg", "input"})
+            }
+        case unknown:
+            pytest.fail(f"{status} {unknown}")

@@ -1,0 +1,215 @@
+"""Whoever stops listening, and however, frees the connection at once and may call again."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import aclosing, closing
+from typing import Any, cast
+
+import pytest
+from callers import Model, text_of
+from langchain_core.callbacks import AsyncCallbackHandler, BaseCallbackHandler
+from langchain_core.output_parsers import StrOutputParser
+from langchain_core.runnables import Runnable, RunnableLambda
+from moments import BUSY, OPEN, Moment, awaiting
+from replies import whole
+from scripted_server import Reply, ScriptedServer
+
+from langchain_voxtral import ChatVoxtral, VoxtralLLM
+
+pytestmark = pytest.mark.usefixtures("_nothing_left_behind")
+
+FINE = whole("Hello!")
+
+
+async def is_over(server: ScriptedServer, model: Model) -> None:
+    """Check that the connections are gone, that nothing was sent again, and that a call works."""
+    await asyncio.to_thread(server.await_gone)
+    assert len(server.requests) == 1
+    assert text_of(await model.ainvoke("Hello!")) == "Hello!"
+    await model.aclose()
+
+
+# Tasks
+
+
+@awaiting
+@pytest.mark.parametrize("deadline", [None, 60])
+async def test_a_task_can_be_cancelled_wherever_it_waits(
+    face: type[Model], reply: Reply, streaming: bool, deadline: float | None
+) -> None:
+    with ScriptedServer(reply, FINE) as server, Moment(server, reply) as moment:
+        model = face(base_url=server.url, deadline=deadline)
+        task = asyncio.create_task(moment.acall(model, streaming=streaming))
+        await asyncio.to_thread(moment.wait)
+        task.cancel("enough")
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        if reply is BUSY:  # the connection is free, and waits for the next call
+            await model.aclose()
+        await is_over(server, model)
+
+
+@awaiting
+@pytest.mark.parametrize("deadline", [None, 60])
+async def test_a_time_limit_of_the_callers_is_a_plain_time_out(
+    face: type[Model], reply: Reply, streaming: bool, deadline: float | None
+) -> None:
+    with ScriptedServer(reply, FINE) as server, Moment(server, reply) as moment:
+        model = face(base_url=server.url, deadline=deadline)
+        limit = asyncio.timeout(None)
+
+        async def end() -> None:
+            await asyncio.to_thread(moment.wait)
+            limit.reschedule(asyncio.get_running_loop().time())
+
+        async def limited() -> None:
+            async with limit:
+                await moment.acall(model, streaming=streaming)
+
+        ending = asyncio.create_task(end())
+        with pytest.raises(TimeoutError) as caught:
+            await limited()
+        await ending
+        assert type(caught.value) is TimeoutError
+        if reply is BUSY:
+            await model.aclose()
+        await is_over(server, model)
+
+
+async def test_a_task_group_that_fails_cancels_its_streams(face: type[Model]) -> None:
+    with ScriptedServer(OPEN, FINE) as server, Moment(server, OPEN) as moment:
+        model = face(base_url=server.url)
+
+        async def fail() -> None:
+            await asyncio.to_thread(moment.wait)
+            raise ZeroDivisionError
+
+        async def both() -> None:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(moment.acall(model, streaming=True))
+                group.create_task(fail())
+
+        with pytest.raises(ExceptionGroup) as caught:
+            await both()
+        assert [type(error) for error in caught.value.exceptions] == [ZeroDivisionError]
+        await is_over(server, model)
+
+
+# Consumers
+
+
+@pytest.mark.parametrize("error", [None, ZeroDivisionError, KeyboardInterrupt])
+def test_a_consumer_that_stops_or_fails_frees_the_connection(
+    face: type[Model], error: type[BaseException] | None
+) -> None:
+    def consume() -> None:
+        with closing(cast("Generator[Any]", model.stream("Hello!"))) as chunks:
+            assert text_of(next(chunks)) == "Hel"
+            if error is not None:
+                raise error
+
+    with ScriptedServer(OPEN, FINE) as server:
+        model = face(base_url=server.url)
+        if error is None:
+            consume()
+        else:
+            with pytest.raises(error):
+                consume()
+        server.await_gone()
+        assert text_of(model.invoke("Hello!")) == "Hello!"
+        model.close()
+
+
+def itself(model: Model) -> Runnable[Any, Any]:
+    return model
+
+
+def chain(model: Model) -> Runnable[Any, Any]:
+    sent: Runnable[str, Any] = RunnableLambda(str)
+    return sent.pipe(model, StrOutputParser())
+
+
+@pytest.mark.parametrize("made", [itself, chain])
+@pytest.mark.parametrize("error", [None, ZeroDivisionError])
+async def test_an_async_consumer_that_stops_or_fails_frees_the_connection(
+    face: type[Model],
+    made: Callable[[Model], Runnable[Any, Any]],
+    error: type[BaseException] | None,
+) -> None:
+    async def consume() -> None:
+        chunks = cast("AsyncGenerator[Any]", made(model).astream("Hello!"))
+        async with aclosing(chunks):
+            assert text_of(await anext(chunks)) == "Hel"
+            if error is not None:
+                raise error
+
+    with ScriptedServer(OPEN, FINE) as server:
+        model = face(base_url=server.url)
+        if error is None:
+            await consume()
+        else:
+            with pytest.raises(error):
+                await consume()
+        await is_over(server, model)
+
+
+async def test_closing_a_stream_of_events_frees_the_connection(face: type[Model]) -> None:
+    with ScriptedServer(OPEN, FINE) as server:
+        model = face(base_url=server.url)
+        told = cast("AsyncGenerator[Any]", model.astream_events("Hello!", version="v2"))
+        async with aclosing(told):
+            while (await anext(told))["event"] not in {"on_chat_model_stream", "on_llm_stream"}:
+                pass
+        await is_over(server, model)
+
+
+# Callbacks
+
+
+class Failing(BaseCallbackHandler):
+    """A handler that fails at the first token, and is to be heard."""
+
+    raise_error = True
+
+    def on_llm_new_token(self, *_: Any, **__: Any) -> None:
+        raise ZeroDivisionError
+
+
+class AsyncFailing(AsyncCallbackHandler):
+    """The same, awaited."""
+
+    raise_error = True
+
+    async def on_llm_new_token(self, *_: Any, **__: Any) -> None:
+        raise ZeroDivisionError
+
+
+def test_a_callback_that_fails_ends_the_stream_with_its_error(face: type[Model]) -> None:
+    with ScriptedServer(OPEN, FINE) as server:
+        model = face(base_url=server.url)
+        with pytest.raises(ZeroDivisionError):
+            list(model.stream("Hello!", {"callbacks": [Failing()]}))
+        server.await_gone()
+        assert text_of(model.invoke("Hello!")) == "Hello!"
+        model.close()
+
+
+@pytest.mark.parametrize("handler", [Failing, AsyncFailing])
+async def test_a_callback_that_fails_ends_the_async_stream_with_its_error(
+    face: type[Model], handler: type[BaseCallbackHandler]
+) -> None:
+    with ScriptedServer(OPEN, FINE) as server:
+        model = face(base_url=server.url)
+        with pytest.raises(ZeroDivisionError):
+            [_ async for _ in model.astream("Hello!", {"callbacks": [handler()]})]
+        await is_over(server, model)
+
+
+def test_a_callback_that_fails_ends_an_invoke_that_streams_inside() -> None:
+    with ScriptedServer(OPEN, FINE) as server:
+        model = ChatVoxtral(base_url=server.url, streaming=True)
+        with pytest.raises(ZeroDivisionError):
+            model.invoke("Hello!", {"callbacks": [Failing()]})
+        server.await_gone()
+        assert VoxtralLLM(base_url=server.url).invoke("Hello!") == "Hello!"
+        model.close()

@@ -1,0 +1,33 @@
+"""The table of faults holds, whichever way a model is asked; `make faults` prints it."""
+
+import gc
+from collections.abc import Iterator
+
+import pytest
+from fault_runs import WAYS, Scene, Way, happened
+from faults import FAULTS
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _nothing_left_behind() -> Iterator[None]:
+    """Make Python warn of a socket that any fault left open."""
+    yield
+    gc.collect()
+
+
+@pytest.mark.parametrize(
+    ("scene", "way"),
+    [
+        pytest.param(scene, way, id=f"{fault.name}: {way} {scene.outcome.verdict()}")
+        for fault in FAULTS
+        for way in WAYS
+        if (scene := way.scene(fault)) is not None
+    ],
+)
+def test_a_fault_has_the_outcome_of_the_table(scene: Scene, way: Way) -> None:
+    assert happened(scene, way) == scene.outcome
+
+
+def test_no_fault_stands_twice_in_the_table() -> None:
+    names = [fault.name for fault in FAULTS]
+    assert sorted(names) == sorted(set(names))

@@ -1,0 +1,68 @@
+"""Ctrl-C ends a call wherever it waits."""
+
+import asyncio
+import signal
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+from callers import Model, text_of
+from moments import BUSY, Moment, awaiting
+from replies import whole
+from scripted_server import Reply, ScriptedServer
+
+pytestmark = pytest.mark.usefixtures("_nothing_left_behind")
+
+FINE = whole("Hello!")
+Press = Callable[[Moment], None]
+
+
+@pytest.fixture
+def press() -> Iterator[Press]:
+    """Press Ctrl-C at a moment, for the main thread, in which pytest runs the test."""
+    main = threading.main_thread().ident
+    assert main is not None
+    pressing: list[threading.Thread] = []
+
+    def wait_and_press(moment: Moment) -> None:
+        moment.wait()
+        signal.pthread_kill(main, signal.SIGINT)
+
+    def begin(moment: Moment) -> None:
+        thread = threading.Thread(target=wait_and_press, args=[moment])
+        pressing.append(thread)
+        thread.start()
+
+    yield begin
+    for thread in pressing:
+        thread.join()
+
+
+def is_over(server: ScriptedServer, model: Model) -> None:
+    """Check that the connections are gone, that nothing was sent again, and that a call works."""
+    server.await_gone()
+    assert len(server.requests) == 1
+    assert text_of(model.invoke("Hello!")) == "Hello!"
+    model.close()
+
+
+@awaiting
+def test_ctrl_c_ends_a_call(face: type[Model], reply: Reply, streaming: bool, press: Press) -> None:
+    with ScriptedServer(reply, FINE) as server, Moment(server, reply) as moment:
+        model = face(base_url=server.url, deadline=60)
+        press(moment)
+        with pytest.raises(KeyboardInterrupt):
+            moment.call(model, streaming=streaming)
+        if reply is BUSY:  # the connection is free, and waits for the next call
+            model.close()
+        is_over(server, model)
+
+
+@awaiting
+def test_ctrl_c_ends_a_loop(face: type[Model], reply: Reply, streaming: bool, press: Press) -> None:
+    with ScriptedServer(reply, FINE) as server, Moment(server, reply) as moment:
+        model = face(base_url=server.url)
+        press(moment)
+        with pytest.raises(KeyboardInterrupt):
+            asyncio.run(moment.acall(model, streaming=streaming))
+        is_over(server, model)
