@@ -5,7 +5,7 @@ import sys
 import textwrap
 from collections.abc import Mapping
 
-PATIENCE = 60.0
+PATIENCE = 30.0
 """Seconds after which a script that does not end fails its test."""
 
 
