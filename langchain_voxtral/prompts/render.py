@@ -149,7 +149,7 @@ def _refuse_markers(turns: Sequence[Turn], tools: Sequence[Mapping[str, object]]
     for index, turn in enumerate(turns):
         _refuse_marker(
             turn.text,
-            f"The text of turn {index} ({turn.role}, as merged)",
+            f"The text of turn {index} ({turn.role})",
         )
         for call in turn.tool_calls:
             written = dumps([call.name, call.arguments], what=f"the arguments of {call.name!r}")

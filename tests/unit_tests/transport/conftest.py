@@ -17,6 +17,12 @@ def _nothing_left_behind() -> Iterator[None]:
     gc.collect()
 
 
+@pytest.fixture
+def _nobody_else() -> None:
+    """Free the models of earlier tests: who shares connections with one keeps them open."""
+    gc.collect()
+
+
 @pytest.fixture(params=["chat-sync", "chat-async", "llm-sync", "llm-async"])
 def caller(request: pytest.FixtureRequest) -> Iterator[Caller]:
     face, way = request.param.split("-")

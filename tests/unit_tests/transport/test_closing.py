@@ -9,7 +9,7 @@ from callers import Caller, Model, text_of
 from replies import events, final, streamed, token, whole
 from scripted_server import End, Gate, Repeat, ScriptedServer
 
-pytestmark = pytest.mark.usefixtures("_nothing_left_behind")
+pytestmark = pytest.mark.usefixtures("_nobody_else", "_nothing_left_behind")
 
 FINE = whole("Hello!")
 ENDLESS = events(Repeat(token("on "), 0.001))

@@ -76,7 +76,7 @@ def test_a_model_that_ends_with_its_loop_leaves_nothing_open() -> None:
 def test_a_batch_of_prompts_fails_as_soon_as_one_does() -> None:
     refusal = json_reply({"detail": "no"}, status=400)
     with ScriptedServer(refusal, default=Reply(steps=[End.STALL])) as server:
-        llm = VoxtralLLM(base_url=server.url)
+        llm = VoxtralLLM(base_url=server.url, max_retries=0)
         with pytest.raises(VoxtralInvalidRequestError):
             llm.batch(["a", "b", "c"])
 
