@@ -1,5 +1,7 @@
 """uvicorn, as a guest in somebody else's process."""
 
+import socket
+import threading
 from typing import TYPE_CHECKING, Any
 
 from langchain_voxtral.local.errors import VoxtralMissingExtraError
@@ -13,7 +15,7 @@ except ImportError as error:
 if TYPE_CHECKING:
     from langchain_voxtral.local.app import App
 
-__all__ = ["uvicorn_server"]
+__all__ = ["Listener", "listener"]
 
 
 class _Quiet(H11Protocol):
@@ -34,9 +36,38 @@ class _Quiet(H11Protocol):
             self.cycle.disconnected = True
 
 
-def uvicorn_server(app: "App") -> uvicorn.Server:
+class Listener(uvicorn.Server):
+    """A uvicorn server that says when it answers, or that it never will.
+
+    uvicorn imports parts of itself in the thread that it runs in. A process that is forked in
+    the middle of that leaves its child half-imported modules, so nobody goes on before it is over.
+    """
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.settled = threading.Event()
+        self.failure: BaseException | None = None
+
+    def run(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serve until told to stop; a failure to begin is kept for whoever waits."""
+        try:
+            super().run(sockets)
+        except BaseException as error:
+            if self.started:
+                raise
+            self.failure = error
+        finally:
+            self.settled.set()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to answer, and say so."""
+        await super().startup(sockets)
+        self.settled.set()
+
+
+def listener(app: "App") -> Listener:
     """Return a server for an application; outside of the main thread it handles no signals."""
-    return uvicorn.Server(
+    return Listener(
         uvicorn.Config(
             app,
             http=_Quiet,

@@ -18,9 +18,8 @@ from langchain_voxtral.local.errors import VoxtralLocalError
 from langchain_voxtral.local.models import ModelFiles, choose_files, load
 
 if TYPE_CHECKING:
-    import uvicorn
-
     from langchain_voxtral.local.app import App
+    from langchain_voxtral.local.listener import Listener
 
 __all__ = ["LocalVoxtral", "serve", "shared_server"]
 
@@ -153,7 +152,7 @@ _live: "weakref.WeakSet[_Running]" = weakref.WeakSet()
 class _Running:
     """A server thread and what it holds."""
 
-    def __init__(self, app: "App", server: "uvicorn.Server", listening: socket.socket) -> None:
+    def __init__(self, app: "App", server: "Listener", listening: socket.socket) -> None:
         self.app = app
         self.port: int = listening.getsockname()[1]
         self._pid = os.getpid()
@@ -163,6 +162,12 @@ class _Running:
             target=self._server.run, args=([listening],), name="voxtral-server", daemon=True
         )
         self._thread.start()
+        server.settled.wait()
+        if not server.started:
+            app.close(_STOP_SECONDS)
+            raise VoxtralLocalError(
+                f"The embedded server could not start: {server.failure or 'it ended at once'}"
+            ) from server.failure
         _live.add(self)
         atexit.register(self.stop)
 
@@ -182,15 +187,15 @@ class _Running:
         self._listening.close()
 
 
-def _load(files: ModelFiles, *, n_ctx: int, **settings: Any) -> "tuple[App, uvicorn.Server]":
+def _load(files: ModelFiles, *, n_ctx: int, **settings: Any) -> "tuple[App, Listener]":
     # The model loads without the interpreter's lock: meanwhile the web libraries come in.
     with ThreadPoolExecutor(1) as side:
         model = side.submit(load, files, n_ctx=n_ctx)
         from langchain_voxtral.local.app import App  # noqa: PLC0415 - needs the extra
-        from langchain_voxtral.local.listener import uvicorn_server  # noqa: PLC0415 - the same
+        from langchain_voxtral.local.listener import listener  # noqa: PLC0415 - the same
 
         app = App(model.result(), **settings)
-        return app, uvicorn_server(app)
+        return app, listener(app)
 
 
 _shared: LocalVoxtral | None = None

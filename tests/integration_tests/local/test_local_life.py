@@ -3,6 +3,7 @@
 import logging
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -12,6 +13,7 @@ import httpx
 import pytest
 
 from langchain_voxtral.local import LocalVoxtral, VoxtralLocalError, create_app, shared_server
+from langchain_voxtral.local.listener import listener
 from langchain_voxtral.local.weights import ensure_weights
 
 STAND_IN_LINE = (
@@ -207,3 +209,12 @@ def test_the_shared_server_of_this_process_is_the_same_every_time() -> None:
     thread.start()
     thread.join()
     assert found == [shared_server()]
+
+
+def test_a_start_that_fails_is_told_to_whoever_waits(local_server: LocalVoxtral) -> None:
+    closed = socket.socket()
+    closed.close()
+    failing = listener(local_server.app)
+    failing.run([closed])
+    assert failing.settled.is_set()
+    assert isinstance(failing.failure, OSError)
