@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from langchain_voxtral.local.conforms import conforms, resolve
 from langchain_voxtral.local.errors import Refusal
 from langchain_voxtral.local.requests import (
     MAX_NEW_TOKENS,
@@ -23,8 +22,9 @@ from langchain_voxtral.local.requests import (
     PlainText,
     Regex,
 )
+from langchain_voxtral.tools.conforms import conforms, resolve
 
-__all__ = ["FREE", "Constraint", "constrain", "tighten"]
+__all__ = ["FREE", "Constraint", "constrain", "constrain_json", "tighten"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +38,11 @@ class Constraint:
 
     fields: Mapping[str, object]
     holds: Callable[[str], bool]
+
+    @property
+    def is_json(self) -> bool:
+        """Whether the answer is JSON, of which a part is worth nothing."""
+        return "json_schema" in self.fields
 
 
 FREE = Constraint({}, lambda _: True)
@@ -135,14 +140,19 @@ def constrain(wanted: PlainText | JsonObject | JsonSchema | Regex | None) -> Con
         case None | PlainText():
             return FREE
         case JsonObject():
-            return _json(_ANY_OBJECT)
+            return constrain_json(_ANY_OBJECT)
         case JsonSchema():
-            return _json(wanted.json_schema.schema_)
+            return constrain_json(wanted.json_schema.schema_)
         case Regex():
             return _regex(wanted.regex)
 
 
-def _json(schema: dict[str, Any]) -> Constraint:
+def constrain_json(schema: dict[str, Any]) -> Constraint:
+    """Return the constraint to JSON that is valid against a schema.
+
+    Raises:
+        Refusal: 400, the schema is malformed, or a keyword in it cannot be enforced.
+    """
     tightened = {**tighten(schema), "x-guidance": _COMPACT}
     return Constraint({"json_schema": tightened}, lambda text: _is_json_of(text, schema))
 

@@ -1,1 +1,1 @@
-"""Tools as text, pure: call ids and JSON that cannot forge a control marker."""
+"""Tools and their calls, pure: schemas, calls in text, ids, JSON that forges no marker."""

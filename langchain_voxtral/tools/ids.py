@@ -1,10 +1,11 @@
 """Ids of tool calls in the form that Mistral's templates accept."""
 
 import re
+import secrets
 from hashlib import sha256
 from string import ascii_letters, digits
 
-__all__ = ["mistral_call_id"]
+__all__ = ["mistral_call_id", "new_call_id"]
 
 _LENGTH = 9
 _ALPHABET = digits + ascii_letters
@@ -39,3 +40,17 @@ def mistral_call_id(call_id: str) -> str:
     while number >= base**_LENGTH:
         number //= base
     return "".join(_ALPHABET[number // base**place % base] for place in reversed(range(_LENGTH)))
+
+
+def new_call_id() -> str:
+    """Return a random id for a call that has none: nine letters and digits.
+
+    Example:
+        ```python
+        from langchain_voxtral.tools.ids import mistral_call_id, new_call_id
+
+        call_id = new_call_id()
+        assert mistral_call_id(call_id) == call_id
+        ```
+    """
+    return "".join(secrets.choice(_ALPHABET) for _ in range(_LENGTH))

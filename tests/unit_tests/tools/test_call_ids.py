@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from langchain_voxtral.tools.ids import mistral_call_id
+from langchain_voxtral.tools.ids import mistral_call_id, new_call_id
 
 
 @given(st.from_regex(r"[A-Za-z0-9]{9}", fullmatch=True))
@@ -39,3 +39,9 @@ def test_foreign_ids_are_hashed(call_id: str, mapped: str) -> None:
 @given(st.lists(st.text(), min_size=2, max_size=2, unique=True))
 def test_different_ids_stay_different(ids: list[str]) -> None:
     assert mistral_call_id(ids[0]) != mistral_call_id(ids[1])
+
+
+def test_new_ids_are_nine_letters_and_digits_and_never_the_same() -> None:
+    ids = {new_call_id() for _ in range(100)}
+    assert len(ids) == 100
+    assert all(re.fullmatch(r"[A-Za-z0-9]{9}", call_id) for call_id in ids)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from langchain_voxtral.local.conforms import conforms, resolve
+from langchain_voxtral.tools.conforms import conforms, misfit, resolve
 
 VALUES = st.recursive(
     st.none()
@@ -90,6 +90,7 @@ def test_a_reference_may_name_its_own_document() -> None:
 
 def test_a_reference_is_unescaped() -> None:
     assert resolve("#/$defs/a~1b~0", {"$defs": {"a/b~": 1}}) == 1
+    assert resolve("#/$defs/a%20b", {"$defs": {"a b": 1}}) == 1
     assert resolve("#/anyOf/1", {"anyOf": [2, 3]}) == 3
 
 
@@ -97,3 +98,44 @@ def test_a_reference_is_unescaped() -> None:
 def test_a_reference_to_elsewhere_is_a_key_error(reference: str) -> None:
     with pytest.raises(KeyError):
         resolve(reference, {})
+
+
+# Why not
+
+
+@given(VALUES, SCHEMAS)
+def test_there_is_a_reason_just_when_a_value_does_not_conform(value: Any, schema: Any) -> None:
+    reason = misfit(exact(value), schema)
+    assert (reason is None) == conforms(exact(value), schema)
+    assert reason is None or reason.startswith("$")
+
+
+CALL = {
+    "anyOf": [
+        {"properties": {"name": {"const": name}, "arguments": {"required": [argument]}}}
+        for name, argument in (("weather", "city"), ("add", "a"))
+    ]
+}
+
+
+@pytest.mark.parametrize(
+    ("value", "schema", "reason"),
+    [
+        ({}, {"required": ["city"]}, "$.city: is required"),
+        (0.5, {"type": "integer"}, '$: must have type "integer", is 0.5'),
+        ([1, "x"], {"items": {"type": "integer"}}, '$[1]: must have type "integer", is "x"'),
+        (
+            {"a": [{"b": 1}]},
+            {"properties": {"a": {"items": {"required": ["c"]}}}},
+            "$.a[0].c: is required",
+        ),
+        ({"x": 1}, {"additionalProperties": False}, "$.x: must not be there"),
+        (3, {"$defs": {"x": {"minimum": 5}}, "$ref": "#/$defs/x"}, "$: must have minimum 5, is 3"),
+        ({"name": "add", "arguments": {}}, CALL, "$.arguments.a: is required"),
+        (3, {"oneOf": [{}, True]}, "$: fits more than one of the alternatives"),
+        (3, False, "$: must not be there"),
+        ("x" * 99, {"maxLength": 9}, f'$: must have maxLength 9, is "{"x" * 79}...'),
+    ],
+)
+def test_a_reason_names_the_place(value: Any, schema: Any, reason: str) -> None:
+    assert misfit(exact(value), schema) == reason

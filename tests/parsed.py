@@ -1,0 +1,27 @@
+"""What the parser of tool calls makes of an answer, put together again."""
+
+from collections.abc import Collection
+
+from langchain_voxtral.tools.parse import CallParser
+from langchain_voxtral.tools.parts import CallPart
+
+Found = tuple[str, list[tuple[str | None, str, str]]]
+"""The text, and the id, name and arguments of each call."""
+
+
+def parse(*pieces: str, names: Collection[str] = ("f", "get_time"), forced: bool = False) -> Found:
+    """Feed pieces of an answer to a parser; the first part of a call must be its name alone."""
+    parser = CallParser(names, forced=forced)
+    parts = [part for piece in pieces for part in parser.feed(piece)] + parser.close()
+    calls: list[tuple[str | None, str, str]] = []
+    for part in parts:
+        if isinstance(part, str):
+            continue
+        if part.name is not None:
+            assert (part.index, part.arguments) == (len(calls), "")
+            calls.append((part.id, part.name, ""))
+        else:
+            call_id, name, arguments = calls[part.index]
+            assert part == CallPart(len(calls) - 1, arguments=part.arguments)
+            calls[part.index] = (call_id, name, arguments + part.arguments)
+    return "".join(part for part in parts if isinstance(part, str)), calls

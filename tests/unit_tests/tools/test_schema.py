@@ -1,0 +1,426 @@
+"""Tools as OpenAI tool dicts, the choice among them, and the schema of their calls."""
+
+import gc
+import json
+from collections.abc import Callable
+from typing import Any, TypedDict
+
+import jsonschema
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from langchain_core.runnables import RunnableLambda
+from langchain_core.tools import BaseTool, StructuredTool, Tool, tool
+from langchain_core.utils.function_calling import convert_to_openai_tool
+from pydantic import BaseModel
+from pydantic.v1 import BaseModel as BaseModelV1
+
+from langchain_voxtral.errors import VoxtralInvalidRequestError
+from langchain_voxtral.tools import conversion
+from langchain_voxtral.tools.schema import NO_PARAMETERS, as_tools, calls_schema, choice_of
+from langchain_voxtral.tools.subschemas import closed
+
+
+class Add(BaseModel):
+    """Add two integers."""
+
+    a: int
+    b: int = 0
+
+
+class AddV1(BaseModelV1):
+    """Add two integers."""
+
+    a: int
+
+
+class AddDict(TypedDict):
+    """Add two integers."""
+
+    a: int
+
+
+def add(a: int, b: int = 0) -> int:
+    """Add two integers."""
+    return a + b
+
+
+@tool
+def weather(city: str) -> str:
+    """Tell the weather of a city."""
+    return city
+
+
+PARAMETERS: dict[str, Any] = {
+    "type": "object",
+    "properties": {"a": {"type": "integer"}},
+    "required": ["a"],
+}
+
+
+def of(name: str, parameters: dict[str, Any] | None = None) -> dict[str, Any]:
+    function: dict[str, Any] = {"name": name}
+    if parameters is not None:
+        function["parameters"] = parameters
+    return {"type": "function", "function": function}
+
+
+# Tools as OpenAI tool dicts
+
+
+@pytest.mark.parametrize("strict", [None, True, False])
+@pytest.mark.parametrize(
+    "given_tool",
+    [
+        *(Add, AddV1, AddDict, add, weather),
+        Tool("echo", str, "Say it again."),
+        {"title": "add", "description": "Add."} | PARAMETERS,
+        {"name": "add", "description": "Add.", "parameters": PARAMETERS},
+        {"name": "add", "input_schema": PARAMETERS},
+        {"toolSpec": {"name": "add", "inputSchema": {"json": PARAMETERS}}},
+    ],
+)
+def test_tools_become_what_langchain_makes_of_them(given_tool: Any, strict: bool | None) -> None:
+    expected = convert_to_openai_tool(given_tool, strict=strict)
+    assert as_tools([given_tool], strict=strict) == [expected]
+    assert as_tools([given_tool], strict=strict) == [expected]
+
+
+@pytest.mark.parametrize(
+    "given_tool",
+    [
+        of("add", PARAMETERS),
+        {"type": "function", "name": "add", "parameters": PARAMETERS},
+        {"type": "custom", "name": "add", "input_schema": PARAMETERS},
+        of("add", PARAMETERS) | {"cache_control": {"type": "ephemeral"}},
+    ],
+)
+def test_tool_dicts_of_other_spellings_become_the_same(given_tool: Any) -> None:
+    assert as_tools([given_tool]) == [of("add", PARAMETERS)]
+    strictly = as_tools([given_tool], strict=True)[0]["function"]
+    assert strictly["strict"] is True
+    assert strictly["parameters"]["additionalProperties"] is False
+
+
+@pytest.mark.parametrize("parameters", [None, {}])
+def test_a_tool_may_have_no_parameters(parameters: dict[str, Any] | None) -> None:
+    assert as_tools([of("now", parameters)]) == [of("now")]
+
+
+def test_a_schema_without_properties_keeps_what_it_says() -> None:
+    schema = {"title": "tags", "type": "object", "additionalProperties": {"type": "string"}}
+    assert as_tools([schema]) == [
+        of("tags", {"type": "object", "additionalProperties": {"type": "string"}})
+    ]
+
+
+class Node(BaseModel):
+    """A tree."""
+
+    label: str
+    inner: list["Node"] = []
+
+
+def test_a_schema_that_names_itself_keeps_its_references() -> None:
+    @tool(args_schema=Node)
+    def plant(label: str, inner: list[Node]) -> str:
+        """Plant a tree."""
+        return label
+
+    for offered in as_tools([Node, plant]):
+        check = jsonschema.Draft202012Validator(offered["function"]["parameters"])
+        assert check.is_valid({"label": "a", "inner": [{"label": "b", "inner": []}]})
+        assert not check.is_valid({"label": "a", "inner": [{"label": "b", "inner": [{}]}]})
+    assert [one["function"]["description"] for one in as_tools([Node, plant])] == [
+        "A tree.",
+        "Plant a tree.",
+    ]
+
+
+class Odd(BaseModel):
+    """What JSON has no form for."""
+
+    at: Callable[[], int]
+
+
+@pytest.mark.parametrize(
+    ("tools", "said"),
+    [
+        ([of("")], r"tools\[0\] .* it has no name"),
+        ([{"type": "function", "function": {}}], r"tools\[0\]"),
+        ([weather, of("get weather")], r"tools\[1\] \(get weather\).*'get weather' is not 1 to 64"),
+        ([of("x" * 65)], "is not 1 to 64"),
+        ([of("add"), add], r"tools\[0\] and tools\[1\] are both named 'add'"),
+        ([of("f", {"type": "string"})], r"tools\[0\] \(f\).*not the JSON schema of an object"),
+        ([of("f", {"type": ["object", "null"]})], "not the JSON schema of an object"),
+        ([of("f", {"description": "?"})], "not the JSON schema of an object"),
+        ([of("f", {"$ref": "#"})], "not the JSON schema of an object"),
+        ([of("f", {"type": "object", "properties": []})], "'properties' in its parameters"),
+        ([of("f", {"properties": {"a": {"$ref": "#/$defs/A"}}})], r"\$ref .*names nothing"),
+        ([of("f", PARAMETERS | {"default": {1, 2}})], "JSON cannot express it.*set"),
+        ([of("f", PARAMETERS | {"default": float("nan")})], "JSON cannot express it"),
+        ([{"type": "web_search"}], r"tools\[0\] \(web_search\).*this model has none"),
+        ([{"type": "web_search_20250305", "name": "web_search"}], "this model has none"),
+        ([{"type": "code_interpreter", "container": {}}], "this model has none"),
+        ([RunnableLambda(add)], r"\.as_tool\(name=\.\.\., description=\.\.\.\)"),
+        ([{"google_search": {}}], "Unsupported function"),
+        ([{"type": "object", "properties": {}}], "must have a top-level 'title' key"),
+        ([None], r"tools\[0\] \(NoneType\).*Unsupported function"),
+        (["weather"], r"tools\[0\] \(str\).*Unsupported function"),
+        ([Odd], r"tools\[0\] \(Odd\).*Failed to generate JSON schema"),
+        ([Tool("c", str, "d", metadata={"type": "custom_tool"})], "custom tools take free text"),
+        (weather, "tools must be a list of tools, not StructuredTool"),
+        (of("f"), "tools must be a list of tools, not dict"),
+        (Add, "tools must be a list"),
+        (7, "tools must be a list of tools, not int"),
+    ],
+)
+def test_what_is_no_tool_is_an_error_that_names_it(tools: Any, said: str) -> None:
+    with pytest.raises(VoxtralInvalidRequestError, match=said):
+        as_tools(tools)
+
+
+def test_a_contradicted_strict_is_an_error() -> None:
+    offered = {"type": "function", "function": {"name": "f", "strict": False}}
+    with pytest.raises(VoxtralInvalidRequestError, match="already has a 'strict' key"):
+        as_tools([offered], strict=True)
+
+
+# What is remembered
+
+
+def changed_name(one: BaseTool) -> None:
+    one.name = "other"
+
+
+def changed_description(one: BaseTool) -> None:
+    one.description = "Something else."
+
+
+def changed_schema(one: BaseTool) -> None:
+    one.args_schema = Add
+
+
+def changed_within(one: BaseTool) -> None:
+    assert isinstance(one.args_schema, dict)
+    one.args_schema["properties"]["a"]["type"] = "string"
+
+
+@pytest.mark.parametrize(
+    "change", [changed_name, changed_description, changed_schema, changed_within]
+)
+def test_a_tool_that_was_changed_is_converted_anew(change: Any) -> None:
+    schema = json.loads(json.dumps(PARAMETERS))
+    one = StructuredTool(name="f", description="d", args_schema=schema, func=add)
+    before = as_tools([one])
+    change(one)
+    assert as_tools([one]) == [convert_to_openai_tool(one)] != before
+
+
+def test_a_tool_may_describe_itself_anew_each_time() -> None:
+    class Moody(StructuredTool):
+        @property
+        def tool_call_schema(self) -> Any:
+            moods.append(str(len(moods)))
+            return {"properties": {moods[-1]: {}}, "type": "object"}
+
+    moods: list[str] = []
+    one = Moody(name="f", description="d", args_schema=Add, func=add)
+    assert as_tools([one]) != as_tools([one])
+
+
+def test_what_a_caller_does_to_a_tool_dict_stays_with_the_caller() -> None:
+    as_tools([weather])[0]["function"]["parameters"]["properties"].clear()
+    assert as_tools([weather]) == [convert_to_openai_tool(weather)]
+
+
+def test_conversions_are_made_once_and_forgotten_with_their_tool() -> None:
+    conversions = conversion._converted._known
+    before = set(conversions)
+
+    def fresh(a: int) -> int:
+        """Count."""
+        return a
+
+    one = tool("fresh")(fresh)
+    for _ in range(2):
+        as_tools([one])
+        as_tools([fresh], strict=True)
+        assert set(conversions) - before == {(id(one), None), (id(fresh), True)}
+    del one, fresh
+    gc.collect()
+    assert set(conversions) <= before
+
+
+# The choice among them
+
+TOOLS = [of("get_weather"), of("any"), of("send")]
+
+
+@pytest.mark.parametrize(
+    ("tool_choice", "choice"),
+    [
+        *((None, "auto"), ("auto", "auto"), ("none", "none"), (False, "none")),
+        *(("any", "any"), ("required", "any"), (True, "any"), ("send", "send")),
+        ({"type": "function", "function": {"name": "get_weather"}}, "get_weather"),
+    ],
+)
+def test_a_choice_has_one_spelling(tool_choice: Any, choice: str) -> None:
+    assert choice_of(tool_choice, TOOLS) == choice
+
+
+@pytest.mark.parametrize(
+    ("tool_choice", "tools", "said"),
+    [
+        ("get_wether", TOOLS, "they are get_weather, any, send. Did you mean 'get_weather'?"),
+        ("zzz", TOOLS, r"'zzz' names none of the tools; they are get_weather, any, send\.$"),
+        ({"type": "function", "function": {"name": "x"}}, TOOLS, "'x' names none of the tools"),
+        ({"type": "function", "function": {"name": "any"}}, TOOLS, "cannot be chosen by name"),
+        ({"type": "allowed_tools"}, TOOLS, "tool_choice cannot be"),
+        (3, TOOLS, "tool_choice cannot be 3"),
+        ("any", [], "'any' demands a call, but there are no tools"),
+        ("send", [], "'send' demands a call, but there are no tools"),
+    ],
+)
+def test_a_choice_that_cannot_be_is_an_error(tool_choice: Any, tools: Any, said: str) -> None:
+    with pytest.raises(VoxtralInvalidRequestError, match=said):
+        choice_of(tool_choice, tools)
+
+
+@pytest.mark.parametrize("tool_choice", [None, "auto", "none"])
+def test_no_call_can_be_chosen_where_there_are_no_tools(tool_choice: Any) -> None:
+    assert choice_of(tool_choice, []) == (tool_choice or "auto")
+
+
+# The schema of their calls
+
+
+def call(name: str, arguments: Any) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": {"name": {"const": name}, "parameters": arguments},
+        "required": ["name", "parameters"],
+        "additionalProperties": False,
+    }
+
+
+CLOSED = PARAMETERS | {"additionalProperties": False}
+
+
+def test_the_schema_of_calls_is_that_of_each_tool_or_another() -> None:
+    add_call, now = call("add", CLOSED), call("now", NO_PARAMETERS)
+    tools = [of("add", PARAMETERS), of("now")]
+    final = {"type": "object", "properties": {"x": {"$ref": "#/$defs/a"}}, "$defs": {"a": {}}}
+    answer = {
+        "type": "object",
+        "properties": {"x": {"$ref": "#/$defs/final.a"}},
+        "additionalProperties": False,
+    }
+    lists = {"type": "array", "minItems": 1, "items": {"anyOf": [add_call, now]}}
+    assert calls_schema(tools[:1], arguments_key="parameters") == add_call
+    assert calls_schema(tools, arguments_key="parameters") == {"anyOf": [add_call, now]}
+    assert calls_schema(tools, arguments_key="parameters", several=True) == lists
+    assert calls_schema(tools, arguments_key="parameters", final=final) == {
+        "anyOf": [add_call, now, answer],
+        "$defs": {"final.a": {}},
+    }
+    assert calls_schema(tools, arguments_key="parameters", final=final, several=True) == {
+        "anyOf": [lists, answer],
+        "$defs": {"final.a": {}},
+    }
+
+
+def test_a_call_of_nothing_cannot_be_demanded() -> None:
+    with pytest.raises(VoxtralInvalidRequestError, match="no tools"):
+        calls_schema([], arguments_key="parameters", several=True)
+
+
+def test_definitions_of_one_name_stay_apart() -> None:
+    def having(kind: str) -> dict[str, Any]:
+        return {
+            "type": "object",
+            "properties": {"x": {"$ref": "#/$defs/X"}},
+            "required": ["x"],
+            "$defs": {"X": {"type": kind}},
+        }
+
+    tools = [of("a", having("string")), of("b", having("integer"))]
+    schema = calls_schema(tools, arguments_key="arguments", final=having("null"))
+    check = jsonschema.Draft202012Validator(schema)
+    values = [{"name": "a", "arguments": {"x": "1"}}, {"name": "b", "arguments": {"x": 1}}]
+    assert all(map(check.is_valid, [*values, {"x": None}]))
+    wrong = [{"name": "a", "arguments": {"x": 1}}, {"name": "b", "arguments": {"x": "1"}}]
+    assert not any(map(check.is_valid, [*wrong, {"x": 1}]))
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(0, 3) | st.sampled_from(["", "a"]),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from("abc"), inner),
+    max_leaves=6,
+)
+REFERENCES = st.sampled_from(
+    ["#", "#/$defs/X", "#/$defs/Y~1z", "#/properties/a", "#/$defs/X/items"]
+)
+
+
+def within(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    some = st.lists(inner, min_size=1, max_size=2)
+    return st.fixed_dictionaries(
+        {},
+        optional={
+            "properties": st.dictionaries(st.sampled_from("abc"), inner, max_size=2),
+            "required": st.lists(st.sampled_from("ab"), unique=True),
+            "minProperties": st.integers(0, 2),
+            "patternProperties": st.dictionaries(st.sampled_from(["a", "^b"]), inner, max_size=1),
+            **dict.fromkeys(("anyOf", "oneOf", "allOf", "prefixItems"), some),
+            **dict.fromkeys(("items", "contains", "if", "then", "else", "not"), inner),
+            "maxContains": st.integers(1, 2),
+            "dependentSchemas": st.dictionaries(st.sampled_from("ab"), inner, max_size=1),
+            "enum": st.lists(VALUES, min_size=1, max_size=3),
+            "default": VALUES,
+        },
+    )
+
+
+LEAVES = st.sampled_from([{}, {"type": "integer"}, {"type": "object"}, {"type": "string"}])
+SCHEMAS = st.recursive(LEAVES, within, max_leaves=6)
+# References stand below the root, one property deep, so that none is about itself alone.
+DOCUMENTS = st.fixed_dictionaries(
+    {
+        "type": st.just("object"),
+        "properties": st.fixed_dictionaries(
+            {"a": SCHEMAS},
+            optional={
+                "b": st.builds(lambda ref: {"items": {"$ref": ref}}, REFERENCES),
+                "c": st.builds(lambda ref: {"properties": {"a": {"$ref": ref}}}, REFERENCES),
+            },
+        ),
+        "$defs": st.fixed_dictionaries(
+            {
+                "X": st.builds(lambda inner: {"items": inner}, SCHEMAS),
+                "Y/z": SCHEMAS,
+            }
+        ),
+    }
+)
+
+
+def is_valid(value: Any, schema: Any) -> bool:
+    return jsonschema.Draft202012Validator(schema).is_valid(value)
+
+
+@given(DOCUMENTS, st.dictionaries(st.sampled_from("abc"), VALUES))
+def test_arguments_fit_a_tool_just_when_the_call_fits(schema: Any, arguments: Any) -> None:
+    tools = [of("other", PARAMETERS), of("f", schema)]
+    calls = calls_schema(tools, arguments_key="arguments")
+    made = {"name": "f", "arguments": arguments}
+    assert is_valid(made, calls) == is_valid(arguments, closed(schema))
+    final = calls_schema([of("f", PARAMETERS)], arguments_key="arguments", final=schema)
+    assert is_valid(arguments, final) == is_valid(arguments, closed(schema))
+
+
+@given(DOCUMENTS | SCHEMAS, VALUES)
+def test_what_fits_a_closed_schema_fits_the_schema(schema: Any, value: Any) -> None:
+    before = json.dumps(schema)
+    assert not is_valid(value, closed(schema)) or is_valid(value, schema)
+    assert json.dumps(schema) == before
