@@ -1,6 +1,7 @@
 """LangChain messages to turns, the neutral form that every prompt and request is made of."""
 
 from langchain_voxtral.messages.convert import to_turns
+from langchain_voxtral.messages.openai import to_openai
 from langchain_voxtral.messages.turns import Role, ToolCall, Turn
 
-__all__ = ["Role", "ToolCall", "Turn", "to_turns"]
+__all__ = ["Role", "ToolCall", "Turn", "to_openai", "to_turns"]

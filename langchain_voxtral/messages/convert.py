@@ -66,8 +66,9 @@ def to_turns(messages: Sequence[BaseMessage]) -> list[Turn]:
 
     Raises:
         VoxtralInvalidRequestError: There are no messages; something is not a message or has an
-            unknown role; a block is not text; a result answers no earlier call or one that
-            was answered already; only some of the calls of a message are answered.
+            unknown role; a block is not text; two calls of a message have one id; a result
+            answers no earlier call or one that was answered already; only some of the calls
+            of a message are answered.
 
     Example:
         ```python

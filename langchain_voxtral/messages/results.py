@@ -29,13 +29,14 @@ class CallLedger:
 
         Raises:
             VoxtralInvalidRequestError: A result answers no call, or one that was answered; or
-                calls before it were answered in part.
+                calls before it were answered in part; or two of its calls have one id.
         """
         if turn.role == "tool":
             self._answer(index, turn.tool_call_id)
             return
         self.settle()
         if turn.tool_calls:
+            self._refuse_doubles(index, turn)
             self._open = {call.id: call.name for call in turn.tool_calls}
             self._caller = index
             self._made |= self._open.keys()
@@ -54,6 +55,15 @@ class CallLedger:
                 f"answered: add a ToolMessage with tool_call_id={call_id!r} for {name!r}."
             )
         self._settling = False
+
+    def _refuse_doubles(self, index: int, turn: Turn) -> None:
+        ids = [call.id for call in turn.tool_calls]
+        for number, call_id in enumerate(ids):
+            if call_id in ids[:number]:
+                raise VoxtralInvalidRequestError(
+                    f"messages[{index}] makes two calls with the id {call_id!r}: give each call "
+                    "an id of its own."
+                )
 
     def _answer(self, index: int, call_id: str | None) -> None:
         where = f"messages[{index}] (tool)"

@@ -7,6 +7,7 @@ from langchain_voxtral.prompts.formats import (
     CallSyntax,
     Markers,
     PromptFormat,
+    ToolSyntax,
     get_format,
 )
 from langchain_voxtral.prompts.neutralise import Restorer, neutralise, restore
@@ -25,6 +26,7 @@ __all__ = [
     "Restorer",
     "SpecialTokens",
     "StopTrimmer",
+    "ToolSyntax",
     "get_format",
     "neutralise",
     "read",

@@ -7,6 +7,7 @@ Meta's Llama 3.1 prompt format. `MISTRAL` is the model's own template (Tekken, v
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 from langchain_voxtral.errors import VoxtralInvalidRequestError
 from langchain_voxtral.tools.markers import find_marker
@@ -19,8 +20,13 @@ __all__ = [
     "CallSyntax",
     "Markers",
     "PromptFormat",
+    "ToolPlace",
+    "ToolSyntax",
     "get_format",
 ]
+
+ToolPlace = Literal["last_user", "system"]
+"""Where the tools on offer are described."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +65,52 @@ class CallSyntax:
 
 
 @dataclass(frozen=True, slots=True)
+class ToolSyntax:
+    r"""How the tools on offer are described.
+
+    Args:
+        open: Before their JSON: a marker, and whatever the model must be told of calls.
+        close: After their JSON.
+        place: Before the last user turn; or at the end of the system turn that comes first,
+            where a marker is not demanded, but keeps the turn's own text from imitating it.
+        array: All tools are one JSON array; else each is JSON on a line of its own.
+        wrapped: A tool is written in OpenAI's form, `{"type": "function", "function": ...}`;
+            else only its function is, which takes fewer tokens.
+
+    Raises:
+        VoxtralInvalidRequestError: There is no such place.
+
+    Example:
+        ```python
+        from dataclasses import replace
+
+        from langchain_voxtral.messages import Turn
+        from langchain_voxtral.prompts import LLAMA3, ToolSyntax, render
+
+        short = replace(LLAMA3, tools=ToolSyntax("<|tools|>\n", "", "system", wrapped=False))
+        tool = {"type": "function", "function": {"name": "now"}}
+        assert render([Turn("user", "Hi")], short, tools=[tool]).startswith(
+            "<|begin_of_text|><|start_header_id|>system<|end_header_id|>\n\n"
+            '<|tools|>\n{"name": "now"}<|eot_id|>'
+        )
+        ```
+    """
+
+    open: str
+    close: str
+    place: ToolPlace
+    array: bool = False
+    wrapped: bool = True
+
+    def __post_init__(self) -> None:
+        if self.place not in get_args(ToolPlace):
+            raise VoxtralInvalidRequestError(
+                f"The place of tools is {self.place!r}: choose one of "
+                f"{', '.join(map(repr, get_args(ToolPlace)))}."
+            )
+
+
+@dataclass(frozen=True, slots=True)
 class PromptFormat:
     r"""A prompt format, as data.
 
@@ -72,8 +124,7 @@ class PromptFormat:
         calls: How tool calls are written.
         result_id_end: Ends the call's id, which is then the first thing in a tool turn; "" if
             results carry no id.
-        tools: Markers around the JSON of the tools on offer, before the last user turn; None
-            if the format has no place for them.
+        tools: How the tools on offer are described; None if the format has no place for them.
         stops: Stop sequences to send.
         trims: Further markers at which an answer is cut by the client, because a server for
             which they are ordinary text would show them.
@@ -109,7 +160,7 @@ class PromptFormat:
     tool: Markers
     calls: CallSyntax
     result_id_end: str = ""
-    tools: Markers | None = None
+    tools: ToolSyntax | None = None
     stops: tuple[str, ...] = ()
     trims: tuple[str, ...] = ()
 
@@ -123,11 +174,14 @@ class PromptFormat:
                 )
 
     def _written(self) -> Iterator[str]:
-        for around in (self.system, self.user, self.assistant, self.tool, self.tools):
-            if around is not None:
-                yield around.open
-                yield around.close
+        for around in (self.system, self.user, self.assistant, self.tool):
+            yield around.open
+            yield around.close
         yield self.result_id_end
+        # What stands within a system turn is part of what the developer says.
+        if self.tools is not None and self.tools.place == "last_user":
+            yield self.tools.open
+            yield self.tools.close
 
 
 LLAMA3 = PromptFormat(
@@ -138,6 +192,17 @@ LLAMA3 = PromptFormat(
     assistant=Markers("<|start_header_id|>assistant<|end_header_id|>\n\n", "<|eot_id|>"),
     tool=Markers("<|start_header_id|>ipython<|end_header_id|>\n\n", "<|eot_id|>"),
     calls=CallSyntax(arguments_key="parameters"),
+    tools=ToolSyntax(
+        open=(
+            "<|tools|>\n"
+            "You can call the functions below: reply with nothing but one line for each call,\n"
+            '{"name": "function", "parameters": {"argument": value}}\n'
+            "If no function is needed, reply in plain text.\n"
+        ),
+        close="",
+        place="system",
+        wrapped=False,
+    ),
     stops=("<|eot_id|>",),
     trims=("<|eom_id|>", "<|end_of_text|>", "<|begin_of_text|>", "<|start_header_id|>"),
 )
@@ -154,7 +219,7 @@ MISTRAL = PromptFormat(
         arguments_key="arguments", id_key="id", open="[TOOL_CALLS]", separator="", array=True
     ),
     result_id_end="[TOOL_CONTENT]",
-    tools=Markers("[AVAILABLE_TOOLS]", "[/AVAILABLE_TOOLS]"),
+    tools=ToolSyntax("[AVAILABLE_TOOLS]", "[/AVAILABLE_TOOLS]", "last_user", array=True),
     stops=("</s>", "[INST]"),
     trims=("[/INST]", "[SYSTEM_PROMPT]", "[TOOL_RESULTS]"),
 )

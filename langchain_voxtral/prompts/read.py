@@ -1,6 +1,5 @@
 """Input strings back to turns: what a server does that is given such a prompt."""
 
-import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -8,7 +7,8 @@ from typing import NamedTuple
 
 from langchain_voxtral.messages.turns import ToolCall, Turn
 from langchain_voxtral.prompts.calls import split_calls
-from langchain_voxtral.prompts.formats import CHATML, LLAMA3, MISTRAL, PromptFormat
+from langchain_voxtral.prompts.formats import CHATML, LLAMA3, MISTRAL, Markers, PromptFormat
+from langchain_voxtral.prompts.offers import parse_tools, split_tools
 
 __all__ = ["Reading", "read"]
 
@@ -89,8 +89,8 @@ class _Scanner:
             "assistant": fmt.assistant,
             "tool": fmt.tool,
         }
-        if fmt.tools is not None:
-            around["tools"] = fmt.tools
+        if fmt.tools is not None and fmt.tools.place == "last_user":
+            around["tools"] = Markers(fmt.tools.open, fmt.tools.close)
         opens = {kind: markers.open for kind, markers in around.items() if markers.open}
         self._closes = {kind: markers.close.rstrip("\n") for kind, markers in around.items()}
         # Where an assistant turn has no opening marker, what is outside of turns is one.
@@ -140,7 +140,7 @@ class _Book:
         self._calls = 0
         self._unanswered: list[str] = []
         self._adders = {
-            "system": lambda piece: self.turns.append(Turn("system", piece.text)),
+            "system": self._add_system,
             "user": lambda piece: self.turns.append(Turn("user", piece.text)),
             "assistant": self._add_answer,
             "tool": self._add_result,
@@ -176,11 +176,17 @@ class _Book:
         self.turns.append(Turn("tool", text, tool_call_id=call_id or None))
 
     def _add_tools(self, piece: _Piece) -> None:
-        try:
-            tools = json.loads(piece.text)
-        except (ValueError, RecursionError):
-            tools = None
-        if isinstance(tools, list) and all(isinstance(tool, dict) for tool in tools):
-            self.tools = tuple(tools)
-        else:
+        tools = parse_tools(piece.text, self._fmt.tools) if self._fmt.tools else None
+        if tools is None:
             self._add_stray(piece)
+        else:
+            self.tools = tools
+
+    def _add_system(self, piece: _Piece) -> None:
+        if self._fmt.tools is None or self._fmt.tools.place != "system":
+            self.turns.append(Turn("system", piece.text))
+            return
+        text, tools = split_tools(piece.text, self._fmt.tools)
+        self.tools = tools or self.tools
+        if text or not tools:
+            self.turns.append(Turn("system", text))

@@ -7,8 +7,9 @@ from typing import Literal
 from langchain_voxtral.errors import VoxtralInvalidRequestError
 from langchain_voxtral.messages.turns import Turn
 from langchain_voxtral.prompts.calls import write_calls
-from langchain_voxtral.prompts.formats import PromptFormat
+from langchain_voxtral.prompts.formats import PromptFormat, ToolPlace
 from langchain_voxtral.prompts.neutralise import neutralise, neutralise_result
+from langchain_voxtral.prompts.offers import BLANK_LINE, write_tools
 from langchain_voxtral.tools.ids import mistral_call_id
 from langchain_voxtral.tools.markers import find_marker
 from langchain_voxtral.tools.safe_json import dumps, escape_markers
@@ -45,6 +46,7 @@ def render(
     *,
     special_tokens: SpecialTokens = "neutralize",
     tools: Sequence[Mapping[str, object]] = (),
+    instruction: str = "",
 ) -> str:
     r"""Return the input string for a conversation; it ends where the model is to go on.
 
@@ -60,12 +62,15 @@ def render(
         special_tokens: What to do with control markers, of any known format, in content:
             break them so that they are read as text, raise an error, or leave them.
         tools: Tools on offer in OpenAI's form, for a format that has a place for them.
+        instruction: Trusted text that ends the first turn if that is a system turn, else a
+            system turn of its own, such as the JSON schema of the answer for a server that
+            cannot constrain it. A control marker in it is taken to stand in JSON.
 
     Raises:
         VoxtralInvalidRequestError: Content has a control marker and `special_tokens` is
-            `"error"`; arguments that JSON cannot express; a result without its call's id in a
-            format that writes it; tools in a format that has no place for them, or without a
-            user turn to stand before; an unknown `special_tokens`.
+            `"error"`; arguments or tools that JSON cannot express; a result without its call's
+            id in a format that writes it; tools in a format that has no place for them, or
+            without a user turn to stand before; an unknown `special_tokens`.
 
     Example:
         ```python
@@ -82,19 +87,32 @@ def render(
             f"special_tokens is {special_tokens!r}: choose one of "
             f"{', '.join(map(repr, _TREATMENTS))}."
         )
-    offers = _offers(tools, turns, fmt, treatment)
     if special_tokens == "error":
-        _refuse_markers(turns, tools)
+        _refuse_markers(turns, tools, instruction)
+    offers = _offers(tools, fmt, treatment)
+    system_end = _joined(offers.get("system", ""), treatment.json(instruction))
+    if system_end and not (turns and turns[0].role == "system"):
+        turns = [Turn("system"), *turns]
     prefill = ""
     if turns and turns[-1].role == "assistant" and not turns[-1].tool_calls:
         turns, prefill = turns[:-1], turns[-1].text
+    insides = [_inside(turn, fmt, treatment) for turn in turns]
+    if system_end:
+        insides[0] = _joined(insides[0], system_end)
+    before = [""] * len(turns)
+    if "last_user" in offers:
+        before[_last_user(turns, fmt)] = offers["last_user"]
     around = {"system": fmt.system, "user": fmt.user, "assistant": fmt.assistant, "tool": fmt.tool}
     parts = [fmt.begin]
-    for index, turn in enumerate(turns):
+    for turn, offer, inside in zip(turns, before, insides, strict=True):
         markers = around[turn.role]
-        parts += (offers.get(index, ""), markers.open, _inside(turn, fmt, treatment), markers.close)
+        parts += (offer, markers.open, inside, markers.close)
     parts += (fmt.assistant.open, treatment.text(prefill))
     return "".join(parts)
+
+
+def _joined(*texts: str) -> str:
+    return BLANK_LINE.join(filter(None, texts))
 
 
 def _inside(turn: Turn, fmt: PromptFormat, treatment: _Treatment) -> str:
@@ -123,29 +141,32 @@ def _result_id(turn: Turn, fmt: PromptFormat) -> str:
 
 
 def _offers(
-    tools: Sequence[Mapping[str, object]],
-    turns: Sequence[Turn],
-    fmt: PromptFormat,
-    treatment: _Treatment,
-) -> dict[int, str]:
-    """Return the description of the tools by the index of the turn that it precedes."""
+    tools: Sequence[Mapping[str, object]], fmt: PromptFormat, treatment: _Treatment
+) -> dict[ToolPlace, str]:
+    """Return the description of the tools by the place where it is to stand."""
     if not tools:
         return {}
     if fmt.tools is None:
         raise VoxtralInvalidRequestError(
-            f"Prompt format {fmt.name!r} has no place for tools: describe them in a system message."
+            f"Prompt format {fmt.name!r} has no place for tools: give it one, as "
+            "PromptFormat(tools=ToolSyntax(...)), or describe them in a system message."
         )
-    last_user = max((at for at, turn in enumerate(turns) if turn.role == "user"), default=None)
-    if last_user is None:
+    return {fmt.tools.place: write_tools(tools, fmt.tools, treatment.json)}
+
+
+def _last_user(turns: Sequence[Turn], fmt: PromptFormat) -> int:
+    last = max((at for at, turn in enumerate(turns) if turn.role == "user"), default=None)
+    if last is None:
         raise VoxtralInvalidRequestError(
             f"Prompt format {fmt.name!r} describes tools before the last user message, and "
             "there is none: add one."
         )
-    description = treatment.json(dumps([dict(tool) for tool in tools], what="the tools"))
-    return {last_user: fmt.tools.open + description + fmt.tools.close}
+    return last
 
 
-def _refuse_markers(turns: Sequence[Turn], tools: Sequence[Mapping[str, object]]) -> None:
+def _refuse_markers(
+    turns: Sequence[Turn], tools: Sequence[Mapping[str, object]], instruction: str
+) -> None:
     for index, turn in enumerate(turns):
         _refuse_marker(
             turn.text,
@@ -156,6 +177,7 @@ def _refuse_markers(turns: Sequence[Turn], tools: Sequence[Mapping[str, object]]
             _refuse_marker(written, f"The call of {call.name!r} in turn {index} ({turn.role})")
     for tool in tools:
         _refuse_marker(dumps(dict(tool), what="the tools"), "The description of a tool")
+    _refuse_marker(instruction, "The instruction")
 
 
 def _refuse_marker(text: str, where: str) -> None:

@@ -6,6 +6,7 @@ import pytest
 from langchain_core.messages import (
     AIMessage,
     BaseMessage,
+    ChatMessage,
     HumanMessage,
     InvalidToolCall,
     ToolMessage,
@@ -72,6 +73,20 @@ def test_a_result_without_a_call_is_an_error() -> None:
 def test_a_result_before_its_call_is_an_error() -> None:
     assert failure([result("a"), calling("a")]).startswith(
         "messages[0] (tool) answers the call 'a', which no earlier message makes"
+    )
+
+
+def test_a_result_that_names_no_call_is_an_error() -> None:
+    assert failure([calling("a"), ChatMessage(content="ok", role="tool")]) == (
+        "messages[1] (tool) answers the call None, which no earlier message makes: put the "
+        "AIMessage with that tool call before it, or leave the result out."
+    )
+
+
+def test_two_calls_of_one_message_with_the_same_id_are_an_error() -> None:
+    """Nobody could tell which of them a result answers."""
+    assert failure([HumanMessage("q"), calling("a", "b", "a"), result("a"), result("b")]) == (
+        "messages[1] makes two calls with the id 'a': give each call an id of its own."
     )
 
 

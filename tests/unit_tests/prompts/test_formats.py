@@ -129,9 +129,10 @@ def test_a_format_is_a_value(fmt: PromptFormat) -> None:
 
 def test_tools_in_a_format_without_a_place_for_them_are_an_error() -> None:
     with pytest.raises(VoxtralInvalidRequestError) as raised:
-        render(TURNS, LLAMA3, tools=[{"type": "function"}])
+        render(TURNS, MY_CHATML, tools=[{"type": "function"}])
     assert str(raised.value) == (
-        "Prompt format 'llama3' has no place for tools: describe them in a system message."
+        "Prompt format 'my-chatml' has no place for tools: give it one, as "
+        "PromptFormat(tools=ToolSyntax(...)), or describe them in a system message."
     )
 
 
