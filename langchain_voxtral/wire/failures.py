@@ -69,8 +69,13 @@ _OVERFLOW = _Case(
 _SPEECH_ONLY = _Case(
     VoxtralUnsupportedFeatureError,
     "This deployment of {model} takes speech only, it demands a recording in place of text. What "
-    "may work: a self-hosted server that serves it for text (base_url=) or the embedded engine "
-    "(base_url='local'); transcription and api='chat_completions' once this package has them.",
+    "may work: api='chat_completions', a self-hosted server that serves it for text (base_url=) "
+    "or the embedded engine (base_url='local'); transcription once this package has it.",
+)
+_NO_TOOLS = _Case(
+    VoxtralUnsupportedFeatureError,
+    "The server does not offer tool calling for {model} at this endpoint: pass api='native', "
+    "which describes the tools in the prompt and reads the calls from the text.",
 )
 _BAD_AUDIO = _Case(
     VoxtralInvalidRequestError,
@@ -132,11 +137,10 @@ _BY_STATUS: dict[int, _Case] = {
         "The server does not know requests of this kind, so it is none of this API: check "
         "base_url=.",
     ),
-    502: _UNAVAILABLE,
-    503: _UNAVAILABLE,
-    504: _UNAVAILABLE,
+    **dict.fromkeys((502, 503, 504), _UNAVAILABLE),
 }
 """What each HTTP status means (DeepInfra's API pages and recorded answers)."""
+_BY_HUNDREDS = {3: _REDIRECT, 4: _INVALID, 5: _FAILED}
 
 _STATUS_OF_NAME: dict[str, int] = {
     "authentication_error": 401,
@@ -182,6 +186,11 @@ _SIGNS: tuple[_Sign, ...] = (
         # The body field `audio` itself, not one within a message (`messages.0.content.audio`).
         re.compile(r"(?:^|; )audio: [^;]*required|field required\W+audio\b", re.IGNORECASE),
         _SPEECH_ONLY,
+    ),
+    _Sign(
+        frozenset({405}),
+        re.compile(r"\btools?\b.*\bnot supported", re.IGNORECASE),
+        _NO_TOOLS,
     ),
     _Sign(
         frozenset({_WITHIN_ANSWER, 403}),
@@ -287,12 +296,7 @@ def _case(status: int, words: Words) -> _Case:
     for sign in _SIGNS:
         if status in sign.statuses and sign.pattern.search(heard):
             return sign.case
-    return _BY_STATUS.get(status) or _by_class(status)
-
-
-def _by_class(status: int) -> _Case:
-    hundreds = {3: _REDIRECT, 4: _INVALID, 5: _FAILED}
-    return hundreds.get(status // 100, _UNEXPECTED)
+    return _BY_STATUS.get(status) or _BY_HUNDREDS.get(status // 100, _UNEXPECTED)
 
 
 def _error(

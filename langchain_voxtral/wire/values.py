@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+from langchain_voxtral.tools.parts import CallPart
+
 
 @dataclass(frozen=True, slots=True)
 class Usage:
@@ -11,11 +13,13 @@ class Usage:
         input_tokens: Tokens of the prompt.
         output_tokens: Tokens generated.
         cost: US dollars.
+        cached_tokens: Those of the prompt's tokens that the server had cached.
     """
 
     input_tokens: int | None = None
     output_tokens: int | None = None
     cost: float | None = None
+    cached_tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +32,7 @@ class Answer:
         request_id: The server's id of the request.
         runtime_ms: Milliseconds of inference, as the server says.
         finish_reason: Why generation ended; the native endpoint does not say it here.
+        calls: For each text the tool calls that came beside it, each whole, in one part.
     """
 
     texts: tuple[str, ...]
@@ -35,6 +40,7 @@ class Answer:
     request_id: str | None = None
     runtime_ms: int | None = None
     finish_reason: str | None = None
+    calls: tuple[tuple[CallPart, ...], ...] = ()
 
 
 @dataclass(slots=True)
@@ -67,4 +73,4 @@ class Final:
     request_id: str | None = None
 
 
-StreamEvent = Delta | Final
+StreamEvent = Delta | CallPart | Final

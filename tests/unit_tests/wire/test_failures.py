@@ -113,7 +113,13 @@ CASES: list[tuple[int, Any, type[VoxtralError], list[str]]] = [
             }
         },
         VoxtralUnsupportedFeatureError,
-        ["leave out", said("tools: Tool calling is not supported for model: X")],
+        ["api='native'", said("tools: Tool calling is not supported for model: X")],
+    ),
+    (
+        405,
+        {"error": {"message": "json_object response format is not supported for model: X"}},
+        VoxtralUnsupportedFeatureError,
+        ["leave out", said("json_object response format is not supported for model: X")],
     ),
     (408, b"", VoxtralTimeoutError, ["send it again", "The server gave no reason."]),
     (409, {"error": "conflict"}, VoxtralInvalidRequestError, [said("conflict")]),

@@ -57,7 +57,7 @@ def test_the_documented_answer_is_read_whole() -> None:
                 "results": [{"generated_text": "a"}],
                 "num_tokens": "many",
                 "num_input_tokens": -1,
-                "inference_status": {"cost": True, "runtime_ms": None},
+                "inference_status": {"cost": True, "runtime_ms": 10**400},
                 "request_id": None,
                 "error": None,
             },

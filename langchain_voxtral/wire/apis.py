@@ -1,0 +1,68 @@
+"""The endpoints that answer text: where they are, what they call things, how they answer."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from langchain_voxtral.wire import chat_completions, native
+from langchain_voxtral.wire.chat_completions import ChatStream
+from langchain_voxtral.wire.native import NativeStream
+from langchain_voxtral.wire.values import Answer
+
+__all__ = ["CHAT_COMPLETIONS", "NATIVE", "Api"]
+
+_SHARED_NAMES = {
+    name: name
+    for name in (
+        "temperature",
+        "top_p",
+        "top_k",
+        "min_p",
+        "repetition_penalty",
+        "presence_penalty",
+        "frequency_penalty",
+        "seed",
+        "response_format",
+        "user",
+        "prompt_cache_key",
+    )
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Api:
+    """One of DeepInfra's endpoints for text.
+
+    Args:
+        path: Its path below `/v1`; `{model}` is the model's name.
+        names: Our names of settings, and what they are called in its request body.
+        decode: Reads a whole answer.
+        stream: Makes a reader of a streamed one.
+        stream_fields: What a request for a stream has in its body.
+        logprobs_fields: The fields that ask for log probabilities, which only streams are read for.
+    """
+
+    path: str
+    names: Mapping[str, str]
+    decode: Callable[..., Answer]
+    stream: Callable[..., NativeStream | ChatStream]
+    stream_fields: Mapping[str, object] = field(default_factory=lambda: {"stream": True})
+    logprobs_fields: Mapping[str, object] = field(default_factory=dict)
+
+
+NATIVE = Api(
+    path="/inference/{model}",
+    names={"max_tokens": "max_new_tokens", **_SHARED_NAMES, "n": "num_responses"},
+    decode=native.decode_answer,
+    stream=NativeStream,
+)
+"""Text generation from a raw prompt; the answer's tokens tell their probabilities unasked."""
+
+CHAT_COMPLETIONS = Api(
+    path="/openai/chat/completions",
+    names={"max_tokens": "max_tokens", **_SHARED_NAMES, "n": "n"},
+    decode=chat_completions.decode_answer,
+    stream=ChatStream,
+    stream_fields={"stream": True, "stream_options": {"include_usage": True}},
+    logprobs_fields={"logprobs": True},
+)
+"""OpenAI's chat completions, where the server writes the prompt and reads the tool calls."""

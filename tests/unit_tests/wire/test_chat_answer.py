@@ -1,0 +1,283 @@
+"""Whole answers of chat completions."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from langchain_voxtral.errors import (
+    VoxtralAPIError,
+    VoxtralContextOverflowError,
+    VoxtralError,
+    VoxtralRateLimitError,
+    VoxtralResponseError,
+    VoxtralUnsupportedFeatureError,
+)
+from langchain_voxtral.tools.parts import CallPart
+from langchain_voxtral.wire.chat_completions import decode_answer
+from langchain_voxtral.wire.values import Answer, Usage
+
+CALLED = {
+    "id": "call_1",
+    "type": "function",
+    "function": {"name": "weather", "arguments": '{"city":"Paris"}'},
+}
+
+
+def answering(message: object, **fields: object) -> bytes:
+    """An answer with one choice; `fields` are those of the answer."""
+    choice = {"index": 0, "message": message, "finish_reason": "stop"}
+    return json.dumps({"choices": [choice]} | fields).encode()
+
+
+def test_an_answer_of_deepinfra_is_read_whole() -> None:
+    body = {
+        "id": "chatcmpl-guMTxWgpFf",
+        "object": "chat.completion",
+        "created": 1694623155,
+        "model": "mistralai/Voxtral-Mini-3B-2507",
+        "choices": [
+            {
+                "index": 0,
+                "message": {
+                    "role": "assistant",
+                    "content": "Bonjour",
+                    "name": None,
+                    "tool_calls": None,
+                },
+                "finish_reason": "stop",
+                "logprobs": None,
+            }
+        ],
+        "usage": {
+            "prompt_tokens": 15,
+            "completion_tokens": 16,
+            "total_tokens": 31,
+            "estimated_cost": 0.0000268,
+            "prompt_tokens_details": {"cached_tokens": 8},
+        },
+    }
+    assert decode_answer(json.dumps(body).encode()) == Answer(
+        texts=("Bonjour",),
+        usage=Usage(input_tokens=15, output_tokens=16, cost=0.0000268, cached_tokens=8),
+        request_id="chatcmpl-guMTxWgpFf",
+        finish_reason="stop",
+        calls=((),),
+    )
+
+
+def test_the_header_names_the_request_before_the_body() -> None:
+    body = answering({"content": "a"}, id="chatcmpl-1")
+    assert decode_answer(body, header_request_id="H1").request_id == "H1"
+    assert decode_answer(body).request_id == "chatcmpl-1"
+
+
+@pytest.mark.parametrize(
+    ("message", "text"),
+    [
+        ({"content": None}, ""),
+        ({"content": ""}, ""),
+        ({}, ""),
+        ({"content": "a", "refusal": None, "reasoning_content": "Hm."}, "a"),
+        ({"content": [{"type": "text", "text": "a"}, {"type": "text", "text": " b"}]}, "a b"),
+        ({"content": [{"type": "thinking", "thinking": []}, {"type": "text", "text": "a"}]}, "a"),
+        ({"content": [{"type": "refusal", "refusal": "No."}]}, "No."),
+        ({"content": []}, ""),
+        ({"content": None, "refusal": "I cannot."}, "I cannot."),
+    ],
+)
+def test_the_text_is_found_in_each_form_of_message(message: object, text: str) -> None:
+    assert decode_answer(answering(message)) == Answer((text,), finish_reason="stop", calls=((),))
+
+
+def test_several_answers_come_in_the_order_of_their_index() -> None:
+    choices = [
+        {"index": 2, "message": {"content": "c"}, "finish_reason": "stop"},
+        {"index": 0, "message": {"content": "a"}, "finish_reason": "length"},
+        {"index": 1, "message": {"tool_calls": [CALLED]}, "finish_reason": "tool_calls"},
+    ]
+    assert decode_answer(json.dumps({"choices": choices}).encode()) == Answer(
+        texts=("a", "", "c"),
+        finish_reason="length",
+        calls=((), (CallPart(0, "call_1", "weather", '{"city":"Paris"}'),), ()),
+    )
+
+
+def test_choices_without_an_index_stay_as_they_stand() -> None:
+    choices = [{"message": {"content": text}} for text in "ab"]
+    assert decode_answer(json.dumps({"choices": choices}).encode()) == Answer(
+        ("a", "b"), calls=((), ())
+    )
+
+
+@pytest.mark.parametrize(
+    ("told", "reason"),
+    [
+        ("stop", "stop"),
+        ("function_call", "tool_calls"),
+        ("malformed_function_call", "malformed_function_call"),
+        ("", None),
+        (None, None),
+        (7, None),
+    ],
+)
+def test_finish_reasons_go_by_todays_names(told: object, reason: str | None) -> None:
+    choice = {"message": {"content": "a"}, "finish_reason": told}
+    assert decode_answer(json.dumps({"choices": [choice]}).encode()).finish_reason == reason
+
+
+def test_calls_beside_a_text_are_numbered_as_they_stand() -> None:
+    calls = [CALLED | {"index": 0}, CALLED | {"index": 0, "id": "call_2"}]
+    answer = decode_answer(answering({"content": "Looking.", "tool_calls": calls}))
+    assert answer.texts == ("Looking.",)
+    assert answer.calls == (
+        (
+            CallPart(0, "call_1", "weather", '{"city":"Paris"}'),
+            CallPart(1, "call_2", "weather", '{"city":"Paris"}'),
+        ),
+    )
+
+
+@pytest.mark.parametrize(
+    ("call", "part"),
+    [
+        ({"function": {"name": "now"}}, CallPart(0, None, "now", "")),
+        (
+            {"id": "", "function": {"name": "", "arguments": None}},
+            CallPart(0, None, None, ""),
+        ),
+        (
+            {"id": "c", "function": {"name": "now", "arguments": '{"a": '}},
+            CallPart(0, "c", "now", '{"a": '),
+        ),
+        (
+            {"id": "c", "function": {"name": "now", "arguments": {"é": [1, None]}}},
+            CallPart(0, "c", "now", '{"é":[1,null]}'),
+        ),
+        (
+            {"id": "c", "function": {"name": "now", "arguments": {"a": float("nan")}}},
+            CallPart(0, "c", "now", '{"a":NaN}'),
+        ),
+        ({"id": "c", "function": {"name": "now", "arguments": 5}}, CallPart(0, "c", "now", "5")),
+    ],
+)
+def test_what_a_call_leaves_out_or_writes_its_own_way_is_kept_as_it_is(
+    call: object, part: CallPart
+) -> None:
+    assert decode_answer(answering({"tool_calls": [call]})).calls == ((part,),)
+
+
+def test_the_older_form_of_a_call_is_one_call() -> None:
+    message = {"content": None, "function_call": {"name": "now", "arguments": "{}"}}
+    assert decode_answer(answering(message)).calls == ((CallPart(0, None, "now", "{}"),),)
+    both = message | {"tool_calls": [CALLED]}
+    assert [part.name for part in decode_answer(answering(both)).calls[0]] == ["weather"]
+
+
+@pytest.mark.parametrize(
+    ("told", "usage"),
+    [
+        (None, Usage()),
+        ("much", Usage()),
+        ({"prompt_tokens": 3.0, "completion_tokens": 0}, Usage(3, 0)),
+        ({"prompt_tokens": -1, "completion_tokens": True, "estimated_cost": "0"}, Usage()),
+        ({"prompt_tokens_details": None, "estimated_cost": 0.5}, Usage(cost=0.5)),
+        ({"prompt_tokens_details": {"cached_tokens": None}}, Usage()),
+        ({"prompt_tokens_details": {"cached_tokens": 0}}, Usage(cached_tokens=0)),
+    ],
+)
+def test_a_number_that_is_missing_or_odd_is_none(told: object, usage: Usage) -> None:
+    assert decode_answer(answering({"content": "a"}, usage=told)).usage == usage
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "words"),
+    [
+        (b"", VoxtralResponseError, "is not a JSON object but: nothing."),
+        (b"<title>Sign in</title>", VoxtralResponseError, "is not a JSON object but: Sign in."),
+        (b"{}", VoxtralResponseError, "has no choices; check that base_url="),
+        (b'{"choices": []}', VoxtralResponseError, "has no choices"),
+        (b'{"choices": {}}', VoxtralResponseError, "has no choices"),
+        (b'{"results": [{"generated_text": "a"}]}', VoxtralResponseError, "has no choices"),
+        (b'{"choices": ["a"]}', VoxtralResponseError, "has a choice that is not an object"),
+        (b'{"choices": [{"text": "a"}]}', VoxtralResponseError, "a choice without a message"),
+        (answering("a"), VoxtralResponseError, "a choice without a message"),
+        (answering({"content": 5}), VoxtralResponseError, "content is neither text nor a list"),
+        (answering({"content": {"text": "a"}}), VoxtralResponseError, "neither text nor a list"),
+        (answering({"content": ["a"]}), VoxtralResponseError, "a content part that is not text"),
+        (
+            answering({"content": [{"type": "image_url", "text": "a"}]}),
+            VoxtralResponseError,
+            "a content part that is not text",
+        ),
+        (answering({"content": [{"type": "text"}]}), VoxtralResponseError, "part that is not text"),
+        (answering({"tool_calls": {"0": CALLED}}), VoxtralResponseError, "calls that are not a li"),
+        (answering({"tool_calls": ["a"]}), VoxtralResponseError, "a tool call without a function"),
+        (answering({"tool_calls": [{"id": "c"}]}), VoxtralResponseError, "without a function"),
+        (b'{"error": "boom"}', VoxtralAPIError, 'The server said: "boom"'),
+        (
+            b'{"error": {"message": "Model busy, retry later", "code": "engine_overloaded"}}',
+            VoxtralRateLimitError,
+            "Model busy, retry later",
+        ),
+        (
+            b'{"object": "error", "message": "maximum context length is 8 tokens", "code": 400}',
+            VoxtralContextOverflowError,
+            "shorten the conversation",
+        ),
+        (
+            b'{"error": {"message": "Tool calling is not supported for model: X", "code": 405}}',
+            VoxtralUnsupportedFeatureError,
+            "api='native'",
+        ),
+        (answering({"content": "a"}, error="boom"), VoxtralAPIError, "boom"),
+    ],
+)
+def test_a_200_that_is_no_answer_is_the_right_error(
+    body: bytes, kind: type[VoxtralError], words: str
+) -> None:
+    with pytest.raises(VoxtralError) as caught:
+        decode_answer(body, header_request_id="H1")
+    assert type(caught.value) is kind
+    assert words in caught.value.message
+    assert (caught.value.status_code, caught.value.request_id) == (200, "H1")
+
+
+def test_an_error_names_the_request_as_the_body_does_where_the_header_does_not() -> None:
+    with pytest.raises(VoxtralAPIError) as caught:
+        decode_answer(b'{"error": "boom", "id": "chatcmpl-1"}')
+    assert caught.value.request_id == "chatcmpl-1"
+
+
+@pytest.mark.parametrize("body", [b"no: sk-1", b'{"error": "no: sk-1"}', b'{"id": "sk-1"}'])
+def test_a_key_that_the_body_echoes_stays_out_of_the_error(body: bytes) -> None:
+    with pytest.raises(VoxtralError) as caught:
+        decode_answer(body, secrets=["sk-1"])
+    assert "sk-1" not in f"{caught.value} {caught.value!r} {caught.value.args}"
+    assert "[redacted]" in str(caught.value)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["content", "type", "text", "refusal", "tool_calls", "function_call"])
+            | st.sampled_from(["function", "id", "arguments", "prompt_tokens", "index"]),
+            inner,
+        )
+    ),
+    max_leaves=12,
+)
+
+
+@given(message=JSON, fields=st.dictionaries(st.sampled_from(["usage", "id"]), JSON))
+def test_any_message_gives_an_answer_or_an_error_of_this_package(
+    message: object, fields: dict[str, object]
+) -> None:
+    try:
+        answer = decode_answer(answering(message, **fields))
+    except VoxtralResponseError:
+        return
+    assert len(answer.texts) == len(answer.calls) == 1

@@ -1,0 +1,494 @@
+"""Streamed answers of chat completions."""
+
+import json
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from langchain_voxtral.errors import (
+    VoxtralAPIError,
+    VoxtralContextOverflowError,
+    VoxtralError,
+    VoxtralRateLimitError,
+    VoxtralResponseError,
+    VoxtralUnsupportedFeatureError,
+)
+from langchain_voxtral.tools.parts import CallPart
+from langchain_voxtral.wire.chat_completions import ChatStream
+from langchain_voxtral.wire.values import Delta, Final, StreamEvent, Usage
+
+USAGE = {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7}
+DONE = b"data: [DONE]\n\n"
+
+
+def chunk(delta: object, reason: object = None, **fields: object) -> dict[str, object]:
+    """A chunk with one choice; `fields` are those of the chunk."""
+    choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": reason}
+    head = {"object": "chat.completion.chunk", "created": 1, "model": "m"}
+    return head | {"choices": [choice]} | fields
+
+
+def says(text: str, **fields: object) -> dict[str, object]:
+    return chunk({"content": text}, **fields)
+
+
+def calls(*told: object, **fields: object) -> dict[str, object]:
+    return chunk({"content": None, "tool_calls": list(told)}, **fields)
+
+
+def call(index: int | None, arguments: object = "", **told: object) -> dict[str, object]:
+    """An entry of `tool_calls`; what is None is left out."""
+    function = {"name": told.pop("name", None), "arguments": arguments}
+    return {"function": function} | ({} if index is None else {"index": index}) | told
+
+
+def sse(*documents: object) -> bytes:
+    return b"".join(b"data: " + json.dumps(document).encode() + b"\n\n" for document in documents)
+
+
+def events_of(*reads: bytes) -> list[StreamEvent]:
+    stream = ChatStream(header_request_id="H1")
+    events = [event for read in reads for event in stream.feed(read)]
+    return events + stream.close()
+
+
+FINAL = Final("stop", Usage(3, 4), "H1")
+ROLE = chunk({"role": "assistant", "content": ""})
+DEEPINFRA = sse(ROLE, says("Hi"), says(" you"), chunk({}, "stop", usage=USAGE)) + DONE
+OPENAI = (
+    sse(ROLE, says("Hi", usage=None), says(" you"), chunk({}, "stop", usage=None))
+    + sse({"id": "c", "choices": [], "usage": USAGE})
+    + DONE
+)
+CONTINUOUS = (
+    sse(ROLE, says("Hi", usage=USAGE | {"completion_tokens": 1}))
+    + sse(says(" you", usage=USAGE | {"completion_tokens": 3}), chunk({}, "stop", usage=USAGE))
+    + sse({"choices": [], "usage": USAGE})
+    + DONE
+)
+
+
+@pytest.mark.parametrize("line_end", [b"\n", b"\r\n", b"\n\n"])
+@pytest.mark.parametrize("body", [DEEPINFRA, OPENAI, CONTINUOUS])
+def test_each_servers_stream_gives_the_same_events_however_it_is_cut(
+    body: bytes, line_end: bytes
+) -> None:
+    body = body.replace(b"\n\n", line_end)
+    for cut in range(len(body) + 1):
+        stream = ChatStream(header_request_id="H1")
+        events = [*stream.feed(body[:cut]), *stream.feed(body[cut:])]
+        assert events == [Delta("Hi"), Delta(" you"), FINAL]
+        assert stream.finished
+        assert stream.close() == []
+
+
+@pytest.mark.parametrize("body", [DEEPINFRA, OPENAI, CONTINUOUS])
+def test_a_stream_cut_before_its_finish_reason_is_not_finished(body: bytes) -> None:
+    last = body.index(b'"finish_reason": "stop"')
+    for cut in range(last + 1):
+        stream = ChatStream()
+        events = [*stream.feed(body[:cut]), *stream.close()]
+        assert events == [Delta("Hi"), Delta(" you")][: len(events)]
+        assert not stream.finished
+
+
+def test_usage_on_the_last_chunk_is_not_held_back() -> None:
+    stream = ChatStream()
+    told = USAGE | {"estimated_cost": 0.5, "prompt_tokens_details": {"cached_tokens": 2}}
+    final = Final("length", Usage(3, 4, 0.5, 2))
+    assert stream.feed(sse(says("a", reason="length", usage=told))) == [Delta("a"), final]
+    assert stream.finished
+
+
+def test_usage_that_comes_after_the_finish_reason_is_in_the_final_event() -> None:
+    stream = ChatStream()
+    assert stream.feed(sse(says("a"), chunk({}, "stop"))) == [Delta("a")]
+    assert stream.is_ending
+    assert not stream.finished
+    assert stream.feed(sse({"choices": [], "usage": USAGE})) == [Final("stop", Usage(3, 4))]
+    assert stream.finished
+
+
+def test_usage_before_the_finish_reason_ends_nothing_and_the_last_counts() -> None:
+    stream = ChatStream()
+    assert stream.feed(sse(says("a", usage=USAGE))) == [Delta("a")]
+    assert not stream.is_ending
+    more = USAGE | {"completion_tokens": 9}
+    assert stream.feed(sse(says("b", usage=more), chunk({}, "stop"))) == [Delta("b")]
+    assert stream.usage == Usage(3, 9)
+    assert stream.close() == [Final("stop", Usage(3, 9))]
+
+
+def test_without_usage_the_end_of_the_stream_brings_the_final_event() -> None:
+    body = sse(says("a"), chunk({}, "stop"))
+    assert events_of(body) == [Delta("a"), Final("stop", request_id="H1")]
+    stream = ChatStream()
+    assert stream.feed(body) == [Delta("a")]
+    assert stream.feed(DONE) == [Final("stop")]
+    assert stream.close() == []
+
+
+def test_half_a_usage_waits_for_the_other_half() -> None:
+    stream = ChatStream()
+    assert stream.feed(sse(chunk({}, "stop", usage={"prompt_tokens": 3}))) == []
+    late = {"choices": [], "usage": {"completion_tokens": 4}}
+    assert stream.feed(sse(late)) == [Final("stop", Usage(3, 4))]
+
+
+def test_done_without_a_finish_reason_does_not_finish_a_stream() -> None:
+    stream = ChatStream()
+    assert stream.feed(sse(says("a"), {"choices": [], "usage": USAGE}) + DONE) == [Delta("a")]
+    assert stream.close() == []
+    assert not stream.finished
+    assert not stream.is_ending
+
+
+@pytest.mark.parametrize(
+    ("told", "reason"),
+    [("stop", "stop"), ("tool_calls", "tool_calls"), ("function_call", "tool_calls"), ("x", "x")],
+)
+def test_finish_reasons_go_by_todays_names(told: str, reason: str) -> None:
+    assert events_of(sse(chunk({}, told))) == [Final(reason, request_id="H1")]
+
+
+def test_the_request_id_comes_from_the_header_before_the_chunks() -> None:
+    body = sse({"choices": [], "id": "c0"}, says("a", id="c1"), chunk({}, "stop", id="c1"))
+    assert events_of(body)[-1] == Final("stop", request_id="H1")
+    stream = ChatStream()
+    assert [*stream.feed(body), *stream.close()][-1] == Final("stop", request_id="c0")
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {},
+        ROLE,
+        chunk(None),
+        chunk({}),
+        chunk({"role": "assistant", "content": None, "tool_calls": None, "refusal": None}),
+        chunk({"content": "", "tool_calls": []}),
+        chunk({"content": None, "reasoning_content": "Hm."}),
+        {"choices": []},
+        {"choices": [], "usage": None, "prompt_filter_results": []},
+        {"choices": [{"index": 0, "text": ""}]},
+        {"choices": None, "usage": USAGE},
+    ],
+)
+def test_chunks_that_say_nothing_are_passed_over(document: object) -> None:
+    body = sse(document, says("a"), document, says("b"))
+    assert events_of(b": ping\n\n" + body) == [Delta("a"), Delta("b")]
+
+
+@pytest.mark.parametrize(
+    ("delta", "text"),
+    [
+        ({"content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]}, "ab"),
+        ({"refusal": "No."}, "No."),
+    ],
+)
+def test_text_in_another_form_is_text(delta: object, text: str) -> None:
+    assert events_of(sse(chunk(delta))) == [Delta(text)]
+
+
+# Tool calls
+
+
+def test_the_parts_of_calls_come_as_the_server_streams_them() -> None:
+    body = sse(
+        says("Looking."),
+        calls(call(0, id="c1", type="function", name="weather")),
+        calls(call(0, '{"city":')),
+        calls(call(0, '"Paris"}')),
+        calls(call(1, "{}", id="c2", name="now")),
+        chunk({}, "tool_calls", usage=USAGE),
+    )
+    assert events_of(body) == [
+        Delta("Looking."),
+        CallPart(0, "c1", "weather"),
+        CallPart(0, arguments='{"city":'),
+        CallPart(0, arguments='"Paris"}'),
+        CallPart(1, "c2", "now", "{}"),
+        Final("tool_calls", Usage(3, 4), "H1"),
+    ]
+
+
+def test_a_chunk_with_all_gives_its_text_then_its_calls_then_the_final_event() -> None:
+    delta = {"tool_calls": [call(None, "{}", id="c1", name="now")], "content": "a"}
+    assert events_of(sse(chunk(delta, "tool_calls", usage=USAGE))) == [
+        Delta("a"),
+        CallPart(0, "c1", "now", "{}"),
+        Final("tool_calls", Usage(3, 4), "H1"),
+    ]
+
+
+def test_calls_without_an_index_have_their_position() -> None:
+    body = sse(calls(call(None, "{}", id="c1", name="now"), call(-1, "[]", name="then")))
+    assert events_of(body) == [CallPart(0, "c1", "now", "{}"), CallPart(1, None, "then", "[]")]
+
+
+def test_ids_and_names_that_the_server_repeats_are_told_once() -> None:
+    body = sse(
+        calls(call(0, name="now")),
+        calls(call(0, "{", id="c1", name="now")),
+        calls(call(0, "}", id="another", name="")),
+        calls(call(0, "", id="c1", name="now")),
+    )
+    assert events_of(body) == [
+        CallPart(0, None, "now"),
+        CallPart(0, "c1", arguments="{"),
+        CallPart(0, arguments="}"),
+    ]
+
+
+def test_arguments_sent_as_an_object_are_written_as_json() -> None:
+    body = sse(calls(call(0, {"city": "Orléans"}, id="c1", name="weather")))
+    assert events_of(body) == [CallPart(0, "c1", "weather", '{"city":"Orléans"}')]
+
+
+def test_two_calls_under_one_index_are_an_error_not_one_call() -> None:
+    stream = ChatStream()
+    body = sse(calls(call(0, "{}", id="c1", name="now")), calls(call(0, "{}", name="then")))
+    assert stream.feed(body) == [CallPart(0, "c1", "now", "{}")]
+    with pytest.raises(VoxtralResponseError, match="of no known form"):
+        stream.close()
+
+
+# Log probabilities
+
+
+def entry(token: object, logprob: object) -> dict[str, object]:
+    return {"token": token, "logprob": logprob, "bytes": None, "top_logprobs": []}
+
+
+@pytest.mark.parametrize(
+    ("logprobs", "events"),
+    [
+        ({"content": [entry("ab", -0.5)]}, [Delta("ab", None, -0.5)]),
+        ({"content": [entry("bytes:\\xc3", 0)]}, [Delta("ab", None, 0)]),
+        (
+            {"content": [entry("a", -0.5), entry("b", -1.5)]},
+            [Delta("a", None, -0.5), Delta("b", None, -1.5)],
+        ),
+        (
+            {"content": [entry("a", -0.5), entry("", -0.1), entry("b", None)]},
+            [Delta("a", None, -0.5), Delta("", None, -0.1), Delta("b")],
+        ),
+        ({"content": [entry("a", -0.5), entry("c", -1.5)]}, [Delta("ab")]),
+        ({"content": [entry(1, -0.5), entry(None, -1.5)]}, [Delta("ab")]),
+        ({"content": [entry("ab", "-0.5")]}, [Delta("ab")]),
+        ({"content": [entry("ab", False)]}, [Delta("ab")]),
+        ({"content": []}, [Delta("ab")]),
+        ({"content": None, "refusal": None}, [Delta("ab")]),
+        ({"content": "ab"}, [Delta("ab")]),
+        ({"content": 5}, [Delta("ab")]),
+        ("ab", [Delta("ab")]),
+    ],
+)
+def test_probabilities_go_with_the_tokens_that_make_up_the_text(
+    logprobs: object, events: list[StreamEvent]
+) -> None:
+    choice = {"index": 0, "delta": {"content": "ab"}, "logprobs": logprobs}
+    assert events_of(sse({"choices": [choice]})) == events
+
+
+# Errors
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"token": {"text": "a"}},
+        {"id": "c", "object": "chat.completion.chunk"},
+        {"usage": None},
+        {"choices": "a"},
+        {"choices": {"delta": {"content": "a"}}},
+        {"choices": {}, "x": 1},
+        {"choices": 5, "error": None},
+        {"choices": {}, "usage": USAGE},
+        {"choices": ["a"]},
+        {"choices": [{"text": "a"}]},
+        {"choices": [{"message": {"content": "a"}}]},
+        chunk("a"),
+        chunk({"content": 5}),
+        chunk({"content": [{"type": "image_url"}]}),
+        chunk({"tool_calls": {"index": 0}}),
+        chunk({"tool_calls": ["a"]}),
+        chunk({"tool_calls": [{"index": 0}]}),
+    ],
+)
+@pytest.mark.parametrize("place", [0, 1])
+def test_a_document_of_an_unknown_form_is_an_error(document: object, place: int) -> None:
+    stream = ChatStream(header_request_id="H1")
+    stream.feed(sse(*[says("a")] * place))
+    with pytest.raises(VoxtralResponseError, match="an event of no known form: ") as caught:
+        stream.feed(sse(document))
+    assert json.dumps(document, separators=(",", ":")) in caught.value.message
+    assert (caught.value.status_code, caught.value.request_id) == (200, "H1")
+
+
+@pytest.mark.parametrize("delta", [{"content": "b"}, {"tool_calls": [call(0, "{}", name="now")]}])
+@pytest.mark.parametrize("usage", [USAGE, None])
+def test_text_or_calls_after_the_finish_reason_are_an_error(delta: object, usage: object) -> None:
+    stream = ChatStream()
+    stream.feed(sse(chunk({}, "stop", usage=usage)))
+    assert stream.feed(sse(says(""))) == []
+    with pytest.raises(VoxtralResponseError, match="text after its final event"):
+        stream.feed(sse(chunk(delta)))
+
+
+def test_a_second_answer_is_an_error() -> None:
+    stream = ChatStream()
+    other = {"index": 1, "delta": {"content": "b"}}
+    assert stream.feed(sse(says("a"), {"choices": [other]})) == [Delta("a")]
+    with pytest.raises(VoxtralResponseError, match="more than one answer"):
+        stream.close()
+
+
+ERRORS = [
+    pytest.param(
+        sse({"error": {"message": "Model busy, retry later", "code": "engine_overloaded"}}),
+        VoxtralRateLimitError,
+        "Model busy, retry later",
+        id="DeepInfra",
+    ),
+    pytest.param(
+        sse({"object": "error", "message": "maximum context length is 8", "code": 400}),
+        VoxtralContextOverflowError,
+        "maximum context length is 8",
+        id="vLLM",
+    ),
+    pytest.param(
+        sse({"error": {"code": 500, "message": "boom", "type": "server_error"}}),
+        VoxtralAPIError,
+        "boom",
+        id="llama.cpp",
+    ),
+    pytest.param(
+        sse({"error": {"message": "Tool calling is not supported for model: X", "code": 405}}),
+        VoxtralUnsupportedFeatureError,
+        "Tool calling is not supported for model: X",
+        id="tools",
+    ),
+    pytest.param(sse({"error": "boom"}), VoxtralAPIError, "boom", id="text"),
+    pytest.param(sse({"choices": [], "error": "boom"}), VoxtralAPIError, "boom", id="no choices"),
+    pytest.param(sse({"choices": None, "detail": "boom"}), VoxtralAPIError, "boom", id="detail"),
+    pytest.param(sse(says("x", error="boom")), VoxtralAPIError, "boom", id="beside text"),
+    pytest.param(b"event: error\ndata: boom\n\n", VoxtralAPIError, "boom", id="error event"),
+    pytest.param(b'{"detail": "boom"}\n', VoxtralAPIError, "boom", id="bare JSON body"),
+]
+
+
+@pytest.mark.parametrize(("body", "kind", "words"), ERRORS)
+@pytest.mark.parametrize("place", [0, 2])
+def test_an_error_in_the_stream_is_raised_as_its_class(
+    body: bytes, kind: type[VoxtralError], words: str, place: int
+) -> None:
+    stream = ChatStream(header_request_id="H1")
+    stream.feed(sse(*[says("a")] * place))
+    with pytest.raises(VoxtralError) as caught:
+        stream.feed(body)
+    assert type(caught.value) is kind
+    assert f'The server said: "{words}"' in caught.value.message
+    assert (caught.value.status_code, caught.value.request_id) == (200, "H1")
+
+
+@pytest.mark.parametrize("error", [sse({"error": "boom"}), b"data: boom\n"])
+def test_events_before_an_error_come_first_and_the_error_next(error: bytes) -> None:
+    stream = ChatStream()
+    body = sse(says("a", id="c1"), calls(call(0, "{", name="now"))) + error
+    assert stream.feed(body) == [Delta("a"), CallPart(0, None, "now", "{")]
+    assert stream.failure is not None
+    assert "boom" in stream.failure.message
+    with pytest.raises(VoxtralAPIError, match="boom") as caught:
+        stream.feed(sse(says("c")))
+    assert caught.value.request_id == "c1"
+    with pytest.raises(VoxtralAPIError, match="boom"):
+        stream.close()
+    assert not stream.finished
+
+
+def test_a_failed_stream_does_not_finish() -> None:
+    stream = ChatStream()
+    body = sse(says("a"), chunk({}, "stop"), {"error": "boom"}) + DONE
+    assert stream.feed(body) == [Delta("a")]
+    with pytest.raises(VoxtralAPIError, match="boom"):
+        stream.close()
+    assert not stream.finished
+
+
+@pytest.mark.parametrize(
+    "body", [sse({"error": "no: sk-1"}), b"data: sk-1\n", sse({"x": "sk-1"}), sse(chunk("sk-1"))]
+)
+def test_a_key_that_the_stream_echoes_stays_out_of_the_error(body: bytes) -> None:
+    stream = ChatStream(secrets=["sk-1"])
+    with pytest.raises(VoxtralError) as caught:
+        stream.feed(body)
+    assert "sk-1" not in f"{caught.value} {caught.value!r} {caught.value.args}"
+    assert "[redacted]" in str(caught.value)
+
+
+def test_a_key_that_the_stream_echoes_as_its_id_stays_out_of_the_final_event() -> None:
+    stream = ChatStream(secrets=["sk-1"])
+    body = sse(chunk({}, "stop", id="sk-1", usage=USAGE))
+    assert stream.feed(body) == [Final("stop", Usage(3, 4), "[redacted]")]
+
+
+def test_an_event_beyond_the_limit_is_an_error() -> None:
+    stream = ChatStream(max_event_bytes=100)
+    with pytest.raises(VoxtralResponseError, match="100 bytes"):
+        stream.feed(sse(says("a" * 100)))
+
+
+# Properties
+
+SAID = st.text(min_size=1).map(Delta)
+CALLED = st.builds(CallPart, st.integers(0, 2), arguments=st.text(min_size=1))
+
+
+def sent(event: Delta | CallPart) -> dict[str, object]:
+    """The chunk that says an event."""
+    if isinstance(event, Delta):
+        return says(event.text)
+    return calls(call(event.index, event.arguments))
+
+
+@given(events=st.lists(SAID | CALLED), cuts=st.lists(st.integers(0, 10_000)), late=st.booleans())
+def test_every_split_of_the_bytes_gives_the_same_events(
+    events: list[Delta | CallPart], cuts: list[int], late: bool
+) -> None:
+    ending = [chunk({}, "stop", usage=None if late else USAGE)]
+    body = sse(*map(sent, events), *ending, *[{"choices": [], "usage": USAGE}] * late) + DONE
+    places = [0, *sorted({cut % len(body) for cut in cuts}), len(body)]
+    reads = [body[at:to] for at, to in pairwise(places)]
+    assert events_of(*reads) == [*events, FINAL]
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["choices", "index", "delta", "content", "type", "text", "tool_calls"])
+            | st.sampled_from(["function", "name", "arguments", "token", "usage", "id", "error"]),
+            inner,
+        )
+    ),
+    max_leaves=12,
+)
+
+
+@given(document=JSON, choice=JSON, logprobs=JSON)
+def test_any_document_gives_events_or_an_error_of_this_package(
+    document: object, choice: object, logprobs: object
+) -> None:
+    likely = {"delta": {"content": "a"}, "logprobs": logprobs}
+    for body in (document, {"choices": choice}, {"choices": [choice]}, {"choices": [likely]}):
+        stream = ChatStream()
+        try:
+            events = [*stream.feed(sse(body)), *stream.close()]
+        except VoxtralError:
+            assert stream.failure is not None
+        else:
+            assert all(isinstance(event, Delta | CallPart | Final) for event in events)
