@@ -13,9 +13,36 @@ from langchain_voxtral.errors import (
     redact,
 )
 from langchain_voxtral.prompts import StopTrimmer, restore
+from langchain_voxtral.tools.assemble import FinishedCall, whole_calls
+from langchain_voxtral.tools.parse import CallParser
+from langchain_voxtral.tools.parts import CallPart
 from langchain_voxtral.transport import Reply, Request
-from langchain_voxtral.wire.native import decode_answer
+from langchain_voxtral.wire.apis import NATIVE, Api
 from langchain_voxtral.wire.values import Usage
+
+
+@dataclass(frozen=True, slots=True)
+class CallsInText:
+    """That tool calls are to be read out of the text.
+
+    Args:
+        names: The tools on offer.
+        forced: Whether the text can be nothing else, because a grammar made it.
+    """
+
+    names: Sequence[str]
+    forced: bool = False
+
+    def parser(self) -> CallParser:
+        """Return a parser for one answer."""
+        return CallParser(self.names, forced=self.forced)
+
+    def split(self, text: str) -> tuple[str, list[CallPart]]:
+        """Return a text without the calls in it, and the parts of these."""
+        parser = self.parser()
+        read = [*parser.feed(text), *parser.close()]
+        spoken = "".join(item for item in read if isinstance(item, str))
+        return spoken, [item for item in read if isinstance(item, CallPart)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +62,8 @@ class Call:
         logprobs: Whether log probabilities are wanted.
         body: The request's body, for a request that resumes it.
         resumes: How often a stream that is cut may be resumed.
+        api: The endpoint that answers.
+        calls: How tool calls are read out of the text, if they are.
     """
 
     request: Request
@@ -48,6 +77,8 @@ class Call:
     logprobs: bool = False
     body: Mapping[str, Any] = field(default_factory=dict, repr=False)
     resumes: int = 0
+    api: Api = NATIVE
+    calls: CallsInText | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +98,8 @@ class Outcome:
         resumes: How often the stream was cut and taken up again; the server's numbers for the
             cut attempts are unknown.
         logprobs: All tokens with their log probabilities, of a stream that was gathered.
+        structure: How a form was had that the server would not constrain the answer to:
+            `prompted`, `repaired`, or `failed`.
     """
 
     model: str
@@ -80,13 +113,17 @@ class Outcome:
     usage_incomplete: bool = False
     resumes: int = 0
     logprobs: Sequence[Mapping[str, Any]] = ()
+    structure: str | None = None
 
     def usage_metadata(self) -> UsageMetadata | None:
         """Return LangChain's usage, or None unless the server told both numbers."""
         given, made = self.usage.input_tokens, self.usage.output_tokens
         if given is None or made is None:
             return None
-        return UsageMetadata(input_tokens=given, output_tokens=made, total_tokens=given + made)
+        told = UsageMetadata(input_tokens=given, output_tokens=made, total_tokens=given + made)
+        if self.usage.cached_tokens is not None:
+            told["input_token_details"] = {"cache_read": self.usage.cached_tokens}
+        return told
 
     def response_metadata(self) -> dict[str, Any]:
         """Return what is known, by name; what is not known is absent."""
@@ -104,6 +141,7 @@ class Outcome:
             "resumes": self.resumes or None,
             "cost_complete": False if self.resumes else None,
             "logprobs": {"content": list(self.logprobs)} if self.logprobs else None,
+            "structured_output": self.structure,
         }
         return {name: value for name, value in metadata.items() if value is not None}
 
@@ -125,20 +163,45 @@ class Piece:
         return {"logprobs": {"content": list(self.logprobs)}} if self.logprobs else None
 
 
-def gathered(items: Iterable[Piece | Outcome]) -> tuple[str, Outcome]:
+Item = Piece | CallPart | Outcome
+"""What a streamed answer is made of; the last one is its outcome."""
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A whole answer.
+
+    Args:
+        text: Its text.
+        outcome: All else about it.
+        calls: The tool calls it makes.
+        raw: The text with the calls in it, as the model wrote it.
+    """
+
+    text: str
+    outcome: Outcome
+    calls: tuple[FinishedCall, ...] = ()
+    raw: str = field(default="", repr=False, compare=False)
+
+
+def gathered(items: Iterable[Item]) -> Said:
     """Make one answer of a whole stream, which always ends with its outcome."""
     texts: list[str] = []
     logprobs: list[Mapping[str, Any]] = []
+    parts: list[CallPart] = []
     outcome: Outcome | None = None
     for item in items:
         if isinstance(item, Outcome):
             outcome = item
+        elif isinstance(item, CallPart):
+            parts.append(item)
         else:
             texts.append(item.text)
             logprobs.extend(item.logprobs)
+    text = "".join(texts)
     if outcome is None:
-        raise VoxtralIncompleteStreamError("The stream ended early.", partial="".join(texts))
-    return "".join(texts), replace(outcome, logprobs=logprobs)
+        raise VoxtralIncompleteStreamError("The stream ended early.", partial=text)
+    return Said(text, replace(outcome, logprobs=logprobs), tuple(whole_calls(parts)), raw=text)
 
 
 def header_request_id(call: Call, headers: Mapping[str, str]) -> str | None:
@@ -147,8 +210,8 @@ def header_request_id(call: Call, headers: Mapping[str, str]) -> str | None:
     return None if request_id is None else redact(request_id, call.request.secrets)
 
 
-def whole_answer(call: Call, reply: Reply) -> list[tuple[str, Outcome]]:
-    """Read an unstreamed answer: a text and its outcome for each response asked for.
+def whole_answer(call: Call, reply: Reply) -> list[Said]:
+    """Read an unstreamed answer: one for each response asked for.
 
     Usage and cost are the request's; they ride on the first outcome alone, so that what adds
     them up counts them once.
@@ -158,7 +221,7 @@ def whole_answer(call: Call, reply: Reply) -> list[tuple[str, Outcome]]:
     """
     headers = reply.headers
     try:
-        answer = decode_answer(
+        answer = call.api.decode(
             reply.content,
             header_request_id=header_request_id(call, headers),
             secrets=call.request.secrets,
@@ -169,7 +232,7 @@ def whole_answer(call: Call, reply: Reply) -> list[tuple[str, Outcome]]:
     if len(answer.texts) != call.n:
         raise VoxtralResponseError(
             f"{call.n} responses were asked for and {len(answer.texts)} came. "
-            "Check that the server supports num_responses, or leave n unset.",
+            f"Check that the server supports {call.api.names['n']}, or leave n unset.",
             request_id=answer.request_id,
             attempts=reply.attempts,
         )
@@ -184,9 +247,14 @@ def whole_answer(call: Call, reply: Reply) -> list[tuple[str, Outcome]]:
     read = []
     for index, raw in enumerate(answer.texts):
         text, stopped = _cut(call, raw)
-        reason = answer.finish_reason or _derived_reason(call, stopped, answer.usage)
-        outcome = replace(first, finish_reason=reason, derived=answer.finish_reason is None)
-        read.append((text, outcome if index == 0 else replace(outcome, usage=Usage())))
+        told_reason = None if stopped else answer.finish_reason
+        reason = told_reason or _derived_reason(call, stopped, answer.usage)
+        derived = answer.finish_reason is None or reason != answer.finish_reason
+        outcome = replace(first, finish_reason=reason, derived=derived)
+        written = answer.calls[index] if answer.calls else ()
+        spoken, calls = _split(call, text, written, cut=reason == "length")
+        outcome = outcome if index == 0 else replace(outcome, usage=Usage())
+        read.append(Said(spoken, outcome, calls, raw=text))
     return read
 
 
@@ -194,6 +262,16 @@ def _cut(call: Call, raw: str) -> tuple[str, bool]:
     trimmer = StopTrimmer(call.stops)
     text = trimmer.feed(raw) + trimmer.close()
     return (restore(text) if call.restores else text), trimmer.stopped
+
+
+def _split(
+    call: Call, text: str, written: Sequence[CallPart], *, cut: bool
+) -> tuple[str, tuple[FinishedCall, ...]]:
+    """Return the text without the calls in it, and all calls."""
+    if call.calls is None:
+        return text, tuple(whole_calls(written, cut=cut))
+    spoken, parts = call.calls.split(text)
+    return spoken, tuple(whole_calls(parts, cut=cut))
 
 
 def _derived_reason(call: Call, stopped: bool, usage: Usage) -> str | None:  # noqa: FBT001

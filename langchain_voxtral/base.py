@@ -7,15 +7,16 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, model_validator
 
-from langchain_voxtral.answers import Call, Outcome, Piece, gathered, whole_answer
+from langchain_voxtral.answers import Call, Item, Said, gathered, whole_answer
 from langchain_voxtral.connection import Connection
 from langchain_voxtral.endpoint import DEEPINFRA_KEYS, OTHER_KEY, Endpoint, is_deepinfra
 from langchain_voxtral.errors import VoxtralInvalidRequestError, VoxtralUnsupportedFeatureError
 from langchain_voxtral.options import OTHER_SPELLINGS, CallOptions, unknown_option
+from langchain_voxtral.plans import Plan
 from langchain_voxtral.prompts import PromptFormat
 from langchain_voxtral.streams import TextStream
 from langchain_voxtral.transport import Request, apost, astream, post, stream
-from langchain_voxtral.wire.native import encode_request
+from langchain_voxtral.wire.body import encode_request
 
 FACE_CONFIG = ConfigDict(
     extra="forbid",
@@ -25,12 +26,6 @@ FACE_CONFIG = ConfigDict(
     hide_input_in_errors=True,
 )
 """The pydantic configuration of both faces; it stands in each, after LangChain's own."""
-
-
-NO_TOOLS = (
-    "This version cannot call tools or give structured output. Ask for JSON with "
-    "response_format={'type': 'json_schema', ...} at the call and parse the text."
-)
 
 
 class VoxtralBase(Connection, CallOptions):
@@ -55,8 +50,6 @@ class VoxtralBase(Connection, CallOptions):
         given = {name: value for name, value in given.items() if name != "stream"}
         if stop is not None:
             given["stop"] = stop
-        if "tools" in given or "tool_choice" in given:
-            raise VoxtralUnsupportedFeatureError(NO_TOOLS)
         return self.with_call(given, fixed=type(self).model_fields)
 
     def get_token_ids(self, text: str) -> list[int]:
@@ -73,66 +66,48 @@ class VoxtralBase(Connection, CallOptions):
             )
         return list(count(text))
 
-    def _answer(
-        self, prompt: str, prompt_format: PromptFormat | None, options: CallOptions
-    ) -> list[tuple[str, Outcome]]:
-        if options.logprobs:  # the native endpoint tells them in a stream only
-            return [gathered(self._pieces(prompt, prompt_format, options))]
+    def _answer(self, plan: Plan) -> list[Said]:
+        if plan.options.logprobs:  # they are read from streams only
+            return [gathered(self._pieces(plan))]
         endpoint = self._endpoint()
-        call = self._prepare(endpoint, prompt, prompt_format, options)
+        call = self._call(endpoint, plan)
         return whole_answer(call, post(self._clients(endpoint), call.request))
 
-    async def _aanswer(
-        self, prompt: str, prompt_format: PromptFormat | None, options: CallOptions
-    ) -> list[tuple[str, Outcome]]:
-        if options.logprobs:
-            return [gathered([p async for p in self._apieces(prompt, prompt_format, options)])]
+    async def _aanswer(self, plan: Plan) -> list[Said]:
+        if plan.options.logprobs:
+            return [gathered([item async for item in self._apieces(plan)])]
         endpoint = await self._aendpoint()
-        call = self._prepare(endpoint, prompt, prompt_format, options)
+        call = self._call(endpoint, plan)
         return whole_answer(call, await apost(self._clients(endpoint), call.request))
 
-    def _pieces(
-        self, prompt: str, prompt_format: PromptFormat | None, options: CallOptions
-    ) -> Generator[Piece | Outcome]:
+    def _pieces(self, plan: Plan) -> Generator[Item]:
         endpoint = self._endpoint()
-        call = self._prepare(endpoint, prompt, prompt_format, options, streaming=True)
+        call = self._call(endpoint, plan, streaming=True)
         yield from stream(self._clients(endpoint), call.request, TextStream(call))
 
-    async def _apieces(
-        self, prompt: str, prompt_format: PromptFormat | None, options: CallOptions
-    ) -> AsyncGenerator[Piece | Outcome]:
+    async def _apieces(self, plan: Plan) -> AsyncGenerator[Item]:
         endpoint = await self._aendpoint()
-        call = self._prepare(endpoint, prompt, prompt_format, options, streaming=True)
+        call = self._call(endpoint, plan, streaming=True)
         items = astream(self._clients(endpoint), call.request, TextStream(call))
         async with aclosing(items):
             async for item in items:
                 yield item
 
-    def _prepare(
-        self,
-        endpoint: Endpoint,
-        prompt: str,
-        prompt_format: PromptFormat | None,
-        options: CallOptions,
-        *,
-        streaming: bool = False,
-    ) -> Call:
-        """Make the request of a prompt, and the notes by which its answer is read."""
+    def _call(self, endpoint: Endpoint, plan: Plan, *, streaming: bool = False) -> Call:
+        """Make the request of a plan, and the notes by which its answer is read."""
+        options, api, body = plan.options, plan.api, plan.body
         count = options.n or 1
         if streaming and count > 1:
             raise VoxtralInvalidRequestError(
                 f"n={count} cannot be streamed (nor had with logprobs, which only a stream tells): "
                 "the API streams one answer. Use invoke() or generate(), or leave n unset."
             )
-        sent_stops, stops = options.stops_for(prompt_format)
-        body: dict[str, Any] = {"input": prompt}
-        if sent_stops is not None:
-            body["stop"] = sent_stops
-        body |= options.body()
         if streaming:
-            body["stream"] = True
+            body = {**body, **api.stream_fields}
+            if options.logprobs:
+                body |= api.logprobs_fields
         request = Request(
-            url=endpoint.native_url(options.model),
+            url=endpoint.url(api, options.model),
             content=encode_request(body),
             headers=self._headers(endpoint, streaming=streaming),
             secrets=self._secrets(endpoint),
@@ -144,14 +119,16 @@ class VoxtralBase(Connection, CallOptions):
             request=request,
             model=options.model,
             provider=endpoint.provider,
-            stops=stops,
+            stops=plan.stops,
             max_tokens=options.max_tokens,
             n=count,
-            restores=prompt_format is not None and self.special_tokens == "neutralize",
+            restores=plan.restores,
             coalesces=self.chunk_coalescing,
             logprobs=bool(options.logprobs),
             body=body,
-            resumes=0 if options.response_format else self.max_stream_resumes,
+            resumes=self.max_stream_resumes if plan.resumable else 0,
+            api=api,
+            calls=plan.calls,
         )
 
     @property
@@ -173,6 +150,6 @@ class VoxtralBase(Connection, CallOptions):
 
     def _parameters(self) -> dict[str, Any]:
         """Return what tells two of these apart, without secrets: for caches and traces."""
-        names = [*CallOptions.model_fields, "base_url", "special_tokens"]
+        names = [*CallOptions.model_fields, "base_url", "api", "special_tokens"]
         # LangChain writes a call's stop, None too, over "stop": ours needs a name of its own.
         return {name: getattr(self, name) for name in names} | {"default_stop": self.stop}

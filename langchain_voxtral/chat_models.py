@@ -1,6 +1,7 @@
 """`ChatVoxtral`: messages in, `AIMessage` out."""
 
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import aclosing
 from typing import Any, Literal, Self
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
@@ -10,21 +11,26 @@ from langchain_core.language_models import (
     LanguageModelInput,
     ModelProfile,
 )
-from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
-from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool
-from pydantic import PrivateAttr, model_validator
+from pydantic import BaseModel, PrivateAttr, model_validator
 
 from langchain_voxtral._version import __version__
-from langchain_voxtral.answers import Outcome, Piece
-from langchain_voxtral.base import FACE_CONFIG, NO_TOOLS, VoxtralBase
+from langchain_voxtral.answers import Item, Said
+from langchain_voxtral.base import FACE_CONFIG, VoxtralBase
 from langchain_voxtral.endpoint import LOCAL
 from langchain_voxtral.errors import VoxtralUnsupportedFeatureError
 from langchain_voxtral.messages import to_turns
 from langchain_voxtral.options import in_our_spelling
+from langchain_voxtral.outputs import chunk_of, result_of
+from langchain_voxtral.plans import Ask, Plan, ToolOptions, chat_plan, native_plan
 from langchain_voxtral.profiles import STAND_IN, profile_of
-from langchain_voxtral.prompts import PromptFormat, get_format, render
+from langchain_voxtral.prompts import PromptFormat, get_format
+from langchain_voxtral.rounds import Rounds, in_pieces
+from langchain_voxtral.structured import Method, structured
+from langchain_voxtral.tools.schema import as_tools, choice_of
 from langchain_voxtral.transport import Lease
 
 
@@ -93,15 +99,102 @@ class ChatVoxtral(VoxtralBase, BaseChatModel):
         self,
         tools: Sequence[dict[str, Any] | type | Callable[..., Any] | BaseTool],
         *,
-        tool_choice: str | None = None,
+        tool_choice: str | bool | dict[str, Any] | None = None,
+        parallel_tool_calls: bool | None = None,
+        strict: bool | None = None,
         **kwargs: Any,
     ) -> Runnable[LanguageModelInput, AIMessage]:
-        """Refuse: this version has no tools.
+        """Return this model with tools that it may call.
+
+        On the native endpoint the tools are described in the prompt and calls are read from the
+        text as it streams; where a call must come, the server constrains the answer to one, so
+        that it always parses. On chat completions the server does both.
+
+        Args:
+            tools: Functions, pydantic classes, TypedDicts, LangChain tools, or dicts in OpenAI's
+                form. May be empty, for a `response_format` alone.
+            tool_choice: `"auto"` (the default): the model decides; `"any"`, `"required"` or True:
+                it must call one; the name of a tool: it must call that; `"none"`: it must not.
+            parallel_tool_calls: Whether one answer may hold several calls. Not said, a call that
+                must come is a single one. Where the model decides whether to call, nothing on
+                the native endpoint can keep it to one.
+            strict: Whether the tools' schemas are made strict: no further properties, and all
+                required. A call that must come follows its schema in any case.
+            **kwargs: Options for each call, such as `temperature` or `response_format`.
 
         Raises:
-            VoxtralUnsupportedFeatureError: Always.
+            VoxtralInvalidRequestError: A tool without a name, two of one name, a schema that
+                cannot be expressed, or a choice that names no tool.
+
+        Example:
+            ```python
+            from langchain_voxtral import ChatVoxtral
+
+            def get_weather(city: str) -> str:
+                \"\"\"Tell the weather in a city.\"\"\"
+                return f"It is sunny in {city}."
+
+            chat = ChatVoxtral(base_url="local").bind_tools([get_weather])
+            print(chat.invoke("What is the weather in Paris?").tool_calls)
+            ```
         """
-        raise VoxtralUnsupportedFeatureError(NO_TOOLS)
+        offered = as_tools(tools, strict=strict)
+        bound: dict[str, Any] = {"tools": offered} if offered else {}
+        choice = choice_of(tool_choice, offered)
+        if tool_choice is not None and offered:
+            bound["tool_choice"] = choice
+        if parallel_tool_calls is not None and offered:
+            bound["parallel_tool_calls"] = parallel_tool_calls
+        return self.bind(**bound, **kwargs)
+
+    def with_structured_output(
+        self,
+        schema: dict[str, Any] | type | None = None,
+        *,
+        method: Method = "function_calling",
+        include_raw: bool = False,
+        strict: bool | None = None,
+        **kwargs: Any,
+    ) -> Runnable[LanguageModelInput, dict[str, Any] | BaseModel]:
+        """Return this model with answers of a given form, parsed.
+
+        With every method the server constrains the answer to the schema.
+
+        Args:
+            schema: A pydantic class (its objects are the answers), or a TypedDict, a JSON schema
+                or an OpenAI function (dicts are). None with `"json_mode"` alone: any object.
+            method: `"function_calling"` describes the schema to the model as a tool that it must
+                call; `"json_schema"` constrains the answer and tells the model nothing, so name
+                the fields in your prompt; `"json_mode"` is the same.
+            include_raw: Whether to return a dict of `raw` (the message), `parsed` and
+                `parsing_error`, in place of raising what went wrong in parsing.
+            strict: As for `bind_tools`.
+            **kwargs: Options for each call.
+
+        Raises:
+            VoxtralInvalidRequestError: An unknown method, or a schema that cannot be sent.
+
+        Example:
+            ```python
+            from pydantic import BaseModel
+            from langchain_voxtral import ChatVoxtral
+
+            class Person(BaseModel):
+                name: str
+                age: int
+
+            chat = ChatVoxtral(base_url="local").with_structured_output(Person)
+            print(chat.invoke("Anna is 31 years old."))
+            ```
+        """
+        return structured(
+            self,
+            schema,
+            method=method,
+            include_raw=include_raw,
+            strict=strict,
+            **kwargs,
+        )
 
     # Calls
 
@@ -112,8 +205,8 @@ class ChatVoxtral(VoxtralBase, BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        options = self._call_options(stop, kwargs)
-        return _result(self._answer(self._prompt(messages), self._format(), options))
+        rounds = self._rounds(messages, stop, kwargs)
+        return result_of(self._all_rounds(rounds))
 
     async def _agenerate(
         self,
@@ -122,8 +215,8 @@ class ChatVoxtral(VoxtralBase, BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        options = self._call_options(stop, kwargs)
-        return _result(await self._aanswer(self._prompt(messages), self._format(), options))
+        rounds = self._rounds(messages, stop, kwargs)
+        return result_of(await self._aall_rounds(rounds))
 
     def _stream(
         self,
@@ -132,9 +225,8 @@ class ChatVoxtral(VoxtralBase, BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
-        options = self._call_options(stop, kwargs)
-        for item in self._pieces(self._prompt(messages), self._format(), options):
-            chunk = _chunk(item)
+        for item in self._items(self._rounds(messages, stop, kwargs)):
+            chunk = chunk_of(item)
             if run_manager is not None:
                 run_manager.on_llm_new_token(chunk.text, chunk=chunk)
             yield chunk
@@ -146,44 +238,54 @@ class ChatVoxtral(VoxtralBase, BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
-        options = self._call_options(stop, kwargs)
-        async for item in self._apieces(self._prompt(messages), self._format(), options):
-            chunk = _chunk(item)
+        async for item in self._aitems(self._rounds(messages, stop, kwargs)):
+            chunk = chunk_of(item)
             if run_manager is not None:
                 await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
             yield chunk
 
-    def _format(self) -> PromptFormat:
-        return get_format(self.prompt_format)
+    def _rounds(
+        self, messages: Sequence[BaseMessage], stop: list[str] | None, given: dict[str, Any]
+    ) -> Rounds:
+        tools = ToolOptions.taken_from(given)
+        options = self._call_options(stop, given)
+        return Rounds(Ask(to_turns(messages), options, tools), self._plan)
 
-    def _prompt(self, messages: Sequence[BaseMessage]) -> str:
-        return render(to_turns(messages), self._format(), special_tokens=self.special_tokens)
+    def _plan(self, ask: Ask, instruction: str | None = None) -> Plan:
+        if self.api == "chat_completions":
+            return chat_plan(ask, instruction=instruction)
+        chosen = get_format(self.prompt_format)
+        return native_plan(ask, chosen, self.special_tokens, instruction=instruction)
 
+    def _all_rounds(self, rounds: Rounds) -> list[Said]:
+        while (plan := rounds.plan) is not None:
+            try:
+                rounds.answered(self._answer(plan))
+            except VoxtralUnsupportedFeatureError as refusal:
+                rounds.refused(refusal)
+        return rounds.answers
 
-def _result(answers: list[tuple[str, Outcome]]) -> ChatResult:
-    generations = []
-    for text, outcome in answers:
-        metadata = outcome.response_metadata()
-        message = AIMessage(
-            content=text,
-            usage_metadata=outcome.usage_metadata(),
-            response_metadata=metadata,
-        )
-        generations.append(ChatGeneration(message=message))
-    return ChatResult(generations=generations)
+    async def _aall_rounds(self, rounds: Rounds) -> list[Said]:
+        while (plan := rounds.plan) is not None:
+            try:
+                rounds.answered(await self._aanswer(plan))
+            except VoxtralUnsupportedFeatureError as refusal:
+                rounds.refused(refusal)
+        return rounds.answers
 
+    def _items(self, rounds: Rounds) -> Iterator[Item]:
+        try:
+            yield from self._pieces(rounds.first)
+        except VoxtralUnsupportedFeatureError as refusal:
+            rounds.refused(refusal)
+            yield from in_pieces(self._all_rounds(rounds))
 
-def _chunk(item: Piece | Outcome) -> ChatGenerationChunk:
-    """Make a chunk; usage and metadata ride on the last one alone, since LangChain adds them."""
-    if isinstance(item, Piece):
-        return ChatGenerationChunk(
-            message=AIMessageChunk(content=item.text), generation_info=item.generation_info()
-        )
-    return ChatGenerationChunk(
-        message=AIMessageChunk(
-            content="",
-            usage_metadata=item.usage_metadata(),
-            response_metadata=item.response_metadata(),
-            chunk_position="last",
-        )
-    )
+    async def _aitems(self, rounds: Rounds) -> AsyncIterator[Item]:
+        try:
+            async with aclosing(self._apieces(rounds.first)) as items:
+                async for item in items:
+                    yield item
+        except VoxtralUnsupportedFeatureError as refusal:
+            rounds.refused(refusal)
+            for item in in_pieces(await self._aall_rounds(rounds)):
+                yield item

@@ -51,14 +51,6 @@ _LOST_KEY = (
 )
 
 
-def _only_native(api: str) -> str:
-    if api == "chat_completions":
-        raise ValueError(
-            "this version speaks the native endpoint only; leave api='auto' or set api='native'"
-        )
-    return api
-
-
 class Connection(BaseModel):
     """Settings of the way to a server, shared by both faces."""
 
@@ -73,10 +65,10 @@ class Connection(BaseModel):
     )
     """The server's address up to `/v1`, else from `VOXTRAL_BASE_URL`, else DeepInfra's;
     `"local"` is the embedded engine."""
-    api: Annotated[Literal["auto", "native", "chat_completions"], AfterValidator(_only_native)] = (
-        "auto"
-    )
-    """Which endpoint to use; text goes to the native one."""
+    api: Literal["auto", "native", "chat_completions"] = "auto"
+    """Which endpoint answers messages. `"native"` takes a raw prompt, which this package writes;
+    with `"chat_completions"` the server writes it, and reads the tool calls of the answer too.
+    `"auto"` is native for text."""
     server: Literal["deepinfra"] = "deepinfra"
     """What kind of server `base_url` is; also the provider's name in metadata and traces."""
     timeout: Seconds | tuple[Seconds | None, Seconds | None] | None = 300.0

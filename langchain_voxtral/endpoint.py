@@ -12,6 +12,7 @@ from urllib.parse import quote, urlsplit
 from pydantic import SecretStr
 
 from langchain_voxtral.errors import VoxtralAuthenticationError, VoxtralInvalidRequestError
+from langchain_voxtral.wire.apis import Api
 
 DEEPINFRA_URL = "https://api.deepinfra.com/v1"
 LOCAL = "local"
@@ -42,8 +43,8 @@ class Endpoint:
     provider: str
     trust_env: bool = True
 
-    def native_url(self, model: str) -> str:
-        """Return the native inference URL of a model.
+    def url(self, api: Api, model: str) -> str:
+        """Return the URL where an endpoint answers for a model.
 
         Raises:
             VoxtralInvalidRequestError: The name cannot be part of a path.
@@ -53,7 +54,7 @@ class Endpoint:
                 f"model={model!r} is no model name; DeepInfra's look like 'owner/name', "
                 "'owner/name:VERSION' or 'deploy_id:ID'."
             )
-        return f"{self.base_url}/inference/{quote(model, safe='/:')}"
+        return self.base_url + api.path.format(model=quote(model, safe="/:"))
 
 
 def normal_base_url(value: str) -> str:

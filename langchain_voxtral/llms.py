@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextvars import copy_context
 from functools import reduce
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, cast
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.language_models import BaseLLM, LangSmithParams
@@ -20,17 +20,18 @@ from langchain_core.outputs import (
 from pydantic import PrivateAttr, model_validator
 
 from langchain_voxtral._version import __version__
-from langchain_voxtral.answers import Outcome, Piece
+from langchain_voxtral.answers import Item, Outcome, Piece, Said
 from langchain_voxtral.base import FACE_CONFIG, VoxtralBase
 from langchain_voxtral.messages import Turn
-from langchain_voxtral.options import in_our_spelling
+from langchain_voxtral.options import CallOptions, in_our_spelling
+from langchain_voxtral.plans import Plan, prompt_plan
 from langchain_voxtral.prompts import PromptFormat, get_format, render
 from langchain_voxtral.transport import Lease
 
 MOST_AT_ONCE = 32
 """Prompts of one batch in flight at once; DeepInfra allows an account 200 requests."""
 
-Answers = list[tuple[str, Outcome]]
+Answers = list[Said]
 
 
 class VoxtralLLM(VoxtralBase, BaseLLM):
@@ -67,6 +68,15 @@ class VoxtralLLM(VoxtralBase, BaseLLM):
         self._add_version("langchain-voxtral", __version__)
         return self
 
+    @model_validator(mode="after")
+    def _refuse_chat_completions(self) -> Self:
+        if self.api == "chat_completions":
+            raise ValueError(
+                "api='chat_completions' takes messages, and an LLM sends a raw prompt: use "
+                "ChatVoxtral, or leave api='auto'"
+            )
+        return self
+
     # What LangChain asks about the model
 
     @property
@@ -94,10 +104,10 @@ class VoxtralLLM(VoxtralBase, BaseLLM):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> LLMResult:
-        options, chosen = self._call_options(stop, kwargs), self._format()
+        options = self._call_options(stop, kwargs)
 
         def ask(prompt: str) -> Answers:
-            return self._answer(self._input(prompt), chosen, options)
+            return self._answer(self._plan(prompt, options))
 
         if len(prompts) == 1:
             return _result([ask(prompts[0])])
@@ -118,12 +128,12 @@ class VoxtralLLM(VoxtralBase, BaseLLM):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> LLMResult:
-        options, chosen = self._call_options(stop, kwargs), self._format()
+        options = self._call_options(stop, kwargs)
         at_once = asyncio.Semaphore(MOST_AT_ONCE)
 
         async def ask(prompt: str) -> Answers:
             async with at_once:
-                return await self._aanswer(self._input(prompt), chosen, options)
+                return await self._aanswer(self._plan(prompt, options))
 
         tasks = [asyncio.ensure_future(ask(prompt)) for prompt in prompts]
         try:
@@ -142,7 +152,7 @@ class VoxtralLLM(VoxtralBase, BaseLLM):
         **kwargs: Any,
     ) -> Iterator[GenerationChunk]:
         options = self._call_options(stop, kwargs)
-        for item in self._pieces(self._input(prompt), self._format(), options):
+        for item in self._pieces(self._plan(prompt, options)):
             chunk = _chunk(item)
             if run_manager is not None:
                 run_manager.on_llm_new_token(chunk.text, chunk=chunk)
@@ -156,7 +166,7 @@ class VoxtralLLM(VoxtralBase, BaseLLM):
         **kwargs: Any,
     ) -> AsyncIterator[GenerationChunk]:
         options = self._call_options(stop, kwargs)
-        async for item in self._apieces(self._input(prompt), self._format(), options):
+        async for item in self._apieces(self._plan(prompt, options)):
             chunk = _chunk(item)
             if run_manager is not None:
                 await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
@@ -165,11 +175,12 @@ class VoxtralLLM(VoxtralBase, BaseLLM):
     def _format(self) -> PromptFormat | None:
         return None if self.prompt_format == "raw" else get_format(self.prompt_format)
 
-    def _input(self, prompt: str) -> str:
+    def _plan(self, prompt: str, options: CallOptions) -> Plan:
         chosen = self._format()
-        if chosen is None:
-            return prompt
-        return render([Turn("user", prompt)], chosen, special_tokens=self.special_tokens)
+        if chosen is not None:
+            prompt = render([Turn("user", prompt)], chosen, special_tokens=self.special_tokens)
+        neutralised = chosen is not None and self.special_tokens == "neutralize"
+        return prompt_plan(prompt, chosen, options, restores=neutralised)
 
 
 def _info(outcome: Outcome) -> dict[str, Any]:
@@ -178,7 +189,7 @@ def _info(outcome: Outcome) -> dict[str, Any]:
 
 
 def _result(answers: Sequence[Answers]) -> LLMResult:
-    outcomes = [outcome for answer in answers for _, outcome in answer]
+    outcomes = [said.outcome for answer in answers for said in answer]
     usages = [usage for outcome in outcomes if (usage := outcome.usage_metadata())]
     output: dict[str, Any] = {"model_name": outcomes[0].model} if outcomes else {}
     if usages:
@@ -187,19 +198,19 @@ def _result(answers: Sequence[Answers]) -> LLMResult:
     if costs:
         output["cost"] = sum(costs)
     return LLMResult(
-        generations=[[_generation(*pair) for pair in answer] for answer in answers],
+        generations=[[_generation(said) for said in answer] for answer in answers],
         llm_output=output,
     )
 
 
-def _generation(text: str, outcome: Outcome) -> ChatGeneration:
+def _generation(said: Said) -> ChatGeneration:
     """Make a generation with a message in it: LangChain's tracers read usage from nowhere else."""
     message = AIMessage(
-        content=text,
-        usage_metadata=outcome.usage_metadata(),
-        response_metadata=outcome.response_metadata(),
+        content=said.text,
+        usage_metadata=said.outcome.usage_metadata(),
+        response_metadata=said.outcome.response_metadata(),
     )
-    return ChatGeneration(message=message, generation_info=_info(outcome))
+    return ChatGeneration(message=message, generation_info=_info(said.outcome))
 
 
 class _LastChunk(GenerationChunk):
@@ -217,13 +228,14 @@ class _LastChunk(GenerationChunk):
         return ChatGenerationChunk(message=message, generation_info=whole.generation_info)
 
 
-def _chunk(item: Piece | Outcome) -> GenerationChunk:
+def _chunk(item: Item) -> GenerationChunk:
     if isinstance(item, Piece):
         return GenerationChunk(text=item.text, generation_info=item.generation_info())
+    outcome = cast("Outcome", item)  # a string offers no tools, so there are no calls
     message = AIMessageChunk(
         content="",
-        usage_metadata=item.usage_metadata(),
-        response_metadata=item.response_metadata(),
+        usage_metadata=outcome.usage_metadata(),
+        response_metadata=outcome.response_metadata(),
         chunk_position="last",
     )
-    return _LastChunk(text="", generation_info=_info(item), message=message)
+    return _LastChunk(text="", generation_info=_info(outcome), message=message)

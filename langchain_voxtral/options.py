@@ -16,6 +16,7 @@ from pydantic import (
 
 from langchain_voxtral.errors import VoxtralInvalidRequestError
 from langchain_voxtral.prompts import PromptFormat
+from langchain_voxtral.wire.apis import CHAT_COMPLETIONS, NATIVE, Api
 
 MOST_STOPS = 16
 """Stop sequences that DeepInfra's native endpoint takes in one request."""
@@ -55,29 +56,23 @@ OTHER_SPELLINGS = {
 }
 """Names that are accepted besides our own."""
 
-_BODY_NAMES = {
-    "max_tokens": "max_new_tokens",
-    "temperature": "temperature",
-    "top_p": "top_p",
-    "top_k": "top_k",
-    "min_p": "min_p",
-    "repetition_penalty": "repetition_penalty",
-    "presence_penalty": "presence_penalty",
-    "frequency_penalty": "frequency_penalty",
-    "seed": "seed",
-    "response_format": "response_format",
-    "user": "user",
-    "prompt_cache_key": "prompt_cache_key",
-}
-"""Our names and those of the native endpoint's body."""
-
 _RESERVED = {
     "input": "the messages",
+    "messages": "the messages",
+    "model": "model=",
     "stop": "stop=",
     "stream": ".stream()",
-    "num_responses": "n=",
-    **{theirs: f"{ours}=" for ours, theirs in _BODY_NAMES.items()},
+    "logprobs": "logprobs=",
+    "tools": "bind_tools()",
+    "tool_choice": "bind_tools(tool_choice=...)",
+    "parallel_tool_calls": "bind_tools(parallel_tool_calls=...)",
+    **{
+        theirs: f"{ours}="
+        for api in (NATIVE, CHAT_COMPLETIONS)
+        for ours, theirs in api.names.items()
+    },
 }
+"""What `model_kwargs` must not set, on either endpoint."""
 
 
 def _checked_extras(extras: dict[str, Any]) -> dict[str, Any]:
@@ -171,12 +166,12 @@ class CallOptions(BaseModel):
         values.update((name, getattr(call, name)) for name in call.model_fields_set)
         return CallOptions.model_construct(**values)
 
-    def body(self) -> dict[str, Any]:
-        """Return what of these goes into every request body as it is."""
-        named = ((theirs, getattr(self, ours)) for ours, theirs in _BODY_NAMES.items())
+    def body(self, api: Api) -> dict[str, Any]:
+        """Return what of these goes into a request body as it is, by the endpoint's names."""
+        named = ((theirs, getattr(self, ours)) for ours, theirs in api.names.items())
         body = {name: value for name, value in named if value is not None}
-        if self.n is not None and self.n > 1:
-            body["num_responses"] = self.n
+        if self.n == 1:
+            del body[api.names["n"]]
         return body | self.model_kwargs
 
     def stops_for(self, prompt_format: PromptFormat | None) -> tuple[list[str] | None, list[str]]:

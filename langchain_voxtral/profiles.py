@@ -27,7 +27,8 @@ _VOXTRAL_MINI: dict[str, Any] = {
     "audio_outputs": False,
     "video_outputs": False,
     "reasoning_output": False,
-    "tool_calling": False,
+    "tool_calling": True,
+    "tool_choice": True,
     "temperature": True,
 }
 

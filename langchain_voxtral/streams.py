@@ -3,9 +3,10 @@
 from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
+from itertools import groupby
 from typing import Any
 
-from langchain_voxtral.answers import Call, Outcome, Piece, header_request_id, whole_answer
+from langchain_voxtral.answers import Call, Item, Outcome, Piece, header_request_id, whole_answer
 from langchain_voxtral.errors import (
     VoxtralConnectionError,
     VoxtralError,
@@ -13,8 +14,10 @@ from langchain_voxtral.errors import (
     VoxtralResponseError,
 )
 from langchain_voxtral.prompts import Restorer, StopTrimmer
+from langchain_voxtral.tools.assemble import CallAssembler
+from langchain_voxtral.tools.parts import CallPart
 from langchain_voxtral.transport import Reply, Request
-from langchain_voxtral.wire.native import NativeStream, encode_request
+from langchain_voxtral.wire.body import encode_request
 from langchain_voxtral.wire.values import Delta, Final, StreamEvent
 
 MOST_EXCESS = 16
@@ -24,17 +27,21 @@ MOST_EXCESS = 16
 class TextStream:
     """The body of a streamed answer: a sink that makes pieces of text and one last outcome.
 
+    Tool calls leave as parts; they come from the server, or are read out of the text.
+
     Args:
         call: How to read the answer.
     """
 
     def __init__(self, call: Call) -> None:
         self._call = call
-        self._decoder = NativeStream()
+        self._decoder = call.api.stream()
         self._trimmer = StopTrimmer(call.stops)
         self._restorer = Restorer() if call.restores else None
+        self._parser = None if call.calls is None else call.calls.parser()
+        self._assembler = CallAssembler()
         self._received: list[str] = []  # exactly as it came, for a resumed request
-        self._shown: list[str] = []
+        self._texts: list[str] = []  # as they are shown, with the calls that are written in them
         self._logprobs: list[Mapping[str, Any]] = []
         self._tokens = 0
         self._tokens_before = 0  # of attempts that were cut
@@ -62,12 +69,12 @@ class TextStream:
     def begin(self, headers: Mapping[str, str], attempts: int) -> None:
         """Start on the body of a new response."""
         self._headers, self._attempts = headers, attempts
-        self._decoder = NativeStream(
+        self._decoder = self._call.api.stream(
             header_request_id=header_request_id(self._call, headers),
             secrets=self._call.request.secrets,
         )
 
-    def feed(self, data: bytes) -> Sequence[Piece | Outcome]:
+    def feed(self, data: bytes) -> Sequence[Item]:
         """Take bytes, return the pieces they complete."""
         if self.winding_down:
             self._excess += 1
@@ -85,7 +92,7 @@ class TextStream:
             request_id=header_request_id(self._call, self._headers),
         )
 
-    def end(self, error: VoxtralError | None = None) -> Iterator[Piece | Outcome]:
+    def end(self, error: VoxtralError | None = None) -> Iterator[Item]:
         """Take the end of the body; yield the last items, then raise unless the text is whole.
 
         Raises:
@@ -103,7 +110,9 @@ class TextStream:
             error = self._cut_short(error)
             self.annotate(error)
             raise error
-        yield self._finish(Final("stop"), incomplete=True)
+        last: list[Item] = []
+        self._add_last(last, Final("stop"), incomplete=True)
+        yield from last
 
     def resumption(self, error: VoxtralError) -> Request:
         """Return the request that takes a cut stream up again: the prompt and the text so far.
@@ -129,26 +138,27 @@ class TextStream:
             body["max_new_tokens"] = left
         return replace(call.request, content=encode_request(body))
 
-    def _digest(self, events: Sequence[StreamEvent]) -> Sequence[Piece | Outcome]:
+    def _digest(self, events: Sequence[StreamEvent]) -> Sequence[Item]:
         if not events or self._outcome is not None:
             return ()
         final = events[-1] if isinstance(events[-1], Final) else None
-        deltas = [event for event in events if isinstance(event, Delta)]
-        self._tokens += len(deltas)
-        items: list[Piece | Outcome] = []
-        if self._call.coalesces and not self._call.logprobs:
-            self._add(items, deltas)
-        else:
-            for delta in deltas:
-                self._add(items, [delta])
+        items: list[Item] = []
+        # In their order: text may come before calls, after them, and between.
+        for is_call, run in groupby(events[:-1] if final else events, _is_call):
+            told: list[Any] = list(run)
+            self._tokens += len(told)
+            if is_call:
+                items += self._assembler.feed(told)
+            elif self._call.coalesces and not self._call.logprobs:
+                self._add(items, told)
+            else:
+                for delta in told:
+                    self._add(items, [delta])
         if final is not None:
-            rest = self._rest()
-            if rest or self._logprobs:
-                self._show(items, rest)
-            items.append(self._finish(final))
+            self._add_last(items, final)
         return items
 
-    def _add(self, items: list[Piece | Outcome], deltas: Sequence[Delta]) -> None:
+    def _add(self, items: list[Item], deltas: Sequence[Delta]) -> None:
         if self._trimmer.stopped or not deltas:
             return
         text = deltas[0].text if len(deltas) == 1 else "".join([delta.text for delta in deltas])
@@ -160,11 +170,35 @@ class TextStream:
             text = self._restorer.feed(text)
             if self._trimmer.stopped:
                 text += self._restorer.close()
-        if text:
+        if not text:
+            return
+        self._texts.append(text)
+        if self._parser is None:
             self._show(items, text)
+        else:
+            self._sort(items, self._parser.feed(text))
 
-    def _show(self, items: list[Piece | Outcome], text: str) -> None:
-        self._shown.append(text)
+    def _add_last(self, items: list[Item], final: Final, *, incomplete: bool = False) -> None:
+        """Append all that was held back, and the outcome."""
+        rest = self._rest()
+        outcome = self._finish(final, incomplete=incomplete)
+        if self._parser is not None:
+            self._sort(items, [*self._parser.feed(rest), *self._parser.close()])
+            rest = ""
+        if rest or self._logprobs:
+            self._show(items, rest)
+        items += self._assembler.close(cut=outcome.finish_reason == "length")
+        items.append(outcome)
+
+    def _sort(self, items: list[Item], read: Sequence[str | CallPart]) -> None:
+        """Append what a parser read: text as pieces, calls as parts."""
+        for one in read:
+            if isinstance(one, str):
+                self._show(items, one)
+            else:
+                items += self._assembler.feed([one])
+
+    def _show(self, items: list[Item], text: str) -> None:
         if self._logprobs:
             items.append(Piece(text, tuple(self._logprobs)))
             self._logprobs.clear()
@@ -175,6 +209,11 @@ class TextStream:
         """Return what is held back, as if nothing followed it."""
         text, restorer = copy(self._trimmer).close(), copy(self._restorer)
         return text if restorer is None else restorer.feed(text) + restorer.close()
+
+    def _partial(self) -> str:
+        """Return the text so far, and what is held back of it."""
+        text = "".join(self._texts) + self._rest()
+        return text if self._call.calls is None else self._call.calls.split(text)[0]
 
     def _finish(self, final: Final, *, incomplete: bool = False) -> Outcome:
         stopped, usage = self._trimmer.stopped, final.usage
@@ -214,11 +253,15 @@ class TextStream:
     def annotate(self, error: VoxtralError) -> None:
         """Note on an error the text so far, its tokens, and the server's id of the request."""
         error.having(
-            partial="".join(self._shown) + self._rest(),
+            partial=self._partial(),
             usage={"output_tokens": self._tokens} if self._tokens else error.usage,
             request_id=error.request_id or header_request_id(self._call, self._headers),
             attempts=max(error.attempts, self._attempts),
         )
+
+
+def _is_call(event: StreamEvent) -> bool:
+    return isinstance(event, CallPart)
 
 
 def _logprob(delta: Delta) -> dict[str, Any]:

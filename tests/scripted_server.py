@@ -139,7 +139,7 @@ class ScriptedServer:
         self._default = default or Reply(status=500, body=b"the script is at its end")
         self._changed = threading.Condition()
         self._ready: Future[tuple[asyncio.AbstractEventLoop, asyncio.Event, int]] = Future()
-        self._writers: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
+        self._writers: list[asyncio.StreamWriter] = []
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), daemon=True)
 
     def __enter__(self) -> Self:
@@ -175,14 +175,16 @@ class ScriptedServer:
         self._ready.set_result((asyncio.get_running_loop(), stop, port))
         await stop.wait()
         listener.close()
-        for writer in self._writers.values():
-            writer.transport.abort()
-        await asyncio.gather(*self._writers)
+        # A connection that was accepted just now is a task of asyncio's before it is one of ours.
+        while others := asyncio.all_tasks() - {asyncio.current_task()}:
+            for writer in self._writers:
+                writer.transport.abort()
+            await asyncio.wait(others, return_when=asyncio.FIRST_COMPLETED)
+        for writer in self._writers:
+            writer.transport.abort()  # closed or not: nobody may have read what it still holds
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._writers[task] = writer
+        self._writers.append(writer)
         connection = Connection(writer.get_extra_info("peername")[1])
         self.connections.append(connection)
         try:
@@ -192,7 +194,6 @@ class ScriptedServer:
         finally:
             writer.close()
             connection.gone.set()
-            del self._writers[task]
 
     async def _converse(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, connection: Connection

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from replies import whole
 
-from langchain_voxtral.answers import Call, Outcome, Piece, gathered, whole_answer
+from langchain_voxtral.answers import Call, Outcome, Piece, Said, gathered, whole_answer
 from langchain_voxtral.errors import VoxtralIncompleteStreamError, VoxtralResponseError
 from langchain_voxtral.transport import Reply, Request
 from langchain_voxtral.wire.values import Usage
@@ -29,14 +29,14 @@ def documented(*texts: str, headers: dict[str, str] | None = None, attempts: int
 
 
 def test_an_answer_is_its_text_and_its_outcome() -> None:
-    assert whole_answer(CALL, documented("Hello!")) == [("Hello!", FIRST)]
+    assert whole_answer(CALL, documented("Hello!")) == [Said("Hello!", FIRST)]
 
 
 def test_usage_and_cost_of_several_answers_ride_on_the_first_alone() -> None:
     """So that whoever adds them up counts them once."""
     others = replace(FIRST, usage=Usage())
     read = whole_answer(replace(CALL, n=3), documented("a", "b", "c"))
-    assert read == [("a", FIRST), ("b", others), ("c", others)]
+    assert read == [Said("a", FIRST), Said("b", others), Said("c", others)]
 
 
 @pytest.mark.parametrize(("asked", "texts"), [(1, ["a", "b"]), (3, ["a"])])
@@ -79,20 +79,20 @@ def test_the_finish_reason_is_concluded_where_the_server_tells_none(
 ) -> None:
     call = replace(CALL, stops=stops, max_tokens=max_tokens, n=n)
     read = whole_answer(call, documented(*["one STOP"] * n))
-    assert read[0] == (text, replace(FIRST, finish_reason=reason))
+    assert read[0] == Said(text, replace(FIRST, finish_reason=reason))
 
 
 @pytest.mark.parametrize(("restores", "text"), [(True, "a </s>"), (False, "a <\u2060/s>")])
 def test_broken_markers_are_mended_if_content_was_neutralised(restores: bool, text: str) -> None:
-    [(read, _)] = whole_answer(replace(CALL, restores=restores), documented("a <\u2060/s>"))
-    assert read == text
+    [said] = whole_answer(replace(CALL, restores=restores), documented("a <\u2060/s>"))
+    assert said.text == text
 
 
 def test_headers_tell_the_model_and_the_request_id_that_the_body_does_not() -> None:
     headers = {"x-voxtral-model": "SmolLM2", "x-request-id": "H1"}
     bare = json.dumps({"results": [{"generated_text": "Hi"}]}).encode()
     assert whole_answer(CALL, Reply(bare, headers, attempts=2)) == [
-        ("Hi", Outcome("SmolLM2", "deepinfra", derived=True, request_id="H1", attempts=2))
+        Said("Hi", Outcome("SmolLM2", "deepinfra", derived=True, request_id="H1", attempts=2))
     ]
 
 
@@ -137,7 +137,7 @@ def test_a_gathered_stream_is_one_answer() -> None:
     hel = {"token": "Hel", "id": 1, "logprob": -0.1}
     lo = {"token": "lo", "id": 2, "logprob": -0.2}
     gathered_up = gathered([Piece("Hel", (hel,)), Piece("lo", (lo,)), FIRST])
-    assert gathered_up == ("Hello", replace(FIRST, logprobs=[hel, lo]))
+    assert gathered_up == Said("Hello", replace(FIRST, logprobs=[hel, lo]))
 
 
 def test_a_stream_without_an_outcome_cannot_be_gathered() -> None:

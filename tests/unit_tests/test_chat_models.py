@@ -259,7 +259,7 @@ def test_known_models_have_a_profile_and_others_none(make_chat: MakeChat) -> Non
     known = make_chat().profile
     assert known is not None
     assert known["max_input_tokens"] == 32768
-    assert known["tool_calling"] is False
+    assert known["tool_calling"] is True
     assert "structured_output" not in known
     assert make_chat(model=f"{MODEL}:v1").profile == known
     assert make_chat(model="owner/other").profile is None

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from dialects import CHAT, DIALECTS, LLAMA3, Called, Dialect
 from langchain_core.exceptions import ContextOverflowError
 from langchain_core.messages import AIMessage, HumanMessage
 from replies import event, events, json_reply, streamed, token, whole
@@ -16,7 +17,6 @@ from langchain_voxtral.errors import (
     VoxtralError,
     VoxtralInvalidRequestError,
     VoxtralRateLimitError,
-    VoxtralUnsupportedFeatureError,
 )
 
 pytest.importorskip("langchain", reason="agents are of langchain, which the floor has not")
@@ -96,16 +96,16 @@ async def test_an_agent_streams_the_tokens_of_its_model_in_a_loop() -> None:
     assert len(told) >= 3
 
 
-def test_an_agent_with_tools_is_refused_before_anything_is_sent() -> None:
+@pytest.mark.parametrize("dialect", DIALECTS, ids=lambda dialect: dialect.name)
+async def test_an_agent_with_tools_calls_them(dialect: Dialect, ask: Ask) -> None:
     def add(a: int, b: int) -> int:
         """Add two numbers."""
         return a + b
 
-    with ScriptedServer() as server:
-        agent = create_agent(model(server), tools=[add])
-        with pytest.raises(VoxtralUnsupportedFeatureError, match="cannot call tools"):
-            agent.invoke(QUESTION)
-    assert server.requests == []
+    calls = [Called("add", '{"a": 2, "b": 3}')]
+    with ScriptedServer(dialect.whole(calls=calls), dialect.whole("It is 5.")) as server:
+        assert await ask(create_agent(dialect.chat(server), tools=[add])) == "It is 5."
+    assert len(server.requests) == 2
 
 
 # Retries
@@ -179,6 +179,23 @@ async def test_another_model_takes_over_in_an_agent(ask: Ask) -> None:
         agent = create_agent(model(first), tools=[], middleware=[other])
         assert await ask(agent) == "Hello!"
     assert [seen.body["temperature"] for seen in first.requests + second.requests] == [0.2, 0.9]
+
+
+async def test_another_model_goes_on_from_the_calls_of_the_first(ask: Ask) -> None:
+    """The other may speak another dialect: what was called and told is in messages."""
+
+    def add(a: int, b: int) -> int:
+        """Add two numbers."""
+        return a + b
+
+    call = LLAMA3.whole(calls=[Called("add", '{"a": 2, "b": 3}')])
+    with ScriptedServer(call, DOWN) as first, ScriptedServer(CHAT.whole("It is 5.")) as second:
+        other = ModelFallbackMiddleware(CHAT.chat(second, max_retries=0))
+        agent = create_agent(model(first), tools=[add], middleware=[other])
+        assert await ask(agent) == "It is 5."
+    _, calling, told = CHAT.conversation(second.requests[0].body)
+    assert calling["tool_calls"][0]["function"] == {"name": "add", "arguments": '{"a": 2, "b": 3}'}
+    assert (told["role"], told["content"]) == ("tool", "5")
 
 
 async def test_the_first_error_is_raised_when_no_model_answers(ask: Ask) -> None:

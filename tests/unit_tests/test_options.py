@@ -183,7 +183,6 @@ def test_a_wrong_option_of_a_constructor_is_named(
 
 WRONG_SETTINGS: list[tuple[dict[str, Any], str]] = [
     ({"apikey": KEY}, "there is no option 'apikey'. Did you mean 'api_key'?"),
-    ({"api": "chat_completions"}, "this version speaks the native endpoint only"),
     ({"api": "grpc"}, "api"),
     ({"max_stream_resumes": -1}, "max_stream_resumes"),
     ({"timeout": 0}, "timeout"),
@@ -230,12 +229,6 @@ def test_what_belongs_to_the_connection_cannot_be_set_for_one_call(
 def test_an_option_given_in_two_spellings_is_named(chat: ChatVoxtral) -> None:
     with pytest.raises(VoxtralInvalidRequestError, match="'stop_sequences' is 'stop' once more"):
         chat.invoke("Hello!", stop=["a"], stop_sequences=["b"])
-
-
-@pytest.mark.parametrize("option", ["tools", "tool_choice"])
-def test_tools_are_refused_by_name(chat: ChatVoxtral, option: str) -> None:
-    with pytest.raises(VoxtralUnsupportedFeatureError, match="cannot call tools"):
-        chat.bind(**{option: []}).invoke("Hello!")
 
 
 def test_tokens_are_counted_by_a_counter_of_ones_own_or_not_at_all(chat: ChatVoxtral) -> None:

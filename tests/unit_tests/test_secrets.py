@@ -171,7 +171,7 @@ def test_secrets_in_headers_are_kept_out_of_errors_too(
         {"api_key": KEY, "temperature": "hot"},
         {"api_key": KEY, "tempreature": 1},
         {"api_key": KEY, "base_url": "nonsense"},
-        {"api_key": KEY, "api": "chat_completions"},
+        {"api_key": KEY, "api": "grpc"},
         {"default_headers": {"x": f"{KEY}\n"}},
         {"proxy": f"{KEY}@host"},
         {"base_url": f"https://user:{KEY}@host/v1"},

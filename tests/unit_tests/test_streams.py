@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from replies import event, final, token
 
-from langchain_voxtral.answers import Call, Outcome, Piece, gathered, whole_answer
+from langchain_voxtral.answers import Call, Item, Outcome, Piece, Said, gathered, whole_answer
 from langchain_voxtral.streams import MOST_EXCESS, TextStream
 from langchain_voxtral.transport import Reply, Request
 from langchain_voxtral.wire.values import Usage
@@ -34,7 +34,7 @@ def call(**fields: object) -> Call:
 
 def items_of(
     call: Call, reads: Sequence[bytes], headers: Mapping[str, str] | None = None
-) -> list[Piece | Outcome]:
+) -> list[Item]:
     sink = TextStream(call)
     sink.begin({"x-request-id": "H1"} if headers is None else headers, 1)
     items = [item for read in reads for item in sink.feed(read)]
@@ -59,7 +59,7 @@ def test_the_documented_stream_is_the_same_answer_wherever_it_is_cut(
     cuts = [split(stream, [place]) for place in range(len(stream) + 1)]
     for reads in [*cuts, split(stream, range(1, len(stream)))]:
         items = items_of(asked, reads)
-        assert gathered(items) == ("Hello! It's", replace(ENDED, logprobs=[]))
+        assert gathered(items) == Said("Hello! It's", replace(ENDED, logprobs=[]))
         assert [isinstance(item, Outcome) for item in items[:-1]] == [False] * (len(items) - 1)
 
 
@@ -75,7 +75,7 @@ def test_a_stop_is_found_wherever_the_bytes_are_cut() -> None:
     stream = b"".join(map(unescaped, ["один ", "S\U0001f6d1T", "OP два"])) + final()
     asked = call(stops=["STOP", "\U0001f6d1TOP"])
     for place in range(len(stream) + 1):
-        assert gathered(items_of(asked, split(stream, [place]))) == (
+        assert gathered(items_of(asked, split(stream, [place]))) == Said(
             "один S",
             replace(ENDED, logprobs=[]),
         )
@@ -101,8 +101,8 @@ def test_a_streamed_text_is_that_of_the_whole_answer(
     places = data.draw(st.sets(st.integers(0, len(stream)), max_size=10))
     asked = call(stops=stops, coalesces=coalesces, restores=restores)
     document = json.dumps({"results": [{"generated_text": "".join(texts)}]}).encode()
-    [(whole, _)] = whole_answer(asked, Reply(document, {}))
-    assert gathered(items_of(asked, split(stream, sorted(places))))[0] == whole
+    [said] = whole_answer(asked, Reply(document, {}))
+    assert gathered(items_of(asked, split(stream, sorted(places)))).text == said.text
 
 
 @pytest.mark.parametrize("cut_at", [0, 40, 90, 140, 200])
@@ -116,9 +116,9 @@ def test_log_probabilities_are_those_of_the_tokens_up_to_the_stop(
     ]
     stream = b"".join(map(event, told)) + final()
     asked = call(stops=["STOP"], logprobs=True, coalesces=coalesces)
-    text, outcome = gathered(items_of(asked, split(stream, [cut_at])))
-    assert text == "one "
-    assert outcome.logprobs == [
+    said = gathered(items_of(asked, split(stream, [cut_at])))
+    assert said.text == "one "
+    assert said.outcome.logprobs == [
         {"token": "one ", "id": 1, "logprob": -0.1},
         {"token": "ST", "id": 2, "logprob": -0.2},
         {"token": "OP", "id": 3, "logprob": -0.3},
@@ -161,7 +161,7 @@ def test_the_finish_reason_is_the_servers_unless_a_stop_was_cut_here(
     reason: str, stops: list[str], told: str, derived: bool
 ) -> None:
     stream = token("Hello!") + final(details={"finish_reason": reason})
-    _, outcome = gathered(items_of(call(stops=stops), [stream]))
+    outcome = gathered(items_of(call(stops=stops), [stream])).outcome
     assert (outcome.finish_reason, outcome.derived) == (told, derived)
 
 
@@ -170,5 +170,5 @@ def test_a_new_attempt_starts_afresh() -> None:
     sink.begin({"x-request-id": "H0"}, 1)
     sink.feed(token("lost")[:30])
     sink.begin({"x-request-id": "H1"}, 2)
-    text, outcome = gathered([*sink.feed(token("Hello") + final()), *sink.end()])
-    assert (text, outcome.request_id, outcome.attempts) == ("Hello", "H1", 2)
+    said = gathered([*sink.feed(token("Hello") + final()), *sink.end()])
+    assert (said.text, said.outcome.request_id, said.outcome.attempts) == ("Hello", "H1", 2)

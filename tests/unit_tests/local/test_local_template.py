@@ -1,6 +1,8 @@
 """Prompts, from the format of the client to that of the model."""
 
+import json
 import struct
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,7 @@ from langchain_voxtral.local.errors import Refusal, VoxtralLocalError
 from langchain_voxtral.local.gguf import read_text_field
 from langchain_voxtral.local.template import CHATML, LLAMA3, MISTRAL, template_for
 from langchain_voxtral.messages.turns import ToolCall, Turn
-from langchain_voxtral.prompts import FORMATS, neutralise, render
+from langchain_voxtral.prompts import FORMATS, Reading, neutralise, render
 
 PRIMER = (
     "<|im_start|>system\nYou are a helpful AI assistant. Answer in one or two short sentences."
@@ -59,25 +61,55 @@ def test_a_prefill_is_continued() -> None:
     )
 
 
-def test_calls_and_results_are_written_as_text() -> None:
-    prompt = llama3(
-        Turn("system", "S"),
-        Turn("user", "Weather?"),
-        Turn("assistant", "", (ToolCall("abcdef123", "weather", {"city": "Paris"}),)),
-        Turn("tool", "22", tool_call_id="abcdef123"),
+CALLED = (
+    Turn("user", "Weather?"),
+    Turn("assistant", "", (ToolCall("abcdef123", "weather", {"city": "Paris"}),)),
+    Turn("tool", "22", tool_call_id="abcdef123"),
+)
+RESULTS_PRIMER = (
+    "<|im_start|>user\nHow old is Ann?\nResult of age: 41<|im_end|>\n"
+    "<|im_start|>assistant\nAnn is 41 years old.<|im_end|>\n"
+    "<|im_start|>user\nIs the shop open and how much is the bread?\n"
+    "Result of shop: closed\nResult of price: 2 dollars<|im_end|>\n"
+    "<|im_start|>assistant\nThe shop is closed, and the bread is 2 dollars.<|im_end|>\n"
+)
+
+
+def test_results_stand_with_their_question_and_calls_are_left_out() -> None:
+    assert CHATML.prompt(llama3(Turn("system", "S"), *CALLED, Turn("user", "And?"))) == (
+        f"<|im_start|>system\nS<|im_end|>\n{RESULTS_PRIMER}<|im_start|>user\nWeather?\n"
+        "Result of weather: 22<|im_end|>\n<|im_start|>user\nAnd?<|im_end|>\n"
+        "<|im_start|>assistant\n"
     )
-    assert CHATML.prompt(prompt) == (
-        "<|im_start|>system\nS<|im_end|>\n<|im_start|>user\nWeather?<|im_end|>\n"
-        '<|im_start|>assistant\n{"name": "weather", "arguments": {"city": "Paris"}}<|im_end|>\n'
+
+
+def test_results_behind_a_text_of_the_assistant_are_a_turn_of_their_own() -> None:
+    user, call, result = CALLED
+    prompt = llama3(Turn("system", "S"), user, replace(call, text="Wait."), result)
+    assert CHATML.prompt(prompt).endswith(
+        "<|im_start|>user\nWeather?<|im_end|>\n<|im_start|>assistant\nWait.<|im_end|>\n"
         "<|im_start|>user\nResult of weather: 22<|im_end|>\n<|im_start|>assistant\n"
     )
 
 
-def test_tools_on_offer_are_told_as_text() -> None:
-    prompt = '<s>[AVAILABLE_TOOLS][{"type": "function"}][/AVAILABLE_TOOLS][INST]Hi[/INST]'
-    assert CHATML.prompt(prompt).startswith(
-        '<|im_start|>system\nAvailable tools: [{"type": "function"}]<|im_end|>\n'
+def test_examples_of_calls_follow_the_system_turn() -> None:
+    example = (Turn("user", "Q"), Turn("assistant", "A"))
+    reading = Reading("llama3", CALLED)
+    assert CHATML.write(reading, example) == (
+        "<|im_start|>system\nYou are a helpful AI assistant. "
+        "Answer in one or two short sentences.<|im_end|>\n"
+        "<|im_start|>user\nQ<|im_end|>\n<|im_start|>assistant\nA<|im_end|>\n"
+        "<|im_start|>user\nWeather?\nResult of weather: 22<|im_end|>\n<|im_start|>assistant\n"
     )
+    own = replace(reading, turns=(Turn("system", "S"), *CALLED))
+    assert CHATML.write(own, example).startswith(
+        "<|im_start|>system\nS<|im_end|>\n<|im_start|>user\nQ<|im_end|>\n"
+    )
+
+
+def test_tools_on_offer_are_not_told_to_a_model_that_reads_no_schemas() -> None:
+    offer = '[AVAILABLE_TOOLS][{"type": "function", "function": {"name": "f"}}][/AVAILABLE_TOOLS]'
+    assert CHATML.prompt(f"<s>{offer}[INST]Hi[/INST]") == CHATML.prompt("<s>[INST]Hi[/INST]")
 
 
 @pytest.mark.parametrize("prompt", ["Once upon a time", "<|im_start|>user\nHi<|im_end|>\n"])
@@ -110,10 +142,21 @@ def test_a_voxtral_file_gets_mistrals_markers_without_the_token_that_llama_cpp_a
     assert template.prompt(prefilled) == "[INST]Count.[/INST]One, "
 
 
+def test_tools_are_written_where_the_models_format_has_its_place_for_them() -> None:
+    tools = [{"type": "function", "function": {"name": "now"}}]
+    prompt = f"[AVAILABLE_TOOLS]{json.dumps(tools)}[/AVAILABLE_TOOLS][INST]Hi[/INST]"
+    llama3 = LLAMA3.prompt(f"<s>{prompt}")
+    assert llama3.count('{"name": "now"}<|eot_id|>') == 1
+    assert MISTRAL.prompt(f"<|begin_of_text|>{llama3}") == prompt
+
+
 def test_what_a_format_has_no_place_for_is_refused() -> None:
-    prompt = '<s>[AVAILABLE_TOOLS][{"type": "function"}][/AVAILABLE_TOOLS][INST]Hi[/INST]'
+    """Mistral's describes tools before a user's turn, and here is none."""
+    prompt = LLAMA3.prompt(
+        "<s>[AVAILABLE_TOOLS][{}][/AVAILABLE_TOOLS][TOOL_RESULTS]2[/TOOL_RESULTS]"
+    )
     with pytest.raises(Refusal) as caught:
-        LLAMA3.prompt(prompt)
+        MISTRAL.prompt(prompt)
     assert caught.value.status == 400
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from replies import event, events, json_reply, streamed, token, whole
 from scripted_server import End, Reply, ScriptedServer
 
-from langchain_voxtral.answers import Call, Outcome, Piece, whole_answer
+from langchain_voxtral.answers import Call, Item, Outcome, Piece, Said, whole_answer
 from langchain_voxtral.errors import (
     VoxtralAPIError,
     VoxtralConnectionError,
@@ -50,20 +50,18 @@ def ask(caller: Caller, server: ScriptedServer, streaming: bool) -> tuple[str, d
     return "".join(chunk.text for chunk in chunks), chunks[-1].info
 
 
-def exchange(
-    way: str, server: ScriptedServer, policy: RetryPolicy = QUICK
-) -> Sequence[Piece | Outcome]:
+def exchange(way: str, server: ScriptedServer, policy: RetryPolicy = QUICK) -> Sequence[Item]:
     """Ask through transport itself, with short pauses; return text and outcome."""
     url = f"{server.url}/inference/voxtral"
     request = Request(url, b"{}", {"content-type": "application/json"}, retry=policy)
     call, clients = Call(request, "voxtral", "deepinfra"), Clients(ClientSettings())
 
-    async def streamed_items() -> list[Piece | Outcome]:
+    async def streamed_items() -> list[Item]:
         items = [item async for item in astream(clients, request, TextStream(call))]
         await clients.aclose()
         return items
 
-    async def reply() -> list[tuple[str, Outcome]]:
+    async def reply() -> list[Said]:
         answer = whole_answer(call, await apost(clients, request))
         await clients.aclose()
         return answer
@@ -75,10 +73,10 @@ def exchange(
             case "astream":
                 return asyncio.run(streamed_items())
             case "post":
-                [(text, outcome)] = whole_answer(call, post(clients, request))
+                [said] = whole_answer(call, post(clients, request))
             case _:
-                [(text, outcome)] = asyncio.run(reply())
-        return [Piece(text), outcome]
+                [said] = asyncio.run(reply())
+        return [Piece(said.text), said.outcome]
     finally:
         clients.close()
 

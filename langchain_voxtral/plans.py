@@ -1,0 +1,225 @@
+"""What a call asks of a server: messages, settings and tools into the body of one endpoint."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from langchain_voxtral.answers import CallsInText
+from langchain_voxtral.errors import VoxtralInvalidRequestError
+from langchain_voxtral.messages import Turn
+from langchain_voxtral.messages.openai import to_openai
+from langchain_voxtral.options import CallOptions
+from langchain_voxtral.prompts import PromptFormat, SpecialTokens, render
+from langchain_voxtral.tools.schema import as_tools, calls_schema, choice_of
+from langchain_voxtral.wire.apis import CHAT_COMPLETIONS, NATIVE, Api
+
+__all__ = ["Ask", "Plan", "ToolOptions", "chat_plan", "native_plan", "prompt_plan"]
+
+FORCED = "tool_call"
+"""The name of the schema that a forced call is constrained by."""
+
+
+@dataclass(frozen=True, slots=True)
+class ToolOptions:
+    """The tools of one call.
+
+    Args:
+        tools: Tools on offer, in OpenAI's form.
+        choice: `auto`, `any`, `none`, or the name of the tool that must be called.
+        several: Whether one answer may call several; None: not said.
+    """
+
+    tools: Sequence[dict[str, Any]] = ()
+    choice: str = "auto"
+    several: bool | None = None
+
+    @classmethod
+    def taken_from(cls, given: dict[str, Any]) -> "ToolOptions":
+        """Take the tool options out of the arguments of a call.
+
+        Raises:
+            VoxtralInvalidRequestError: A tool or a choice that cannot be sent.
+        """
+        strict = given.pop("strict", None)
+        tools = as_tools(given.pop("tools", None) or (), strict=strict)
+        choice = choice_of(given.pop("tool_choice", None), tools)
+        return cls(tools, choice, given.pop("parallel_tool_calls", None))
+
+    @property
+    def forced(self) -> bool:
+        """Whether the answer must be a call."""
+        return self.choice not in {"auto", "none"}
+
+    @property
+    def offered(self) -> Sequence[dict[str, Any]]:
+        """The tools that the model is to know of."""
+        if self.choice == "none":
+            return ()
+        if self.choice in {"auto", "any"}:
+            return self.tools
+        return [tool for tool in self.tools if tool["function"]["name"] == self.choice]
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A question, whichever endpoint it goes to.
+
+    Args:
+        turns: The conversation.
+        options: Settings.
+        tools: Tools.
+    """
+
+    turns: Sequence[Turn]
+    options: CallOptions
+    tools: ToolOptions = field(default_factory=ToolOptions)
+
+    @property
+    def is_constrained(self) -> bool:
+        """Whether the answer must have a form that only a server can make sure of."""
+        return self.tools.forced or (self.options.response_format or {}).get("type") != "text"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One request, up to its address.
+
+    Args:
+        options: Settings.
+        body: The request's body, without what asks for a stream.
+        api: The endpoint.
+        stops: Where the client cuts the text.
+        restores: Whether content was neutralised, so that the answer must be restored.
+        calls: How tool calls are read out of the text, if they are.
+    """
+
+    options: CallOptions
+    body: Mapping[str, Any]
+    api: Api = NATIVE
+    stops: Sequence[str] = ()
+    restores: bool = False
+    calls: CallsInText | None = None
+
+    @property
+    def resumable(self) -> bool:
+        """Whether a cut stream may go on: a raw prompt can, a grammar would start over."""
+        return self.api is NATIVE and "response_format" not in self.body
+
+
+def prompt_plan(
+    prompt: str,
+    prompt_format: PromptFormat | None,
+    options: CallOptions,
+    *,
+    restores: bool,
+    response_format: Mapping[str, Any] | None = None,
+    calls: CallsInText | None = None,
+) -> Plan:
+    """Plan to send an input string.
+
+    Args:
+        prompt: The input string.
+        prompt_format: Its format; None if it is the caller's own.
+        options: Settings.
+        restores: Whether its content was neutralised.
+        response_format: What to constrain the answer to, in place of what the options say.
+        calls: How tool calls are read out of the answer, if they are.
+    """
+    sent_stops, stops = options.stops_for(prompt_format)
+    body: dict[str, Any] = {"input": prompt}
+    if sent_stops is not None:
+        body["stop"] = sent_stops
+    body |= options.body(NATIVE)
+    if response_format is not None:
+        body["response_format"] = response_format
+    return Plan(options, body, NATIVE, stops, restores, calls)
+
+
+def native_plan(
+    ask: Ask,
+    prompt_format: PromptFormat,
+    special_tokens: SpecialTokens,
+    *,
+    instruction: str | None = None,
+) -> Plan:
+    """Plan to send a conversation to the native endpoint: tools go into the prompt.
+
+    Args:
+        ask: The question.
+        prompt_format: The prompt's format.
+        special_tokens: What to do with control markers in content.
+        instruction: The answer's form in words, for a server that does not constrain it.
+
+    Raises:
+        VoxtralInvalidRequestError: The conversation, or a combination of tools and
+            `response_format`, that cannot be sent.
+    """
+    prompt = render(
+        ask.turns,
+        prompt_format,
+        special_tokens=special_tokens,
+        tools=ask.tools.offered,
+        instruction=instruction or "",
+    )
+    constraint = _constraint(ask, prompt_format.calls.arguments_key)
+    names = [tool["function"]["name"] for tool in ask.tools.offered]
+    options = ask.options
+    if instruction is not None:
+        options, constraint = options.with_call({"response_format": None}), None
+    return prompt_plan(
+        prompt,
+        prompt_format,
+        options,
+        restores=special_tokens == "neutralize",
+        response_format=constraint,
+        calls=CallsInText(names, forced=ask.tools.forced) if names else None,
+    )
+
+
+def _constraint(ask: Ask, arguments_key: str) -> Mapping[str, Any] | None:
+    """Return what calls make of `response_format`, if anything."""
+    tools, wanted = ask.tools, ask.options.response_format
+    kind = (wanted or {"type": "text"})["type"]
+    if not tools.offered or (kind == "text" and not tools.forced):
+        return None
+    if kind != "text" and (tools.forced or kind != "json_schema"):
+        raise VoxtralInvalidRequestError(
+            f"tool_choice={tools.choice!r} and a response_format of type {kind!r} cannot both "
+            "hold: an answer would have to be a call and that form at once. Leave one out; "
+            "with tool_choice='auto' a 'json_schema' may stand beside tools."
+        )
+    final = None if wanted is None or kind == "text" else wanted["json_schema"]["schema"]
+    schema = calls_schema(
+        tools.offered, arguments_key=arguments_key, several=tools.several is True, final=final
+    )
+    return {"type": "json_schema", "json_schema": {"name": FORCED, "schema": schema}}
+
+
+_CHOICES = {"auto": "auto", "any": "required", "none": "none"}
+"""Our choices of tools by OpenAI's names; any other is a tool's name."""
+
+
+def chat_plan(ask: Ask, *, instruction: str | None = None) -> Plan:
+    """Plan to send a conversation to chat completions: the server writes the prompt.
+
+    Args:
+        ask: The question.
+        instruction: The answer's form in words, for a server that does not constrain it.
+    """
+    options, tools = ask.options, ask.tools
+    body: dict[str, Any] = {
+        "model": options.model,
+        "messages": to_openai(ask.turns, instruction=instruction or ""),
+    }
+    if options.stop is not None:
+        body["stop"] = options.stop
+    body |= options.body(CHAT_COMPLETIONS)
+    if instruction is not None:
+        body.pop("response_format", None)
+    if tools.tools:
+        body["tools"] = list(tools.tools)
+        by_name = {"type": "function", "function": {"name": tools.choice}}
+        body["tool_choice"] = _CHOICES.get(tools.choice, by_name)
+        if tools.several is not None:
+            body["parallel_tool_calls"] = tools.several
+    return Plan(options, body, CHAT_COMPLETIONS, options.stop or ())

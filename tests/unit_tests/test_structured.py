@@ -1,0 +1,406 @@
+"""Answers as objects: what is sent for it, and how answers are read."""
+
+import json
+import pickle
+from collections.abc import Iterator
+from datetime import date
+from typing import Any, Literal, Optional, TypedDict
+
+import pytest
+from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.exceptions import OutputParserException
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+from langchain_core.runnables import Runnable
+from langchain_core.utils.function_calling import convert_to_json_schema
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic.v1 import BaseModel as BaseModelV1
+
+from langchain_voxtral.errors import VoxtralInvalidRequestError
+from langchain_voxtral.structured import Method, structured
+
+
+class City(BaseModel):
+    """A city."""
+
+    name: str
+    people: int
+
+
+class CityV1(BaseModelV1):
+    """A city."""
+
+    name: str
+    people: int
+
+
+class CityDict(TypedDict):
+    """A city."""
+
+    name: str
+    people: Optional[int]  # noqa: UP045 - as langchain-core's documentation writes it
+
+
+CITY_PARAMETERS = {
+    "type": "object",
+    "properties": {"name": {"type": "string"}, "people": {"type": "integer"}},
+    "required": ["name", "people"],
+}
+CITY_SCHEMA = {"title": "City", "description": "A city."} | CITY_PARAMETERS
+CITY_FUNCTION = {"name": "City", "description": "A city.", "parameters": CITY_PARAMETERS}
+CLOSED_CITY = CITY_SCHEMA | {"additionalProperties": False}
+KINDS = [City, CityV1, CityDict, CITY_SCHEMA, CITY_FUNCTION]
+
+
+class Scripted(BaseChatModel):
+    """Answers what it was given, and remembers with which options it was called."""
+
+    answer: list[BaseMessage]
+    calls: list[dict[str, Any]] = Field(default_factory=list)
+
+    @property
+    def _llm_type(self) -> str:
+        return "scripted"
+
+    def bind_tools(self, tools: Any, **kwargs: Any) -> Runnable[Any, AIMessage]:
+        return self.bind(tools=tools, **kwargs)
+
+    def _generate(
+        self, messages: Any, stop: Any = None, run_manager: Any = None, **kwargs: Any
+    ) -> ChatResult:
+        self.calls.append(kwargs)
+        return ChatResult(generations=[ChatGeneration(message=self.answer[0])])
+
+
+class Streaming(Scripted):
+    """The same in chunks."""
+
+    def _stream(
+        self, messages: Any, stop: Any = None, run_manager: Any = None, **kwargs: Any
+    ) -> Iterator[ChatGenerationChunk]:
+        for message in self.answer:
+            assert isinstance(message, AIMessageChunk)
+            yield ChatGenerationChunk(message=message)
+
+
+def called(arguments: dict[str, Any], name: str = "City") -> AIMessage:
+    return AIMessage("", tool_calls=[{"name": name, "args": arguments, "id": "1"}])
+
+
+def call_chunks(*pieces: str, name: str = "City") -> list[BaseMessage]:
+    first = {"name": name, "args": "", "id": "1", "index": 0, "type": "tool_call_chunk"}
+    parts = [first, *(first | {"name": None, "id": None, "args": piece} for piece in pieces)]
+    return [AIMessageChunk(content="", tool_call_chunks=[part]) for part in parts]  # type: ignore[list-item]
+
+
+def text_chunks(*pieces: str, **metadata: Any) -> list[BaseMessage]:
+    last = AIMessageChunk(content="", response_metadata=metadata, chunk_position="last")
+    return [*(AIMessageChunk(content=piece) for piece in pieces), last]
+
+
+PARIS = {"name": "Paris", "people": 2}
+PARIS_TEXT = json.dumps(PARIS)
+
+
+def as_dict(value: Any) -> Any:
+    if isinstance(value, dict):
+        return value
+    return value.model_dump() if isinstance(value, BaseModel) else value.dict()
+
+
+@pytest.mark.parametrize("schema", KINDS)
+@pytest.mark.parametrize("method", ["function_calling", "json_schema", "json_mode"])
+async def test_every_kind_of_schema_is_answered_by_every_method(
+    schema: Any, method: Method
+) -> None:
+    by_call = method == "function_calling"
+    name = schema.__name__ if isinstance(schema, type) else "City"
+    whole = called(PARIS, name) if by_call else AIMessage(PARIS_TEXT)
+    chunks = call_chunks(PARIS_TEXT, name=name) if by_call else text_chunks(PARIS_TEXT)
+    chain = structured(Scripted(answer=[whole]), schema, method=method)
+    streaming = structured(Streaming(answer=chunks), schema, method=method)
+    answers = [
+        chain.invoke("?"),
+        await chain.ainvoke("?"),
+        list(streaming.stream("?"))[-1],
+        [value async for value in streaming.astream("?")][-1],
+    ]
+    assert [as_dict(answer) for answer in answers] == [PARIS] * 4
+    kind = schema if schema is City or schema is CityV1 else dict
+    assert {type(answer) for answer in answers} == {kind}
+
+
+# What is sent
+
+
+@pytest.mark.parametrize(
+    ("options", "sent"),
+    [
+        (
+            {"method": "json_schema"},
+            {"type": "json_schema", "json_schema": {"name": "City", "schema": CLOSED_CITY}},
+        ),
+        (
+            {"method": "json_mode"},
+            {"type": "json_schema", "json_schema": {"name": "City", "schema": CLOSED_CITY}},
+        ),
+        (
+            {"method": "json_schema", "strict": False},
+            {
+                "type": "json_schema",
+                "json_schema": {"name": "City", "schema": CLOSED_CITY, "strict": False},
+            },
+        ),
+    ],
+)
+def test_the_schema_is_sent_as_response_format(
+    options: dict[str, Any], sent: dict[str, Any]
+) -> None:
+    model = Scripted(answer=[AIMessage(PARIS_TEXT)])
+    structured(model, City, temperature=0, **options).invoke("?")
+    assert model.calls == [{"response_format": sent, "temperature": 0}]
+
+
+def test_a_call_of_the_schema_is_forced_by_default() -> None:
+    model = Scripted(answer=[called(PARIS)])
+    structured(model, City, temperature=0).invoke("?")
+    assert model.calls == [
+        {"tools": [City], "tool_choice": "City", "strict": None, "temperature": 0}
+    ]
+
+
+@pytest.mark.parametrize("schema", KINDS)
+@pytest.mark.parametrize("method", ["function_calling", "json_schema", "json_mode"])
+def test_traces_tell_the_schema(schema: Any, method: Method) -> None:
+    seen: list[dict[str, Any]] = []
+
+    class Seer(BaseCallbackHandler):
+        def on_chat_model_start(self, *_: Any, **kwargs: Any) -> None:
+            seen.append(kwargs["options"]["ls_structured_output_format"])
+
+    name = schema.__name__ if isinstance(schema, type) else "City"
+    answer = called(PARIS, name) if method == "function_calling" else AIMessage(PARIS_TEXT)
+    chain = structured(Scripted(answer=[answer]), schema, method=method, strict=False)
+    chain.invoke("?", {"callbacks": [Seer()]})
+    assert seen == [
+        {"kwargs": {"method": method, "strict": False}, "schema": convert_to_json_schema(schema)}
+    ]
+
+
+@pytest.mark.parametrize(
+    ("schema", "method", "said"),
+    [
+        (None, "function_calling", "needs a schema"),
+        (None, "json_schema", "needs a schema"),
+        (City, "yaml", "method cannot be 'yaml'"),
+        ({"type": "object", "properties": {}}, "json_schema", "must have a top-level 'title'"),
+        ({"title": "Number", "type": "integer"}, "json_schema", "JSON schema of an object"),
+        (CITY_SCHEMA | {"title": "none"}, "function_calling", "give the schema another title"),
+    ],
+)
+def test_what_cannot_be_asked_for_is_an_error(schema: Any, method: Any, said: str) -> None:
+    with pytest.raises(VoxtralInvalidRequestError, match=said):
+        structured(Scripted(answer=[]), schema, method=method)
+
+
+# How whole answers are read
+
+
+BAD_CALLS: list[tuple[AIMessage, str]] = [
+    (called({"name": "Paris", "people": "many"}), r"is no City: \$\.people: Input should be"),
+    (called({"name": "Paris"}), r"\$\.people: Field required"),
+    (called(PARIS, "Town"), "'Town' was called in place of 'City'"),
+    (AIMessage("I would rather not."), "no tool was called; the answer says 'I would rather not.'"),
+    (AIMessage("x" * 1000), r"says 'x{200}\.\.\.'"),
+    (AIMessage("", tool_calls=called(PARIS).tool_calls * 2), "2 calls came where one"),
+    (
+        AIMessage(
+            "", invalid_tool_calls=[{"name": "City", "args": PARIS_TEXT, "id": "1", "error": "odd"}]
+        ),
+        r"the call is broken \(odd\)",
+    ),
+    (
+        AIMessage(
+            "", invalid_tool_calls=[{"name": "City", "args": "[1", "id": "1", "error": None}]
+        ),
+        r"its arguments are no JSON object\): '\[1'",
+    ),
+]
+
+
+@pytest.mark.parametrize(("answer", "said"), BAD_CALLS)
+async def test_a_call_that_does_not_fit_is_an_error(answer: AIMessage, said: str) -> None:
+    chain = structured(Scripted(answer=[answer]), City)
+    with pytest.raises(OutputParserException, match=said):
+        chain.invoke("?")
+    with pytest.raises(OutputParserException, match=said):
+        list(chain.stream("?"))
+    with pytest.raises(OutputParserException, match=said):
+        await chain.ainvoke("?")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('{"name": "Paris", "people": 2', "the answer is not JSON"),
+        (f"Sure: {PARIS_TEXT}", "the answer is not JSON"),
+        (f"{PARIS_TEXT}{PARIS_TEXT}", "the answer is not JSON"),
+        ("", "the answer is empty"),
+        ("[1]", r"is not a JSON object: '\[1\]'"),
+        ('{"name": "Paris", "people": NaN}', "NaN is no JSON number"),
+        ('{"name": "Paris"}', r"\$\.people"),
+        ('{"name": 3, "people": 3}', r"\$\.name"),
+    ],
+)
+@pytest.mark.parametrize("schema", KINDS)
+def test_a_text_that_does_not_fit_is_an_error(schema: Any, text: str, said: str) -> None:
+    if schema is CityV1 and text.startswith('{"name": 3'):
+        return  # pydantic.v1 takes numbers for strings
+    with pytest.raises(OutputParserException, match=said) as caught:
+        structured(Scripted(answer=[AIMessage(text)]), schema, method="json_schema").invoke("?")
+    assert caught.value.llm_output == text
+
+
+def test_an_error_says_that_the_answer_was_cut() -> None:
+    cut = AIMessage('{"name": "Par', response_metadata={"finish_reason": "length"})
+    with pytest.raises(OutputParserException, match="cut at max_tokens: raise max_tokens"):
+        structured(Scripted(answer=[cut]), City, method="json_schema").invoke("?")
+    whole = AIMessage(PARIS_TEXT, response_metadata={"finish_reason": "length"})
+    chain = structured(Scripted(answer=[whole]), City, method="json_schema")
+    assert chain.invoke("?") == City(name="Paris", people=2)
+
+
+def test_json_mode_without_a_schema_takes_any_object() -> None:
+    chain = structured(Scripted(answer=[AIMessage('{"any": [1.5]}')]), None, method="json_mode")
+    assert chain.invoke("?") == {"any": [1.5]}
+
+
+def test_optional_fields_of_a_typed_dict_may_be_none() -> None:
+    answer = {"name": "Paris", "people": None}
+    chain = structured(Scripted(answer=[called(answer, "CityDict")]), CityDict)
+    assert chain.invoke("?") == answer
+
+
+def test_a_strict_pydantic_model_is_read_as_json() -> None:
+    class Day(BaseModel):
+        model_config = ConfigDict(strict=True)
+        at: date
+        kind: Literal["feast"]
+
+    chain = structured(Scripted(answer=[called({"at": "2026-01-06", "kind": "feast"}, "Day")]), Day)
+    assert chain.invoke("?") == Day(at=date(2026, 1, 6), kind="feast")
+
+
+def test_a_function_without_parameters_may_be_called_without_arguments() -> None:
+    class Nothing(BaseModel):
+        pass
+
+    [value] = structured(Streaming(answer=call_chunks(name="Nothing")), Nothing).stream("?")
+    assert value == Nothing()
+
+
+# Streams
+
+
+@pytest.mark.parametrize("method", ["function_calling", "json_schema"])
+async def test_dicts_are_shown_as_they_grow(method: Method) -> None:
+    pieces = ('{"name": "Pa', 'ris", ', '"people": 2}')
+    chunks = call_chunks(*pieces) if method == "function_calling" else text_chunks(*pieces)
+    chain = structured(Streaming(answer=chunks), CITY_SCHEMA, method=method)
+    grown = [{"name": "Pa"}, {"name": "Paris"}, PARIS]
+    begun: list[Any] = [{}] if method == "function_calling" else []
+    assert list(chain.stream("?")) == begun + grown
+    assert [value async for value in chain.astream("?")] == begun + grown
+
+
+def test_only_those_beginnings_are_shown_that_the_class_takes() -> None:
+    pieces = ('{"name": "Paris"', ', "people": 2', "1}")
+    chain = structured(Streaming(answer=call_chunks(*pieces)), City)
+    assert list(chain.stream("?")) == [
+        City(name="Paris", people=2),
+        City(name="Paris", people=21),
+    ]
+
+
+@pytest.mark.parametrize("schema", [City, CITY_SCHEMA])
+@pytest.mark.parametrize("method", ["function_calling", "json_schema"])
+@pytest.mark.parametrize("end", ['"people": 2', '"people": 2}}', "}"])
+async def test_a_stream_that_ends_in_no_object_is_an_error(
+    schema: Any, method: Method, end: str
+) -> None:
+    pieces = ('{"name": "Paris", ', end)
+    chunks = call_chunks(*pieces) if method == "function_calling" else text_chunks(*pieces)
+    chain = structured(Streaming(answer=chunks), schema, method=method)
+    with pytest.raises(OutputParserException, match="not JSON"):
+        list(chain.stream("?"))
+    with pytest.raises(OutputParserException, match="not JSON"):
+        [value async for value in chain.astream("?")]
+
+
+def test_the_end_of_a_stream_says_that_it_was_cut() -> None:
+    chunks = text_chunks('{"name": "Par', finish_reason="length")
+    with pytest.raises(OutputParserException, match="cut at max_tokens"):
+        list(structured(Streaming(answer=chunks), City, method="json_schema").stream("?"))
+
+
+def test_a_failing_stream_fails_with_its_own_error() -> None:
+    class Failing(Streaming):
+        def _stream(self, *args: Any, **kwargs: Any) -> Iterator[ChatGenerationChunk]:
+            yield from super()._stream(*args, **kwargs)
+            raise ConnectionError("lost")
+
+    chain = structured(Failing(answer=text_chunks('{"name": ')), City, method="json_schema")
+    with pytest.raises(ConnectionError, match="lost"):
+        list(chain.stream("?"))
+
+
+# With the raw answer
+
+
+async def test_the_raw_answer_comes_with_what_it_holds() -> None:
+    answer = called(PARIS)
+    chain = structured(Scripted(answer=[answer]), City, include_raw=True)
+    expected = {"raw": answer, "parsed": City(name="Paris", people=2), "parsing_error": None}
+    assert chain.invoke("?") == expected
+    assert await chain.ainvoke("?") == expected
+
+
+async def test_the_raw_answer_comes_with_why_it_holds_nothing() -> None:
+    chain = structured(Scripted(answer=[AIMessage("No.")]), City, include_raw=True)
+    for answer in (chain.invoke("?"), await chain.ainvoke("?")):
+        error = answer.pop("parsing_error")
+        assert answer == {"raw": AIMessage("No.", id=answer["raw"].id), "parsed": None}
+        assert isinstance(error, OutputParserException)
+        assert "no tool was called" in str(error)
+
+
+@pytest.mark.parametrize("end", ["}", ""])
+async def test_the_raw_answer_streams_and_what_it_holds_comes_last(end: str) -> None:
+    chunks = text_chunks('{"name": "Paris",', f' "people": 2{end}')
+    chain = structured(Streaming(answer=chunks), City, method="json_schema", include_raw=True)
+    for parts in (list(chain.stream("?")), [part async for part in chain.astream("?")]):
+        *raw, outcome = parts
+        assert [part["raw"].content for part in raw] == [chunk.content for chunk in chunks]
+        assert outcome["parsed"] == (City(name="Paris", people=2) if end else None)
+        assert isinstance(outcome["parsing_error"], OutputParserException) == (not end)
+
+
+def test_any_failure_of_a_validator_is_returned_with_the_raw_answer() -> None:
+    class Odd(BaseModel):
+        name: str
+
+        @field_validator("name")
+        @classmethod
+        def refuse(cls, value: str) -> str:
+            raise LookupError(value)
+
+    chain = structured(Scripted(answer=[called({"name": "x"}, "Odd")]), Odd, include_raw=True)
+    assert isinstance(chain.invoke("?")["parsing_error"], LookupError)
+
+
+@pytest.mark.parametrize("include_raw", [False, True])
+def test_a_structured_model_survives_pickle(include_raw: bool) -> None:
+    answer = called(PARIS).model_copy(update={"id": "1"})
+    chain = structured(Scripted(answer=[answer]), City, include_raw=include_raw)
+    assert pickle.loads(pickle.dumps(chain)).invoke("?") == chain.invoke("?")  # noqa: S301 - our own
