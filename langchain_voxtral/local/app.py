@@ -6,13 +6,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from langchain_voxtral.local.addresses import LOOPBACK_NAMES, name_in
-from langchain_voxtral.local.answers import EventStream, JsonAnswer, json_bytes
+from langchain_voxtral.local.answers import EventStream, JsonAnswer
 from langchain_voxtral.local.body import MAX_BODY_BYTES, read_body
+from langchain_voxtral.local.chat_answers import Completion, CompletionStream, Form
+from langchain_voxtral.local.chat_messages import to_reading
+from langchain_voxtral.local.chat_requests import parse_chat_request
 from langchain_voxtral.local.errors import Refusal, VoxtralMissingExtraError
 from langchain_voxtral.local.generation import Generation, engine_fields
-from langchain_voxtral.local.grammar import constrain
 from langchain_voxtral.local.models import LocalModel, choose_files, load
 from langchain_voxtral.local.requests import MAX_NEW_TOKENS, parse_request
+from langchain_voxtral.local.sending import json_bytes
+from langchain_voxtral.local.tasks import plan_input, plan_task
 from langchain_voxtral.local.worker import Worker
 
 try:
@@ -32,7 +36,22 @@ __all__ = ["App", "create_app"]
 KEEP_ALIVE_SECONDS = 5.0
 
 _INFERENCE = "/v1/inference/"
+_NO_MODEL = {"error": "Model not found"}
 _NOT_AUTHORIZED = {"detail": "User is not authorized to access this resource"}
+_NOT_AUTHENTICATED = {
+    "error": {
+        "message": "Not authenticated",
+        "type": "invalid_request_error",
+        "param": None,
+        "code": None,
+    }
+}
+_GUARDED = {
+    _INFERENCE: _NOT_AUTHORIZED,
+    "/v1/openai/chat/": _NOT_AUTHENTICATED,
+    "/v1/chat/": _NOT_AUTHENTICATED,
+}
+"""What needs the key, and what is answered without it."""
 
 
 class App:
@@ -67,7 +86,12 @@ class App:
         self._routes = routes = Starlette(
             routes=[
                 Route(_INFERENCE + "{model:path}", self._infer, methods=["POST"]),
+                Route("/v1/openai/chat/completions", self._chat, methods=["POST"]),
+                Route("/v1/chat/completions", self._chat, methods=["POST"]),
                 Route("/v1/openai/models", self._list_models),
+                Route("/v1/openai/models/{model:path}", self._tell_model),
+                Route("/v1/models", self._list_models),
+                Route("/v1/models/{model:path}", self._tell_model),
                 Route("/health", self._health),
             ],
             exception_handlers={
@@ -106,25 +130,56 @@ class App:
         host = name_in(headers.get(b"host", b"").decode("latin-1"))
         if self._hosts is not None and host not in self._hosts:
             return _json(400, {"error": {"message": f"Invalid Host header: {host!r}"}})
-        guarded = self._authorization and scope["path"].startswith(_INFERENCE)
         given = headers.get(b"authorization", b"")
-        if guarded and not secrets.compare_digest(given, self._authorization):
-            return _json(401, _NOT_AUTHORIZED)
+        if self._authorization and not secrets.compare_digest(given, self._authorization):
+            # Routes are looked up without the root path, too.
+            path = scope["path"].removeprefix(scope.get("root_path", ""))
+            for start, body in _GUARDED.items():
+                if path.startswith(start):
+                    return _json(401, body)
         return None
 
     async def _infer(self, request: Request) -> Any:
         if request.path_params["model"] not in self.model.ids:
-            raise Refusal(404, {"error": "Model not found"})
+            raise Refusal(404, _NO_MODEL)
         wanted = parse_request(await read_body(request, self._max_body_bytes))
-        constraint = constrain(wanted.response_format)
-        tasks = engine_fields(wanted, self.model, constraint)
-        generation = Generation(self.model.engine, self._worker, tasks)
-        request_id = request.scope["voxtral.request_id"]
+        task = plan_input(wanted, self.model.template)
+        fields = engine_fields(task.prompt, wanted, self.model, task.constraint)
+        generation = Generation(self.model.engine, self._worker, fields)
+        asked = (generation, task, request.scope["voxtral.request_id"])
         if wanted.stream:
-            return EventStream(generation, constraint, request_id, keep_alive=self._keep_alive)
-        return JsonAnswer(generation, constraint, request_id, responses=len(tasks))
+            return EventStream(*asked, keep_alive=self._keep_alive)
+        return JsonAnswer(*asked, responses=len(fields))
+
+    async def _chat(self, request: Request) -> Any:
+        wanted = parse_chat_request(await read_body(request, self._max_body_bytes))
+        if wanted.model not in self.model.ids:
+            raise Refusal(404, _NO_MODEL)
+        reading = to_reading(wanted.messages, wanted.offered)
+        task = plan_task(reading, self.model.template, wanted.response_format, choice=wanted.choice)
+        fields = engine_fields(task.prompt, wanted, self.model, task.constraint)
+        generation = Generation(self.model.engine, self._worker, fields)
+        asked = (generation, task.constraint, request.scope["voxtral.request_id"])
+        form = Form(
+            self.model.name,
+            is_call=task.is_call,
+            logprobs=wanted.logprobs,
+            usage=wanted.stream_options.include_usage,
+        )
+        if wanted.stream:
+            return CompletionStream(*asked, keep_alive=self._keep_alive, form=form)
+        return Completion(*asked, responses=len(fields), form=form)
 
     async def _list_models(self, _: Request) -> Response:
+        return _json(200, {"object": "list", "data": list(map(self._listed, self.model.ids))})
+
+    async def _tell_model(self, request: Request) -> Response:
+        name = request.path_params["model"]
+        if name not in self.model.ids:
+            raise Refusal(404, _NO_MODEL)
+        return _json(200, self._listed(name))
+
+    def _listed(self, name: str) -> dict[str, object]:
         metadata = {
             "description": f"{self.model.name}, on this machine",
             "context_length": self.model.engine.n_ctx,
@@ -132,9 +187,13 @@ class App:
             "pricing": {"input_tokens": 0.0, "output_tokens": 0.0},
             "tags": [],
         }
-        listed = {"object": "model", "owned_by": "voxtral-local", "metadata": metadata}
-        data = [{"id": name, **listed} for name in self.model.ids]
-        return _json(200, {"object": "list", "data": data})
+        return {
+            "id": name,
+            "object": "model",
+            "created": 0,  # it is not known
+            "owned_by": "voxtral-local",
+            "metadata": metadata,
+        }
 
     async def _health(self, _: Request) -> Response:
         return _json(200, {"status": "ok", "model": self.model.name})

@@ -9,7 +9,7 @@ from langchain_voxtral.local.engine import Engine, Finished, Token
 from langchain_voxtral.local.errors import Refusal
 from langchain_voxtral.local.grammar import Constraint
 from langchain_voxtral.local.models import LocalModel
-from langchain_voxtral.local.requests import MAX_NEW_TOKENS, InferenceRequest
+from langchain_voxtral.local.requests import MAX_NEW_TOKENS, Sampling
 from langchain_voxtral.local.worker import Worker
 
 __all__ = ["Generation", "engine_fields"]
@@ -18,11 +18,16 @@ _SEEDS = 2**32 - 1  # llama.cpp's seeds have 32 bits, and the last of them means
 
 
 def engine_fields(
-    request: InferenceRequest, model: LocalModel, constraint: Constraint
+    prompt: str, request: Sampling, model: LocalModel, constraint: Constraint
 ) -> list[dict[str, object]]:
-    """Return what llama.cpp is told: one entry for each response that is asked for."""
+    """Return what llama.cpp is told: one entry for each response that is asked for.
+
+    JSON ends where its grammar ends, whatever stop sequences stand in it: cut, it would be
+    no answer to the schema that the same request asks for.
+    """
+    stops = [] if constraint.is_json else [*model.template.stops, *(request.stop or ())]
     fields: dict[str, object] = {
-        "prompt": model.template.prompt(request.input),
+        "prompt": prompt,
         "max_tokens": request.max_new_tokens or MAX_NEW_TOKENS,
         "temperature": request.temperature,
         "top_p": request.top_p,
@@ -32,7 +37,7 @@ def engine_fields(
         "repeat_last_n": model.engine.n_ctx,  # penalties count over all, as in vLLM
         "presence_penalty": request.presence_penalty,
         "frequency_penalty": request.frequency_penalty,
-        "stop": [*model.template.stops, *(request.stop or ())],
+        "stop": stops,
         **constraint.fields,
     }
     if request.seed is None:

@@ -1,11 +1,11 @@
-"""The body of `POST /v1/inference/{model}`, validated as DeepInfra documents it.
+"""The body of `POST /v1/inference/{model}`, and what all bodies share, as DeepInfra documents it.
 
 Ranges and defaults are those of DeepInfra's text generation schema. Where that schema leaves
 a question open this server is strict: a field that it does not know is refused (422), so that
 a misspelt or unsupported setting is never dropped in silence.
 """
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import from_json, to_jsonable_python
@@ -18,6 +18,9 @@ __all__ = [
     "JsonSchema",
     "PlainText",
     "Regex",
+    "Sampling",
+    "Strict",
+    "parse_body",
     "parse_request",
 ]
 
@@ -25,23 +28,25 @@ MAX_NEW_TOKENS = 16_384
 """DeepInfra's default, bounded further by what the context has left."""
 
 
-class _Strict(BaseModel):
+class Strict(BaseModel):
+    """A part of a body: nothing in it is unknown, and nothing changes it."""
+
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-class PlainText(_Strict):
+class PlainText(Strict):
     """No constraint."""
 
     type: Literal["text"]
 
 
-class JsonObject(_Strict):
+class JsonObject(Strict):
     """Any JSON object."""
 
     type: Literal["json_object"]
 
 
-class NamedSchema(_Strict):
+class NamedSchema(Strict):
     """A JSON schema and its name; `strict` and `description` change nothing here."""
 
     name: str = "response"
@@ -50,14 +55,14 @@ class NamedSchema(_Strict):
     description: str | None = None
 
 
-class JsonSchema(_Strict):
+class JsonSchema(Strict):
     """JSON that is valid against a schema."""
 
     type: Literal["json_schema"]
     json_schema: NamedSchema
 
 
-class Regex(_Strict):
+class Regex(Strict):
     """Text that a regular expression matches as a whole."""
 
     type: Literal["regex"]
@@ -67,10 +72,9 @@ class Regex(_Strict):
 ResponseFormat = Annotated[PlainText | JsonObject | JsonSchema | Regex, Field(discriminator="type")]
 
 
-class InferenceRequest(_Strict):
-    """What a client asks for; the names and ranges are DeepInfra's."""
+class Sampling(Strict):
+    """What a client may ask for, whatever it sends the prompt as; ranges are DeepInfra's."""
 
-    input: str = Field(min_length=1)
     max_new_tokens: int | None = Field(None, ge=1, le=1_000_000)
     temperature: float = Field(0.7, ge=0, le=100)
     top_p: float = Field(0.9, gt=0, le=1)
@@ -85,8 +89,14 @@ class InferenceRequest(_Strict):
     seed: int | None = Field(None, ge=-(2**63), lt=2**64)
     user: str | None = None
     prompt_cache_key: str | None = None
-    webhook: str | None = None
     stream: bool = False
+
+
+class InferenceRequest(Sampling):
+    """A prompt, and how it is to be continued."""
+
+    input: str = Field(min_length=1)
+    webhook: str | None = None
 
     @model_validator(mode="after")
     def _check_combination(self) -> Self:
@@ -97,8 +107,11 @@ class InferenceRequest(_Strict):
         return self
 
 
+_Body = TypeVar("_Body", bound=Strict)
+
+
 def parse_request(body: bytes) -> InferenceRequest:
-    """Parse and validate a request's body.
+    """Parse and validate the body of a native request.
 
     Raises:
         Refusal: 422 with one `detail` entry for each fault, as DeepInfra answers.
@@ -110,13 +123,22 @@ def parse_request(body: bytes) -> InferenceRequest:
         assert parse_request(b'{"input": "Hi"}').temperature == 0.7
         ```
     """
+    return parse_body(body, InferenceRequest)
+
+
+def parse_body(body: bytes, kind: type[_Body]) -> _Body:
+    """Parse and validate a body of any kind.
+
+    Raises:
+        Refusal: 422 with one `detail` entry for each fault, as DeepInfra answers.
+    """
     try:
         value = from_json(body, allow_inf_nan=False)
     except ValueError as error:
         fault = {"type": "json_invalid", "loc": ["body"], "msg": f"Invalid JSON: {error}"}
         raise Refusal(422, {"detail": [{**fault, "input": {}}]}) from error
     try:
-        return InferenceRequest.model_validate(value)
+        return kind.model_validate(value)
     except ValidationError as error:
         # 1e400 is read as infinity, and the fault quotes it: JSON could not.
         faults = to_jsonable_python(

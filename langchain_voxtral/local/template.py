@@ -5,15 +5,14 @@ behind the server. The prompt is read back into turns, and those are written in 
 format. A prompt without markers, or in that very format, is sent to the model as it is.
 """
 
-import json
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from langchain_voxtral.errors import VoxtralInvalidRequestError
 from langchain_voxtral.local.errors import Refusal
 from langchain_voxtral.local.gguf import read_text_field
-from langchain_voxtral.messages.turns import ToolCall, Turn
+from langchain_voxtral.messages.turns import Turn
 from langchain_voxtral.prompts import FORMATS, Reading, read, render, restore
 from langchain_voxtral.prompts.neutralise import BREAKER
 
@@ -50,6 +49,18 @@ _PRIMER = (
 """What a conversation without a system message begins with: without one SmolLM2 rambles, and
 two short turns are what it takes to make it answer shortly."""
 
+_RESULTS_PRIMER = (
+    Turn("user", "How old is Ann?\nResult of age: 41"),
+    Turn("assistant", "Ann is 41 years old."),
+    Turn(
+        "user",
+        "Is the shop open and how much is the bread?\n"
+        "Result of shop: closed\nResult of price: 2 dollars",
+    ),
+    Turn("assistant", "The shop is closed, and the bread is 2 dollars."),
+)
+"""What a conversation with results of tools begins with: else SmolLM2 makes up its own."""
+
 
 @dataclass(frozen=True, slots=True)
 class Template:
@@ -60,12 +71,14 @@ class Template:
         render: Writes turns that were read, and the answer's given beginning, as a prompt.
         stops: What ends a turn, beside the model's own end token.
         begin: What llama.cpp puts before every prompt of such a model by itself.
+        by_example: Tools are shown by examples of calls; else `render` describes them.
     """
 
     name: str
     render: Callable[[Reading], str]
     stops: tuple[str, ...]
     begin: str = ""
+    by_example: bool = False
 
     def prompt(self, text: str) -> str:
         """Return the prompt for the model that a client's prompt stands for.
@@ -82,36 +95,67 @@ class Template:
         """
         reading = read(text)
         own = reading.format in {"raw", self.name}
-        return (text if own else self.render(reading)).removeprefix(self.begin)
+        return text.removeprefix(self.begin) if own else self.write(reading)
+
+    def write(self, reading: Reading, examples: Sequence[Turn] = ()) -> str:
+        """Return the prompt for the model that a conversation stands for.
+
+        Args:
+            reading: The conversation.
+            examples: Turns that show how tools are called, for a model that learns so.
+
+        Raises:
+            Refusal: 400, the conversation cannot be written in this format.
+        """
+        if self.by_example:
+            reading = _with_examples(reading, examples)
+        return self.render(reading).removeprefix(self.begin)
+
+
+def _with_examples(reading: Reading, examples: Sequence[Turn]) -> Reading:
+    """Return a conversation with examples before it, and without its calls.
+
+    A model that sees calls in front of its answer writes another one instead of an answer.
+    """
+    at = 1 if reading.turns and reading.turns[0].role == "system" else 0
+    system, turns = reading.turns[:at], reading.turns[at:]
+    if examples:
+        system = system or _PRIMER[:1]
+    elif any(turn.role == "tool" for turn in turns):
+        examples = _RESULTS_PRIMER
+    return replace(reading, turns=(*system, *examples, *_with_results(turns)))
+
+
+def _with_results(turns: Iterable[Turn]) -> Iterator[Turn]:
+    """Yield turns in which the results of tools stand at the end of the question."""
+    names: dict[str | None, str] = {}
+    asked: Turn | None = None
+    for turn in turns:
+        names |= {call.id: call.name for call in turn.tool_calls}
+        if turn.role == "tool":
+            tool = names.get(turn.tool_call_id)
+            text = f"Result of {tool}: {turn.text}" if tool else turn.text
+            asked = replace(asked, text=f"{asked.text}\n{text}") if asked else Turn("user", text)
+            continue
+        if turn.role == "assistant" and not turn.text:
+            continue
+        if asked:
+            yield asked
+        asked = turn if turn.role == "user" else None
+        if asked is None:
+            yield replace(turn, tool_calls=())
+    if asked:
+        yield asked
 
 
 def _chatml(reading: Reading) -> str:
     turns = reading.turns
     if not any(turn.role == "system" for turn in turns):
         turns = (*_PRIMER, *turns)
-    if reading.tools:
-        turns = (Turn("system", f"Available tools: {json.dumps(reading.tools)}"), *turns)
     written = "".join(
-        f"<|im_start|>{role}\n{text}<|im_end|>\n" for role, text in _plain_turns(turns)
+        f"<|im_start|>{turn.role}\n{_disarm(turn.text)}<|im_end|>\n" for turn in turns
     )
     return f"{written}<|im_start|>assistant\n{_disarm(reading.prefill)}"
-
-
-def _plain_turns(turns: Iterable[Turn]) -> Iterator[tuple[str, str]]:
-    """Yield role and text; calls and results, which ChatML has no place for, as text."""
-    names: dict[str | None, str] = {}
-    for turn in turns:
-        names |= {call.id: call.name for call in turn.tool_calls}
-        if turn.role == "tool":
-            tool = names.get(turn.tool_call_id)
-            yield "user", _disarm(f"Result of {tool}: {turn.text}" if tool else turn.text)
-        else:
-            parts = [turn.text, *map(_call_text, turn.tool_calls)]
-            yield turn.role, _disarm("\n".join(part for part in parts if part))
-
-
-def _call_text(call: ToolCall) -> str:
-    return json.dumps({"name": call.name, "arguments": call.arguments}, ensure_ascii=False)
 
 
 def _disarm(text: str) -> str:
@@ -133,7 +177,7 @@ def _in_format(name: str) -> Callable[[Reading], str]:
     return written
 
 
-CHATML = Template("chatml", _chatml, ("<|im_end|>",))
+CHATML = Template("chatml", _chatml, ("<|im_end|>",), by_example=True)
 MISTRAL = Template("mistral", _in_format("mistral"), ("</s>", "[INST]"), "<s>")
 LLAMA3 = Template("llama3", _in_format("llama3"), ("<|eot_id|>",), "<|begin_of_text|>")
 

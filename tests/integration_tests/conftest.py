@@ -12,3 +12,15 @@ def local_server() -> Iterator[LocalVoxtral]:
     """A running server on the real model; its weights are fetched if they are not there."""
     with LocalVoxtral() as server:
         yield server
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what a test class does not name in its `only`: an inherited suite has it all."""
+    kept: list[pytest.Item] = []
+    left_out: list[pytest.Item] = []
+    for item in items:
+        only = getattr(getattr(item, "cls", None), "only", None)
+        (kept if only is None or only.search(item.name) else left_out).append(item)
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = kept

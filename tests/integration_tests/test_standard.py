@@ -1,8 +1,9 @@
 """LangChain's standard integration tests, answered by the embedded engine."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from cassette_format import CassetteFormat
@@ -15,6 +16,8 @@ from langchain_voxtral import ChatVoxtral
 pytestmark = pytest.mark.filterwarnings("ignore:Benchmark fixture was not used")
 
 ENGINE = "SmolLM2-135M-Instruct"
+TOOLS = re.compile("tool|structured|json|agent|no_overrides")
+"""Names of the tests of tools and structured output."""
 STREAM = Path(__file__).parent / "cassettes" / "stream_time.yaml"
 
 
@@ -33,8 +36,10 @@ def vcr(request: pytest.FixtureRequest) -> Iterator[Any]:
         yield cassette
 
 
-class TestChatVoxtral(ChatModelIntegrationTests):
-    """The suite, and what of it applies."""
+class _Suite(ChatModelIntegrationTests):
+    """What all endpoints have in common."""
+
+    settings: ClassVar[dict[str, Any]]
 
     @property
     def chat_model_class(self) -> type[ChatVoxtral]:
@@ -42,19 +47,23 @@ class TestChatVoxtral(ChatModelIntegrationTests):
 
     @property
     def chat_model_params(self) -> dict[str, Any]:
-        return {"base_url": "local", "max_tokens": 24, "temperature": 0, "seed": 1}
+        return {"base_url": "local", "temperature": 0, "max_tokens": 120} | self.settings
 
     @property
     def has_tool_calling(self) -> bool:
-        return False
+        return True
 
     @property
     def has_tool_choice(self) -> bool:
-        return False
+        return True
 
     @property
     def has_structured_output(self) -> bool:
-        return False
+        return True
+
+    @property
+    def supports_json_mode(self) -> bool:
+        return True
 
     @property
     def supports_audio_inputs(self) -> bool:
@@ -68,6 +77,26 @@ class TestChatVoxtral(ChatModelIntegrationTests):
     def model_override_value(self) -> str:
         return ENGINE
 
+
+class TestNativeLlama3(_Suite):
+    """The whole suite on the default: a raw prompt in DeepInfra's documented format."""
+
+    settings: ClassVar = {"prompt_format": "llama3"}
+
     @property
     def enable_vcr_tests(self) -> bool:
         return True
+
+
+class TestNativeMistral(_Suite):
+    """What has to do with tools and structured output, in the model's own prompt format."""
+
+    settings: ClassVar = {"prompt_format": "mistral"}
+    only = TOOLS
+
+
+class TestChatCompletions(_Suite):
+    """The same where the server writes the prompt."""
+
+    settings: ClassVar = {"api": "chat_completions"}
+    only = TOOLS

@@ -9,6 +9,13 @@ from hypothesis import HealthCheck, settings
 PATH = "/v1/inference/mistralai/Voxtral-Mini-3B-2507"
 INFER = PATH.removeprefix("/v1/")
 PLAIN = {"input": "Hi", "max_new_tokens": 1}
+CHAT_PATH = "/v1/openai/chat/completions"
+CHAT = CHAT_PATH.removeprefix("/v1/")
+PLAIN_CHAT = {
+    "model": "mistralai/Voxtral-Mini-3B-2507",
+    "messages": [{"role": "user", "content": "Hi"}],
+    "max_tokens": 1,
+}
 PATIENCE = 20.0
 """Seconds after which a request that has no answer counts as hanging."""
 REFUSALS = {400, 401, 404, 405, 413, 415, 422}
@@ -28,6 +35,13 @@ def strictly(document: bytes | str) -> Any:
         raise AssertionError(f"{constant} is no JSON")
 
     return json.loads(document, parse_constant=refused)
+
+
+def data_in(stream: str) -> list[str]:
+    """Return what the events of a whole stream carry; comments, sent in a pause, carry nothing."""
+    *events, rest = stream.split("\n\n")
+    assert rest == ""
+    return [event.removeprefix("data: ") for event in events if not event.startswith(":")]
 
 
 def assert_documented(status: int, kind: str, body: bytes) -> None:

@@ -15,12 +15,14 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from integration_tests.local.shapes import (
+    CHAT_PATH,
     FUZZ,
     INFER,
     NO_HTTP,
     PATH,
     PATIENCE,
     PLAIN,
+    PLAIN_CHAT,
     assert_documented,
     strictly,
 )
@@ -116,8 +118,10 @@ printable = st.text(st.characters(min_codepoint=33, max_codepoint=126), max_size
 TARGETS = (
     *(PATH, f"{PATH}?version=1", f"{PATH}/", "/v1/inference/", "/v1/inference", "*", "/%ff"),
     *("/v1/openai/models", "/v1/openai/models/", "/health", "/health?x=%ff%00", "//health"),
+    *(CHAT_PATH, f"{CHAT_PATH}/", "/v1/chat/completions", "/v1/openai/chat/", "/v1/models/%ff"),
     *("/../health", "http://evil.example/health", PATH.replace("/v1", "/%76%31")),
 )
+GUARDED = ("/v1/inference/", "/v1/openai/chat/", "/v1/chat/")
 targets = st.sampled_from(TARGETS) | printable.map("/".__add__)
 methods = st.sampled_from(["GET", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE"]) | (
     st.text("ABCXYZ-_!", min_size=1, max_size=9)
@@ -126,6 +130,7 @@ values_of_headers = st.text(
     st.characters(codec="latin-1", exclude_categories=["Cc", "Zs"]), max_size=20
 )
 CONTENTS = (
+    json.dumps(PLAIN_CHAT).encode(),
     *(json.dumps(PLAIN).encode(), gzip.compress(json.dumps(PLAIN).encode()), b"", b"{}", b"[]"),
     *(b'{"input": "\xff"}', b'\xef\xbb\xbf{"input": "Hi"', json.dumps(PLAIN).encode("utf-16")),
     *(b"[" * 10_000, gzip.compress(b"x")[:-3], gzip.compress(b" " * 9 * 2**20), b'{"input":"Hi"'),
@@ -158,7 +163,7 @@ def headers_of_any_kind(draw: st.DrawFn, good: dict[str, str]) -> tuple[tuple[st
 def test_any_request(local_server: LocalVoxtral, data: st.DataObject) -> None:
     headers = data.draw(headers_of_any_kind(good_headers(local_server)))
     method = data.draw(st.just("POST") | methods)
-    target = data.draw(st.just(PATH) | targets)
+    target = data.draw(st.sampled_from([PATH, CHAT_PATH]) | targets)
     sent = request(method, target, headers, data.draw(contents), chunked=data.draw(st.booleans()))
     [answer] = answers_in(talk(local_server, sent))
     if answer == NO_HTTP:
@@ -168,7 +173,7 @@ def test_any_request(local_server: LocalVoxtral, data: st.DataObject) -> None:
     if given_by["Host"] in FOREIGN_HOSTS:
         assert answer[0] == 400
     elif given_by["Authorization"] != good_headers(local_server)["Authorization"]:
-        assert answer[0] == 401 or not target.startswith("/v1/inference/")
+        assert answer[0] == 401 or not target.startswith(GUARDED)
 
 
 @st.composite

@@ -9,7 +9,8 @@ import httpx
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from integration_tests.local.shapes import FUZZ, INFER, PLAIN, assert_documented, strictly
+from integration_tests.local.anything import HUGE, response_formats, texts, values, written
+from integration_tests.local.shapes import FUZZ, INFER, PLAIN, assert_documented, data_in, strictly
 
 from langchain_voxtral.local.errors import Refusal
 from langchain_voxtral.local.grammar import constrain
@@ -24,45 +25,6 @@ def _works_afterwards(http: httpx.Client, caplog: pytest.LogCaptureFixture) -> I
     assert [r for r in caplog.get_records("call") if r.levelno >= logging.ERROR] == []
 
 
-HUGE = "@1e400"
-"""Stands for a number that JSON can write and no float can hold."""
-texts = st.text(max_size=20)
-numbers = st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.sampled_from(
-    [0, 1, -1, 0.5, 2**31, 2**63, 2**64, 10**9, 10**30, -(10**30), 1e308, 5e-324, HUGE]
-)  # fmt: skip
-values = st.recursive(
-    st.none() | st.booleans() | numbers | texts,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
-    max_leaves=5,
-)
-KEYWORDS = (
-    *("type", "properties", "required", "items", "prefixItems", "anyOf", "allOf", "oneOf", "enum"),
-    *("const", "$ref", "$defs", "pattern", "patternProperties", "additionalProperties", "format"),
-    *("minimum", "maximum", "exclusiveMinimum", "multipleOf", "minLength", "maxLength"),
-    *("minItems", "maxItems", "minProperties", "maxProperties", "not", "default", "x-guidance"),
-)
-schema_values = values | st.sampled_from(
-    ["object", "array", "integer", "number", "string", "#", "#/$defs/a", "date", "[a-z]+", "("]
-)
-schemas = st.recursive(
-    st.dictionaries(st.sampled_from(KEYWORDS), schema_values, max_size=4),
-    lambda inner: st.dictionaries(
-        st.sampled_from(KEYWORDS),
-        inner | schema_values | st.lists(inner, max_size=2) | st.dictionaries(texts, inner),
-        max_size=3,
-    ),
-    max_leaves=4,
-)
-response_formats = st.one_of(
-    values,
-    st.fixed_dictionaries({"type": st.just("regex"), "regex": texts}),
-    st.fixed_dictionaries(
-        {
-            "type": st.just("json_schema"),
-            "json_schema": st.fixed_dictionaries({"schema": schemas}, optional={"name": values}),
-        }
-    ),
-)
 FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "input": st.text(min_size=1, max_size=20),
     "temperature": st.floats(0, 100),
@@ -94,10 +56,6 @@ bodies = st.builds(
 )
 
 
-def written(body: object) -> str:
-    return json.dumps(body).replace(f'"{HUGE}"', "1e400")
-
-
 @FUZZ
 @given(body=bodies)
 @example(body=PLAIN | {"temperature": HUGE})
@@ -107,8 +65,8 @@ def test_any_values_of_the_fields(http: httpx.Client, body: Any) -> None:
     assert answer.status_code in {200, 400, 422}
     assert_documented(answer.status_code, answer.headers["content-type"], answer.content)
     if answer.status_code == 200 and body.get("stream"):
-        for event in answer.text.split("\n\n")[:-1]:
-            strictly(event.removeprefix("data: "))
+        for event in data_in(answer.text):
+            strictly(event)
     elif answer.status_code == 200:
         strictly(answer.content)
 
