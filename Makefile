@@ -7,6 +7,8 @@ PROMPT ?= What is the capital of France?
 VENV := .venv
 FLOOR := .venv-floor
 BIN := $(VENV)/bin
+# Two at once, each file in one of them: the embedded engine takes a core for itself.
+PARALLEL := --numprocesses 2 --dist loadfile
 PIP_QUIET := --quiet --disable-pip-version-check
 
 .PHONY: chat test lint unit floor integration faults record clean
@@ -17,7 +19,7 @@ chat: $(VENV)/.local ## ask the model: make chat PROMPT="..."
 export PROMPT
 
 test: lint floor ## all checks; ends with pytest's summary of unit and integration tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PARALLEL)
 
 lint: $(VENV)/.dev ## style, types and the house's walls
 	$(BIN)/ruff check .
@@ -26,14 +28,14 @@ lint: $(VENV)/.dev ## style, types and the house's walls
 	$(BIN)/lint-imports
 
 unit: $(VENV)/.dev ## the tests that need no engine
-	$(BIN)/python -m pytest tests/unit_tests
+	$(BIN)/python -m pytest $(PARALLEL) tests/unit_tests
 
 floor: $(FLOOR)/.dev ## the unit tests of what meets langchain-core, on the oldest that is supported
-	$(FLOOR)/bin/python -m pytest -q tests/unit_tests $(foreach room,local prompts transport wire,\
+	$(FLOOR)/bin/python -m pytest -q $(PARALLEL) tests/unit_tests $(foreach room,local prompts transport wire,\
 		--ignore=tests/unit_tests/$(room))
 
 integration: $(VENV)/.dev ## the tests on the embedded engine
-	$(BIN)/python -m pytest tests/integration_tests
+	$(BIN)/python -m pytest $(PARALLEL) tests/integration_tests
 
 faults: $(VENV)/.dev ## play every fault of tests/faults.py in all ways and print what comes of it
 	$(BIN)/python tests/print_faults.py
