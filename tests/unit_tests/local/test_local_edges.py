@@ -25,6 +25,7 @@ def test_a_gzip_body_is_unpacked(body: bytes) -> None:
 @pytest.mark.parametrize(
     ("packed", "status"),
     [(gzip.compress(b"x" * 101), 413), (b"no gzip", 400), (gzip.compress(b"x")[:-1], 400)],
+    ids=["too long", "no gzip", "cut"],
 )
 def test_a_gzip_body_is_bounded_and_whole(packed: bytes, status: int) -> None:
     with pytest.raises(Refusal) as caught:
