@@ -12,7 +12,7 @@ from langchain_voxtral.errors import (
     VoxtralResponseError,
     redact,
 )
-from langchain_voxtral.prompts import StopTrimmer, restore
+from langchain_voxtral.prompts import PartsRestorer, StopTrimmer, restore
 from langchain_voxtral.tools.assemble import FinishedCall, whole_calls
 from langchain_voxtral.tools.parse import CallParser
 from langchain_voxtral.tools.parts import CallPart
@@ -37,10 +37,18 @@ class CallsInText:
         """Return a parser for one answer."""
         return CallParser(self.names, forced=self.forced)
 
-    def split(self, text: str) -> tuple[str, list[CallPart]]:
-        """Return a text without the calls in it, and the parts of these."""
+    def split(self, text: str, *, restores: bool) -> tuple[str, list[CallPart]]:
+        """Return a text without the calls in it, and the parts of these.
+
+        Args:
+            text: The text, as it came.
+            restores: Whether what it says, and calls with, is to be restored.
+        """
         parser = self.parser()
         read = [*parser.feed(text), *parser.close()]
+        if restores:
+            restorer = PartsRestorer()
+            read = [*restorer.feed(read), *restorer.close()]
         spoken = "".join(item for item in read if isinstance(item, str))
         return spoken, [item for item in read if isinstance(item, CallPart)]
 
@@ -185,23 +193,25 @@ class Said:
 
 
 def gathered(items: Iterable[Item]) -> Said:
-    """Make one answer of a whole stream, which always ends with its outcome."""
+    """Make one answer of the text of a whole stream, which always ends with its outcome."""
     texts: list[str] = []
     logprobs: list[Mapping[str, Any]] = []
-    parts: list[CallPart] = []
     outcome: Outcome | None = None
     for item in items:
         if isinstance(item, Outcome):
             outcome = item
-        elif isinstance(item, CallPart):
-            parts.append(item)
-        else:
+        elif isinstance(item, Piece):
             texts.append(item.text)
             logprobs.extend(item.logprobs)
     text = "".join(texts)
     if outcome is None:
         raise VoxtralIncompleteStreamError("The stream ended early.", partial=text)
-    return Said(text, replace(outcome, logprobs=logprobs), tuple(whole_calls(parts)), raw=text)
+    return Said(text, replace(outcome, logprobs=logprobs), raw=text)
+
+
+def is_cut(finish_reason: str | None) -> bool:
+    """Return whether an answer ended before the model was done (length, content filter, ...)."""
+    return finish_reason not in {None, "stop", "tool_calls"}
 
 
 def header_request_id(call: Call, headers: Mapping[str, str]) -> str | None:
@@ -247,12 +257,12 @@ def whole_answer(call: Call, reply: Reply) -> list[Said]:
     read = []
     for index, raw in enumerate(answer.texts):
         text, stopped = _cut(call, raw)
-        told_reason = None if stopped else answer.finish_reason
-        reason = told_reason or _derived_reason(call, stopped, answer.usage)
-        derived = answer.finish_reason is None or reason != answer.finish_reason
+        told = answer.finish_reasons[index] if answer.finish_reasons else None
+        reason = (None if stopped else told) or _derived_reason(call, stopped, answer.usage)
+        derived = told is None or reason != told
         outcome = replace(first, finish_reason=reason, derived=derived)
         written = answer.calls[index] if answer.calls else ()
-        spoken, calls = _split(call, text, written, cut=reason == "length")
+        spoken, calls = _split(call, text, written, cut=is_cut(reason))
         outcome = outcome if index == 0 else replace(outcome, usage=Usage())
         read.append(Said(spoken, outcome, calls, raw=text))
     return read
@@ -260,8 +270,7 @@ def whole_answer(call: Call, reply: Reply) -> list[Said]:
 
 def _cut(call: Call, raw: str) -> tuple[str, bool]:
     trimmer = StopTrimmer(call.stops)
-    text = trimmer.feed(raw) + trimmer.close()
-    return (restore(text) if call.restores else text), trimmer.stopped
+    return trimmer.feed(raw) + trimmer.close(), trimmer.stopped
 
 
 def _split(
@@ -269,8 +278,9 @@ def _split(
 ) -> tuple[str, tuple[FinishedCall, ...]]:
     """Return the text without the calls in it, and all calls."""
     if call.calls is None:
-        return text, tuple(whole_calls(written, cut=cut))
-    spoken, parts = call.calls.split(text)
+        spoken = restore(text) if call.restores else text
+        return spoken, tuple(whole_calls(written, cut=cut))
+    spoken, parts = call.calls.split(text, restores=call.restores)
     return spoken, tuple(whole_calls(parts, cut=cut))
 
 

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, model_validator
 
-from langchain_voxtral.answers import Call, Item, Said, gathered, whole_answer
+from langchain_voxtral.answers import Call, Item, Said, whole_answer
 from langchain_voxtral.connection import Connection
 from langchain_voxtral.endpoint import DEEPINFRA_KEYS, OTHER_KEY, Endpoint, is_deepinfra
 from langchain_voxtral.errors import VoxtralInvalidRequestError, VoxtralUnsupportedFeatureError
@@ -67,29 +67,31 @@ class VoxtralBase(Connection, CallOptions):
         return list(count(text))
 
     def _answer(self, plan: Plan) -> list[Said]:
-        if plan.options.logprobs:  # they are read from streams only
-            return [gathered(self._pieces(plan))]
         endpoint = self._endpoint()
+        if plan.options.logprobs:  # they are read from streams only
+            sink = TextStream(self._call(endpoint, plan, streaming=True))
+            return [sink.said(stream(self._clients(endpoint), sink.request, sink))]
         call = self._call(endpoint, plan)
         return whole_answer(call, post(self._clients(endpoint), call.request))
 
     async def _aanswer(self, plan: Plan) -> list[Said]:
-        if plan.options.logprobs:
-            return [gathered([item async for item in self._apieces(plan)])]
         endpoint = await self._aendpoint()
+        if plan.options.logprobs:
+            sink = TextStream(self._call(endpoint, plan, streaming=True))
+            items = astream(self._clients(endpoint), sink.request, sink)
+            return [sink.said([item async for item in items])]
         call = self._call(endpoint, plan)
         return whole_answer(call, await apost(self._clients(endpoint), call.request))
 
     def _pieces(self, plan: Plan) -> Generator[Item]:
         endpoint = self._endpoint()
-        call = self._call(endpoint, plan, streaming=True)
-        yield from stream(self._clients(endpoint), call.request, TextStream(call))
+        sink = TextStream(self._call(endpoint, plan, streaming=True))
+        yield from stream(self._clients(endpoint), sink.request, sink)
 
     async def _apieces(self, plan: Plan) -> AsyncGenerator[Item]:
         endpoint = await self._aendpoint()
-        call = self._call(endpoint, plan, streaming=True)
-        items = astream(self._clients(endpoint), call.request, TextStream(call))
-        async with aclosing(items):
+        sink = TextStream(self._call(endpoint, plan, streaming=True))
+        async with aclosing(astream(self._clients(endpoint), sink.request, sink)) as items:
             async for item in items:
                 yield item
 

@@ -253,7 +253,7 @@ class ChatVoxtral(VoxtralBase, BaseChatModel):
 
     def _plan(self, ask: Ask, instruction: str | None = None) -> Plan:
         if self.api == "chat_completions":
-            return chat_plan(ask, instruction=instruction)
+            return chat_plan(ask, self.special_tokens, instruction=instruction)
         chosen = get_format(self.prompt_format)
         return native_plan(ask, chosen, self.special_tokens, instruction=instruction)
 

@@ -101,7 +101,10 @@ def _add_chat(chat: argparse.ArgumentParser) -> None:
 
 
 def _add_serve(serve: argparse.ArgumentParser) -> None:
-    serve.description = "Serve DeepInfra's native protocol from a local model, for development."
+    serve.description = (
+        "Serve DeepInfra's native endpoint, and OpenAI's chat completions (below /v1/openai), from "
+        "a local model, for development."
+    )
     serve.add_argument("--host", default="127.0.0.1")
     serve.add_argument("--port", type=int, default=8200)
     serve.add_argument("--model", metavar="GGUF", help="a model file of your own")

@@ -46,7 +46,13 @@ def _checked_format(value: dict[str, Any] | None) -> dict[str, Any] | None:
     part = _FORMAT_PARTS[kind]
     if part is not None and part not in value:
         raise ValueError(f"type {kind!r} needs a {part!r} beside it")
+    if kind == "json_schema" and not _holds_schema(value[kind]):
+        raise ValueError("its 'json_schema' must be {'name': ..., 'schema': {...}}")
     return value
+
+
+def _holds_schema(named: object) -> bool:
+    return isinstance(named, dict) and isinstance(named.get("schema"), dict)
 
 
 OTHER_SPELLINGS = {

@@ -9,7 +9,7 @@ from langchain_voxtral.errors import VoxtralInvalidRequestError
 from langchain_voxtral.messages import Turn
 from langchain_voxtral.messages.openai import to_openai
 from langchain_voxtral.options import CallOptions
-from langchain_voxtral.prompts import PromptFormat, SpecialTokens, render
+from langchain_voxtral.prompts import PromptFormat, SpecialTokens, refuse_markers, render
 from langchain_voxtral.tools.schema import as_tools, calls_schema, choice_of
 from langchain_voxtral.wire.apis import CHAT_COMPLETIONS, NATIVE, Api
 
@@ -40,10 +40,9 @@ class ToolOptions:
         Raises:
             VoxtralInvalidRequestError: A tool or a choice that cannot be sent.
         """
-        strict = given.pop("strict", None)
+        strict, several = (_taken_bool(given, name) for name in ("strict", "parallel_tool_calls"))
         tools = as_tools(given.pop("tools", None) or (), strict=strict)
-        choice = choice_of(given.pop("tool_choice", None), tools)
-        return cls(tools, choice, given.pop("parallel_tool_calls", None))
+        return cls(tools, choice_of(given.pop("tool_choice", None), tools), several)
 
     @property
     def forced(self) -> bool:
@@ -60,6 +59,13 @@ class ToolOptions:
         return [tool for tool in self.tools if tool["function"]["name"] == self.choice]
 
 
+def _taken_bool(given: dict[str, Any], name: str) -> bool | None:
+    value = given.pop(name, None)
+    if value is None or isinstance(value, bool):
+        return value
+    raise VoxtralInvalidRequestError(f"{name}={value!r}: it is True, False or None.")
+
+
 @dataclass(frozen=True, slots=True)
 class Ask:
     """A question, whichever endpoint it goes to.
@@ -73,11 +79,6 @@ class Ask:
     turns: Sequence[Turn]
     options: CallOptions
     tools: ToolOptions = field(default_factory=ToolOptions)
-
-    @property
-    def is_constrained(self) -> bool:
-        """Whether the answer must have a form that only a server can make sure of."""
-        return self.tools.forced or (self.options.response_format or {}).get("type") != "text"
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,15 +180,11 @@ def native_plan(
 def _constraint(ask: Ask, arguments_key: str) -> Mapping[str, Any] | None:
     """Return what calls make of `response_format`, if anything."""
     tools, wanted = ask.tools, ask.options.response_format
-    kind = (wanted or {"type": "text"})["type"]
+    kind = _kind(ask)
     if not tools.offered or (kind == "text" and not tools.forced):
         return None
-    if kind != "text" and (tools.forced or kind != "json_schema"):
-        raise VoxtralInvalidRequestError(
-            f"tool_choice={tools.choice!r} and a response_format of type {kind!r} cannot both "
-            "hold: an answer would have to be a call and that form at once. Leave one out; "
-            "with tool_choice='auto' a 'json_schema' may stand beside tools."
-        )
+    if kind not in {"text", "json_schema"}:
+        raise _contradiction(tools.choice, kind)
     final = None if wanted is None or kind == "text" else wanted["json_schema"]["schema"]
     schema = calls_schema(
         tools.offered, arguments_key=arguments_key, several=tools.several is True, final=final
@@ -195,18 +192,47 @@ def _constraint(ask: Ask, arguments_key: str) -> Mapping[str, Any] | None:
     return {"type": "json_schema", "json_schema": {"name": FORCED, "schema": schema}}
 
 
+def _kind(ask: Ask) -> str:
+    """Return the type of the `response_format` that is asked for.
+
+    Raises:
+        VoxtralInvalidRequestError: The answer must be a call, and have a form beside it.
+    """
+    kind = str((ask.options.response_format or {"type": "text"})["type"])
+    if ask.tools.forced and kind != "text":
+        raise _contradiction(ask.tools.choice, kind)
+    return kind
+
+
+def _contradiction(choice: str, kind: str) -> VoxtralInvalidRequestError:
+    return VoxtralInvalidRequestError(
+        f"tool_choice={choice!r} and a response_format of type {kind!r} cannot both hold: an "
+        "answer would have to be a call and that form at once. Leave one out; with "
+        "tool_choice='auto' a 'json_schema' may stand beside tools."
+    )
+
+
 _CHOICES = {"auto": "auto", "any": "required", "none": "none"}
 """Our choices of tools by OpenAI's names; any other is a tool's name."""
 
 
-def chat_plan(ask: Ask, *, instruction: str | None = None) -> Plan:
+def chat_plan(ask: Ask, special_tokens: SpecialTokens, *, instruction: str | None = None) -> Plan:
     """Plan to send a conversation to chat completions: the server writes the prompt.
 
     Args:
         ask: The question.
+        special_tokens: What to do with control markers in content. The server escapes them, or
+            should: `neutralize` leaves them to it.
         instruction: The answer's form in words, for a server that does not constrain it.
+
+    Raises:
+        VoxtralInvalidRequestError: The conversation, or a combination of tools and
+            `response_format`, that cannot be sent.
     """
     options, tools = ask.options, ask.tools
+    _kind(ask)  # refuses a form beside a call that must come
+    if special_tokens == "error":
+        refuse_markers(ask.turns, tools.tools, instruction or "")
     body: dict[str, Any] = {
         "model": options.model,
         "messages": to_openai(ask.turns, instruction=instruction or ""),

@@ -1,19 +1,29 @@
 """Streamed answers: from bytes to pieces of text and an outcome, without any I/O."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
 from itertools import groupby
 from typing import Any
 
-from langchain_voxtral.answers import Call, Item, Outcome, Piece, header_request_id, whole_answer
+from langchain_voxtral.answers import (
+    Call,
+    Item,
+    Outcome,
+    Piece,
+    Said,
+    gathered,
+    header_request_id,
+    is_cut,
+    whole_answer,
+)
 from langchain_voxtral.errors import (
     VoxtralConnectionError,
     VoxtralError,
     VoxtralIncompleteStreamError,
     VoxtralResponseError,
 )
-from langchain_voxtral.prompts import Restorer, StopTrimmer
+from langchain_voxtral.prompts import PartsRestorer, StopTrimmer, restore
 from langchain_voxtral.tools.assemble import CallAssembler
 from langchain_voxtral.tools.parts import CallPart
 from langchain_voxtral.transport import Reply, Request
@@ -37,11 +47,11 @@ class TextStream:
         self._call = call
         self._decoder = call.api.stream()
         self._trimmer = StopTrimmer(call.stops)
-        self._restorer = Restorer() if call.restores else None
+        self._restorer = PartsRestorer() if call.restores else None
         self._parser = None if call.calls is None else call.calls.parser()
         self._assembler = CallAssembler()
         self._received: list[str] = []  # exactly as it came, for a resumed request
-        self._texts: list[str] = []  # as they are shown, with the calls that are written in them
+        self._texts: list[str] = []  # up to a stop, with the calls that are written in them
         self._logprobs: list[Mapping[str, Any]] = []
         self._tokens = 0
         self._tokens_before = 0  # of attempts that were cut
@@ -50,6 +60,11 @@ class TextStream:
         self._outcome: Outcome | None = None
         self._headers: Mapping[str, str] = {}
         self._attempts = 1
+
+    @property
+    def request(self) -> Request:
+        """The request that is answered."""
+        return self._call.request
 
     @property
     def started(self) -> bool:
@@ -114,6 +129,11 @@ class TextStream:
         self._add_last(last, Final("stop"), incomplete=True)
         yield from last
 
+    def said(self, items: Iterable[Item]) -> Said:
+        """Return the whole answer, of all the items that came of it."""
+        said = gathered(items)
+        return replace(said, calls=tuple(self._assembler.finished()), raw="".join(self._texts))
+
     def resumption(self, error: VoxtralError) -> Request:
         """Return the request that takes a cut stream up again: the prompt and the text so far.
 
@@ -166,33 +186,33 @@ class TextStream:
         if self._call.logprobs:
             self._logprobs.extend(_logprob(delta) for delta in deltas if delta.logprob is not None)
         text = self._trimmer.feed(text)
-        if self._restorer is not None:
-            text = self._restorer.feed(text)
-            if self._trimmer.stopped:
-                text += self._restorer.close()
-        if not text:
-            return
-        self._texts.append(text)
-        if self._parser is None:
-            self._show(items, text)
-        else:
-            self._sort(items, self._parser.feed(text))
+        if text:
+            self._texts.append(text)
+            self._sort(items, [text] if self._parser is None else self._parser.feed(text))
 
     def _add_last(self, items: list[Item], final: Final, *, incomplete: bool = False) -> None:
         """Append all that was held back, and the outcome."""
-        rest = self._rest()
+        rest = self._trimmer.close()
+        self._texts.append(rest)
         outcome = self._finish(final, incomplete=incomplete)
         if self._parser is not None:
             self._sort(items, [*self._parser.feed(rest), *self._parser.close()])
-            rest = ""
-        if rest or self._logprobs:
-            self._show(items, rest)
-        items += self._assembler.close(cut=outcome.finish_reason == "length")
+        elif rest:
+            self._sort(items, [rest])
+        if self._restorer is not None:
+            self._show_all(items, self._restorer.close())
+        if self._logprobs:
+            self._show(items, "")
+        items += self._assembler.close(cut=is_cut(outcome.finish_reason))
         items.append(outcome)
 
     def _sort(self, items: list[Item], read: Sequence[str | CallPart]) -> None:
-        """Append what a parser read: text as pieces, calls as parts."""
-        for one in read:
+        """Append what was read, restored."""
+        self._show_all(items, read if self._restorer is None else self._restorer.feed(read))
+
+    def _show_all(self, items: list[Item], parts: Iterable[str | CallPart]) -> None:
+        """Append text as pieces, calls as parts."""
+        for one in parts:
             if isinstance(one, str):
                 self._show(items, one)
             else:
@@ -205,15 +225,12 @@ class TextStream:
         else:
             items.append(Piece(text))
 
-    def _rest(self) -> str:
-        """Return what is held back, as if nothing followed it."""
-        text, restorer = copy(self._trimmer).close(), copy(self._restorer)
-        return text if restorer is None else restorer.feed(text) + restorer.close()
-
     def _partial(self) -> str:
         """Return the text so far, and what is held back of it."""
-        text = "".join(self._texts) + self._rest()
-        return text if self._call.calls is None else self._call.calls.split(text)[0]
+        call, text = self._call, "".join(self._texts) + copy(self._trimmer).close()
+        if call.calls is not None:
+            return call.calls.split(text, restores=call.restores)[0]
+        return restore(text) if call.restores else text
 
     def _finish(self, final: Final, *, incomplete: bool = False) -> Outcome:
         stopped, usage = self._trimmer.stopped, final.usage

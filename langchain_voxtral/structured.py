@@ -15,7 +15,8 @@ from langchain_core.utils.json import parse_partial_json
 from pydantic import ConfigDict
 
 from langchain_voxtral.errors import VoxtralInvalidRequestError
-from langchain_voxtral.tools.schema import CHOICES, NO_PARAMETERS, as_tools
+from langchain_voxtral.tools.conversion import convert
+from langchain_voxtral.tools.schema import CHOICES, NO_PARAMETERS
 from langchain_voxtral.tools.shapes import Shape, quoted, shape_of, why
 from langchain_voxtral.tools.subschemas import closed
 
@@ -74,12 +75,17 @@ def structured(
         raise VoxtralInvalidRequestError(
             f"method cannot be {method!r}; it is 'function_calling', 'json_schema' or 'json_mode'."
         )
+    if taken := kwargs.keys() & {"tools", "tool_choice"}:
+        raise VoxtralInvalidRequestError(
+            f"{' and '.join(sorted(taken))} cannot stand beside a schema, which is the one form "
+            "that the answer has: use bind_tools(...), or an agent with response_format=."
+        )
     if schema is None and method != "json_mode":
         raise VoxtralInvalidRequestError(
             f"method={method!r} needs a schema; without one only method='json_mode' works."
         )
     tracing = {"kwargs": {"method": method, "strict": strict}, "schema": schema}
-    function = {} if schema is None else as_tools([schema], strict=strict)[0]["function"]
+    function = {} if schema is None else convert(schema, "schema", strict=strict)["function"]
     bound: Runnable[LanguageModelInput, AIMessage]
     if method == "function_calling" and schema is not None:
         tool = _choosable(function["name"])
@@ -268,6 +274,8 @@ def _arguments(message: BaseMessage, tool: str) -> str:
     if len(calls) > 1:
         raise ValueError(f"{len(calls)} calls came where one was asked for")
     [(name, arguments, broken)] = calls
+    if not name:
+        raise ValueError(f"the call broke off before its name was whole: {quoted(arguments)}")
     if name != tool:
         raise ValueError(f"{name!r} was called in place of {tool!r}")
     if broken:

@@ -61,6 +61,11 @@ class CallText:
             end = len(self._text)
         yield from self._tell(end)
 
+    @property
+    def unread(self) -> str:
+        """All of the text, if it ended before the call had a name and arguments."""
+        return "" if self._start else self._text
+
     def _tell(self, end: int) -> Iterator[CallPart]:
         if end > self._told:
             yield CallPart(0, arguments=self._text[self._told : end])

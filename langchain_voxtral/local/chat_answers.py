@@ -73,7 +73,7 @@ class Completion(WholeAnswer):
         if self._form.is_call:
             call = CallText()
             parts = [*call.feed(made.text), *call.end()]
-            message |= {"content": None, **_calls(parts)}
+            message |= {"content": call.unread or None, **_calls(parts)}
             reason = "tool_calls" if call.whole else reason
         return {
             "index": index,
@@ -128,6 +128,8 @@ class CompletionStream(StreamedAnswer):
         if self._call:
             for part in self._call.end():
                 yield self._chunk(_call_delta(part))
+            if self._call.unread:
+                yield self._chunk({"content": self._call.unread})
             reason = "tool_calls" if self._call.whole else reason
         usage = {"usage": _usage([made])} if self._form.usage else {}
         yield self._chunk({}, finish_reason=reason, **usage)
@@ -190,7 +192,7 @@ def _call_delta(part: CallPart) -> dict[str, Any]:
 
 
 def _calls(parts: Sequence[CallPart]) -> dict[str, Any]:
-    """Return what a whole message says of its call; nothing if not even the name came."""
+    """Return what a whole message says of its call, if it came to one."""
     if not parts:
         return {}
     arguments = "".join(part.arguments for part in parts)

@@ -1,6 +1,6 @@
 """LangChain messages to turns: one role after another, one string each."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from itertools import count, groupby
 
 from langchain_core.messages import (
@@ -58,6 +58,8 @@ def to_turns(messages: Sequence[BaseMessage]) -> list[Turn]:
       taken from `tool_calls`. A call in `invalid_tool_calls` is a call whose argument
       `invalid_arguments` is the text that could not be parsed, so that the model sees what
       it wrote and the error that answers it has its call. A call without an id gets one.
+    - A broken call beside answered ones that has no result gets its error as one: LangGraph's
+      `ToolNode` answers the valid calls alone.
     - Results are put into the order of their calls: some prompt formats do not write ids. The
       text of a failed one begins with `Error: ` unless it begins with that word anyway.
 
@@ -85,13 +87,14 @@ def to_turns(messages: Sequence[BaseMessage]) -> list[Turn]:
         raise VoxtralInvalidRequestError("There are no messages: give at least one.")
     turns: list[Turn] = []
     ledger = CallLedger()
+    answered = {message.tool_call_id for message in messages if isinstance(message, ToolMessage)}
     for index, message in enumerate(messages):
-        turn = _turn(index, message)
-        ledger.enter(index, turn)
-        if turns and _belongs_to(turns[-1], turn):
-            turns[-1] = _merged(turns[-1], turn)
-        else:
-            turns.append(turn)
+        for turn in (_turn(index, message), *_results_of_broken_calls(message, answered)):
+            ledger.enter(index, turn)
+            if turns and _belongs_to(turns[-1], turn):
+                turns[-1] = _merged(turns[-1], turn)
+            else:
+                turns.append(turn)
     ledger.settle()
     return _with_results_in_call_order(turns)
 
@@ -154,6 +157,16 @@ def _calls(index: int, message: BaseMessage) -> tuple[ToolCall, ...]:
         ToolCall(call["id"] or f"call_{index}_{number}", call["name"] or "", arguments)
         for number, (call, arguments) in enumerate(valid + invalid)
     )
+
+
+def _results_of_broken_calls(message: BaseMessage, answered: Collection[str]) -> Iterator[Turn]:
+    """Yield results of broken calls beside answered ones: LangGraph answers valid calls alone."""
+    valid, broken = getattr(message, "tool_calls", ()), getattr(message, "invalid_tool_calls", ())
+    if any(call["id"] in answered for call in valid):
+        for call in broken:
+            if call["id"] and call["id"] not in answered:
+                problem = call["error"] or "the arguments are no JSON object"
+                yield Turn("tool", _as_error(problem), tool_call_id=call["id"])
 
 
 def _as_error(text: str) -> str:

@@ -10,9 +10,9 @@ from langchain_voxtral.prompts.formats import (
     ToolSyntax,
     get_format,
 )
-from langchain_voxtral.prompts.neutralise import Restorer, neutralise, restore
+from langchain_voxtral.prompts.neutralise import PartsRestorer, Restorer, neutralise, restore
 from langchain_voxtral.prompts.read import Reading, read
-from langchain_voxtral.prompts.render import SpecialTokens, render
+from langchain_voxtral.prompts.render import SpecialTokens, refuse_markers, render
 from langchain_voxtral.prompts.stops import StopTrimmer
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "MISTRAL",
     "CallSyntax",
     "Markers",
+    "PartsRestorer",
     "PromptFormat",
     "Reading",
     "Restorer",
@@ -30,6 +31,7 @@ __all__ = [
     "get_format",
     "neutralise",
     "read",
+    "refuse_markers",
     "render",
     "restore",
 ]

@@ -6,11 +6,20 @@ repeats such text repeats the breaker too; `Restorer` takes it out of the answer
 """
 
 import re
+from collections.abc import Iterable, Iterator
 
 from langchain_voxtral.tools.markers import REST_OF_MARKER, begins_marker, break_markers
+from langchain_voxtral.tools.parts import CallPart
 from langchain_voxtral.tools.safe_json import escape_markers, is_json
 
-__all__ = ["BREAKER", "Restorer", "neutralise", "neutralise_result", "restore"]
+__all__ = [
+    "BREAKER",
+    "PartsRestorer",
+    "Restorer",
+    "neutralise",
+    "neutralise_result",
+    "restore",
+]
 
 BREAKER = "\u2060"
 _BROKEN_FIRSTS = {first: first + BREAKER for first in REST_OF_MARKER}
@@ -113,3 +122,49 @@ class Restorer:
         """Return what was held back: the text ended, so it is no marker."""
         held, self._held, self._last = self._held, "", ""
         return held
+
+
+class PartsRestorer:
+    r"""Restores an answer out of which the tool calls have been read.
+
+    Not before: a marker that the model repeats as its prompt broke it is a text about a call,
+    and must not become one.
+
+    Example:
+        ```python
+        from langchain_voxtral.prompts import PartsRestorer
+        from langchain_voxtral.tools.parts import CallPart
+
+        restorer = PartsRestorer()
+        parts = ["<\u2060/s>", CallPart(0, name="say", arguments='{"it": "[\u2060INST]"}')]
+        assert [*restorer.feed(parts), *restorer.close()] == [
+            "</s>",
+            CallPart(0, name="say", arguments='{"it": "[INST]"}'),
+        ]
+        ```
+    """
+
+    __slots__ = ("_call", "_restorer")
+
+    def __init__(self) -> None:
+        self._restorer = Restorer()
+        self._call: int | None = None  # whose arguments came last; None: text
+
+    def feed(self, parts: Iterable[str | CallPart]) -> Iterator[str | CallPart]:
+        """Yield what of the text and the calls so far can be shown now."""
+        for part in parts:
+            call = part.index if isinstance(part, CallPart) else None
+            if call != self._call:
+                yield from self.close()
+                self._call = call
+            if isinstance(part, CallPart):
+                arguments = self._restorer.feed(part.arguments)
+                yield CallPart(part.index, part.id, part.name, arguments)
+            elif text := self._restorer.feed(part):
+                yield text
+
+    def close(self) -> Iterator[str | CallPart]:
+        """Yield what was held back: the text ended, or the arguments."""
+        held = self._restorer.close()
+        if held:
+            yield held if self._call is None else CallPart(self._call, arguments=held)

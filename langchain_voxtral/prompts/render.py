@@ -14,7 +14,7 @@ from langchain_voxtral.tools.ids import mistral_call_id
 from langchain_voxtral.tools.markers import find_marker
 from langchain_voxtral.tools.safe_json import dumps, escape_markers
 
-__all__ = ["SpecialTokens", "render"]
+__all__ = ["SpecialTokens", "refuse_markers", "render"]
 
 SpecialTokens = Literal["neutralize", "error", "allow"]
 
@@ -88,7 +88,7 @@ def render(
             f"{', '.join(map(repr, _TREATMENTS))}."
         )
     if special_tokens == "error":
-        _refuse_markers(turns, tools, instruction)
+        refuse_markers(turns, tools, instruction)
     offers = _offers(tools, fmt, treatment)
     system_end = _joined(offers.get("system", ""), treatment.json(instruction))
     if system_end and not (turns and turns[0].role == "system"):
@@ -164,9 +164,14 @@ def _last_user(turns: Sequence[Turn], fmt: PromptFormat) -> int:
     return last
 
 
-def _refuse_markers(
+def refuse_markers(
     turns: Sequence[Turn], tools: Sequence[Mapping[str, object]], instruction: str
 ) -> None:
+    """Refuse content that has a control marker of any known format.
+
+    Raises:
+        VoxtralInvalidRequestError: It has one; the message says where.
+    """
     for index, turn in enumerate(turns):
         _refuse_marker(
             turn.text,

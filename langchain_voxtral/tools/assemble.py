@@ -80,7 +80,7 @@ class CallAssembler:
         calls = CallAssembler()
         calls.feed([CallPart(0, id="abcdef123", name="add"), CallPart(0, arguments='{"a": 1')])
         assert calls.close(cut=True) == [CallPart(0, arguments='{"a": 1]')]
-        assert calls.finished()[0].error == "the answer was cut within the arguments"
+        assert calls.finished()[0].error == "the answer was cut within the call"
         ```
     """
 
@@ -184,7 +184,7 @@ def _parsed(text: str, *, cut: bool) -> tuple[dict[str, object] | None, str | No
         value = json.loads(text, parse_constant=_refuse)
     except (ValueError, RecursionError) as error:
         reason = f"the arguments are not JSON: {error}"
-        return None, "the answer was cut within the arguments" if cut else reason
+        return None, "the answer was cut within the call" if cut else reason
     if isinstance(value, dict):
         return value, None
     return None, f"the arguments are JSON, but no object: {type(value).__name__}"

@@ -18,10 +18,15 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int | Decimal) and not isinstance(value, bool)
 
 
+def _whole(value: int | Decimal) -> int | Decimal:
+    return value.to_integral_value() if isinstance(value, Decimal) else value
+
+
 _TYPES: dict[str, Callable[[Any], bool]] = {
     "null": lambda value: value is None,
     "boolean": lambda value: isinstance(value, bool),
-    "integer": lambda value: _is_number(value) and value == int(value),
+    # Rounded, not as an int: the int of 1e999999999 would have a gigabyte of digits.
+    "integer": lambda value: _is_number(value) and value == _whole(value),
     "number": _is_number,
     "string": lambda value: isinstance(value, str),
     "array": lambda value: isinstance(value, list),

@@ -50,7 +50,7 @@ def convert(tool: object, place: str, *, strict: bool | None = None) -> dict[str
         except _CONVERSION_ERRORS as error:
             reason = " ".join(str(error).split())[:_LONGEST_REASON]
             raise VoxtralInvalidRequestError(
-                f"{place} ({_label(tool)}) is not a tool that can be offered: {reason}"
+                f"{place} ({_label(tool)}) cannot be offered to the model: {reason}"
             ) from error
         _converted.put(tool, strict, text)
     return {"type": "function", "function": json.loads(text)}

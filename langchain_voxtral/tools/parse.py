@@ -50,8 +50,8 @@ class CallParser:
         names: The tools that can be called.
         forced: The server was told to write nothing but calls. Any name is then a call's, and
             JSON that turns out to be none is a call without a name that has all of it as its
-            arguments. A call that is cut before its arguments keeps its name. Both hold for
-            what is cut after `[TOOL_CALLS]` too.
+            arguments; so is what is cut after `[TOOL_CALLS]`. A call that is cut before its
+            arguments keeps its name.
 
     Example:
         ```python
@@ -166,11 +166,10 @@ class CallParser:
             yield from self._answer(forced=forced, line_start=line_start)
             source.drop()
         except NotThereError as error:
-            name = self._name if source.ended else ""
-            cut = source.ended and (self._marked or name)
-            if self._in_json and (forced or cut):
-                yield from self._broken(name)
-            elif self._calls > before and not self._in_json and isinstance(error, EndedError):
+            is_cut = isinstance(error, EndedError)
+            if self._in_json and (forced or (is_cut and (self._marked or self._name))):
+                yield from self._broken(self._name if is_cut else "")
+            elif self._calls > before and not self._in_json and is_cut:
                 # Cut behind a call's arguments: what follows them is syntax, and no text.
                 source.take(len(source.text))
                 source.drop()
@@ -243,7 +242,7 @@ class CallParser:
                 yield from source.value(self._add if "name" in members else early.append)
             elif member == "name":
                 members["name"] = yield from source.string(None if any_name else self._names)
-                self._name = members["name"] if any_name else ""
+                self._name = members["name"]
                 if "arguments" in members:
                     self._begin(members["name"], members.get("id"))
                     self._add("".join(early))

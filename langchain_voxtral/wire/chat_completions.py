@@ -24,9 +24,9 @@ def decode_answer(
 ) -> Answer:
     """Return what a whole (not streamed) answer says.
 
-    The choices are read in the order of their index; the finish reason is the first one's. A
-    refusal is text. The calls of a choice are numbered as they stand; their arguments stay as
-    sent, or are written as JSON where the server sends an object in place of a string.
+    The choices are read in the order of their index. A refusal is text. The calls of a choice
+    are numbered as they stand; their arguments stay as sent, or are written as JSON where the
+    server sends an object in place of a string.
 
     Args:
         data: Body of a 200 answer, an OpenAI `chat.completion`.
@@ -61,7 +61,7 @@ def decode_answer(
         texts=tuple(text for text, _ in read),
         usage=Usage(**_numbers_in(document)),
         request_id=request_id,
-        finish_reason=_finish_reason(choices[0]),
+        finish_reasons=tuple(map(_finish_reason, choices)),
         calls=tuple(
             tuple(replace(call, index=place) for place, call in enumerate(calls))
             for _, calls in read

@@ -49,8 +49,8 @@ _WITHIN_ANSWER = 200
 
 _UNAUTHENTICATED = _Case(
     VoxtralAuthenticationError,
-    "The server does not accept the API key: pass api_key=, or set DEEPINFRA_API_TOKEN, for "
-    "another server than DeepInfra VOXTRAL_API_KEY.",
+    "The server does not accept the API key: pass api_key=, or set DEEPINFRA_API_TOKEN "
+    "(for any other server VOXTRAL_API_KEY).",
 )
 _BUSY = _Case(
     VoxtralRateLimitError,

@@ -31,7 +31,7 @@ class Answer:
         usage: Totals over all of them.
         request_id: The server's id of the request.
         runtime_ms: Milliseconds of inference, as the server says.
-        finish_reason: Why generation ended; the native endpoint does not say it here.
+        finish_reasons: For each text why it ended; the native endpoint does not say it here.
         calls: For each text the tool calls that came beside it, each whole, in one part.
     """
 
@@ -39,7 +39,7 @@ class Answer:
     usage: Usage = field(default_factory=Usage)
     request_id: str | None = None
     runtime_ms: int | None = None
-    finish_reason: str | None = None
+    finish_reasons: tuple[str | None, ...] = ()
     calls: tuple[tuple[CallPart, ...], ...] = ()
 
 

@@ -20,7 +20,7 @@ from unit_tests.tool_asking import (
 )
 from unit_tests.ways import WAYS, sum_of
 
-from langchain_voxtral.answers import Call, CallsInText, gathered
+from langchain_voxtral.answers import Call, CallsInText
 from langchain_voxtral.errors import VoxtralError, VoxtralIncompleteStreamError
 from langchain_voxtral.streams import TextStream
 from langchain_voxtral.transport import Request
@@ -255,7 +255,7 @@ def test_wherever_a_stream_is_cut_its_calls_are_whole(dialect: Native) -> None:
         sink.begin({}, 2)
         items += [item for read in tokens[place:] for item in sink.feed(read)]
         items += sink.feed(dialect.last())
-        whole = gathered(items)
+        whole = sink.said(items)
         assert whole.text == TEXT
         assert [call.arguments for call in whole.calls] == [CUT_ARGUMENTS, {"city": "Paris"}]
 
@@ -273,3 +273,27 @@ async def test_a_forced_call_that_is_cut_is_never_taken_up_again(
             await chunks_of(chat.bind_tools(TOOLS, tool_choice="any"), way)
         assert len(server.requests) == 1
     assert caught.value.partial == ""
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("reason", ["length", "content_filter"])
+async def test_a_call_that_was_cut_before_its_arguments_has_none_made_up(
+    way: str, reason: str
+) -> None:
+    call = Called("get_weather", "", "abcdef123")
+    with ScriptedServer(CHAT.reply(way, "", [call], reason=reason)) as server:
+        answer = await said(CHAT.chat(server).bind_tools(TOOLS), way)
+    assert (answer.tool_calls, len(answer.invalid_tool_calls)) == ([], 1)
+
+
+@in_prompts
+async def test_log_probabilities_leave_a_broken_call_as_it_was_written(dialect: Native) -> None:
+    written = dialect.written("", [CUT])[:-30]
+    with ScriptedServer(
+        dialect.streamed(written, reason="length"), dialect.whole(written)
+    ) as server:
+        chat = dialect.chat(server).bind_tools(TOOLS)
+        told = chat.invoke("?", logprobs=True).invalid_tool_calls
+        plain = chat.invoke("?").invalid_tool_calls
+    assert [call["args"] for call in told] == [call["args"] for call in plain]
+    assert [call["error"] for call in told] == ["the answer was cut within the call"]

@@ -149,6 +149,14 @@ NO_VALUE = [
     ({"response_format": "json"}, "response_format"),
     ({"response_format": {"type": "xml"}}, "json_object, json_schema, regex, not 'xml'"),
     ({"response_format": {"type": "json_schema"}}, "needs a 'json_schema' beside it"),
+    (
+        {"response_format": {"type": "json_schema", "json_schema": {"name": "city"}}},
+        "'json_schema' must be {'name': ..., 'schema'",
+    ),
+    (
+        {"response_format": {"type": "json_schema", "json_schema": "city"}},
+        "'json_schema' must be {'name': ..., 'schema'",
+    ),
     ({"response_format": {"type": "regex"}}, "needs a 'regex' beside it"),
     ({"model_kwargs": {"max_new_tokens": 5}}, "is set through max_tokens="),
     ({"model_kwargs": {"num_responses": 2}}, "is set through n="),

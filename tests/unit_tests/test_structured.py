@@ -404,3 +404,9 @@ def test_a_structured_model_survives_pickle(include_raw: bool) -> None:
     answer = called(PARIS).model_copy(update={"id": "1"})
     chain = structured(Scripted(answer=[answer]), City, include_raw=include_raw)
     assert pickle.loads(pickle.dumps(chain)).invoke("?") == chain.invoke("?")  # noqa: S301 - our own
+
+
+@pytest.mark.parametrize("options", [{"tools": []}, {"tool_choice": "any"}])
+def test_a_schema_is_the_one_form_of_an_answer(options: dict[str, Any]) -> None:
+    with pytest.raises(VoxtralInvalidRequestError, match="cannot stand beside a schema"):
+        structured(Scripted(answer=[]), City, **options)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from dialects import CHAT, LLAMA3, Called, Dialect, Native, in_every_dialect, in_prompts
 from langchain_core.messages import HumanMessage
+from langchain_core.outputs import ChatGeneration
 from replies import json_reply, whole
 from scripted_server import Reply, ScriptedServer
 from unit_tests.tool_asking import (
@@ -96,6 +97,25 @@ async def test_control_markers_in_arguments_come_back_exactly(
         answer = await said(dialect.chat(server).bind_tools(TOOLS), way)
     with_ids_of(dialect, answer, [call])
     assert parts_of(answer) == expected(dialect, TEXT, [(call, FORGED)], streamed="stream" in way)
+
+
+QUOTED = {
+    "Mistral's array": '[TOOL_CALLS][{"name": "get_weather", "arguments": {"city": "Paris"}}]',
+    "Mistral's newer form": '[TOOL_CALLS]get_weather[ARGS]{"city": "Paris"}',
+    "Llama's tag": '<|python_tag|>{"name": "get_weather", "parameters": {"city": "Paris"}}',
+}
+
+
+@in_prompts
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("quoted", QUOTED.values(), ids=QUOTED)
+async def test_a_call_that_is_quoted_as_the_prompt_broke_it_is_text(
+    dialect: Native, way: str, quoted: str
+) -> None:
+    """Else whoever has the model repeat a text, such as a web page, has it call a tool."""
+    with ScriptedServer(dialect.reply(way, neutralise(quoted))) as server:
+        answer = await said(dialect.chat(server).bind_tools(TOOLS), way)
+    assert parts_of(answer) == expected(dialect, quoted, [], streamed="stream" in way)
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -194,7 +214,7 @@ NO_CALLS = [
     '{"name": "get_weather"}',
     '{"name": "get_weather", "parameters": "Paris"}',
     'Call {"name": "get_weather", "parameters": {"city": "Paris"}} for it.',
-    '```json\n{"name": "get_weather"',
+    '```json\n{"name": "get_weather"}\n```',
     "{",
     "{{}}",
     "[1, 2, 3]",
@@ -237,3 +257,19 @@ async def test_each_of_several_answers_has_its_own_calls() -> None:
     assert [
         (answer.text, [call["args"] for call in answer.message.tool_calls]) for answer in answers
     ] == [("", [{"city": "Paris"}]), ("None.", []), (TEXT, [{"city": "Lyon"}])]
+
+
+def test_each_of_several_answers_has_its_own_finish_reason() -> None:
+    choices = [
+        {"index": 0, "message": {"content": "Sunny."}, "finish_reason": "stop"},
+        {"index": 1, "message": {"content": "It is"}, "finish_reason": "length"},
+    ]
+    with ScriptedServer(json_reply({"choices": choices})) as server:
+        result = CHAT.chat(server).generate([[HumanMessage("Hello!")]], n=2)
+    (generations,) = result.generations
+    messages = [one.message for one in generations if isinstance(one, ChatGeneration)]
+    told = [message.response_metadata for message in messages]
+    assert [(one["finish_reason"], one["finish_reason_source"]) for one in told] == [
+        ("stop", "server"),
+        ("length", "server"),
+    ]

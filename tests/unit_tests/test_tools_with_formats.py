@@ -98,12 +98,12 @@ async def test_text_may_be_anything_beside_tools(dialect: Native, way: str) -> N
     assert server.requests[0].body["response_format"] == {"type": "text"}
 
 
-@in_prompts
+@in_every_dialect
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("choice", ["any", "get_weather"])
 @pytest.mark.parametrize("form", [WANTED, {"type": "json_object"}])
 async def test_an_answer_cannot_be_a_call_and_another_form_at_once(
-    dialect: Native, way: str, choice: str, form: dict[str, Any]
+    dialect: Dialect, way: str, choice: str, form: dict[str, Any]
 ) -> None:
     with ScriptedServer() as server:
         chat = dialect.chat(server).bind_tools(

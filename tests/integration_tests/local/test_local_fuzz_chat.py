@@ -131,7 +131,7 @@ wrong = st.one_of(
 bodies = valid | st.builds(lambda body, fields: body | fields, valid, wrong)
 
 
-@settings(FUZZ, max_examples=60)
+@settings(FUZZ, max_examples=30)
 @given(body=bodies)
 @example(body=PLAIN_CHAT | {"temperature": HUGE})
 @example(body=PLAIN_CHAT | {"messages": [[[[]]]] * 100, "seed": "9" * 5000})

@@ -150,3 +150,15 @@ def test_an_unparsed_call_may_lack_everything() -> None:
     assert to_turns([AIMessage("", invalid_tool_calls=[nothing])]) == [
         Turn("assistant", "", (ToolCall("call_0_0", "", {"invalid_arguments": ""}),))
     ]
+
+
+def test_a_broken_call_beside_answered_ones_gets_its_error_as_result() -> None:
+    """LangGraph's ToolNode answers valid calls alone."""
+    broken = invalid_tool_call(name="f", args="{", id="b", error="it was cut")
+    called = AIMessage("", tool_calls=calling("a").tool_calls, invalid_tool_calls=[broken])
+    assert to_turns([called, result("a", "1")])[1:] == [
+        Turn("tool", "1", tool_call_id="a"),
+        Turn("tool", "Error: it was cut", tool_call_id="b"),
+    ]
+    assert answered([called, result("a"), result("b", "mine")]) == ["a", "b"]
+    assert answered([called, HumanMessage("Never mind.")]) == []

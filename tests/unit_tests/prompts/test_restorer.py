@@ -4,8 +4,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from unit_tests.prompts.conversations import MARKERS, texts
 
-from langchain_voxtral.prompts import Restorer, neutralise, restore
+from langchain_voxtral.prompts import PartsRestorer, Restorer, neutralise, restore
 from langchain_voxtral.prompts.neutralise import BREAKER
+from langchain_voxtral.tools.parts import CallPart
 
 broken_texts = st.lists(
     texts.map(neutralise) | st.sampled_from([f"<{BREAKER}", f"[{BREAKER}", BREAKER, "s>", "|x"])
@@ -32,6 +33,22 @@ def test_however_it_is_split_a_stream_is_restored_as_the_whole_is(pieces: list[s
 @given(broken_texts)
 def test_a_stream_of_single_characters_is_restored_as_the_whole_is(text: str) -> None:
     assert "".join(fed(list(text))) == restore(text)
+
+
+@given(split_texts(), split_texts(), split_texts())
+def test_text_and_each_call_are_restored_by_themselves(
+    said: list[str], first: list[str], second: list[str]
+) -> None:
+    parts: list[str | CallPart] = [*said]
+    parts += [CallPart(0, arguments=piece) for piece in first]
+    parts += [CallPart(1, arguments=piece) for piece in second]
+    restorer = PartsRestorer()
+    shown = [*restorer.feed(parts), *restorer.close()]
+    calls = [part for part in shown if isinstance(part, CallPart)]
+    assert "".join(part for part in shown if isinstance(part, str)) == restore("".join(said))
+    for index, pieces in enumerate((first, second)):
+        arguments = "".join(part.arguments for part in calls if part.index == index)
+        assert arguments == restore("".join(pieces))
 
 
 def test_every_marker_is_mended_at_every_split() -> None:

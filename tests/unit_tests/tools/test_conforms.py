@@ -94,6 +94,13 @@ def test_a_reference_is_unescaped() -> None:
     assert resolve("#/anyOf/1", {"anyOf": [2, 3]}) == 3
 
 
+def test_a_number_of_many_digits_is_checked_at_once() -> None:
+    """A model may write it; as an int it would fill the memory."""
+    huge = json.loads("1e999999999999", parse_float=Decimal)
+    assert conforms(huge, {"type": "integer"})
+    assert misfit(huge, {"type": "integer", "maximum": 9}) == "$: must have maximum 9, is Infinity"
+
+
 @pytest.mark.parametrize("reference", ["#/nope", "https://example.com/schema"])
 def test_a_reference_to_elsewhere_is_a_key_error(reference: str) -> None:
     with pytest.raises(KeyError):

@@ -82,7 +82,7 @@ def test_after_a_marker_any_name_is_a_call(answer: str, calls: object) -> None:
         '{"type": "object", "parameters": {}}',
         '{"parameters": {"a": 1}, "b": 2}',
         '[{"name": "Alice", "parameters": {}}]',
-        '[{"name": "f", "par',
+        '{"name": "f',
         f'I would write {F} or "[{F}]".',
         "[1] see below\n[2] there\n[TOOL",
         "[TOOL_CALLS] begins a call, [TOOL_CALLS]name[ARGS] too.",
@@ -119,8 +119,9 @@ def test_text_around_a_call(answer: str, text: str) -> None:
     ("cut", "found"),
     [
         ('{"name": "f", "parameters": {"a', ("", [(None, "f", '{"a')])),
-        ('{"name": "f", "parameters": ', ('{"name": "f", "parameters": ', [])),
-        (f'{F}\n{{"name": "f"', ('\n{"name": "f"', [CALL_F])),
+        ('{"name": "f", "parameters": ', ("", [(None, "f", '{"name": "f", "parameters": ')])),
+        ('[{"name": "f", "par', ("", [(None, "f", '[{"name": "f", "par')])),
+        (f'{F}\n{{"name": "f"', ("", [CALL_F, (None, "f", '{"name": "f"')])),
         ("[TOOL_CALLS]f", ("", [(None, "", "[TOOL_CALLS]f")])),
         ('[TOOL_CALLS][{"na', ("", [(None, "", '[TOOL_CALLS][{"na')])),
         (

@@ -62,7 +62,7 @@ def test_an_answer_of_deepinfra_is_read_whole() -> None:
         texts=("Bonjour",),
         usage=Usage(input_tokens=15, output_tokens=16, cost=0.0000268, cached_tokens=8),
         request_id="chatcmpl-guMTxWgpFf",
-        finish_reason="stop",
+        finish_reasons=("stop",),
         calls=((),),
     )
 
@@ -88,7 +88,9 @@ def test_the_header_names_the_request_before_the_body() -> None:
     ],
 )
 def test_the_text_is_found_in_each_form_of_message(message: object, text: str) -> None:
-    assert decode_answer(answering(message)) == Answer((text,), finish_reason="stop", calls=((),))
+    assert decode_answer(answering(message)) == Answer(
+        (text,), finish_reasons=("stop",), calls=((),)
+    )
 
 
 def test_several_answers_come_in_the_order_of_their_index() -> None:
@@ -99,7 +101,7 @@ def test_several_answers_come_in_the_order_of_their_index() -> None:
     ]
     assert decode_answer(json.dumps({"choices": choices}).encode()) == Answer(
         texts=("a", "", "c"),
-        finish_reason="length",
+        finish_reasons=("length", "tool_calls", "stop"),
         calls=((), (CallPart(0, "call_1", "weather", '{"city":"Paris"}'),), ()),
     )
 
@@ -107,7 +109,7 @@ def test_several_answers_come_in_the_order_of_their_index() -> None:
 def test_choices_without_an_index_stay_as_they_stand() -> None:
     choices = [{"message": {"content": text}} for text in "ab"]
     assert decode_answer(json.dumps({"choices": choices}).encode()) == Answer(
-        ("a", "b"), calls=((), ())
+        ("a", "b"), finish_reasons=(None, None), calls=((), ())
     )
 
 
@@ -124,7 +126,7 @@ def test_choices_without_an_index_stay_as_they_stand() -> None:
 )
 def test_finish_reasons_go_by_todays_names(told: object, reason: str | None) -> None:
     choice = {"message": {"content": "a"}, "finish_reason": told}
-    assert decode_answer(json.dumps({"choices": [choice]}).encode()).finish_reason == reason
+    assert decode_answer(json.dumps({"choices": [choice]}).encode()).finish_reasons == (reason,)
 
 
 def test_calls_beside_a_text_are_numbered_as_they_stand() -> None:
