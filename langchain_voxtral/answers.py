@@ -256,7 +256,7 @@ def whole_answer(call: Call, reply: Reply) -> list[Said]:
     )
     read = []
     for index, raw in enumerate(answer.texts):
-        text, stopped = _cut(call, raw)
+        text, stopped = up_to_stop(call, raw)
         told = answer.finish_reasons[index] if answer.finish_reasons else None
         reason = (None if stopped else told) or _derived_reason(call, stopped, answer.usage)
         derived = told is None or reason != told
@@ -268,7 +268,8 @@ def whole_answer(call: Call, reply: Reply) -> list[Said]:
     return read
 
 
-def _cut(call: Call, raw: str) -> tuple[str, bool]:
+def up_to_stop(call: Call, raw: str) -> tuple[str, bool]:
+    """Return a text up to the first stop sequence, and whether there was one."""
     trimmer = StopTrimmer(call.stops)
     return trimmer.feed(raw) + trimmer.close(), trimmer.stopped
 

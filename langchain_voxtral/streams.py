@@ -1,7 +1,6 @@
 """Streamed answers: from bytes to pieces of text and an outcome, without any I/O."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from copy import copy
 from dataclasses import replace
 from itertools import groupby
 from typing import Any
@@ -15,6 +14,7 @@ from langchain_voxtral.answers import (
     gathered,
     header_request_id,
     is_cut,
+    up_to_stop,
     whole_answer,
 )
 from langchain_voxtral.errors import (
@@ -51,7 +51,6 @@ class TextStream:
         self._parser = None if call.calls is None else call.calls.parser()
         self._assembler = CallAssembler()
         self._received: list[str] = []  # exactly as it came, for a resumed request
-        self._texts: list[str] = []  # up to a stop, with the calls that are written in them
         self._logprobs: list[Mapping[str, Any]] = []
         self._tokens = 0
         self._tokens_before = 0  # of attempts that were cut
@@ -132,7 +131,7 @@ class TextStream:
     def said(self, items: Iterable[Item]) -> Said:
         """Return the whole answer, of all the items that came of it."""
         said = gathered(items)
-        return replace(said, calls=tuple(self._assembler.finished()), raw="".join(self._texts))
+        return replace(said, calls=tuple(self._assembler.finished()), raw=self._raw())
 
     def resumption(self, error: VoxtralError) -> Request:
         """Return the request that takes a cut stream up again: the prompt and the text so far.
@@ -163,16 +162,16 @@ class TextStream:
             return ()
         final = events[-1] if isinstance(events[-1], Final) else None
         items: list[Item] = []
+        told: Sequence[Any] = events[:-1] if final is not None else events
+        self._tokens += len(told)
         # In their order: text may come before calls, after them, and between.
-        for is_call, run in groupby(events[:-1] if final else events, _is_call):
-            told: list[Any] = list(run)
-            self._tokens += len(told)
-            if is_call:
-                items += self._assembler.feed(told)
+        for kind, run in _runs(told):
+            if kind is CallPart:
+                items += self._assembler.feed(run)
             elif self._call.coalesces and not self._call.logprobs:
-                self._add(items, told)
+                self._add(items, run)
             else:
-                for delta in told:
+                for delta in run:
                     self._add(items, [delta])
         if final is not None:
             self._add_last(items, final)
@@ -186,14 +185,17 @@ class TextStream:
         if self._call.logprobs:
             self._logprobs.extend(_logprob(delta) for delta in deltas if delta.logprob is not None)
         text = self._trimmer.feed(text)
+        if self._parser is not None:
+            self._sort(items, self._parser.feed(text))
+            return
+        if self._restorer is not None:
+            text = self._restorer.feed_text(text)
         if text:
-            self._texts.append(text)
-            self._sort(items, [text] if self._parser is None else self._parser.feed(text))
+            self._show(items, text)
 
     def _add_last(self, items: list[Item], final: Final, *, incomplete: bool = False) -> None:
         """Append all that was held back, and the outcome."""
         rest = self._trimmer.close()
-        self._texts.append(rest)
         outcome = self._finish(final, incomplete=incomplete)
         if self._parser is not None:
             self._sort(items, [*self._parser.feed(rest), *self._parser.close()])
@@ -225,9 +227,13 @@ class TextStream:
         else:
             items.append(Piece(text))
 
+    def _raw(self) -> str:
+        """Return the text so far up to a stop, with the calls that are written in it."""
+        return up_to_stop(self._call, "".join(self._received))[0]
+
     def _partial(self) -> str:
         """Return the text so far, and what is held back of it."""
-        call, text = self._call, "".join(self._texts) + copy(self._trimmer).close()
+        call, text = self._call, self._raw()
         if call.calls is not None:
             return call.calls.split(text, restores=call.restores)[0]
         return restore(text) if call.restores else text
@@ -277,9 +283,12 @@ class TextStream:
         )
 
 
-def _is_call(event: StreamEvent) -> bool:
-    return isinstance(event, CallPart)
-
-
 def _logprob(delta: Delta) -> dict[str, Any]:
     return {"token": delta.text, "id": delta.token_id, "logprob": delta.logprob}
+
+
+def _runs(events: Sequence[Any]) -> Iterable[tuple[type, Sequence[Any]]]:
+    """Return events by runs of one kind; mostly there is text alone, which is left as it is."""
+    if CallPart not in map(type, events):
+        return [(Delta, events)]
+    return [(kind, list(run)) for kind, run in groupby(events, type)]

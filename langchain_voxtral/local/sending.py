@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import Coroutine, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -47,7 +48,7 @@ class Made:
         return "".join(token.text for token in self.tokens)
 
 
-class _Answer:
+class _Answer(ABC):
     """An ASGI response that stops generating when the client goes away."""
 
     def __init__(self, generation: Generation, constraint: Constraint, request_id: str) -> None:
@@ -58,8 +59,9 @@ class _Answer:
     async def __call__(self, _: "Scope", receive: "Receive", send: "Send") -> None:
         await _while_connected(receive, self._generate(send))
 
+    @abstractmethod
     async def _generate(self, send: "Send") -> None:
-        raise NotImplementedError
+        """Send the answer."""
 
     async def _next(self, patience: float | None = None) -> Token | Finished | None:
         try:
@@ -91,9 +93,9 @@ class WholeAnswer(_Answer):
         super().__init__(generation, constraint, request_id)
         self._responses = responses
 
+    @abstractmethod
     def _body(self, answers: Sequence[Made]) -> dict[str, Any]:
         """Return the document that says what was generated."""
-        raise NotImplementedError
 
     async def _generate(self, send: "Send") -> None:
         async with self._generation:
@@ -139,13 +141,13 @@ class StreamedAnswer(_Answer):
         """Yield what comes before the first token."""
         yield from ()
 
+    @abstractmethod
     def _go_on(self, token: Token) -> Iterator[bytes]:
         """Yield what a token adds."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _end(self, made: Made) -> Iterator[bytes]:
         """Yield what comes after the last token."""
-        raise NotImplementedError
 
     async def _generate(self, send: "Send") -> None:
         async with self._generation:

@@ -150,6 +150,10 @@ class PartsRestorer:
         self._restorer = Restorer()
         self._call: int | None = None  # whose arguments came last; None: text
 
+    def feed_text(self, text: str) -> str:
+        """Return what of the text can be shown now, of an answer that has no calls."""
+        return self._restorer.feed(text)
+
     def feed(self, parts: Iterable[str | CallPart]) -> Iterator[str | CallPart]:
         """Yield what of the text and the calls so far can be shown now."""
         for part in parts:
