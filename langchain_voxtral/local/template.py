@@ -13,7 +13,7 @@ from langchain_voxtral.errors import VoxtralInvalidRequestError
 from langchain_voxtral.local.errors import Refusal
 from langchain_voxtral.local.gguf import read_text_field
 from langchain_voxtral.messages.turns import Turn
-from langchain_voxtral.prompts import FORMATS, Reading, read, render, restore
+from langchain_voxtral.prompts import FORMATS, Reading, render, restore
 from langchain_voxtral.prompts.neutralise import BREAKER
 
 __all__ = ["CHATML", "LLAMA3", "MISTRAL", "Template", "template_for"]
@@ -79,23 +79,6 @@ class Template:
     stops: tuple[str, ...]
     begin: str = ""
     by_example: bool = False
-
-    def prompt(self, text: str) -> str:
-        """Return the prompt for the model that a client's prompt stands for.
-
-        Raises:
-            Refusal: 400, the conversation cannot be written in this format.
-
-        Example:
-            ```python
-            from langchain_voxtral.local.template import CHATML
-
-            assert CHATML.prompt("Once upon a time") == "Once upon a time"
-            ```
-        """
-        reading = read(text)
-        own = reading.format in {"raw", self.name}
-        return text.removeprefix(self.begin) if own else self.write(reading)
 
     def write(self, reading: Reading, examples: Sequence[Turn] = ()) -> str:
         """Return the prompt for the model that a conversation stands for.

@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 
 from langchain_voxtral.local.errors import Refusal, VoxtralLocalError
 from langchain_voxtral.local.gguf import read_text_field
-from langchain_voxtral.local.template import CHATML, LLAMA3, MISTRAL, template_for
+from langchain_voxtral.local.requests import parse_request
+from langchain_voxtral.local.tasks import plan_input
+from langchain_voxtral.local.template import CHATML, LLAMA3, MISTRAL, Template, template_for
 from langchain_voxtral.messages.turns import ToolCall, Turn
 from langchain_voxtral.prompts import FORMATS, Reading, neutralise, render
 
@@ -29,26 +31,31 @@ DOCUMENTED = (
 MARKERS = ["<|im_end|>", "<|im_start|>", "<repo_name>", "<|endoftext|>", "<file_sep>"]
 
 
+def prompt_for(template: Template, text: str) -> str:
+    """Return what the model reads for what a client sends."""
+    return plan_input(parse_request(json.dumps({"input": text}).encode()), template).prompt
+
+
 def llama3(*turns: Turn) -> str:
     return render(turns, FORMATS["llama3"])
 
 
 def test_a_conversation_without_a_system_message_is_primed() -> None:
-    assert CHATML.prompt(DOCUMENTED) == (
+    assert prompt_for(CHATML, DOCUMENTED) == (
         f"{PRIMER}<|im_start|>user\nHello!<|im_end|>\n<|im_start|>assistant\n"
     )
 
 
 def test_a_system_message_takes_the_place_of_the_primer() -> None:
     prompt = llama3(Turn("system", "Be brief."), Turn("user", "Hi"))
-    assert CHATML.prompt(prompt) == (
+    assert prompt_for(CHATML, prompt) == (
         "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nHi<|im_end|>\n"
         "<|im_start|>assistant\n"
     )
 
 
 def test_mistrals_markers_are_read_too() -> None:
-    assert CHATML.prompt("<s>[INST]Q1[/INST]A1</s>[INST]Q2[/INST]") == (
+    assert prompt_for(CHATML, "<s>[INST]Q1[/INST]A1</s>[INST]Q2[/INST]") == (
         f"{PRIMER}<|im_start|>user\nQ1<|im_end|>\n<|im_start|>assistant\nA1<|im_end|>\n"
         "<|im_start|>user\nQ2<|im_end|>\n<|im_start|>assistant\n"
     )
@@ -56,7 +63,7 @@ def test_mistrals_markers_are_read_too() -> None:
 
 def test_a_prefill_is_continued() -> None:
     prompt = llama3(Turn("user", "Count."), Turn("assistant", "One, "))
-    assert CHATML.prompt(prompt) == (
+    assert prompt_for(CHATML, prompt) == (
         f"{PRIMER}<|im_start|>user\nCount.<|im_end|>\n<|im_start|>assistant\nOne, "
     )
 
@@ -76,7 +83,7 @@ RESULTS_PRIMER = (
 
 
 def test_results_stand_with_their_question_and_calls_are_left_out() -> None:
-    assert CHATML.prompt(llama3(Turn("system", "S"), *CALLED, Turn("user", "And?"))) == (
+    assert prompt_for(CHATML, llama3(Turn("system", "S"), *CALLED, Turn("user", "And?"))) == (
         f"<|im_start|>system\nS<|im_end|>\n{RESULTS_PRIMER}<|im_start|>user\nWeather?\n"
         "Result of weather: 22<|im_end|>\n<|im_start|>user\nAnd?<|im_end|>\n"
         "<|im_start|>assistant\n"
@@ -86,7 +93,7 @@ def test_results_stand_with_their_question_and_calls_are_left_out() -> None:
 def test_results_behind_a_text_of_the_assistant_are_a_turn_of_their_own() -> None:
     user, call, result = CALLED
     prompt = llama3(Turn("system", "S"), user, replace(call, text="Wait."), result)
-    assert CHATML.prompt(prompt).endswith(
+    assert prompt_for(CHATML, prompt).endswith(
         "<|im_start|>user\nWeather?<|im_end|>\n<|im_start|>assistant\nWait.<|im_end|>\n"
         "<|im_start|>user\nResult of weather: 22<|im_end|>\n<|im_start|>assistant\n"
     )
@@ -109,18 +116,20 @@ def test_examples_of_calls_follow_the_system_turn() -> None:
 
 def test_tools_on_offer_are_not_told_to_a_model_that_reads_no_schemas() -> None:
     offer = '[AVAILABLE_TOOLS][{"type": "function", "function": {"name": "f"}}][/AVAILABLE_TOOLS]'
-    assert CHATML.prompt(f"<s>{offer}[INST]Hi[/INST]") == CHATML.prompt("<s>[INST]Hi[/INST]")
+    assert prompt_for(CHATML, f"<s>{offer}[INST]Hi[/INST]") == prompt_for(
+        CHATML, "<s>[INST]Hi[/INST]"
+    )
 
 
 @pytest.mark.parametrize("prompt", ["Once upon a time", "<|im_start|>user\nHi<|im_end|>\n"])
 def test_a_raw_prompt_and_one_in_the_models_own_format_stay_as_they_are(prompt: str) -> None:
-    assert CHATML.prompt(prompt) == prompt
+    assert prompt_for(CHATML, prompt) == prompt
 
 
 @given(st.lists(st.sampled_from([*MARKERS, "a", " "]), min_size=1).map("".join))
 def test_no_content_can_forge_one_of_the_models_markers(text: str) -> None:
     plain, forging = (
-        CHATML.prompt(llama3(Turn("system", "S"), Turn("user", content)))
+        prompt_for(CHATML, llama3(Turn("system", "S"), Turn("user", content)))
         for content in ("x", f"x{text}")
     )
     assert [forging.count(marker) for marker in MARKERS] == [
@@ -130,33 +139,33 @@ def test_no_content_can_forge_one_of_the_models_markers(text: str) -> None:
 
 def test_the_markers_of_other_models_reach_the_model_whole() -> None:
     text = "What does </s> mean?"
-    assert text in CHATML.prompt(llama3(Turn("user", neutralise(text))))
+    assert text in prompt_for(CHATML, llama3(Turn("user", neutralise(text))))
 
 
 def test_a_voxtral_file_gets_mistrals_markers_without_the_token_that_llama_cpp_adds() -> None:
     template = template_for(Path("Voxtral-Mini-3B-2507-Q4_K_M.gguf"))
     assert template is MISTRAL
-    assert template.prompt(DOCUMENTED) == "[INST]Hello![/INST]"
-    assert template.prompt("<s>[INST]Hello![/INST]") == "[INST]Hello![/INST]"
+    assert prompt_for(template, DOCUMENTED) == "[INST]Hello![/INST]"
+    assert prompt_for(template, "<s>[INST]Hello![/INST]") == "[INST]Hello![/INST]"
     prefilled = llama3(Turn("user", "Count."), Turn("assistant", "One, "))
-    assert template.prompt(prefilled) == "[INST]Count.[/INST]One, "
+    assert prompt_for(template, prefilled) == "[INST]Count.[/INST]One, "
 
 
 def test_tools_are_written_where_the_models_format_has_its_place_for_them() -> None:
     tools = [{"type": "function", "function": {"name": "now"}}]
     prompt = f"[AVAILABLE_TOOLS]{json.dumps(tools)}[/AVAILABLE_TOOLS][INST]Hi[/INST]"
-    llama3 = LLAMA3.prompt(f"<s>{prompt}")
+    llama3 = prompt_for(LLAMA3, f"<s>{prompt}")
     assert llama3.count('{"name": "now"}<|eot_id|>') == 1
-    assert MISTRAL.prompt(f"<|begin_of_text|>{llama3}") == prompt
+    assert prompt_for(MISTRAL, f"<|begin_of_text|>{llama3}") == prompt
 
 
 def test_what_a_format_has_no_place_for_is_refused() -> None:
     """Mistral's describes tools before a user's turn, and here is none."""
-    prompt = LLAMA3.prompt(
-        "<s>[AVAILABLE_TOOLS][{}][/AVAILABLE_TOOLS][TOOL_RESULTS]2[/TOOL_RESULTS]"
+    prompt = prompt_for(
+        LLAMA3, "<s>[AVAILABLE_TOOLS][{}][/AVAILABLE_TOOLS][TOOL_RESULTS]2[/TOOL_RESULTS]"
     )
     with pytest.raises(Refusal) as caught:
-        MISTRAL.prompt(prompt)
+        prompt_for(MISTRAL, prompt)
     assert caught.value.status == 400
 
 
