@@ -1,21 +1,34 @@
 """The embedded server as an ASGI application: DeepInfra's documented routes on one model."""
 
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from langchain_voxtral.local.addresses import LOOPBACK_NAMES, name_in
 from langchain_voxtral.local.answers import EventStream, JsonAnswer
 from langchain_voxtral.local.body import MAX_BODY_BYTES, read_body
 from langchain_voxtral.local.chat_answers import Completion, CompletionStream, Form
+from langchain_voxtral.local.chat_audio import Spoken, take_recordings, write_down
 from langchain_voxtral.local.chat_messages import to_reading
-from langchain_voxtral.local.chat_requests import parse_chat_request
+from langchain_voxtral.local.chat_requests import ChatRequest
 from langchain_voxtral.local.errors import Refusal, VoxtralMissingExtraError
 from langchain_voxtral.local.generation import Generation, engine_fields
+from langchain_voxtral.local.hearing import Ears, Hearing
 from langchain_voxtral.local.models import LocalModel, choose_files, load
-from langchain_voxtral.local.requests import MAX_NEW_TOKENS, parse_request
-from langchain_voxtral.local.sending import json_bytes
+from langchain_voxtral.local.requests import MAX_NEW_TOKENS, parse_request, read_json, validate
+from langchain_voxtral.local.sending import json_bytes, while_connected
+from langchain_voxtral.local.speech import SPEECH_IDS, SPEECH_MODEL, require_extra
+from langchain_voxtral.local.speech_answers import SpeechAnswer
+from langchain_voxtral.local.speech_requests import (
+    MAX_FORM_BYTES,
+    NativeForm,
+    OpenAIForm,
+    TranscriptionForm,
+    TranslationForm,
+    is_form,
+    read_form,
+)
 from langchain_voxtral.local.tasks import plan_input, plan_task
 from langchain_voxtral.local.worker import Worker
 
@@ -50,6 +63,8 @@ _GUARDED = {
     _INFERENCE: _NOT_AUTHORIZED,
     "/v1/openai/chat/": _NOT_AUTHENTICATED,
     "/v1/chat/": _NOT_AUTHENTICATED,
+    "/v1/openai/audio/": _NOT_AUTHENTICATED,
+    "/v1/audio/": _NOT_AUTHENTICATED,
 }
 """What needs the key, and what is answered without it."""
 
@@ -64,6 +79,7 @@ class App:
             whose name was rebound to this address is told apart by it.
         queue_size: Requests that may wait while one is answered.
         max_body_bytes: Size limit of a request.
+        max_form_bytes: Size limit of a request that is a form with a recording.
         keep_alive: Seconds without a token after which a stream gets a comment line.
     """
 
@@ -75,19 +91,30 @@ class App:
         hosts: Iterable[str] | None = LOOPBACK_NAMES,
         queue_size: int = 16,
         max_body_bytes: int = MAX_BODY_BYTES,
+        max_form_bytes: int = MAX_FORM_BYTES,
         keep_alive: float = KEEP_ALIVE_SECONDS,
     ) -> None:
         self.model = model
         self._authorization = f"Bearer {api_key}".encode() if api_key else b""
         self._hosts = None if hosts is None else frozenset(hosts)
         self._max_body_bytes = max_body_bytes
+        self._max_form_bytes = max_form_bytes
         self._keep_alive = keep_alive
         self._worker = Worker(queue_size)
+        self._ears = Ears(queue_size)
         self._routes = routes = Starlette(
             routes=[
                 Route(_INFERENCE + "{model:path}", self._infer, methods=["POST"]),
                 Route("/v1/openai/chat/completions", self._chat, methods=["POST"]),
                 Route("/v1/chat/completions", self._chat, methods=["POST"]),
+                *(
+                    Route(f"/v1/{place}audio/{route}", endpoint, methods=["POST"])
+                    for place in ("openai/", "")
+                    for route, endpoint in (
+                        ("transcriptions", self._transcribe),
+                        ("translations", self._translate),
+                    )
+                ),
                 Route("/v1/openai/models", self._list_models),
                 Route("/v1/openai/models/{model:path}", self._tell_model),
                 Route("/v1/models", self._list_models),
@@ -109,14 +136,15 @@ class App:
             await self._routes(scope, receive, send)
             return
         scope["voxtral.request_id"] = request_id = secrets.token_hex(12)
-        named = [
-            (b"x-request-id", request_id.encode()),
-            (b"x-voxtral-model", self.model.name.encode("ascii", "replace")),
-        ]
+        scope["voxtral.model"] = self.model.name
 
         async def send_named(message: "Message") -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], *named]
+                message["headers"] = [
+                    *message["headers"],
+                    (b"x-request-id", request_id.encode()),
+                    (b"x-voxtral-model", scope["voxtral.model"].encode("ascii", "replace")),
+                ]
             await send(message)
 
         await (self._refusal(scope) or self._routes)(scope, receive, send_named)
@@ -124,6 +152,7 @@ class App:
     def close(self, patience: float = 0.0) -> None:
         """Take no more requests and wait up to `patience` seconds for the one that runs."""
         self._worker.close(patience)
+        self._ears.close(patience)
 
     def _refusal(self, scope: "Scope") -> "ASGIApp | None":
         headers = dict(scope["headers"])
@@ -140,6 +169,8 @@ class App:
         return None
 
     async def _infer(self, request: Request) -> Any:
+        if is_form(request):
+            return await self._hear(request, NativeForm)
         if request.path_params["model"] not in self.model.ids:
             raise Refusal(404, _NO_MODEL)
         wanted = parse_request(await read_body(request, self._max_body_bytes))
@@ -152,9 +183,14 @@ class App:
         return JsonAnswer(*asked, responses=len(fields))
 
     async def _chat(self, request: Request) -> Any:
-        wanted = parse_chat_request(await read_body(request, self._max_body_bytes))
+        body = read_json(await read_body(request, self._max_body_bytes))
+        spoken = take_recordings(body)
+        wanted = validate(body, ChatRequest)
         if wanted.model not in self.model.ids:
             raise Refusal(404, _NO_MODEL)
+        if spoken:
+            await self._write_down(request, spoken)
+            wanted = validate(body, ChatRequest)
         reading = to_reading(wanted.messages, wanted.offered)
         task = plan_task(reading, self.model.template, wanted.response_format, choice=wanted.choice)
         fields = engine_fields(task.prompt, wanted, self.model, task.constraint)
@@ -169,6 +205,34 @@ class App:
         if wanted.stream:
             return CompletionStream(*asked, keep_alive=self._keep_alive, form=form)
         return Completion(*asked, responses=len(fields), form=form)
+
+    async def _write_down(self, request: Request, spoken: Sequence[Spoken]) -> None:
+        require_extra()
+
+        async def heard(sound: BinaryIO) -> str:
+            with Hearing(self._ears, sound) as hearing:
+                return (await hearing.result()).text
+
+        if not await while_connected(request.receive, write_down(spoken, heard)):
+            raise ClientDisconnect
+
+    async def _transcribe(self, request: Request) -> SpeechAnswer:
+        return await self._hear(request, TranscriptionForm)
+
+    async def _translate(self, request: Request) -> SpeechAnswer:
+        return await self._hear(request, TranslationForm)
+
+    async def _hear(
+        self, request: Request, kind: type[NativeForm] | type[OpenAIForm]
+    ) -> SpeechAnswer:
+        request.scope["voxtral.model"] = SPEECH_MODEL
+        require_extra()
+        form, file = await read_form(request, kind, self._max_form_bytes)
+        named = form.model if isinstance(form, OpenAIForm) else request.path_params["model"]
+        if named not in SPEECH_IDS:
+            file.close()
+            raise Refusal(404, _NO_MODEL)
+        return SpeechAnswer(self._ears, file, form, request.scope["voxtral.request_id"])
 
     async def _list_models(self, _: Request) -> Response:
         return _json(200, {"object": "list", "data": list(map(self._listed, self.model.ids))})

@@ -33,8 +33,7 @@ async def read_body(request: "Request", limit: int) -> bytes:
     if kind != "application/json":
         raise Refusal.saying(
             415,
-            f"The embedded engine takes application/json, not {kind or 'an untyped body'}; "
-            "it does not transcribe.",
+            f"This takes application/json, not {kind or 'an untyped body'}",
         )
     body = bytearray()
     received = 0

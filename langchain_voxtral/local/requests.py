@@ -5,6 +5,7 @@ a question open this server is strict: a field that it does not know is refused 
 a misspelt or unsupported setting is never dropped in silence.
 """
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -20,8 +21,11 @@ __all__ = [
     "Regex",
     "Sampling",
     "Strict",
+    "faults_of",
     "parse_body",
     "parse_request",
+    "read_json",
+    "validate",
 ]
 
 MAX_NEW_TOKENS = 16_384
@@ -132,17 +136,38 @@ def parse_body(body: bytes, kind: type[_Body]) -> _Body:
     Raises:
         Refusal: 422 with one `detail` entry for each fault, as DeepInfra answers.
     """
+    return validate(read_json(body), kind)
+
+
+def read_json(body: bytes) -> Any:
+    """Parse a body.
+
+    Raises:
+        Refusal: 422, it is no JSON.
+    """
     try:
-        value = from_json(body, allow_inf_nan=False)
+        return from_json(body, allow_inf_nan=False)
     except ValueError as error:
         fault = {"type": "json_invalid", "loc": ["body"], "msg": f"Invalid JSON: {error}"}
         raise Refusal(422, {"detail": [{**fault, "input": {}}]}) from error
+
+
+def validate(value: object, kind: type[_Body]) -> _Body:
+    """Validate a body.
+
+    Raises:
+        Refusal: 422 with one `detail` entry for each fault, as DeepInfra answers.
+    """
     try:
         return kind.model_validate(value)
     except ValidationError as error:
-        # 1e400 is read as infinity, and the fault quotes it: JSON could not.
-        faults = to_jsonable_python(
-            error.errors(include_url=False, include_context=False), inf_nan_mode="null"
-        )
-        detail = [{**fault, "loc": ["body", *fault["loc"]]} for fault in faults]
-        raise Refusal(422, {"detail": detail}) from error
+        raise Refusal(422, {"detail": faults_of(error)}) from error
+
+
+def faults_of(error: ValidationError, where: Sequence[str | int] = ()) -> list[dict[str, Any]]:
+    """Return faults as DeepInfra tells them; `where` is the place of what was validated."""
+    # 1e400 is read as infinity, and the fault quotes it: JSON could not.
+    faults = to_jsonable_python(
+        error.errors(include_url=False, include_context=False), inf_nan_mode="null"
+    )
+    return [{**fault, "loc": ["body", *where, *fault["loc"]]} for fault in faults]

@@ -4,7 +4,7 @@ import asyncio
 import json
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Coroutine, Iterable, Iterator, Sequence
+from collections.abc import Coroutine, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,17 @@ from langchain_voxtral.local.grammar import Constraint
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
-__all__ = ["COST", "Made", "StreamedAnswer", "WholeAnswer", "event", "json_bytes"]
+__all__ = [
+    "COST",
+    "FAILED",
+    "Made",
+    "StreamedAnswer",
+    "WholeAnswer",
+    "event",
+    "json_bytes",
+    "start",
+    "while_connected",
+]
 
 logger = logging.getLogger("langchain_voxtral.local")
 
@@ -26,7 +36,9 @@ COST = 0.0
 _NOT_CONSTRAINED = Refusal.saying(
     400, "response_format: the embedded engine cannot enforce this schema or pattern"
 )
-_FAILED = Refusal(500, {"detail": "inference error"})
+FAILED = Refusal(500, {"detail": "inference error"})
+"""DeepInfra's answer when a model fails, and when a recording cannot be decoded."""
+
 _FAILED_LATER = {"error": {"message": "inference error"}}
 
 
@@ -57,7 +69,7 @@ class _Answer(ABC):
         self._request_id = request_id
 
     async def __call__(self, _: "Scope", receive: "Receive", send: "Send") -> None:
-        await _while_connected(receive, self._generate(send))
+        await while_connected(receive, self._generate(send))
 
     @abstractmethod
     async def _generate(self, send: "Send") -> None:
@@ -70,7 +82,7 @@ class _Answer(ABC):
             raise
         except Exception as failure:
             logger.exception("The embedded engine failed in request %s", self._request_id)
-            raise _FAILED from failure
+            raise FAILED from failure
 
     def _check(self, made: Made) -> None:
         if made.finished.complete and not self._constraint.holds(made.text):
@@ -101,7 +113,7 @@ class WholeAnswer(_Answer):
         async with self._generation:
             answers = [await self._one() for _ in range(self._responses)]
         content = json_bytes(self._body(answers))
-        await _start(send, "application/json", content_length=len(content))
+        await start(send, "application/json", content_length=len(content))
         await send({"type": "http.response.body", "body": content})
 
     async def _one(self) -> Made:
@@ -109,7 +121,7 @@ class WholeAnswer(_Answer):
         while isinstance(made := await self._next(), Token):
             tokens.append(made)
         if made is None:
-            raise _FAILED
+            raise FAILED
         answer = Made(tokens, made)
         self._check(answer)
         return answer
@@ -153,7 +165,7 @@ class StreamedAnswer(_Answer):
         async with self._generation:
             # What fails before the answer begins still gets a status of its own.
             made = await self._next(self._keep_alive)
-            await _start(send, "text/event-stream")
+            await start(send, "text/event-stream")
             await _send_pieces(send, self._begin())
             tokens: list[Token] = []
             try:
@@ -168,7 +180,7 @@ class StreamedAnswer(_Answer):
                 self._check(answer)
                 last = b"".join(self._end(answer))
             except Refusal as refusal:
-                last = event(_FAILED_LATER if refusal is _FAILED else refusal.body)
+                last = event(_FAILED_LATER if refusal is FAILED else refusal.body)
             await _send_pieces(send, [last])
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
@@ -183,10 +195,18 @@ def json_bytes(value: object) -> bytes:
     return json.dumps(value, ensure_ascii=False).encode()
 
 
-async def _start(send: "Send", media_type: str, *, content_length: int | None = None) -> None:
+async def start(
+    send: "Send",
+    media_type: str,
+    *,
+    content_length: int | None = None,
+    further: Mapping[str, str] | None = None,
+) -> None:
+    """Send the status 200 and the headers."""
     headers = [(b"content-type", media_type.encode()), (b"cache-control", b"no-store")]
     if content_length is not None:
         headers.append((b"content-length", str(content_length).encode()))
+    headers += [(name.encode(), value.encode()) for name, value in (further or {}).items()]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
 
 
@@ -195,14 +215,16 @@ async def _send_pieces(send: "Send", pieces: Iterable[bytes]) -> None:
         await send({"type": "http.response.body", "body": piece, "more_body": True})
 
 
-async def _while_connected(receive: "Receive", work: Coroutine[Any, Any, None]) -> None:
-    """Run `work`, and cancel it as soon as the client has gone."""
+async def while_connected(receive: "Receive", work: Coroutine[Any, Any, None]) -> bool:
+    """Run `work`, and cancel it as soon as the client has gone; tell whether it was done."""
     working = asyncio.ensure_future(work)
     gone = asyncio.ensure_future(_disconnect(receive))
     try:
         await asyncio.wait({working, gone}, return_when=asyncio.FIRST_COMPLETED)
         if working.done():
             await working
+            return True
+        return False
     finally:
         working.cancel()
         gone.cancel()

@@ -71,17 +71,10 @@ def test_a_schema_that_cannot_be_enforced(http: httpx.Client) -> None:
     )
 
 
-def test_speech(http: httpx.Client) -> None:
-    status, body = refusal(http.post(INFER, files={"audio": b"RIFF"}))
-    assert (status, body) == (
-        415,
-        {
-            "error": {
-                "message": "The embedded engine takes application/json, not multipart/form-data; "
-                "it does not transcribe."
-            }
-        },
-    )
+def test_another_type_of_body(http: httpx.Client) -> None:
+    answer = http.post(INFER, content=b"input=Hi", headers={"content-type": "text/plain"})
+    message = "This takes application/json, not text/plain"
+    assert refusal(answer) == (415, {"error": {"message": message}})
 
 
 def test_an_unknown_packing(http: httpx.Client) -> None:

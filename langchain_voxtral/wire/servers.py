@@ -1,0 +1,210 @@
+"""The kinds of servers that Voxtral is served by: their paths, and how they take audio."""
+
+from base64 import b64encode
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from langchain_voxtral.errors import VoxtralInvalidRequestError, VoxtralUnsupportedFeatureError
+from langchain_voxtral.wire.transcription_requests import ResponseFormat
+
+__all__ = ["SERVERS", "AudioForm", "Route", "Server", "ServerName"]
+
+ServerName = Literal["deepinfra", "vllm", "llama_cpp"]
+Route = Literal["native", "chat_completions", "transcriptions", "translations"]
+AudioForm = Literal["input_audio", "audio_url"]
+
+_MIME_TYPES = {"mp3": "audio/mpeg", "wav": "audio/wav"}
+"""In their plain form: mistral-common, within vLLM, has refused `audio/x-wav`."""
+
+
+def _input_audio(data: str, audio_format: str) -> dict[str, Any]:
+    return {"type": "input_audio", "input_audio": {"data": data, "format": audio_format}}
+
+
+def _audio_url(data: str, audio_format: str) -> dict[str, Any]:
+    url = f"data:{_MIME_TYPES[audio_format]};base64,{data}"
+    return {"type": "audio_url", "audio_url": {"url": url}}
+
+
+_PARTS: dict[AudioForm, Callable[[str, str], dict[str, Any]]] = {
+    "input_audio": _input_audio,
+    "audio_url": _audio_url,
+}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Server:
+    """A kind of server; there is one of each, so they compare by identity.
+
+    Args:
+        name: Its name, also the provider's in metadata and traces.
+        paths: Where it answers, relative to the base URL, `{model}` being the model's name; None
+            for what it does not have.
+        audio_forms: How it takes audio within messages; the first is the one we write.
+        audio_formats: Formats that it takes untouched; all others are made wav.
+        response_formats: Formats in which it gives transcriptions.
+        system_with_audio: Whether a conversation with audio may have a system turn.
+        longest_seconds: Longest recording in one request.
+        most_bytes: Largest recording in one request.
+    """
+
+    name: ServerName
+    paths: Mapping[Route, str | None]
+    audio_forms: tuple[AudioForm, ...]
+    audio_formats: frozenset[str]
+    response_formats: frozenset[ResponseFormat]
+    system_with_audio: bool
+    longest_seconds: float
+    most_bytes: int
+
+    def path(self, route: Route) -> str:
+        """Return where something is asked for, relative to the base URL.
+
+        Raises:
+            VoxtralUnsupportedFeatureError: The server does not have it; the message says what
+                may do instead.
+
+        Example:
+            ```python
+            from langchain_voxtral.wire.servers import SERVERS
+
+            assert SERVERS["vllm"].path("transcriptions") == "/audio/transcriptions"
+            ```
+        """
+        path = self.paths[route]
+        if path is None:
+            raise VoxtralUnsupportedFeatureError(_INSTEAD[route].format(server=self.name))
+        return path
+
+    def response_format(self, wanted: ResponseFormat) -> ResponseFormat:
+        """Return the format to ask for: the one wanted, else `json`, which all servers have.
+
+        `json` tells no times; nor does a server that lacks the other formats know any.
+
+        Example:
+            ```python
+            from langchain_voxtral.wire.servers import SERVERS
+
+            assert SERVERS["vllm"].response_format("verbose_json") == "json"
+            ```
+        """
+        return wanted if wanted in self.response_formats else "json"
+
+    def audio_part(
+        self, data: bytes, audio_format: str, form: AudioForm | None = None
+    ) -> dict[str, Any]:
+        """Return a recording as a part of a message's content.
+
+        Args:
+            data: The recording.
+            audio_format: What it is, one of `audio_formats`.
+            form: One of `audio_forms`; by default the first.
+
+        Raises:
+            VoxtralInvalidRequestError: The server takes no such format.
+            VoxtralUnsupportedFeatureError: The server takes no parts of this form.
+
+        Example:
+            ```python
+            from langchain_voxtral.wire.servers import SERVERS
+
+            assert SERVERS["deepinfra"].audio_part(b"RIFF", "wav") == {
+                "type": "input_audio",
+                "input_audio": {"data": "UklGRg==", "format": "wav"},
+            }
+            ```
+        """
+        form = form or self.audio_forms[0]
+        if form not in self.audio_forms:
+            raise VoxtralUnsupportedFeatureError(
+                f"server={self.name!r} takes no {form!r} parts, only {_listed(self.audio_forms)}."
+            )
+        if audio_format not in self.audio_formats:
+            raise VoxtralInvalidRequestError(
+                f"server={self.name!r} takes no {audio_format!r} audio, only "
+                f"{_listed(self.audio_formats)}: convert it to wav."
+            )
+        return _PARTS[form](b64encode(data).decode(), audio_format)
+
+
+def _listed(names: tuple[str, ...] | frozenset[str]) -> str:
+    return ", ".join(map(repr, sorted(names)))
+
+
+_INSTEAD: dict[Route, str] = {
+    "native": (
+        "server={server!r} has no native endpoint, only DeepInfra and the embedded engine have: "
+        "pass api='chat_completions', or for speech endpoint='transcriptions'."
+    ),
+    "chat_completions": "server={server!r} has no chat completions: pass api='native'.",
+    "transcriptions": "server={server!r} has no transcriptions: ask in a chat (endpoint='chat').",
+    "translations": (
+        "server={server!r} cannot translate speech at an endpoint of its own: transcribe it and "
+        "translate the text, or ask for the translation in a chat (endpoint='chat')."
+    ),
+}
+
+_WAV_AND_MP3 = frozenset({"wav", "mp3"})
+
+# The limits are vLLM's; DeepInfra and llama.cpp publish none, and the model itself hears 30
+# minutes. Ten minutes fit the context of all.
+_LONGEST_SECONDS = 600.0
+_MOST_BYTES = 25_000_000
+
+SERVERS: Mapping[ServerName, Server] = {
+    server.name: server
+    for server in (
+        # Its API pages and OpenAPI description; `audio_url` parts are not in them. The embedded
+        # engine speaks the same protocol.
+        Server(
+            name="deepinfra",
+            paths={
+                "native": "/inference/{model}",
+                "chat_completions": "/openai/chat/completions",
+                "transcriptions": "/openai/audio/transcriptions",
+                "translations": "/openai/audio/translations",
+            },
+            audio_forms=("input_audio",),
+            audio_formats=_WAV_AND_MP3,
+            response_formats=frozenset({"json", "verbose_json", "text", "srt", "vtt"}),
+            system_with_audio=False,
+            longest_seconds=_LONGEST_SECONDS,
+            most_bytes=_MOST_BYTES,
+        ),
+        # vLLM has a path for translations, but its Voxtral does not look at the task and answers
+        # there with a transcription. Formats with times need a model with time tokens, which
+        # Voxtral has not: it answers 400 "Currently do not support verbose_json".
+        Server(
+            name="vllm",
+            paths={
+                "native": None,
+                "chat_completions": "/chat/completions",
+                "transcriptions": "/audio/transcriptions",
+                "translations": None,
+            },
+            audio_forms=("input_audio", "audio_url"),
+            audio_formats=_WAV_AND_MP3,
+            response_formats=frozenset({"json", "text"}),
+            system_with_audio=False,
+            longest_seconds=_LONGEST_SECONDS,
+            most_bytes=_MOST_BYTES,
+        ),
+        # llama.cpp makes a chat of a transcription, so any other format than json is a 400.
+        Server(
+            name="llama_cpp",
+            paths={
+                "native": None,
+                "chat_completions": "/chat/completions",
+                "transcriptions": "/audio/transcriptions",
+                "translations": None,
+            },
+            audio_forms=("input_audio",),
+            audio_formats=_WAV_AND_MP3,
+            response_formats=frozenset({"json"}),
+            system_with_audio=False,
+            longest_seconds=_LONGEST_SECONDS,
+            most_bytes=_MOST_BYTES,
+        ),
+    )
+}

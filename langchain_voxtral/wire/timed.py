@@ -1,0 +1,113 @@
+"""Segments and words in a server's answer, and whether their times can be."""
+
+import math
+from collections.abc import Iterator, Sequence
+
+from langchain_voxtral.wire.chat_messages import MisfitError
+from langchain_voxtral.wire.sse import JsonObject
+from langchain_voxtral.wire.transcripts import Segment, Word
+
+__all__ = ["check_times", "read_segments", "read_words"]
+
+
+def read_segments(told: object) -> tuple[Segment, ...]:
+    """Return the segments that a list of JSON objects tells; null is an empty list.
+
+    Raises:
+        MisfitError: One is of no known form, or as for `check_times`.
+
+    Example:
+        ```python
+        from langchain_voxtral.wire.timed import read_segments
+        from langchain_voxtral.wire.transcripts import Segment
+
+        assert read_segments([{"start": 0, "end": 1.5, "text": "Hi."}]) == (Segment(0, 1.5, "Hi."),)
+        ```
+    """
+    segments = tuple(_segments(told))
+    check_times(segments, "segments")
+    return segments
+
+
+def read_words(told: object) -> tuple[Word, ...]:
+    """Return the words that a list of JSON objects tells; null is an empty list.
+
+    Raises:
+        MisfitError: One is of no known form, or as for `check_times`.
+
+    Example:
+        ```python
+        from langchain_voxtral.wire.timed import read_words
+        from langchain_voxtral.wire.transcripts import Word
+
+        assert read_words([{"start": 0, "end": 0.5, "word": "Hi"}]) == (Word(0, 0.5, "Hi"),)
+        ```
+    """
+    words = tuple(_words(told))
+    check_times(words, "words")
+    return words
+
+
+def check_times(parts: Sequence[Segment | Word], name: str) -> None:
+    """Refuse times that cannot be: to mend them would be to invent others.
+
+    Overlaps can be, when two people speak.
+
+    Raises:
+        MisfitError: A time is negative, infinite or not a number, an end is before its start, or
+            a start before that of the part before; it names the part.
+    """
+    previous = 0.0
+    for index, part in enumerate(parts):
+        span = f"{name}[{index}] from {part.start} s to {part.end} s"
+        if not (math.isfinite(part.start) and math.isfinite(part.end)):
+            raise MisfitError(f"{span}, which is no time")
+        if part.start < 0:
+            raise MisfitError(f"{span}, which begins before the recording")
+        if part.end < part.start:
+            raise MisfitError(f"{span}, which ends before it begins")
+        if part.start < previous:
+            raise MisfitError(f"{span}, out of order: the one before begins at {previous} s")
+        previous = part.start
+
+
+def _segments(told: object) -> Iterator[Segment]:
+    for where, item in _items(told, "segments"):
+        text, number = item.get("text"), item.get("id")
+        if not isinstance(text, str):
+            raise MisfitError(f"{where} without a text")
+        is_id = isinstance(number, int) and not isinstance(number, bool)
+        yield Segment(*_times(item, where), text, id=number if is_id else None)
+
+
+def _words(told: object) -> Iterator[Word]:
+    for where, item in _items(told, "words"):
+        # OpenAI's name for it, then the native endpoint's.
+        text = item.get("word", item.get("text"))
+        if not isinstance(text, str):
+            raise MisfitError(f"{where} without a word")
+        yield Word(*_times(item, where), text)
+
+
+def _items(told: object, name: str) -> Iterator[tuple[str, JsonObject]]:
+    """Yield the objects of a list, each with what to call it; null is an empty list."""
+    if told is not None and not isinstance(told, list):
+        raise MisfitError(f"{name} that are not a list")
+    for index, item in enumerate(told or ()):
+        if not isinstance(item, dict):
+            raise MisfitError(f"{name}[{index}] that is not an object")
+        yield f"{name}[{index}]", item
+
+
+def _times(item: JsonObject, where: str) -> tuple[float, float]:
+    return _seconds(item, "start", where), _seconds(item, "end", where)
+
+
+def _seconds(item: JsonObject, name: str, where: str) -> float:
+    time = item.get(name)
+    if isinstance(time, int | float) and not isinstance(time, bool):
+        try:
+            return float(time)
+        except OverflowError:  # JSON has whole numbers that no float can be
+            return math.inf
+    raise MisfitError(f"{where} whose {name} is not a number of seconds")

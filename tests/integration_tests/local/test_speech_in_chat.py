@@ -1,0 +1,120 @@
+"""Questions about a recording: `input_audio` parts of chat completions at the embedded engine."""
+
+import base64
+from pathlib import Path
+from typing import Any
+
+import httpx
+import moonshine_voice
+import pytest
+from integration_tests.local.shapes import CHAT
+
+MODEL = "mistralai/Voxtral-Mini-3B-2507"
+BECKETT = (Path(moonshine_voice.__file__).parent / "assets" / "beckett.wav").read_bytes()
+SPOKEN = (
+    'The recording says: "Ever tried, ever failed, no matter, try again, fail again, fail better."'
+)
+QUESTION = {"type": "text", "text": "Repeat what the recording says."}
+
+
+def audio(data: bytes = BECKETT, **fields: object) -> dict[str, Any]:
+    encoded = base64.b64encode(data).decode()
+    return {"type": "input_audio", "input_audio": {"data": encoded, **fields}}
+
+
+def ask(http: httpx.Client, *parts: dict[str, Any] | str, **fields: object) -> httpx.Response:
+    messages = [{"role": "user", "content": list(parts)}]
+    body = {"model": MODEL, "messages": messages, "temperature": 0, "max_tokens": 40, **fields}
+    return http.post(CHAT, json=body)
+
+
+def answer(http: httpx.Client, *parts: dict[str, Any] | str) -> dict[str, Any]:
+    given = ask(http, *parts)
+    assert given.status_code == 200, given.text
+    document: dict[str, Any] = given.json()
+    return {"text": document["choices"][0]["message"]["content"], "usage": document["usage"]}
+
+
+def text(said: str) -> dict[str, Any]:
+    return {"type": "text", "text": said}
+
+
+def test_what_is_said_stands_where_the_recording_was(http: httpx.Client) -> None:
+    """The same tokens are read and written as for the text, and the answer is about it."""
+    heard = answer(http, audio(format="wav"), QUESTION)
+    assert heard == answer(http, text(f"{SPOKEN}\n"), QUESTION)
+    assert "tried" in heard["text"].lower()
+    assert answer(http, QUESTION, audio()) == answer(http, QUESTION, text(f"\n{SPOKEN}"))
+
+
+def test_several_recordings(http: httpx.Client) -> None:
+    heard = answer(http, audio(), QUESTION, audio())
+    assert heard == answer(http, text(f"{SPOKEN}\n"), QUESTION, text(f"\n{SPOKEN}"))
+
+
+def test_the_answer_can_be_streamed(http: httpx.Client) -> None:
+    streamed = ask(http, audio(), QUESTION, stream=True)
+    assert streamed.headers["content-type"] == "text/event-stream"
+    assert streamed.headers["x-voxtral-model"] == "SmolLM2-135M-Instruct"
+    assert streamed.text.endswith("data: [DONE]\n\n")
+
+
+def test_a_recording_without_speech(http: httpx.Client) -> None:
+    silence = BECKETT[:44] + bytes(len(BECKETT) - 44)
+    told = text("The recording has no speech in it.\n")
+    assert answer(http, audio(silence), QUESTION) == answer(http, told, QUESTION)
+
+
+def test_a_system_message_beside_a_recording_is_refused_as_by_voxtral(http: httpx.Client) -> None:
+    messages = [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": [audio(), QUESTION]},
+    ]
+    refused = http.post(CHAT, json={"model": MODEL, "messages": messages})
+    message = (
+        "Found system messages at indexes [0] and audio chunks in messages at indexes [1]. "
+        "This is not allowed prior to the tokenizer version 13."
+    )
+    assert (refused.status_code, refused.json()) == (400, {"error": {"message": message}})
+
+
+def test_what_cannot_be_decoded(http: httpx.Client) -> None:
+    refused = ask(http, audio(b"Dear diary, ..."), QUESTION)
+    assert (refused.status_code, refused.json()) == (500, {"detail": "inference error"})
+
+
+@pytest.mark.parametrize(
+    ("part", "where", "message"),
+    [
+        (
+            {"type": "input_audio"},
+            ["input_audio"],
+            "Field required",
+        ),
+        (
+            audio(format="flac"),
+            ["input_audio", "format"],
+            "Input should be 'wav' or 'mp3'",
+        ),
+        (
+            {"type": "input_audio", "input_audio": {"data": "a-b"}},
+            ["input_audio", "data"],
+            "Value error, the recording is no base64: Only base64 data is allowed",
+        ),
+    ],
+)
+def test_ill_formed_parts(
+    http: httpx.Client, part: dict[str, Any], where: list[str], message: str
+) -> None:
+    refused = ask(http, QUESTION, part)
+    [fault] = refused.json()["detail"]
+    assert refused.status_code == 422
+    assert (fault["loc"], fault["msg"]) == (["body", "messages", 0, "content", 1, *where], message)
+
+
+def test_a_request_with_another_fault_is_refused_before_anything_is_heard(
+    http: httpx.Client,
+) -> None:
+    refused = ask(http, audio(b"no recording"), QUESTION, temperature=3)
+    assert [fault["loc"] for fault in refused.json()["detail"]] == [["body", "temperature"]]
+    assert ask(http, audio(b"no recording"), model="meta/other").status_code == 404

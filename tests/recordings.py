@@ -1,0 +1,144 @@
+"""Real speech in other formats, rates, lengths and states, made in memory.
+
+The speech is that of the recordings inside the wheel of `moonshine-voice`, found without
+importing it.
+"""
+
+import functools
+import importlib.util
+import io
+import struct
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import soundfile
+import soxr
+from numpy.typing import NDArray
+
+Sound = NDArray[np.float32]
+
+_BY_SOUNDFILE = {
+    "wav": ("WAV", "PCM_16"),
+    "wav 24-bit": ("WAV", "PCM_24"),
+    "wav float": ("WAV", "FLOAT"),
+    "wav mu-law": ("WAV", "ULAW"),
+    "wav adpcm": ("WAV", "IMA_ADPCM"),
+    "wav extensible": ("WAVEX", "PCM_16"),
+    "wav rf64": ("RF64", "PCM_16"),
+    "mp3": ("MP3", "MPEG_LAYER_III"),
+    "flac": ("FLAC", "PCM_16"),
+    "ogg": ("OGG", "VORBIS"),
+    "opus": ("OGG", "OPUS"),
+    "aiff": ("AIFF", "PCM_16"),
+    "au": ("AU", "PCM_16"),
+    "caf": ("CAF", "PCM_16"),
+}
+_BY_FFMPEG: dict[str, tuple[str, str, dict[str, str]]] = {
+    "m4a": ("ipod", "aac", {}),
+    "mp4": ("mp4", "aac", {"movflags": "frag_keyframe+empty_moov"}),
+    "webm": ("webm", "libopus", {}),
+    "mka": ("matroska", "pcm_s16le", {}),
+    "aac": ("adts", "aac", {}),
+    "mp3 without xing": ("mp3", "libmp3lame", {"write_xing": "0", "id3v2_version": "3"}),
+}
+WAYS = (*_BY_SOUNDFILE, *_BY_FFMPEG, "flac streamed")
+"""All ways in which `encoded` writes sound."""
+
+
+def asset(name: str) -> Path:
+    """Return the path of a recording in the wheel."""
+    spec = importlib.util.find_spec("moonshine_voice")
+    assert spec is not None
+    assert spec.origin is not None
+    return Path(spec.origin).parent / "assets" / name
+
+
+TWO_CITIES, BECKETT = asset("two_cities.wav"), asset("beckett.wav")
+"""44.4 s at 48 kHz, and 10.0 s at 16 kHz; both mono."""
+
+
+@functools.cache
+def speech(path: Path = BECKETT, rate: int = 16_000) -> Sound:
+    """Return a recording's samples at a rate; they are shared, so do not write into them."""
+    samples, own = soundfile.read(path, dtype="float32")
+    at_rate: Sound = samples if own == rate else soxr.resample(samples, own, rate)
+    at_rate.flags.writeable = False
+    return at_rate
+
+
+def encoded(way: str, sound: Sound | None = None, rate: int = 16_000) -> bytes:
+    """Return sound (frames, or frames by channels; `beckett` if None) as a file."""
+    sound = speech() if sound is None else sound
+    if way == "flac streamed":
+        flac = encoded("flac", sound, rate)
+        return flac[:21] + bytes([flac[21] & 0xF0, 0, 0, 0, 0]) + flac[26:]
+    file = io.BytesIO()
+    if way in _BY_SOUNDFILE:
+        container, subtype = _BY_SOUNDFILE[way]
+        soundfile.write(file, sound, rate, format=container, subtype=subtype)
+        return file.getvalue()
+    container, codec, options = _BY_FFMPEG[way]
+    with av.open(file, "w", format=container, options=options) as out:
+        stream: Any = out.add_stream(codec, rate=rate)
+        stream.layout = "mono"
+        pcm = np.rint(sound * 32767).astype("<i2").reshape(1, -1)
+        for start in range(0, pcm.size, 1_600):
+            frame = av.AudioFrame.from_ndarray(pcm[:, start : start + 1_600], "s16", "mono")
+            frame.sample_rate, frame.pts = rate, start
+            out.mux(stream.encode(frame))
+        out.mux(stream.encode(None))
+    return file.getvalue()
+
+
+def pipe(data: bytes) -> io.BytesIO:
+    """Return a binary file that can be read once, from start to end."""
+
+    class Pipe(io.BytesIO):
+        def seekable(self) -> bool:
+            return False
+
+        def seek(self, *args: Any) -> int:
+            raise io.UnsupportedOperation
+
+    return Pipe(data)
+
+
+def joined(*sounds: Sound) -> Sound:
+    """Return sounds one after the other."""
+    return np.concatenate(sounds)
+
+
+def silence(seconds: float, rate: int = 16_000) -> Sound:
+    """Return samples of nothing."""
+    return np.zeros(round(seconds * rate), dtype=np.float32)
+
+
+def noise(seconds: float, rate: int = 16_000, level: float = 0.1) -> Sound:
+    """Return white noise, the same each time."""
+    made = np.random.default_rng(1).standard_normal(round(seconds * rate))
+    return (made * level).astype(np.float32)
+
+
+def telling(wav: bytes, data_bytes: int) -> bytes:
+    """Return a WAV file whose header tells another length of its sound."""
+    at = wav.index(b"data") + 4
+    return wav[:at] + struct.pack("<I", data_bytes) + wav[at + 4 :]
+
+
+def with_chunks(wav: bytes, before: bytes, after: bytes) -> bytes:
+    """Return a WAV file with chunks before and after its sound."""
+    at = wav.index(b"data")
+    return wav[:at] + before + wav[at:] + after
+
+
+def chunk(name: bytes, content: bytes) -> bytes:
+    """Return a chunk of a RIFF file."""
+    return name + struct.pack("<I", len(content)) + content + b"\0" * (len(content) % 2)
+
+
+def id3(size: int) -> bytes:
+    """Return an ID3v2 tag with content of a size."""
+    digits = bytes(size >> shift & 0x7F for shift in (21, 14, 7, 0))
+    return b"ID3\x03\0\0" + digits + b"\xff\xfb" * (size // 2) + b"\0" * (size % 2)

@@ -1,0 +1,144 @@
+"""Long recordings are cut at silences, to the sample, with no more than a piece in memory."""
+
+import itertools
+import tracemalloc
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import recordings
+import soundfile
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from langchain_voxtral.audio.chunks import AudioChunk, chunks
+from langchain_voxtral.audio.decode import Recording
+from langchain_voxtral.audio.wav import pcm16, wav_bytes, wav_header_facts
+from langchain_voxtral.errors import VoxtralInvalidRequestError
+
+
+def recording(*sounds: recordings.Sound) -> Recording:
+    return Recording(wav_bytes(recordings.joined(*sounds)))
+
+
+def cuts(made: Iterator[AudioChunk]) -> list[float]:
+    return [chunk.end for chunk in made]
+
+
+def assert_nothing_is_lost(made: list[AudioChunk], sound: recordings.Sound) -> None:
+    assert b"".join(chunk.wav[44:] for chunk in made) == pcm16(sound)
+    assert [chunk.index for chunk in made] == list(range(len(made)))
+    assert [made[0].start, *(chunk.end for chunk in made)] == [
+        *(chunk.start for chunk in made),
+        len(sound) / 16_000,
+    ]
+    for chunk in made:
+        samples = round((chunk.end - chunk.start) * 16_000)
+        assert wav_header_facts(chunk.wav).data_bytes == samples * 2
+
+
+def test_a_short_recording_stays_in_one_piece() -> None:
+    (whole,) = chunks(Recording(recordings.BECKETT))
+    assert (whole.index, whole.start, whole.end) == (0, 0.0, 159_414 / 16_000)
+    assert whole.wav == wav_bytes(recordings.speech())
+
+
+def test_a_recording_as_long_as_the_limit_stays_in_one_piece() -> None:
+    assert cuts(chunks(recording(recordings.noise(60)), longest=60)) == [60.0]
+
+
+def test_a_cut_lies_in_the_middle_of_the_only_pause() -> None:
+    noise, pause = recordings.noise, recordings.silence(0.3)
+    made = chunks(recording(noise(53), pause, noise(30)), target=60)
+    assert cuts(made) == [pytest.approx(53.15, abs=0.01), 83.3]
+
+
+def test_the_quietest_pause_wins_over_fuller_blocks() -> None:
+    noise = recordings.noise
+    hum, rustle = noise(1, level=0.001), noise(1, level=0.01)
+    made = list(chunks(recording(noise(47), hum, noise(10), rustle, noise(30)), target=60))
+    assert 47 < made[0].end < 48
+
+
+def test_of_equal_pauses_the_one_that_fills_its_blocks_wins() -> None:
+    noise, pause = recordings.noise, recordings.silence(1)
+    parts = (noise(87), pause, noise(1.5), pause, noise(20), pause, noise(30))
+    assert next(chunks(recording(*parts), target=115)).end == 90.0
+
+
+def test_a_recording_without_pauses_is_cut_all_the_same() -> None:
+    sound = recordings.noise(100)
+    made = list(chunks(recording(sound), longest=30))
+    assert max(len(chunk.wav) - 44 for chunk in made) <= 30 * 32_000
+    assert_nothing_is_lost(made, sound)
+
+
+def test_pieces_are_about_equally_long() -> None:
+    """No second or two is left for the last."""
+    assert cuts(chunks(recording(recordings.silence(61)), longest=60)) == [30.0, 61.0]
+    assert cuts(chunks(recording(recordings.silence(1202)))) == [390.0, 810.0, 1202.0]
+
+
+def test_real_speech_is_cut_between_its_words() -> None:
+    speech = recordings.speech(recordings.TWO_CITIES, 16_000)
+    made = list(chunks(Recording(wav_bytes(speech)), longest=15))
+    assert_nothing_is_lost(made, speech)
+    loud = np.sqrt(np.mean(np.square(speech)))
+    for chunk in made[:-1]:
+        cut = round(chunk.end * 16_000)
+        assert np.sqrt(np.mean(np.square(speech[cut - 1_600 : cut + 1_600]))) < loud / 5
+
+
+def test_a_piece_has_no_more_bytes_than_asked_for() -> None:
+    sound = recordings.noise(60)
+    made = list(chunks(recording(sound), most_bytes=500_000))
+    assert max(len(chunk.wav) for chunk in made) <= 500_000
+    assert_nothing_is_lost(made, sound)
+
+
+def test_a_target_below_the_limit_is_aimed_at() -> None:
+    made = chunks(recording(recordings.silence(100)), target=30)
+    assert cuts(made) == [30.0, 60.0, 90.0, 100.0]
+
+
+@settings(max_examples=30)
+@given(
+    lengths=st.lists(st.floats(0.01, 4), min_size=1, max_size=8),
+    longest=st.floats(1, 12),
+    window=st.floats(0.001, 40),
+)
+def test_pieces_add_up_whatever_is_asked_for(
+    lengths: list[float], longest: float, window: float
+) -> None:
+    parts = zip(lengths, itertools.cycle((recordings.noise, recordings.silence)), strict=False)
+    sound = recordings.joined(*(make(length) for length, make in parts))
+    made = list(chunks(recording(sound), longest=longest, window=window))
+    assert_nothing_is_lost(made, sound)
+    assert max(len(chunk.wav) - 44 for chunk in made) <= longest * 32_000
+
+
+@pytest.mark.parametrize(
+    "limits", [{"longest": 0.5}, {"most_bytes": 1_000}, {"target": 0.0}, {"window": 0.0}]
+)
+def test_limits_that_nothing_fits_are_refused(limits: dict[str, float]) -> None:
+    with pytest.raises(VoxtralInvalidRequestError, match="give each piece a second or more"):
+        next(chunks(Recording(recordings.BECKETT), **limits))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("way", ["flac", "wav"])
+def test_memory_holds_two_pieces_and_no_more_however_long_it_is(tmp_path: Path, way: str) -> None:
+    path = tmp_path / f"long.{way}"
+    block = pcm16(recordings.noise(30))
+    with soundfile.SoundFile(path, "w", 16_000, 1, "PCM_16") as file:
+        for _ in range(40):
+            file.buffer_write(block, dtype="int16")
+    piece = 60 * 32_000
+    tracemalloc.start()
+    try:
+        ends = [chunk.end for chunk in chunks(Recording(path), longest=60)]
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert ends[-1] == 1_200.0
+    assert peak < 4 * piece < 1_200 * 32_000 / 4

@@ -1,0 +1,143 @@
+"""Every format, rate and number of channels becomes the same speech, as a stream."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+import recordings
+
+from langchain_voxtral.audio.decode import Recording
+
+SECONDS = 9.963375
+LOSSLESS = {
+    "wav",
+    "wav 24-bit",
+    "wav extensible",
+    "wav rf64",
+    "wav float",
+    "flac",
+    "aiff",
+    "au",
+    "caf",
+}
+UNTOLD = {"aac", "caf", "flac streamed"}
+
+
+def decoded(source: bytes) -> recordings.Sound:
+    return np.concatenate(list(Recording(source).blocks()))
+
+
+def likeness(one: recordings.Sound, other: recordings.Sound) -> float:
+    """Return the correlation of two sounds at the shift where it is highest: decoders delay."""
+    size = len(one) + len(other)
+    spectrum = np.fft.rfft(one, size) * np.conj(np.fft.rfft(other, size))
+    highest = np.fft.irfft(spectrum, size).max()
+    return float(highest / np.linalg.norm(one) / np.linalg.norm(other))
+
+
+@pytest.mark.parametrize("way", recordings.WAYS)
+def test_every_format_is_the_same_speech(way: str) -> None:
+    recording = Recording(recordings.encoded(way))
+    sound = np.concatenate(list(recording.blocks()))
+    assert recording.complete is True
+    assert (sound.dtype.name, sound.ndim) == ("float32", 1)
+    assert len(sound) / 16_000 == pytest.approx(SECONDS, abs=0.1)
+    assert likeness(sound, recordings.speech()) > 0.98
+
+
+@pytest.mark.parametrize("way", sorted(LOSSLESS))
+def test_lossless_formats_keep_every_sample(way: str) -> None:
+    np.testing.assert_allclose(decoded(recordings.encoded(way)), recordings.speech(), atol=1e-6)
+
+
+@pytest.mark.parametrize("way", recordings.WAYS)
+def test_the_length_is_told_before_decoding_where_the_file_tells_it(way: str) -> None:
+    recording = Recording(recordings.encoded(way))
+    expected = None if way in UNTOLD else pytest.approx(SECONDS, abs=0.1)
+    assert recording.duration == expected
+    assert recording.measure() == pytest.approx(SECONDS, abs=0.1)
+
+
+@pytest.mark.parametrize("rate", [8_000, 11_025, 22_050, 44_100, 48_000, 96_000, 192_000])
+@pytest.mark.parametrize("way", ["wav", "flac"])
+def test_any_rate_becomes_16_khz(way: str, rate: int) -> None:
+    speech = recordings.speech(rate=rate)
+    sound = decoded(recordings.encoded(way, speech, rate))
+    assert abs(len(sound) - len(speech) * 16_000 / rate) <= 1
+    assert likeness(sound, recordings.speech()) > (0.98 if rate >= 16_000 else 0.9)
+
+
+def test_resampling_in_blocks_is_resampling_at_once() -> None:
+    import soxr  # noqa: PLC0415 - here only
+
+    speech = recordings.speech(recordings.TWO_CITIES, 44_100)
+    sound = decoded(recordings.encoded("wav float", speech, 44_100))
+    np.testing.assert_allclose(sound, soxr.resample(speech, 44_100, 16_000), atol=1e-4)
+
+
+@pytest.mark.parametrize("channels", [2, 8])
+@pytest.mark.parametrize("way", ["wav", "flac", "ogg"])
+def test_channels_become_their_mean(way: str, channels: int) -> None:
+    speech = recordings.speech()
+    silent = np.zeros((len(speech), channels - 1), dtype=np.float32)
+    sound = decoded(recordings.encoded(way, np.column_stack((speech, silent))))
+    np.testing.assert_allclose(sound, speech / channels, atol=0.05 / channels)
+    assert np.corrcoef(sound, speech)[0, 1] > 0.98
+
+
+def test_a_block_is_about_a_second() -> None:
+    for way in ("wav", "mp3", "webm"):
+        lengths = [len(block) for block in Recording(recordings.encoded(way)).blocks()]
+        assert max(lengths) <= 17_000
+        assert len(lengths) in (10, 11)
+
+
+def test_paths_files_pipes_and_bytes_are_the_same_recording(tmp_path: Path) -> None:
+    data = recordings.encoded("flac")
+    path = tmp_path / "talk.txt"
+    path.write_bytes(data)
+    with path.open("rb") as file:
+        file.seek(100)
+        sources = [data, bytearray(data), memoryview(data), path, str(path), file, io.BytesIO(data)]
+        lengths = [Recording(source).measure() for source in (*sources, recordings.pipe(data))]  # type: ignore[arg-type]
+        assert not file.closed
+    assert lengths == [SECONDS] * 8
+
+
+def test_a_recording_can_be_decoded_again_and_again() -> None:
+    recording = Recording(io.BytesIO(recordings.encoded("opus")))
+    first = next(recording.blocks())
+    assert [recording.measure() for _ in range(3)] == [recording.measure()] * 3
+    np.testing.assert_array_equal(next(recording.blocks()), first)
+
+
+@pytest.mark.parametrize("way", ["ogg", "opus", "mp3", "mp3 without xing", "aac"])
+def test_joined_streams_are_decoded_to_the_last(way: str) -> None:
+    """Two files one after the other are a valid file of these formats."""
+    length = Recording(recordings.encoded(way) * 2).measure()
+    assert length == pytest.approx(2 * SECONDS, abs=0.25)
+
+
+def test_the_sound_of_a_film_is_taken() -> None:
+    import av  # noqa: PLC0415 - here only
+
+    file = io.BytesIO()
+    with (
+        av.open(io.BytesIO(recordings.encoded("m4a")), "r") as sound,
+        av.open(file, "w", format="mp4") as film,
+    ):
+        picture = film.add_stream("mpeg4", rate=10)
+        picture.width = picture.height = 64
+        copy = film.add_stream_from_template(sound.streams.audio[0])
+        for _ in range(100):
+            frame = av.VideoFrame(64, 64, "yuv420p")
+            film.mux(picture.encode(frame))
+        film.mux(picture.encode(None))
+        for packet in sound.demux(audio=0):
+            if packet.dts is not None:
+                packet.stream = copy
+                film.mux(packet)
+    recording = Recording(file.getvalue())
+    assert recording.kind.name == "mp4"
+    assert recording.measure() == pytest.approx(SECONDS, abs=0.1)

@@ -1,0 +1,195 @@
+"""Ill-formed recordings: a clear error or a right answer, never less sound in silence."""
+
+import logging
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+import recordings
+
+from langchain_voxtral.audio.decode import Recording, Truncated
+from langchain_voxtral.audio.errors import VoxtralAudioError, VoxtralTruncatedAudioError
+
+WAV = recordings.encoded("wav")
+SECONDS = 9.963375
+CUT = [way for way in recordings.WAYS if way != "m4a"]  # whose index stands at its end
+
+
+def refusal(source: bytes | Path) -> str:
+    with pytest.raises(VoxtralAudioError) as caught:
+        list(Recording(source, name=None if isinstance(source, Path) else "talk").blocks())
+    return str(caught.value)
+
+
+def test_an_empty_file_is_refused() -> None:
+    assert refusal(b"") == "talk: it is empty: 0 bytes."
+
+
+def test_text_named_mp3_is_refused_by_its_path(tmp_path: Path) -> None:
+    path = tmp_path / "talk.mp3"
+    path.write_text("This is a text.")
+    assert refusal(path) == (
+        f"{path}: it is no recording of a known kind (wav, mp3, flac, ogg, opus, m4a, mp4, webm, "
+        "mka, aac, aiff, au, caf): it begins with b'This is a text.'."
+    )
+
+
+def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "talk.mp3"
+    assert refusal(path) == f"{path} cannot be read: No such file or directory."
+
+
+def test_a_wrong_extension_does_not_matter(tmp_path: Path) -> None:
+    path = tmp_path / "talk.mp3"
+    path.write_bytes(recordings.encoded("flac"))
+    assert (Recording(path).kind.name, Recording(path).measure()) == ("flac", SECONDS)
+
+
+@pytest.mark.parametrize("way", ["wav", "ogg", "aiff", "au", "caf"])
+def test_no_samples_are_refused(way: str) -> None:
+    nothing = recordings.encoded(way, recordings.silence(0))
+    assert refusal(nothing) == "talk: it has no sound: 0 samples."
+
+
+@pytest.mark.parametrize("way", CUT)
+def test_a_file_that_is_cut_off_is_refused(way: str) -> None:
+    whole = recordings.encoded(way)
+    with pytest.raises(VoxtralTruncatedAudioError, match=r"^talk: .* cut off") as caught:
+        list(Recording(whole[: len(whole) * 6 // 10 + 1], name="talk").blocks())
+    assert "truncated='keep'" in str(caught.value)
+    assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)  # noqa: S301 - our own
+
+
+@pytest.mark.parametrize("way", CUT)
+def test_what_there_is_of_a_cut_file_is_taken_when_asked_for(
+    way: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    whole = recordings.encoded(way)
+    recording = Recording(whole[: len(whole) * 6 // 10 + 1], name="talk", truncated="keep")
+    with caplog.at_level(logging.WARNING, "langchain_voxtral"):
+        sound = np.concatenate(list(recording.blocks()))
+    assert 0.45 * SECONDS < len(sound) / 16_000 < 0.7 * SECONDS
+    assert (recording.complete, recording.duration) == (False, None)
+
+
+@pytest.mark.parametrize("way", ["ogg", "opus"])
+def test_an_ogg_that_lacks_its_last_page_is_refused(way: str) -> None:
+    whole = recordings.encoded(way)
+    assert "its last page is not the end" in refusal(whole[: whole.rindex(b"OggS")])
+
+
+@pytest.mark.parametrize("truncated", ["error", "keep"])
+def test_a_cut_file_without_its_index_is_refused_in_any_case(truncated: Truncated) -> None:
+    whole = recordings.encoded("m4a")
+    with pytest.raises(VoxtralAudioError, match="it begins like m4a and cannot be opened"):
+        list(Recording(whole[: len(whole) // 2], truncated=truncated).blocks())
+
+
+@pytest.mark.parametrize("told", [0, 0xFFFF_FFFF, 0x7FFF_FFFF, 0x7FFF_F000])
+def test_a_wav_that_was_written_as_a_stream_is_decoded_to_its_end(told: int) -> None:
+    recording = Recording(recordings.telling(WAV, told))
+    assert (recording.duration, recording.measure()) == (SECONDS, SECONDS)
+
+
+def test_a_wav_that_tells_of_less_than_there_is_is_refused() -> None:
+    assert refusal(recordings.telling(WAV, 100)) == (
+        "talk: its header tells of 100 bytes of sound, and 318728 bytes after it are neither "
+        "sound nor chunks: the header is wrong, or files were joined; save the recording anew."
+    )
+
+
+def test_joined_wavs_are_refused() -> None:
+    assert "files were joined" in refusal(WAV + WAV)
+
+
+def test_chunks_around_the_sound_are_passed_over() -> None:
+    extra = recordings.chunk(b"LIST", b"INFOISFT\x05\0\0\0Lavf\0")
+    data = recordings.with_chunks(WAV, extra, extra + recordings.chunk(b"id3 ", recordings.id3(99)))
+    assert Recording(data).measure() == SECONDS
+    assert Recording(data + b"TAG" + bytes(125)).measure() == SECONDS
+
+
+@pytest.mark.parametrize("pad", [b"\0", b""])
+def test_a_chunk_after_an_odd_number_of_bytes_is_passed_over(pad: bytes) -> None:
+    sound = recordings.speech()[:16_001]
+    data = recordings.encoded("wav mu-law", sound)
+    data = (
+        data[: data.index(b"data") + 8 + len(sound)] + pad + recordings.chunk(b"LIST", bytes(3_000))
+    )
+    assert Recording(data).measure() == 16_001 / 16_000
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (WAV[:20], "talk: its WAV header has no data chunk: it holds no sound."),
+        (WAV[:36], "talk: its WAV header has no data chunk: it holds no sound."),
+        (WAV[:44], "it is cut off"),
+        (recordings.telling(WAV, 0)[:44], "talk: it has no sound: 0 samples."),
+        (WAV[:22] + b"\0\0" + WAV[24:], "talk: its WAV header has no usable format: 0 channels"),
+        (
+            WAV[:20] + b"\x77\x77" + WAV[22:],
+            "talk: it begins like wav and its encoding is not known.",
+        ),
+    ],
+)
+def test_broken_wav_headers_are_refused(data: bytes, said: str) -> None:
+    assert said in refusal(data)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+@pytest.mark.parametrize("rate", [16_000, 48_000])
+def test_samples_that_are_no_numbers_are_refused(bad: float, rate: int) -> None:
+    sound = recordings.speech(rate=rate).copy()
+    sound[rate * 3 // 2] = bad
+    assert refusal(recordings.encoded("wav float", sound, rate)) == (
+        f"talk: its sample at 1.500 s is {bad}, no number: save the recording anew."
+    )
+
+
+def test_an_mp3_with_tags_and_without_a_length_is_decoded() -> None:
+    frames = recordings.encoded("mp3 without xing")
+    tagged = recordings.id3(70_000) + frames + b"APETAGEX" + bytes(24) + b"TAG" + bytes(125)
+    recording = Recording(tagged)
+    assert recording.duration == pytest.approx(10.044)
+    assert recording.measure() == pytest.approx(10.044)
+
+
+def test_an_mp3_with_a_hole_is_refused() -> None:
+    frames = recordings.encoded("mp3")
+    hole = frames[:20_000] + b"hole" * 500 + frames[22_000:]
+    assert "are no MP3 frames: it is damaged there" in refusal(hole)
+
+
+def test_an_mp3_that_lacks_whole_frames_is_refused() -> None:
+    frames = recordings.encoded("mp3")
+    at = frames.rindex(frames[:2], 0, 30_000)
+    assert "it is cut off" in refusal(frames[:at])
+
+
+def test_damage_within_a_flac_is_refused() -> None:
+    data = bytearray(recordings.encoded("flac"))
+    data[60_000:60_050] = bytes(50)
+    assert "it is cut off or damaged there" in refusal(bytes(data))
+
+
+def test_a_film_without_sound_is_refused() -> None:
+    import io  # noqa: PLC0415 - here only
+
+    import av  # noqa: PLC0415 - here only
+
+    file = io.BytesIO()
+    with av.open(file, "w", format="mp4") as film:
+        picture = film.add_stream("mpeg4", rate=10)
+        picture.width = picture.height = 64
+        film.mux(picture.encode(av.VideoFrame(64, 64, "yuv420p")))
+        film.mux(picture.encode(None))
+    assert refusal(file.getvalue()) == "talk: it has no sound: there is no audio track in it."
+
+
+def test_a_text_file_object_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "talk.txt"
+    path.write_text("text")
+    with path.open() as file, pytest.raises(VoxtralAudioError, match="must be a path, bytes or a"):
+        Recording(file)  # type: ignore[arg-type]

@@ -1,0 +1,55 @@
+"""Recordings are told by their content."""
+
+import pytest
+import recordings
+from hypothesis import given
+from hypothesis import strategies as st
+
+from langchain_voxtral.audio.kinds import KINDS, kind_of
+
+
+@pytest.mark.parametrize("way", recordings.WAYS)
+def test_a_file_is_told_by_its_content(way: str) -> None:
+    kind = kind_of(recordings.encoded(way))
+    assert kind is not None
+    assert kind.name == way.split(maxsplit=1)[0]
+
+
+@pytest.mark.parametrize("way", ["mp3", "flac", "aac"])
+@pytest.mark.parametrize("size", [10, 300_000])
+def test_a_tag_in_front_of_any_length_is_no_matter(way: str, size: int) -> None:
+    kind = kind_of(recordings.id3(size) + recordings.encoded(way))
+    assert kind is not None
+    assert kind.name == way
+
+
+def test_an_mp3_may_begin_amid_a_frame() -> None:
+    kind = kind_of(recordings.encoded("mp3 without xing")[-9_000:])
+    assert kind is not None
+    assert kind.name == "mp3"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"Dear diary, today I was recorded.",
+        "text in UTF-16".encode("utf-16"),
+        b"\xff\xd8\xff\xe0\x00\x10JFIF" + bytes(2_000),
+        b"\x89PNG\r\n\x1a\n",
+        b"%PDF-1.7\n%\xff\xff\xff\xff\n",
+        b"PK\x03\x04" + bytes(100),
+        b"RIFF\x10\0\0\0AVI LIST",
+        bytes(5_000),
+        b"\xff" * 5_000,
+        b"ID3\x04\0\0\0\0\0\0",
+        b"\xff\xfb\x90\xc0 no more of this frame",
+    ],
+)
+def test_what_is_no_recording_has_no_kind(data: bytes) -> None:
+    assert kind_of(data) is None
+
+
+@given(st.binary(max_size=3_000))
+def test_any_bytes_have_a_kind_or_none(data: bytes) -> None:
+    assert kind_of(data) in (None, *KINDS)

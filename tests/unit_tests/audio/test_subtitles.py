@@ -1,0 +1,74 @@
+"""Subtitle files are written and read back."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from langchain_voxtral.audio.errors import VoxtralAudioError
+from langchain_voxtral.audio.subtitles import Cue, read_subtitles, srt, vtt
+
+CUES = (Cue(0.0, 2.5, "Ever tried."), Cue(3661.25, 3662.0, "Ever failed.\nNo <matter> & so."))
+
+
+def test_subrip() -> None:
+    assert srt(CUES) == (
+        "1\n00:00:00,000 --> 00:00:02,500\nEver tried.\n\n"
+        "2\n01:01:01,250 --> 01:01:02,000\nEver failed.\nNo <matter> & so.\n"
+    )
+
+
+def test_webvtt() -> None:
+    assert vtt(CUES) == (
+        "WEBVTT\n\n00:00:00.000 --> 00:00:02.500\nEver tried.\n\n"
+        "01:01:01.250 --> 01:01:02.000\nEver failed.\nNo &lt;matter&gt; &amp; so.\n"
+    )
+
+
+def test_segments_without_text_have_no_cue_and_blank_lines_end_none() -> None:
+    assert srt([Cue(0, 1, " "), Cue(1, 2, "\n one \n\n two\n")]) == (
+        "1\n00:00:01,000 --> 00:00:02,000\none\ntwo\n"
+    )
+
+
+@pytest.mark.parametrize(("start", "end"), [(2.0, 1.0), (-1.0, 1.0), (0.0, float("nan"))])
+def test_a_segment_that_ends_before_it_begins_is_refused(start: float, end: float) -> None:
+    for write in (srt, vtt):
+        with pytest.raises(VoxtralAudioError, match="A subtitle cannot go from"):
+            write([Cue(start, end, "text")])
+
+
+TEXTS = st.lists(
+    st.text(st.characters(codec="utf-8", categories=("L", "N", "P", "S")), min_size=1),
+    min_size=1,
+    max_size=3,
+).map("\n".join)
+TIMES = st.lists(st.integers(0, 400_000_000), min_size=2, max_size=2).map(sorted)
+
+
+@given(st.lists(st.builds(lambda t, said: Cue(t[0] / 1000, t[1] / 1000, said), TIMES, TEXTS)))
+def test_what_is_written_is_read_back(cues: list[Cue]) -> None:
+    assert read_subtitles(srt(cues)) == tuple(cues)
+    assert read_subtitles(vtt(cues)) == tuple(cues)
+
+
+def test_what_servers_write_is_read() -> None:
+    written = (
+        "\ufeffWEBVTT - made by a server\r\nKind: captions\r\n\r\nNOTE a remark\r\n\r\n"
+        "STYLE\r\n::cue { color: red }\r\n\r\nintro\r\n00:01.000 --> 00:02.500 align:start\r\n"
+        "Hello &amp; welcome\r\n\r\n\r\n100:00:00.000 --> 100:00:01.000\r\nThe end"
+    )
+    assert read_subtitles(written) == (
+        Cue(1.0, 2.5, "Hello & welcome"),
+        Cue(360_000.0, 360_001.0, "The end"),
+    )
+
+
+@pytest.mark.parametrize("nothing", ["", "\n\n", "WEBVTT", "WEBVTT\n\n"])
+def test_files_without_cues_have_none(nothing: str) -> None:
+    assert read_subtitles(nothing) == ()
+
+
+@pytest.mark.parametrize("text", ["Hello", '{"text": "Hello"}', srt(CUES) + "\nand so on\n"])
+def test_what_is_no_subtitle_file_is_refused(text: str) -> None:
+    with pytest.raises(VoxtralAudioError, match="These are no subtitles: "):
+        read_subtitles(text)

@@ -1,0 +1,75 @@
+"""WAV files from samples, and what their headers say."""
+
+import io
+import wave
+
+import numpy as np
+import pytest
+import recordings
+from hypothesis import given
+from hypothesis import strategies as st
+
+from langchain_voxtral.audio.errors import VoxtralAudioError
+from langchain_voxtral.audio.wav import WavFacts, pcm16, wav_bytes, wav_header_facts
+
+
+def test_the_facts_of_a_header() -> None:
+    data = recordings.encoded("wav", recordings.silence(2, 48_000), 48_000)
+    assert wav_header_facts(data) == WavFacts(
+        encoding=1,
+        channels=1,
+        rate=48_000,
+        bits=16,
+        frame_bytes=2,
+        data_start=44,
+        data_bytes=192_000,
+        told=True,
+    )
+    assert wav_header_facts(io.BytesIO(data)).seconds == 2.0
+
+
+@pytest.mark.parametrize(
+    ("way", "facts"),
+    [
+        ("wav extensible", (1, 16, 1.0)),
+        ("wav float", (3, 32, 1.0)),
+        ("wav mu-law", (7, 8, 1.0)),
+        ("wav adpcm", (0x11, 4, None)),
+        ("wav rf64", (1, 16, 1.0)),
+    ],
+)
+def test_the_encoding_behind_a_header(way: str, facts: tuple[int, int, float | None]) -> None:
+    found = wav_header_facts(recordings.encoded(way, recordings.silence(1)))
+    assert (found.encoding, found.bits, found.seconds) == facts
+
+
+def test_a_streamed_header_tells_no_length() -> None:
+    data = recordings.telling(recordings.encoded("wav", recordings.noise(1)), 0xFFFF_FFFF)
+    assert (wav_header_facts(data).told, wav_header_facts(data).data_bytes) == (False, 32_000)
+
+
+@given(st.lists(st.integers(-32_768, 32_767), max_size=50))
+def test_16_bit_samples_come_out_as_they_were(samples: list[int]) -> None:
+    pcm = np.array(samples, dtype="<i2")
+    assert pcm16(pcm.astype(np.float32) / np.float32(32_768)) == pcm.tobytes()
+
+
+def test_samples_beyond_the_range_are_clipped() -> None:
+    loud = np.array([-3.0, -1.0, 1.0, 3.0], dtype=np.float32)
+    assert np.frombuffer(pcm16(loud), dtype="<i2").tolist() == [-32_768, -32_768, 32_767, 32_767]
+
+
+def test_others_read_what_is_written() -> None:
+    with wave.open(io.BytesIO(wav_bytes(recordings.speech(), 8_000))) as read:
+        assert read.getparams()[:4] == (1, 2, 8_000, len(recordings.speech()))
+        assert read.readframes(10**6) == pcm16(recordings.speech())
+
+
+@given(st.binary(max_size=200))
+def test_any_header_is_read_or_refused(rest: bytes) -> None:
+    for head in (b"", b"fmt \x10\0\0\0\1\0\1\0\x80\x3e\0\0\0\x7d\0\0\2\0\x10\0data"):
+        try:
+            facts = wav_header_facts(b"RIFF\0\0\0\0WAVE" + head + rest)
+        except VoxtralAudioError:
+            continue
+        assert facts.data_bytes <= len(rest)

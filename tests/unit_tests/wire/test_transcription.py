@@ -1,0 +1,297 @@
+"""Transcriptions and translations that come as JSON."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from langchain_voxtral.errors import (
+    VoxtralAPIError,
+    VoxtralError,
+    VoxtralRateLimitError,
+    VoxtralResponseError,
+)
+from langchain_voxtral.wire.transcription import (
+    Segment,
+    Transcript,
+    Word,
+    decode_native,
+    decode_openai,
+)
+from langchain_voxtral.wire.transcription_requests import ResponseFormat
+from langchain_voxtral.wire.values import Usage
+
+
+def body(**told: object) -> bytes:
+    return json.dumps({"text": "Hi.", **told}).encode()
+
+
+def test_a_native_answer_is_read_whole() -> None:
+    told = {
+        "text": "Hello World",
+        "segments": [
+            {"end": 1.0, "id": 0, "start": 0.0, "text": "Hello"},
+            {"end": 5, "id": 1, "start": 4, "text": "World"},
+        ],
+        "language": "en",
+        "input_length_ms": 5250,
+        "words": [
+            {"end": 1.0, "start": 0.0, "text": "Hello"},
+            {"end": 5.0, "start": 4.0, "text": "World"},
+        ],
+        "duration": 0.0,
+        "request_id": "R1",
+        "inference_status": {
+            "status": "succeeded",
+            "runtime_ms": 120,
+            "cost": 0.0000875,
+            "tokens_generated": 4,
+            "tokens_input": 380,
+            "output_length": 0,
+        },
+    }
+    assert decode_native(json.dumps(told).encode(), header_request_id="H1") == Transcript(
+        "Hello World",
+        segments=(Segment(0.0, 1.0, "Hello", id=0), Segment(4.0, 5.0, "World", id=1)),
+        words=(Word(0.0, 1.0, "Hello"), Word(4.0, 5.0, "World")),
+        language="en",
+        duration=5.25,
+        usage=Usage(input_tokens=380, output_tokens=4, cost=0.0000875),
+        request_id="R1",
+        runtime_ms=120,
+    )
+
+
+def test_what_a_native_answer_does_not_tell_is_not_made_up() -> None:
+    empty: dict[str, object] = dict.fromkeys(
+        ("segments", "words", "language", "request_id", "inference_status", "duration")
+    )
+    assert decode_native(body(**empty)) == Transcript("Hi.")
+    assert decode_native(body(input_length_ms=0, duration=0.0)) == Transcript("Hi.")
+    assert decode_native(body(), header_request_id="H1") == Transcript("Hi.", request_id="H1")
+
+
+@pytest.mark.parametrize(
+    ("told", "transcript"),
+    [
+        # DeepInfra's Voxtral answers verbose_json with a duration and nulls.
+        (
+            {"task": "transcribe", "duration": 7.5, "segments": None, "language": None},
+            Transcript("Hi.", duration=7.5),
+        ),
+        # OpenAI
+        (
+            {
+                "language": "english",
+                "duration": 7.5,
+                "segments": [{"id": 3, "seek": 0, "start": 0.0, "end": 1.5, "text": " Hi."}],
+                "words": [{"word": "Hi", "start": 0.0, "end": 0.5}],
+                "usage": {"type": "duration", "seconds": 8},
+            },
+            Transcript(
+                "Hi.",
+                (Segment(0.0, 1.5, " Hi.", id=3),),
+                (Word(0.0, 0.5, "Hi"),),
+                language="en",
+                duration=7.5,
+                billed_seconds=8.0,
+            ),
+        ),
+        # vLLM: json, and verbose_json of a model that has it
+        (
+            {"usage": {"type": "duration", "seconds": 8}},
+            Transcript("Hi.", billed_seconds=8.0),
+        ),
+        ({"duration": "7.5", "language": "fr"}, Transcript("Hi.", language="fr", duration=7.5)),
+        # llama.cpp
+        (
+            {
+                "type": "transcript.text.done",
+                "usage": {
+                    "type": "tokens",
+                    "input_tokens": 380,
+                    "output_tokens": 4,
+                    "total_tokens": 384,
+                    "input_tokens_details": {"cached_tokens": 3},
+                },
+            },
+            Transcript("Hi.", usage=Usage(380, 4, cached_tokens=3)),
+        ),
+        # Mistral
+        (
+            {
+                "model": "voxtral-mini-2507",
+                "language": None,
+                "segments": [
+                    {
+                        "type": "transcription_segment",
+                        "text": "Hi.",
+                        "start": 0.2,
+                        "end": 1.5,
+                        "score": None,
+                        "speaker_id": None,
+                    }
+                ],
+                "usage": {
+                    "prompt_audio_seconds": 8,
+                    "prompt_tokens": 4,
+                    "completion_tokens": 2,
+                    "total_tokens": 6,
+                },
+            },
+            Transcript("Hi.", (Segment(0.2, 1.5, "Hi."),), billed_seconds=8.0, usage=Usage(4, 2)),
+        ),
+        ({"language": "klingon"}, Transcript("Hi.", language="klingon")),
+        ({"id": "trsc-1"}, Transcript("Hi.", request_id="trsc-1")),
+        (
+            {"usage": {"estimated_cost": 0.0}, "inference_status": None},
+            Transcript("Hi.", usage=Usage(cost=0.0)),
+        ),
+    ],
+)
+def test_the_answers_of_openais_endpoints_are_read_as_every_server_gives_them(
+    told: dict[str, object], transcript: Transcript
+) -> None:
+    assert decode_openai(body(**told), "verbose_json") == transcript
+
+
+def test_the_request_id_is_the_headers_at_openais_endpoints() -> None:
+    assert decode_openai(body(id="B1"), header_request_id="H1").request_id == "H1"
+
+
+def test_speech_that_overlaps_is_fine() -> None:
+    segments = [{"start": 0, "end": 3, "text": "a"}, {"start": 2, "end": 2, "text": "b"}]
+    assert decode_native(body(segments=segments)).segments == (
+        Segment(0.0, 3.0, "a"),
+        Segment(2.0, 2.0, "b"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("told", "problem"),
+    [
+        (
+            '"segments": [{"start": 2, "end": 1, "text": "a"}]',
+            "segments[0] from 2.0 s to 1.0 s, which ends before it begins",
+        ),
+        (
+            '"segments": [{"start": -0.5, "end": 1, "text": "a"}]',
+            "segments[0] from -0.5 s to 1.0 s, which begins before the recording",
+        ),
+        (
+            '"segments": [{"start": NaN, "end": 1, "text": "a"}]',
+            "segments[0] from nan s to 1.0 s, which is no time",
+        ),
+        (
+            '"segments": [{"start": 0, "end": 1e999, "text": "a"}]',
+            "segments[0] from 0.0 s to inf s, which is no time",
+        ),
+        (
+            f'"segments": [{{"start": 0, "end": 1{"0" * 400}, "text": "a"}}]',
+            "segments[0] from 0.0 s to inf s, which is no time",
+        ),
+        (
+            '"words": [{"start": 3, "end": 4, "word": "a"}, {"start": 2, "end": 5, "word": "b"}]',
+            "words[1] from 2.0 s to 5.0 s, out of order: the one before begins at 3.0 s",
+        ),
+        (
+            '"segments": [{"start": null, "end": 1, "text": "a"}]',
+            "segments[0] whose start is not a number of seconds",
+        ),
+        (
+            '"segments": [{"start": 0, "end": true, "text": "a"}]',
+            "segments[0] whose end is not a number of seconds",
+        ),
+        ('"segments": [{"start": 0, "end": 1}]', "segments[0] without a text"),
+        ('"words": [{"start": 0, "end": 1}]', "words[0] without a word"),
+        ('"words": ["a"]', "words[0] that is not an object"),
+        ('"segments": {}', "segments that are not a list"),
+        ('"duration": -1', "the duration '-1', which is no length of time"),
+        ('"duration": "long"', "the duration 'long', which is no length of time"),
+        ('"input_length_ms": [1]', "the input_length_ms '[1]', which is no length of time"),
+    ],
+)
+def test_times_that_cannot_be_are_an_error_that_names_them_and_keeps_the_text(
+    told: str, problem: str
+) -> None:
+    with pytest.raises(VoxtralResponseError) as caught:
+        decode_native(f'{{"text": "Hi.", "request_id": "R1", {told}}}'.encode())
+    error = caught.value
+    assert error.message == f"The server's answer has {problem}."
+    assert (error.partial, error.request_id, error.status_code) == ("Hi.", "R1", 200)
+
+
+def test_a_failure_within_an_answer_is_an_error() -> None:
+    failed = b'{"request_id": "R1", "inference_status": {"status": "failed"}, "text": ""}'
+    with pytest.raises(VoxtralAPIError) as caught:
+        decode_native(failed)
+    assert caught.value.request_id == "R1"
+
+
+@pytest.mark.parametrize("response_format", ["json", "verbose_json", "text", "srt", "vtt"])
+def test_an_error_in_a_200_body_is_an_error_whatever_was_asked_for(
+    response_format: ResponseFormat,
+) -> None:
+    busy = b'{"error": {"message": "Model busy", "code": "engine_overloaded", "type": "x"}}'
+    with pytest.raises(VoxtralRateLimitError) as caught:
+        decode_openai(busy, response_format, header_request_id="H1")
+    assert caught.value.request_id == "H1"
+
+
+@pytest.mark.parametrize(
+    ("told", "status"),
+    [(b"{}", "not told"), (b'{"text": null, "inference_status": {"status": "queued"}}', "queued")],
+)
+def test_an_answer_without_text_is_an_error(told: bytes, status: str) -> None:
+    with pytest.raises(VoxtralResponseError) as caught:
+        decode_native(told)
+    assert caught.value.message == (
+        f"The server's answer has no text (status: {status}); check that base_url= and model= "
+        "lead to speech."
+    )
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-(10**20), 10**20) | st.floats() | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["start", "end", "text", "word", "id", "seconds", "status", "cost"]),
+            inner,
+        )
+    ),
+    max_leaves=8,
+)
+DOCUMENTS = st.dictionaries(
+    st.sampled_from(
+        [
+            "text",
+            "segments",
+            "words",
+            "language",
+            "duration",
+            "input_length_ms",
+            "usage",
+            "inference_status",
+            "request_id",
+            "id",
+            "error",
+        ]
+    ),
+    VALUES,
+)
+
+
+@given(document=DOCUMENTS)
+def test_any_document_is_a_transcript_with_possible_times_or_one_of_our_errors(
+    document: dict[str, object],
+) -> None:
+    try:
+        transcript = decode_native(json.dumps({"text": "Hi.", **document}).encode())
+    except VoxtralError:
+        return
+    for parts in (transcript.segments, transcript.words):
+        starts = [part.start for part in parts]
+        assert starts == sorted(starts)
+        assert all(0 <= part.start <= part.end < float("inf") for part in parts)
