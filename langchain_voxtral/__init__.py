@@ -10,14 +10,34 @@ from langchain_voxtral._version import __version__
 
 if TYPE_CHECKING:
     from langchain_voxtral.chat_models import ChatVoxtral
+    from langchain_voxtral.document_loaders import (
+        VoxtralTranscriptionLoader,
+        VoxtralTranscriptionParser,
+    )
     from langchain_voxtral.llms import VoxtralLLM
+    from langchain_voxtral.messages.audio import audio_block
+    from langchain_voxtral.transcribers import VoxtralTranscriber, transcribe_audio_tool
 
 _HOMES = {
     "ChatVoxtral": "langchain_voxtral.chat_models",
     "VoxtralLLM": "langchain_voxtral.llms",
+    "VoxtralTranscriber": "langchain_voxtral.transcribers",
+    "VoxtralTranscriptionLoader": "langchain_voxtral.document_loaders",
+    "VoxtralTranscriptionParser": "langchain_voxtral.document_loaders",
+    "audio_block": "langchain_voxtral.messages.audio",
+    "transcribe_audio_tool": "langchain_voxtral.transcribers",
 }
 
-__all__ = ["ChatVoxtral", "VoxtralLLM", "__version__"]
+__all__ = [
+    "ChatVoxtral",
+    "VoxtralLLM",
+    "VoxtralTranscriber",
+    "VoxtralTranscriptionLoader",
+    "VoxtralTranscriptionParser",
+    "__version__",
+    "audio_block",
+    "transcribe_audio_tool",
+]
 
 
 def __getattr__(name: str) -> Any:

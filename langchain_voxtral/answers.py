@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from langchain_core.messages.ai import UsageMetadata
+from langchain_core.messages.ai import InputTokenDetails, UsageMetadata
 
 from langchain_voxtral.errors import (
     VoxtralError,
@@ -129,8 +129,14 @@ class Outcome:
         if given is None or made is None:
             return None
         told = UsageMetadata(input_tokens=given, output_tokens=made, total_tokens=given + made)
-        if self.usage.cached_tokens is not None:
-            told["input_token_details"] = {"cache_read": self.usage.cached_tokens}
+        cached, heard = self.usage.cached_tokens, self.usage.audio_tokens
+        details = InputTokenDetails()
+        if cached is not None:
+            details["cache_read"] = cached
+        if heard is not None:
+            details["audio"] = heard
+        if details:
+            told["input_token_details"] = details
         return told
 
     def response_metadata(self) -> dict[str, Any]:

@@ -109,13 +109,14 @@ class VoxtralBase(Connection, CallOptions):
             if options.logprobs:
                 body |= api.logprobs_fields
         request = Request(
-            url=endpoint.url(api, options.model),
+            url=endpoint.url(api.route, options.model),
             content=encode_request(body),
             headers=self._headers(endpoint, streaming=streaming),
             secrets=self._secrets(endpoint),
             model=options.model,
             limits=self._limits(streaming=streaming),
             retry=self._retry_policy(),
+            carried_audio=plan.carries_audio,
         )
         return Call(
             request=request,
@@ -152,6 +153,6 @@ class VoxtralBase(Connection, CallOptions):
 
     def _parameters(self) -> dict[str, Any]:
         """Return what tells two of these apart, without secrets: for caches and traces."""
-        names = [*CallOptions.model_fields, "base_url", "api", "special_tokens"]
+        names = [*CallOptions.model_fields, "base_url", "server", "api", "special_tokens"]
         # LangChain writes a call's stop, None too, over "stop": ours needs a name of its own.
         return {name: getattr(self, name) for name in names} | {"default_stop": self.stop}

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Any, Literal, Self
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
@@ -25,17 +26,30 @@ from langchain_voxtral.errors import VoxtralUnsupportedFeatureError
 from langchain_voxtral.messages import to_turns
 from langchain_voxtral.options import in_our_spelling
 from langchain_voxtral.outputs import chunk_of, result_of
-from langchain_voxtral.plans import Ask, Plan, ToolOptions, chat_plan, native_plan
+from langchain_voxtral.plans import (
+    Ask,
+    Plan,
+    SystemWithAudio,
+    ToolOptions,
+    chat_plan,
+    native_plan,
+)
 from langchain_voxtral.profiles import STAND_IN, profile_of
-from langchain_voxtral.prompts import PromptFormat, get_format
+from langchain_voxtral.prompts import PromptFormat, get_format, refuse_audio
+from langchain_voxtral.recordings import ahear, hear
 from langchain_voxtral.rounds import Rounds, in_pieces
 from langchain_voxtral.structured import Method, structured
 from langchain_voxtral.tools.schema import as_tools, choice_of
-from langchain_voxtral.transport import Lease
+from langchain_voxtral.transport import FetchRules, Lease
+from langchain_voxtral.wire.servers import SERVERS
 
 
 class ChatVoxtral(VoxtralBase, BaseChatModel):
-    """Voxtral Mini as a LangChain chat model, on DeepInfra's native text endpoint.
+    """Voxtral Mini as a LangChain chat model, on DeepInfra or a server of your own.
+
+    A `HumanMessage` may hold recordings among its text: blocks that `audio_block` makes, or
+    LangChain's and OpenAI's own. Such a conversation goes to chat completions, any other to
+    DeepInfra's native text endpoint, unless `api` says otherwise.
 
     Every field below that `CallOptions` declares (`model`, `temperature`, `stop`, ...) may also
     be given to a single call.
@@ -44,6 +58,10 @@ class ChatVoxtral(VoxtralBase, BaseChatModel):
         prompt_format: How messages become the input string: `"llama3"`, the format that
             DeepInfra documents, `"mistral"`, the model's own, or a `PromptFormat`.
         streaming: Whether `invoke` streams inside, for callbacks that want tokens.
+        system_with_audio: What to do with system text beside recordings, which the model does
+            not take together: `"merge"` it into the user's text, or raise an `"error"`.
+        allow_audio_urls: Whether recordings may be fetched from the web, by the URLs in messages:
+            over http(s), from public addresses, and of bounded size.
 
     Raises:
         pydantic.ValidationError: A field is unknown or has a wrong value.
@@ -64,6 +82,11 @@ class ChatVoxtral(VoxtralBase, BaseChatModel):
     """How messages become the input string."""
     streaming: bool | None = None
     """Whether `invoke` streams inside; False keeps even `stream` from it."""
+    system_with_audio: SystemWithAudio = "merge"
+    """What to do with system text beside recordings, which the model does not take together:
+    have it begin the user's text that follows, or raise an error."""
+    allow_audio_urls: bool = False
+    """Whether recordings may be fetched from the web, by the URLs in messages."""
 
     _lease: Lease = PrivateAttr(default_factory=Lease)
     _lost_key: bool = PrivateAttr(default=False)
@@ -215,7 +238,7 @@ class ChatVoxtral(VoxtralBase, BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        rounds = self._rounds(messages, stop, kwargs)
+        rounds = await self._arounds(messages, stop, kwargs)
         return result_of(await self._aall_rounds(rounds))
 
     def _stream(
@@ -238,7 +261,7 @@ class ChatVoxtral(VoxtralBase, BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
-        async for item in self._aitems(self._rounds(messages, stop, kwargs)):
+        async for item in self._aitems(await self._arounds(messages, stop, kwargs)):
             chunk = chunk_of(item)
             if run_manager is not None:
                 await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
@@ -247,13 +270,42 @@ class ChatVoxtral(VoxtralBase, BaseChatModel):
     def _rounds(
         self, messages: Sequence[BaseMessage], stop: list[str] | None, given: dict[str, Any]
     ) -> Rounds:
+        ask = self._ask(messages, stop, given)
+        turns = hear(ask.turns, SERVERS[self.server], self._fetch_rules)
+        return Rounds(replace(ask, turns=turns), self._plan)
+
+    async def _arounds(
+        self, messages: Sequence[BaseMessage], stop: list[str] | None, given: dict[str, Any]
+    ) -> Rounds:
+        ask = self._ask(messages, stop, given)
+        turns = await ahear(ask.turns, SERVERS[self.server], self._fetch_rules)
+        return Rounds(replace(ask, turns=turns), self._plan)
+
+    @property
+    def _fetch_rules(self) -> FetchRules | None:
+        return FetchRules(SERVERS[self.server].most_bytes) if self.allow_audio_urls else None
+
+    def _ask(
+        self, messages: Sequence[BaseMessage], stop: list[str] | None, given: dict[str, Any]
+    ) -> Ask:
         tools = ToolOptions.taken_from(given)
         options = self._call_options(stop, given)
-        return Rounds(Ask(to_turns(messages), options, tools), self._plan)
+        turns = to_turns(messages)
+        if self.api == "native":
+            refuse_audio(turns)  # before anything is fetched or decoded
+        return Ask(turns, options, tools)
 
     def _plan(self, ask: Ask, instruction: str | None = None) -> Plan:
-        if self.api == "chat_completions":
-            return chat_plan(ask, self.special_tokens, instruction=instruction)
+        server = SERVERS[self.server]
+        needs_chat = ask.has_audio or server.paths["native"] is None
+        if self.api == "chat_completions" or (self.api == "auto" and needs_chat):
+            return chat_plan(
+                ask,
+                self.special_tokens,
+                server,
+                system_with_audio=self.system_with_audio,
+                instruction=instruction,
+            )
         chosen = get_format(self.prompt_format)
         return native_plan(ask, chosen, self.special_tokens, instruction=instruction)
 

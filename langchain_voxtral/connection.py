@@ -5,7 +5,15 @@ import pickle
 import warnings
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationInfo,
+    model_validator,
+)
 
 from langchain_voxtral._version import __version__
 from langchain_voxtral.endpoint import (
@@ -21,7 +29,7 @@ from langchain_voxtral.endpoint import (
     normal_base_url,
     sends_in_the_clear,
 )
-from langchain_voxtral.errors import VoxtralAuthenticationError
+from langchain_voxtral.errors import VoxtralAuthenticationError, VoxtralUnsupportedFeatureError
 from langchain_voxtral.transport import (
     AsyncClient,
     Client,
@@ -31,6 +39,7 @@ from langchain_voxtral.transport import (
     Limits,
     RetryPolicy,
 )
+from langchain_voxtral.wire.servers import SERVERS, ServerName
 
 CONNECT_LIMIT = 5.0
 """Seconds to reach a server, unless `timeout` says otherwise."""
@@ -51,6 +60,10 @@ _LOST_KEY = (
 )
 
 
+def _tidy_base_url(value: str, known: ValidationInfo) -> str:
+    return normal_base_url(value, known.data.get("server", "deepinfra"))
+
+
 class Connection(BaseModel):
     """Settings of the way to a server, shared by both faces."""
 
@@ -59,7 +72,11 @@ class Connection(BaseModel):
     api_key: SecretStr | None = Field(default=None, repr=False)
     """DeepInfra's key. Else read when first needed from `DEEPINFRA_API_TOKEN`,
     `DEEPINFRA_API_KEY` or `DEEPINFRA_TOKEN`; for any other `base_url` from `VOXTRAL_API_KEY`."""
-    base_url: Annotated[str, AfterValidator(normal_base_url)] = Field(
+    server: ServerName = "deepinfra"
+    """What kind of server `base_url` is, by which paths and forms are chosen: DeepInfra (and the
+    embedded engine), or a `"vllm"` or `"llama_cpp"` of your own, whose `base_url` ends in `/v1`.
+    Also the provider's name in metadata and traces."""
+    base_url: Annotated[str, AfterValidator(_tidy_base_url)] = Field(
         default_factory=lambda: os.environ.get("VOXTRAL_BASE_URL") or DEEPINFRA_URL,
         validate_default=True,
     )
@@ -68,9 +85,8 @@ class Connection(BaseModel):
     api: Literal["auto", "native", "chat_completions"] = "auto"
     """Which endpoint answers messages. `"native"` takes a raw prompt, which this package writes;
     with `"chat_completions"` the server writes it, and reads the tool calls of the answer too.
-    `"auto"` is native for text."""
-    server: Literal["deepinfra"] = "deepinfra"
-    """What kind of server `base_url` is; also the provider's name in metadata and traces."""
+    `"auto"` is native for text, and chat completions for recordings and for servers that have
+    nothing else."""
     timeout: Seconds | tuple[Seconds | None, Seconds | None] | None = 300.0
     """Seconds without a byte from the server when not streaming, or (connect, read) in seconds.
     The connect limit is 5 s unless given. None is no limit."""
@@ -113,6 +129,15 @@ class Connection(BaseModel):
                 "and the key can be read on the way. Use https.",
                 stacklevel=4,
             )
+        return self
+
+    @model_validator(mode="after")
+    def _refuse_native_where_there_is_none(self) -> Self:
+        if self.api == "native":
+            try:
+                SERVERS[self.server].path("native")
+            except VoxtralUnsupportedFeatureError as error:
+                raise ValueError(error.message) from None
         return self
 
     @property

@@ -12,7 +12,7 @@ from urllib.parse import quote, urlsplit
 from pydantic import SecretStr
 
 from langchain_voxtral.errors import VoxtralAuthenticationError, VoxtralInvalidRequestError
-from langchain_voxtral.wire.apis import Api
+from langchain_voxtral.wire.servers import SERVERS, Route, Server, ServerName
 
 DEEPINFRA_URL = "https://api.deepinfra.com/v1"
 LOCAL = "local"
@@ -36,33 +36,66 @@ class Endpoint:
         key: Its bearer key; None sends no Authorization header.
         provider: Its name in metadata and traces.
         trust_env: Whether proxy variables count; not for loopback, where a proxy breaks all.
+        server: What kind of server it is: where it answers what.
     """
 
     base_url: str
     key: str | None = field(repr=False)
     provider: str
     trust_env: bool = True
+    server: Server = SERVERS["deepinfra"]
 
-    def url(self, api: Api, model: str) -> str:
-        """Return the URL where an endpoint answers for a model.
+    def url(self, route: Route, model: str) -> str:
+        """Return the URL where something is asked of a model.
 
         Raises:
-            VoxtralInvalidRequestError: The name cannot be part of a path.
+            VoxtralInvalidRequestError: The name is none that DeepInfra's models have, or cannot
+                be part of a path. (Other servers have it in the body alone, and may call a model
+                anything.)
+            VoxtralUnsupportedFeatureError: The server does not have it.
         """
+        path = self.server.path(route)
+        if self.server.name != "deepinfra":
+            return self.base_url + path
         if any(part in {"", ".", ".."} for part in model.split("/")) or not model.isprintable():
             raise VoxtralInvalidRequestError(
                 f"model={model!r} is no model name; DeepInfra's look like 'owner/name', "
                 "'owner/name:VERSION' or 'deploy_id:ID'."
             )
-        return self.base_url + api.path.format(model=quote(model, safe="/:"))
+        return self.base_url + path.format(model=quote(model, safe="/:"))
 
 
-def normal_base_url(value: str) -> str:
-    """Return a base URL without what users paste along: white space, `/openai`, a last slash.
+_SELF_HOSTED: dict[ServerName, str] = {
+    "vllm": "http://127.0.0.1:8000/v1",
+    "llama_cpp": "http://127.0.0.1:8080/v1",
+}
+"""Servers that users run, with the address that each has unless told otherwise."""
+
+
+def normal_base_url(value: str, server: ServerName = "deepinfra") -> str:
+    """Return a base URL without what users paste along: white space, a last slash.
+
+    DeepInfra's also without `/openai`: below it is only a part of its API.
+
+    Args:
+        value: The base URL, or `"local"`.
+        server: What kind of server it is.
 
     Raises:
-        ValueError: It is no http(s) URL, or carries a password.
+        ValueError: It is no http(s) URL, carries a password, or is no address of such a server.
     """
+    url = _tidy_url(value)
+    if server not in _SELF_HOSTED:
+        return url.removesuffix("/openai").rstrip("/")
+    if url == LOCAL or is_deepinfra(url) or not url.endswith("/v1"):
+        raise ValueError(
+            f"server={server!r} needs the address of your server up to /v1, like "
+            f"base_url={_SELF_HOSTED[server]!r}"
+        )
+    return url
+
+
+def _tidy_url(value: str) -> str:
     url = value.strip()
     if url == LOCAL:
         return url
@@ -81,7 +114,7 @@ def normal_base_url(value: str) -> str:
         raise ValueError("a password in the URL would show in logs; give it as api_key=")
     if "?" in url or "#" in url:
         raise ValueError(f"a base URL ends before '?' and '#'; {advice}")
-    return url.rstrip("/").removesuffix("/openai").rstrip("/")
+    return url.rstrip("/")
 
 
 def checked_proxy(value: str | None) -> str | None:
@@ -148,7 +181,9 @@ def _trusts_env(base_url: str) -> bool:
     return not _is_loopback(urlsplit(base_url).hostname or "")
 
 
-def hosted_endpoint(base_url: str, api_key: SecretStr | None, provider: str) -> Endpoint:
+def hosted_endpoint(
+    base_url: str, api_key: SecretStr | None, server: ServerName = "deepinfra"
+) -> Endpoint:
     """Return an endpoint on the network, with the key that belongs there.
 
     A key from `DEEPINFRA_*` goes to DeepInfra over https and nowhere else.
@@ -156,7 +191,7 @@ def hosted_endpoint(base_url: str, api_key: SecretStr | None, provider: str) -> 
     Args:
         base_url: A normal base URL.
         api_key: The key given to the constructor, if any.
-        provider: The server's name in metadata.
+        server: What kind of server it is; also the provider's name in metadata.
 
     Raises:
         VoxtralAuthenticationError: DeepInfra needs a key and there is none, or it is malformed.
@@ -170,7 +205,7 @@ def hosted_endpoint(base_url: str, api_key: SecretStr | None, provider: str) -> 
             "api_key=...; keys come from https://deepinfra.com/dash/api_keys. Without a key, "
             "base_url='local' answers from a small embedded model."
         )
-    return Endpoint(base_url, key, provider, _trusts_env(base_url))
+    return Endpoint(base_url, key, server, _trusts_env(base_url), SERVERS[server])
 
 
 def _keys(api_key: SecretStr | None, variables: tuple[str, ...]) -> Iterator[str]:

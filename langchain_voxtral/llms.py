@@ -27,6 +27,7 @@ from langchain_voxtral.options import CallOptions, in_our_spelling
 from langchain_voxtral.plans import Plan, prompt_plan
 from langchain_voxtral.prompts import PromptFormat, get_format, render
 from langchain_voxtral.transport import Lease
+from langchain_voxtral.wire.servers import SERVERS
 
 MOST_AT_ONCE = 32
 """Prompts of one batch in flight at once; DeepInfra allows an account 200 requests."""
@@ -74,6 +75,11 @@ class VoxtralLLM(VoxtralBase, BaseLLM):
             raise ValueError(
                 "api='chat_completions' takes messages, and an LLM sends a raw prompt: use "
                 "ChatVoxtral, or leave api='auto'"
+            )
+        if SERVERS[self.server].paths["native"] is None:
+            raise ValueError(
+                f"server={self.server!r} takes messages, and an LLM sends a raw prompt to the "
+                "native endpoint, which it has not: use ChatVoxtral"
             )
         return self
 

@@ -1,8 +1,10 @@
 """What a call asks of a server: messages, settings and tools into the body of one endpoint."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from functools import cache
+from typing import Any, Literal
 
 from langchain_voxtral.answers import CallsInText
 from langchain_voxtral.errors import VoxtralInvalidRequestError
@@ -12,8 +14,21 @@ from langchain_voxtral.options import CallOptions
 from langchain_voxtral.prompts import PromptFormat, SpecialTokens, refuse_markers, render
 from langchain_voxtral.tools.schema import as_tools, calls_schema, choice_of
 from langchain_voxtral.wire.apis import CHAT_COMPLETIONS, NATIVE, Api
+from langchain_voxtral.wire.servers import SERVERS, Server
 
-__all__ = ["Ask", "Plan", "ToolOptions", "chat_plan", "native_plan", "prompt_plan"]
+__all__ = [
+    "Ask",
+    "Plan",
+    "SystemWithAudio",
+    "ToolOptions",
+    "chat_plan",
+    "native_plan",
+    "prompt_plan",
+]
+
+logger = logging.getLogger("langchain_voxtral")
+
+SystemWithAudio = Literal["merge", "error"]
 
 FORCED = "tool_call"
 """The name of the schema that a forced call is constrained by."""
@@ -80,6 +95,11 @@ class Ask:
     options: CallOptions
     tools: ToolOptions = field(default_factory=ToolOptions)
 
+    @property
+    def has_audio(self) -> bool:
+        """Whether there are recordings in the conversation."""
+        return any(turn.parts for turn in self.turns)
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -92,6 +112,7 @@ class Plan:
         stops: Where the client cuts the text.
         restores: Whether content was neutralised, so that the answer must be restored.
         calls: How tool calls are read out of the text, if they are.
+        carries_audio: Whether there are recordings in the body.
     """
 
     options: CallOptions
@@ -100,6 +121,7 @@ class Plan:
     stops: Sequence[str] = ()
     restores: bool = False
     calls: CallsInText | None = None
+    carries_audio: bool = False
 
     @property
     def resumable(self) -> bool:
@@ -216,13 +238,23 @@ _CHOICES = {"auto": "auto", "any": "required", "none": "none"}
 """Our choices of tools by OpenAI's names; any other is a tool's name."""
 
 
-def chat_plan(ask: Ask, special_tokens: SpecialTokens, *, instruction: str | None = None) -> Plan:
+def chat_plan(
+    ask: Ask,
+    special_tokens: SpecialTokens,
+    server: Server = SERVERS["deepinfra"],
+    *,
+    system_with_audio: SystemWithAudio = "merge",
+    instruction: str | None = None,
+) -> Plan:
     """Plan to send a conversation to chat completions: the server writes the prompt.
 
     Args:
-        ask: The question.
+        ask: The question, its recordings loaded.
         special_tokens: What to do with control markers in content. The server escapes them, or
             should: `neutralize` leaves them to it.
+        server: Who answers.
+        system_with_audio: What to do with system text beside recordings, if the server takes
+            none: have it begin the user's text, or refuse it.
         instruction: The answer's form in words, for a server that does not constrain it.
 
     Raises:
@@ -233,9 +265,16 @@ def chat_plan(ask: Ask, special_tokens: SpecialTokens, *, instruction: str | Non
     _kind(ask)  # refuses a form beside a call that must come
     if special_tokens == "error":
         refuse_markers(ask.turns, tools.tools, instruction or "")
+    if ask.has_audio and not server.system_with_audio:
+        _check_system(ask.turns, system_with_audio)
     body: dict[str, Any] = {
         "model": options.model,
-        "messages": to_openai(ask.turns, instruction=instruction or ""),
+        "messages": to_openai(
+            ask.turns,
+            instruction=instruction or "",
+            audio_part=server.audio_part,
+            system_with_audio=server.system_with_audio,
+        ),
     }
     if options.stop is not None:
         body["stop"] = options.stop
@@ -248,4 +287,23 @@ def chat_plan(ask: Ask, special_tokens: SpecialTokens, *, instruction: str | Non
         body["tool_choice"] = _CHOICES.get(tools.choice, by_name)
         if tools.several is not None:
             body["parallel_tool_calls"] = tools.several
-    return Plan(options, body, CHAT_COMPLETIONS, options.stop or ())
+    return Plan(options, body, CHAT_COMPLETIONS, options.stop or (), carries_audio=ask.has_audio)
+
+
+def _check_system(turns: Sequence[Turn], system_with_audio: SystemWithAudio) -> None:
+    if not any(turn.role == "system" for turn in turns):
+        return
+    if system_with_audio == "error":
+        raise VoxtralInvalidRequestError(
+            "There is system text beside a recording, which the model does not take: put it into "
+            "the user's message, or pass system_with_audio='merge'."
+        )
+    _tell_of_merging()
+
+
+@cache  # once in a process: it is so for every request of such a conversation
+def _tell_of_merging() -> None:
+    logger.warning(
+        "The model takes no system text beside recordings, so it begins the user's text "
+        "(system_with_audio='merge'; 'error' refuses it)."
+    )

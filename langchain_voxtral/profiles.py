@@ -1,9 +1,9 @@
 """What the models can do, for code that asks before it sends.
 
-Sources: the model card of Voxtral-Mini-3B-2507 and DeepInfra's model metadata. They describe
-the model; what this version of the package cannot carry yet it refuses with an error.
+Sources: the model card of Voxtral-Mini-3B-2507 and DeepInfra's model metadata.
 """
 
+from importlib.util import find_spec
 from typing import Any
 
 STAND_IN = "SmolLM2-135M-Instruct"
@@ -37,7 +37,6 @@ _STAND_IN: dict[str, Any] = _VOXTRAL_MINI | {
     "release_date": "2024-11-02",
     "max_input_tokens": 4096,
     "max_output_tokens": 4096,
-    "audio_inputs": False,
 }
 
 _PROFILES = {
@@ -57,5 +56,10 @@ def profile_of(model: str) -> dict[str, Any] | None:
         assert profile_of("mistralai/Voxtral-Mini-3B-2507")["max_input_tokens"] == 32768
         ```
     """
-    profile = _PROFILES.get(model.partition(":")[0])
-    return None if profile is None else profile.copy()
+    name = model.partition(":")[0]
+    profile = _PROFILES.get(name)
+    if profile is None:
+        return None
+    if name == STAND_IN:  # the engine hears with another model, that of the `local-speech` extra
+        return profile | {"audio_inputs": find_spec("moonshine_voice") is not None}
+    return profile.copy()

@@ -115,6 +115,7 @@ def _sum(first: Outcome, second: Outcome) -> Usage:
         total(a.output_tokens, b.output_tokens),
         total(a.cost, b.cost),
         total(a.cached_tokens, b.cached_tokens),
+        total(a.audio_tokens, b.audio_tokens),
     )
 
 

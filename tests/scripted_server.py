@@ -108,7 +108,10 @@ class Connection:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A request that came: header names in lower case, the body decoded from JSON."""
+    """A request that came: header names in lower case, the body decoded from JSON.
+
+    The body of a multipart form is the bytes as they came.
+    """
 
     method: str
     path: str
@@ -223,7 +226,8 @@ async def _request(first: bytes, reader: asyncio.StreamReader, connection: Conne
         name.lower(): value for name, value in (line.split(": ", maxsplit=1) for line in lines)
     }
     body = await reader.readexactly(int(headers.get("content-length", 0)))
-    return Seen(method, path, headers, json.loads(body), connection)
+    is_form = headers.get("content-type", "").startswith("multipart/")
+    return Seen(method, path, headers, body if is_form else json.loads(body), connection)
 
 
 async def _play(reply: Reply, writer: asyncio.StreamWriter, connection: Connection) -> None:

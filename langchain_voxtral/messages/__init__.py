@@ -2,6 +2,6 @@
 
 from langchain_voxtral.messages.convert import to_turns
 from langchain_voxtral.messages.openai import to_openai
-from langchain_voxtral.messages.turns import Role, ToolCall, Turn
+from langchain_voxtral.messages.turns import AudioPart, Role, ToolCall, Turn
 
-__all__ = ["Role", "ToolCall", "Turn", "to_openai", "to_turns"]
+__all__ = ["AudioPart", "Role", "ToolCall", "Turn", "to_openai", "to_turns"]

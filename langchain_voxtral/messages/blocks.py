@@ -1,9 +1,11 @@
-"""Content of a LangChain message to one string."""
+"""Content of a LangChain message to texts and recordings."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from langchain_voxtral.errors import VoxtralInvalidRequestError
+from langchain_voxtral.messages.audio import audio_in
+from langchain_voxtral.messages.turns import AudioPart, Role
 
 __all__ = ["Flattened", "flatten"]
 
@@ -54,13 +56,9 @@ Only that provider can read it; the answer it led to is in the text. It is left 
 a conversation can move from another model to this one.
 """
 
-_AUDIO = "this version sends text only: transcribe the recording first and send its text"
 _IMAGE = "the model takes no images: describe it in a text block"
 _FILE = "the model takes no files: put the file's text into a text block"
 _ADVICE = {
-    "audio": _AUDIO,
-    "audio_url": _AUDIO,
-    "input_audio": _AUDIO,
     "image": _IMAGE,
     "image_url": _IMAGE,
     "input_image": _IMAGE,
@@ -76,39 +74,41 @@ _ELSE = "only text can be sent: use {'type': 'text', 'text': ...}"
 
 @dataclass(frozen=True, slots=True)
 class Flattened:
-    """The text of a message.
+    """What a message says.
 
     Args:
-        text: Its text, the blocks joined.
+        content: Its texts and recordings, in order.
         has_calls: Whether there were blocks that are tool calls.
     """
 
-    text: str
+    content: Sequence[str | AudioPart]
     has_calls: bool = False
 
 
-def flatten(content: str | list[str | dict[str, object]], *, where: str, by_ai: bool) -> Flattened:
-    """Return the text of a message's content.
+def flatten(content: str | list[str | dict[str, object]], *, where: str, role: Role) -> Flattened:
+    """Return what a message's content says.
 
-    Blocks are joined with nothing between, as LangChain's own `.text` does: providers split a
+    Texts are to be joined with nothing between, as LangChain's own `.text` does: providers split a
     text at any place (citations, streamed pieces), so anything between would change it.
 
     Args:
         content: A string, or a list of strings and content blocks.
         where: Which message this is, for errors.
-        by_ai: Whether a model wrote it: then its reasoning, and what its provider's server did
-            by itself, is left out, and calls are only noted.
+        role: Whose it is. Of what a model wrote, its reasoning, and what its provider's server
+            did by itself, is left out, and calls are only noted.
 
     Raises:
-        VoxtralInvalidRequestError: A block is not text.
+        VoxtralInvalidRequestError: A block is neither text nor a recording, or is a recording
+            that no user sends.
     """
     if isinstance(content, str):
-        return Flattened(content)
-    texts: list[str] = []
+        return Flattened([content])
+    by_ai = role == "assistant"
+    said: list[str | AudioPart] = []
     has_calls = False
     for index, block in enumerate(content):
         if isinstance(block, str):
-            texts.append(block)
+            said.append(block)
             continue
         if not isinstance(block, Mapping):
             raise VoxtralInvalidRequestError(
@@ -118,17 +118,23 @@ def flatten(content: str | list[str | dict[str, object]], *, where: str, by_ai: 
         if by_ai and kind in _CALLS:
             has_calls = True
         elif not (by_ai and kind in _PROVIDERS_OWN):
-            texts.append(_text(block, kind, f"{where}, block {index}"))
-    return Flattened("".join(texts), has_calls)
+            place = f"{where}, block {index}"
+            heard = audio_in(block, place)
+            if heard is not None and role != "user":
+                raise VoxtralInvalidRequestError(
+                    f"{place}: a recording can only be in a user's message; put it into a "
+                    "HumanMessage, or its words here."
+                )
+            said.append(_text(block, kind, place) if heard is None else heard)
+    return Flattened(said, has_calls)
 
 
 def _text(block: Mapping[str, object], kind: str, where: str) -> str:
     key = _TEXT_KEYS.get(kind)
     if key is None:
-        is_audio = str(block.get("mime_type")).startswith("audio/")
-        advice = _AUDIO if is_audio else _ADVICE.get(kind, _ELSE)
         raise VoxtralInvalidRequestError(
-            f"{where}: a block of type {block.get('type')!r} cannot be sent; {advice}."
+            f"{where}: a block of type {block.get('type')!r} cannot be sent; "
+            f"{_ADVICE.get(kind, _ELSE)}."
         )
     text = block.get(key)
     if not isinstance(text, str):

@@ -1,6 +1,7 @@
-"""LangChain messages to turns: one role after another, one string each."""
+"""LangChain messages to turns: one role after another, texts joined, recordings among them."""
 
 from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
 from itertools import count, groupby
 
 from langchain_core.messages import (
@@ -20,8 +21,6 @@ from langchain_voxtral.messages.results import CallLedger
 from langchain_voxtral.messages.turns import Role, ToolCall, Turn
 
 __all__ = ["to_turns"]
-
-_BETWEEN = "\n\n"
 
 _ROLES: tuple[tuple[type[BaseMessage], Role], ...] = (
     (HumanMessage, "user"),
@@ -51,7 +50,7 @@ def to_turns(messages: Sequence[BaseMessage]) -> list[Turn]:
       between their texts; an empty one adds nothing. Results of tools stay apart, since each
       answers its own call, and nothing is added to an assistant turn after its calls, since
       it would be read as said before them.
-    - Blocks of text are joined with nothing between.
+    - Blocks of text are joined with nothing between. Recordings stay where they are among them.
     - A human message's `name` goes before its text as `Name: `. An AI message's does not:
       LangGraph always sets it, and the model would learn to begin its answers with it.
     - Of messages that other providers' models wrote, reasoning is left out, and calls are
@@ -68,9 +67,9 @@ def to_turns(messages: Sequence[BaseMessage]) -> list[Turn]:
 
     Raises:
         VoxtralInvalidRequestError: There are no messages; something is not a message or has an
-            unknown role; a block is not text; two calls of a message have one id; a result
-            answers no earlier call or one that was answered already; only some of the calls
-            of a message are answered.
+            unknown role; a block is neither text nor a user's recording; two calls of a message
+            have one id; a result answers no earlier call or one that was answered already; only
+            some of the calls of a message are answered.
 
     Example:
         ```python
@@ -92,7 +91,7 @@ def to_turns(messages: Sequence[BaseMessage]) -> list[Turn]:
         for turn in (_turn(index, message), *_results_of_broken_calls(message, answered)):
             ledger.enter(index, turn)
             if turns and _belongs_to(turns[-1], turn):
-                turns[-1] = _merged(turns[-1], turn)
+                turns[-1] = turn.after(turns[-1])
             else:
                 turns.append(turn)
     ledger.settle()
@@ -102,25 +101,24 @@ def to_turns(messages: Sequence[BaseMessage]) -> list[Turn]:
 def _turn(index: int, message: BaseMessage) -> Turn:
     role = _role(index, message)
     where = f"messages[{index}] ({role})"
-    content = flatten(message.content, where=where, by_ai=role == "assistant")
+    flat = flatten(message.content, where=where, role=role)
+    turn = Turn(role).saying(flat.content)
     if role == "assistant":
         calls = _calls(index, message)
-        has_calls = content.has_calls or "function_call" in message.additional_kwargs
+        has_calls = flat.has_calls or "function_call" in message.additional_kwargs
         if has_calls and not calls:
             raise VoxtralInvalidRequestError(
                 f"{where} calls a tool in its content or additional_kwargs, and its tool_calls "
                 "are empty: put the call there, as AIMessage(tool_calls=[...])."
             )
-        return Turn(role, content.text, calls)
+        return replace(turn, tool_calls=calls)
     if role == "tool":
         failed = getattr(message, "status", "success") == "error"
-        return Turn(
-            role,
-            _as_error(content.text) if failed else content.text,
-            tool_call_id=getattr(message, "tool_call_id", None),
-        )
-    named = role == "user" and message.name
-    return Turn(role, f"{message.name}: {content.text}" if named else content.text)
+        text = _as_error(turn.text) if failed else turn.text
+        return Turn(role, text, tool_call_id=getattr(message, "tool_call_id", None))
+    if role == "user" and message.name:
+        return turn.saying([f"{message.name}: ", *turn.content])
+    return turn
 
 
 def _role(index: int, message: object) -> Role:
@@ -175,11 +173,6 @@ def _as_error(text: str) -> str:
 
 def _belongs_to(earlier: Turn, later: Turn) -> bool:
     return earlier.role == later.role != "tool" and not earlier.tool_calls
-
-
-def _merged(earlier: Turn, later: Turn) -> Turn:
-    text = _BETWEEN.join(text for text in (earlier.text, later.text) if text)
-    return Turn(later.role, text, later.tool_calls)
 
 
 def _with_results_in_call_order(turns: list[Turn]) -> list[Turn]:

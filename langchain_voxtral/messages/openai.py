@@ -1,31 +1,46 @@
 """Turns to the `messages` of a chat completions request."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from langchain_voxtral.errors import VoxtralInvalidRequestError
-from langchain_voxtral.messages.turns import ToolCall, Turn
+from langchain_voxtral.messages.systems import merge_systems
+from langchain_voxtral.messages.turns import AudioPart, ToolCall, Turn
 from langchain_voxtral.tools.ids import mistral_call_id
 from langchain_voxtral.tools.safe_json import dumps
 
-__all__ = ["to_openai"]
+__all__ = ["AudioWriter", "to_openai"]
+
+AudioWriter = Callable[[bytes, str], dict[str, Any]]
+"""Makes a part of a message's content of a recording and the short name of its kind."""
 
 
-def to_openai(turns: Sequence[Turn], *, instruction: str = "") -> list[dict[str, Any]]:
+def to_openai(
+    turns: Sequence[Turn],
+    *,
+    instruction: str = "",
+    audio_part: AudioWriter | None = None,
+    system_with_audio: bool = False,
+) -> list[dict[str, Any]]:
     """Return a conversation as the messages of OpenAI's chat completions API.
 
     Each turn is a message. A last assistant turn stays last: DeepInfra continues it. Ids of
-    calls are nine letters and digits, as a server's Mistral template demands them.
+    calls are nine letters and digits, as a server's Mistral template demands them. The content
+    of a turn with recordings is a list of parts in their order.
 
     Args:
         turns: The conversation, as `to_turns` makes it.
         instruction: Trusted text that ends the first message if that is a system message, else
             a system message of its own, such as the JSON schema of the answer for a server
             that cannot constrain it.
+        audio_part: Writes a recording as the server takes it; None: it takes none.
+        system_with_audio: Whether the server takes system messages beside recordings. Else what
+            they say, the instruction too, begins the user's messages.
 
     Raises:
         VoxtralInvalidRequestError: Arguments of a call that JSON cannot express; a result
-            without its call's id.
+            without its call's id; a recording for a server that takes none, or one that has
+            not been loaded.
 
     Example:
         ```python
@@ -37,18 +52,23 @@ def to_openai(turns: Sequence[Turn], *, instruction: str = "") -> list[dict[str,
         ]
         ```
     """
-    messages = [_message(index, turn) for index, turn in enumerate(turns)]
-    if not instruction:
-        return messages
-    if not (messages and messages[0]["role"] == "system"):
-        return [{"role": "system", "content": instruction}, *messages]
-    first, *others = messages
-    content = "\n\n".join(filter(None, (first["content"], instruction)))
-    return [{**first, "content": content}, *others]
+    if instruction:
+        turns = _instructed(turns, Turn("system", instruction))
+    if not system_with_audio and any(turn.recordings for turn in turns):
+        turns = merge_systems(turns)
+    return [_message(index, turn, audio_part) for index, turn in enumerate(turns)]
 
 
-def _message(index: int, turn: Turn) -> dict[str, Any]:
+def _instructed(turns: Sequence[Turn], instruction: Turn) -> Sequence[Turn]:
+    if not (turns and turns[0].role == "system"):
+        return [instruction, *turns]
+    return [instruction.after(turns[0]), *turns[1:]]
+
+
+def _message(index: int, turn: Turn, audio_part: AudioWriter | None) -> dict[str, Any]:
     message: dict[str, Any] = {"role": turn.role, "content": turn.text}
+    if turn.parts:
+        message["content"] = [_part(part, audio_part) for part in turn.parts]
     if turn.tool_calls:
         message["content"] = turn.text or None
         message["tool_calls"] = [_call(call) for call in turn.tool_calls]
@@ -59,6 +79,15 @@ def _message(index: int, turn: Turn) -> dict[str, Any]:
             )
         message["tool_call_id"] = mistral_call_id(turn.tool_call_id)
     return message
+
+
+def _part(part: str | AudioPart, audio_part: AudioWriter | None) -> dict[str, Any]:
+    if isinstance(part, str):
+        return {"type": "text", "text": part}
+    if audio_part is None or part.kind is None:
+        problem = "the server takes no recordings" if part.kind else "it has not been loaded"
+        raise VoxtralInvalidRequestError(f"{part.where}: a recording cannot be sent: {problem}.")
+    return audio_part(part.data, part.kind.name)
 
 
 def _call(call: ToolCall) -> dict[str, Any]:

@@ -1,7 +1,10 @@
 """Turns: what a conversation is once LangChain's many message shapes are left behind."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from typing import Literal
+
+from langchain_voxtral.audio.kinds import Kind
 
 Role = Literal["system", "user", "assistant", "tool"]
 
@@ -22,17 +25,80 @@ class ToolCall:
 
 
 @dataclass(frozen=True, slots=True)
+class AudioPart:
+    """A recording in a turn: the file itself, or where it is.
+
+    Args:
+        data: The file's bytes; empty if there is only a URL.
+        kind: What the file is, by its content; None if that is not known (yet).
+        url: Where it is, on the web.
+        where: Which block of which message this is, for errors.
+    """
+
+    data: bytes = field(default=b"", repr=False)
+    kind: Kind | None = None
+    url: str | None = None
+    where: str = field(default="the recording", compare=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Turn:
     """One turn of a conversation.
 
     Args:
         role: Who speaks; `tool` is the result of a call.
-        text: What is said, one string.
+        text: What is said, one string; of a turn with recordings, its texts joined.
         tool_calls: Calls that an assistant turn makes.
         tool_call_id: For a tool turn, the id of the call it answers.
+        parts: Texts and recordings in their order, if there are recordings; else empty.
     """
 
     role: Role
     text: str = ""
     tool_calls: tuple[ToolCall, ...] = ()
     tool_call_id: str | None = None
+    parts: tuple[str | AudioPart, ...] = ()
+
+    @property
+    def content(self) -> tuple[str | AudioPart, ...]:
+        """What is said, in its order: the parts, or the text alone; without empty texts."""
+        return self.parts or ((self.text,) if self.text else ())
+
+    @property
+    def recordings(self) -> tuple[AudioPart, ...]:
+        """The recordings alone."""
+        return tuple(part for part in self.parts if isinstance(part, AudioPart))
+
+    def saying(self, content: Iterable[str | AudioPart]) -> "Turn":
+        """Return this turn with other content; texts that touch become one.
+
+        Example:
+            ```python
+            from langchain_voxtral.messages import Turn
+
+            assert Turn("user").saying(["Hel", "lo!"]) == Turn("user", "Hello!")
+            ```
+        """
+        parts: list[str | AudioPart] = []
+        for part in content:
+            if isinstance(part, str) and parts and isinstance(parts[-1], str):
+                parts[-1] += part
+            elif part:
+                parts.append(part)
+        text = "".join(part for part in parts if isinstance(part, str))
+        heard = any(isinstance(part, AudioPart) for part in parts)
+        return replace(self, text=text, parts=tuple(parts) if heard else ())
+
+    def after(self, earlier: "Turn") -> "Turn":
+        r"""Return this turn with what another says before it, with a blank line between texts.
+
+        Example:
+            ```python
+            from langchain_voxtral.messages import Turn
+
+            assert Turn("user", "B").after(Turn("user", "A")) == Turn("user", "A\n\nB")
+            ```
+        """
+        before, own = earlier.content, self.content
+        texts = before and own and isinstance(before[-1], str) and isinstance(own[0], str)
+        return self.saying([*before, *(["\n\n"] if texts else []), *own])

@@ -12,7 +12,7 @@ from langchain_voxtral.prompts.formats import (
 )
 from langchain_voxtral.prompts.neutralise import PartsRestorer, Restorer, neutralise, restore
 from langchain_voxtral.prompts.read import Reading, read
-from langchain_voxtral.prompts.render import SpecialTokens, refuse_markers, render
+from langchain_voxtral.prompts.render import SpecialTokens, refuse_audio, refuse_markers, render
 from langchain_voxtral.prompts.stops import StopTrimmer
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     "get_format",
     "neutralise",
     "read",
+    "refuse_audio",
     "refuse_markers",
     "render",
     "restore",

@@ -14,7 +14,7 @@ from langchain_voxtral.tools.ids import mistral_call_id
 from langchain_voxtral.tools.markers import find_marker
 from langchain_voxtral.tools.safe_json import dumps, escape_markers
 
-__all__ = ["SpecialTokens", "refuse_markers", "render"]
+__all__ = ["SpecialTokens", "refuse_audio", "refuse_markers", "render"]
 
 SpecialTokens = Literal["neutralize", "error", "allow"]
 
@@ -70,7 +70,7 @@ def render(
         VoxtralInvalidRequestError: Content has a control marker and `special_tokens` is
             `"error"`; arguments or tools that JSON cannot express; a result without its call's
             id in a format that writes it; tools in a format that has no place for them, or
-            without a user turn to stand before; an unknown `special_tokens`.
+            without a user turn to stand before; an unknown `special_tokens`; a recording.
 
     Example:
         ```python
@@ -87,6 +87,7 @@ def render(
             f"special_tokens is {special_tokens!r}: choose one of "
             f"{', '.join(map(repr, _TREATMENTS))}."
         )
+    refuse_audio(turns)
     if special_tokens == "error":
         refuse_markers(turns, tools, instruction)
     offers = _offers(tools, fmt, treatment)
@@ -109,6 +110,21 @@ def render(
         parts += (offer, markers.open, inside, markers.close)
     parts += (fmt.assistant.open, treatment.text(prefill))
     return "".join(parts)
+
+
+def refuse_audio(turns: Sequence[Turn]) -> None:
+    """Check that there are no recordings, which an input string cannot hold.
+
+    Raises:
+        VoxtralInvalidRequestError: There is one; the message says where.
+    """
+    for turn in turns:
+        for recording in turn.recordings:
+            raise VoxtralInvalidRequestError(
+                f"{recording.where}: the raw prompt of the native endpoint carries no audio: "
+                "leave api='auto', or pass api='chat_completions', or send what is said in the "
+                "recording as text."
+            )
 
 
 def _joined(*texts: str) -> str:

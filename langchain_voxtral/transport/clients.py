@@ -39,8 +39,8 @@ class ClientSettings:
 
 
 @cache
-def _ssl_context(trust_env: bool) -> ssl.SSLContext:  # noqa: FBT001 - a cache key
-    # Loading certificates takes some 20 ms, so all clients of a process share them.
+def ssl_context(trust_env: bool) -> ssl.SSLContext:  # noqa: FBT001 - a cache key
+    """Return the certificates; loading them takes some 20 ms, so all clients share them."""
     return httpx.create_ssl_context(trust_env=trust_env)
 
 
@@ -102,7 +102,7 @@ class Clients:
     def _options(self) -> dict[str, Any]:
         settings = self.settings
         return {
-            "verify": _ssl_context(settings.trust_env),
+            "verify": ssl_context(settings.trust_env),
             "proxy": settings.proxy,
             "trust_env": settings.trust_env,
             "limits": _LIMITS,

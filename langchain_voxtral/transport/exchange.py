@@ -213,6 +213,7 @@ def _check_status(response: httpx.Response, request: Request, content: bytes) ->
             content,
             secrets=request.secrets,
             model=request.model,
+            carried_audio=request.carried_audio,
         )
 
 

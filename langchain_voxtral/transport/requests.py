@@ -59,6 +59,7 @@ class Request:
         model: The model asked for, for messages.
         limits: Time limits.
         retry: When to send it again.
+        carried_audio: Whether there is a recording in it, which the server may fail to read.
     """
 
     url: str
@@ -68,6 +69,7 @@ class Request:
     model: str | None = None
     limits: Limits = Limits()
     retry: RetryPolicy = RetryPolicy()
+    carried_audio: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The endpoints that answer text: where they are, what they call things, how they answer."""
+"""The endpoints that answer text: what they call things, how they answer."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from langchain_voxtral.wire import chat_completions, native
 from langchain_voxtral.wire.chat_completions import ChatStream
 from langchain_voxtral.wire.native import NativeStream
+from langchain_voxtral.wire.servers import Route
 from langchain_voxtral.wire.values import Answer
 
 __all__ = ["CHAT_COMPLETIONS", "NATIVE", "Api"]
@@ -30,10 +31,10 @@ _SHARED_NAMES = {
 
 @dataclass(frozen=True, slots=True)
 class Api:
-    """One of DeepInfra's endpoints for text.
+    """One of the endpoints for text.
 
     Args:
-        path: Its path below `/v1`; `{model}` is the model's name.
+        route: What it is in the table of servers, which has its paths.
         names: Our names of settings, and what they are called in its request body.
         decode: Reads a whole answer.
         stream: Makes a reader of a streamed one.
@@ -41,7 +42,7 @@ class Api:
         logprobs_fields: The fields that ask for log probabilities, which only streams are read for.
     """
 
-    path: str
+    route: Route
     names: Mapping[str, str]
     decode: Callable[..., Answer]
     stream: Callable[..., NativeStream | ChatStream]
@@ -50,7 +51,7 @@ class Api:
 
 
 NATIVE = Api(
-    path="/inference/{model}",
+    route="native",
     names={"max_tokens": "max_new_tokens", **_SHARED_NAMES, "n": "num_responses"},
     decode=native.decode_answer,
     stream=NativeStream,
@@ -58,7 +59,7 @@ NATIVE = Api(
 """Text generation from a raw prompt; the answer's tokens tell their probabilities unasked."""
 
 CHAT_COMPLETIONS = Api(
-    path="/openai/chat/completions",
+    route="chat_completions",
     names={"max_tokens": "max_tokens", **_SHARED_NAMES, "n": "n"},
     decode=chat_completions.decode_answer,
     stream=ChatStream,

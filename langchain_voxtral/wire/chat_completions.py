@@ -224,11 +224,13 @@ def _numbers_in(document: JsonObject) -> dict[str, Any]:
     usage = document.get("usage")
     if not isinstance(usage, dict):
         return {}
-    details = usage.get("prompt_tokens_details")
+    given = usage.get("prompt_tokens_details")
+    details = given if isinstance(given, dict) else {}
     told = {
         "input_tokens": count(usage.get("prompt_tokens")),
         "output_tokens": count(usage.get("completion_tokens")),
         "cost": dollars(usage.get("estimated_cost")),
-        "cached_tokens": count(details.get("cached_tokens")) if isinstance(details, dict) else None,
+        "cached_tokens": count(details.get("cached_tokens")),
+        "audio_tokens": count(details.get("audio_tokens")),
     }
     return {name: number for name, number in told.items() if number is not None}

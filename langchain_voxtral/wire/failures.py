@@ -69,8 +69,8 @@ _OVERFLOW = _Case(
 _SPEECH_ONLY = _Case(
     VoxtralUnsupportedFeatureError,
     "This deployment of {model} takes speech only, it demands a recording in place of text. What "
-    "may work: api='chat_completions', a self-hosted server that serves it for text (base_url=) "
-    "or the embedded engine (base_url='local'); transcription once this package has it.",
+    "may work: transcription of recordings, api='chat_completions', a self-hosted server that "
+    "serves it for text (base_url=) or the embedded engine (base_url='local').",
 )
 _NO_TOOLS = _Case(
     VoxtralUnsupportedFeatureError,

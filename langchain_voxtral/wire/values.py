@@ -14,12 +14,14 @@ class Usage:
         output_tokens: Tokens generated.
         cost: US dollars.
         cached_tokens: Those of the prompt's tokens that the server had cached.
+        audio_tokens: Those of the prompt's tokens that are sound.
     """
 
     input_tokens: int | None = None
     output_tokens: int | None = None
     cost: float | None = None
     cached_tokens: int | None = None
+    audio_tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

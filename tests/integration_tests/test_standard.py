@@ -1,5 +1,6 @@
 """LangChain's standard integration tests, answered by the embedded engine."""
 
+import base64
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 from cassette_format import CassetteFormat
 from cassette_tools import _recorder
 from langchain_tests.integration_tests import ChatModelIntegrationTests
+from recordings import BECKETT
 
 from langchain_voxtral import ChatVoxtral
 
@@ -34,6 +36,15 @@ def vcr(request: pytest.FixtureRequest) -> Iterator[Any]:
     recorder = _recorder(CassetteFormat(f"embedded: {ENGINE}"))
     with recorder.use_cassette(STREAM, allow_playback_repeats=True) as cassette:
         yield cassette
+
+
+@pytest.fixture(autouse=True)
+def _recording_at_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the suite ask about a recording that is installed, in place of one it downloads."""
+    speech = base64.b64encode(BECKETT.read_bytes()).decode()
+    monkeypatch.setattr(
+        "langchain_tests.integration_tests.chat_models._get_base64_from_url", lambda _url: speech
+    )
 
 
 class _Suite(ChatModelIntegrationTests):
@@ -67,7 +78,7 @@ class _Suite(ChatModelIntegrationTests):
 
     @property
     def supports_audio_inputs(self) -> bool:
-        return False
+        return True
 
     @property
     def supports_model_override(self) -> bool:

@@ -1,5 +1,6 @@
 """`ChatVoxtral`: whole requests and whole answers."""
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -263,6 +264,17 @@ def test_known_models_have_a_profile_and_others_none(make_chat: MakeChat) -> Non
     assert "structured_output" not in known
     assert make_chat(model=f"{MODEL}:v1").profile == known
     assert make_chat(model="owner/other").profile is None
+
+
+def test_the_embedded_engine_hears_where_its_extra_is_installed(
+    make_chat: MakeChat, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hearing = make_chat(base_url="local").profile
+    monkeypatch.setitem(sys.modules, "moonshine_voice", None)
+    deaf = make_chat(base_url="local").profile
+    assert hearing is not None
+    assert deaf == {**hearing, "audio_inputs": False}
+    assert hearing["audio_inputs"] is True
 
 
 def test_a_changed_profile_changes_no_other() -> None:

@@ -35,7 +35,16 @@ def loaded_by(statement: str) -> set[str]:
 
 
 def test_the_public_names() -> None:
-    assert langchain_voxtral.__all__ == ["ChatVoxtral", "VoxtralLLM", "__version__"]
+    assert langchain_voxtral.__all__ == [
+        "ChatVoxtral",
+        "VoxtralLLM",
+        "VoxtralTranscriber",
+        "VoxtralTranscriptionLoader",
+        "VoxtralTranscriptionParser",
+        "__version__",
+        "audio_block",
+        "transcribe_audio_tool",
+    ]
     assert dir(langchain_voxtral) == langchain_voxtral.__all__
     for name in langchain_voxtral.__all__:
         assert getattr(langchain_voxtral, name) is not None
@@ -51,8 +60,8 @@ def test_the_package_alone_loads_nothing() -> None:
     assert loaded.isdisjoint({"langchain_core", "httpx", "pydantic", *HEAVY})
 
 
-@pytest.mark.parametrize("name", ["ChatVoxtral", "VoxtralLLM"])
-def test_a_model_loads_no_engine_and_no_framework(name: str) -> None:
+@pytest.mark.parametrize("name", ["ChatVoxtral", "VoxtralLLM", "VoxtralTranscriptionParser"])
+def test_a_face_loads_no_engine_and_no_framework(name: str) -> None:
     loaded = loaded_by(f"from langchain_voxtral import {name}; {name}(base_url='local')")
     assert loaded >= {"langchain_core", "httpx"}
     assert loaded.isdisjoint(HEAVY)

@@ -9,7 +9,6 @@ from langchain_core.messages import (
     SystemMessage,
     ToolMessage,
 )
-from langchain_core.messages.content import create_audio_block
 
 from langchain_voxtral.errors import VoxtralInvalidRequestError
 from langchain_voxtral.messages import ToolCall, Turn, to_turns
@@ -99,14 +98,9 @@ def test_a_refusal_is_text() -> None:
     assert to_turns([message]) == [Turn("assistant", "No.")]
 
 
-AUDIO = "this version sends text only: transcribe the recording first and send its text"
 IMAGE = "the model takes no images: describe it in a text block"
 FILE = "the model takes no files: put the file's text into a text block"
 REFUSED: list[tuple[dict[str, Any], str]] = [
-    (dict(create_audio_block(base64="AAAA", mime_type="audio/wav")), AUDIO),
-    ({"type": "input_audio", "input_audio": {"data": "AAAA", "format": "wav"}}, AUDIO),
-    ({"type": "media", "mime_type": "audio/mpeg", "data": "AAAA"}, AUDIO),
-    ({"type": "file", "mime_type": "audio/wav", "base64": "AAAA"}, AUDIO),
     ({"type": "image", "url": "https://example.com/a.png"}, IMAGE),
     ({"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}, IMAGE),
     ({"type": "file", "mime_type": "application/pdf", "base64": "AAAA"}, FILE),

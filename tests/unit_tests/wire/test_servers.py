@@ -51,8 +51,8 @@ def test_the_table_has_every_server_under_its_own_name() -> None:
 
 def test_deepinfras_text_endpoints_are_where_they_were() -> None:
     deepinfra = SERVERS["deepinfra"]
-    assert deepinfra.path("native") == NATIVE.path
-    assert deepinfra.path("chat_completions") == CHAT_COMPLETIONS.path
+    assert deepinfra.path(NATIVE.route) == "/inference/{model}"
+    assert deepinfra.path(CHAT_COMPLETIONS.route) == "/openai/chat/completions"
 
 
 @pytest.mark.parametrize("route", get_args(Route))

@@ -1,0 +1,200 @@
+"""Recordings as LangChain documents: `VoxtralTranscriptionParser`, `VoxtralTranscriptionLoader`."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, aclosing, closing
+from os import PathLike
+from typing import Any, cast
+
+from langchain_core.document_loaders import BaseBlobParser, BaseLoader
+from langchain_core.documents import Document
+from langchain_core.documents.base import Blob
+
+from langchain_voxtral.errors import (
+    VoxtralError,
+    VoxtralInvalidRequestError,
+)
+from langchain_voxtral.estimates import Estimate
+from langchain_voxtral.transcribing.job import check_cost
+from langchain_voxtral.transcribing.sources import Audio, given
+from langchain_voxtral.transcription import Transcription
+
+__all__ = ["VoxtralTranscriptionLoader", "VoxtralTranscriptionParser"]
+
+
+class VoxtralTranscriptionParser(Transcription, BaseBlobParser):
+    """Transcribes or translates recordings into documents.
+
+    Takes any format that the `audio` extra decodes. Long recordings are cut at silences into
+    chunks that the server takes, which are heard in parallel and come back in order. A recording
+    of one chunk is decoded at most once; a longer one twice, so that its price and any damage
+    are known before the first request.
+
+    Metadata of the documents is flat, beside what the blob brings: `source`, `sha256`,
+    `duration`, `start` and `end` (seconds), `chunk` (from 0), `n_chunks`, `segment`, `language`
+    and `language_source` (`"requested"` or `"server"`), `timestamps_source` (`"server"`, or
+    `"chunk"` where nothing finer than the bounds of our own chunks is known), `model`, `cost` (US
+    dollars) and `cost_source` (`"server"` or `"estimated"`), `request_id`, `chunks_from_store`;
+    with `on_error="mark"` also `error`, `error_type` and `failed_chunks`. What is not known is
+    absent. Of several chunks, several values stand in one string, with commas.
+
+    Raises:
+        pydantic.ValidationError: A field is unknown or has a wrong value, or the server has no
+            such endpoint.
+
+    Example:
+        ```python
+        from langchain_voxtral import VoxtralTranscriptionParser
+
+        parser = VoxtralTranscriptionParser(base_url="local", mode="srt")  # no key needed
+        print(parser.parse("talk.mp3")[0].page_content)
+        ```
+    """
+
+    def lazy_parse(self, blob: Audio) -> Generator[Document]:
+        """Yield the documents of one recording: of chunks and segments as soon as they are there.
+
+        Args:
+            blob: A `Blob`, a path (a string is one), bytes, a binary file, or an audio block.
+
+        Raises:
+            VoxtralAudioError: It cannot be decoded.
+            VoxtralError: A chunk failed; the message says which.
+        """
+        with given(blob) as recording:
+            job = self._job(recording)
+            try:
+                self._prepare(job)
+            except VoxtralError as error:
+                yield self._unreadable(recording, error)
+                return
+            scribe = self._scribe(job)
+            with closing(self._heard(job)) as heard:
+                for one in heard:
+                    yield from scribe.feed(one)
+            yield from scribe.close()
+
+    async def alazy_parse(self, blob: Audio) -> AsyncGenerator[Document]:
+        """Do what `lazy_parse` does, asynchronously; decoding is done in threads."""
+        with ExitStack() as stack:
+            recording = await asyncio.to_thread(stack.enter_context, given(blob))
+            job = self._job(recording)
+            try:
+                await self._aprepare(job)
+            except VoxtralError as error:
+                yield self._unreadable(recording, error)
+                return
+            scribe = self._scribe(job)
+            async with aclosing(self._aheard(job)) as heard:
+                async for one in heard:
+                    for document in scribe.feed(one):
+                        yield document
+            for document in scribe.close():
+                yield document
+
+    def parse(self, blob: Audio) -> list[Document]:
+        """Return the documents of one recording; see `lazy_parse`."""
+        return list(self.lazy_parse(blob))
+
+    async def aparse(self, blob: Audio) -> list[Document]:
+        """Return the documents of one recording; see `lazy_parse`."""
+        async with aclosing(self.alazy_parse(blob)) as documents:
+            return [document async for document in documents]
+
+    def estimate(self, blob: Audio) -> Estimate:
+        """Return what a recording will take, without a request.
+
+        What an earlier run has left in the store is not counted. A recording longer than one
+        chunk is decoded for this.
+
+        Args:
+            blob: The recording, as for `lazy_parse`.
+
+        Raises:
+            VoxtralAudioError: It cannot be decoded.
+
+        Example:
+            ```python
+            from langchain_voxtral import VoxtralTranscriptionParser
+
+            print(VoxtralTranscriptionParser().estimate("talk.mp3").dollars)
+            ```
+        """
+        with given(blob) as recording:
+            job = self._job(recording)
+            self._plan(job)
+            return job.estimate()
+
+
+Recordings = Audio | Iterable[Audio]
+
+
+class VoxtralTranscriptionLoader(BaseLoader):
+    """Loads recordings as documents, one after the other.
+
+    Args:
+        recordings: One recording or several: paths, blobs, bytes, binary files, audio blocks.
+        parser: How they are transcribed; else a parser is made of the settings.
+        max_cost_usd: Most US dollars for all recordings together, checked before the first
+            request; for this, long ones are decoded once more. (The parser's own is for each.)
+        **settings: Those of `VoxtralTranscriptionParser`.
+
+    Raises:
+        pydantic.ValidationError: A setting is unknown or has a wrong value.
+        VoxtralInvalidRequestError: There are both a parser and settings.
+
+    Example:
+        ```python
+        from langchain_voxtral import VoxtralTranscriptionLoader
+
+        loader = VoxtralTranscriptionLoader("talk.mp3", base_url="local", mode="chunk")
+        for document in loader.lazy_load():
+            print(document.metadata["start"], document.page_content)
+        ```
+    """
+
+    def __init__(
+        self,
+        recordings: Recordings,
+        *,
+        parser: VoxtralTranscriptionParser | None = None,
+        max_cost_usd: float | None = None,
+        **settings: Any,
+    ) -> None:
+        if parser is not None and settings:
+            raise VoxtralInvalidRequestError(
+                f"{', '.join(sorted(settings))}: give settings to the parser, or no parser."
+            )
+        self.parser = VoxtralTranscriptionParser(**settings) if parser is None else parser
+        self.recordings: Sequence[Audio] = _several(recordings)
+        self.max_cost_usd = max_cost_usd
+
+    def lazy_load(self) -> Iterator[Document]:
+        """Yield the documents of all recordings; see `VoxtralTranscriptionParser.lazy_parse`."""
+        self._check_cost()
+        for recording in self.recordings:
+            yield from self.parser.lazy_parse(recording)
+
+    async def alazy_load(self) -> AsyncGenerator[Document]:
+        """Do what `lazy_load` does, asynchronously."""
+        await asyncio.to_thread(self._check_cost)
+        for recording in self.recordings:
+            async with aclosing(self.parser.alazy_parse(recording)) as documents:
+                async for document in documents:
+                    yield document
+
+    def estimate(self) -> Estimate:
+        """Return what all recordings will take, without a request; as the parser's `estimate`."""
+        return sum(map(self.parser.estimate, self.recordings), Estimate(0.0, 0, 0, 0.0))
+
+    def _check_cost(self) -> None:
+        if self.max_cost_usd is not None:
+            count = len(self.recordings)
+            check_cost(self.estimate(), self.max_cost_usd, f"{count} recordings")
+
+
+def _several(recordings: Recordings) -> Sequence[Audio]:
+    one = isinstance(recordings, Blob | str | PathLike | bytes | bytearray | memoryview | Mapping)
+    if one or hasattr(recordings, "read"):
+        return [cast("Audio", recordings)]
+    return [*cast("Iterable[Audio]", recordings)]

@@ -1,0 +1,193 @@
+"""Transcription within chains and for agents: `VoxtralTranscriber`, `transcribe_audio_tool`."""
+
+from collections.abc import Sequence
+from os import PathLike
+from pathlib import Path
+from typing import Any, Literal
+
+from langchain_core.documents import Document
+from langchain_core.documents.base import Blob
+from langchain_core.runnables import Runnable, RunnableConfig
+from langchain_core.tools import BaseTool, StructuredTool, ToolException
+
+from langchain_voxtral.audio.errors import VoxtralAudioError
+from langchain_voxtral.document_loaders import VoxtralTranscriptionParser
+from langchain_voxtral.errors import VoxtralInvalidRequestError
+from langchain_voxtral.transcribing.sources import Audio
+
+__all__ = ["VoxtralTranscriber", "transcribe_audio_tool"]
+
+
+class VoxtralTranscriber(Runnable[Audio, Any]):
+    """A recording in, its text (or its documents) out: for chains.
+
+    Traces show what a recording is called and how long it is, not its sound.
+
+    Args:
+        parser: How it is transcribed; else a parser is made of the settings.
+        output: `"text"` gives a string: what is said, or with `mode="srt"` the subtitle file;
+            several documents are joined by line breaks. `"documents"` gives the documents.
+        **settings: Those of `VoxtralTranscriptionParser`.
+
+    Raises:
+        pydantic.ValidationError: A setting is unknown or has a wrong value.
+        VoxtralInvalidRequestError: There are both a parser and settings, the output is unknown, or
+            it is text and the parser marks failures, for which a text has no place.
+
+    Example:
+        ```python
+        from langchain_core.prompts import ChatPromptTemplate
+        from langchain_voxtral import ChatVoxtral, VoxtralTranscriber
+
+        prompt = ChatPromptTemplate.from_template("Sum this up in a sentence: {talk}")
+        chain = VoxtralTranscriber(base_url="local") | prompt | ChatVoxtral(base_url="local")
+        print(chain.invoke("talk.mp3").text)
+        ```
+    """
+
+    def __init__(
+        self,
+        parser: VoxtralTranscriptionParser | None = None,
+        *,
+        output: Literal["text", "documents"] = "text",
+        **settings: Any,
+    ) -> None:
+        if parser is not None and settings:
+            raise VoxtralInvalidRequestError(
+                f"{', '.join(sorted(settings))}: give settings to the parser, or no parser."
+            )
+        if output not in {"text", "documents"}:
+            raise VoxtralInvalidRequestError(f"output={output!r} must be 'text' or 'documents'.")
+        self.parser = VoxtralTranscriptionParser(**settings) if parser is None else parser
+        self.output = output
+        if output == "text":
+            _refuse_marks(self.parser, "output='documents'")
+
+    def invoke(self, input: Audio, config: RunnableConfig | None = None, **_: Any) -> Any:  # noqa: A002 - LangChain's name
+        """Return the text or the documents of a recording.
+
+        Args:
+            input: A path (a string is one), bytes, a binary file, a `Blob`, or an audio block.
+            config: LangChain's settings of a run.
+
+        Raises:
+            VoxtralError: As for `VoxtralTranscriptionParser.lazy_parse`.
+        """
+
+        def transcribe(_: object) -> Any:
+            return self._out(self.parser.parse(input))
+
+        return self._call_with_config(transcribe, described(input), config, run_type="tool")
+
+    async def ainvoke(self, input: Audio, config: RunnableConfig | None = None, **_: Any) -> Any:  # noqa: A002 - LangChain's name
+        """Do what `invoke` does, asynchronously."""
+
+        async def transcribe(_: object) -> Any:
+            return self._out(await self.parser.aparse(input))
+
+        return await self._acall_with_config(transcribe, described(input), config, run_type="tool")
+
+    def _out(self, documents: Sequence[Document]) -> Any:
+        if self.output == "documents":
+            return [*documents]
+        return "\n".join(document.page_content for document in documents)
+
+
+def described(audio: Audio) -> Any:
+    """Return what a trace shows of a recording."""
+    if isinstance(audio, str | PathLike):
+        return str(audio)
+    if isinstance(audio, bytes | bytearray | memoryview):
+        return f"a recording of {len(audio)} bytes"
+    if isinstance(audio, Blob):
+        return audio.source or "a recording in a blob"
+    return "a recording"
+
+
+def transcribe_audio_tool(
+    parser: VoxtralTranscriptionParser, *, root: str | PathLike[str], name: str = "transcribe_audio"
+) -> BaseTool:
+    """Return a tool by which an agent reads what is said in recordings of one folder.
+
+    The model gives a path within the folder. Whatever leads out of it (`..`, an absolute path, a
+    symbolic link) is refused, and neither a refusal nor anything else tells the model where the
+    folder is. What the model can mend (a wrong path, a file that is no recording) it is told as
+    the tool's answer; all other failures are raised.
+
+    Args:
+        parser: How recordings are transcribed.
+        root: The folder, beneath which the model may have any file heard.
+        name: The tool's name.
+
+    Raises:
+        VoxtralInvalidRequestError: There is no such folder, or the parser marks failures.
+
+    Example:
+        ```python
+        from langchain_voxtral import VoxtralTranscriptionParser, transcribe_audio_tool
+
+        parser = VoxtralTranscriptionParser(base_url="local")
+        tool = transcribe_audio_tool(parser, root=".")
+        print(tool.invoke({"path": "talk.mp3"}))
+        ```
+    """
+    _refuse_marks(parser, "a parser without it")
+    folder = Path(root).resolve()
+    if not folder.is_dir():
+        raise VoxtralInvalidRequestError(f"root={str(root)!r} is no folder.")
+
+    def blob_at(path: str) -> Blob:
+        return Blob(path=_within(folder, path), metadata={"source": path})
+
+    def transcribe_audio(path: str) -> str:
+        try:
+            return _joined(parser.parse(blob_at(path)))
+        except VoxtralAudioError as error:
+            raise ToolException(str(error)) from error
+
+    async def atranscribe_audio(path: str) -> str:
+        try:
+            return _joined(await parser.aparse(blob_at(path)))
+        except VoxtralAudioError as error:
+            raise ToolException(str(error)) from error
+
+    said = "translated into English" if parser.task == "translate" else "word for word"
+    return StructuredTool.from_function(
+        transcribe_audio,
+        atranscribe_audio,
+        name=name,
+        description=(
+            f"Return what is said in an audio recording, {said}. "
+            "path: the recording's file, relative to the folder of recordings."
+        ),
+        handle_tool_error=True,
+    )
+
+
+def _within(folder: Path, path: str) -> Path:
+    """Return a file of the folder.
+
+    Raises:
+        ToolException: It is none, or lies outside.
+    """
+    try:
+        found = (folder / path).resolve()
+        inside = found.is_relative_to(folder)
+        if inside and found.is_file():
+            return found
+    except (OSError, ValueError, RuntimeError):  # too long, a null byte, a loop of links
+        inside = True
+    problem = "there is no such file" if inside else "it is outside the folder of recordings"
+    raise ToolException(f"{path!r} cannot be transcribed: {problem}.")
+
+
+def _refuse_marks(parser: VoxtralTranscriptionParser, instead: str) -> None:
+    if parser.on_error == "mark":
+        raise VoxtralInvalidRequestError(
+            "on_error='mark' puts failures into the metadata of documents, and a text has none: "
+            f"take {instead}."
+        )
+
+
+def _joined(documents: Sequence[Document]) -> str:
+    return "\n".join(document.page_content for document in documents)

@@ -1,0 +1,154 @@
+"""Where a recording is cut, and its pieces as they are sent."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from langchain_voxtral.audio.chunks import AudioChunk, chunks
+from langchain_voxtral.audio.decode import Recording, Truncated
+from langchain_voxtral.audio.kinds import WAV, Kind
+from langchain_voxtral.audio.sending import clip_for
+from langchain_voxtral.transcribing.sources import Given
+
+__all__ = ["Cuts", "Piece", "Span", "Windows", "cut", "planned"]
+
+
+@dataclass(frozen=True, slots=True)
+class Windows:
+    """How large a piece may be.
+
+    Args:
+        longest: Seconds that the server takes.
+        most_bytes: Bytes that the server takes.
+        target: Seconds to aim at, if not at as few pieces as can be.
+        takes: Names of the kinds that the server takes as they are.
+        truncated: What becomes of a recording that is cut off, as for `Recording`.
+    """
+
+    longest: float
+    most_bytes: int
+    target: float | None
+    takes: frozenset[str]
+    truncated: Truncated
+
+    @property
+    def aim(self) -> float:
+        """Seconds up to which a recording stays in one piece."""
+        return min(self.longest, self.target or self.longest)
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Where a piece lies in its recording.
+
+    Args:
+        index: Its place, from 0.
+        start: Where it begins, in seconds.
+        end: Where it ends, in seconds.
+    """
+
+    index: int
+    start: float
+    end: float
+
+    @property
+    def seconds(self) -> float:
+        """How long it is."""
+        return self.end - self.start
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A piece of a recording, as it is sent.
+
+    Args:
+        span: Where it lies.
+        data: A file of its sound.
+        kind: What file that is.
+    """
+
+    span: Span
+    data: bytes = field(repr=False)
+    kind: Kind = WAV
+
+
+@dataclass(frozen=True, slots=True)
+class Cuts:
+    """All pieces of a recording.
+
+    Args:
+        spans: Where they lie; each begins where the one before ends.
+        whole: The piece itself, if there is just one and it has been made.
+    """
+
+    spans: tuple[Span, ...]
+    whole: Piece | None = None
+
+    @property
+    def duration(self) -> float:
+        """The recording's length in seconds."""
+        return self.spans[-1].end
+
+
+def cut(recording: Given, windows: Windows) -> Iterator[Piece]:
+    """Cut a recording into pieces that the server takes, while it is decoded.
+
+    A WAV or MP3 file that the server takes as it is, and that is short enough, is sent unchanged.
+
+    Args:
+        recording: The recording.
+        windows: How large a piece may be.
+
+    Raises:
+        VoxtralAudioError: It cannot be decoded.
+        VoxtralMissingAudioExtraError: It must be decoded, and the libraries are not installed.
+    """
+    opened = Recording(recording.source, name=recording.title, truncated=windows.truncated)
+    if opened.kind.name in windows.takes and recording.size <= windows.most_bytes:
+        seconds = opened.duration
+        if seconds is not None and seconds <= windows.aim:
+            clip = clip_for(
+                recording.read(),
+                takes=windows.takes,
+                name=recording.title,
+                truncated=windows.truncated,
+            )
+            yield Piece(Span(0, 0.0, clip.seconds), clip.data, clip.kind)
+            return
+    made = chunks(
+        opened, longest=windows.longest, most_bytes=windows.most_bytes, target=windows.target
+    )
+    yield from map(_piece, made)  # a loop's variable would keep a piece alive that is sent already
+
+
+def _piece(chunk: AudioChunk) -> Piece:
+    return Piece(Span(chunk.index, chunk.start, chunk.end), chunk.wav)
+
+
+def planned(recording: Given, windows: Windows) -> Cuts:
+    """Find out where a recording is cut, before any of it is sent.
+
+    A recording of several pieces is decoded once for this and once more to be sent: so its price
+    is known before anything is paid, and so is damage at its end.
+
+    Args:
+        recording: The recording.
+        windows: How large a piece may be.
+
+    Raises:
+        VoxtralAudioError: It cannot be decoded.
+
+    Example:
+        ```python
+        from langchain_voxtral.audio.wav import wav_header
+        from langchain_voxtral.transcribing.cuts import Span, Windows, planned
+        from langchain_voxtral.transcribing.sources import Given
+
+        second = Given(wav_header(32_000) + bytes(32_000))
+        windows = Windows(600, 25_000_000, None, frozenset({"wav"}), "error")
+        assert planned(second, windows).spans == (Span(0, 0.0, 1.0),)
+        ```
+    """
+    pieces = cut(recording, windows)
+    first = next(pieces)
+    spans = [first.span, *(piece.span for piece in pieces)]
+    return Cuts(tuple(spans), first if len(spans) == 1 else None)

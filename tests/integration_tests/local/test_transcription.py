@@ -1,0 +1,194 @@
+"""Transcription through LangChain, by the embedded engine, on real speech."""
+
+import asyncio
+import io
+import signal
+import subprocess
+import sys
+from dataclasses import astuple
+from pathlib import Path
+from typing import Any
+
+import jiwer
+import pytest
+import recordings
+from folder_store import FolderStore
+from langchain_core.documents import Document
+from langchain_core.prompts import ChatPromptTemplate
+
+from langchain_voxtral import (
+    ChatVoxtral,
+    VoxtralTranscriber,
+    VoxtralTranscriptionLoader,
+    VoxtralTranscriptionParser,
+    transcribe_audio_tool,
+)
+from langchain_voxtral.audio.subtitles import read_subtitles
+from langchain_voxtral.local import LocalVoxtral
+
+BECKETT = "Ever tried. Ever failed. No matter. Try again. Fail again. Fail better."
+TWO_CITIES = (
+    "It was the best of times, it was the worst of times, it was the age of wisdom, it was the "
+    "age of foolishness, it was the epoch of belief, it was the epoch of incredulity, it was the "
+    "season of Light, it was the season of Darkness, it was the spring of hope, it was the winter "
+    "of despair, we had everything before us, we had nothing before us, we were all going direct "
+    "to Heaven, we were all going direct the other way in short, the period was so far like the "
+    "present period, that some of its noisiest authorities insisted on its being received, for "
+    "good or for evil, in the superlative degree of comparison only."
+)
+WORDS = jiwer.Compose(
+    [
+        jiwer.ToLowerCase(),
+        jiwer.RemovePunctuation(),  # type: ignore[no-untyped-call]
+        jiwer.RemoveMultipleSpaces(),
+        jiwer.Strip(),
+        jiwer.ReduceToListOfListOfWords(),
+    ]
+)
+
+
+def word_error_rate(said: str, documents: list[Document]) -> float:
+    heard = " ".join(document.page_content for document in documents)
+    return jiwer.wer(said, heard, reference_transform=WORDS, hypothesis_transform=WORDS)
+
+
+@pytest.fixture
+def settings(local_server: LocalVoxtral) -> dict[str, Any]:
+    return {"base_url": local_server.base_url, "api_key": local_server.api_key}
+
+
+@pytest.mark.parametrize("endpoint", ["transcriptions", "native"])
+@pytest.mark.parametrize("mode", ["document", "chunk", "segment"])
+def test_real_speech_becomes_its_text(settings: dict[str, Any], endpoint: str, mode: str) -> None:
+    parser = VoxtralTranscriptionParser(**settings | {"endpoint": endpoint, "mode": mode})
+    assert word_error_rate(TWO_CITIES, parser.parse(recordings.TWO_CITIES)) < 0.15
+
+
+@pytest.mark.parametrize("way", ["mp3", "flac", "opus", "m4a", "webm", "aiff"])
+async def test_other_formats_and_rates_are_heard(settings: dict[str, Any], way: str) -> None:
+    rate = 48_000 if way in {"opus", "webm"} else 44_100
+    sound = recordings.encoded(way, recordings.speech(recordings.BECKETT, rate), rate)
+    made = await VoxtralTranscriptionParser(**settings).aparse(io.BytesIO(sound))
+    assert word_error_rate(BECKETT, made) < 0.15
+
+
+@pytest.mark.parametrize("parallel", [1, 4])
+async def test_chunks_in_parallel_come_back_in_order(
+    settings: dict[str, Any], parallel: int
+) -> None:
+    parser = VoxtralTranscriptionParser(
+        mode="chunk", chunk_seconds=20, max_concurrency=parallel, **settings
+    )
+    made = await parser.aparse(recordings.TWO_CITIES)
+    assert [one.metadata["chunk"] for one in made] == [*range(made[0].metadata["n_chunks"])]
+    assert len(made) > 1
+    assert [one.metadata["end"] for one in made[:-1]] == [one.metadata["start"] for one in made[1:]]
+    assert word_error_rate(TWO_CITIES, made) < 0.15
+    # A server that is asked in the same way twice hears the same.
+    assert [one.page_content for one in made] == [
+        one.page_content for one in parser.parse(recordings.TWO_CITIES)
+    ]
+
+
+@pytest.mark.parametrize("mode", ["srt", "vtt"])
+def test_subtitles_are_within_the_recording(settings: dict[str, Any], mode: str) -> None:
+    parser = VoxtralTranscriptionParser(**settings | {"mode": mode, "chunk_seconds": 20})
+    [made] = parser.parse(recordings.TWO_CITIES)
+    cues = read_subtitles(made.page_content)
+    assert made.metadata["timestamps_source"] == "server"
+    times = [time for cue in cues for time in (cue.start, cue.end)]
+    assert times == sorted(times)
+    assert times[-1] <= made.metadata["duration"]
+    assert word_error_rate(TWO_CITIES, [Document(cue.text) for cue in cues]) < 0.15
+
+
+def test_an_estimate_is_what_it_takes(settings: dict[str, Any]) -> None:
+    parser = VoxtralTranscriptionParser(chunk_seconds=20, price_per_minute=0.001, **settings)
+    estimate = parser.estimate(recordings.TWO_CITIES)
+    [made] = parser.parse(recordings.TWO_CITIES)
+    chunks, duration = made.metadata["n_chunks"], made.metadata["duration"]
+    assert astuple(estimate) == pytest.approx((duration, chunks, 376 * chunks, duration / 60_000))
+
+
+_KILLED = """
+import os, sys
+sys.path.insert(0, sys.argv[3])
+from folder_store import FolderStore
+from langchain_voxtral import VoxtralTranscriptionParser
+
+def killed_after_two(progress):
+    if progress.done == 2:
+        os.kill(os.getpid(), 9)
+
+VoxtralTranscriptionParser(
+    base_url=sys.argv[1],
+    api_key=sys.argv[2],
+    chunk_seconds=11,
+    max_concurrency=1,
+    store=FolderStore(sys.argv[4]),
+    progress=killed_after_two,
+).parse(sys.argv[5])
+"""
+
+
+def test_a_killed_process_pays_only_for_what_is_missing(
+    settings: dict[str, Any], tmp_path: Path
+) -> None:
+    arguments = [*settings.values(), Path(__file__).parents[2], tmp_path, recordings.TWO_CITIES]
+    killed = subprocess.run(  # noqa: S603 - our own interpreter
+        [sys.executable, "-c", _KILLED, *map(str, arguments)], check=False, capture_output=True
+    )
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    told: list[object] = []
+    parser = VoxtralTranscriptionParser(
+        chunk_seconds=11,
+        store=FolderStore(tmp_path),
+        progress=told.append,
+        **settings,
+    )
+    missing = parser.estimate(recordings.TWO_CITIES).chunks
+    [made] = parser.parse(recordings.TWO_CITIES)
+    # The third may have been heard, too, when the second one's progress was told.
+    assert made.metadata["chunks_from_store"] in {2, 3}
+    assert made.metadata["n_chunks"] == made.metadata["chunks_from_store"] + missing
+    assert len(told) == made.metadata["n_chunks"]
+    assert word_error_rate(TWO_CITIES, [made]) < 0.15
+
+
+def test_a_folder_is_loaded_with_marks_for_what_fails(
+    settings: dict[str, Any], tmp_path: Path
+) -> None:
+    (tmp_path / "a.wav").write_bytes(recordings.BECKETT.read_bytes())
+    (tmp_path / "b.mp3").write_text("Dear diary")
+    (tmp_path / "c.mp3").write_bytes(recordings.encoded("mp3"))
+    loader = VoxtralTranscriptionLoader(
+        sorted(tmp_path.iterdir()), on_error="mark", progress=False, **settings
+    )
+    made = loader.load()
+    assert ["error" in one.metadata for one in made] == [False, True, False]
+    assert word_error_rate(f"{BECKETT} {BECKETT}", made) < 0.15
+
+
+def test_the_embedded_engine_says_that_it_hears_english_only(settings: dict[str, Any]) -> None:
+    parser = VoxtralTranscriptionParser(language="fr", on_error="mark", **settings)
+    [made] = parser.parse(recordings.BECKETT)
+    assert "English only" in made.metadata["error"]
+
+
+async def test_a_recording_goes_through_a_chain_to_the_model(settings: dict[str, Any]) -> None:
+    prompt = ChatPromptTemplate.from_template("What is this about? {talk}")
+    chain = VoxtralTranscriber(**settings) | prompt | ChatVoxtral(max_tokens=20, **settings)
+    sync, asynchronous = chain.invoke(recordings.BECKETT), await chain.ainvoke(recordings.BECKETT)
+    assert sync.text
+    assert asynchronous.text
+
+
+async def test_an_agents_tool_hears(settings: dict[str, Any]) -> None:
+    tool = transcribe_audio_tool(
+        VoxtralTranscriptionParser(**settings), root=recordings.BECKETT.parent
+    )
+    heard = await asyncio.gather(
+        tool.ainvoke({"path": "beckett.wav"}), asyncio.to_thread(tool.invoke, "beckett.wav")
+    )
+    for text in heard:
+        assert word_error_rate(BECKETT, [Document(text)]) < 0.15

@@ -1,0 +1,71 @@
+"""Questions about recordings, answered by the embedded engine."""
+
+import asyncio
+
+import pytest
+from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
+from pydantic import BaseModel
+from recordings import BECKETT, TWO_CITIES, encoded
+
+from langchain_voxtral import ChatVoxtral, audio_block
+from langchain_voxtral.errors import VoxtralInvalidRequestError
+
+QUESTION = "Repeat what the recording says."
+
+
+@pytest.fixture
+def chat() -> ChatVoxtral:
+    return ChatVoxtral(base_url="local", temperature=0, max_tokens=40)
+
+
+def test_a_question_about_a_recording(chat: ChatVoxtral) -> None:
+    answer = chat.invoke([HumanMessage(["What is said?", audio_block(TWO_CITIES)])])
+    assert "the age of" in answer.text.lower()
+    assert answer.response_metadata["model_provider"] == "voxtral-local"
+    assert answer.response_metadata["model_name"] == "SmolLM2-135M-Instruct"
+
+
+@pytest.mark.parametrize("way", ["mp3", "flac", "opus", "m4a", "webm"])
+def test_a_recording_in_any_format_is_heard(chat: ChatVoxtral, way: str) -> None:
+    answer = chat.invoke([HumanMessage([audio_block(encoded(way)), QUESTION])])
+    assert "fail" in answer.text.lower()
+
+
+def test_a_stream_of_events_and_system_text(chat: ChatVoxtral) -> None:
+    messages = [SystemMessage("You listen."), HumanMessage([audio_block(BECKETT), QUESTION])]
+
+    async def streamed() -> str:
+        async with chat:
+            return "".join([chunk.text async for chunk in chat.astream(messages)])
+
+    assert asyncio.run(streamed()) == chat.invoke(messages).text
+
+
+def test_a_conversation_goes_on_after_a_recording(chat: ChatVoxtral) -> None:
+    asked = HumanMessage([audio_block(BECKETT), QUESTION])
+    answer = chat.invoke([asked])
+    assert isinstance(answer, AIMessage)
+    assert chat.invoke([asked, answer, HumanMessage("Thank you. Say hello.")]).text
+
+
+def test_structured_output_of_a_recording(chat: ChatVoxtral) -> None:
+    class Said(BaseModel):
+        """What was heard."""
+
+        is_speech: bool
+
+    said = chat.with_structured_output(Said).invoke(
+        [HumanMessage([audio_block(BECKETT), "Is there speech in it?"])]
+    )
+    assert isinstance(said, Said)
+
+
+def test_the_profile_tells_that_recordings_are_heard(chat: ChatVoxtral) -> None:
+    assert chat.profile is not None
+    assert chat.profile["audio_inputs"] is True
+
+
+def test_the_native_endpoint_carries_none() -> None:
+    chat = ChatVoxtral(base_url="local", api="native")
+    with pytest.raises(VoxtralInvalidRequestError, match="carries no audio"):
+        chat.invoke([HumanMessage([audio_block(BECKETT)])])

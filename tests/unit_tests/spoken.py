@@ -1,0 +1,71 @@
+"""What tests of transcription share: recordings without speech, answers, forms as they came."""
+
+import asyncio
+import re
+from collections.abc import Callable
+from typing import Any
+
+import recordings
+from langchain_core.documents import Document
+from replies import json_reply
+from scripted_server import Reply, ScriptedServer, Seen
+
+from langchain_voxtral import VoxtralTranscriptionParser
+
+KEY = "tok-4f81c6e0-distinctive"
+MODEL = "mistralai/Voxtral-Mini-3B-2507"
+
+SHORT = recordings.encoded("wav", recordings.noise(2.0))
+LONG = recordings.encoded(
+    "wav",
+    recordings.joined(
+        *(
+            part
+            for level in (0.1, 0.2, 0.3)
+            for part in (recordings.noise(9.0, level=level), recordings.silence(1.0))
+        )
+    ),
+)
+"""Half a minute with pauses, that `chunk_seconds=11` cuts in three."""
+BOUNDS = [(0.0, 9.85), (9.85, 19.85), (19.85, 30.0)]
+
+
+def heard(text: str, **more: Any) -> Reply:
+    """Return an answer of OpenAI's transcriptions."""
+    return json_reply({"text": text, **more}, headers={"x-request-id": f"id-{text.strip()}"})
+
+
+def parser_of(scripted: ScriptedServer, /, **settings: Any) -> VoxtralTranscriptionParser:
+    """Return a parser that asks a scripted server, and never twice."""
+    return VoxtralTranscriptionParser(
+        **{"api_key": KEY, "base_url": scripted.url, "max_retries": 0, **settings}
+    )
+
+
+Parse = Callable[[VoxtralTranscriptionParser, Any], list[Document]]
+
+
+def _aparse(parser: VoxtralTranscriptionParser, audio: Any) -> list[Document]:
+    return asyncio.run(parser.aparse(audio))
+
+
+PARSES: dict[str, Parse] = {"parse": VoxtralTranscriptionParser.parse, "aparse": _aparse}
+
+
+def form_of(seen: Seen) -> tuple[list[tuple[str, str]], tuple[str, str, str, bytes]]:
+    """Return the fields of a form, and its file: field, name, type, bytes."""
+    boundary = seen.headers["content-type"].partition("boundary=")[2].encode()
+    fields: list[tuple[str, str]] = []
+    files = []
+    for part in seen.body.split(b"--" + boundary)[1:-1]:
+        head, content = part.removeprefix(b"\r\n").split(b"\r\n\r\n", 1)
+        content = content.removesuffix(b"\r\n")
+        said = head.decode()
+        named = dict(re.findall(r'(name|filename)="([^"]*)"', said))
+        if "filename" in named:
+            kind = said.partition("Content-Type: ")[2]
+            files.append((named["name"], named["filename"], kind, content))
+        else:
+            fields.append((named["name"], content.decode()))
+    [file] = files
+    return fields, file

@@ -1,0 +1,149 @@
+"""What may be handed in as a recording, and the loaders around a parser."""
+
+import base64
+import io
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import recordings
+from langchain_core.document_loaders import BaseBlobParser, BaseLoader
+from langchain_core.documents import Document
+from langchain_core.documents.base import Blob
+from scripted_server import ScriptedServer
+from unit_tests.spoken import PARSES, SHORT, form_of, heard, parser_of
+
+from langchain_voxtral import VoxtralTranscriptionLoader, VoxtralTranscriptionParser
+from langchain_voxtral.audio.errors import VoxtralAudioError
+from langchain_voxtral.errors import VoxtralInvalidRequestError
+
+BASE64 = base64.b64encode(SHORT).decode()
+INPUTS: dict[str, Callable[[Path], tuple[Any, str | None]]] = {
+    "path": lambda path: (path, str(path)),
+    "string": lambda path: (str(path), str(path)),
+    "bytes": lambda _: (SHORT, None),
+    "bytearray": lambda _: (bytearray(SHORT), None),
+    "memoryview": lambda _: (memoryview(SHORT), None),
+    "file in memory": lambda _: (io.BytesIO(SHORT), None),
+    "file": lambda path: (path.open("rb"), str(path)),
+    "pipe": lambda _: (recordings.pipe(SHORT), None),
+    "blob of a path": lambda path: (Blob.from_path(path), str(path)),
+    "blob of data": lambda _: (Blob.from_data(SHORT), None),
+    "block": lambda _: ({"type": "audio", "base64": BASE64, "mime_type": "audio/wav"}, None),
+    "OpenAI's block": lambda _: (
+        {"type": "input_audio", "input_audio": {"data": BASE64, "format": "wav"}},
+        None,
+    ),
+    "LangChain's first block": lambda _: (
+        {"type": "audio", "source_type": "base64", "data": BASE64, "mime_type": "audio/wav"},
+        None,
+    ),
+}
+
+
+@pytest.fixture
+def short(tmp_path: Path) -> Path:
+    path = tmp_path / "short.wav"
+    path.write_bytes(SHORT)
+    return path
+
+
+@pytest.mark.parametrize("way", PARSES)
+@pytest.mark.parametrize("name", INPUTS)
+def test_every_form_of_a_recording_is_taken(name: str, way: str, short: Path) -> None:
+    audio, source = INPUTS[name](short)
+    with ScriptedServer(heard("Hello.")) as server:
+        [made] = PARSES[way](parser_of(server), audio)
+    if hasattr(audio, "close"):
+        assert not audio.closed
+        audio.close()
+    assert made.page_content == "Hello."
+    assert made.metadata.get("source") == source
+    assert form_of(server.requests[0])[1][3] == SHORT
+
+
+@pytest.mark.parametrize("way", PARSES)
+@pytest.mark.parametrize(
+    ("audio", "error", "said"),
+    [
+        (7, VoxtralInvalidRequestError, "not int"),
+        (io.StringIO("x"), VoxtralInvalidRequestError, "not StringIO"),
+        ({"type": "text", "text": "x"}, VoxtralInvalidRequestError, "is no audio block"),
+        (
+            {"type": "audio", "url": "https://x/y.wav"},
+            VoxtralInvalidRequestError,
+            "an address, which is not fetched",
+        ),
+        ({"type": "audio", "base64": "*"}, VoxtralInvalidRequestError, "no base64"),
+        ("missing.wav", VoxtralAudioError, "missing.wav cannot be read: No such file"),
+        (b"", VoxtralAudioError, "empty"),
+    ],
+)
+def test_what_is_no_recording_is_told(
+    audio: object, error: type[Exception], said: str, way: str
+) -> None:
+    with ScriptedServer() as server, pytest.raises(error, match=said):
+        PARSES[way](parser_of(server), audio)
+
+
+class FolderLoader(BaseLoader):
+    """Finds files and has a parser read them, as LangChain's `GenericLoader` does."""
+
+    def __init__(self, folder: Path, pattern: str, parser: BaseBlobParser) -> None:
+        self.folder, self.pattern, self.parser = folder, pattern, parser
+
+    def lazy_load(self) -> Iterator[Document]:
+        for path in sorted(self.folder.glob(self.pattern)):
+            yield from self.parser.lazy_parse(Blob.from_path(path))
+
+
+async def test_a_generic_loader_takes_the_parser(tmp_path: Path) -> None:
+    for name in ("a.wav", "b.wav", "c.txt"):
+        (tmp_path / name).write_bytes(SHORT)
+    with ScriptedServer(default=heard("Hello.")) as server:
+        loader = FolderLoader(tmp_path, "*.wav", parser_of(server))
+        made, amade = loader.load(), await loader.aload()
+    assert [one.metadata["source"] for one in made] == [
+        str(tmp_path / "a.wav"),
+        str(tmp_path / "b.wav"),
+    ]
+    assert made == amade
+
+
+def test_a_parser_is_one_of_langchains() -> None:
+    assert isinstance(VoxtralTranscriptionParser(), BaseBlobParser)
+
+
+async def test_documents_come_as_soon_as_their_chunk_is_heard() -> None:
+    with ScriptedServer(default=heard("x")) as server:
+        parser = parser_of(server, mode="chunk", chunk_seconds=11, max_concurrency=1)
+        documents = parser.lazy_parse(recordings.encoded("wav", recordings.noise(60.0)))
+        next(documents)
+        assert len(server.requests) <= 3
+        documents.close()
+
+
+async def test_the_loader_takes_one_recording_or_several(short: Path) -> None:
+    with ScriptedServer(default=heard("Hello.")) as server:
+        settings: dict[str, Any] = {"base_url": server.url}
+        cases: list[tuple[Any, int]] = [
+            (short, 1),
+            (SHORT, 1),
+            (Blob.from_path(short), 1),
+            ([short, SHORT], 2),
+            (iter([short]), 1),
+            ([], 0),
+        ]
+        for several, count in cases:
+            loader = VoxtralTranscriptionLoader(several, **settings)
+            made = loader.load()
+            assert [one.page_content for one in made] == ["Hello."] * count
+            assert await loader.aload() == made
+            documents: AsyncIterator[Document] = loader.alazy_load()
+            assert [one async for one in documents] == made
+
+
+def test_the_loader_takes_a_parser_or_settings() -> None:
+    with pytest.raises(VoxtralInvalidRequestError, match="mode: give settings to the parser"):
+        VoxtralTranscriptionLoader([], parser=VoxtralTranscriptionParser(), mode="srt")

@@ -1,0 +1,335 @@
+"""Files from the web: only from public addresses, only within bounds, never along a redirect."""
+
+import shutil
+import socket
+import ssl
+import subprocess
+import threading
+from collections.abc import Sequence
+from contextlib import suppress
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any, Self
+
+import pytest
+
+from langchain_voxtral.errors import (
+    VoxtralConnectionError,
+    VoxtralInvalidRequestError,
+    VoxtralTimeoutError,
+)
+from langchain_voxtral.transport.clients import ssl_context
+from langchain_voxtral.transport.fetching import FetchRules, afetch, fetch, is_public
+
+ANYWHERE = FetchRules(allows=lambda _: True)
+"""The tests' own servers are on loopback."""
+
+PATIENCE = 10.0
+
+
+class Site:
+    """Answers each connection with the same bytes, and keeps what was asked.
+
+    Args:
+        answer: What is sent for a request.
+        holds: Whether the connection is then held open, until the site is left.
+        context: For https.
+    """
+
+    def __init__(
+        self, answer: bytes, *, holds: bool = False, context: ssl.SSLContext | None = None
+    ) -> None:
+        self.asked: list[bytes] = []
+        self._answer = answer
+        self._holds = holds
+        self._context = context
+        self._over = threading.Event()
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        with socket.create_connection(("127.0.0.1", self.port)):
+            pass
+        self._thread.join(PATIENCE)
+        self._listener.close()
+
+    def url(self, path: str = "/talk.wav", host: str = "127.0.0.1") -> str:
+        return f"http://{host}:{self.port}{path}"
+
+    def _serve(self) -> None:
+        while not self._over.is_set():
+            connection, _ = self._listener.accept()
+            with suppress(OSError):  # the client had enough
+                self._answer_to(connection)
+            connection.close()
+
+    def _answer_to(self, connection: socket.socket) -> None:
+        if self._context is None or self._over.is_set():
+            self._talk(connection)
+            return
+        with self._context.wrap_socket(connection, server_side=True) as wrapped:
+            self._talk(wrapped)
+
+    def _talk(self, connection: socket.socket) -> None:
+        asked = connection.recv(65_536)
+        if asked:
+            self.asked.append(asked)
+            connection.sendall(self._answer)
+            if self._holds:
+                self._over.wait(PATIENCE)
+
+
+def ok(body: bytes, *headers: str) -> bytes:
+    lines = ["HTTP/1.1 200 OK", *(headers or [f"content-length: {len(body)}"]), "", ""]
+    return "\r\n".join(lines).encode() + body
+
+
+def resolving(monkeypatch: pytest.MonkeyPatch, host: str, *answers: Sequence[str]) -> None:
+    """Have a name resolve to these addresses: to the first ones at first, then to the next."""
+    real, left = socket.getaddrinfo, list(answers)
+
+    def resolve(asked: Any, *rest: Any, **named: Any) -> Any:
+        if asked != host:
+            return real(asked, *rest, **named)
+        kind = (socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "")
+        return [(*kind, (address, 80)) for address in left.pop(0)]
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+
+
+@pytest.fixture(params=["sync", "async"])
+def get(request: pytest.FixtureRequest) -> Any:
+    """Fetch in the one way and in the other."""
+
+    async def fetched(url: str, **rules: Any) -> bytes:
+        rules.setdefault("allows", lambda _: True)
+        if request.param == "sync":
+            return fetch(url, name="block 1", rules=FetchRules(**rules))
+        return await afetch(url, name="block 1", rules=FetchRules(**rules))
+
+    return fetched
+
+
+async def test_a_file_arrives_and_nothing_of_ours_goes_along(get: Any) -> None:
+    with Site(ok(b"RIFF....")) as site:
+        assert await get(site.url("/a b.wav?sig=1#t", host="localhost")) == b"RIFF...."
+    [asked] = site.asked
+    head = asked.decode().split("\r\n")
+    assert head[0] == "GET /a%20b.wav?sig=1 HTTP/1.1"
+    names = {line.partition(":")[0].lower() for line in head[1:] if line}
+    assert names == {"host", "accept", "accept-encoding", "user-agent", "connection"} - (
+        set() if any(line.lower().startswith("connection") for line in head) else {"connection"}
+    )
+    assert f"host: localhost:{site.port}" in [line.lower() for line in head]
+
+
+async def test_a_body_without_a_length_arrives_whole(get: Any) -> None:
+    body = b"4\r\nRIFF\r\n4\r\n....\r\n0\r\n\r\n"
+    with Site(ok(body, "transfer-encoding: chunked")) as site:
+        assert await get(site.url()) == b"RIFF...."
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "127.0.0.1",
+        "localhost",
+        "127.1",
+        "0x7f000001",
+        "2130706433",
+        "[::1]",
+        "[::ffff:127.0.0.1]",
+        "10.0.0.1",
+        "172.16.0.1",
+        "192.168.1.1",
+        "169.254.169.254",
+        "100.64.0.1",
+        "0.0.0.0",  # noqa: S104 - nothing is bound
+        "224.0.0.1",
+        "255.255.255.255",
+        "[fe80::1]",
+        "[fc00::1]",
+        "[64:ff9b::7f00:1]",
+        "[2002:7f00:1::]",
+    ],
+)
+async def test_addresses_that_only_this_network_reaches_are_refused(get: Any, host: str) -> None:
+    with pytest.raises(VoxtralInvalidRequestError, match="is no public address"):
+        await get(f"http://{host}:9/talk.wav", allows=is_public)
+
+
+def test_a_name_that_leads_home_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One private address among public ones is enough to refuse."""
+    resolving(monkeypatch, "rebinding.example.org", ["8.8.8.8", "127.0.0.1"])
+    with Site(ok(b"secret")) as site, pytest.raises(VoxtralInvalidRequestError) as raised:
+        fetch(site.url(host="rebinding.example.org"))
+    assert str(raised.value) == (
+        f"the recording: http://rebinding.example.org:{site.port}/talk.wav cannot be fetched: "
+        "rebinding.example.org is 127.0.0.1, which is no public address. Fetch it yourself and "
+        "send the recording."
+    )
+    assert site.asked == []
+
+
+def test_the_address_that_was_checked_is_the_one_that_is_asked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A name may lead elsewhere when it is resolved once more; so it is not."""
+    resolving(monkeypatch, "rebinding.example.org", ["127.0.0.1"], ["127.0.0.2"])
+    with Site(ok(b"RIFF")) as site:
+        assert fetch(site.url(host="rebinding.example.org"), rules=ANYWHERE) == b"RIFF"
+    assert f"host: rebinding.example.org:{site.port}".encode() in site.asked[0].lower()
+
+
+async def test_the_next_address_is_tried_where_one_does_not_answer(
+    get: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resolving(monkeypatch, "two.example.org", ["127.0.0.2", "127.0.0.1"])
+    with Site(ok(b"RIFF")) as site:
+        assert await get(site.url(host="two.example.org")) == b"RIFF"
+
+
+@pytest.mark.parametrize(
+    ("answer", "problem"),
+    [
+        (
+            b"HTTP/1.1 302 Found\r\nlocation: http://169.254.169.254/\r\ncontent-length: 0\r\n\r\n",
+            "it redirects, and redirects are not followed: give the address it leads to",
+        ),
+        (
+            b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n",
+            "the server answers with status 404",
+        ),
+        (
+            ok(b"\x1f\x8b", "content-encoding: gzip", "content-length: 2"),
+            "the server compresses it ('gzip'), unasked",
+        ),
+        (ok(b"", "content-length: 101"), "it is larger than 100 bytes"),
+        (
+            ok(b"65\r\n" + bytes(101) + b"\r\n", "transfer-encoding: chunked"),
+            "it is larger than 100 bytes",
+        ),
+    ],
+    ids=["redirect", "404", "gzip", "large", "large unsaid"],
+)
+async def test_what_is_no_file_within_bounds_is_refused(
+    get: Any, answer: bytes, problem: str
+) -> None:
+    with Site(answer) as site, pytest.raises(VoxtralInvalidRequestError) as raised:
+        await get(site.url("/talk.wav?signature=s3cret"), most_bytes=100)
+    shown = f"http://127.0.0.1:{site.port}/talk.wav"
+    assert str(raised.value) == f"block 1: {shown} cannot be fetched: {problem}."
+    assert len(site.asked) == 1
+
+
+async def test_a_server_that_falls_silent_is_left(get: Any) -> None:
+    silent = Site(ok(b"RI", "content-length: 4"), holds=True)
+    with silent as site, pytest.raises(VoxtralTimeoutError) as raised:
+        await get(site.url(), read=0.2)
+    assert str(raised.value) == (
+        f"block 1: {site.url()} cannot be fetched: it took too long (limits: 5 s to connect, "
+        "0.2 s without a byte, 60 s in all)."
+    )
+
+
+async def test_a_server_that_drips_is_left_too(get: Any) -> None:
+    with Site(ok(bytes(50), "content-length: 100")) as site, pytest.raises(VoxtralTimeoutError):
+        await get(site.url(), whole=0.0)
+
+
+async def test_a_body_that_breaks_off_is_no_file(get: Any) -> None:
+    with Site(ok(b"RI", "content-length: 4")) as site, pytest.raises(VoxtralConnectionError):
+        await get(site.url())
+
+
+@pytest.mark.parametrize(
+    ("url", "problem"),
+    [
+        ("ftp://example.org/a.wav", "block 1: its URL is none of http: and https:."),
+        ("file:///etc/passwd", "block 1: its URL is none of http: and https:."),
+        ("http:///a.wav", "block 1: its URL is none of http: and https:."),
+        ("http://[::1/a.wav", "block 1: its URL is none ("),
+        ("http://me:pa55@example.org/", "block 1: its URL has a password in it, which would show"),
+    ],
+)
+async def test_urls_of_other_kinds_are_refused(get: Any, url: str, problem: str) -> None:
+    with pytest.raises(VoxtralInvalidRequestError) as raised:
+        await get(url)
+    assert str(raised.value).startswith(problem)
+    assert "pa55" not in str(raised.value)
+
+
+async def test_a_name_that_is_unknown(get: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(*_: Any, **__: Any) -> Any:
+        raise socket.gaierror(-2, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    with pytest.raises(VoxtralConnectionError, match=r"'nowhere.invalid' is not known"):
+        await get("https://nowhere.invalid/a.wav")
+
+
+async def test_a_proxy_of_the_environment_is_not_asked(
+    get: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would resolve the name by itself, and reach what only it can reach."""
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    with Site(ok(b"RIFF")) as site:
+        assert await get(site.url()) == b"RIFF"
+
+
+@pytest.mark.parametrize("address", ["8.8.8.8", "2606:4700:4700::1111", "93.184.216.34"])
+def test_public_addresses_are_public(address: str) -> None:
+    assert is_public(ip_address(address))
+
+
+@pytest.mark.parametrize(
+    "address", ["2001:0:4136:e378:8000:63bf:3fff:fdd2", "2001:db8::1", "fec0::1"]
+)
+def test_addresses_that_stand_for_others_are_not(address: str) -> None:
+    assert not is_public(ip_address(address))
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl, to make a certificate")
+@pytest.mark.parametrize("host", ["talk.example.org", "other.example.org"])
+async def test_the_certificate_must_be_that_of_the_name(
+    get: Any, host: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Although the connection goes to an address."""
+    key, certificate = make_certificate(tmp_path, "talk.example.org")
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    resolving(monkeypatch, host, ["127.0.0.1"])
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    ssl_context.cache_clear()
+    try:
+        with Site(ok(b"RIFF"), context=context) as site:
+            url = f"https://{host}:{site.port}/talk.wav"
+            if host == "talk.example.org":
+                assert await get(url) == b"RIFF"
+                return
+            with pytest.raises(VoxtralConnectionError, match="certificate is not valid for"):
+                await get(url)
+    finally:
+        ssl_context.cache_clear()
+
+
+def make_certificate(folder: Path, name: str) -> tuple[Path, Path]:
+    """Return the files of a key and of its certificate, which is for this name."""
+    key, certificate = folder / "key.pem", folder / "certificate.pem"
+    subprocess.run(  # noqa: S603 - arguments of our own
+        [
+            *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"),
+            *("-keyout", str(key), "-out", str(certificate)),
+            *("-subj", f"/CN={name}", "-addext", f"subjectAltName=DNS:{name}"),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    return key, certificate
