@@ -1,17 +1,17 @@
-"""The command `langchain-voxtral`: talk to the model, or serve the embedded engine."""
+"""The command `langchain-voxtral`: talk to the model, transcribe, serve the embedded engine."""
 
 import argparse
 import json
 import os
 import sys
-import threading
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from langchain_voxtral._version import __version__
-from langchain_voxtral.endpoint import DEEPINFRA_KEYS, LOCAL, local_endpoint
+from langchain_voxtral.commands.common import complain, say, server_settings
+from langchain_voxtral.commands.transcribe import add_transcribe
+from langchain_voxtral.endpoint import LOCAL
 from langchain_voxtral.errors import VoxtralError
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     arguments = _parser().parse_args(argv)
     try:
-        arguments.run(arguments)
+        return int(arguments.run(arguments))
     except KeyboardInterrupt:
         print(file=sys.stderr)
         return INTERRUPTED
@@ -48,22 +48,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except (VoxtralError, ValueError) as error:
-        print(f"langchain-voxtral: {_in_one_line(error)}", file=sys.stderr)
+        complain(error)
         return 1
-    return 0
-
-
-def _in_one_line(error: Exception) -> str:
-    """Say what is wrong without what pydantic puts around it."""
-    from pydantic import ValidationError  # noqa: PLC0415 - only when something is wrong
-
-    if not isinstance(error, ValidationError):
-        return str(error)
-    problems = error.errors(include_url=False, include_input=False)
-    return "; ".join(
-        f"{'.'.join(map(str, problem['loc']))}: {problem['msg'].removeprefix('Value error, ')}"
-        for problem in problems
-    )
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -75,6 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_chat(commands.add_parser("chat", help="ask the model; the answer streams to stdout"))
+    add_transcribe(commands.add_parser("transcribe", help="write down what recordings say"))
     _add_serve(commands.add_parser("serve", help="run the embedded engine as a server"))
     return parser
 
@@ -117,7 +104,7 @@ def _add_serve(serve: argparse.ArgumentParser) -> None:
     serve.set_defaults(run=_serve)
 
 
-def _serve(arguments: argparse.Namespace) -> None:
+def _serve(arguments: argparse.Namespace) -> int:
     from langchain_voxtral.local import serve  # noqa: PLC0415 - an extra, needed only here
 
     serve(
@@ -127,9 +114,10 @@ def _serve(arguments: argparse.Namespace) -> None:
         mmproj=arguments.mmproj,
         api_key=arguments.api_key,
     )
+    return 0
 
 
-def _chat(arguments: argparse.Namespace) -> None:
+def _chat(arguments: argparse.Namespace) -> int:
     chat = _model(arguments)
     with chat:
         if arguments.prompt:
@@ -138,30 +126,20 @@ def _chat(arguments: argparse.Namespace) -> None:
             _ask_once(chat, arguments, sys.stdin.read().strip())
         else:
             _converse(chat, arguments)
+    return 0
 
 
 def _model(arguments: argparse.Namespace) -> "ChatVoxtral":
-    """Make the model; only here is a missing key answered by the embedded engine."""
-    names = ("stop", "model", "base_url", "temperature", "max_tokens", "seed")
+    names = ("stop", "model", "temperature", "max_tokens", "seed")
     given = {name: getattr(arguments, name) for name in names}
     given = {name: value for name, value in given.items() if value is not None}
-    named = "base_url" in given or "VOXTRAL_BASE_URL" in os.environ
-    if not named and not any(os.environ.get(key, "").strip() for key in DEEPINFRA_KEYS):
-        given["base_url"] = LOCAL
-        # The engine loads while LangChain is imported: each takes most of a second.
-        threading.Thread(target=_start_engine, daemon=True).start()
-        print("No DeepInfra key is set: the embedded engine answers.", file=sys.stderr)
+    given |= server_settings(arguments.base_url)
     from langchain_voxtral.chat_models import ChatVoxtral  # noqa: PLC0415 - takes a second
 
     chat = ChatVoxtral(**given)
     if chat.base_url != LOCAL:
-        print(f"Asking {chat.model} at {chat.base_url}.", file=sys.stderr)
+        say(f"Asking {chat.model} at {chat.base_url}.")
     return chat
-
-
-def _start_engine() -> None:
-    with suppress(VoxtralError):  # the first call fails in the same way, and says so
-        local_endpoint()
 
 
 def _system(arguments: argparse.Namespace) -> "list[BaseMessage]":
@@ -197,7 +175,8 @@ def _converse(chat: "ChatVoxtral", arguments: argparse.Namespace) -> None:
         try:
             answer = _tell(chat, arguments, [*messages, HumanMessage(question)])
         except VoxtralError as error:
-            print(f"\nlangchain-voxtral: {error}", file=sys.stderr)
+            print(file=sys.stderr)
+            complain(error)
         except KeyboardInterrupt:
             print(" (stopped)", file=sys.stderr)
         else:

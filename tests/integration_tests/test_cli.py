@@ -6,11 +6,13 @@ import pty
 import signal
 import subprocess
 import sys
+import termios
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
+import recordings
 
 from langchain_voxtral.local import LocalVoxtral
 
@@ -152,6 +154,46 @@ def test_serve_says_its_address_answers_there_and_ends_on_ctrl_c() -> None:
 
     assert asked.stdout == "The capital of France is Paris.\n"
     assert (command.returncode, "Traceback" in errors) == (0, False)
+
+
+def test_without_a_key_the_embedded_engine_hears_and_stderr_says_so() -> None:
+    done = run("transcribe", str(recordings.BECKETT))
+
+    said, *_, cost = done.stderr.splitlines(keepends=True)
+    assert (done.returncode, done.stdout.lower().count("fail")) == (0, 3)
+    assert done.stdout.lower().startswith("ever tried")
+    assert (said, cost) == (STAND_IN, "1 recording, 10.0 s of audio, $0.000000 (estimated)\n")
+
+
+def test_in_a_terminal_a_bar_shows_how_far_a_transcription_has_come_unless_quiet(
+    served: dict[str, str],
+) -> None:
+    with_bar = shown_in_a_terminal("transcribe", str(recordings.BECKETT), env=served)
+    quiet = shown_in_a_terminal("transcribe", "--quiet", str(recordings.BECKETT), env=served)
+
+    assert "beckett.wav: 100%" in with_bar
+    assert quiet == ""
+
+
+def shown_in_a_terminal(*arguments: str, env: dict[str, str]) -> str:
+    """Return what a command writes to stderr when that is a terminal."""
+    terminal, inside = pty.openpty()
+    termios.tcsetwinsize(inside, (24, 300))  # of no width, as it is made, it has room for no bar
+    subprocess.run(  # noqa: S603 - our own command
+        [*COMMAND, *arguments],
+        stdout=subprocess.DEVNULL,
+        stderr=inside,
+        env=env,
+        check=True,
+        timeout=120,
+    )
+    os.write(inside, b"END")
+    shown = b""
+    while not shown.endswith(b"END"):
+        shown += os.read(terminal, 1 << 16)
+    os.close(inside)
+    os.close(terminal)
+    return shown.removesuffix(b"END").decode()
 
 
 @contextmanager

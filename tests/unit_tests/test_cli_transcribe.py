@@ -1,0 +1,238 @@
+"""The command `langchain-voxtral transcribe`, on a scripted server."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from replies import json_reply
+from scripted_server import Reply, ScriptedServer
+from unit_tests.spoken import KEY, MODEL, SHORT, form_of, heard
+
+from langchain_voxtral.cli import main
+
+REFUSED = json_reply({"error": {"message": "this sound is not for me"}}, status=400)
+PAID = {"inference_status": {"cost": 0.000033}}
+SEGMENTS = [{"start": 0.25, "end": 1, "text": " Good"}, {"start": 1, "end": 1.5, "text": " day."}]
+TIMED = heard("Good day.", segments=SEGMENTS, language="en", duration=2.0, **PAID)
+SRT = "1\n00:00:00,250 --> 00:00:01,000\nGood\n\n2\n00:00:01,000 --> 00:00:01,500\nday.\n"
+VTT = "WEBVTT\n\n00:00:00.250 --> 00:00:01.000\nGood\n\n00:00:01.000 --> 00:00:01.500\nday.\n"
+
+
+class Done(NamedTuple):
+    """What came of a command: its exit status, stdout, and the lines on stderr."""
+
+    status: int
+    out: str
+    err: list[str]
+
+
+Run = Callable[..., Done]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Run the command in a folder with `a.wav` and `b.wav`, on a server if one is given."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("VOXTRAL_API_KEY", KEY)
+    for name in ("a.wav", "b.wav"):
+        Path(name).write_bytes(SHORT)
+
+    def run_it(server: ScriptedServer | None, *arguments: str) -> Done:
+        if server is not None:
+            monkeypatch.setenv("VOXTRAL_BASE_URL", server.url)
+        status = main(["transcribe", *arguments])
+        said = capsys.readouterr()
+        return Done(status, said.out, said.err.splitlines())
+
+    return run_it
+
+
+def test_the_text_is_on_stdout_and_its_cost_on_stderr(run: Run) -> None:
+    with ScriptedServer(heard("Good day.", **PAID)) as server:
+        done = run(server, "a.wav")
+
+    assert done == (
+        0,
+        "Good day.\n",
+        [
+            f"Asking {MODEL} at {server.url}.",
+            "1 recording, 2.0 s of audio, $0.000033 (told by the server)",
+        ],
+    )
+
+
+def test_quiet_leaves_stderr_to_errors(run: Run) -> None:
+    with ScriptedServer(heard("Good day."), REFUSED) as server:
+        done = run(server, "--quiet", "a.wav", "b.wav")
+
+    assert (done.status, done.out) == (1, "Good day.\n")
+    [error] = done.err
+    assert error.startswith("langchain-voxtral: b.wav: ")
+
+
+def test_options_reach_the_server(run: Run) -> None:
+    with ScriptedServer(heard("Bonjour.")) as server:
+        run(server, "a.wav", "--language", "fr", "--prompt", "Proust", "--model", "me/mine")
+
+    [seen] = server.requests
+    fields, _ = form_of(seen)
+    assert seen.path == "/v1/openai/audio/transcriptions"
+    assert {("language", "fr"), ("prompt", "Proust"), ("model", "me/mine")} <= set(fields)
+
+
+def test_a_translation_is_asked_of_the_endpoint_for_translations(run: Run) -> None:
+    with ScriptedServer(heard("Good day.")) as server:
+        done = run(server, "--translate", "a.wav")
+
+    assert done.out == "Good day.\n"
+    assert [seen.path for seen in server.requests] == ["/v1/openai/audio/translations"]
+
+
+@pytest.mark.parametrize(("form", "text"), [("srt", SRT), ("vtt", VTT)])
+def test_subtitles_are_a_file_of_their_format(run: Run, form: str, text: str) -> None:
+    with ScriptedServer(TIMED) as server:
+        assert run(server, "--format", form, "a.wav")[:2] == (0, text)
+
+
+def test_json_is_one_line_with_text_segments_and_metadata(run: Run) -> None:
+    with ScriptedServer(TIMED) as server:
+        done = run(server, "--format", "json", "a.wav")
+
+    report = json.loads(done.out)
+    assert done.out.count("\n") == 1
+    assert len(report.pop("sha256")) == 64
+    assert report == {
+        "text": "Good day.",
+        "segments": [
+            {"start": 0.25, "end": 1.0, "text": "Good"},
+            {"start": 1.0, "end": 1.5, "text": "day."},
+        ],
+        "source": "a.wav",
+        "start": 0.0,
+        "end": 2.0,
+        "duration": 2.0,
+        "n_chunks": 1,
+        "chunks_from_store": 0,
+        "timestamps_source": "server",
+        "language": "en",
+        "language_source": "server",
+        "model": MODEL,
+        "request_id": "id-Good day.",
+        "cost": 0.000033,
+        "cost_source": "server",
+    }
+
+
+def test_texts_go_to_files_named_after_the_recordings(run: Run) -> None:
+    with ScriptedServer(heard("Ä."), heard("B.")) as server:
+        done = run(server, "a.wav", "b.wav", "-o", "made/texts")
+
+    made = {path.name: path.read_bytes() for path in Path("made/texts").iterdir()}
+    assert (done.status, done.out) == (0, "")
+    assert made == {"a.txt": "Ä.\n".encode(), "b.txt": b"B.\n"}
+
+
+def test_after_a_recording_that_fails_the_others_go_on(run: Run) -> None:
+    Path("words.mp3").write_text("no sound at all")
+    with ScriptedServer(REFUSED, heard("B.", **PAID)) as server:
+        done = run(server, "a.wav", "words.mp3", "missing.wav", "b.wav")
+
+    _, refused, words, missing, cost = done.err
+    assert (done.status, done.out) == (1, "B.\n")
+    assert refused.startswith("langchain-voxtral: a.wav: ")
+    assert "this sound is not for me" in refused
+    assert words.startswith("langchain-voxtral: words.mp3: it is no recording of a known kind")
+    assert missing == "langchain-voxtral: missing.wav cannot be read: No such file or directory."
+    assert cost == (
+        "1 recording, 2.0 s of audio, $0.000033 (told by the server); "
+        "not counted: 3 recordings that failed"
+    )
+
+
+def test_what_would_befall_all_recordings_ends_the_command(run: Run) -> None:
+    with ScriptedServer(default=Reply(status=401, body=b"{}")) as server:
+        done = run(server, "a.wav", "b.wav")
+
+    assert done.status == 1
+    assert len(server.requests) == 1
+    assert sum(line.startswith("langchain-voxtral: ") for line in done.err) == 1
+
+
+def test_costs_that_are_not_known_are_not_made_up(run: Run) -> None:
+    with ScriptedServer(heard("A."), heard("A.", **PAID), heard("B.")) as server:
+        none_known = run(server, "a.wav")
+        one_known = run(server, "a.wav", "b.wav")
+
+    assert none_known.err[-1] == "1 recording, 2.0 s of audio, at a price that is not known"
+    assert one_known.err[-1] == (
+        "2 recordings, 4.0 s of audio, $0.000033 (told by the server), "
+        "1 recording at a price that is not known"
+    )
+
+
+def test_a_budget_holds_for_all_recordings_together(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DEEPINFRA_API_TOKEN", KEY)
+    done = run(None, "a.wav", "b.wav", "missing.wav", "--max-cost", "0.00005")
+
+    assert (done.status, done.out) == (1, "")
+    assert done.err[-1] == (
+        "langchain-voxtral: 4.0 s of audio would cost about $0.000067, more than "
+        "--max-cost 5e-05; nothing was sent"
+    )
+
+
+def test_a_budget_without_a_price_is_refused(run: Run) -> None:
+    with ScriptedServer() as server:
+        done = run(server, "a.wav", "--max-cost", "1")
+
+    assert (done.status, server.requests) == (1, [])
+    assert "--max-cost cannot be checked: the price of" in done.err[-1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["a.wav", "b.wav", "--format", "srt"], "several srt files: give -o DIR"),
+        (["a.wav", "./a.wav", "-o", "made"], "2 of the recordings would be written to made/a.txt"),
+        (["a.txt", "-o", "."], "a.txt is one of the recordings and would be overwritten"),
+        (["a.wav", "-o", "b.wav"], "the folder b.wav cannot be made: File exists"),
+        (["a.wav", "--language", "Klingon"], "Klingon"),
+        (["a.wav", "--base-url", "nonsense"], "no http:// or https:// URL"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line_before_anything_is_sent(
+    run: Run, arguments: list[str], said: str
+) -> None:
+    with ScriptedServer() as server:
+        done = run(server, *arguments)
+
+    assert (done.status, done.out, server.requests) == (1, "", [])
+    [error] = done.err
+    assert error.startswith("langchain-voxtral: ")
+    assert said in error
+
+
+@pytest.mark.parametrize("amount", ["-1", "nan", "much"])
+def test_a_budget_is_an_amount_of_money(
+    run: Run, amount: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        run(None, "a.wav", f"--max-cost={amount}")
+
+    told: Any = ended.value.code
+    assert told == 2
+    assert f"'{amount}' is no amount of US dollars" in capsys.readouterr().err
+
+
+def test_a_text_that_cannot_be_written_is_an_error_of_its_recording(run: Run) -> None:
+    Path("made/a.txt").mkdir(parents=True)
+    with ScriptedServer(heard("A."), heard("B.")) as server:
+        done = run(server, "a.wav", "b.wav", "-o", "made")
+
+    assert done.status == 1
+    assert Path("made/b.txt").read_text() == "B.\n"
+    assert "langchain-voxtral: a.wav: made/a.txt cannot be written: Is a directory" in done.err
