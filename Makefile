@@ -62,7 +62,7 @@ $(VENV)/.dev: $(VENV)/.local
 
 $(FLOOR)/.dev: pyproject.toml tests/floor.txt $(VENV)/.dev
 	$(PYTHON) -m venv $(FLOOR)
-	$(FLOOR)/bin/python -m pip install $(PIP_QUIET) -r tests/floor.txt -e .
+	$(FLOOR)/bin/python -m pip install $(PIP_QUIET) -r tests/floor.txt -e ".[audio]"
 	@touch $@
 
 clean: ## remove what was installed here
