@@ -41,6 +41,7 @@ _BY_FFMPEG: dict[str, tuple[str, str, dict[str, str]]] = {
     "webm": ("webm", "libopus", {}),
     "mka": ("matroska", "pcm_s16le", {}),
     "aac": ("adts", "aac", {}),
+    "webm streamed": ("webm", "libopus", {"live": "1"}),
     "mp3 without xing": ("mp3", "libmp3lame", {"write_xing": "0", "id3v2_version": "3"}),
 }
 WAYS = (*_BY_SOUNDFILE, *_BY_FFMPEG, "flac streamed")
@@ -142,3 +143,40 @@ def id3(size: int) -> bytes:
     """Return an ID3v2 tag with content of a size."""
     digits = bytes(size >> shift & 0x7F for shift in (21, 14, 7, 0))
     return b"ID3\x03\0\0" + digits + b"\xff\xfb" * (size // 2) + b"\0" * (size % 2)
+
+
+def film(
+    sound: bytes, *, container: str, late: float = 0.0, pause: float = 0.0, picture: bool = True
+) -> bytes:
+    """Return encoded sound in another container.
+
+    Args:
+        sound: A file of one audio track.
+        container: How FFmpeg calls the container.
+        late: Seconds that pass before the sound begins.
+        pause: Seconds that pass in the middle without any sound being written.
+        picture: Whether there is one, of 15 seconds.
+    """
+    file = io.BytesIO()
+    with av.open(io.BytesIO(sound), "r") as read, av.open(file, "w", format=container) as out:
+        if picture:
+            frames: Any = out.add_stream("mpeg4", rate=10)
+            frames.width = frames.height = 64
+        copy = out.add_stream_from_template(read.streams.audio[0])
+        if picture:
+            for _ in range(150):
+                out.mux(frames.encode(av.VideoFrame(64, 64, "yuv420p")))
+            out.mux(frames.encode(None))
+        packets: list[Any] = [packet for packet in read.demux(audio=0) if packet.dts is not None]
+        for number, packet in enumerate(packets):
+            shift = late + (pause if number >= len(packets) // 2 else 0)
+            packet.stream = copy
+            packet.pts += round(shift / packet.time_base)
+            packet.dts += round(shift / packet.time_base)
+            out.mux(packet)
+    return file.getvalue()
+
+
+def pages(ogg: bytes) -> list[bytes]:
+    """Return the pages of an Ogg file."""
+    return [b"OggS" + page for page in ogg.split(b"OggS")[1:]]

@@ -62,6 +62,8 @@ def boxes(file: BinaryIO, layout: Layout) -> Iterator[Box]:
         end = at + max(size, 0)
         end += -end % layout.pad
         yield Box(held[:4], at, size, end)
+        if size < 0:  # of CAF: to the end of the file
+            return
         at = end
 
 

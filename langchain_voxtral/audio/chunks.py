@@ -21,7 +21,7 @@ LONGEST = 600.0
 MOST_BYTES = 25_000_000
 """Bytes that vLLM and OpenAI take of one recording, by their default (25 MB)."""
 
-_SHORTEST = 1.0
+_SHORTEST = RATE
 _HEADER_BYTES = len(wav_header(0))
 _BLOCK = BLOCK_SECONDS * RATE
 _STEP = RATE // 100
@@ -61,7 +61,8 @@ def chunks(
     at. Among places as quiet as that, the one is taken that leaves the last of the model's
     30-second blocks fullest, for a block is paid for whole. A recording that is short enough
     stays in one piece; else, when its file tells its length, the pieces are about equally
-    long, so that no word or two is left for the last.
+    long, so that no word or two is left for the last; in any case it has a second or more, or
+    half of the length aimed at.
 
     Args:
         recording: The recording; at most about two pieces of it are in memory at once.
@@ -91,7 +92,7 @@ def chunks(
     for block, most in _with_most(recording, plan.limit):
         held += block
         while len(held) // 2 > most:
-            cut = _quietest(held, *plan.search(start))
+            cut = _quietest(held, *plan.search(start, len(held) // 2))
             yield _chunk(held, index, start, cut)
             del held[: cut * 2]
             start, index = start + cut, index + 1
@@ -101,10 +102,11 @@ def chunks(
 def _with_most(recording: Recording, limit: int) -> Iterator[tuple[bytes, int]]:
     """Decode, and say with each block how many samples may be held before there must be a cut.
 
-    A pause in whose middle the limit lies is seen half a pause later, unless the end is reached.
+    Until the end is reached a little more is held: a pause in whose middle the limit lies is
+    seen whole, and of what is left after a cut there is enough for a piece.
     """
     for block in recording.blocks():
-        yield pcm16(block), limit + _PAUSE * _STEP // 2
+        yield pcm16(block), limit + _SHORTEST
     yield b"", limit
 
 
@@ -128,11 +130,11 @@ class _Plan:
     ) -> "_Plan":
         limit = min(int(longest * RATE), (most_bytes - _HEADER_BYTES) // 2)
         aim = limit if target is None else int(target * RATE)
-        if min(limit, aim) < _SHORTEST * RATE or window <= 0:
+        if min(limit, aim) < _SHORTEST or window <= 0:
             raise VoxtralInvalidRequestError(
                 f"No piece of a recording fits into longest={longest} s, most_bytes={most_bytes}, "
                 f"target={target} s, window={window} s: give each piece a second or more "
-                f"({int(_SHORTEST * RATE) * 2 + _HEADER_BYTES} bytes)."
+                f"({_SHORTEST * 2 + _HEADER_BYTES} bytes)."
             )
         return cls(
             limit=min(limit, aim),
@@ -141,13 +143,17 @@ class _Plan:
             total=None if duration is None else int(duration * RATE),
         )
 
-    def search(self, start: int) -> tuple[int, int]:
-        """Return between which lengths the piece that begins at `start` is to be cut."""
+    def search(self, start: int, held: int) -> tuple[int, int]:
+        """Return between which lengths the piece that begins at `start` is to be cut.
+
+        A second is left for the next one, or, where pieces may have hardly more, a half of it.
+        """
         aim = self.limit
         rest = 0 if self.total is None else self.total - start
         if self.even and rest > self.limit:
             pieces = math.ceil(rest / (self.limit - self._window(self.limit)))
             aim = min(max(round(rest / pieces / _BLOCK), 1) * _BLOCK, self.limit)
+        aim = min(aim, max(held - _SHORTEST, held // 2))
         return aim - self._window(aim), aim
 
     def _window(self, aim: int) -> int:

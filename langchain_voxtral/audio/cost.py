@@ -36,7 +36,8 @@ def audio_tokens(seconds: float) -> int:
         assert audio_tokens(30.1) == 751
         ```
     """
-    return _TOKENS_PER_CLIP + _TOKENS_PER_BLOCK * math.ceil(_length(seconds) / BLOCK_SECONDS)
+    exact = round(_length(seconds), 6)  # a difference of two times may be 30.000000000000004 s
+    return _TOKENS_PER_CLIP + _TOKENS_PER_BLOCK * math.ceil(exact / BLOCK_SECONDS)
 
 
 def dollars(seconds: float, price_per_minute: float = PRICE_PER_MINUTE) -> float:

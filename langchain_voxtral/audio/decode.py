@@ -9,14 +9,13 @@ import weakref
 from collections.abc import Iterator
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal
+from typing import TYPE_CHECKING, BinaryIO, Literal
 
 from langchain_voxtral.audio.decoders import Track, library, track
 from langchain_voxtral.audio.errors import VoxtralAudioError, VoxtralTruncatedAudioError
-from langchain_voxtral.audio.kinds import KINDS, MP3, WAV, Kind, kind_in
+from langchain_voxtral.audio.kinds import KINDS, Kind, kind_in
 from langchain_voxtral.audio.lengths import check_whole
-from langchain_voxtral.audio.mp3 import mp3_facts
-from langchain_voxtral.audio.wav import RATE, wav_header_facts
+from langchain_voxtral.audio.wav import RATE
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,7 +37,8 @@ class Recording:
 
     Sound is decoded on the way, block by block: hours of it take no more memory than a minute.
     Of several channels the mean is taken; of several audio tracks the one that the file marks as
-    its default.
+    its default. Where the clock of an MP4 or Matroska file runs on without sound (before it begins
+    in a film, in a pause of a call), there is silence, at most an hour.
 
     Args:
         source: A path, the file's bytes, or a binary file, which is read from its start, as often
@@ -46,8 +46,9 @@ class Recording:
         name: What errors call it; by default the path.
         truncated: `"error"` refuses a recording that is cut off or damaged, as soon as that is
             seen; `"keep"` takes what can be decoded, logs a warning and sets `complete` to False.
-            Files that do not say how long they are (MP3 without a `Xing` header, WAV, WebM and
-            AAC as they are streamed) and are cut between two frames cannot be told from whole ones.
+            Files that do not say how long they are (MP3 without a `Xing` header; AAC; FLAC,
+            WAV, MP4 and WebM as they are streamed) and are cut between two of their parts cannot
+            be told from whole ones.
 
     Raises:
         VoxtralTruncatedAudioError: It is cut off or damaged.
@@ -78,6 +79,7 @@ class Recording:
         truncated: Truncated = "error",
     ) -> None:
         self.complete = None
+        self._told: float | None = None
         self._truncated = truncated
         is_path = isinstance(source, str | PathLike)
         self.name = name or (str(source) if is_path else "the recording")
@@ -85,7 +87,7 @@ class Recording:
         with self._file() as file, self._named():
             self.kind = _known_kind(file)
             try:
-                check_whole(file, self.kind)
+                self._told = check_whole(file, self.kind)
             except VoxtralTruncatedAudioError as error:
                 self._take_or_raise(error)
 
@@ -97,13 +99,10 @@ class Recording:
         """
         if self.complete is False:
             return None
-        with self._file() as file, self._named():
-            if self.kind == MP3:
-                return mp3_facts(file).seconds
-            if self.kind == WAV and (told := wav_header_facts(file).seconds) is not None:
-                return told
-            with track(file, self.kind) as sound:
-                return sound.seconds
+        if self._told is not None:
+            return self._told
+        with self._file() as file, self._named(), track(file, self.kind) as sound:
+            return sound.seconds
 
     def measure(self) -> float:
         """Return its length in seconds, exactly, by decoding it all."""
@@ -155,7 +154,7 @@ class Recording:
     def _take_or_raise(self, error: VoxtralTruncatedAudioError) -> None:
         """Raise the error, or take it as a warning, as asked for."""
         if self._truncated == "error":
-            error.message += " (truncated='keep' takes what can be decoded)"
+            error.message += "; give the whole recording"
             raise error
         if self.complete is not False:
             logger.warning("%s: %s; what can be decoded is taken", self.name, error.message)
@@ -177,8 +176,9 @@ class Recording:
         elif isinstance(self._source, Path):
             try:
                 file = self._source.open("rb")
-            except OSError as error:
-                raise VoxtralAudioError(f"{self.name} cannot be read: {error.strerror}.") from error
+            except (OSError, ValueError) as error:
+                why = getattr(error, "strerror", None) or error
+                raise VoxtralAudioError(f"{self.name} cannot be read: {why}.") from error
             with file:
                 yield file
         else:
@@ -204,9 +204,10 @@ def _resampled(
 ) -> "Iterator[NDArray[np.float32]]":
     """Bring sound to 16 kHz, as one stream: nothing is heard where its blocks meet."""
     np = library("numpy")
-    blocks = _finite(_seconds_long(pieces, rate), rate)
+    blocks = _finite(pieces, rate)
     if rate == RATE:
-        yield from blocks
+        for block in blocks:
+            yield from _if_any(block)
         return
     stream = library("soxr").ResampleStream(rate, RATE, 1, dtype="float32")
     for block in blocks:
@@ -217,21 +218,6 @@ def _resampled(
 def _if_any(block: "NDArray[np.float32]") -> "Iterator[NDArray[np.float32]]":
     if len(block):
         yield block
-
-
-def _seconds_long(
-    pieces: "Iterator[NDArray[np.float32]]", rate: int
-) -> "Iterator[NDArray[np.float32]]":
-    """Join pieces, which may be of some milliseconds, to blocks of a second or more."""
-    np = library("numpy")
-    held: list[Any] = []
-    for piece in pieces:
-        held.append(piece)
-        if sum(map(len, held)) >= rate:
-            yield np.concatenate(held)
-            held = []
-    if held:
-        yield np.concatenate(held)
 
 
 def _finite(blocks: "Iterator[NDArray[np.float32]]", rate: int) -> "Iterator[NDArray[np.float32]]":

@@ -4,7 +4,12 @@ from typing import Any
 
 from langchain_voxtral.errors import VoxtralError, VoxtralInvalidRequestError
 
-__all__ = ["VoxtralAudioError", "VoxtralMissingAudioExtraError", "VoxtralTruncatedAudioError"]
+__all__ = [
+    "VoxtralAudioError",
+    "VoxtralMissingAudioExtraError",
+    "VoxtralTruncatedAudioError",
+    "joined",
+]
 
 
 class VoxtralAudioError(VoxtralInvalidRequestError):
@@ -24,3 +29,15 @@ class VoxtralMissingAudioExtraError(VoxtralError, ImportError):
             'pip install "langchain-voxtral[audio]"',
             **facts,
         )
+
+
+def joined(at: int) -> VoxtralAudioError:
+    """Return the error of files that were joined where their format has no such thing.
+
+    Args:
+        at: Where the second one begins, in bytes.
+    """
+    return VoxtralAudioError(
+        f"another recording begins at byte {at}: files were joined, and only the first would be "
+        "heard; give each on its own"
+    )

@@ -9,6 +9,8 @@ from langchain_voxtral.audio.mp3 import LOOKAHEAD, id3_size, starts_with_frames
 __all__ = ["Kind", "kind_in", "kind_of"]
 
 _SEEN = 1 << 16
+_TAGS = 16
+"""How many tags may stand in front."""
 _JUNK = 4096
 """How far into a file the first MP3 frame is looked for: recordings of radio begin anywhere."""
 
@@ -87,7 +89,10 @@ def kind_in(file: BinaryIO) -> Kind | None:
     file.seek(0)
     head = file.read(_SEEN)
     start = 0
-    while size := id3_size(head):  # cover pictures make tags of any length
+    for _ in range(_TAGS):
+        size = id3_size(head)  # cover pictures make tags of any length
+        if not size:
+            break
         start += size
         file.seek(start)
         head = file.read(_SEEN)

@@ -1,40 +1,62 @@
-"""Whether a recording is all there, as far as its file says how long it is.
+"""Whether a recording is all there and alone, as far as its file tells.
 
 libsndfile and FFmpeg decode what they find and say nothing; so this is asked before.
 """
 
+import re
+import struct
 from collections.abc import Callable
 from typing import BinaryIO
 
 from langchain_voxtral.audio.boxes import Layout, boxes, size_of
-from langchain_voxtral.audio.errors import VoxtralTruncatedAudioError
-from langchain_voxtral.audio.kinds import AIFF, AU, CAF, MP3, OGG, OPUS, WAV, Kind
+from langchain_voxtral.audio.containers import check_matroska, check_mp4
+from langchain_voxtral.audio.errors import VoxtralTruncatedAudioError, joined
+from langchain_voxtral.audio.kinds import (
+    AIFF,
+    AU,
+    CAF,
+    FLAC,
+    M4A,
+    MKA,
+    MP3,
+    MP4,
+    OGG,
+    OPUS,
+    WAV,
+    WEBM,
+    Kind,
+)
 from langchain_voxtral.audio.mp3 import mp3_facts
+from langchain_voxtral.audio.ogg import check_ogg
 from langchain_voxtral.audio.wav import wav_header_facts
 
 __all__ = ["check_whole"]
 
-_LONGEST_PAGE = 27 + 255 + 255 * 255
-_END_OF_STREAM = 4
+_FLAC = re.compile(rb"fLaC[\x00\x80]\x00\x00\x22")
+"""How a FLAC file begins: its mark, and the header of its first block."""
+_FLAC_BYTES = 8
+_READ = 1 << 20
 
 
-def check_whole(file: BinaryIO, kind: Kind) -> None:
-    """Return if the file is as long as it says, or does not say.
+def check_whole(file: BinaryIO, kind: Kind) -> float | None:
+    """Return if the file is as long as it says, or does not say: its seconds, if seen on the way.
 
-    Webm, m4a and flac are not looked at here: how long they are is seen while they are decoded.
+    Of joined files MP3, Ogg, AAC and Matroska make one longer recording; of others only the first
+    would be decoded.
 
     Raises:
         VoxtralTruncatedAudioError: It is cut off.
-        VoxtralAudioError: It is broken otherwise.
+        VoxtralAudioError: It is broken otherwise, or several were joined.
     """
-    if kind in _CHECKS:
-        _CHECKS[kind](file)
+    return _CHECKS[kind](file) if kind in _CHECKS else None
 
 
-def _check_boxes(name: bytes, layout: Layout) -> Callable[[BinaryIO], None]:
+def _check_boxes(name: bytes, again: bytes, layout: Layout) -> Callable[[BinaryIO], None]:
     def check(file: BinaryIO) -> None:
         there = size_of(file)
         for box in boxes(file, layout):
+            if box.name == again:
+                raise joined(box.start - 4 - struct.calcsize(layout.size))
             if box.name == name and box.start + box.size > there:
                 raise VoxtralTruncatedAudioError(
                     f"its header tells of {box.size} bytes of sound, and {there - box.start} "
@@ -52,30 +74,44 @@ def _check_au(file: BinaryIO) -> None:
         raise VoxtralTruncatedAudioError(
             f"its header tells of {told} bytes of sound, and {there} are there: it is cut off"
         )
+    file.seek(start + told)
+    if told < there and file.read(4) == b".snd":
+        raise joined(start + told)
 
 
-def _check_ogg(file: BinaryIO) -> None:
-    """The last page of an Ogg file is marked as the end and is whole (RFC 3533)."""
-    size = size_of(file)
-    file.seek(max(size - 2 * _LONGEST_PAGE, 0))
-    tail = file.read()
-    page = tail[tail.rfind(b"OggS") :]
-    segments = page[27 : 27 + page[26]] if len(page) > 26 else b""  # noqa: PLR2004 - a header's length
-    whole = (
-        segments and len(page) >= 27 + len(segments) + sum(segments) and len(segments) == page[26]
-    )
-    if not (whole and page[5] & _END_OF_STREAM):
-        raise VoxtralTruncatedAudioError(
-            "its last page is not the end of an Ogg stream: it is cut off"
-        )
+def _check_flac(file: BinaryIO) -> None:
+    file.seek(0)
+    held, begun, position = b"", False, 0
+    while block := file.read(_READ):
+        held += block
+        for mark in _FLAC.finditer(held):
+            if begun:
+                raise joined(position + mark.start())
+            begun = True
+        kept = held[-_FLAC_BYTES + 1 :]
+        position += len(held) - len(kept)
+        held = kept
 
 
-_CHECKS: dict[Kind, Callable[[BinaryIO], object]] = {
-    WAV: wav_header_facts,
-    MP3: mp3_facts,
+def _check_wav(file: BinaryIO) -> float | None:
+    return wav_header_facts(file).seconds
+
+
+def _check_mp3(file: BinaryIO) -> float:
+    return mp3_facts(file).seconds
+
+
+_CHECKS: dict[Kind, Callable[[BinaryIO], float | None]] = {
+    WAV: _check_wav,
+    MP3: _check_mp3,
+    FLAC: _check_flac,
     AU: _check_au,
-    OGG: _check_ogg,
-    OPUS: _check_ogg,
-    AIFF: _check_boxes(b"SSND", Layout(start=12, size=">I", pad=2)),
-    CAF: _check_boxes(b"data", Layout(start=8, size=">q")),
+    OGG: check_ogg,
+    OPUS: check_ogg,
+    M4A: check_mp4,
+    MP4: check_mp4,
+    WEBM: check_matroska,
+    MKA: check_matroska,
+    AIFF: _check_boxes(b"SSND", b"FORM", Layout(start=12, size=">I", pad=2)),
+    CAF: _check_boxes(b"data", b"caff", Layout(start=8, size=">q")),
 }

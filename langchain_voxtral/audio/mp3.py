@@ -6,6 +6,7 @@ have tags before, between and after them. Nothing says how many frames there are
 """
 
 import io
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
@@ -27,9 +28,14 @@ _ID3_HEADER = 10
 _ID3V1 = 128
 _APE = b"APETAGEX"
 _TAG_HEADER = 32
+_MARK = len(_APE)
+_NEXT = re.compile(rb"\xff|ID3|TAG|APETAGEX")
+"""What a frame or a tag begins with."""
 LOOKAHEAD = 1441 + _TAG_HEADER
 """The longest frame, and what tells whether another one follows."""
 _READ = 1 << 16
+_MOST_AFTER = 1 << 14
+"""Bytes after the last frame that may be tags of an unknown kind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +183,10 @@ def _frames(file: BinaryIO, *, strict: bool = True) -> Iterator[tuple[Frame, byt
             position += at
             held, at = held[at:] + file.read(_READ), 0
             if not held:
+                if strict and begun and strange > _MOST_AFTER:
+                    raise VoxtralTruncatedAudioError(
+                        f"the {strange} bytes at its end are no MP3 frames: it is damaged there"
+                    )
                 return
         frame = Frame.at(held, at)
         missing = at + frame.size - len(held) if frame else 0
@@ -194,12 +204,17 @@ def _frames(file: BinaryIO, *, strict: bool = True) -> Iterator[tuple[Frame, byt
                 f"its last MP3 frame lacks {missing} of {frame.size} bytes: it is cut off"
             )
         elif size := _tag(held[at : at + _TAG_HEADER]):
-            position += at + size
-            file.seek(position)
-            held, at = b"", 0
+            at += size
+            if at > len(held):
+                position += at
+                file.seek(position)
+                held, at = b"", 0
         else:
-            strange += strange > 0 or held[at] != 0
-            at += 1
+            found = _NEXT.search(held, at + 1)
+            end = found.start() if found else max(len(held) - _MARK, at + 1)
+            passed = held[at:end]
+            strange += len(passed if strange else passed.lstrip(b"\0"))
+            at = end
 
 
 def _runs_on(held: bytes, at: int, frame: Frame, *, sure: bool) -> bool:

@@ -102,7 +102,8 @@ def _as_it_is(data: bytes) -> float | None:
     if kind != WAV:
         return None
     facts = wav_header_facts(data)
-    plain = (facts.encoding, facts.channels, facts.rate, facts.bits) == (PCM, 1, RATE, _BITS)
+    form = (facts.encoding, facts.channels, facts.rate, facts.bits, facts.frame_bytes)
+    plain = form == (PCM, 1, RATE, _BITS, _BITS // 8)
     return facts.seconds if plain and facts.told else None
 
 

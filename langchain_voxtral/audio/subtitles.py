@@ -1,8 +1,10 @@
 """Subtitle files, SubRip (.srt) and WebVTT (.vtt), from segments and back."""
 
+import html
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 from langchain_voxtral.audio.errors import VoxtralAudioError
@@ -41,10 +43,11 @@ class Cue:
     text: str
 
 
-_CLOCK = r"(?:(\d+):)?(\d{1,2}):(\d{1,2})[.,](\d{1,3})"
-_TIMING = re.compile(rf"\s*{_CLOCK}\s*-->\s*{_CLOCK}(?:\s.*)?")
-_VTT_OTHERS = ("WEBVTT", "NOTE", "STYLE", "REGION")
-_ESCAPES = (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"))
+_CLOCK = r"(?:(\d{1,6}):)?([0-5]?\d):([0-5]?\d)(?:[.,](\d{1,3}))?"
+_TIMING = re.compile(rf"\s*{_CLOCK}\s*-->\s*{_CLOCK}(?:\s.*)?", re.ASCII)
+_VTT_OTHERS = re.compile(r"(WEBVTT|NOTE|STYLE|REGION)(\s.*)?")
+_VTT_TAG = re.compile(r"</?(?:c|i|b|u|v|lang|ruby|rt)(?:[.\s][^>]*)?>|<\d[\d:.]*>")
+"""Who speaks, how it looks, when a word is said. Other `<` are text of writers that escape none."""
 
 
 def srt(segments: Iterable[Timed]) -> str:
@@ -89,8 +92,9 @@ def vtt(segments: Iterable[Timed]) -> str:
         assert vtt([Cue(0.0, 1.5, "Hi")]) == "WEBVTT\n\n00:00:00.000 --> 00:00:01.500\nHi\n"
         ```
     """
+    escape = partial(html.escape, quote=False)
     cues = (
-        f"\n{_clock(cue.start, '.')} --> {_clock(cue.end, '.')}\n{_escaped(cue.text)}\n"
+        f"\n{_clock(cue.start, '.')} --> {_clock(cue.end, '.')}\n{escape(cue.text)}\n"
         for cue in _lines(segments)
     )
     return "WEBVTT\n" + "".join(cues)
@@ -117,22 +121,20 @@ def read_subtitles(text: str) -> tuple[Cue, ...]:
     text = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
     is_vtt = text.startswith("WEBVTT")
     cues = []
-    for block in re.split(r"\n\s*\n", text.strip("\n")):
+    for block in filter(str.strip, re.split(r"\n\s*\n", text.strip("\n"))):
         lines = block.split("\n")
-        if not block.strip() or (is_vtt and lines[0].startswith(_VTT_OTHERS)):
-            continue
-        at = next((n for n, line in enumerate(lines[:2]) if _TIMING.fullmatch(line)), None)
-        if at is None:
+        timings = enumerate(map(_TIMING.fullmatch, lines))
+        at, timing = next(((n, found) for n, found in timings if found), (0, None))
+        is_other = is_vtt and _VTT_OTHERS.fullmatch(lines[0])
+        if (at > 1 or not timing) and not is_other:  # a number or a name may stand before
             raise VoxtralAudioError(
                 f"These are no subtitles: {block[:80]!r} has no line like "
-                "'00:00:01,000 --> 00:00:02,500'."
+                "'00:00:01,000 --> 00:00:02,500' at its beginning."
             )
-        clocks = _TIMING.fullmatch(lines[at])
-        said = "\n".join(lines[at + 1 :])
-        groups = clocks.groups() if clocks else ()
-        cues.append(
-            Cue(_seconds(groups[:4]), _seconds(groups[4:]), _unescaped(said) if is_vtt else said)
-        )
+        if timing:
+            clocks, said = timing.groups(), "\n".join(lines[at + 1 :])
+            said = html.unescape(_VTT_TAG.sub("", said)) if is_vtt else said
+            cues.append(Cue(_seconds(clocks[:4]), _seconds(clocks[4:]), said))
     return tuple(cues)
 
 
@@ -158,15 +160,3 @@ def _seconds(clock: tuple[str | None, ...]) -> float:
     hours, minutes, seconds, fraction = clock
     whole = int(hours or 0) * 3600 + int(minutes or 0) * 60 + int(seconds or 0)
     return (whole * 1000 + int((fraction or "0").ljust(3, "0"))) / 1000
-
-
-def _escaped(text: str) -> str:
-    for plain, escape in _ESCAPES:
-        text = text.replace(plain, escape)
-    return text
-
-
-def _unescaped(text: str) -> str:
-    for plain, escape in reversed(_ESCAPES):
-        text = text.replace(escape, plain)
-    return text

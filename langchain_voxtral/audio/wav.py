@@ -1,13 +1,12 @@
 """WAV files: their bytes from samples, and what their headers say against what is there."""
 
 import io
-import itertools
 import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
 from langchain_voxtral.audio.boxes import Box, Layout, boxes, size_of
-from langchain_voxtral.audio.errors import VoxtralAudioError, VoxtralTruncatedAudioError
+from langchain_voxtral.audio.errors import VoxtralAudioError, VoxtralTruncatedAudioError, joined
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,6 +22,8 @@ _SAMPLE_BY_SAMPLE = {PCM, FLOAT, 6, 7}  # and A-law, mu-law: each sample has byt
 _RIFF = Layout(start=12, size="<I", pad=2)
 _UNKNOWN_FROM = 0x7FFF_F000
 """Sizes from here on are what programs write when they stream: nobody knew the length yet."""
+_AGAIN = {b"RIFF", b"RF64", b"BW64", b"data"}
+"""Chunks after the sound with which more sound begins."""
 _HEADER = struct.Struct("<4sI4s4sIHHIIHH4sI")
 
 
@@ -90,7 +91,7 @@ def wav_header_facts(data: bytes | BinaryIO) -> WavFacts:
 
 
 def _facts(file: BinaryIO, head: bytes, data: Box, told: int) -> WavFacts:
-    encoding, channels, rate, _, frame_bytes, bits = struct.unpack(
+    encoding, channels, rate, byte_rate, frame_bytes, bits = struct.unpack(
         "<HHIIHH", head[:16].ljust(16, b"\0")
     )
     if encoding == EXTENSIBLE:
@@ -100,8 +101,14 @@ def _facts(file: BinaryIO, head: bytes, data: Box, told: int) -> WavFacts:
             "its WAV header has no usable format: "
             f"{channels} channels, {rate} samples a second, {frame_bytes} bytes a sample"
         )
+    if encoding in _SAMPLE_BY_SAMPLE and frame_bytes * 8 < channels * bits:
+        raise VoxtralAudioError(
+            f"its WAV header contradicts itself: {channels} channels of {bits} bits in "
+            f"{frame_bytes} bytes; save the recording anew"
+        )
     there = size_of(file) - data.start
-    kept = _told_honestly(file, data.start, told, there, slack=rate * frame_bytes // 10)
+    second = min(byte_rate, rate * frame_bytes)
+    kept = _told_honestly(file, data.start, told, there, slack=second // 10)
     return WavFacts(
         encoding,
         channels,
@@ -124,8 +131,10 @@ def _told_honestly(file: BinaryIO, start: int, told: int, there: int, *, slack: 
         )
     left = there - told
     for begin in {told, told + told % 2}:  # not all programs pad
-        tail = boxes(file, Layout(start=start + begin, size="<I", pad=2))
-        chain = list(itertools.takewhile(lambda box: box.name != b"RIFF", tail))
+        chain = list(boxes(file, Layout(start=start + begin, size="<I", pad=2)))
+        for box in chain:
+            if box.name in _AGAIN:
+                raise joined(box.start - 8)
         left = min(left, max(there - (chain[-1].end - start if chain else begin), 0))
     if left <= slack:
         return told
@@ -133,7 +142,7 @@ def _told_honestly(file: BinaryIO, start: int, told: int, there: int, *, slack: 
         return None
     raise VoxtralAudioError(
         f"its header tells of {told} bytes of sound, and {left} bytes after it are neither sound "
-        "nor chunks: the header is wrong, or files were joined; save the recording anew"
+        "nor chunks: the header is wrong; save the recording anew"
     )
 
 

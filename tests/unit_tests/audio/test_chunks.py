@@ -115,7 +115,20 @@ def test_pieces_add_up_whatever_is_asked_for(
     sound = recordings.joined(*(make(length) for length, make in parts))
     made = list(chunks(recording(sound), longest=longest, window=window))
     assert_nothing_is_lost(made, sound)
-    assert max(len(chunk.wav) - 44 for chunk in made) <= longest * 32_000
+    samples = [(len(chunk.wav) - 44) // 2 for chunk in made]
+    assert max(samples) <= longest * 16_000
+    assert len(made) == 1 or min(samples) >= min(16_000, longest * 16_000 * 3 / 8 - 1)
+
+
+@pytest.mark.parametrize("way", ["wav", "flac streamed"])
+@pytest.mark.parametrize("over", [1, 160, 15_999])
+def test_no_crumb_is_left_for_a_piece_of_its_own(way: str, over: int) -> None:
+    sound = recordings.noise(60 + over / 16_000)
+    data = recordings.encoded(way, sound)
+    for limits in ({"longest": 60.0}, {"target": 30.0}):
+        made = list(chunks(Recording(data), **limits))  # type: ignore[arg-type]
+        assert min(len(chunk.wav) - 44 for chunk in made) >= 32_000
+        assert made[-1].end == len(sound) / 16_000
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,8 @@ from langchain_voxtral.errors import VoxtralInvalidRequestError
         (0.1, 376),
         (7, 376),
         (30, 376),
+        (32.0001875 - 2.0001875, 376),
+        (30 + 1 / 16_000, 751),
         (30.1, 751),
         (61, 1126),
         (1800, 22_501),

@@ -21,7 +21,7 @@ LOSSLESS = {
     "au",
     "caf",
 }
-UNTOLD = {"aac", "caf", "flac streamed"}
+UNTOLD = {"aac", "caf", "flac streamed", "webm streamed"}
 
 
 def decoded(source: bytes) -> recordings.Sound:
@@ -112,32 +112,38 @@ def test_a_recording_can_be_decoded_again_and_again() -> None:
     np.testing.assert_array_equal(next(recording.blocks()), first)
 
 
-@pytest.mark.parametrize("way", ["ogg", "opus", "mp3", "mp3 without xing", "aac"])
+@pytest.mark.parametrize("way", ["ogg", "opus", "mp3", "mp3 without xing", "aac", "webm", "mka"])
 def test_joined_streams_are_decoded_to_the_last(way: str) -> None:
     """Two files one after the other are a valid file of these formats."""
     length = Recording(recordings.encoded(way) * 2).measure()
     assert length == pytest.approx(2 * SECONDS, abs=0.25)
 
 
-def test_the_sound_of_a_film_is_taken() -> None:
-    import av  # noqa: PLC0415 - here only
+@pytest.mark.parametrize("container", ["mp4", "mov", "matroska"])
+@pytest.mark.parametrize("late", [0.0, 0.7, 2.5])
+def test_the_sound_of_a_film_is_where_it_is_in_the_film(container: str, late: float) -> None:
+    sound = decoded(recordings.film(recordings.encoded("m4a"), container=container, late=late))
+    assert len(sound) / 16_000 == pytest.approx(late + SECONDS, abs=0.1)
+    begin = round((late - 0.1) * 16_000)  # AAC begins with 64 ms of nothing
+    assert late == 0 or not sound[:begin].any()
+    assert likeness(sound[max(begin, 0) :], recordings.speech()) > 0.98
 
-    file = io.BytesIO()
-    with (
-        av.open(io.BytesIO(recordings.encoded("m4a")), "r") as sound,
-        av.open(file, "w", format="mp4") as film,
-    ):
-        picture = film.add_stream("mpeg4", rate=10)
-        picture.width = picture.height = 64
-        copy = film.add_stream_from_template(sound.streams.audio[0])
-        for _ in range(100):
-            frame = av.VideoFrame(64, 64, "yuv420p")
-            film.mux(picture.encode(frame))
-        film.mux(picture.encode(None))
-        for packet in sound.demux(audio=0):
-            if packet.dts is not None:
-                packet.stream = copy
-                film.mux(packet)
-    recording = Recording(file.getvalue())
-    assert recording.kind.name == "mp4"
-    assert recording.measure() == pytest.approx(SECONDS, abs=0.1)
+
+def test_a_pause_in_which_a_call_sends_nothing_is_silence() -> None:
+    call = recordings.film(
+        recordings.encoded("webm"), container="webm", late=0.7, pause=2.0, picture=False
+    )
+    recording = Recording(call)
+    sound = np.concatenate(list(recording.blocks()))
+    assert len(sound) / 16_000 == pytest.approx(SECONDS + 2.7, abs=0.1)
+    assert recording.duration == pytest.approx(SECONDS + 2.7, abs=0.1)
+    middle = round((SECONDS / 2 + 1.7) * 16_000)
+    assert not sound[middle - 14_000 : middle + 14_000].any()
+
+
+@pytest.mark.parametrize("way", ["m4a", "mp4", "webm"])
+def test_tags_in_any_encoding_are_no_matter(way: str) -> None:
+    """Old programs write them in Latin-1."""
+    data = recordings.encoded(way).replace(b"Lavf", b"L\xe4vf")
+    assert b"L\xe4vf" in data
+    assert Recording(data).measure() == pytest.approx(SECONDS, abs=0.1)

@@ -15,6 +15,12 @@ WAV = recordings.encoded("wav")
 SECONDS = 9.963375
 CUT = [way for way in recordings.WAYS if way != "m4a"]  # whose index stands at its end
 
+JOINED_IS_ILL = [
+    way
+    for way in recordings.WAYS
+    if way.split()[0] in {"wav", "flac", "aiff", "au", "caf", "m4a", "mp4"}
+]
+
 
 def refusal(source: bytes | Path) -> str:
     with pytest.raises(VoxtralAudioError) as caught:
@@ -38,6 +44,7 @@ def test_text_named_mp3_is_refused_by_its_path(tmp_path: Path) -> None:
 def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "talk.mp3"
     assert refusal(path) == f"{path} cannot be read: No such file or directory."
+    assert refusal(Path("a\0b")) == "a\0b cannot be read: embedded null byte."
 
 
 def test_a_wrong_extension_does_not_matter(tmp_path: Path) -> None:
@@ -57,7 +64,7 @@ def test_a_file_that_is_cut_off_is_refused(way: str) -> None:
     whole = recordings.encoded(way)
     with pytest.raises(VoxtralTruncatedAudioError, match=r"^talk: .* cut off") as caught:
         list(Recording(whole[: len(whole) * 6 // 10 + 1], name="talk").blocks())
-    assert "truncated='keep'" in str(caught.value)
+    assert str(caught.value).endswith("; give the whole recording.")
     assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)  # noqa: S301 - our own
 
 
@@ -73,16 +80,73 @@ def test_what_there_is_of_a_cut_file_is_taken_when_asked_for(
     assert (recording.complete, recording.duration) == (False, None)
 
 
+@pytest.mark.parametrize("way", recordings.WAYS)
+@pytest.mark.parametrize("lacking", [1, 30])
+def test_not_even_the_last_bytes_may_be_missing(way: str, lacking: int) -> None:
+    with pytest.raises(VoxtralTruncatedAudioError, match="cut off"):
+        list(Recording(recordings.encoded(way)[:-lacking]).blocks())
+
+
 @pytest.mark.parametrize("way", ["ogg", "opus"])
 def test_an_ogg_that_lacks_its_last_page_is_refused(way: str) -> None:
-    whole = recordings.encoded(way)
-    assert "its last page is not the end" in refusal(whole[: whole.rindex(b"OggS")])
+    *pages, _ = recordings.pages(recordings.encoded(way))
+    assert "its last page is not the end" in refusal(b"".join(pages))
+
+
+@pytest.mark.parametrize("way", ["ogg", "opus"])
+def test_an_ogg_with_a_damaged_page_is_refused(way: str) -> None:
+    data = bytearray(recordings.encoded(way))
+    at = data.rindex(b"OggS")
+    data[-10] ^= 1
+    assert f"its page at byte {at} is damaged" in refusal(bytes(data))
+
+
+@pytest.mark.parametrize("way", ["ogg", "opus"])
+def test_an_ogg_that_lacks_a_page_in_its_middle_is_refused_or_taken_so_far(way: str) -> None:
+    pages = recordings.pages(recordings.encoded(way))
+    data = b"".join(pages[: len(pages) // 2] + pages[len(pages) // 2 + 1 :])
+    assert "it is cut off or damaged there" in refusal(data)
+    kept = Recording(data, truncated="keep")
+    assert 1 < kept.measure() < SECONDS - 1
+    assert kept.complete is False
+
+
+@pytest.mark.parametrize("way", ["webm", "webm streamed"])
+def test_a_webm_with_a_hole_is_refused(way: str) -> None:
+    data = bytearray(recordings.encoded(way))
+    middle = len(data) // 2
+    data[middle : middle + 300] = bytes(300)
+    assert "cut off" in refusal(bytes(data))
+
+
+def test_a_clock_that_jumps_by_hours_is_refused() -> None:
+    """Else a few bytes were days of silence."""
+    call = recordings.film(recordings.encoded("webm"), container="webm", pause=7_200, picture=False)
+    assert "it cannot be decoded beyond" in refusal(call)
+
+
+def test_an_mp4_that_lacks_a_part_in_its_middle_is_refused() -> None:
+    film = recordings.film(recordings.encoded("m4a"), container="mp4", pause=2.0, picture=False)
+    assert "it is cut off or damaged there" in refusal(film)
+
+
+@pytest.mark.parametrize("rate", [1, 999, 1_000_001, 2**31 - 1])
+def test_impossible_rates_are_refused(rate: int) -> None:
+    data = WAV[:24] + rate.to_bytes(4, "little") + WAV[28:]
+    assert refusal(data) == (
+        f"talk: its header tells of {rate} samples a second, and 1000 to 1000000 are read: "
+        "the header is wrong."
+    )
 
 
 @pytest.mark.parametrize("truncated", ["error", "keep"])
 def test_a_cut_file_without_its_index_is_refused_in_any_case(truncated: Truncated) -> None:
     whole = recordings.encoded("m4a")
-    with pytest.raises(VoxtralAudioError, match="it begins like m4a and cannot be opened"):
+    said = {
+        "error": "its part 'mdat' lacks .* it is cut off",
+        "keep": "it begins like m4a and cannot be opened",
+    }
+    with pytest.raises(VoxtralAudioError, match=said[truncated]):
         list(Recording(whole[: len(whole) // 2], truncated=truncated).blocks())
 
 
@@ -95,12 +159,32 @@ def test_a_wav_that_was_written_as_a_stream_is_decoded_to_its_end(told: int) -> 
 def test_a_wav_that_tells_of_less_than_there_is_is_refused() -> None:
     assert refusal(recordings.telling(WAV, 100)) == (
         "talk: its header tells of 100 bytes of sound, and 318728 bytes after it are neither "
-        "sound nor chunks: the header is wrong, or files were joined; save the recording anew."
+        "sound nor chunks: the header is wrong; save the recording anew."
     )
 
 
-def test_joined_wavs_are_refused() -> None:
-    assert "files were joined" in refusal(WAV + WAV)
+@pytest.mark.parametrize("way", JOINED_IS_ILL)
+@pytest.mark.parametrize("seconds", [0.05, 3])
+def test_joined_files_are_refused_where_only_the_first_would_be_heard(
+    way: str, seconds: float
+) -> None:
+    one, two = recordings.encoded(way), recordings.encoded(way, recordings.noise(seconds))
+    assert refusal(one + two) == (
+        f"talk: another recording begins at byte {len(one)}: files were joined, and only the "
+        "first would be heard; give each on its own."
+    )
+
+
+def test_a_long_flac_is_searched_for_a_second_one_to_its_end() -> None:
+    one = recordings.encoded("flac", recordings.noise(120))
+    assert len(one) > 1 << 20
+    for length in (len(one), (1 << 20) - 3):
+        whole = one[:length] + recordings.encoded("flac")
+        assert f"another recording begins at byte {length}:" in refusal(whole)
+
+
+def test_a_second_data_chunk_is_refused() -> None:
+    assert "another recording begins" in refusal(WAV + recordings.chunk(b"data", WAV[44:]))
 
 
 def test_chunks_around_the_sound_are_passed_over() -> None:
@@ -128,6 +212,10 @@ def test_a_chunk_after_an_odd_number_of_bytes_is_passed_over(pad: bytes) -> None
         (WAV[:44], "it is cut off"),
         (recordings.telling(WAV, 0)[:44], "talk: it has no sound: 0 samples."),
         (WAV[:22] + b"\0\0" + WAV[24:], "talk: its WAV header has no usable format: 0 channels"),
+        (
+            WAV[:32] + b"\1\0" + WAV[34:],
+            "talk: its WAV header contradicts itself: 1 channels of 16 bits in 1 bytes; save ",
+        ),
         (
             WAV[:20] + b"\x77\x77" + WAV[22:],
             "talk: it begins like wav and its encoding is not known.",
@@ -160,6 +248,29 @@ def test_an_mp3_with_a_hole_is_refused() -> None:
     frames = recordings.encoded("mp3")
     hole = frames[:20_000] + b"hole" * 500 + frames[22_000:]
     assert "are no MP3 frames: it is damaged there" in refusal(hole)
+
+
+def test_an_mp3_that_goes_on_with_something_else_is_refused() -> None:
+    """A little after its end may be a tag of a kind nobody knows."""
+    frames = recordings.encoded("mp3 without xing")
+    junk = np.random.default_rng(1).bytes(100_000)
+    assert "bytes at its end are no MP3 frames: it is damaged there" in refusal(frames + junk)
+    assert Recording(frames + b"LYRICSBEGIN" * 100).measure() == pytest.approx(10.044)
+
+
+def test_an_mp3_is_searched_through_zeros_and_many_tags() -> None:
+    frames = recordings.encoded("mp3 without xing")
+    seam = bytes(200_000) + recordings.id3(0) * 1_000
+    seam += bytes(-(len(frames) + len(seam) + 4) % 65_536) + b"APETAGEX" + bytes(24)
+    assert Recording(frames + seam + frames).measure() == pytest.approx(20.088)
+
+
+def test_an_mp3_whose_rate_changes_is_refused() -> None:
+    other = recordings.encoded("mp3", recordings.speech(rate=48_000), 48_000)
+    assert refusal(recordings.encoded("mp3") + other) == (
+        "talk: its channels or rate change at 10.1 s, or cannot be mixed: files were joined, or "
+        "it is damaged; save the recording anew."
+    )
 
 
 def test_an_mp3_that_lacks_whole_frames_is_refused() -> None:

@@ -63,12 +63,43 @@ def test_what_servers_write_is_read() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("written", "cue"),
+    [
+        ("WEBVTT\n00:01.000 --> 00:02.000\nHi", Cue(1.0, 2.0, "Hi")),
+        ("WEBVTT\nX-MAP=0\nKind: x\n00:01.000 --> 00:02.000\nHi", Cue(1.0, 2.0, "Hi")),
+        ("WEBVTT\n\nNOTES\n00:01.000 --> 00:02.000\nHi", Cue(1.0, 2.0, "Hi")),
+        ("WEBVTT\n\nREGION\nid:x\n\n00:01.000 --> 00:02.000\nHi", Cue(1.0, 2.0, "Hi")),
+        (
+            "WEBVTT\n\n00:01.000 --> 00:02.000\n<v Ann><b>a</b> < b<00:01.5>, &nbsp;c --&gt; d</v>",
+            Cue(1.0, 2.0, "a < b, \xa0c --> d"),
+        ),
+        ("7\n00:00:01 --> 00:00:02,5 X1:40 X2:600\nHi --> you", Cue(1.0, 2.5, "Hi --> you")),
+        ("\ufeff1\r\n00:59:59,999 --> 123:00:00,000\r\nHi\r\n", Cue(3599.999, 442_800.0, "Hi")),
+        ("1\n00:00:01,000 --> 00:00:02,000\n\n", Cue(1.0, 2.0, "")),
+    ],
+)
+def test_subtitles_as_others_write_them(written: str, cue: Cue) -> None:
+    assert read_subtitles(written) == (cue,)
+
+
 @pytest.mark.parametrize("nothing", ["", "\n\n", "WEBVTT", "WEBVTT\n\n"])
 def test_files_without_cues_have_none(nothing: str) -> None:
     assert read_subtitles(nothing) == ()
 
 
-@pytest.mark.parametrize("text", ["Hello", '{"text": "Hello"}', srt(CUES) + "\nand so on\n"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Hello",
+        '{"text": "Hello"}',
+        srt(CUES) + "\nand so on\n",
+        vtt(CUES) + "\nand so on\n",
+        "a\nb\n" + srt(CUES),
+        "00:00:61,000 --> 00:00:62,000\nHello",
+        "9" * 5_000 + ":00:00,000 --> 00:00:01,000\nHello",
+    ],
+)
 def test_what_is_no_subtitle_file_is_refused(text: str) -> None:
     with pytest.raises(VoxtralAudioError, match="These are no subtitles: "):
         read_subtitles(text)

@@ -1,0 +1,63 @@
+"""Ogg files (RFC 3533) page by page: whether all of a file is there, and as it was written.
+
+Decoders pass in silence over a page that is damaged, and a page may be a second of sound.
+"""
+
+import zlib
+from typing import BinaryIO
+
+from langchain_voxtral.audio.errors import VoxtralTruncatedAudioError
+from langchain_voxtral.audio.mp3 import id3_size
+
+__all__ = ["check_ogg"]
+
+_MARK = b"OggS"
+_HEADER = 27
+_TYPE, _SERIAL, _CHECKSUM = 5, slice(14, 18), slice(22, 26)
+_BEGINS, _ENDS = 2, 4
+_ALL = 0xFFFF_FFFF
+_REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
+
+
+def check_ogg(file: BinaryIO) -> None:
+    """Return if all pages of an Ogg file are there, each whole, to the end of each stream in it.
+
+    Raises:
+        VoxtralTruncatedAudioError: It is cut off, or damaged.
+    """
+    file.seek(0)
+    file.seek(id3_size(file.read(10)))
+    open_streams: set[bytes] = set()
+    begun = False
+    while page := _page(file):
+        if not page.startswith(_MARK):
+            if begun and not open_streams:
+                return  # what follows the end is no part of it
+            raise VoxtralTruncatedAudioError(f"it is damaged at byte {file.tell() - len(page)}")
+        kind, serial = page[_TYPE], page[_SERIAL]
+        if _checksum(page) != int.from_bytes(page[_CHECKSUM], "little"):
+            raise VoxtralTruncatedAudioError(
+                f"its page at byte {file.tell() - len(page)} is damaged or cut off"
+            )
+        if kind & _BEGINS:
+            open_streams.add(serial)
+            begun = True
+        if kind & _ENDS:
+            open_streams.discard(serial)
+    if open_streams or not begun:
+        raise VoxtralTruncatedAudioError(
+            "its last page is not the end of an Ogg stream: it is cut off"
+        )
+
+
+def _page(file: BinaryIO) -> bytes:
+    head = file.read(_HEADER)
+    lengths = file.read(head[-1]) if head.startswith(_MARK) and len(head) == _HEADER else b""
+    return head + lengths + file.read(sum(lengths))
+
+
+def _checksum(page: bytes) -> int:
+    """Return a page's CRC: as zlib's, but with the bits in the other order, and begun with 0."""
+    blank = page[: _CHECKSUM.start] + bytes(4) + page[_CHECKSUM.stop :]
+    crc = zlib.crc32(blank.translate(_REVERSED), _ALL) ^ _ALL
+    return int(f"{crc:032b}"[::-1], 2)
