@@ -12,7 +12,7 @@ from typing import Any
 
 from langchain_voxtral.local.choosing import called_for
 from langchain_voxtral.local.engine import Token
-from langchain_voxtral.local.models import LocalModel, choose_files, load
+from langchain_voxtral.local.models import LocalModel, choose_file, load
 from langchain_voxtral.local.tasks import plan_task
 from langchain_voxtral.messages import Turn
 from langchain_voxtral.prompts import Reading
@@ -116,7 +116,7 @@ def same(given: object, wanted: object) -> bool:
 
 def main() -> None:
     """Print the table."""
-    model = load(choose_files(), n_ctx=4096)
+    model = load(choose_file(), n_ctx=4096)
     for tools in (TOOLS[:3], TOOLS):
         names = [tool["function"]["name"] for tool in tools]
         questions = [question for question in QUESTIONS if question[1] in names]

@@ -1,7 +1,8 @@
 """How recorded HTTP exchanges are written down: YAML to read, and no secrets in it.
 
-A body stands in a cassette under one of three names: `json` (parsed), `text` (UTF-8, such as a
-stream of events) or `base64`. Headers are written by a list of those allowed, so that a cookie,
+A body stands in a cassette under one of four names: `json` (parsed), `form` (what a multipart form
+holds), `text` (UTF-8, such as a stream of events) or `base64`. Of sound in requests stand length
+and hash (`cassette_sound.py`). Headers are written by a list of those allowed, so that a cookie,
 a key or an account's name is left out even under a header nobody thought of.
 """
 
@@ -13,6 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import yaml
+from cassette_sound import FORM, boundary_of, form_in, without_sound
 
 REQUEST_HEADERS = frozenset({"accept", "content-type"})
 RESPONSE_HEADERS = frozenset(
@@ -104,8 +106,9 @@ def written_body(body: bytes) -> dict[str, Any]:
 
 def read_body(message: Mapping[str, Any]) -> bytes:
     """Return the bytes of a request's or a response's body."""
-    if "json" in message:
-        return json_bytes(message["json"])
+    for name in ("json", "form"):
+        if name in message:
+            return json_bytes(message[name])
     if "base64" in message:
         return base64.b64decode(message["base64"])
     return str(message.get("text", "")).encode()
@@ -126,8 +129,20 @@ def _written_request(request: Mapping[str, Any], secrets: Iterable[str]) -> dict
         "uri": _portless(request["uri"]),
         "headers": _kept(request["headers"], REQUEST_HEADERS),
     }
-    written |= written_body(_clean(request["body"], secrets))
+    written |= _written_sound(request, secrets)
     return {name: _scrubbed(value, secrets) for name, value in written.items()}
+
+
+def _written_sound(request: Mapping[str, Any], secrets: Iterable[str]) -> dict[str, Any]:
+    """Return the body of a request without the sound in it, and the type of a form."""
+    types = _kept(request["headers"], frozenset({"content-type"})).get("content-type", [""])
+    boundary = boundary_of(types[0])
+    if boundary is not None:
+        # Secrets in its fields are replaced when they are text again.
+        headers = _kept(request["headers"], REQUEST_HEADERS) | {"content-type": [FORM]}
+        return {"headers": headers, "form": form_in(_clean(request["body"], ()), boundary)}
+    written = written_body(_clean(request["body"], secrets))
+    return {name: without_sound(value) for name, value in written.items()}
 
 
 def _written_response(response: Mapping[str, Any], secrets: Iterable[str]) -> dict[str, Any]:

@@ -1,25 +1,31 @@
 """Record cassettes from real servers: `python tests/record.py embedded` or `hosted`.
 
-`embedded` starts the embedded engine (the `local` extra) and needs neither key nor network once
-its weights are there. `hosted` asks DeepInfra, and only if one of its key variables is set;
-without one it says so and leaves everything as it is, which is no failure.
+Names of scenes after it record these alone; a recording that tells nothing new is left as it is.
+
+`embedded` starts the embedded engine (the extras `local` and `local-speech`) and needs neither key
+nor network once its weights are there. `hosted` asks DeepInfra, and only if one of its key
+variables is set; without one it says so and leaves everything as it is, which is no failure.
 """
 
 import logging
 import os
 import socket
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from urllib.parse import urlsplit
 
 from cassette_format import json_bytes
 from cassette_scenes import SCENES, SMALL_CONTEXT, Scene, play
+from cassette_speech import CHATS, HEARINGS, Hearing, hear
 from cassette_tools import CASSETTES, record
 
 from langchain_voxtral import __version__
 from langchain_voxtral.endpoint import DEEPINFRA_KEYS, DEEPINFRA_URL
 from langchain_voxtral.errors import VoxtralError
+
+HEARD: dict[str, Scene | Hearing] = {**CHATS, **HEARINGS}
+ALL = SCENES | HEARD
 
 HOSTED = (
     "chat_invoke",
@@ -34,8 +40,10 @@ HOSTED = (
     "llm_stream",
     "unknown_model",
     "wrong_key",
+    *(name for name in HEARD if name != "speech_not_english"),
 )
-"""Scenes that make sense at DeepInfra: nobody makes a shared server busy for a recording."""
+"""Scenes that make sense at DeepInfra: nobody makes a shared server busy for a recording, and
+Voxtral hears French."""
 
 ENDLESS = {
     "input": "Tell me a very long story.",
@@ -46,22 +54,30 @@ ENDLESS = {
 """A request that the embedded engine cannot finish quickly."""
 
 
-def record_embedded() -> bool:
-    """Record every scene from the embedded engine; return whether all went as they should."""
+def record_embedded(names: Collection[str]) -> bool:
+    """Record scenes from the embedded engine; return whether all went as they should."""
     from langchain_voxtral.local import LocalVoxtral  # noqa: PLC0415 - needs the local extra
+    from langchain_voxtral.local.speech import SPEECH_MODEL  # noqa: PLC0415 - the same
 
-    overflowing = [name for name in SCENES if name.startswith("context_overflow")]
-    refused = [name for name in SCENES if name.startswith("busy_")]
-    plain = [name for name in SCENES if name not in {*overflowing, *refused}]
+    overflowing = [name for name in names if name.startswith("context_overflow")]
+    refused = [name for name in names if name.startswith("busy_")]
+    plain = [name for name in names if name not in {*overflowing, *refused}]
     results = []
-    for names, server, surroundings in (
+    for group, server, surroundings in (
         (plain, LocalVoxtral(), _idle),
         (overflowing, LocalVoxtral(n_ctx=SMALL_CONTEXT), _idle),
         (refused, LocalVoxtral(queue_size=0), _occupied),
     ):
+        if not group:
+            continue
         with server:
-            source = f"embedded: {server.model_name}, langchain-voxtral {__version__}"
-            for name in names:
+            for name in group:
+                models = (
+                    f"{server.model_name} and {SPEECH_MODEL}"
+                    if name in HEARD
+                    else server.model_name
+                )
+                source = f"embedded: {models}, langchain-voxtral {__version__}"
                 with surroundings(server.base_url, server.api_key):
                     results.append(
                         _record("embedded", name, source, server.base_url, server.api_key)
@@ -69,19 +85,19 @@ def record_embedded() -> bool:
     return all(results)
 
 
-def record_hosted() -> bool:
-    """Record from DeepInfra; return whether all went as they should."""
+def record_hosted(names: Collection[str]) -> bool:
+    """Record scenes from DeepInfra; return whether all went as they should."""
     if not any(os.environ.get(name, "").strip() for name in DEEPINFRA_KEYS):
         _say(f"No DeepInfra key is set ({', '.join(DEEPINFRA_KEYS)}): nothing was recorded.")
         return True
     source = f"hosted: DeepInfra, langchain-voxtral {__version__}"
-    results = [_record("hosted", name, source, DEEPINFRA_URL, None) for name in HOSTED]
+    results = [_record("hosted", name, source, DEEPINFRA_URL, None) for name in names]
     return all(results)
 
 
 def _record(folder: str, name: str, source: str, base_url: str, api_key: str | None) -> bool:
     """Record one scene; an unexpected answer of a server is recorded too, and reported."""
-    scene = SCENES[name]
+    scene = ALL[name]
     path = CASSETTES / folder / f"{name}.yaml"
     with record(path, source):
         outcome = _outcome(scene, base_url, api_key)
@@ -90,8 +106,10 @@ def _record(folder: str, name: str, source: str, base_url: str, api_key: str | N
     return as_expected
 
 
-def _outcome(scene: Scene, base_url: str, api_key: str | None) -> str | VoxtralError:
+def _outcome(scene: Scene | Hearing, base_url: str, api_key: str | None) -> str | VoxtralError:
     try:
+        if isinstance(scene, Hearing):
+            return "\n".join(heard.page_content for heard in hear(scene, base_url, api_key))
         return str(play(scene.model(base_url, api_key), scene).text)
     except VoxtralError as error:
         if error.status_code is None:
@@ -149,12 +167,15 @@ def _say(line: str) -> None:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Record what the one argument names; 0 if all went as it should, 1 if not, 2 for usage."""
-    recorders = {"embedded": record_embedded, "hosted": record_hosted}
-    if len(arguments) != 1 or arguments[0] not in recorders:
-        _say("usage: python tests/record.py embedded|hosted")
+    """Record what the arguments name; 0 if all went as it should, 1 if not, 2 for usage."""
+    recorders = {"embedded": (record_embedded, tuple(ALL)), "hosted": (record_hosted, HOSTED)}
+    place, names = "".join(arguments[:1]), arguments[1:]
+    record_from, known = recorders.get(place, (None, ()))
+    if record_from is None or not set(names) <= set(known):
+        _say(f"usage: python tests/record.py {'|'.join(recorders)} [SCENE...]")
+        _say(f"scenes: {', '.join(known or ALL)}")
         return 2
-    return 0 if recorders[arguments[0]]() else 1
+    return 0 if record_from(names or known) else 1
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Cassettes hold no secrets: neither those that are here, nor any that will be written."""
 
 import gzip
+import hashlib
 import json
 import re
 import threading
@@ -23,10 +24,12 @@ from cassette_format import (
 from cassette_tools import CASSETTES, record, replay
 from hypothesis import example, given
 from hypothesis import strategies as st
-from langchain_core.messages import AIMessage
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from pydantic import SecretStr
 
-from langchain_voxtral import ChatVoxtral
+from langchain_voxtral import ChatVoxtral, VoxtralTranscriptionParser, audio_block
+from langchain_voxtral.audio.wav import wav_header
+from langchain_voxtral.errors import VoxtralResponseError
 
 LOOPBACK = "http://127.0.0.1/v1"
 COMMITTED = sorted(CASSETTES.rglob("*.yaml"))
@@ -35,10 +38,14 @@ COOKIE = "crumb-71c0ffee"
 ACCOUNT = "account-of-somebody"
 ANSWER: dict[str, Any] = {
     "results": [{"generated_text": "Hello"}],
+    "text": "Hello",
     "inference_status": {"status": "succeeded"},
     "request_id": "R1",
     "echo": {"text": f"you sent {KEY}", KEY: [COOKIE]},
 }
+CLEANED = ANSWER | {"echo": {"text": "you sent [redacted]", "[redacted]": ["[redacted]"]}}
+SOUND = wav_header(16_000) + KEY.encode().ljust(16_000)
+"""Half a second; what its samples spell is not for others."""
 
 committed = pytest.mark.parametrize(
     "path", COMMITTED, ids=[str(path.relative_to(CASSETTES)) for path in COMMITTED]
@@ -79,6 +86,26 @@ def test_only_documented_cassettes_hold_anything_added(path: Path) -> None:
     added = [interaction["response"].get("added") for interaction in _interactions(path)]
     expected = ["status", "headers"] if path.parent.name == "documented" else None
     assert added == [expected] * len(added)
+    if expected is None:
+        assert [one for one in _interactions(path) if "added" in one["request"]] == []
+
+
+@committed
+def test_committed_cassettes_hold_no_sound_and_no_boundary(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert re.findall(r"boundary|base64|[A-Za-z0-9+/]{100,}", text) == []
+
+
+@committed
+def test_only_documented_cassettes_hold_files_of_which_nothing_is_told(path: Path) -> None:
+    told = {"name", "type", "bytes", "sha256"}
+    files = [
+        set(value)
+        for interaction in _interactions(path)
+        for value in interaction["request"].get("form", {}).values()
+        if isinstance(value, dict)
+    ]
+    assert files == [set() if path.parent.name == "documented" else told] * len(files)
 
 
 def _interactions(path: Path) -> list[dict[str, Any]]:
@@ -107,8 +134,65 @@ def test_no_secret_of_an_exchange_is_written(tmp_path: Path) -> None:
     assert response == {
         "status": {"code": 200, "message": "OK"},
         "headers": {"content-type": ["application/json"], "x-request-id": ["R1"]},
-        "json": ANSWER | {"echo": {"text": "you sent [redacted]", "[redacted]": ["[redacted]"]}},
+        "json": CLEANED,
     }
+
+
+def test_neither_secrets_of_a_form_nor_its_sound_are_written(tmp_path: Path) -> None:
+    path = tmp_path / "new.yaml"
+    with (
+        _server() as base_url,
+        VoxtralTranscriptionParser(
+            base_url=base_url,
+            api_key=SecretStr(KEY),
+            prompt=f"I say {KEY}.",
+            default_headers={"Cookie": f"crumb={COOKIE}", "X-Account": ACCOUNT},
+        ) as parser,
+        record(path, "test: a scripted server"),
+    ):
+        assert [heard.page_content for heard in parser.parse(SOUND)] == ["Hello"]
+    text = path.read_text(encoding="utf-8")
+    assert [secret for secret in (KEY, COOKIE, ACCOUNT, "boundary") if secret in text] == []
+    assert _interactions(path)[0]["request"] == {
+        "method": "POST",
+        "uri": "http://127.0.0.1/v1/openai/audio/transcriptions",
+        "headers": {"content-type": ["multipart/form-data"], "accept": ["application/json"]},
+        "form": {
+            "model": "mistralai/Voxtral-Mini-3B-2507",
+            "prompt": "I say [redacted].",
+            "response_format": "json",
+            "temperature": "0.0",
+            "file": {
+                "name": "audio.wav",
+                "type": "audio/wav",
+                "bytes": len(SOUND),
+                "sha256": hashlib.sha256(SOUND).hexdigest(),
+            },
+        },
+    }
+
+
+def test_the_sound_of_a_question_is_not_written(tmp_path: Path) -> None:
+    path = tmp_path / "new.yaml"
+    question = HumanMessage([audio_block(SOUND), {"type": "text", "text": "What is it?"}])
+    with (
+        _server() as base_url,
+        record(path, "test: a scripted server"),
+        pytest.raises(VoxtralResponseError),  # the server answers as no chat does
+    ):
+        _ask(base_url, [question])
+    text = path.read_text(encoding="utf-8")
+    assert [secret for secret in (KEY, COOKIE, ACCOUNT) if secret in text] == []
+    facts = {"bytes": len(SOUND), "sha256": hashlib.sha256(SOUND).hexdigest()}
+    assert _interactions(path)[0]["request"]["json"]["messages"] == [
+        {
+            "role": "user",
+            "content": [
+                {"type": "input_audio", "input_audio": {"data": facts, "format": "wav"}},
+                {"type": "text", "text": "What is it?"},
+            ],
+        }
+    ]
 
 
 def test_a_compressed_answer_is_written_readable(tmp_path: Path) -> None:
@@ -197,6 +281,19 @@ def test_a_new_recording_replaces_the_older_one(tmp_path: Path) -> None:
     assert inputs == [_prompt("Goodbye!")]
 
 
+def test_a_recording_that_tells_nothing_new_leaves_the_older_one(tmp_path: Path) -> None:
+    path = tmp_path / "old.yaml"
+    told = {"created": 1, "runtime_ms": 5}
+    for source, news in (
+        ("version 1", {"request_id": "R1", **told}),
+        ("version 2", {"request_id": "R2", "created": 2, "runtime_ms": 6}),
+    ):
+        with _server(ANSWER | news) as base_url, record(path, f"test: {source}"):
+            _ask(base_url)
+    assert yaml.safe_load(path.read_text(encoding="utf-8"))["source"] == "test: version 1"
+    assert _interactions(path)[0]["response"]["json"] == CLEANED | {"request_id": "R1", **told}
+
+
 @given(st.binary() | st.text().map(str.encode))
 @example("\x85 \u2028 \ufeff \r\n ...\n".encode())
 def test_every_body_is_read_as_it_was_written(body: bytes) -> None:
@@ -250,7 +347,7 @@ def _prompt(words: str) -> str:
     )
 
 
-def _ask(base_url: str, words: str = "Hello!") -> AIMessage:
+def _ask(base_url: str, words: str | list[BaseMessage] = "Hello!") -> AIMessage:
     with ChatVoxtral(
         base_url=base_url,
         api_key=SecretStr(KEY),
@@ -262,9 +359,9 @@ def _ask(base_url: str, words: str = "Hello!") -> AIMessage:
 
 
 @contextmanager
-def _server(*, compressed: bool = False) -> Iterator[str]:
-    """Serve `ANSWER`, with cookies and the account's name in its headers."""
-    body = json_bytes(ANSWER)
+def _server(answer: dict[str, Any] = ANSWER, *, compressed: bool = False) -> Iterator[str]:
+    """Serve an answer, with cookies and the account's name in its headers."""
+    body = json_bytes(answer)
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -276,7 +373,7 @@ def _server(*, compressed: bool = False) -> Iterator[str]:
             self.send_header("Set-Cookie", f"crumb={COOKIE}; Path=/; HttpOnly")
             self.send_header("Set-Cookie", "seen=o; Path=/")
             self.send_header("X-DeepInfra-Account", ACCOUNT)
-            self.send_header("X-Request-Id", "R1")
+            self.send_header("X-Request-Id", answer["request_id"])
             if compressed:
                 self.send_header("Content-Encoding", "gzip")
             self.end_headers()

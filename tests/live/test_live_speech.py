@@ -1,0 +1,165 @@
+"""Speech at DeepInfra itself: less than a minute of sound for all, at $0.001 a minute.
+
+Which endpoints the hosted model has is not known for sure: one that refuses is skipped and says
+why. Shapes are looked at, and one word that anybody hears in the recording; what else is told
+(times, a language, a cost) is printed with `-rP`.
+"""
+
+import os
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+from langchain_core.documents import Document
+from langchain_core.messages import HumanMessage
+
+from langchain_voxtral import ChatVoxtral, VoxtralTranscriptionParser, audio_block
+from langchain_voxtral.audio.cost import PRICE_PER_MINUTE
+from langchain_voxtral.endpoint import DEEPINFRA_KEYS, DEEPINFRA_URL
+from langchain_voxtral.errors import (
+    VoxtralInvalidRequestError,
+    VoxtralNotFoundError,
+    VoxtralUnsupportedFeatureError,
+)
+from langchain_voxtral.transcribing.asking import Door
+
+pytest.importorskip("recordings", reason="speech is in the wheel of moonshine-voice")
+from cassette_speech import NO_SOUND, SILENCE, SPOKEN
+
+pytestmark = pytest.mark.live
+
+if not any(os.environ.get(name, "").strip() for name in DEEPINFRA_KEYS):
+    pytest.skip(
+        f"Live tests need a DeepInfra key in one of {', '.join(DEEPINFRA_KEYS)}.",
+        allow_module_level=True,
+    )
+
+SECONDS = 3.5
+DOORS: tuple[Door, ...] = ("transcriptions", "native", "chat")
+
+
+def _parser(**settings: Any) -> VoxtralTranscriptionParser:
+    budget: dict[str, Any] = {"max_cost_usd": 0.001, "price_per_minute": PRICE_PER_MINUTE}
+    return VoxtralTranscriptionParser(base_url=DEEPINFRA_URL, **budget, **settings)
+
+
+@cache
+def _heard(**settings: Any) -> list[Document]:
+    """Transcribe what is spoken, each way once."""
+    try:
+        with _parser(**settings) as parser:
+            return parser.parse(SPOKEN)
+    except (VoxtralUnsupportedFeatureError, VoxtralNotFoundError) as refusal:
+        pytest.skip(f"DeepInfra does not offer {settings}: {refusal}")
+
+
+def _check(document: Document) -> None:
+    metadata = document.metadata
+    print(document.page_content, metadata)  # noqa: T201 - what a live server tells is news
+    assert "ever" in document.page_content.lower()
+    assert metadata["duration"] == SECONDS
+    assert metadata["cost"] >= 0
+    assert metadata["cost_source"] in {"server", "estimated"}
+    assert metadata["model"]
+    assert metadata["request_id"]
+    assert metadata["n_chunks"] == 1
+    assert metadata["chunks_from_store"] == 0
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_every_endpoint_transcribes(door: Door) -> None:
+    [document] = _heard(endpoint=door)
+    _check(document)
+
+
+@pytest.mark.parametrize("door", DOORS)
+async def test_every_endpoint_transcribes_asynchronously(door: Door) -> None:
+    _heard(endpoint=door)  # skips where there is no such endpoint
+    async with _parser(endpoint=door) as parser:
+        [document] = await parser.aparse(SPOKEN)
+    _check(document)
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_every_endpoint_translates(door: Door) -> None:
+    [document] = _heard(endpoint=door, task="translate")
+    _check(document)
+
+
+@pytest.mark.parametrize("door", ["transcriptions", "native"])
+def test_times_lie_in_the_recording_whoever_tells_them(door: Door) -> None:
+    documents = _heard(endpoint=door, mode="segment")
+    assert "ever" in " ".join(document.page_content for document in documents).lower()
+    times = [document.metadata[name] for document in documents for name in ("start", "end")]
+    print(times, [document.metadata["timestamps_source"] for document in documents])  # noqa: T201
+    assert times == sorted(times)
+    assert times[0] >= 0
+    assert times[-1] <= SECONDS
+    if documents[0].metadata["timestamps_source"] == "chunk":
+        assert times == [0, SECONDS]
+
+
+def test_a_language_may_be_told() -> None:
+    [document] = _heard(language="en")
+    assert document.metadata["language"] == "en"
+    assert document.metadata["language_source"] == "requested"
+    _check(document)
+
+
+def test_silence_is_no_error() -> None:
+    with _parser() as parser:
+        [document] = parser.parse(SILENCE)
+    print(repr(document.page_content))  # noqa: T201
+    assert document.metadata["duration"] == 0.5
+
+
+def test_a_file_without_sound_is_refused() -> None:
+    with _parser(max_retries=0) as parser, pytest.raises(VoxtralInvalidRequestError) as refusal:
+        parser.parse(NO_SOUND)
+    assert refusal.value.attempts == 1
+    assert "audio" in refusal.value.message
+
+
+def test_a_model_that_does_not_exist_is_named_in_the_error() -> None:
+    with (
+        _parser(model="mistralai/no-such-model") as parser,
+        pytest.raises(VoxtralNotFoundError) as refusal,
+    ):
+        parser.parse(SILENCE)
+    assert "mistralai/no-such-model" in refusal.value.message
+
+
+def _chat() -> ChatVoxtral:
+    return ChatVoxtral(base_url=DEEPINFRA_URL, temperature=0, max_tokens=60)
+
+
+def _question(folder: Path) -> HumanMessage:
+    path = folder / "spoken.wav"
+    path.write_bytes(SPOKEN)
+    return HumanMessage(
+        [audio_block(path), {"type": "text", "text": "Repeat what is said in this recording."}]
+    )
+
+
+def test_a_chat_about_a_recording(tmp_path: Path) -> None:
+    with _chat() as chat:
+        try:
+            message = chat.invoke([_question(tmp_path)])
+        except (VoxtralUnsupportedFeatureError, VoxtralNotFoundError) as refusal:
+            pytest.skip(f"DeepInfra does not offer chats about recordings: {refusal}")
+    assert "ever" in message.text.lower()
+    assert message.usage_metadata is not None
+    assert message.usage_metadata["input_tokens"] > 0
+    assert message.response_metadata["cost"] >= 0
+
+
+async def test_a_streamed_chat_about_a_recording(tmp_path: Path) -> None:
+    question = _question(tmp_path)
+    async with _chat() as chat:
+        try:
+            chunks = [chunk async for chunk in chat.astream([question])]
+        except (VoxtralUnsupportedFeatureError, VoxtralNotFoundError) as refusal:
+            pytest.skip(f"DeepInfra does not offer chats about recordings: {refusal}")
+    assert "ever" in "".join(chunk.text for chunk in chunks).lower()
+    assert chunks[-1].usage_metadata is not None

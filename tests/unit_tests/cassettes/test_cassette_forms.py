@@ -1,0 +1,136 @@
+"""Forms and recordings in requests: what is told of them, and which of them are the same."""
+
+import base64
+import hashlib
+import json
+from itertools import combinations
+
+import pytest
+from cassette_sound import boundary_of, facts_of, form_in, without_sound
+from cassette_tools import whole_body
+from hypothesis import given
+from hypothesis import strategies as st
+from vcr.request import Request
+
+from langchain_voxtral.wire.multipart import FilePart, encode_multipart
+
+FILE = FilePart("audio", "audio.wav", "audio/wav", b"RIFF\r\n--B\r\n\0\xff")
+BODY = (
+    b'--B\r\nContent-Disposition: form-data; name="task"\r\n\r\ntranscribe\r\n'
+    b'--B\r\nContent-Disposition: form-data; name="audio"; filename="audio.wav"\r\n'
+    b"Content-Type: audio/wav\r\n\r\nRIFF\r\n\r\n--B--\r\n"
+)
+TYPE = "multipart/form-data; boundary=B"
+
+
+def _request(body: bytes, content_type: str = TYPE) -> Request:
+    return Request("POST", "http://h/", body, {"content-type": content_type})
+
+
+def _match(one: Request, other: Request) -> bool:
+    try:
+        whole_body(one, other)
+    except AssertionError:
+        return False
+    return True
+
+
+def test_a_form_is_told_by_its_fields_and_facts_of_its_file() -> None:
+    assert form_in(BODY, "B") == {
+        "task": "transcribe",
+        "audio": {
+            "name": "audio.wav",
+            "type": "audio/wav",
+            "bytes": 6,
+            "sha256": hashlib.sha256(b"RIFF\r\n").hexdigest(),
+        },
+    }
+
+
+_words = st.text(st.characters(exclude_categories=["Cs"]))
+_names = st.text(st.sampled_from("abc_[]"), min_size=1)
+
+
+@given(st.lists(st.tuples(_names, _words)), st.binary())
+def test_every_form_is_told_as_it_was_sent(fields: list[tuple[str, str]], sound: bytes) -> None:
+    body, content_type = encode_multipart(fields, FilePart("a file", "a.wav", "audio/wav", sound))
+    boundary = boundary_of(content_type)
+    assert boundary is not None
+    told = form_in(body, boundary)
+    assert told.pop("a file") == {"name": "a.wav", "type": "audio/wav", **facts_of(sound)}
+    values: dict[str, list[str]] = {}
+    for name, value in fields:
+        values.setdefault(name, []).append(value)
+    assert told == {name: one if len(one) > 1 else one[0] for name, one in values.items()}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        BODY[:-2],
+        BODY[2:],
+        BODY.replace(b"name=", b"nom="),
+        BODY.replace(b"\r\n\r\ntranscribe", b"\r\ntranscribe"),
+        BODY.replace(b"transcribe", b"\xff"),
+    ],
+)
+def test_what_is_no_form_is_not_told(body: bytes) -> None:
+    with pytest.raises(ValueError, match=r"form|utf-8"):
+        form_in(body, "B")
+
+
+def test_forms_are_the_same_whatever_their_boundary() -> None:
+    other = _request(BODY.replace(b"--B", b"--another"), TYPE.replace("=B", '="another"'))
+    assert _match(_request(BODY), other)
+
+
+def test_forms_that_differ_in_anything_else_are_not_the_same() -> None:
+    changes = [
+        (b"transcribe", b"translate"),
+        (b'"task"', b'"tasks"'),
+        (b'"audio"', b'"file"'),
+        (b"audio.wav", b"audio.mp3"),
+        (b"audio/wav", b"audio/mpeg"),
+        (b"RIFF", b"RIFX"),
+        (b"RIFF\r\n", b"RIFF\n"),
+        (b'; filename="audio.wav"', b""),
+    ]
+    bodies = [BODY, *(BODY.replace(old, new) for old, new in changes)]
+    assert len(set(bodies)) == len(bodies)
+    same = [(a, b) for a, b in combinations(bodies, 2) if _match(_request(a), _request(b))]
+    assert same == []
+
+
+def test_a_field_that_comes_twice_is_not_one_that_comes_once() -> None:
+    field = b'--B\r\nContent-Disposition: form-data; name="task"\r\n\r\ntranscribe\r\n'
+    assert not _match(_request(field + BODY), _request(BODY))
+    assert form_in(field + BODY, "B")["task"] == ["transcribe", "transcribe"]
+
+
+def test_what_is_told_of_a_form_is_no_form_itself() -> None:
+    told = json.dumps(form_in(BODY, "B")).encode()
+    assert _match(_request(BODY), _request(told, "multipart/form-data"))
+    assert not _match(_request(told, "application/json"), _request(told, "multipart/form-data"))
+
+
+def test_a_recorded_file_of_which_nothing_is_told_is_any_file() -> None:
+    recorded = _request(b'{"task": "transcribe", "audio": {}}', "multipart/form-data")
+    assert _match(_request(BODY), recorded)
+    assert _match(_request(BODY.replace(b"RIFF", b"RIFX")), recorded)
+    no_file = BODY.replace(b'; filename="audio.wav"', b"")
+    for other in (no_file, BODY.replace(b'"audio"', b'"file"'), BODY.replace(b"task", b"tusk")):
+        assert not _match(_request(other), recorded)
+
+
+def test_sound_in_json_is_told_by_its_length_and_hash() -> None:
+    def part(data: object) -> dict[str, object]:
+        return {"type": "input_audio", "input_audio": {"data": data, "format": "wav"}}
+
+    sound = base64.b64encode(FILE.data).decode()
+    assert without_sound({"messages": [{"content": [part(sound), {"data": sound}]}]}) == {
+        "messages": [{"content": [part(facts_of(FILE.data)), {"data": sound}]}]
+    }
+    for other in ("no base64!", "é", 5, None, facts_of(FILE.data)):
+        assert without_sound(part(other)) == part(other)
+    assert without_sound({"input_audio": sound}) == {"input_audio": sound}

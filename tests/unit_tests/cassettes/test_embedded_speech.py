@@ -1,0 +1,212 @@
+"""Speech, as the embedded engine heard it when it was recorded, played back without it.
+
+Request ids are taken from the cassettes; all else is stated here, whole.
+"""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from cassette_scenes import Scene, aplay, play
+from cassette_tools import CASSETTES, replay
+from langchain_core.documents import Document
+from langchain_core.messages import AIMessage
+from langchain_core.messages.ai import UsageMetadata
+from vcr.errors import CannotOverwriteExistingCassetteException
+
+from langchain_voxtral.audio.wav import wav_header
+from langchain_voxtral.errors import VoxtralError
+
+pytest.importorskip("recordings", reason="the floor has no libraries of sound")
+from cassette_speech import CHATS, HEARINGS, SILENCE, SPOKEN, Hearing, ahear, hear, question
+
+BASE_URL = "http://127.0.0.1/v1"
+SAID = "Ever tried, ever failed."
+
+ENGLISH_ONLY = "the embedded engine hears English only ('en'); other languages need Voxtral"
+
+FROM_SERVER = {"timestamps_source": "server"}
+TOLD_LANGUAGE = {"language": "en", "language_source": "server"}
+
+# Scene: texts, and what stands in the metadata of each beside what all have.
+ANSWERS: dict[str, list[tuple[str, dict[str, Any]]]] = {
+    "speech": [(SAID, {})],
+    "speech_segments": [
+        (
+            SAID,
+            {
+                "chunk": 0,
+                "segment": 0,
+                "start": 0.088,
+                "end": 3.064,
+                "language": "en",
+                "language_source": "requested",
+                **FROM_SERVER,
+            },
+        )
+    ],
+    "speech_chunks": [
+        ("Ever tried, ever failed, no matter, try again.", {"chunk": 0, "start": 0.0, "end": 6.0}),
+        ("Fare again, fare better.", {"chunk": 1, "start": 6.0, "end": 9.963375}),
+    ],
+    "speech_native": [(SAID, TOLD_LANGUAGE)],
+    "speech_srt": [
+        (
+            f"1\n00:00:00,088 --> 00:00:03,064\n{SAID}\n",
+            TOLD_LANGUAGE | FROM_SERVER,
+        )
+    ],
+    "speech_translation": [(SAID, {})],
+    "speech_chat": [
+        (f'The recording says: "{SAID}"', {"model": "SmolLM2-135M-Instruct"}),
+    ],
+    "speech_silence": [("", {})],
+}
+
+# Scene: status, and the server's own words.
+FAILURES: dict[str, tuple[int, str]] = {
+    "speech_not_english": (
+        422,
+        f"language: Value error, {ENGLISH_ONLY}",
+    ),
+    "speech_no_sound": (500, "inference error"),
+    "speech_wrong_key": (401, "Not authenticated"),
+}
+
+ANSWER = AIMessage(
+    f'The recording says: "{SAID}"',
+    usage_metadata=UsageMetadata(input_tokens=95, output_tokens=12, total_tokens=107),
+    response_metadata={
+        "model_name": "SmolLM2-135M-Instruct",
+        "model_provider": "deepinfra",
+        "finish_reason": "stop",
+        "finish_reason_source": "server",
+        "cost": 0.0,
+    },
+)
+
+
+def test_every_scene_is_played() -> None:
+    assert sorted([*ANSWERS, *FAILURES]) == sorted(HEARINGS)
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+def test_recorded_transcriptions_are_read_whole(name: str) -> None:
+    with replay(_path(name)):
+        assert hear(HEARINGS[name], BASE_URL) == _expected(name)
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+async def test_recorded_transcriptions_are_read_whole_asynchronously(name: str) -> None:
+    with replay(_path(name)):
+        assert await ahear(HEARINGS[name], BASE_URL) == _expected(name)
+
+
+@pytest.mark.parametrize("name", FAILURES)
+def test_recorded_refusals_are_errors(name: str) -> None:
+    with replay(_path(name)), pytest.raises(VoxtralError) as raised:
+        hear(HEARINGS[name], BASE_URL)
+    _check_error(name, raised.value)
+
+
+@pytest.mark.parametrize("name", FAILURES)
+async def test_recorded_refusals_are_errors_asynchronously(name: str) -> None:
+    with replay(_path(name)), pytest.raises(VoxtralError) as raised:
+        await ahear(HEARINGS[name], BASE_URL)
+    _check_error(name, raised.value)
+
+
+@pytest.mark.parametrize("name", CHATS)
+def test_recorded_answers_about_a_recording_are_read_whole(name: str) -> None:
+    with replay(_path(name)):
+        assert play(CHATS[name].model(BASE_URL), CHATS[name]) == _answer(name)
+
+
+@pytest.mark.parametrize("name", CHATS)
+async def test_recorded_answers_about_a_recording_are_read_whole_asynchronously(name: str) -> None:
+    with replay(_path(name)):
+        assert await aplay(CHATS[name].model(BASE_URL), CHATS[name]) == _answer(name)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        Hearing(SPOKEN[:-2] + b"\0\0"),
+        Hearing(wav_header(32_000) + bytes(32_000)),
+        Hearing(settings={"prompt": "Beckett"}),
+        Hearing(settings={"temperature": None}),
+        Hearing(settings={"language": "en"}),
+        Hearing(settings={"model": "mistralai/Voxtral-Small-24B-2507"}),
+        Hearing(settings={"task": "translate"}),
+        Hearing(settings={"endpoint": "native"}),
+    ],
+    ids=["one sample", "other sound", "prompt", "temperature", "language", "model", "task", "path"],
+)
+def test_a_form_that_differs_in_one_thing_is_refused(changed: Hearing) -> None:
+    with pytest.raises(CannotOverwriteExistingCassetteException), replay(_path("speech")):
+        hear(changed, BASE_URL)
+
+
+def test_a_question_about_other_sound_is_refused() -> None:
+    other = Scene([question(SILENCE)])
+    with (
+        pytest.raises(CannotOverwriteExistingCassetteException),
+        replay(_path("speech_question")),
+    ):
+        play(other.model(BASE_URL), other)
+
+
+def _check_error(name: str, error: VoxtralError) -> None:
+    status, words = FAILURES[name]
+    assert type(error) is HEARINGS[name].error
+    assert error.message.startswith("the recording: ")
+    assert error.message.endswith(f'The server said: "{words}"')
+    assert (error.status_code, error.attempts, error.partial) == (status, 1, "")
+    assert [error.request_id] == _request_ids(name)
+
+
+def _expected(name: str) -> list[Document]:
+    """Return the documents: those of one chunk have its id, and those of several their own."""
+    sound = HEARINGS[name].sound
+    seconds = (len(sound) - len(wav_header(0))) / 32_000
+    ids = _request_ids(name)
+    return [
+        Document(
+            text,
+            metadata={
+                "sha256": hashlib.sha256(sound).hexdigest(),
+                "duration": seconds,
+                "n_chunks": len(ids),
+                "start": 0.0,
+                "end": seconds,
+                "timestamps_source": "chunk",
+                "cost": 0.0,
+                "cost_source": "server",
+                "model": "moonshine-tiny-en",
+                "request_id": request_id,
+                "chunks_from_store": 0,
+                **own,
+            },
+        )
+        for (text, own), request_id in zip(ANSWERS[name], ids, strict=True)
+    ]
+
+
+def _answer(name: str) -> AIMessage:
+    [request_id] = _request_ids(name)
+    return ANSWER.model_copy(
+        update={"response_metadata": ANSWER.response_metadata | {"request_id": request_id}}
+    )
+
+
+def _request_ids(name: str) -> list[str]:
+    cassette = yaml.safe_load(_path(name).read_text(encoding="utf-8"))
+    return [
+        exchange["response"]["headers"]["x-request-id"][0] for exchange in cassette["interactions"]
+    ]
+
+
+def _path(name: str) -> Path:
+    return CASSETTES / "embedded" / f"{name}.yaml"
