@@ -61,8 +61,8 @@ class VoxtralBase(Connection, CallOptions):
         count = getattr(self, "custom_get_token_ids", None)  # LangChain's field, in both faces
         if count is None:
             raise VoxtralUnsupportedFeatureError(
-                "This version cannot count tokens. Give custom_get_token_ids=, or have "
-                "langchain_core.messages.utils.count_tokens_approximately estimate them."
+                "This version cannot count tokens. Give custom_get_token_ids=, or have a chat's "
+                "get_num_tokens_from_messages estimate them."
             )
         return list(count(text))
 

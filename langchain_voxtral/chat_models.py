@@ -1,9 +1,7 @@
 """`ChatVoxtral`: messages in, `AIMessage` out."""
 
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import aclosing
-from dataclasses import replace
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.language_models import (
@@ -13,43 +11,36 @@ from langchain_core.language_models import (
     ModelProfile,
 )
 from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.messages.utils import count_tokens_approximately
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool
 from pydantic import BaseModel, PrivateAttr, model_validator
 
 from langchain_voxtral._version import __version__
-from langchain_voxtral.answers import Item, Said
-from langchain_voxtral.base import FACE_CONFIG, VoxtralBase
+from langchain_voxtral.audio.cost import audio_tokens
+from langchain_voxtral.base import FACE_CONFIG
+from langchain_voxtral.conversing import Conversing
 from langchain_voxtral.endpoint import LOCAL
-from langchain_voxtral.errors import VoxtralUnsupportedFeatureError
-from langchain_voxtral.messages import to_turns
+from langchain_voxtral.messages import turn_of
 from langchain_voxtral.options import in_our_spelling
 from langchain_voxtral.outputs import chunk_of, result_of
-from langchain_voxtral.plans import (
-    Ask,
-    Plan,
-    SystemWithAudio,
-    ToolOptions,
-    chat_plan,
-    native_plan,
-)
 from langchain_voxtral.profiles import STAND_IN, profile_of
-from langchain_voxtral.prompts import PromptFormat, get_format, refuse_audio
-from langchain_voxtral.recordings import ahear, hear
-from langchain_voxtral.rounds import Rounds, in_pieces
+from langchain_voxtral.recordings import Clips, seconds_heard
 from langchain_voxtral.structured import Method, structured
+from langchain_voxtral.tools.safe_json import dumps
 from langchain_voxtral.tools.schema import as_tools, choice_of
-from langchain_voxtral.transport import FetchRules, Lease
+from langchain_voxtral.transport import Lease
 from langchain_voxtral.wire.servers import SERVERS
 
 
-class ChatVoxtral(VoxtralBase, BaseChatModel):
+class ChatVoxtral(Conversing, BaseChatModel):
     """Voxtral Mini as a LangChain chat model, on DeepInfra or a server of your own.
 
     A `HumanMessage` may hold recordings among its text: blocks that `audio_block` makes, or
     LangChain's and OpenAI's own. Such a conversation goes to chat completions, any other to
-    DeepInfra's native text endpoint, unless `api` says otherwise.
+    DeepInfra's native text endpoint, unless `api` says otherwise. What recordings were converted
+    to is kept with the model, 64 MB at most, since each turn sends those of all turns before.
 
     Every field below that `CallOptions` declares (`model`, `temperature`, `stop`, ...) may also
     be given to a single call.
@@ -61,7 +52,8 @@ class ChatVoxtral(VoxtralBase, BaseChatModel):
         system_with_audio: What to do with system text beside recordings, which the model does
             not take together: `"merge"` it into the user's text, or raise an `"error"`.
         allow_audio_urls: Whether recordings may be fetched from the web, by the URLs in messages:
-            over http(s), from public addresses, and of bounded size.
+            over http(s), from public addresses, within bounds of size and time, not by a proxy
+            and not along redirects. Each call fetches them anew.
 
     Raises:
         pydantic.ValidationError: A field is unknown or has a wrong value.
@@ -78,18 +70,12 @@ class ChatVoxtral(VoxtralBase, BaseChatModel):
 
     model_config = FACE_CONFIG
 
-    prompt_format: Literal["llama3", "mistral"] | PromptFormat = "llama3"
-    """How messages become the input string."""
     streaming: bool | None = None
     """Whether `invoke` streams inside; False keeps even `stream` from it."""
-    system_with_audio: SystemWithAudio = "merge"
-    """What to do with system text beside recordings, which the model does not take together:
-    have it begin the user's text that follows, or raise an error."""
-    allow_audio_urls: bool = False
-    """Whether recordings may be fetched from the web, by the URLs in messages."""
 
     _lease: Lease = PrivateAttr(default_factory=Lease)
     _lost_key: bool = PrivateAttr(default=False)
+    _clips: Clips = PrivateAttr(default_factory=Clips)
 
     @model_validator(mode="after")
     def _set_voxtral_version(self) -> Self:
@@ -117,6 +103,50 @@ class ChatVoxtral(VoxtralBase, BaseChatModel):
     def _resolve_model_profile(self) -> ModelProfile | None:
         profile = profile_of(STAND_IN if self.base_url == LOCAL else self.model)
         return None if profile is None else ModelProfile(**profile)  # type: ignore[typeddict-item]
+
+    def get_num_tokens_from_messages(
+        self, messages: list[BaseMessage], tools: Sequence[Any] | None = None
+    ) -> int:
+        """Return how many tokens messages take, as `trim_messages(token_counter=chat)` asks.
+
+        A recording takes 375 for each 30 seconds that it begins, and one more; that is exact.
+        Texts are counted by `custom_get_token_ids`, with each message's role before it as
+        LangChain does; without it they are estimated by `count_tokens_approximately`, which
+        takes four characters for a token.
+
+        Args:
+            messages: The messages; they need not be a whole conversation.
+            tools: Tools that are offered.
+
+        Raises:
+            VoxtralInvalidRequestError: A message that cannot be sent, or a recording that is a
+                URL, whose length is not known before it is fetched.
+
+        Example:
+            ```python
+            from langchain_core.messages import HumanMessage
+            from langchain_voxtral import ChatVoxtral, audio_block
+            from langchain_voxtral.audio.wav import wav_header
+
+            second = audio_block(wav_header(32_000) + bytes(32_000))
+            chat = ChatVoxtral(custom_get_token_ids=lambda text: [*text.encode()])
+            tokens = chat.get_num_tokens_from_messages([HumanMessage(["Well?", second])])
+            assert tokens == len("Human: Well?") + 376
+            ```
+        """
+        turns = [turn_of(index, message) for index, message in enumerate(messages)]
+        server = SERVERS[self.server]
+        lengths = [length for turn in turns for length in seconds_heard(turn, server, self._clips)]
+        heard = sum(map(audio_tokens, lengths))
+        told = [
+            message.model_copy(update={"content": turn.text, "name": None})
+            for message, turn in zip(messages, turns, strict=True)
+        ]
+        offered = as_tools(tools or ())
+        if self.custom_get_token_ids is None:
+            return heard + count_tokens_approximately(told, tools=[*offered])
+        described = self.get_num_tokens(dumps(offered, what="the tools")) if offered else 0
+        return heard + described + super().get_num_tokens_from_messages(told)
 
     def bind_tools(
         self,
@@ -228,8 +258,7 @@ class ChatVoxtral(VoxtralBase, BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        rounds = self._rounds(messages, stop, kwargs)
-        return result_of(self._all_rounds(rounds))
+        return result_of(self._all_rounds(self._rounds(messages, stop, kwargs)))
 
     async def _agenerate(
         self,
@@ -238,8 +267,7 @@ class ChatVoxtral(VoxtralBase, BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        rounds = await self._arounds(messages, stop, kwargs)
-        return result_of(await self._aall_rounds(rounds))
+        return result_of(await self._aall_rounds(await self._arounds(messages, stop, kwargs)))
 
     def _stream(
         self,
@@ -266,78 +294,3 @@ class ChatVoxtral(VoxtralBase, BaseChatModel):
             if run_manager is not None:
                 await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
             yield chunk
-
-    def _rounds(
-        self, messages: Sequence[BaseMessage], stop: list[str] | None, given: dict[str, Any]
-    ) -> Rounds:
-        ask = self._ask(messages, stop, given)
-        turns = hear(ask.turns, SERVERS[self.server], self._fetch_rules)
-        return Rounds(replace(ask, turns=turns), self._plan)
-
-    async def _arounds(
-        self, messages: Sequence[BaseMessage], stop: list[str] | None, given: dict[str, Any]
-    ) -> Rounds:
-        ask = self._ask(messages, stop, given)
-        turns = await ahear(ask.turns, SERVERS[self.server], self._fetch_rules)
-        return Rounds(replace(ask, turns=turns), self._plan)
-
-    @property
-    def _fetch_rules(self) -> FetchRules | None:
-        return FetchRules(SERVERS[self.server].most_bytes) if self.allow_audio_urls else None
-
-    def _ask(
-        self, messages: Sequence[BaseMessage], stop: list[str] | None, given: dict[str, Any]
-    ) -> Ask:
-        tools = ToolOptions.taken_from(given)
-        options = self._call_options(stop, given)
-        turns = to_turns(messages)
-        if self.api == "native":
-            refuse_audio(turns)  # before anything is fetched or decoded
-        return Ask(turns, options, tools)
-
-    def _plan(self, ask: Ask, instruction: str | None = None) -> Plan:
-        server = SERVERS[self.server]
-        needs_chat = ask.has_audio or server.paths["native"] is None
-        if self.api == "chat_completions" or (self.api == "auto" and needs_chat):
-            return chat_plan(
-                ask,
-                self.special_tokens,
-                server,
-                system_with_audio=self.system_with_audio,
-                instruction=instruction,
-            )
-        chosen = get_format(self.prompt_format)
-        return native_plan(ask, chosen, self.special_tokens, instruction=instruction)
-
-    def _all_rounds(self, rounds: Rounds) -> list[Said]:
-        while (plan := rounds.plan) is not None:
-            try:
-                rounds.answered(self._answer(plan))
-            except VoxtralUnsupportedFeatureError as refusal:
-                rounds.refused(refusal)
-        return rounds.answers
-
-    async def _aall_rounds(self, rounds: Rounds) -> list[Said]:
-        while (plan := rounds.plan) is not None:
-            try:
-                rounds.answered(await self._aanswer(plan))
-            except VoxtralUnsupportedFeatureError as refusal:
-                rounds.refused(refusal)
-        return rounds.answers
-
-    def _items(self, rounds: Rounds) -> Iterator[Item]:
-        try:
-            yield from self._pieces(rounds.first)
-        except VoxtralUnsupportedFeatureError as refusal:
-            rounds.refused(refusal)
-            yield from in_pieces(self._all_rounds(rounds))
-
-    async def _aitems(self, rounds: Rounds) -> AsyncIterator[Item]:
-        try:
-            async with aclosing(self._apieces(rounds.first)) as items:
-                async for item in items:
-                    yield item
-        except VoxtralUnsupportedFeatureError as refusal:
-            rounds.refused(refusal)
-            for item in in_pieces(await self._aall_rounds(rounds)):
-                yield item

@@ -1,15 +1,17 @@
 """The command `langchain-voxtral`: talk to the model, transcribe, serve the embedded engine."""
 
 import argparse
+import io
 import json
+import logging
 import os
 import sys
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from langchain_voxtral._version import __version__
-from langchain_voxtral.commands.common import complain, say, server_settings
+from langchain_voxtral.commands.common import complain, say, server_settings, start_engine
 from langchain_voxtral.commands.transcribe import add_transcribe
 from langchain_voxtral.endpoint import LOCAL
 from langchain_voxtral.errors import VoxtralError
@@ -37,11 +39,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         $ langchain-voxtral chat "What is the capital of France?"
         ```
     """
-    arguments = _parser().parse_args(argv)
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a locale may know fewer characters than answers
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
+        arguments = _parser().parse_args(argv)
         return int(arguments.run(arguments))
     except KeyboardInterrupt:
         print(file=sys.stderr)
+        logging.disable()  # what is cut off now, in other threads, is no news
         return INTERRUPTED
     except BrokenPipeError:
         # The reader of our output has gone, as `head` does; there is nobody left to tell.
@@ -95,13 +100,21 @@ def _add_serve(serve: argparse.ArgumentParser) -> None:
     serve.add_argument("--host", default="127.0.0.1")
     serve.add_argument("--port", type=int, default=8200)
     serve.add_argument("--model", metavar="GGUF", help="a model file of your own")
-    serve.add_argument("--mmproj", metavar="GGUF", help="its audio projector")
+    serve.add_argument("--mmproj", type=_no_projector, help=argparse.SUPPRESS)
     serve.add_argument(
         "--api-key",
         default=os.environ.get("VOXTRAL_API_KEY", ""),
         help="demand this bearer key (default: VOXTRAL_API_KEY, if set)",
     )
     serve.set_defaults(run=_serve)
+
+
+def _no_projector(_: str) -> NoReturn:
+    raise argparse.ArgumentTypeError(
+        "the embedded engine cannot hand recordings to a model of yours, its own speech model "
+        "hears them; for a Voxtral that hears run llama.cpp's `llama-server --model X --mmproj Y` "
+        "and use it with base_url= and server='llama_cpp'"
+    )
 
 
 def _serve(arguments: argparse.Namespace) -> int:
@@ -111,7 +124,6 @@ def _serve(arguments: argparse.Namespace) -> int:
         host=arguments.host,
         port=arguments.port,
         model=arguments.model,
-        mmproj=arguments.mmproj,
         api_key=arguments.api_key,
     )
     return 0
@@ -134,6 +146,8 @@ def _model(arguments: argparse.Namespace) -> "ChatVoxtral":
     given = {name: getattr(arguments, name) for name in names}
     given = {name: value for name, value in given.items() if value is not None}
     given |= server_settings(arguments.base_url)
+    if given.get("base_url") == LOCAL:
+        start_engine()
     from langchain_voxtral.chat_models import ChatVoxtral  # noqa: PLC0415 - takes a second
 
     chat = ChatVoxtral(**given)

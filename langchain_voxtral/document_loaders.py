@@ -10,10 +10,8 @@ from langchain_core.document_loaders import BaseBlobParser, BaseLoader
 from langchain_core.documents import Document
 from langchain_core.documents.base import Blob
 
-from langchain_voxtral.errors import (
-    VoxtralError,
-    VoxtralInvalidRequestError,
-)
+from langchain_voxtral.audio.errors import VoxtralAudioError
+from langchain_voxtral.errors import VoxtralInvalidRequestError
 from langchain_voxtral.estimates import Estimate
 from langchain_voxtral.transcribing.job import check_cost
 from langchain_voxtral.transcribing.sources import Audio, given
@@ -34,9 +32,11 @@ class VoxtralTranscriptionParser(Transcription, BaseBlobParser):
     `duration`, `start` and `end` (seconds), `chunk` (from 0), `n_chunks`, `segment`, `language`
     and `language_source` (`"requested"` or `"server"`), `timestamps_source` (`"server"`, or
     `"chunk"` where nothing finer than the bounds of our own chunks is known), `model`, `cost` (US
-    dollars) and `cost_source` (`"server"` or `"estimated"`), `request_id`, `chunks_from_store`;
-    with `on_error="mark"` also `error`, `error_type` and `failed_chunks`. What is not known is
-    absent. Of several chunks, several values stand in one string, with commas.
+    dollars, what earlier runs paid included) and `cost_source` (`"server"`, or `"estimated"` if
+    any of it is), `request_id`, `chunks_from_store`; `loop`, if a phrase stands in a chunk's text
+    ten times in a row, which models write over silence; with `on_error="mark"` also `error`,
+    `error_type` and `failed_chunks`. What is not known is absent. Of several chunks, several
+    values stand in one string, with commas.
 
     Raises:
         pydantic.ValidationError: A field is unknown or has a wrong value, or the server has no
@@ -55,7 +55,8 @@ class VoxtralTranscriptionParser(Transcription, BaseBlobParser):
         """Yield the documents of one recording: of chunks and segments as soon as they are there.
 
         Args:
-            blob: A `Blob`, a path (a string is one), bytes, a binary file, or an audio block.
+            blob: A `Blob`, a path (a string is one), bytes, a binary file, or an audio block. A
+                file is read from its start, if it can seek, and is not closed.
 
         Raises:
             VoxtralAudioError: It cannot be decoded.
@@ -65,14 +66,13 @@ class VoxtralTranscriptionParser(Transcription, BaseBlobParser):
             job = self._job(recording)
             try:
                 self._prepare(job)
-            except VoxtralError as error:
+                scribe = self._scribe(job)
+                with closing(self._heard(job)) as heard:
+                    for one in heard:
+                        yield from scribe.feed(one)
+                yield from scribe.close()
+            except VoxtralAudioError as error:
                 yield self._unreadable(recording, error)
-                return
-            scribe = self._scribe(job)
-            with closing(self._heard(job)) as heard:
-                for one in heard:
-                    yield from scribe.feed(one)
-            yield from scribe.close()
 
     async def alazy_parse(self, blob: Audio) -> AsyncGenerator[Document]:
         """Do what `lazy_parse` does, asynchronously; decoding is done in threads."""
@@ -81,16 +81,15 @@ class VoxtralTranscriptionParser(Transcription, BaseBlobParser):
             job = self._job(recording)
             try:
                 await self._aprepare(job)
-            except VoxtralError as error:
+                scribe = self._scribe(job)
+                async with aclosing(self._aheard(job)) as heard:
+                    async for one in heard:
+                        for document in scribe.feed(one):
+                            yield document
+                for document in scribe.close():
+                    yield document
+            except VoxtralAudioError as error:
                 yield self._unreadable(recording, error)
-                return
-            scribe = self._scribe(job)
-            async with aclosing(self._aheard(job)) as heard:
-                async for one in heard:
-                    for document in scribe.feed(one):
-                        yield document
-            for document in scribe.close():
-                yield document
 
     def parse(self, blob: Audio) -> list[Document]:
         """Return the documents of one recording; see `lazy_parse`."""
@@ -125,8 +124,18 @@ class VoxtralTranscriptionParser(Transcription, BaseBlobParser):
             self._plan(job)
             return job.estimate()
 
+    async def aestimate(self, blob: Audio) -> Estimate:
+        """Do what `estimate` does, asynchronously."""
+        with ExitStack() as stack:
+            recording = await asyncio.to_thread(stack.enter_context, given(blob))
+            job = self._job(recording)
+            await self._aplan(job)
+            return job.estimate()
+
 
 Recordings = Audio | Iterable[Audio]
+
+_FREE = Estimate(0.0, 0, 0, 0.0)
 
 
 class VoxtralTranscriptionLoader(BaseLoader):
@@ -141,7 +150,8 @@ class VoxtralTranscriptionLoader(BaseLoader):
 
     Raises:
         pydantic.ValidationError: A setting is unknown or has a wrong value.
-        VoxtralInvalidRequestError: There are both a parser and settings.
+        VoxtralInvalidRequestError: There are both a parser and settings, or what is given is no
+            recording, nor are there several in it.
 
     Example:
         ```python
@@ -171,13 +181,17 @@ class VoxtralTranscriptionLoader(BaseLoader):
 
     def lazy_load(self) -> Iterator[Document]:
         """Yield the documents of all recordings; see `VoxtralTranscriptionParser.lazy_parse`."""
-        self._check_cost()
+        if self.max_cost_usd is not None:
+            estimates = [self._price(recording) for recording in self.recordings]
+            _check_cost(estimates, self.max_cost_usd)
         for recording in self.recordings:
             yield from self.parser.lazy_parse(recording)
 
     async def alazy_load(self) -> AsyncGenerator[Document]:
         """Do what `lazy_load` does, asynchronously."""
-        await asyncio.to_thread(self._check_cost)
+        if self.max_cost_usd is not None:
+            estimates = [await self._aprice(recording) for recording in self.recordings]
+            _check_cost(estimates, self.max_cost_usd)
         for recording in self.recordings:
             async with aclosing(self.parser.alazy_parse(recording)) as documents:
                 async for document in documents:
@@ -185,16 +199,59 @@ class VoxtralTranscriptionLoader(BaseLoader):
 
     def estimate(self) -> Estimate:
         """Return what all recordings will take, without a request; as the parser's `estimate`."""
-        return sum(map(self.parser.estimate, self.recordings), Estimate(0.0, 0, 0, 0.0))
+        return _sum(map(self.parser.estimate, self.recordings))
 
-    def _check_cost(self) -> None:
-        if self.max_cost_usd is not None:
-            count = len(self.recordings)
-            check_cost(self.estimate(), self.max_cost_usd, f"{count} recordings")
+    async def aestimate(self) -> Estimate:
+        """Do what `estimate` does, asynchronously."""
+        return _sum([await self.parser.aestimate(recording) for recording in self.recordings])
+
+    def _price(self, recording: Audio) -> Estimate:
+        _check_twice(recording)
+        try:
+            return self.parser.estimate(recording)
+        except VoxtralAudioError as error:
+            return self._nothing(error)
+
+    async def _aprice(self, recording: Audio) -> Estimate:
+        _check_twice(recording)
+        try:
+            return await self.parser.aestimate(recording)
+        except VoxtralAudioError as error:
+            return self._nothing(error)
+
+    def _nothing(self, error: VoxtralAudioError) -> Estimate:
+        """Return what a recording costs that will be marked, not sent."""
+        if self.parser.on_error == "raise":
+            raise error
+        return _FREE
+
+
+def _check_cost(estimates: Sequence[Estimate], most: float) -> None:
+    what = "1 recording" if len(estimates) == 1 else f"{len(estimates)} recordings"
+    check_cost(_sum(estimates), most, what)
+
+
+def _sum(estimates: Iterable[Estimate]) -> Estimate:
+    return sum(estimates, _FREE)
+
+
+def _check_twice(recording: Audio) -> None:
+    """Refuse what cannot be read a second time, when it is to be priced first."""
+    can_seek = getattr(recording, "seekable", None)
+    if hasattr(recording, "read") and not (can_seek is not None and can_seek()):
+        raise VoxtralInvalidRequestError(
+            "max_cost_usd= reads each recording twice, and a file that cannot seek is read once: "
+            "give its bytes, or set max_cost_usd= of the parser."
+        )
 
 
 def _several(recordings: Recordings) -> Sequence[Audio]:
     one = isinstance(recordings, Blob | str | PathLike | bytes | bytearray | memoryview | Mapping)
     if one or hasattr(recordings, "read"):
         return [cast("Audio", recordings)]
+    if not isinstance(recordings, Iterable):
+        raise VoxtralInvalidRequestError(
+            "The loader takes a recording, or several of them in a list, not "
+            f"{type(recordings).__name__}."
+        )
     return [*cast("Iterable[Audio]", recordings)]

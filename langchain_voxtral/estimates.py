@@ -13,7 +13,7 @@ class Estimate:
     """What a transcription will take.
 
     Args:
-        duration: Seconds of audio.
+        duration: Seconds of audio that are sent.
         chunks: Requests, if none fails.
         tokens: Tokens of the model's context that the audio takes, over all requests.
         dollars: US dollars; None if the price is not known.
@@ -62,5 +62,11 @@ def estimate_of(lengths: Iterable[float], price_per_minute: float | None) -> Est
         duration=seconds,
         chunks=len(lengths),
         tokens=sum(map(audio_tokens, lengths)),
-        dollars=None if price_per_minute is None else dollars(seconds, price_per_minute),
+        dollars=_price(seconds, price_per_minute),
     )
+
+
+def _price(seconds: float, price_per_minute: float | None) -> float | None:
+    if not seconds:
+        return 0.0  # whatever the price is
+    return None if price_per_minute is None else dollars(seconds, price_per_minute)

@@ -8,7 +8,7 @@ from functools import reduce
 from typing import Any, Literal, Self, cast
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
-from langchain_core.language_models import BaseLLM, LangSmithParams
+from langchain_core.language_models import BaseLLM, LangSmithParams, LanguageModelInput
 from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.messages.ai import add_usage
 from langchain_core.outputs import (
@@ -17,12 +17,15 @@ from langchain_core.outputs import (
     GenerationChunk,
     LLMResult,
 )
+from langchain_core.prompt_values import PromptValue
 from pydantic import PrivateAttr, model_validator
 
 from langchain_voxtral._version import __version__
 from langchain_voxtral.answers import Item, Outcome, Piece, Said
 from langchain_voxtral.base import FACE_CONFIG, VoxtralBase
+from langchain_voxtral.errors import VoxtralInvalidRequestError
 from langchain_voxtral.messages import Turn
+from langchain_voxtral.messages.audio import is_audio
 from langchain_voxtral.options import CallOptions, in_our_spelling
 from langchain_voxtral.plans import Plan, prompt_plan
 from langchain_voxtral.prompts import PromptFormat, get_format, render
@@ -102,6 +105,18 @@ class VoxtralLLM(VoxtralBase, BaseLLM):
         return params
 
     # Calls
+
+    def _convert_input(self, model_input: LanguageModelInput) -> PromptValue:
+        value = super()._convert_input(model_input)
+        for index, message in enumerate(getattr(value, "messages", ())):
+            # LangChain makes a string of messages, and passes over what is none.
+            blocks = message.content if isinstance(message.content, list) else ()
+            if any(isinstance(block, dict) and is_audio(block) for block in blocks):
+                raise VoxtralInvalidRequestError(
+                    f"messages[{index}] ({message.type}): there is a recording, and an LLM sends a "
+                    "string: use ChatVoxtral, or have VoxtralTranscriber make text of it before."
+                )
+        return value
 
     def _generate(
         self,

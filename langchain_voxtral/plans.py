@@ -278,16 +278,26 @@ def chat_plan(
     }
     if options.stop is not None:
         body["stop"] = options.stop
-    body |= options.body(CHAT_COMPLETIONS)
+    sent = options.body(CHAT_COMPLETIONS)
+    body |= {server.names.get(name, name): value for name, value in sent.items()}
     if instruction is not None:
         body.pop("response_format", None)
     if tools.tools:
-        body["tools"] = list(tools.tools)
-        by_name = {"type": "function", "function": {"name": tools.choice}}
-        body["tool_choice"] = _CHOICES.get(tools.choice, by_name)
-        if tools.several is not None:
-            body["parallel_tool_calls"] = tools.several
+        body |= _tools_sent(tools, server)
     return Plan(options, body, CHAT_COMPLETIONS, options.stop or (), carries_audio=ask.has_audio)
+
+
+def _tools_sent(tools: ToolOptions, server: Server) -> dict[str, Any]:
+    """Return the fields of a request that tell of tools."""
+    offered, choice = tools.tools, _CHOICES.get(tools.choice)
+    sent: dict[str, Any] = {"tool_choice": choice}
+    if choice is None and server.names_tools:
+        sent["tool_choice"] = {"type": "function", "function": {"name": tools.choice}}
+    elif choice is None:
+        offered, sent["tool_choice"] = tools.offered, _CHOICES["any"]
+    if tools.several is not None:
+        sent["parallel_tool_calls"] = tools.several
+    return {"tools": list(offered), **sent}
 
 
 def _check_system(turns: Sequence[Turn], system_with_audio: SystemWithAudio) -> None:

@@ -17,11 +17,14 @@ from langchain_voxtral.transcribing.sources import Audio
 
 __all__ = ["VoxtralTranscriber", "transcribe_audio_tool"]
 
+_LONGEST_SHOWN = 1_000
+_MOST_NAMES = 30
+
 
 class VoxtralTranscriber(Runnable[Audio, Any]):
     """A recording in, its text (or its documents) out: for chains.
 
-    Traces show what a recording is called and how long it is, not its sound.
+    Traces show what a recording is called or how large it is, not its sound.
 
     Args:
         parser: How it is transcribed; else a parser is made of the settings.
@@ -63,40 +66,58 @@ class VoxtralTranscriber(Runnable[Audio, Any]):
         if output == "text":
             _refuse_marks(self.parser, "output='documents'")
 
-    def invoke(self, input: Audio, config: RunnableConfig | None = None, **_: Any) -> Any:  # noqa: A002 - LangChain's name
+    def invoke(self, input: Audio, config: RunnableConfig | None = None, **more: Any) -> Any:  # noqa: A002 - LangChain's name
         """Return the text or the documents of a recording.
 
         Args:
             input: A path (a string is one), bytes, a binary file, a `Blob`, or an audio block.
             config: LangChain's settings of a run.
+            **more: None: how it is transcribed was said when this was made.
 
         Raises:
             VoxtralError: As for `VoxtralTranscriptionParser.lazy_parse`.
+            VoxtralInvalidRequestError: There is more.
         """
+        _refuse_settings(more)
 
         def transcribe(_: object) -> Any:
             return self._out(self.parser.parse(input))
 
-        return self._call_with_config(transcribe, described(input), config, run_type="tool")
+        return self._call_with_config(transcribe, described(input), config)
 
-    async def ainvoke(self, input: Audio, config: RunnableConfig | None = None, **_: Any) -> Any:  # noqa: A002 - LangChain's name
+    async def ainvoke(self, input: Audio, config: RunnableConfig | None = None, **more: Any) -> Any:  # noqa: A002 - LangChain's name
         """Do what `invoke` does, asynchronously."""
+        _refuse_settings(more)
 
         async def transcribe(_: object) -> Any:
             return self._out(await self.parser.aparse(input))
 
-        return await self._acall_with_config(transcribe, described(input), config, run_type="tool")
+        return await self._acall_with_config(transcribe, described(input), config)
+
+    @property
+    def OutputType(self) -> Any:  # noqa: N802 - LangChain's name
+        """What comes out, for schemas."""
+        return str if self.output == "text" else list[Document]
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.parser!r}, output={self.output!r})"
 
     def _out(self, documents: Sequence[Document]) -> Any:
-        if self.output == "documents":
-            return [*documents]
-        return "\n".join(document.page_content for document in documents)
+        return _joined(documents) if self.output == "text" else [*documents]
 
 
-def described(audio: Audio) -> Any:
+def _refuse_settings(settings: dict[str, Any]) -> None:
+    if settings:
+        raise VoxtralInvalidRequestError(
+            f"{', '.join(sorted(settings))}: a transcriber takes no settings with a call; give "
+            "them when it is made."
+        )
+
+
+def described(audio: Audio) -> str:
     """Return what a trace shows of a recording."""
     if isinstance(audio, str | PathLike):
-        return str(audio)
+        return str(audio)[:_LONGEST_SHOWN]  # it may be base64, mistaken for a path
     if isinstance(audio, bytes | bytearray | memoryview):
         return f"a recording of {len(audio)} bytes"
     if isinstance(audio, Blob):
@@ -112,7 +133,7 @@ def transcribe_audio_tool(
     The model gives a path within the folder. Whatever leads out of it (`..`, an absolute path, a
     symbolic link) is refused, and neither a refusal nor anything else tells the model where the
     folder is. What the model can mend (a wrong path, a file that is no recording) it is told as
-    the tool's answer; all other failures are raised.
+    the tool's answer, with the names of what there is; all other failures are raised.
 
     Args:
         parser: How recordings are transcribed.
@@ -170,15 +191,29 @@ def _within(folder: Path, path: str) -> Path:
     Raises:
         ToolException: It is none, or lies outside.
     """
+    problem = "there is no such file"
     try:
         found = (folder / path).resolve()
-        inside = found.is_relative_to(folder)
-        if inside and found.is_file():
+        if not found.is_relative_to(folder):
+            problem = "it is outside the folder of recordings"
+        elif found.is_file():
             return found
+        elif found.is_dir():
+            problem = f"it is a folder, of {_names_in(found)}"
     except (OSError, ValueError, RuntimeError):  # too long, a null byte, a loop of links
-        inside = True
-    problem = "there is no such file" if inside else "it is outside the folder of recordings"
-    raise ToolException(f"{path!r} cannot be transcribed: {problem}.")
+        pass
+    raise ToolException(
+        f"{path!r} cannot be transcribed: {problem}. The folder of recordings has "
+        f"{_names_in(folder)}."
+    )
+
+
+def _names_in(folder: Path) -> str:
+    """Return what a model is told of a folder: some names; those of folders end with a slash."""
+    entries = sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
+    names = [f"{entry.name}/" if entry.is_dir() else entry.name for entry in entries[:_MOST_NAMES]]
+    more = len(entries) - len(names)
+    return ", ".join(map(repr, names)) + (f" and {more} more" if more else "") or "nothing"
 
 
 def _refuse_marks(parser: VoxtralTranscriptionParser, instead: str) -> None:

@@ -1,8 +1,9 @@
 """Transcription: its settings and its steps, whichever face is before them."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Generator
-from contextlib import aclosing, closing
+import logging
+from collections.abc import AsyncGenerator, Generator, Iterator
+from contextlib import aclosing, closing, contextmanager
 from functools import partial
 from typing import Annotated, Any, Literal, Self
 
@@ -28,7 +29,7 @@ from langchain_voxtral.options import CallOptions, unknown_option
 from langchain_voxtral.transcribing.asking import Asking, Door, told_by
 from langchain_voxtral.transcribing.cuts import Piece, Span, Windows
 from langchain_voxtral.transcribing.documents import Mode, Scribe, unreadable
-from langchain_voxtral.transcribing.heard import Heard, Told, write_transcript
+from langchain_voxtral.transcribing.heard import Heard, Told
 from langchain_voxtral.transcribing.job import Job
 from langchain_voxtral.transcribing.order import ain_order, in_order
 from langchain_voxtral.transcribing.progress import Shown, shown
@@ -38,6 +39,8 @@ from langchain_voxtral.wire.servers import SERVERS
 from langchain_voxtral.wire.transcription_requests import SpeechOptions, Task
 
 __all__ = ["Transcription"]
+
+logger = logging.getLogger("langchain_voxtral")
 
 _FOR_CHATS = {
     "api": "endpoint=",
@@ -91,12 +94,13 @@ class Transcription(Connection):
     run that was killed and begun again pays only for what is missing."""
     progress: bool | Shown | None = Field(default=None, repr=False, exclude=True)
     """True shows a bar on stderr, False nothing, None a bar in terminals and notebooks only; a
-    function is called with a `Progress` after each chunk."""
+    function is called with a `Progress` before the first chunk and after each."""
     max_cost_usd: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
     """Most US dollars for one recording, checked before its first request."""
     price_per_minute: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
     """US dollars for a minute of audio. Known for DeepInfra's Voxtral Mini and for `"local"`."""
 
+    _timeless: set[tuple[str, str]] = PrivateAttr(default_factory=set)
     _lease: Lease = PrivateAttr(default_factory=Lease)
     _lost_key: bool = PrivateAttr(default=False)
 
@@ -151,9 +155,9 @@ class Transcription(Connection):
     def _scribe(self, job: Job) -> Scribe:
         return Scribe(self.mode, job.facts(), self.language, job.price_per_minute)
 
-    def _unreadable(self, recording: Given, error: VoxtralError) -> Document:
+    def _unreadable(self, recording: Given, error: VoxtralAudioError) -> Document:
         """Return a mark for a recording that cannot be decoded, or raise why."""
-        if self.on_error == "raise" or not isinstance(error, VoxtralAudioError):
+        if self.on_error == "raise":
             raise error
         return unreadable(recording, error)
 
@@ -161,7 +165,12 @@ class Transcription(Connection):
         self._plan(job)
         job.check_cost(self.max_cost_usd)
 
+    async def _aprepare(self, job: Job) -> None:
+        await self._aplan(job)
+        job.check_cost(self.max_cost_usd)
+
     def _plan(self, job: Job) -> None:
+        job.identify()
         if self.store is None:
             job.plan()
             return
@@ -170,46 +179,64 @@ class Transcription(Connection):
             self.store.mset([(job.cuts_key, news)])
         job.recall(self.store.mget(job.keys))
 
-    async def _aprepare(self, job: Job) -> None:
+    async def _aplan(self, job: Job) -> None:
         await asyncio.to_thread(job.identify)
+        kept = None if self.store is None else (await self.store.amget([job.cuts_key]))[0]
+        try:
+            news = await asyncio.to_thread(job.plan, kept)
+        except asyncio.CancelledError:
+            job.given_up = True  # else the loop's end would wait until all is decoded
+            raise
         if self.store is None:
-            await asyncio.to_thread(job.plan)
-        else:
-            news = await asyncio.to_thread(job.plan, (await self.store.amget([job.cuts_key]))[0])
-            if news is not None:
-                await self.store.amset([(job.cuts_key, news)])
-            job.recall(await self.store.amget(job.keys))
-        job.check_cost(self.max_cost_usd)
+            return
+        if news is not None:
+            await self.store.amset([(job.cuts_key, news)])
+        keys = await asyncio.to_thread(lambda: job.keys)
+        await asyncio.to_thread(job.recall, await self.store.amget(keys))
 
     def _heard(self, job: Job) -> Generator[Heard]:
         """Yield what became of each piece, in order, recalled or heard now."""
         with shown(self.progress) as show, closing(self._heard_now(job)) as now:
+            show(job.progress(0))
             for span in job.cuts.spans:
                 recalled = job.recalled.get(span.index)
                 heard = next(now) if recalled is None else recalled
-                show(job.progress(span))
+                show(job.progress(span.index + 1))
                 yield heard
 
     async def _aheard(self, job: Job) -> AsyncGenerator[Heard]:
         with shown(self.progress) as show:
             async with aclosing(self._aheard_now(job)) as now:
+                show(job.progress(0))
                 for span in job.cuts.spans:
                     recalled = job.recalled.get(span.index)
                     heard = await anext(now) if recalled is None else recalled
-                    show(job.progress(span))
+                    show(job.progress(span.index + 1))
                     yield heard
 
     def _heard_now(self, job: Job) -> Generator[Heard]:
-        if job.missing:  # else not even a key is needed
-            hear = partial(self._hear, self._endpoint(), job)
+        if not job.missing:
+            return  # not even a key is needed
+        hear = partial(self._hear, self._endpoint(), job)
+        try:
             yield from in_order(job.pieces(), hear, self.max_concurrency)
+        except VoxtralAudioError:
+            if job.outdated and self.store is not None:
+                self.store.mdelete([job.cuts_key])
+            raise
 
     async def _aheard_now(self, job: Job) -> AsyncGenerator[Heard]:
-        if job.missing:
-            hear = partial(self._ahear, await self._aendpoint(), job)
+        if not job.missing:
+            return
+        hear = partial(self._ahear, await self._aendpoint(), job)
+        try:
             async with aclosing(ain_order(job.pieces(), hear, self.max_concurrency)) as results:
                 async for heard in results:
                     yield heard
+        except VoxtralAudioError:
+            if job.outdated and self.store is not None:
+                await self.store.amdelete([job.cuts_key])
+            raise
 
     # Asking
 
@@ -219,7 +246,8 @@ class Transcription(Connection):
         except VoxtralError as error:
             return self._failed(job, piece.span, error)
         if self.store is not None:
-            self.store.mset([(job.key(piece.span), write_transcript(told))])
+            with _unkept(job, piece.span):
+                self.store.mset([job.entry(piece.span, told)])
         return Heard(piece.span, told)
 
     async def _ahear(self, endpoint: Endpoint, job: Job, piece: Piece) -> Heard:
@@ -228,32 +256,41 @@ class Transcription(Connection):
         except VoxtralError as error:
             return self._failed(job, piece.span, error)
         if self.store is not None:
-            await self.store.amset([(job.key(piece.span), write_transcript(told))])
+            with _unkept(job, piece.span):
+                await self.store.amset([job.entry(piece.span, told)])
         return Heard(piece.span, told)
 
     def _ask(self, endpoint: Endpoint, job: Job, piece: Piece) -> Told:
-        asking = job.asking
+        asking = self._asking_now(job)
         request = self._request(endpoint, asking, piece)
         try:
             reply = post(self._clients(endpoint), request)
         except VoxtralInvalidRequestError as refusal:
-            if not asking.refuses_times(refusal):
-                raise
-            job.asking = asking.untimed()
+            self._forgo_times(job, asking, refusal)
             return self._ask(endpoint, job, piece)
         return told_by(reply, asking, request)
 
     async def _aask(self, endpoint: Endpoint, job: Job, piece: Piece) -> Told:
-        asking = job.asking
-        request = self._request(endpoint, asking, piece)
+        asking = self._asking_now(job)
+        # In a thread, for a piece of 10 minutes is searched and copied for this.
+        request = await asyncio.to_thread(self._request, endpoint, asking, piece)
         try:
             reply = await apost(self._clients(endpoint), request)
         except VoxtralInvalidRequestError as refusal:
-            if not asking.refuses_times(refusal):
-                raise
-            job.asking = asking.untimed()
+            self._forgo_times(job, asking, refusal)
             return await self._aask(endpoint, job, piece)
         return told_by(reply, asking, request)
+
+    def _asking_now(self, job: Job) -> Asking:
+        """Return how to ask, when times have been refused already, maybe for another recording."""
+        asking = job.asking
+        return asking.untimed() if (job.base_url, asking.route) in self._timeless else asking
+
+    def _forgo_times(self, job: Job, asking: Asking, refusal: VoxtralInvalidRequestError) -> None:
+        """Remember that a server tells no times, or raise a refusal of anything else."""
+        if not asking.refuses_times(refusal):
+            raise refusal
+        self._timeless.add((job.base_url, asking.route))
 
     def _request(self, endpoint: Endpoint, asking: Asking, piece: Piece) -> Request:
         content, content_type = asking.body(piece)
@@ -275,3 +312,17 @@ class Transcription(Connection):
         if self.on_error == "raise" or isinstance(error, _HOPELESS):
             raise error
         return Heard(span, error=error)
+
+
+@contextmanager
+def _unkept(job: Job, span: Span) -> Iterator[None]:
+    """Log that a store could not keep an answer: it is paid for, and must not be lost with it."""
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001 - whatever a store raises
+        logger.warning(
+            "store: %s could not be kept, and another run will pay for it again (%s: %s)",
+            job.name(span),
+            type(error).__name__,
+            error,
+        )

@@ -7,13 +7,18 @@ from contextlib import suppress
 
 from langchain_voxtral.endpoint import DEEPINFRA_KEYS, LOCAL, local_endpoint
 from langchain_voxtral.errors import VoxtralError
+from langchain_voxtral.transcribing.progress import printable
 
-__all__ = ["complain", "in_one_line", "say", "server_settings"]
+__all__ = ["complain", "in_one_line", "say", "server_settings", "start_engine"]
 
 
 def say(line: str) -> None:
-    """Tell the user something on stderr; stdout is for answers alone."""
-    print(line, file=sys.stderr, flush=True)
+    """Tell the user something on stderr; stdout is for answers alone.
+
+    Names of files and words of servers may have control characters: these are shown, and do
+    not reach the terminal as such.
+    """
+    print(printable(line), file=sys.stderr, flush=True)
 
 
 def complain(error: Exception | str) -> None:
@@ -30,7 +35,9 @@ def in_one_line(error: Exception) -> str:
         return str(error)
     problems = error.errors(include_url=False, include_input=False)
     return "; ".join(
-        f"{'.'.join(map(str, problem['loc']))}: {problem['msg'].removeprefix('Value error, ')}"
+        f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}".removeprefix(": ").replace(
+            "Value error, ", "", 1
+        )
         for problem in problems
     )
 
@@ -38,7 +45,7 @@ def in_one_line(error: Exception) -> str:
 def server_settings(base_url: str | None) -> dict[str, str]:
     """Return the settings that name the server to ask.
 
-    Only here is a missing key answered by the embedded engine, which begins to load at once.
+    Only here is a missing key answered by the embedded engine.
 
     Args:
         base_url: The one on the command line, if any.
@@ -48,12 +55,15 @@ def server_settings(base_url: str | None) -> dict[str, str]:
     has_key = any(os.environ.get(key, "").strip() for key in DEEPINFRA_KEYS)
     if has_key or "VOXTRAL_BASE_URL" in os.environ:
         return {}
-    # The engine loads while LangChain is imported: each takes most of a second.
-    threading.Thread(target=_start_engine, daemon=True).start()
     say("No DeepInfra key is set: the embedded engine answers.")
     return {"base_url": LOCAL}
 
 
-def _start_engine() -> None:
+def start_engine() -> None:
+    """Have the embedded engine load while LangChain is imported: each takes most of a second."""
+    threading.Thread(target=_load_engine, daemon=True).start()
+
+
+def _load_engine() -> None:
     with suppress(VoxtralError):  # the first call fails in the same way, and says so
         local_endpoint()

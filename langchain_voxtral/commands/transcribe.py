@@ -3,24 +3,34 @@
 import argparse
 import json
 import math
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from langchain_voxtral.commands.common import complain, in_one_line, say, server_settings
-from langchain_voxtral.endpoint import LOCAL
+from langchain_voxtral.commands.common import (
+    complain,
+    in_one_line,
+    say,
+    server_settings,
+    start_engine,
+)
+from langchain_voxtral.commands.files import Errand, errands, readable, write
+from langchain_voxtral.commands.tally import Tally
+from langchain_voxtral.commands.tally import recordings as counted
+from langchain_voxtral.endpoint import LOCAL, local_endpoint
 from langchain_voxtral.errors import (
     VoxtralAuthenticationError,
     VoxtralError,
     VoxtralNotFoundError,
     VoxtralPermissionDeniedError,
+    VoxtralUnsupportedFeatureError,
 )
+from langchain_voxtral.wire.servers import SERVERS
 
 if TYPE_CHECKING:
     from langchain_core.documents import Document
+    from langchain_core.documents.base import Blob
 
     from langchain_voxtral.document_loaders import VoxtralTranscriptionParser
     from langchain_voxtral.transcribing.documents import Mode
@@ -29,9 +39,15 @@ __all__ = ["add_transcribe"]
 
 # JSON is made of the subtitles, since only these have both the segments and the whole cost.
 _MODES: "Mapping[str, Mode]" = {"text": "document", "srt": "srt", "vtt": "vtt", "json": "srt"}
+_ENDPOINTS = ("transcriptions", "native", "chat")
 _SUFFIXES: Mapping[str, str] = {"text": ".txt", "srt": ".srt", "vtt": ".vtt", "json": ".json"}
 
-_HOPELESS = (VoxtralAuthenticationError, VoxtralPermissionDeniedError, VoxtralNotFoundError)
+_HOPELESS = (
+    VoxtralAuthenticationError,
+    VoxtralPermissionDeniedError,
+    VoxtralNotFoundError,
+    VoxtralUnsupportedFeatureError,
+)
 """Failures that would befall every other recording too."""
 
 
@@ -41,18 +57,22 @@ def add_transcribe(transcribe: argparse.ArgumentParser) -> None:
         "Write down what is said in recordings, of any format and length. After a recording "
         "that fails the others are still transcribed; the exit status is 1 then."
     )
-    transcribe.add_argument("files", nargs="+", metavar="FILE", help="a recording")
-    transcribe.add_argument("--translate", action="store_true", help="translate into English")
-    transcribe.add_argument(
-        "--language", metavar="XX", help="the language spoken, as its ISO 639-1 code ('fr')"
+    transcribe.epilog = (
+        "DeepInfra's key is read from DEEPINFRA_API_TOKEN; without one the embedded engine "
+        "listens, which knows English only. The key of any other server is VOXTRAL_API_KEY."
     )
-    transcribe.add_argument(
+    add = transcribe.add_argument
+    add("files", nargs="+", metavar="FILE", help="a recording; - is stdin")
+    add("--translate", action="store_true", help="translate into English")
+    add("--language", metavar="XX", help="the language spoken, as its ISO 639-1 code ('fr')")
+    add("--prompt", help="a text that goes before, for names and style")
+    add(
         "--format",
         choices=_MODES,
         default="text",
         help="plain text (default), subtitles, or one JSON line with segments and metadata",
     )
-    transcribe.add_argument(
+    add(
         "-o",
         "--output",
         type=Path,
@@ -60,18 +80,22 @@ def add_transcribe(transcribe: argparse.ArgumentParser) -> None:
         help="write a file for each recording, named after it, instead of stdout; files of "
         "earlier runs are replaced",
     )
-    transcribe.add_argument("--model", help="the model's name at the server")
-    transcribe.add_argument("--base-url", help="the server; 'local' is the embedded engine")
-    transcribe.add_argument("--prompt", help="a text that goes before, for names and style")
-    transcribe.add_argument(
+    add(
+        "--skip-existing",
+        action="store_true",
+        help="leave out recordings whose file is in DIR already: goes on where a run ended",
+    )
+    add("--base-url", metavar="URL", help="the server; 'local' is the embedded engine")
+    add("--server", choices=SERVERS, help="what kind of server that is (default: deepinfra)")
+    add("--endpoint", choices=_ENDPOINTS, help="what is asked there (default: transcriptions)")
+    add("--model", help="the model's name at the server")
+    add(
         "--max-cost",
         type=_dollars,
         metavar="USD",
         help="send nothing if all recordings together would cost more than this",
     )
-    transcribe.add_argument(
-        "--quiet", action="store_true", help="no progress and no cost on stderr"
-    )
+    add("--quiet", action="store_true", help="no progress and no cost on stderr")
     transcribe.set_defaults(run=_transcribe)
 
 
@@ -85,72 +109,86 @@ def _dollars(text: str) -> float:
 
 def _transcribe(arguments: argparse.Namespace) -> int:
     """Transcribe one recording after the other; return the exit status."""
-    targets = _targets(arguments.files, arguments.output, arguments.format)
-    tally = _Tally()
-    with _parser(arguments) as parser:
+    todo = errands(arguments.files, arguments.output, _SUFFIXES[arguments.format])
+    if len(todo) > 1 and arguments.output is None and arguments.format in {"srt", "vtt"}:
+        raise ValueError(f"several recordings make several {arguments.format} files: give -o DIR")
+    tell = _nothing if arguments.quiet else say
+    if arguments.skip_existing:
+        todo = _missing(todo, tell)
+    with ExitStack() as stack:
+        given = [(errand, stack.enter_context(readable(errand))) for errand in todo]
+        if not given:
+            return 0
+        parser = _parser(arguments)  # not closed: after Ctrl-C a chunk on its way would be resent
+        if parser.base_url == LOCAL:
+            local_endpoint()  # says who listens: before there is a bar, and fails but once
+        else:
+            tell(f"Asking {parser.model} at {parser.base_url}.")
         if arguments.max_cost is not None:
-            _check_cost(parser, arguments.files, arguments.max_cost)
+            _check_cost(parser, [recording for _, recording in given], arguments.max_cost)
+        tally = Tally(len(given))
         try:
-            for file, target in zip(arguments.files, targets, strict=True):
-                try:
-                    _one(parser, file, target, arguments.format, tally)
-                except _HOPELESS:
-                    tally.failed += 1
-                    raise
-                except (VoxtralError, ValueError) as error:
-                    tally.failed += 1
-                    complain(_naming(file, error))
+            for errand, recording in given:
+                if _one(parser, errand, recording, arguments.format, tally) and errand.target:
+                    tell(f"{errand.name}: wrote {errand.target}.")
         finally:  # what was paid is told after Ctrl-C too
-            if not arguments.quiet:
-                say(tally.line())
+            tell(tally.line())
     return 1 if tally.failed else 0
 
 
-def _parser(arguments: argparse.Namespace) -> "VoxtralTranscriptionParser":
-    settings: dict[str, Any] = server_settings(arguments.base_url)
-    from langchain_voxtral.document_loaders import (  # noqa: PLC0415 - takes a second
-        VoxtralTranscriptionParser,
-    )
+def _nothing(_: str) -> None:
+    pass
 
-    for name in ("model", "language", "prompt"):
-        if getattr(arguments, name) is not None:
-            settings[name] = getattr(arguments, name)
+
+def _missing(todo: Sequence[Errand], tell: Callable[[str], None]) -> list[Errand]:
+    """Return the errands whose file is not there yet.
+
+    Raises:
+        ValueError: There are no files to be written.
+    """
+    if any(errand.target is None for errand in todo):
+        raise ValueError("--skip-existing looks into a folder: give -o DIR")
+    missing = [errand for errand in todo if errand.target and not errand.target.exists()]
+    if len(missing) < len(todo):
+        tell(f"Skipping {counted(len(todo) - len(missing))}: transcribed already.")
+    return missing
+
+
+def _parser(arguments: argparse.Namespace) -> "VoxtralTranscriptionParser":
+    names = ("model", "language", "prompt", "server", "endpoint")
+    given: dict[str, Any] = {name: getattr(arguments, name) for name in names}
+    settings = {name: value for name, value in given.items() if value is not None}
+    if arguments.base_url is not None or settings.get("server", "deepinfra") == "deepinfra":
+        settings |= server_settings(arguments.base_url)
+    if settings.get("base_url") == LOCAL:
+        _check_ears()
+        start_engine()
     if arguments.translate:
         settings["task"] = "translate"
     if arguments.quiet:
         settings["progress"] = False
-    parser = VoxtralTranscriptionParser(mode=_MODES[arguments.format], **settings)
-    if parser.base_url != LOCAL and not arguments.quiet:
-        say(f"Asking {parser.model} at {parser.base_url}.")
-    return parser
+    from langchain_voxtral.document_loaders import (  # noqa: PLC0415 - takes a second
+        VoxtralTranscriptionParser,
+    )
+
+    return VoxtralTranscriptionParser(mode=_MODES[arguments.format], **settings)
 
 
-def _targets(files: Sequence[str], folder: Path | None, form: str) -> list[Path | None]:
-    """Return where each recording's text goes; None is stdout.
+def _check_ears() -> None:
+    """Return if the embedded engine can hear; else each recording would fail by itself."""
+    from langchain_voxtral.local.speech import has_ears  # noqa: PLC0415 - as needed
 
-    Raises:
-        ValueError: Two would get in each other's way, or the folder cannot be made.
-    """
-    if folder is None:
-        if len(files) > 1 and form in {"srt", "vtt"}:
-            raise ValueError(f"several recordings make several {form} files: give -o DIR for them")
-        return [None for _ in files]
-    targets = [folder / (Path(file).stem + _SUFFIXES[form]) for file in files]
-    target, count = Counter(targets).most_common(1)[0]
-    if count > 1:
-        raise ValueError(f"{count} of the recordings would be written to {target}: rename them")
-    recordings = {Path(file).resolve() for file in files}
-    for target in targets:
-        if target.resolve() in recordings:
-            raise ValueError(f"{target} is one of the recordings and would be overwritten")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ValueError(f"the folder {folder} cannot be made: {error.strerror}") from error
-    return [*targets]
+    if not has_ears():
+        raise ValueError(
+            "the embedded engine has no ears yet: pip install "
+            '"langchain-voxtral[local-speech,audio]"; or set DEEPINFRA_API_TOKEN, and DeepInfra '
+            "is asked"
+        )
 
 
-def _check_cost(parser: "VoxtralTranscriptionParser", files: Sequence[str], most: float) -> None:
+def _check_cost(
+    parser: "VoxtralTranscriptionParser", recordings: "Sequence[str | Blob]", most: float
+) -> None:
     """Return if all recordings together cost no more than this.
 
     Raises:
@@ -160,9 +198,9 @@ def _check_cost(parser: "VoxtralTranscriptionParser", files: Sequence[str], most
     from langchain_voxtral.estimates import Estimate  # noqa: PLC0415 - the same
 
     whole = Estimate(0.0, 0, 0, 0.0)
-    for file in files:
+    for recording in recordings:
         with suppress(VoxtralAudioError):  # it costs nothing, and is reported in its turn
-            whole += parser.estimate(file)
+            whole += parser.estimate(recording)
     if whole.dollars is None:
         raise ValueError(
             f"--max-cost cannot be checked: the price of {parser.model} at {parser.base_url} is "
@@ -177,22 +215,26 @@ def _check_cost(parser: "VoxtralTranscriptionParser", files: Sequence[str], most
 
 def _one(
     parser: "VoxtralTranscriptionParser",
-    file: str,
-    target: Path | None,
+    errand: Errand,
+    recording: "str | Blob",
     form: str,
-    tally: "_Tally",
-) -> None:
-    [document] = parser.parse(file)
-    tally.add(document.metadata)
-    text = _json(document) if form == "json" else document.page_content
-    text = text if text.endswith("\n") else text + "\n"
-    if target is None:
-        print(text, end="", flush=True)
-        return
+    tally: Tally,
+) -> bool:
+    """Transcribe a recording; tell whether that went well."""
     try:
-        target.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise ValueError(f"{target} cannot be written: {error.strerror}") from error
+        [document] = parser.parse(recording)
+        tally.pay(document.metadata)
+        text = _json(document) if form == "json" else document.page_content
+        write(text if text.endswith("\n") else text + "\n", errand.target)
+    except _HOPELESS:
+        tally.fail()
+        raise
+    except (VoxtralError, ValueError) as error:
+        tally.fail()
+        complain(_naming(errand.name, error))
+        return False
+    tally.left -= 1
+    return True
 
 
 def _json(document: "Document") -> str:
@@ -205,52 +247,10 @@ def _json(document: "Document") -> str:
         "segments": [{"start": cue.start, "end": cue.end, "text": cue.text} for cue in cues],
         **document.metadata,
     }
-    return json.dumps(report, ensure_ascii=False)
+    return json.dumps(report)
 
 
-def _naming(file: str, error: Exception) -> str:
-    """Return what went wrong, with the recording's name if it is not in it."""
+def _naming(name: str, error: Exception) -> str:
+    """Return what went wrong, with the recording's name if it does not begin with it."""
     said = in_one_line(error)
-    return said if file in said else f"{file}: {said}"
-
-
-@dataclass(slots=True)
-class _Tally:
-    """What was transcribed so far, and what it cost.
-
-    Args:
-        seconds: How long each recording is.
-        costs: US dollars for each; None if not known.
-        sources: Who told the costs that are known: `"server"`, `"estimated"`.
-        failed: Recordings that failed.
-    """
-
-    seconds: list[float] = field(default_factory=list)
-    costs: list[float | None] = field(default_factory=list)
-    sources: set[str] = field(default_factory=set)
-    failed: int = 0
-
-    def add(self, metadata: Mapping[str, Any]) -> None:
-        """Count a recording in."""
-        self.seconds.append(metadata["duration"])
-        self.costs.append(metadata.get("cost"))
-        if "cost" in metadata:
-            self.sources.add(metadata["cost_source"])
-
-    def line(self) -> str:
-        """Return the last line: how much, for how much, and who says so."""
-        line = f"{_recordings(len(self.seconds))}, {sum(self.seconds):.1f} s of audio"
-        known = [cost for cost in self.costs if cost is not None]
-        if known:
-            by_server = self.sources == {"server"}
-            line += f", ${sum(known):.6f} ({'told by the server' if by_server else 'estimated'})"
-        if unknown := len(self.costs) - len(known):
-            which = f"{_recordings(unknown)} " if known else ""
-            line += f", {which}at a price that is not known"
-        if self.failed:
-            line += f"; not counted: {_recordings(self.failed)} that failed"
-        return line
-
-
-def _recordings(count: int) -> str:
-    return f"{count} recording{'' if count == 1 else 's'}"
+    return said if said.startswith(name) else f"{name}: {said}"

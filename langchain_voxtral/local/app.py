@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from langchain_voxtral.local.addresses import LOOPBACK_NAMES, name_in
+from langchain_voxtral.local.addresses import LOOPBACK_NAMES
 from langchain_voxtral.local.answers import EventStream, JsonAnswer
 from langchain_voxtral.local.body import MAX_BODY_BYTES, read_body
 from langchain_voxtral.local.chat_answers import Completion, CompletionStream, Form
@@ -13,9 +13,10 @@ from langchain_voxtral.local.chat_audio import Spoken, take_recordings, write_do
 from langchain_voxtral.local.chat_messages import to_reading
 from langchain_voxtral.local.chat_requests import ChatRequest
 from langchain_voxtral.local.errors import Refusal, VoxtralMissingExtraError
+from langchain_voxtral.local.gate import Gate
 from langchain_voxtral.local.generation import Generation, engine_fields
 from langchain_voxtral.local.hearing import Ears, Hearing
-from langchain_voxtral.local.models import LocalModel, choose_files, load
+from langchain_voxtral.local.models import LocalModel, choose_file, load
 from langchain_voxtral.local.requests import MAX_NEW_TOKENS, parse_request, read_json, validate
 from langchain_voxtral.local.sending import json_bytes, while_connected
 from langchain_voxtral.local.speech import SPEECH_IDS, SPEECH_MODEL, require_extra
@@ -42,7 +43,7 @@ except ImportError as error:
     raise VoxtralMissingExtraError("starlette") from error
 
 if TYPE_CHECKING:
-    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+    from starlette.types import Message, Receive, Scope, Send
 
 __all__ = ["App", "create_app"]
 
@@ -50,23 +51,6 @@ KEEP_ALIVE_SECONDS = 5.0
 
 _INFERENCE = "/v1/inference/"
 _NO_MODEL = {"error": "Model not found"}
-_NOT_AUTHORIZED = {"detail": "User is not authorized to access this resource"}
-_NOT_AUTHENTICATED = {
-    "error": {
-        "message": "Not authenticated",
-        "type": "invalid_request_error",
-        "param": None,
-        "code": None,
-    }
-}
-_GUARDED = {
-    _INFERENCE: _NOT_AUTHORIZED,
-    "/v1/openai/chat/": _NOT_AUTHENTICATED,
-    "/v1/chat/": _NOT_AUTHENTICATED,
-    "/v1/openai/audio/": _NOT_AUTHENTICATED,
-    "/v1/audio/": _NOT_AUTHENTICATED,
-}
-"""What needs the key, and what is answered without it."""
 
 
 class App:
@@ -78,8 +62,8 @@ class App:
         hosts: Names that the Host header may have, whatever its port; None: any. A web page
             whose name was rebound to this address is told apart by it.
         queue_size: Requests that may wait while one is answered.
-        max_body_bytes: Size limit of a request.
-        max_form_bytes: Size limit of a request that is a form with a recording.
+        max_body_bytes: Size limit of a request's text.
+        max_form_bytes: Size limit of a form with a recording, and of the recordings in a chat.
         keep_alive: Seconds without a token after which a stream gets a comment line.
     """
 
@@ -95,8 +79,7 @@ class App:
         keep_alive: float = KEEP_ALIVE_SECONDS,
     ) -> None:
         self.model = model
-        self._authorization = f"Bearer {api_key}".encode() if api_key else b""
-        self._hosts = None if hosts is None else frozenset(hosts)
+        self._gate = Gate(api_key, hosts)
         self._max_body_bytes = max_body_bytes
         self._max_form_bytes = max_form_bytes
         self._keep_alive = keep_alive
@@ -147,26 +130,13 @@ class App:
                 ]
             await send(message)
 
-        await (self._refusal(scope) or self._routes)(scope, receive, send_named)
+        refusal = self._gate.refusal(scope)
+        await (_told(refusal) if refusal else self._routes)(scope, receive, send_named)
 
     def close(self, patience: float = 0.0) -> None:
         """Take no more requests and wait up to `patience` seconds for the one that runs."""
         self._worker.close(patience)
         self._ears.close(patience)
-
-    def _refusal(self, scope: "Scope") -> "ASGIApp | None":
-        headers = dict(scope["headers"])
-        host = name_in(headers.get(b"host", b"").decode("latin-1"))
-        if self._hosts is not None and host not in self._hosts:
-            return _json(400, {"error": {"message": f"Invalid Host header: {host!r}"}})
-        given = headers.get(b"authorization", b"")
-        if self._authorization and not secrets.compare_digest(given, self._authorization):
-            # Routes are looked up without the root path, too.
-            path = scope["path"].removeprefix(scope.get("root_path", ""))
-            for start, body in _GUARDED.items():
-                if path.startswith(start):
-                    return _json(401, body)
-        return None
 
     async def _infer(self, request: Request) -> Any:
         if is_form(request):
@@ -183,7 +153,8 @@ class App:
         return JsonAnswer(*asked, responses=len(fields))
 
     async def _chat(self, request: Request) -> Any:
-        body = read_json(await read_body(request, self._max_body_bytes))
+        in_base64 = 4 * self._max_form_bytes // 3
+        body = read_json(await read_body(request, self._max_body_bytes + in_base64))
         spoken = take_recordings(body)
         wanted = validate(body, ChatRequest)
         if wanted.model not in self.model.ids:
@@ -266,7 +237,6 @@ class App:
 def create_app(
     *,
     model: str | Path | None = None,
-    mmproj: str | Path | None = None,
     n_ctx: int = 4096,
     **settings: Any,
 ) -> App:
@@ -274,7 +244,6 @@ def create_app(
 
     Args:
         model: A GGUF file; SmolLM2-135M-Instruct by default, its weights fetched if need be.
-        mmproj: The file's audio projector.
         n_ctx: Context, in tokens.
         **settings: Further arguments of `App`.
 
@@ -290,7 +259,7 @@ def create_app(
         uvicorn.run(create_app(), port=8200)
         ```
     """
-    return App(load(choose_files(model, mmproj), n_ctx=n_ctx), **settings)
+    return App(load(choose_file(model), n_ctx=n_ctx), **settings)
 
 
 def _json(status: int, body: object, headers: dict[str, str] | None = None) -> Response:
@@ -300,6 +269,10 @@ def _json(status: int, body: object, headers: dict[str, str] | None = None) -> R
 async def _refused(_: Request, refusal: Exception) -> Response:
     if not isinstance(refusal, Refusal):
         raise refusal
+    return _told(refusal)
+
+
+def _told(refusal: Refusal) -> Response:
     return _json(refusal.status, refusal.body, refusal.headers)
 
 

@@ -3,12 +3,17 @@
 import zlib
 from typing import TYPE_CHECKING
 
-from langchain_voxtral.local.errors import Refusal
+from langchain_voxtral.local.errors import Refusal, VoxtralMissingExtraError
+
+try:
+    from starlette.requests import Request
+except ImportError as error:
+    raise VoxtralMissingExtraError("starlette") from error
 
 if TYPE_CHECKING:
-    from starlette.requests import Request
+    from starlette.types import Message, Receive
 
-__all__ = ["MAX_BODY_BYTES", "gunzip", "read_body"]
+__all__ = ["MAX_BODY_BYTES", "gunzip", "media_type", "read_body", "within"]
 
 MAX_BODY_BYTES = 8 * 2**20
 
@@ -19,7 +24,39 @@ the refusal: closing a socket with unread data in it resets the connection."""
 _GZIP = 16 + zlib.MAX_WBITS
 
 
-async def read_body(request: "Request", limit: int) -> bytes:
+def media_type(request: Request) -> str:
+    """Return what a request says its body is, in lower case; "" if it says nothing."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def within(request: Request, limit: int) -> Request:
+    """Return the request as one whose body is refused once it is larger.
+
+    Args:
+        request: The request, not yet read.
+        limit: Bytes that may be read of it. Reading more raises a `Refusal`, 413.
+    """
+    return Request(request.scope, _limited(request.receive, limit))
+
+
+def _limited(receive: "Receive", limit: int) -> "Receive":
+    received = 0
+
+    async def receive_limited() -> "Message":
+        nonlocal received
+        message = await receive()
+        received += len(message.get("body", b""))
+        while received > limit:
+            if not message.get("more_body", False) or received > limit * _DRAINED:
+                raise _too_large(limit)
+            message = await receive()
+            received += len(message.get("body", b""))
+        return message
+
+    return receive_limited
+
+
+async def read_body(request: Request, limit: int) -> bytes:
     """Read a JSON body, gzipped or not.
 
     Args:
@@ -29,27 +66,14 @@ async def read_body(request: "Request", limit: int) -> bytes:
     Raises:
         Refusal: 413, it is larger; 415, it is no JSON, or packed otherwise.
     """
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind != "application/json":
-        raise Refusal.saying(
-            415,
-            f"This takes application/json, not {kind or 'an untyped body'}",
-        )
-    body = bytearray()
-    received = 0
-    async for chunk in request.stream():
-        received += len(chunk)
-        if received <= limit:
-            body += chunk
-        elif received > limit * _DRAINED:
-            break
-    if received > limit:
-        raise _too_large(limit)
+    if (kind := media_type(request)) != "application/json":
+        raise Refusal.saying(415, f"This takes application/json, not {kind or 'an untyped body'}")
+    body = await within(request, limit).body()
     match request.headers.get("content-encoding", "identity").strip().lower():
         case "identity":
-            return bytes(body)
+            return body
         case "gzip":
-            return gunzip(bytes(body), limit)
+            return gunzip(body, limit)
         case other:
             raise Refusal.saying(415, f"Content-Encoding {other!r} is not supported, only gzip")
 

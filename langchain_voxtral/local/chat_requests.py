@@ -12,9 +12,9 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AliasChoices, BeforeValidator, Field, model_validator
 
 from langchain_voxtral.local.chat_messages import Messages, Name, without_nulls
-from langchain_voxtral.local.requests import Sampling, Strict, parse_body
+from langchain_voxtral.local.requests import Sampling, Strict
 
-__all__ = ["ChatRequest", "parse_chat_request"]
+__all__ = ["ChatRequest"]
 
 
 def _listed(value: Any) -> Any:
@@ -124,20 +124,3 @@ class ChatRequest(Sampling):
         if isinstance(self.tool_choice, NamedChoice):
             return self.tool_choice.function.name
         return "any" if self.tool_choice == "required" else self.tool_choice
-
-
-def parse_chat_request(body: bytes) -> ChatRequest:
-    """Parse and validate the body of a chat completion request.
-
-    Raises:
-        Refusal: 422 with one `detail` entry for each fault, as DeepInfra answers.
-
-    Example:
-        ```python
-        from langchain_voxtral.local.chat_requests import parse_chat_request
-
-        body = b'{"model": "m", "messages": [{"role": "user", "content": "Hi"}]}'
-        assert parse_chat_request(body).temperature == 1
-        ```
-    """
-    return parse_body(body, ChatRequest)

@@ -56,7 +56,6 @@ class Engine:
 
     Args:
         path: A GGUF file.
-        mmproj: The model's audio projector, a GGUF file, if it has one.
         n_ctx: Context, in tokens.
         n_threads: Threads. One is right for a tiny model: with as many threads as cores,
             llama.cpp's barriers make it ten times slower as soon as anything else runs.
@@ -82,7 +81,6 @@ class Engine:
         self,
         path: Path,
         *,
-        mmproj: Path | None = None,
         n_ctx: int = 4096,
         n_threads: int = 1,
         fit_memory: bool = False,
@@ -94,8 +92,6 @@ class Engine:
             raise VoxtralMissingExtraError("xllamacpp") from error
         params = xllamacpp.CommonParams()
         params.model.path = str(path)
-        if mmproj is not None:
-            params.mmproj.path = str(mmproj)
         params.n_ctx = n_ctx
         params.n_parallel = 1
         params.verbosity = 0

@@ -9,23 +9,21 @@ from langchain_voxtral.local.errors import VoxtralLocalError
 from langchain_voxtral.local.template import CHATML, Template, template_for
 from langchain_voxtral.local.weights import SMOLLM2, ensure_weights
 
-__all__ = ["STAND_IN", "VOXTRAL", "LocalModel", "ModelFiles", "choose_files", "load"]
+__all__ = ["STAND_IN", "VOXTRAL", "LocalModel", "ModelFile", "choose_file", "load"]
 
 VOXTRAL = "mistralai/Voxtral-Mini-3B-2507"
 STAND_IN = "SmolLM2-135M-Instruct"
 
 
 @dataclass(frozen=True, slots=True)
-class ModelFiles:
-    """The files of a model, found but not loaded.
+class ModelFile:
+    """The file of a model, found but not loaded.
 
     Args:
         path: The GGUF file.
-        mmproj: Its audio projector, if there is one.
     """
 
     path: Path
-    mmproj: Path | None = None
 
     @property
     def is_stand_in(self) -> bool:
@@ -63,33 +61,29 @@ class LocalModel:
     is_stand_in: bool
 
 
-def choose_files(
+def choose_file(
     model: str | Path | None = None,
-    mmproj: str | Path | None = None,
     *,
     progress: bool = True,
-) -> ModelFiles:
-    """Find the model's files, fetching the stand-in's weights if no file is named.
+) -> ModelFile:
+    """Find the model's file, fetching the stand-in's weights if none is named.
 
     Raises:
         VoxtralLocalError: A named file does not exist, or the weights cannot be had.
     """
-    path = ensure_weights(progress=progress) if model is None else _existing(model, "model")
-    return ModelFiles(path, None if mmproj is None else _existing(mmproj, "mmproj"))
-
-
-def _existing(given: str | Path, argument: str) -> Path:
-    path = Path(given).expanduser()
+    if model is None:
+        return ModelFile(ensure_weights(progress=progress))
+    path = Path(model).expanduser()
     if not path.is_file():
-        raise VoxtralLocalError(f"{argument}={str(given)!r} is not a file; name a GGUF file.")
-    return path
+        raise VoxtralLocalError(f"model={str(model)!r} is not a file; name a GGUF file.")
+    return ModelFile(path)
 
 
-def load(files: ModelFiles, *, n_ctx: int, n_threads: int | None = None) -> LocalModel:
+def load(file: ModelFile, *, n_ctx: int, n_threads: int | None = None) -> LocalModel:
     """Load a model.
 
     Args:
-        files: Its files.
+        file: Its file.
         n_ctx: Context, in tokens.
         n_threads: Threads; by default 1 for the stand-in, all cores but one for others.
 
@@ -97,13 +91,12 @@ def load(files: ModelFiles, *, n_ctx: int, n_threads: int | None = None) -> Loca
         VoxtralLocalError: llama.cpp cannot load it, or not on this processor.
         VoxtralMissingExtraError: xllamacpp is not installed.
     """
-    threads = 1 if files.is_stand_in else max(1, (os.cpu_count() or 2) - 1)
+    threads = 1 if file.is_stand_in else max(1, (os.cpu_count() or 2) - 1)
     engine = Engine(
-        files.path,
-        mmproj=files.mmproj,
+        file.path,
         n_ctx=n_ctx,
         n_threads=n_threads or threads,
-        fit_memory=not files.is_stand_in,
+        fit_memory=not file.is_stand_in,
     )
-    template = CHATML if files.is_stand_in else template_for(files.path)
-    return LocalModel(files.name, files.ids, engine, template, files.is_stand_in)
+    template = CHATML if file.is_stand_in else template_for(file.path)
+    return LocalModel(file.name, file.ids, engine, template, file.is_stand_in)

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 from langchain_voxtral.local.addresses import accepted_names, in_url, listen, require_key
 from langchain_voxtral.local.errors import VoxtralLocalError
-from langchain_voxtral.local.models import ModelFiles, choose_files, load
+from langchain_voxtral.local.models import ModelFile, choose_file, load
+from langchain_voxtral.local.speech import SPEECH_MODEL, has_ears
 
 if TYPE_CHECKING:
     from langchain_voxtral.local.app import App
@@ -38,7 +39,6 @@ class LocalVoxtral:
 
     Args:
         model: A GGUF file; SmolLM2-135M-Instruct by default.
-        mmproj: The file's audio projector, a GGUF file.
         host: Address to listen on. Any but loopback needs `api_key`.
         port: Port; 0 takes a free one.
         api_key: The bearer that requests must carry. None makes a random one, "" asks for
@@ -63,7 +63,6 @@ class LocalVoxtral:
         self,
         *,
         model: str | Path | None = None,
-        mmproj: str | Path | None = None,
         host: str = "127.0.0.1",
         port: int = 0,
         api_key: str | None = None,
@@ -75,7 +74,7 @@ class LocalVoxtral:
         self.host = host
         self.api_key = secrets.token_urlsafe() if api_key is None else api_key
         self._port = port
-        self._files = (model, mmproj)
+        self._model = model
         self._n_ctx = n_ctx
         self._settings = {"queue_size": queue_size, **settings}
         self._running: _Running | None = None
@@ -123,7 +122,7 @@ class LocalVoxtral:
             listening = listen(self.host, self._port)
             try:
                 app, server = _load(
-                    choose_files(*self._files),
+                    choose_file(self._model),
                     n_ctx=self._n_ctx,
                     api_key=self.api_key,
                     hosts=accepted_names(self.host),
@@ -187,10 +186,10 @@ class _Running:
         self._listening.close()
 
 
-def _load(files: ModelFiles, *, n_ctx: int, **settings: Any) -> "tuple[App, Listener]":
+def _load(file: ModelFile, *, n_ctx: int, **settings: Any) -> "tuple[App, Listener]":
     # The model loads without the interpreter's lock: meanwhile the web libraries come in.
     with ThreadPoolExecutor(1) as side:
-        model = side.submit(load, files, n_ctx=n_ctx)
+        model = side.submit(load, file, n_ctx=n_ctx)
         from langchain_voxtral.local.app import App  # noqa: PLC0415 - needs the extra
         from langchain_voxtral.local.listener import listener  # noqa: PLC0415 - the same
 
@@ -244,10 +243,10 @@ def _announce(server: LocalVoxtral) -> None:
 
 
 def _introduction(server: LocalVoxtral) -> str:
-    name = server.model_name
+    told = f"Embedded engine: answers come from {server.model_name}"
     if server.app.model.is_stand_in:
-        return f"Embedded engine: answers come from {name}, a 135M stand-in, not from Voxtral"
-    return f"Embedded engine: answers come from {name}"
+        told += ", a 135M stand-in, not from Voxtral"
+    return f"{told}; {SPEECH_MODEL} listens, English only" if has_ears() else told
 
 
 def _after_fork_in_child() -> None:
@@ -267,7 +266,6 @@ def serve(
     host: str = "127.0.0.1",
     port: int = 8200,
     model: str | Path | None = None,
-    mmproj: str | Path | None = None,
     api_key: str = "",
     n_ctx: int = 4096,
     queue_size: int = 16,
@@ -278,7 +276,6 @@ def serve(
         host: Address to listen on. Any but loopback needs `api_key`.
         port: Port; 0 takes a free one.
         model: A GGUF file; SmolLM2-135M-Instruct by default.
-        mmproj: The file's audio projector.
         api_key: The bearer that requests must carry; "" asks for none.
         n_ctx: Context, in tokens.
         queue_size: Requests that may wait while one is answered.
@@ -299,7 +296,6 @@ def serve(
         host=host,
         port=port,
         model=model,
-        mmproj=mmproj,
         api_key=api_key,
         n_ctx=n_ctx,
         queue_size=queue_size,

@@ -28,6 +28,7 @@ __all__ = [
     "SPEECH_IDS",
     "SPEECH_MODEL",
     "SpeechEngine",
+    "has_ears",
     "require_extra",
 ]
 
@@ -53,8 +54,9 @@ _PAUSE = 1.0
 _LONGEST_LINE = 15.0
 """Seconds of speech without a pause after which the detector cuts; Moonshine's own limit."""
 
-_WINDOW = 45.0
-"""Seconds that are looked at together: more than the longest passage and line."""
+_WINDOW = 45 * RATE
+"""Samples that are looked at together: more than the longest passage and line. Always as many,
+so that a recording's words do not hang on the blocks that it comes in."""
 
 _QUIET = 0.1
 _MOST_GAIN = 100.0
@@ -72,13 +74,21 @@ def require_extra() -> None:
     Raises:
         Refusal: 400, with the way to install it.
     """
-    for library in _LIBRARIES:
-        if importlib.util.find_spec(library) is None:
-            raise Refusal.saying(
-                400,
-                f"The embedded engine needs {library} for recordings, which is not installed: "
-                'pip install "langchain-voxtral[local-speech]"',
-            )
+    if missing := _missing_libraries():
+        raise Refusal.saying(
+            400,
+            f"The embedded engine needs {missing[0]} for recordings, which is not installed: "
+            'pip install "langchain-voxtral[local-speech]"',
+        )
+
+
+def has_ears() -> bool:
+    """Tell whether what recordings need is installed, without loading it."""
+    return not _missing_libraries()
+
+
+def _missing_libraries() -> list[str]:
+    return [name for name in _LIBRARIES if importlib.util.find_spec(name) is None]
 
 
 @dataclass(eq=False)
@@ -133,10 +143,11 @@ class SpeechEngine:
         begin, ended = 0, False
         blocks = iter(blocks)
         while not ended:
-            waiting, ended = _fill(waiting, blocks)
-            audible = _raised(waiting)
+            waiting = _filled(waiting, blocks)
+            ended = len(waiting) <= _WINDOW
+            audible = _raised(waiting[:_WINDOW])
             passages = _passages(_lines(loaded.detector, audible), passage)
-            settled = len(waiting) if ended else _settled(passages, len(waiting))
+            settled = len(audible) if ended else _settled(passages, len(audible))
             for first, last in passages:
                 if last <= settled and (text := _words(loaded.server, audible[first:last])):
                     yield Segment((begin + first) / RATE, (begin + last) / RATE, text)
@@ -166,17 +177,15 @@ def _moonshine() -> _Loaded:
     return _Loaded(model, detector)
 
 
-def _fill(waiting: "Samples", blocks: "Iterator[Samples]") -> "tuple[Samples, bool]":
-    """Return a whole window, if there is still so much, and whether the recording has ended."""
+def _filled(waiting: "Samples", blocks: "Iterator[Samples]") -> "Samples":
+    """Return more samples than a window has, or all that are left."""
     import numpy as np  # noqa: PLC0415 - comes with the extra
 
     parts, size = [waiting], len(waiting)
-    for block in blocks:
+    while size <= _WINDOW and (block := next(blocks, None)) is not None:
         parts.append(block)
         size += len(block)
-        if size >= _WINDOW * RATE:
-            return np.concatenate(parts), False
-    return np.concatenate(parts), True
+    return np.concatenate(parts)
 
 
 def _raised(samples: "Samples") -> "Samples":

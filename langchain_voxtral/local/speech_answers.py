@@ -84,11 +84,21 @@ def _verbose(heard: Heard, task: str) -> dict[str, Any]:
         "duration": heard.duration,
         "text": heard.text,
         "segments": _segments(heard),
+        "usage": _usage(heard),
     }
 
 
+def _usage(heard: Heard) -> dict[str, Any]:
+    """Return OpenAI's usage by duration, with DeepInfra's field for what it costs."""
+    return {"type": "duration", "seconds": heard.duration, "estimated_cost": COST}
+
+
+def _plain(heard: Heard) -> dict[str, Any]:
+    return {"text": heard.text, "usage": _usage(heard)}
+
+
 _FORMATS: Mapping[str, tuple[str, Callable[[Heard, str], bytes]]] = {
-    "json": (_JSON, lambda heard, _: json_bytes({"text": heard.text})),
+    "json": (_JSON, lambda heard, _: json_bytes(_plain(heard))),
     "verbose_json": (_JSON, lambda heard, task: json_bytes(_verbose(heard, task))),
     "text": ("text/plain; charset=utf-8", lambda heard, _: heard.text.encode()),
     "srt": ("application/x-subrip; charset=utf-8", lambda heard, _: srt(heard.segments).encode()),

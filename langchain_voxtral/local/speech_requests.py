@@ -6,24 +6,22 @@ temperature are taken and change nothing, since it has neither; the answer's hea
 `x-voxtral-ignored` names them.
 """
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Annotated, BinaryIO, ClassVar, Literal, Self, TypeVar
+from collections.abc import AsyncGenerator, Iterable
+from typing import Annotated, BinaryIO, ClassVar, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
 
+from langchain_voxtral.local.body import media_type, within
 from langchain_voxtral.local.errors import Refusal, VoxtralMissingExtraError
 from langchain_voxtral.local.requests import Strict
 from langchain_voxtral.local.speech import LANGUAGE
 
 try:
     from starlette.datastructures import FormData
-    from starlette.exceptions import HTTPException
+    from starlette.formparsers import MultiPartException, MultiPartParser
     from starlette.requests import Request
 except ImportError as error:
     raise VoxtralMissingExtraError("starlette") from error
-
-if TYPE_CHECKING:
-    from starlette.types import Message, Receive
 
 __all__ = [
     "MAX_FORM_BYTES",
@@ -38,10 +36,6 @@ __all__ = [
 
 MAX_FORM_BYTES = 25 * 2**20
 """OpenAI's and vLLM's limit of a recording."""
-
-_DRAINED = 8
-"""Times the limit that is still read, and thrown away, so that the client gets to read the
-refusal; as for JSON bodies."""
 
 _LIST = "timestamp_granularities"
 
@@ -62,7 +56,6 @@ def _segments_only(level: str) -> str:
 
 Language = Annotated[str, AfterValidator(_english)]
 Level = Annotated[Literal["segment", "word"], AfterValidator(_segments_only)]
-ResponseFormat = Literal["json", "verbose_json", "text", "srt", "vtt"]
 
 
 class SpeechForm(Strict):
@@ -130,7 +123,7 @@ _Form = TypeVar("_Form", bound=SpeechForm)
 
 def is_form(request: Request) -> bool:
     """Tell whether a request's body is a multipart form."""
-    return _media_type(request) == "multipart/form-data"
+    return media_type(request) == "multipart/form-data"
 
 
 async def read_form(request: Request, kind: type[_Form], limit: int) -> tuple[_Form, BinaryIO]:
@@ -146,15 +139,16 @@ async def read_form(request: Request, kind: type[_Form], limit: int) -> tuple[_F
             with one `detail` entry for each fault, as DeepInfra answers.
     """
     if not is_form(request):
-        given = _media_type(request) or "an untyped body"
+        given = media_type(request) or "an untyped body"
         raise Refusal.saying(415, f"A recording is sent as multipart/form-data, not as {given}")
     if (packing := request.headers.get("content-encoding", "identity")) != "identity":
         raise Refusal.saying(415, f"Content-Encoding {packing!r} is not supported with a form")
-    limited = Request(request.scope, _limited(request.receive, limit))
     try:
-        sent = await limited.form(max_files=1, max_fields=32)
-    except HTTPException as error:
-        raise Refusal.saying(400, f"The form is ill-formed: {error.detail}") from error
+        sent = await _Parser(within(request, limit)).parse()
+    except MultiPartException as error:
+        raise Refusal.saying(400, f"The form is ill-formed: {error.message}") from error
+    except (ValueError, LookupError) as error:  # older Starlettes let these through
+        raise Refusal.saying(400, "The form is ill-formed: Invalid multipart data.") from error
     try:
         return _validated(sent, kind)
     except BaseException:
@@ -162,25 +156,21 @@ async def read_form(request: Request, kind: type[_Form], limit: int) -> tuple[_F
         raise
 
 
-def _media_type(request: Request) -> str:
-    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+class _Parser(MultiPartParser):
+    """Starlette's parser, but a form that is cut short is refused, not read as far as it goes."""
 
+    def __init__(self, request: Request) -> None:
+        super().__init__(request.headers, self._whole(request), max_files=1, max_fields=32)
+        self._ended = False
 
-def _limited(receive: "Receive", limit: int) -> "Receive":
-    received = 0
+    def on_end(self) -> None:
+        self._ended = True
 
-    async def receive_limited() -> "Message":
-        nonlocal received
-        message = await receive()
-        received += len(message.get("body", b""))
-        while received > limit:
-            if not message.get("more_body", False) or received > limit * _DRAINED:
-                raise Refusal.saying(413, f"The request is larger than {limit} bytes")
-            message = await receive()
-            received += len(message.get("body", b""))
-        return message
-
-    return receive_limited
+    async def _whole(self, request: Request) -> AsyncGenerator[bytes, None]:
+        async for chunk in request.stream():
+            yield chunk
+        if not self._ended:
+            raise MultiPartException("It is cut short: the closing boundary is missing.")
 
 
 def _validated(sent: FormData, kind: type[_Form]) -> tuple[_Form, BinaryIO]:

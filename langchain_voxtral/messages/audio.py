@@ -15,9 +15,9 @@ from langchain_voxtral.audio.kinds import kind_of
 from langchain_voxtral.errors import VoxtralInvalidRequestError
 from langchain_voxtral.messages.turns import AudioPart
 
-__all__ = ["audio_block", "audio_in", "plain_mime_type"]
+__all__ = ["audio_block", "audio_in", "is_audio", "plain_mime_type"]
 
-_INSTEAD = "send the recording itself: audio_block(path) makes a block of it"
+_INSTEAD = "Send the recording itself: audio_block(path) makes a block of it"
 
 _HOLDERS = {"input_audio": "input_audio", "audio_url": "audio_url"}
 """Types of blocks that hold the recording in a dict of their own, under a key."""
@@ -26,6 +26,8 @@ _BY_MIME_TYPE = frozenset({"file", "input_file", "media"})
 _DATA = ("base64", "data", "file_data")
 _STORED = ("file_id", "file_uri")
 """Keys under which a file of a provider's store is named."""
+
+_FROM_URL_ALPHABET = str.maketrans("-_", "+/")
 
 _DATA_URL = re.compile(r"data:(?P<type>[^,]*),", re.IGNORECASE)
 _WEB = re.compile(r"https?://", re.IGNORECASE)
@@ -154,9 +156,9 @@ def audio_in(block: Mapping[str, object], where: str) -> AudioPart | None:
         assert audio_in({"type": "text", "text": "Hello!"}, "block 0") is None
         ```
     """
-    kind = block.get("type")
-    if not isinstance(kind, str) or not _is_audio(block, kind):
+    if not is_audio(block):
         return None
+    kind = str(block["type"])
     held = block.get(_HOLDERS[kind], {}) if kind in _HOLDERS else block
     if isinstance(held, str):
         held = {"url" if kind == "audio_url" else "data": held}
@@ -170,7 +172,10 @@ def audio_in(block: Mapping[str, object], where: str) -> AudioPart | None:
     [source] = sources
     value = held[source]
     if not isinstance(value, str):
-        raise _wrong(where, f"its {source!r} must be a string, not {type(value).__name__}")
+        raise _wrong(
+            where,
+            f"its {source!r} must be a string, not {type(value).__name__}. {_INSTEAD}",
+        )
     value = value.strip()
     if _DATA_URL.match(value):
         data = _of_data_url(value, where)
@@ -179,14 +184,24 @@ def audio_in(block: Mapping[str, object], where: str) -> AudioPart | None:
         data = _of_base64(value, where)
         return AudioPart(data, kind_of(data), where=where)
     if not _WEB.match(value):
-        raise _wrong(where, f"its URL is none of http:, https: and data:. {_INSTEAD.capitalize()}")
+        raise _wrong(where, f"its URL is none of http:, https: and data:. {_INSTEAD}")
     return AudioPart(url=value, where=where)
 
 
-def _is_audio(block: Mapping[str, object], kind: str) -> bool:
+def is_audio(block: Mapping[str, object]) -> bool:
+    """Tell whether a content block is a recording, by what it says of itself.
+
+    Example:
+        ```python
+        from langchain_voxtral.messages.audio import is_audio
+
+        assert is_audio({"type": "file", "mime_type": "audio/wav", "base64": "UklGRg=="})
+        assert not is_audio({"type": "file", "mime_type": "application/pdf", "base64": "JVBERg=="})
+        ```
+    """
+    kind, mime_type = str(block.get("type")), block.get("mime_type")
     if kind == "audio" or kind in _HOLDERS:
         return True
-    mime_type = block.get("mime_type")
     is_typed = kind in _BY_MIME_TYPE and isinstance(mime_type, str)
     return is_typed and plain_mime_type(str(mime_type)).startswith("audio/")
 
@@ -203,7 +218,7 @@ def _refuse_stored(held: Mapping[str, object], where: str) -> None:
         raise _wrong(
             where,
             f"it names a file in a provider's store ({stored[0]}), which cannot be read from "
-            f"here. {_INSTEAD.capitalize()}",
+            f"here. {_INSTEAD}",
         )
 
 
@@ -212,15 +227,22 @@ def _of_base64(text: str, where: str) -> bytes:
         try:
             data = base64.b64decode(text, validate=True)
         except binascii.Error:
-            # Lines of 76 characters, as mail has them, lose nothing when joined.
-            data = base64.b64decode("".join(text.split()), validate=True)
+            data = base64.b64decode(_plain_base64(text), validate=True)
     except ValueError as error:
-        raise _wrong(where, f"the recording is no base64 ({error}). {_INSTEAD.capitalize()}") from (
-            error
-        )
+        raise _wrong(where, f"the recording is no base64 ({error}). {_INSTEAD}") from error
     if not data:
-        raise _wrong(where, f"the recording is empty. {_INSTEAD.capitalize()}")
+        raise _wrong(where, f"the recording is empty. {_INSTEAD}")
     return data
+
+
+def _plain_base64(text: str) -> str:
+    """Return base64 as it is mostly written: on one line, in the usual alphabet, padded.
+
+    Mail breaks it into lines, and URLs have an alphabet of their own and no padding (RFC 4648,
+    sections 3.2 and 5). None of it leaves a doubt about the bytes.
+    """
+    joined = "".join(text.split()).translate(_FROM_URL_ALPHABET)
+    return joined + "=" * (-len(joined) % 4)
 
 
 def _of_data_url(url: str, where: str) -> bytes:

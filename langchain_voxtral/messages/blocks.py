@@ -57,7 +57,10 @@ a conversation can move from another model to this one.
 """
 
 _IMAGE = "the model takes no images: describe it in a text block"
-_FILE = "the model takes no files: put the file's text into a text block"
+_FILE = (
+    "the model takes no files but recordings (audio_block(path) makes a block of one): put the "
+    "file's text into a text block"
+)
 _ADVICE = {
     "image": _IMAGE,
     "image_url": _IMAGE,
@@ -66,6 +69,7 @@ _ADVICE = {
     "document": _FILE,
     "file": _FILE,
     "input_file": _FILE,
+    "media": _FILE,
     "text-plain": _FILE,
     "tool_result": "give the result as a ToolMessage with its tool_call_id",
 }

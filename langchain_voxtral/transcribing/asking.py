@@ -13,7 +13,7 @@ from langchain_voxtral.wire import chat_completions
 from langchain_voxtral.wire.body import encode_request
 from langchain_voxtral.wire.fields import shown
 from langchain_voxtral.wire.languages import LANGUAGES
-from langchain_voxtral.wire.multipart import FilePart, encode_multipart
+from langchain_voxtral.wire.multipart import FilePart, multipart_parts
 from langchain_voxtral.wire.servers import Route, Server
 from langchain_voxtral.wire.transcription import decode_native, decode_openai, without_template_text
 from langchain_voxtral.wire.transcription_requests import (
@@ -106,8 +106,8 @@ class Asking:
             "timed": self.timed,
         }
 
-    def body(self, piece: Piece) -> tuple[bytes, str]:
-        """Return the body of the request about a piece, and its content type.
+    def body(self, piece: Piece) -> tuple[bytes | tuple[bytes, ...], str]:
+        """Return the body of the request about a piece, maybe in parts, and its content type.
 
         Raises:
             VoxtralInvalidRequestError: A text in it cannot be written.
@@ -116,7 +116,7 @@ class Asking:
             return encode_request(self._chat(piece)), "application/json"
         field, fields = self._form()
         name = f"audio{piece.kind.extension}"  # servers tell the format from it
-        return encode_multipart(fields, FilePart(field, name, piece.kind.mime_type, piece.data))
+        return multipart_parts(fields, FilePart(field, name, piece.kind.mime_type, piece.data))
 
     def read(
         self,
@@ -170,15 +170,14 @@ class Asking:
 
     @property
     def _options(self) -> SpeechOptions:
-        """The options, with the times that this endpoint has a field for."""
+        """The options as this endpoint has fields for them."""
+        options = self.options
+        if self.door == "transcriptions" and options.prompt and not self.server.prompt_is_hint:
+            options = replace(options, prompt=_instruction(replace(options, language=None)))
         has_field = self.door == "native" or (
-            self._response_format == "verbose_json" and self.options.task == "transcribe"
+            self._response_format == "verbose_json" and options.task == "transcribe"
         )
-        return (
-            replace(self.options, timestamps="segment")
-            if self.timed and has_field
-            else self.options
-        )
+        return replace(options, timestamps="segment") if self.timed and has_field else options
 
     def _form(self) -> tuple[str, Fields]:
         if self.door == "native":
@@ -190,19 +189,24 @@ class Asking:
 
     def _chat(self, piece: Piece) -> dict[str, Any]:
         options = self.options
-        hints = [
-            _INSTRUCTIONS[options.task],
-            f"The language is {LANGUAGES[options.language].title()}." if options.language else "",
-            f"For names and style: {options.prompt}" if options.prompt else "",
-        ]
         part = self.server.audio_part(piece.data, piece.kind.name)
-        text = {"type": "text", "text": " ".join(filter(None, hints))}
+        text = {"type": "text", "text": _instruction(options)}
         body = {
             "model": self.model,
             "messages": [{"role": "user", "content": [part, text]}],
             "max_tokens": max(_FEWEST_TOKENS, math.ceil(piece.span.seconds * _TOKENS_PER_SECOND)),
         }
         return body if options.temperature is None else body | {"temperature": options.temperature}
+
+
+def _instruction(options: SpeechOptions) -> str:
+    """Return what a model is told to do with a recording."""
+    hints = [
+        _INSTRUCTIONS[options.task],
+        f"The language is {LANGUAGES[options.language].title()}." if options.language else "",
+        f"For names and style: {options.prompt}" if options.prompt else "",
+    ]
+    return " ".join(filter(None, hints))
 
 
 def told_by(reply: Reply, asking: Asking, request: Request) -> Told:

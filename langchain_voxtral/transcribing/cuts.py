@@ -1,10 +1,12 @@
 """Where a recording is cut, and its pieces as they are sent."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import takewhile
 
 from langchain_voxtral.audio.chunks import AudioChunk, chunks
 from langchain_voxtral.audio.decode import Recording, Truncated
+from langchain_voxtral.audio.errors import VoxtralTruncatedAudioError
 from langchain_voxtral.audio.kinds import WAV, Kind
 from langchain_voxtral.audio.sending import clip_for
 from langchain_voxtral.transcribing.sources import Given
@@ -102,6 +104,14 @@ def cut(recording: Given, windows: Windows) -> Iterator[Piece]:
         VoxtralAudioError: It cannot be decoded.
         VoxtralMissingAudioExtraError: It must be decoded, and the libraries are not installed.
     """
+    try:
+        yield from _pieces(recording, windows)
+    except VoxtralTruncatedAudioError as error:
+        error.message += " truncated='keep' takes what can be decoded."
+        raise
+
+
+def _pieces(recording: Given, windows: Windows) -> Iterator[Piece]:
     opened = Recording(recording.source, name=recording.title, truncated=windows.truncated)
     if opened.kind.name in windows.takes and recording.size <= windows.most_bytes:
         seconds = opened.duration
@@ -124,7 +134,9 @@ def _piece(chunk: AudioChunk) -> Piece:
     return Piece(Span(chunk.index, chunk.start, chunk.end), chunk.wav)
 
 
-def planned(recording: Given, windows: Windows) -> Cuts:
+def planned(
+    recording: Given, windows: Windows, given_up: Callable[[], bool] = lambda: False
+) -> Cuts:
     """Find out where a recording is cut, before any of it is sent.
 
     A recording of several pieces is decoded once for this and once more to be sent: so its price
@@ -133,6 +145,7 @@ def planned(recording: Given, windows: Windows) -> Cuts:
     Args:
         recording: The recording.
         windows: How large a piece may be.
+        given_up: Asked at each piece whether nobody wants to know any more.
 
     Raises:
         VoxtralAudioError: It cannot be decoded.
@@ -148,7 +161,7 @@ def planned(recording: Given, windows: Windows) -> Cuts:
         assert planned(second, windows).spans == (Span(0, 0.0, 1.0),)
         ```
     """
-    pieces = cut(recording, windows)
+    pieces = takewhile(lambda _: not given_up(), cut(recording, windows))
     first = next(pieces)
     spans = [first.span, *(piece.span for piece in pieces)]
     return Cuts(tuple(spans), first if len(spans) == 1 else None)

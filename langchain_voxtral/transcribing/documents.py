@@ -1,5 +1,6 @@
 """What was heard, as LangChain's documents."""
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -10,6 +11,7 @@ from langchain_voxtral.audio.cost import dollars
 from langchain_voxtral.audio.subtitles import Cue, Timed, srt, vtt
 from langchain_voxtral.errors import VoxtralError
 from langchain_voxtral.transcribing.heard import Heard, Told
+from langchain_voxtral.transcribing.loops import looped
 from langchain_voxtral.transcribing.sources import Given
 from langchain_voxtral.wire.transcripts import Segment
 
@@ -94,12 +96,12 @@ class Scribe:
             **self._cost(heard),
             "model": _joined(one.model for one in told),
             "request_id": _joined(one.transcript.request_id for one in told),
+            "loop": _joined(looped(_text(one)) for one in heard),
             "chunks_from_store": sum(one.from_store for one in heard),
             **_failures(heard),
             **more,
         }
-        known = {name: value for name, value in metadata.items() if value is not None}
-        return Document(text, metadata=known)
+        return Document(text, metadata=_known(metadata))
 
     def _language(self, told: Sequence[Told]) -> Metadata:
         """Return the language and who says so; a server may only repeat the one asked for."""
@@ -122,7 +124,7 @@ class Scribe:
                 source = "estimated"
                 cost = dollars(one.span.seconds, self.price_per_minute)
             costs.append(cost)
-        return {"cost": sum(costs), "cost_source": source} if costs else {}
+        return {"cost": math.fsum(costs), "cost_source": source} if costs else {}
 
 
 def unreadable(recording: Given, error: VoxtralError) -> Document:
@@ -132,10 +134,17 @@ def unreadable(recording: Given, error: VoxtralError) -> Document:
         recording: The recording.
         error: Why not.
     """
-    facts = {**recording.metadata, "error": str(error), "error_type": type(error).__name__}
-    return Document(
-        "", metadata=facts if recording.name is None else {**facts, "source": recording.name}
-    )
+    facts = {
+        **recording.metadata,
+        "source": recording.name,
+        "error": str(error),
+        "error_type": type(error).__name__,
+    }
+    return Document("", metadata=_known(facts))
+
+
+def _known(metadata: Metadata) -> Metadata:
+    return {name: value for name, value in metadata.items() if value is not None}
 
 
 def _text(one: Heard) -> str:
@@ -143,13 +152,24 @@ def _text(one: Heard) -> str:
 
 
 def _cues(one: Heard) -> Iterator[Timed]:
-    """Yield a chunk's segments at their times in the recording, or else the chunk as one."""
-    if one.told is None:
-        return
-    for segment in one.told.transcript.segments or _chunk_as_segment(one):
+    """Yield a chunk's segments at their times in the recording, or else the chunk as one.
+
+    Models hear blocks of 30 seconds, and may tell times in the padding of the last one: these are
+    the chunk's end.
+    """
+    for segment in _told_segments(one) or _chunk_as_segment(one):
         # Rounded, since a sum of floats has digits that nobody measured.
-        start, end = (round(one.span.start + time, 6) for time in (segment.start, segment.end))
+        start, end = (
+            round(min(one.span.start + time, one.span.end), 6)
+            for time in (segment.start, segment.end)
+        )
         yield Cue(start, end, segment.text)
+
+
+def _told_segments(one: Heard) -> list[Segment]:
+    """Return the segments that the server told, those without a text left out."""
+    told = () if one.told is None else one.told.transcript.segments
+    return [segment for segment in told if segment.text.strip()]
 
 
 def _chunk_as_segment(one: Heard) -> tuple[Segment, ...]:
@@ -159,8 +179,8 @@ def _chunk_as_segment(one: Heard) -> tuple[Segment, ...]:
 
 def _source(heard: Sequence[Heard]) -> str:
     """Say who told the times: the server, unless a text has no better bounds than its chunk."""
-    texts = [one.told.transcript for one in heard if one.told is not None and _text(one)]
-    return "server" if texts and all(one.segments for one in texts) else "chunk"
+    texts = [one for one in heard if _text(one) or _told_segments(one)]
+    return "server" if texts and all(map(_told_segments, texts)) else "chunk"
 
 
 def _failures(heard: Sequence[Heard]) -> Metadata:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import logging
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -73,32 +74,42 @@ _TOLD = TypeAdapter(Told)
 _SPANS = TypeAdapter(tuple[Span, ...])
 
 
-def write_transcript(told: Told) -> bytes:
-    """Return an answer as bytes."""
-    return _TOLD.dump_json(told)
+def write_transcript(key: str, told: Told) -> bytes:
+    """Return an answer as bytes, which are valid under their key only."""
+    return _sealed(key, _TOLD.dump_json(told))
 
 
-def read_transcript(kept: bytes | None, key: str) -> Told | None:
-    """Return a kept answer; None if there is none, or it is damaged (a killed run writes half)."""
-    return _read(_TOLD, kept, key)
+def read_transcript(key: str, kept: bytes | None) -> Told | None:
+    """Return a kept answer; None if there is none.
+
+    Nor is there one if it is damaged, since a killed run may write half, or of another key.
+    """
+    return _read(_TOLD, key, kept)
 
 
-def write_cuts(cuts: Cuts) -> bytes:
+def write_cuts(key: str, cuts: Cuts) -> bytes:
     """Return the places of cuts as bytes."""
-    return _SPANS.dump_json(cuts.spans)
+    return _sealed(key, _SPANS.dump_json(cuts.spans))
 
 
-def read_cuts(kept: bytes | None, key: str) -> Cuts | None:
+def read_cuts(key: str, kept: bytes | None) -> Cuts | None:
     """Return kept cuts, as `read_transcript` does answers."""
-    spans = _read(_SPANS, kept, key)
+    spans = _read(_SPANS, key, kept)
     return Cuts(spans) if spans else None
 
 
-def _read(adapter: TypeAdapter[T], kept: bytes | None, key: str) -> T | None:
+def _sealed(key: str, written: bytes) -> bytes:
+    """Return an entry: a line with the hash of its key and content, then the content."""
+    seal = hashlib.sha256(key.encode() + written).hexdigest()
+    return seal.encode() + b"\n" + written
+
+
+def _read(adapter: TypeAdapter[T], key: str, kept: bytes | None) -> T | None:
     if kept is None:
         return None
-    try:
-        return adapter.validate_json(kept)
-    except ValidationError:
-        logger.warning("store: the entry %s is damaged; it is made anew", key)
-        return None
+    written = kept.partition(b"\n")[2]
+    if kept == _sealed(key, written):
+        with suppress(ValidationError):
+            return adapter.validate_json(written)
+    logger.warning("store: the entry %s is damaged; it is made anew", key)
+    return None

@@ -1,6 +1,6 @@
 """One recording on its way to documents: all but the asking."""
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Hashable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -12,10 +12,12 @@ from langchain_voxtral.transcribing.asking import Asking
 from langchain_voxtral.transcribing.cuts import Cuts, Piece, Span, Windows, cut, planned
 from langchain_voxtral.transcribing.heard import (
     Heard,
+    Told,
     key_of,
     read_cuts,
     read_transcript,
     write_cuts,
+    write_transcript,
 )
 from langchain_voxtral.transcribing.progress import Progress
 from langchain_voxtral.transcribing.sources import Given
@@ -27,15 +29,19 @@ __all__ = ["Job", "check_cost"]
 class Job:
     """One recording on its way.
 
-    Its steps are `plan`, `recall`, `check_cost`, then `pieces`; between them the caller reads and
-    writes the store, since that may be asynchronous.
+    Its steps are `identify`, `plan`, `recall`, `check_cost`, then `pieces`; between them the caller
+    reads and writes the store, since that may be asynchronous.
 
     Args:
         recording: The recording.
         windows: How large a piece may be.
-        asking: How its pieces are asked about; changed when the server refuses to tell times.
+        asking: How its pieces are asked about.
         base_url: The server's address.
         price_per_minute: US dollars; None if not known.
+        cuts: Where it is cut, once that is planned.
+        recalled: What earlier runs have heard.
+        given_up: To be set when planning is to end early, with whatever result.
+        outdated: Set when the cuts turn out to be those of other sound.
     """
 
     recording: Given
@@ -45,6 +51,9 @@ class Job:
     price_per_minute: float | None
     cuts: Cuts = field(default_factory=lambda: Cuts(()))
     recalled: dict[int, Heard] = field(default_factory=dict)
+    given_up: bool = False
+    outdated: bool = False
+    _state: Hashable = None
 
     @cached_property
     def sha256(self) -> str:
@@ -67,24 +76,21 @@ class Job:
     @cached_property
     def keys(self) -> list[str]:
         """The store's keys of the pieces: hashes of the sound, the settings and the server."""
+        facts = self.asking.facts()
         return [
             key_of(
                 cuts=self.cuts_key,
                 start=span.start,
                 end=span.end,
                 base_url=self.base_url,
-                asking=self._facts,
+                asking=facts,
             )
             for span in self.cuts.spans
         ]
 
-    @cached_property
-    def _facts(self) -> dict[str, Any]:
-        # As asked for at first: an answer without times is the answer to a question for times.
-        return self.asking.facts()
-
     def identify(self) -> None:
         """Compute the hash of the content: on an event loop, in a thread."""
+        self._state = self.recording.state()
         _ = self.sha256
 
     def facts(self) -> dict[str, Any]:
@@ -110,9 +116,9 @@ class Job:
         Raises:
             VoxtralAudioError: The recording cannot be decoded.
         """
-        known = read_cuts(kept, self.cuts_key) if kept else None
-        self.cuts = known or planned(self.recording, self.windows)
-        return None if known else write_cuts(self.cuts)
+        known = None if kept is None else read_cuts(self.cuts_key, kept)
+        self.cuts = known or planned(self.recording, self.windows, lambda: self.given_up)
+        return None if known else write_cuts(self.cuts_key, self.cuts)
 
     def recall(self, kept: Sequence[bytes | None]) -> None:
         """Take up what an earlier run has heard.
@@ -121,7 +127,7 @@ class Job:
             kept: The store's entries of `keys`.
         """
         for span, key, entry in zip(self.cuts.spans, self.keys, kept, strict=True):
-            told = read_transcript(entry, key)
+            told = read_transcript(key, entry)
             if told is not None:
                 self.recalled[span.index] = Heard(span, told, from_store=True)
 
@@ -154,20 +160,24 @@ class Job:
         made = cut(self.recording, self.windows) if whole is None else iter([whole])
         del whole
         for piece in made:
-            if piece.span.index in missing:
-                if piece.span not in self.cuts.spans:
+            index = piece.span.index
+            if index in missing:
+                if self.recording.state() != self._state or self.cuts.spans[index] != piece.span:
                     break
-                missing.remove(piece.span.index)
+                missing.remove(index)
                 yield piece
-        if missing:
-            raise VoxtralAudioError(
-                f"{self.recording.title} is cut at other places than before: it changed while it "
-                "was transcribed, or the store is of another version. Begin again."
-            )
+            if not missing:
+                return
+        self.outdated = True
+        raise VoxtralAudioError(
+            f"{self.recording.title} changed while it was transcribed, or the store's places of "
+            "its cuts are of another version. Begin again."
+        )
 
-    def key(self, span: Span) -> str:
-        """Return the store's key of a piece."""
-        return self.keys[span.index]
+    def entry(self, span: Span, told: Told) -> tuple[str, bytes]:
+        """Return what the store is to keep of a piece, and under which key."""
+        key = self.keys[span.index]
+        return key, write_transcript(key, told)
 
     def name(self, span: Span) -> str:
         """Return what messages call a piece."""
@@ -178,13 +188,13 @@ class Job:
             f"({span.start:.1f} s to {span.end:.1f} s)"
         )
 
-    def progress(self, span: Span) -> Progress:
-        """Return how far it has come when a piece is through."""
+    def progress(self, done: int) -> Progress:
+        """Return how far it has come when so many pieces are through."""
         return Progress(
             source=self.recording.title,
-            done=span.index + 1,
+            done=done,
             total=len(self.cuts.spans),
-            seconds=span.end,
+            seconds=self.cuts.spans[done - 1].end if done else 0.0,
             duration=self.cuts.duration,
         )
 

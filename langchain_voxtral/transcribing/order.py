@@ -3,8 +3,9 @@
 import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Iterable
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextvars import copy_context
+from threading import Thread
 from typing import Any, TypeVar
 
 __all__ = ["ain_order", "in_order"]
@@ -18,7 +19,8 @@ def in_order(things: Generator[T], work: Callable[[T], R], most: int) -> Generat
 
     At most `most + 1` things are alive: those that are worked on, and the next one. After a
     failure nothing more is begun; what is under way comes to its end, so that its result, which
-    may be paid for, is not thrown away within `work`.
+    may be paid for, is not thrown away within `work`. When the caller stops early, it comes to its
+    end in the background, but the end of the process does not wait for it.
 
     Args:
         things: What to work on; taken one by one, in the caller's thread.
@@ -28,13 +30,12 @@ def in_order(things: Generator[T], work: Callable[[T], R], most: int) -> Generat
     Raises:
         Exception: What `work` raised: of those that failed, the first in order.
     """
-    pool = ThreadPoolExecutor(most, thread_name_prefix="voxtral-transcribe")
     waiting: deque[Future[R]] = deque()
     try:
         for thing in things:
             if not _has_room(waiting, most):
                 break
-            waiting.append(pool.submit(copy_context().run, work, thing))
+            waiting.append(_begun(work, thing))
             while waiting and _succeeded(waiting[0]):
                 yield waiting.popleft().result()
         while waiting:
@@ -43,8 +44,22 @@ def in_order(things: Generator[T], work: Callable[[T], R], most: int) -> Generat
                 wait(waiting)
             yield waiting.popleft().result()
     finally:
-        pool.shutdown(wait=False, cancel_futures=True)
         things.close()
+
+
+def _begun(work: Callable[[T], R], thing: T) -> Future[R]:
+    """Begin in a thread of its own, which ends with the process: an executor's would be awaited."""
+    future: Future[R] = Future()
+    context = copy_context()
+
+    def run() -> None:
+        try:
+            future.set_result(context.run(work, thing))
+        except BaseException as error:  # noqa: BLE001 - it is raised where the result is taken
+            future.set_exception(error)
+
+    Thread(target=run, name="voxtral-transcribe", daemon=True).start()
+    return future
 
 
 def _has_room(waiting: deque[Future[R]], most: int) -> bool:

@@ -1,4 +1,4 @@
-"""How far a transcription has come: a bar, a line, or the caller's own function."""
+"""How far a transcription has come: a bar, lines, or the caller's own function."""
 
 import importlib
 import sys
@@ -6,9 +6,12 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import Any
 
-__all__ = ["Progress", "Shown", "shown"]
+__all__ = ["Progress", "Shown", "printable", "shown"]
+
+_BAR = "{desc}: {percentage:3.0f}%|{bar}| {n:.0f} of {total:.0f} s [{elapsed}<{remaining}]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +38,10 @@ Shown = Callable[[Progress], object]
 
 @contextmanager
 def shown(wanted: bool | Shown | None) -> Iterator[Shown]:  # noqa: FBT001 - the setting as it was given
-    """Yield what to call with each step.
+    """Yield what to call before the first step, and with each.
 
     Args:
-        wanted: True for a bar on stderr (by tqdm if that is installed, else a line), False for
+        wanted: True for a bar on stderr (by tqdm if that is installed, else lines), False for
             nothing, None for a bar only where someone looks: in a terminal or a notebook. Or a
             function, which is called itself.
     """
@@ -51,6 +54,19 @@ def shown(wanted: bool | Shown | None) -> Iterator[Shown]:  # noqa: FBT001 - the
         yield _nothing
 
 
+def printable(line: str) -> str:
+    r"""Return a line with its control characters spelt out, so that no terminal obeys them.
+
+    Example:
+        ```python
+        from langchain_voxtral.transcribing.progress import printable
+
+        assert printable("\N{ESCAPE}[1mtalk.mp3") == r"\x1b[1mtalk.mp3"
+        ```
+    """
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
+
+
 def _nothing(_: Progress) -> None:
     pass
 
@@ -58,7 +74,8 @@ def _nothing(_: Progress) -> None:
 def _someone_looks() -> bool:
     ipython: Any = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython else None
-    return sys.stderr.isatty() or hasattr(shell, "kernel")  # as that of a notebook has
+    # A process without a console has no stderr; the shell of a notebook has a kernel.
+    return (sys.stderr is not None and sys.stderr.isatty()) or hasattr(shell, "kernel")
 
 
 @contextmanager
@@ -74,8 +91,9 @@ def _bar() -> Iterator[Shown]:
 
     def update(progress: Progress) -> None:
         if not bars:
-            bars.append(tqdm(total=progress.total, desc=progress.source, unit="chunk"))
-        bars[0].update(progress.done - bars[0].n)
+            name = _name(progress)
+            bars.append(tqdm(total=progress.duration, desc=name, unit="s", bar_format=_BAR))
+        bars[0].update(progress.seconds - bars[0].n)
 
     try:
         yield update
@@ -85,6 +103,12 @@ def _bar() -> Iterator[Shown]:
 
 
 def _line(progress: Progress) -> None:
-    end = "\n" if progress.done == progress.total else ""
-    sys.stderr.write(f"\r{progress.source}: {progress.done} of {progress.total} chunks{end}")
-    sys.stderr.flush()
+    """Write a line of its own, for recordings in other threads write theirs."""
+    if sys.stderr is not None:
+        sys.stderr.write(
+            f"{_name(progress)}: {progress.seconds:.0f} of {progress.duration:.0f} s\n"
+        )
+
+
+def _name(progress: Progress) -> str:
+    return printable(PurePath(progress.source).name or progress.source)

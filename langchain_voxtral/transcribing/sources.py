@@ -2,11 +2,12 @@
 
 import hashlib
 import io
+import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from os import PathLike
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -24,6 +25,8 @@ Audio = Blob | str | PathLike[str] | bytes | bytearray | memoryview | BinaryIO |
 
 
 _READ = 1 << 20
+_LONGEST_TITLE = 200
+_ADDRESS = re.compile(r"(?i)data:|(?!file)[a-z][a-z0-9+.-]+://")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +46,18 @@ class Given:
     @property
     def title(self) -> str:
         """What messages call it."""
-        return self.name or "the recording"
+        name = self.name or "the recording"
+        return name if len(name) <= _LONGEST_TITLE else f"{name[:_LONGEST_TITLE]}..."
+
+    def state(self) -> Hashable:
+        """Return what changes when a file is written to; None for what is no file of the disk."""
+        if not isinstance(self.source, Path):
+            return None
+        try:
+            told = self.source.stat()
+        except (OSError, ValueError):
+            return None  # to open it will say why
+        return told.st_ino, told.st_size, told.st_mtime_ns
 
     @property
     def size(self) -> int:
@@ -78,10 +92,9 @@ class Given:
         elif isinstance(self.source, Path):
             try:
                 file = self.source.open("rb")
-            except OSError as error:
-                raise VoxtralAudioError(
-                    f"{self.title} cannot be read: {error.strerror}."
-                ) from error
+            except (OSError, ValueError) as error:  # a null byte is a ValueError
+                why = getattr(error, "strerror", None) or error
+                raise VoxtralAudioError(f"{self.title} cannot be read: {why}.") from error
             with file:
                 yield file
         else:
@@ -94,10 +107,11 @@ def given(audio: Audio) -> Iterator[Given]:
     """Take a recording in any form; a file that cannot seek is copied to disk meanwhile.
 
     Args:
-        audio: The recording. A string is a path.
+        audio: The recording. A string is a path. A file that can seek is read from its start.
 
     Raises:
-        VoxtralInvalidRequestError: It is nothing of the kind, or a block without its data.
+        VoxtralInvalidRequestError: It is nothing of the kind, an address, or a block without its
+            data.
 
     Example:
         ```python
@@ -109,9 +123,16 @@ def given(audio: Audio) -> Iterator[Given]:
     """
     match audio:
         case Blob():
-            yield _of_blob(audio)
+            with _seekable(_of_blob(audio)) as recording:
+                yield recording
+        case str() if _ADDRESS.match(audio):
+            raise VoxtralInvalidRequestError(
+                f"{audio[:_LONGEST_TITLE]!r} is an address, which is not fetched: download the "
+                "recording, and give its path or its bytes."
+            )
         case str() | PathLike():
-            yield Given(Path(audio), str(audio))
+            with _seekable(Given(Path(audio), str(audio))) as recording:
+                yield recording
         case bytes() | bytearray() | memoryview():
             yield Given(bytes(audio))
         case Mapping():
@@ -119,17 +140,41 @@ def given(audio: Audio) -> Iterator[Given]:
         case _ if hasattr(audio, "read") and not isinstance(audio, io.TextIOBase):
             name = getattr(audio, "name", None)
             title = name if isinstance(name, str) else None
-            if audio.seekable():
+            can_seek = getattr(audio, "seekable", None)
+            if can_seek is not None and can_seek():
                 yield Given(audio, title)
             else:
-                with tempfile.TemporaryFile() as copy:
-                    shutil.copyfileobj(audio, copy)
+                with _copied(audio) as copy:
                     yield Given(copy, title)
         case _:
             raise VoxtralInvalidRequestError(
                 "A recording must be a path, bytes, a file opened for reading bytes, a Blob or an "
                 f"audio block, not {type(audio).__name__}."
             )
+
+
+@contextmanager
+def _seekable(recording: Given) -> Iterator[Given]:
+    """Yield it, or its copy if it is a named pipe, as a shell's `<(...)` is one."""
+    if not (isinstance(recording.source, Path) and _is_pipe(recording.source)):
+        yield recording
+        return
+    with recording.file() as pipe, _copied(pipe) as copy:
+        yield replace(recording, source=copy)
+
+
+def _is_pipe(path: Path) -> bool:
+    try:
+        return path.is_fifo()
+    except (OSError, ValueError):  # too long a name, or a null byte: to open it will say so
+        return False
+
+
+@contextmanager
+def _copied(file: BinaryIO) -> Iterator[BinaryIO]:
+    with tempfile.TemporaryFile() as copy:
+        shutil.copyfileobj(file, copy, _READ)
+        yield copy
 
 
 def _of_blob(blob: Blob) -> Given:

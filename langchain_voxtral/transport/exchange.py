@@ -6,7 +6,7 @@ the sink knows.
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Generator
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterable, Iterator
 from contextlib import aclosing, asynccontextmanager
 from functools import lru_cache
 from typing import TypeVar
@@ -27,6 +27,8 @@ from langchain_voxtral.transport.within import closed_after, within_httpx
 from langchain_voxtral.wire.failures import failure
 
 T = TypeVar("T")
+
+_SLICE = 1 << 18
 
 
 def post(clients: Clients, request: Request) -> Reply:
@@ -174,13 +176,33 @@ def _build(
         limit if left is None else left if limit is None else min(limit, left)
         for limit in (limits.connect, limits.read)
     )
+    content: bytes | Iterator[bytes] | AsyncIterator[bytes]
+    headers = request.headers
+    if isinstance(request.content, bytes):
+        content = request.content
+    else:
+        content = _slices(request.content)
+        content = _aslices(content) if isinstance(client, httpx.AsyncClient) else content
+        headers = {**headers, "content-length": str(sum(map(len, request.content)))}
     return client.build_request(
         "POST",
         _parsed(request.url),
-        content=request.content,
-        headers=request.headers,
+        content=content,
+        headers=headers,
         timeout=httpx.Timeout(connect=connect, read=read, write=read, pool=read),
     )
+
+
+def _slices(parts: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield a body in small slices: of a large one, httpcore copies the rest at each write."""
+    for part in parts:
+        for start in range(0, len(part), _SLICE):
+            yield part[start : start + _SLICE]
+
+
+async def _aslices(slices: Iterable[bytes]) -> AsyncIterator[bytes]:
+    for one in slices:
+        yield one
 
 
 @lru_cache(maxsize=64)

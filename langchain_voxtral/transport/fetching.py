@@ -3,15 +3,16 @@
 A URL in a message may have been written by anyone, also by a model. So nothing is fetched from an
 address that only this machine or its network can reach; the connection goes to the very address
 that was checked, whatever the name resolves to a moment later; and no redirect is followed, no
-proxy asked, no header of ours sent along.
+proxy asked, no header of ours sent along. Transports are used without httpx's clients, which log
+each URL, and its query may be a signature.
 """
 
 import asyncio
 import ipaddress
 import socket
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import aclosing, closing, contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, aclosing, closing, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +25,7 @@ from langchain_voxtral.errors import (
     VoxtralTimeoutError,
 )
 from langchain_voxtral.transport.clients import ssl_context
+from langchain_voxtral.transport.watchdog import Watch
 
 __all__ = ["FetchRules", "afetch", "fetch", "is_public"]
 
@@ -31,13 +33,27 @@ IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 _GLOBAL_UNICAST = ipaddress.ip_network("2000::/3")
 """All of IPv6 that is routed between networks (RFC 4291, section 2.4)."""
+_SPECIAL = tuple(
+    map(
+        ipaddress.ip_network,
+        (
+            "192.0.0.0/24",  # IETF's protocols; a cloud tells its machines secrets at 192.0.0.192
+            "192.88.99.0/24",  # relays of 6to4
+            "168.63.129.16/32",  # Azure to its own machines
+            "2001::/23",  # IETF's protocols, Teredo among them
+            "3fff::/20",  # documentation
+        ),
+    )
+)
+"""Networks that are not public, though not every Python's `is_global` knows it (IANA's registries
+of special-purpose addresses), or though they look it."""
 
 
 def is_public(address: IPAddress) -> bool:
     """Tell whether an address is on the public internet: not loopback, private, link-local, ...
 
     IPv6 addresses that stand for an IPv4 one (6to4, Teredo, mapped, NAT64) are not: where they
-    lead depends on the network.
+    lead depends on the network. Nor are those at which a cloud serves its own machines.
 
     Example:
         ```python
@@ -48,10 +64,11 @@ def is_public(address: IPAddress) -> bool:
         assert not is_public(ip_address("169.254.169.254"))
         ```
     """
+    if not address.is_global or any(address in network for network in _SPECIAL):
+        return False
     if isinstance(address, ipaddress.IPv4Address):
-        return address.is_global and not (address.is_multicast or address.is_reserved)
-    stands_for_another = address.sixtofour is not None or address.teredo is not None
-    return address in _GLOBAL_UNICAST and address.is_global and not stands_for_another
+        return not (address.is_multicast or address.is_reserved)
+    return address in _GLOBAL_UNICAST and address.sixtofour is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,21 +108,23 @@ def fetch(url: str, *, name: str = "the recording", rules: FetchRules = RULES) -
         VoxtralTimeoutError: It took too long.
     """
     download = _Download(url, name, rules)
-    with download.explained(), httpx.Client(**_options(rules)) as client:
+    with download.explained(), httpx.HTTPTransport(**_options()) as transport:
         requests = download.requests(socket.getaddrinfo(*download.place, type=socket.SOCK_STREAM))
         for request, is_last in requests:
-            try:
-                response = client.send(request, stream=True)
-            except (httpx.ConnectError, httpx.ConnectTimeout):
-                if is_last:
-                    raise
-                continue
-            with closing(response):
-                download.begin(response)
-                for data in response.iter_raw():
-                    download.take(data)
+            with ExitStack() as watches:
+                _limit(request, download, watches)
+                try:
+                    response = transport.handle_request(request)
+                except (httpx.ConnectError, httpx.ConnectTimeout):
+                    if is_last:
+                        raise
+                    continue
+                with closing(response):
+                    download.begin(response)
+                    for data in response.iter_raw():
+                        download.take(data)
             break
-    return b"".join(download.parts)
+    return download.whole()
 
 
 async def afetch(url: str, *, name: str = "the recording", rules: FetchRules = RULES) -> bytes:
@@ -115,12 +134,12 @@ async def afetch(url: str, *, name: str = "the recording", rules: FetchRules = R
     with download.explained():
         async with (
             asyncio.timeout(rules.whole),
-            httpx.AsyncClient(**_options(rules)) as client,
+            httpx.AsyncHTTPTransport(**_options()) as transport,
         ):
             found = await loop.getaddrinfo(*download.place, type=socket.SOCK_STREAM)
             for request, is_last in download.requests(found):
                 try:
-                    response = await client.send(request, stream=True)
+                    response = await transport.handle_async_request(request)
                 except (httpx.ConnectError, httpx.ConnectTimeout):
                     if is_last:
                         raise
@@ -130,16 +149,30 @@ async def afetch(url: str, *, name: str = "the recording", rules: FetchRules = R
                     async for data in response.aiter_raw():
                         download.take(data)
                 break
-    return b"".join(download.parts)
+    return download.whole()
 
 
-def _options(rules: FetchRules) -> dict[str, Any]:
-    return {
-        "verify": ssl_context(True),  # noqa: FBT003 - the certificates of the environment
-        "trust_env": False,
-        "follow_redirects": False,
-        "timeout": httpx.Timeout(rules.read, connect=rules.connect),
-    }
+def _options() -> dict[str, Any]:
+    # The certificates are those of the environment, the proxies are not.
+    return {"verify": ssl_context(True), "trust_env": False}  # noqa: FBT003 - a cache key
+
+
+_OPENED = {"connection.connect_tcp.complete", "connection.start_tls.complete"}
+"""What httpcore tells when there is a connection, or a new one within it."""
+
+
+def _limit(request: httpx.Request, download: "_Download", watches: ExitStack) -> None:
+    """Have the connection of a request shut down when the time for the whole file is up.
+
+    httpx limits each read, and a head that comes byte by byte is many.
+    """
+
+    def watch(event: str, told: Mapping[str, Any]) -> None:
+        if event in _OPENED:
+            request.extensions["network_stream"] = told["return_value"]
+            watches.enter_context(Watch(request)).limit(download.left())
+
+    request.extensions["trace"] = watch
 
 
 class _Download:
@@ -152,7 +185,7 @@ class _Download:
     """
 
     def __init__(self, url: str, name: str, rules: FetchRules) -> None:
-        self.parts: list[bytes] = []
+        self._parts: list[bytes] = []
         self._size = 0
         self._rules = rules
         self._due = time.monotonic() + rules.whole
@@ -163,6 +196,8 @@ class _Download:
             raise VoxtralInvalidRequestError(f"{name}: its URL is none ({error}).") from error
         if self._url.scheme not in {"http", "https"} or not self._url.host:
             raise VoxtralInvalidRequestError(f"{name}: its URL is none of http: and https:.")
+        if not 0 < self.place[1] < 1 << 16:
+            raise VoxtralInvalidRequestError(f"{name}: its URL has a port that is none.")
         if self._url.userinfo:
             raise VoxtralInvalidRequestError(
                 f"{name}: its URL has a password in it, which would show in logs: fetch it "
@@ -173,22 +208,37 @@ class _Download:
     def place(self) -> tuple[str, int]:
         """The host's name and the port."""
         host = self._url.raw_host.decode("ascii")
-        return host, self._url.port or (443 if self._url.scheme == "https" else 80)
+        port = self._url.port
+        return host, (443 if self._url.scheme == "https" else 80) if port is None else port
+
+    def left(self) -> float:
+        """Return the seconds that are left for all of it.
+
+        Raises:
+            VoxtralTimeoutError: There are none.
+        """
+        seconds = self._due - time.monotonic()
+        if seconds <= 0:
+            raise self._late()
+        return seconds
 
     def requests(self, found: Sequence[Any]) -> Iterator[tuple[httpx.Request, bool]]:
         """Yield a request for each address of the host, and whether it is the last one.
 
         Raises:
             VoxtralInvalidRequestError: One of the addresses is not allowed.
+            VoxtralTimeoutError: It takes too long.
         """
+        rules = self._rules
         addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
         for address in addresses:
-            if not self._rules.allows(ipaddress.ip_address(address)):
+            if not rules.allows(ipaddress.ip_address(address)):
                 raise self._refused(
                     f"{self._url.host} is {address}, which is no public address. Fetch it "
                     "yourself and send the recording"
                 )
         for address in addresses:
+            limit = httpx.Timeout(rules.read, connect=min(rules.connect, self.left()))
             request = httpx.Request(
                 "GET",
                 self._url.copy_with(host=address, fragment=None),
@@ -198,7 +248,7 @@ class _Download:
                     "accept-encoding": "identity",
                     "user-agent": f"langchain-voxtral/{__version__}",
                 },
-                extensions={"sni_hostname": self.place[0]},
+                extensions={"sni_hostname": self.place[0], "timeout": limit.as_dict()},
             )
             yield request, address == addresses[-1]
 
@@ -231,9 +281,17 @@ class _Download:
         self._size += len(data)
         if self._size > self._rules.most_bytes:
             raise self._too_large()
-        if time.monotonic() > self._due:
-            raise self._late()
-        self.parts.append(data)
+        self.left()
+        self._parts.append(data)
+
+    def whole(self) -> bytes:
+        """Return the file.
+
+        Raises:
+            VoxtralTimeoutError: It took too long. A body of no told length ends there, too.
+        """
+        self.left()
+        return b"".join(self._parts)
 
     @contextmanager
     def explained(self) -> Iterator[None]:
@@ -243,6 +301,7 @@ class _Download:
         except (httpx.TimeoutException, TimeoutError) as error:
             raise self._late() from error
         except (httpx.RequestError, httpx.StreamError) as error:
+            self.left()
             raise self._broken(str(error) or type(error).__name__) from error
         except (OSError, UnicodeError) as error:
             raise self._broken(f"the name {self._url.host!r} is not known: {error}") from error

@@ -53,7 +53,7 @@ class Request:
 
     Args:
         url: Absolute URL.
-        content: The body.
+        content: The body, whole or in parts, which are sent as they are, without a copy of all.
         headers: All headers but those that HTTP itself needs.
         secrets: Strings that must never show in an error.
         model: The model asked for, for messages.
@@ -63,7 +63,7 @@ class Request:
     """
 
     url: str
-    content: bytes = field(repr=False)
+    content: bytes | tuple[bytes, ...] = field(repr=False)
     headers: Mapping[str, str] = field(repr=False)
     secrets: Sequence[str] = field(default=(), repr=False)
     model: str | None = None

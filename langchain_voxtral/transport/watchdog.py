@@ -20,10 +20,11 @@ class Watch:
     """Time left for one response; use as a context manager.
 
     Args:
-        response: An open response; one without a socket (a mock transport) is not watched.
+        response: An open response, or a request whose connection is noted as a response's is; one
+            without a socket (a mock transport) is not watched.
     """
 
-    def __init__(self, response: httpx.Response) -> None:
+    def __init__(self, response: httpx.Response | httpx.Request) -> None:
         stream = response.extensions.get("network_stream")
         self._socket = stream.get_extra_info("socket") if stream is not None else None
         self._due: float | None = None

@@ -1,6 +1,7 @@
 """Languages of speech, by the codes that speech endpoints take."""
 
 import re
+from difflib import get_close_matches
 
 from langchain_voxtral.errors import VoxtralInvalidRequestError
 
@@ -90,7 +91,10 @@ def told_language(told: str) -> str:
 
 
 def _meant(language: str) -> str | None:
-    """Return the code that was probably meant: by name, in capitals, or with a region."""
+    """Return the code that was probably meant: misspelt, by name, in capitals, or with a region."""
     name = language.strip().lower()
     base = name.replace("_", "-").partition("-")[0]
-    return _CODES.get(name) or _CODES.get(base) or (base if base in LANGUAGES else None)
+    if base in LANGUAGES:
+        return base
+    near = get_close_matches(name, _CODES, n=1, cutoff=0.75)
+    return _CODES.get(name) or _CODES.get(base) or (_CODES[near[0]] if near else None)

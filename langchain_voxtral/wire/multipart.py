@@ -7,7 +7,7 @@ from itertools import count
 
 from langchain_voxtral.errors import VoxtralInvalidRequestError
 
-__all__ = ["FilePart", "encode_multipart"]
+__all__ = ["FilePart", "encode_multipart", "multipart_parts"]
 
 _BOUNDARY = "voxtral-form-{:08d}"
 _TAKEN = re.compile(rb"voxtral-form-(\d{8})")
@@ -66,21 +66,35 @@ def encode_multipart(fields: Iterable[tuple[str, str]], file: FilePart) -> tuple
         )
         ```
     """
+    parts, content_type = multipart_parts(fields, file)
+    return b"".join(parts), content_type
+
+
+def multipart_parts(
+    fields: Iterable[tuple[str, str]], file: FilePart
+) -> tuple[tuple[bytes, ...], str]:
+    """Return what `encode_multipart` does, with the body in parts: the file's bytes are not copied.
+
+    Args:
+        fields: As for `encode_multipart`.
+        file: The same.
+
+    Raises:
+        VoxtralInvalidRequestError: As for `encode_multipart`.
+    """
     if not _MIME_TYPE.fullmatch(file.mime_type):
         raise VoxtralInvalidRequestError(
             f"The file {file.name!r} has the MIME type {file.mime_type!r}, which is none: give one "
             "like 'audio/wav'."
         )
-    contents: list[tuple[bytes, bytes]] = [
-        (_head(name), _utf8(value, f"The form's field {name!r}")) for name, value in fields
-    ]
-    contents.append((_head(file.field_name, file), file.data))
-    boundary = _free_boundary(contents)
-    pieces: list[bytes] = []
-    for head, content in contents:
-        pieces += (b"--", boundary, b"\r\n", head, b"\r\n\r\n", content, b"\r\n")
-    pieces += (b"--", boundary, b"--\r\n")
-    return b"".join(pieces), f"multipart/form-data; boundary={boundary.decode()}"
+    texts = [(_head(name), _utf8(value, f"The form's field {name!r}")) for name, value in fields]
+    file_head = _head(file.field_name, file)
+    boundary = _free_boundary([*texts, (file_head, file.data)])
+    before = [b"--%b\r\n%b\r\n\r\n%b\r\n" % (boundary, head, text) for head, text in texts]
+    before.append(b"--%b\r\n%b\r\n\r\n" % (boundary, file_head))
+    # Three parts, since each is written, and travels, on its own.
+    parts = (b"".join(before), file.data, b"\r\n--%b--\r\n" % boundary)
+    return parts, f"multipart/form-data; boundary={boundary.decode()}"
 
 
 def _head(name: str, file: FilePart | None = None) -> bytes:

@@ -1,36 +1,17 @@
 """The kinds of servers that Voxtral is served by: their paths, and how they take audio."""
 
 from base64 import b64encode
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from langchain_voxtral.errors import VoxtralInvalidRequestError, VoxtralUnsupportedFeatureError
 from langchain_voxtral.wire.transcription_requests import ResponseFormat
 
-__all__ = ["SERVERS", "AudioForm", "Route", "Server", "ServerName"]
+__all__ = ["SERVERS", "Route", "Server", "ServerName"]
 
 ServerName = Literal["deepinfra", "vllm", "llama_cpp"]
 Route = Literal["native", "chat_completions", "transcriptions", "translations"]
-AudioForm = Literal["input_audio", "audio_url"]
-
-_MIME_TYPES = {"mp3": "audio/mpeg", "wav": "audio/wav"}
-"""In their plain form: mistral-common, within vLLM, has refused `audio/x-wav`."""
-
-
-def _input_audio(data: str, audio_format: str) -> dict[str, Any]:
-    return {"type": "input_audio", "input_audio": {"data": data, "format": audio_format}}
-
-
-def _audio_url(data: str, audio_format: str) -> dict[str, Any]:
-    url = f"data:{_MIME_TYPES[audio_format]};base64,{data}"
-    return {"type": "audio_url", "audio_url": {"url": url}}
-
-
-_PARTS: dict[AudioForm, Callable[[str, str], dict[str, Any]]] = {
-    "input_audio": _input_audio,
-    "audio_url": _audio_url,
-}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,22 +22,28 @@ class Server:
         name: Its name, also the provider's in metadata and traces.
         paths: Where it answers, relative to the base URL, `{model}` being the model's name; None
             for what it does not have.
-        audio_forms: How it takes audio within messages; the first is the one we write.
         audio_formats: Formats that it takes untouched; all others are made wav.
         response_formats: Formats in which it gives transcriptions.
         system_with_audio: Whether a conversation with audio may have a system turn.
         longest_seconds: Longest recording in one request.
         most_bytes: Largest recording in one request.
+        names: What it calls fields of chat completions that the others call otherwise.
+        names_tools: Whether `tool_choice` may name a tool. If not, it is offered that tool alone,
+            and must call.
+        prompt_is_hint: Whether the prompt of a transcription stands beside the server's own
+            instruction. If not, it takes that one's place.
     """
 
     name: ServerName
     paths: Mapping[Route, str | None]
-    audio_forms: tuple[AudioForm, ...]
     audio_formats: frozenset[str]
     response_formats: frozenset[ResponseFormat]
     system_with_audio: bool
     longest_seconds: float
     most_bytes: int
+    names: Mapping[str, str] = field(default_factory=dict)
+    names_tools: bool = True
+    prompt_is_hint: bool = True
 
     def path(self, route: Route) -> str:
         """Return where something is asked for, relative to the base URL.
@@ -91,19 +78,17 @@ class Server:
         """
         return wanted if wanted in self.response_formats else "json"
 
-    def audio_part(
-        self, data: bytes, audio_format: str, form: AudioForm | None = None
-    ) -> dict[str, Any]:
+    def audio_part(self, data: bytes, audio_format: str) -> dict[str, Any]:
         """Return a recording as a part of a message's content.
+
+        It is an `input_audio` part, which all servers take.
 
         Args:
             data: The recording.
             audio_format: What it is, one of `audio_formats`.
-            form: One of `audio_forms`; by default the first.
 
         Raises:
             VoxtralInvalidRequestError: The server takes no such format.
-            VoxtralUnsupportedFeatureError: The server takes no parts of this form.
 
         Example:
             ```python
@@ -115,21 +100,14 @@ class Server:
             }
             ```
         """
-        form = form or self.audio_forms[0]
-        if form not in self.audio_forms:
-            raise VoxtralUnsupportedFeatureError(
-                f"server={self.name!r} takes no {form!r} parts, only {_listed(self.audio_forms)}."
-            )
         if audio_format not in self.audio_formats:
+            known = ", ".join(map(repr, sorted(self.audio_formats)))
             raise VoxtralInvalidRequestError(
-                f"server={self.name!r} takes no {audio_format!r} audio, only "
-                f"{_listed(self.audio_formats)}: convert it to wav."
+                f"server={self.name!r} takes no {audio_format!r} audio, only {known}: convert it "
+                "to wav."
             )
-        return _PARTS[form](b64encode(data).decode(), audio_format)
-
-
-def _listed(names: tuple[str, ...] | frozenset[str]) -> str:
-    return ", ".join(map(repr, sorted(names)))
+        sound = {"data": b64encode(data).decode(), "format": audio_format}
+        return {"type": "input_audio", "input_audio": sound}
 
 
 _INSTEAD: dict[Route, str] = {
@@ -165,16 +143,16 @@ SERVERS: Mapping[ServerName, Server] = {
                 "transcriptions": "/openai/audio/transcriptions",
                 "translations": "/openai/audio/translations",
             },
-            audio_forms=("input_audio",),
             audio_formats=_WAV_AND_MP3,
             response_formats=frozenset({"json", "verbose_json", "text", "srt", "vtt"}),
             system_with_audio=False,
             longest_seconds=_LONGEST_SECONDS,
             most_bytes=_MOST_BYTES,
         ),
-        # vLLM has a path for translations, but its Voxtral does not look at the task and answers
-        # there with a transcription. Formats with times need a model with time tokens, which
-        # Voxtral has not: it answers 400 "Currently do not support verbose_json".
+        # Its OpenAI speech-to-text API and its model of Voxtral. There is a path for translations,
+        # but the model does not look at the task and answers there with a transcription. Formats
+        # with times need a model with time tokens, which Voxtral has not: a 400. A chat takes five
+        # recordings. MP3 it reads only with a libsndfile that does, which not all images have.
         Server(
             name="vllm",
             paths={
@@ -183,14 +161,15 @@ SERVERS: Mapping[ServerName, Server] = {
                 "transcriptions": "/audio/transcriptions",
                 "translations": None,
             },
-            audio_forms=("input_audio", "audio_url"),
-            audio_formats=_WAV_AND_MP3,
+            audio_formats=frozenset({"wav"}),
             response_formats=frozenset({"json", "text"}),
             system_with_audio=False,
             longest_seconds=_LONGEST_SECONDS,
             most_bytes=_MOST_BYTES,
         ),
-        # llama.cpp makes a chat of a transcription, so any other format than json is a 400.
+        # `llama-server`. It makes a chat of a transcription: the prompt is what it asks the model
+        # to do, and any other format than json is a 400. It passes over fields that it does not
+        # know, and over a `tool_choice` that is no string.
         Server(
             name="llama_cpp",
             paths={
@@ -199,12 +178,14 @@ SERVERS: Mapping[ServerName, Server] = {
                 "transcriptions": "/audio/transcriptions",
                 "translations": None,
             },
-            audio_forms=("input_audio",),
             audio_formats=_WAV_AND_MP3,
             response_formats=frozenset({"json"}),
             system_with_audio=False,
             longest_seconds=_LONGEST_SECONDS,
             most_bytes=_MOST_BYTES,
+            names={"repetition_penalty": "repeat_penalty"},
+            names_tools=False,
+            prompt_is_hint=False,
         ),
     )
 }

@@ -83,7 +83,7 @@ def _segments(told: object) -> Iterator[Segment]:
 def _words(told: object) -> Iterator[Word]:
     for where, item in _items(told, "words"):
         # OpenAI's name for it, then the native endpoint's.
-        text = item.get("word", item.get("text"))
+        text = item.get("text") if item.get("word") is None else item["word"]
         if not isinstance(text, str):
             raise MisfitError(f"{where} without a word")
         yield Word(*_times(item, where), text)

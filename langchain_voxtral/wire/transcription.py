@@ -139,7 +139,7 @@ def _transcript(document: JsonObject, request_id: str | None, secrets: Sequence[
     error = error_in(document, secrets=secrets)
     if error is not None:
         raise error.having(request_id=error.request_id or request_id)
-    inference = _object(document, "inference_status")
+    inference = _told(_object(document, "inference_status"))
     usage = _object(document, "usage")
     try:
         text = _text(document, inference.get("status"))
@@ -216,6 +216,16 @@ def _usage(usage: JsonObject, inference: JsonObject) -> Usage:
 def _object(document: JsonObject, key: str) -> JsonObject:
     value = document.get(key)
     return value if isinstance(value, dict) else {}
+
+
+def _told(inference: JsonObject) -> JsonObject:
+    """Return what an inference status tells: of an `unknown` one, zeros are the schema's defaults.
+
+    (DeepInfra's API page prints them so. A price of nothing would look like a price.)
+    """
+    if inference.get("status") != "unknown":
+        return inference
+    return {name: value for name, value in inference.items() if value}
 
 
 def _first(*values: object) -> float | None:

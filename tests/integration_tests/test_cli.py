@@ -9,6 +9,7 @@ import sys
 import termios
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -162,7 +163,31 @@ def test_without_a_key_the_embedded_engine_hears_and_stderr_says_so() -> None:
     said, *_, cost = done.stderr.splitlines(keepends=True)
     assert (done.returncode, done.stdout.lower().count("fail")) == (0, 3)
     assert done.stdout.lower().startswith("ever tried")
-    assert (said, cost) == (STAND_IN, "1 recording, 10.0 s of audio, $0.000000 (estimated)\n")
+    assert (said, cost) == (STAND_IN, "1 recording, 10.0 s of audio, free of charge\n")
+
+
+@pytest.mark.skipif(not Path("/dev/stdin").exists(), reason="pipes have no path")
+def test_a_pipe_is_heard_though_its_price_is_asked_for_first() -> None:
+    done = subprocess.run(  # noqa: S603 - our own command
+        [*COMMAND, "transcribe", "/dev/stdin", "--max-cost", "1"],
+        input=recordings.BECKETT.read_bytes(),
+        env=environment(),
+        capture_output=True,
+        check=False,
+        timeout=120,
+    )
+
+    assert (done.returncode, done.stdout.lower().count(b"fail")) == (0, 3)
+
+
+def test_ctrl_c_during_a_transcription_ends_the_command_cleanly(served: dict[str, str]) -> None:
+    with started("transcribe", str(recordings.TWO_CITIES), env=served) as command:
+        assert command.stderr.readline().startswith("Asking ")
+        command.send_signal(signal.SIGINT)
+        said, errors = command.communicate(timeout=60)
+
+    assert (command.returncode, said) == (130, "")
+    assert "Traceback" not in errors
 
 
 def test_in_a_terminal_a_bar_shows_how_far_a_transcription_has_come_unless_quiet(

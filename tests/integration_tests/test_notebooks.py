@@ -19,3 +19,12 @@ def test_notebook_runs_and_every_cell_shows_something(path: Path) -> None:
         cell.source for cell in notebook.cells if cell.cell_type == "code" and not cell.outputs
     ]
     assert silent == []
+
+
+def test_the_picture_of_a_recording_is_kept_for_who_only_reads() -> None:
+    [path] = [path for path in NOTEBOOKS if path.stem == "audio"]
+    notebook = nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+
+    [picture] = [output.data["image/svg+xml"] for output in outputs]
+    assert picture.count("<title>") > 3

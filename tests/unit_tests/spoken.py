@@ -30,6 +30,9 @@ LONG = recordings.encoded(
 BOUNDS = [(0.0, 9.85), (9.85, 19.85), (19.85, 30.0)]
 
 
+BUSY = json_reply({"error": {"message": "Model busy, retry later"}}, status=429)
+
+
 def heard(text: str, **more: Any) -> Reply:
     """Return an answer of OpenAI's transcriptions."""
     return json_reply({"text": text, **more}, headers={"x-request-id": f"id-{text.strip()}"})
@@ -69,3 +72,10 @@ def form_of(seen: Seen) -> tuple[list[tuple[str, str]], tuple[str, str, str, byt
             fields.append((named["name"], content.decode()))
     [file] = files
     return fields, file
+
+
+def place_of(seen: Seen) -> int:
+    """Return which chunk of `LONG` a form holds, by its sound."""
+    sound = form_of(seen)[1][3][44:]
+    starts = [round(start * 32_000) for start, _ in BOUNDS]
+    return starts.index(LONG[44:].index(sound))

@@ -250,7 +250,9 @@ def test_wherever_a_stream_is_cut_its_calls_are_whole(dialect: Native) -> None:
         items = [item for read in tokens[:place] for item in sink.feed(read)]
         with pytest.raises(VoxtralError) as caught:
             items.extend(sink.end())
-        sent = json.loads(sink.resumption(caught.value).content)
+        content = sink.resumption(caught.value).content
+        assert isinstance(content, bytes)
+        sent = json.loads(content)
         assert sent["input"] == "Q:" + written[: 3 * place]
         sink.begin({}, 2)
         items += [item for read in tokens[place:] for item in sink.feed(read)]

@@ -1,6 +1,8 @@
 """The command `langchain-voxtral transcribe`, on a scripted server."""
 
+import io
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,6 +13,7 @@ from scripted_server import Reply, ScriptedServer
 from unit_tests.spoken import KEY, MODEL, SHORT, form_of, heard
 
 from langchain_voxtral.cli import main
+from langchain_voxtral.endpoint import DEEPINFRA_KEYS
 
 REFUSED = json_reply({"error": {"message": "this sound is not for me"}}, status=400)
 PAID = {"inference_status": {"cost": 0.000033}}
@@ -134,6 +137,16 @@ def test_texts_go_to_files_named_after_the_recordings(run: Run) -> None:
     assert made == {"a.txt": "Ä.\n".encode(), "b.txt": b"B.\n"}
 
 
+def test_a_file_of_an_earlier_run_is_replaced_as_a_whole(run: Run) -> None:
+    Path("made").mkdir()
+    Path("made/a.txt").write_text("Old.\n")
+    with Path("made/a.txt").open() as opened, ScriptedServer(heard("New.")) as server:
+        run(server, "a.wav", "-o", "made")
+        assert opened.read() == "Old.\n"  # else whoever reads, or a kill, may meet half a text
+
+    assert Path("made/a.txt").read_text() == "New.\n"
+
+
 def test_after_a_recording_that_fails_the_others_go_on(run: Run) -> None:
     Path("words.mp3").write_text("no sound at all")
     with ScriptedServer(REFUSED, heard("B.", **PAID)) as server:
@@ -146,8 +159,7 @@ def test_after_a_recording_that_fails_the_others_go_on(run: Run) -> None:
     assert words.startswith("langchain-voxtral: words.mp3: it is no recording of a known kind")
     assert missing == "langchain-voxtral: missing.wav cannot be read: No such file or directory."
     assert cost == (
-        "1 recording, 2.0 s of audio, $0.000033 (told by the server); "
-        "not counted: 3 recordings that failed"
+        "1 recording, 2.0 s of audio, $0.000033 (told by the server); not counted: 3 that failed"
     )
 
 
@@ -157,6 +169,7 @@ def test_what_would_befall_all_recordings_ends_the_command(run: Run) -> None:
 
     assert done.status == 1
     assert len(server.requests) == 1
+    assert done.err[-2] == "Nothing was transcribed; not counted: 1 that failed, 1 not finished"
     assert sum(line.startswith("langchain-voxtral: ") for line in done.err) == 1
 
 
@@ -198,7 +211,10 @@ def test_a_budget_without_a_price_is_refused(run: Run) -> None:
     [
         (["a.wav", "b.wav", "--format", "srt"], "several srt files: give -o DIR"),
         (["a.wav", "./a.wav", "-o", "made"], "2 of the recordings would be written to made/a.txt"),
+        (["a.wav", "A.wav", "-o", "made"], "2 of the recordings would be written to made/a.txt"),
         (["a.txt", "-o", "."], "a.txt is one of the recordings and would be overwritten"),
+        (["a.wav", "."], ". is a folder: name the recordings in it, *.mp3"),
+        (["a.wav", "--skip-existing"], "--skip-existing looks into a folder: give -o DIR"),
         (["a.wav", "-o", "b.wav"], "the folder b.wav cannot be made: File exists"),
         (["a.wav", "--language", "Klingon"], "Klingon"),
         (["a.wav", "--base-url", "nonsense"], "no http:// or https:// URL"),
@@ -236,3 +252,94 @@ def test_a_text_that_cannot_be_written_is_an_error_of_its_recording(run: Run) ->
     assert done.status == 1
     assert Path("made/b.txt").read_text() == "B.\n"
     assert "langchain-voxtral: a.wav: made/a.txt cannot be written: Is a directory" in done.err
+    assert {path.name for path in Path("made").iterdir()} == {"a.txt", "b.txt"}
+
+
+def test_a_run_goes_on_where_an_earlier_one_ended(run: Run) -> None:
+    Path("made").mkdir()
+    Path("made/a.txt").write_text("A, as it was heard before.\n")
+    with ScriptedServer(heard("B.", **PAID)) as server:
+        rest = run(server, "a.wav", "b.wav", "-o", "made", "--skip-existing")
+        nothing = run(server, "a.wav", "b.wav", "-o", "made", "--skip-existing")
+
+    assert Path("made/a.txt").read_text() == "A, as it was heard before.\n"
+    assert rest.status == 0
+    assert rest.err == [
+        "Skipping 1 recording: transcribed already.",
+        f"Asking {MODEL} at {server.url}.",
+        f"b.wav: wrote {Path('made/b.txt')}.",
+        "1 recording, 2.0 s of audio, $0.000033 (told by the server)",
+    ]
+    assert nothing == (0, "", ["Skipping 2 recordings: transcribed already."])
+
+
+def test_a_recording_may_come_from_stdin(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(SHORT)))
+    with ScriptedServer(heard("From afar.")) as server:
+        done = run(server, "-", "-o", "made")
+
+    _, (_, _, _, sent) = form_of(server.requests[0])
+    assert (done.status, sent) == (0, SHORT)
+    assert Path("made/stdin.txt").read_text() == "From afar.\n"
+
+
+def test_names_and_words_of_servers_do_not_garble_the_terminal(run: Run) -> None:
+    name = "\x1b[31mred\nand \u202eback.wav"
+    Path(name).write_bytes(SHORT)
+    refused = json_reply({"error": {"message": "\x1b[2Jno"}}, status=400)
+    with ScriptedServer(heard("A."), refused) as server:
+        done = run(server, name, "a.wav", "missing\x1b[0m.wav", "-o", "made")
+
+    assert all(line.isprintable() for line in done.err)
+    assert done.err[1].startswith(r"\x1b[31mred\nand \u202eback.wav: wrote ")
+    assert r"langchain-voxtral: missing\x1b[0m.wav cannot be read" in done.err[3]
+
+
+@pytest.mark.parametrize(("form", "written"), [("text", rb"\xc4."), ("json", rb'"\u00c4."')])
+def test_no_text_is_lost_to_an_output_that_lacks_its_characters(
+    run: Run, monkeypatch: pytest.MonkeyPatch, form: str, written: bytes
+) -> None:
+    narrow = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(narrow, encoding="ascii"))
+    with ScriptedServer(heard("\u00c4.")) as server:
+        status = run(server, "a.wav", "--format", form).status
+
+    assert status == 0
+    assert written in narrow.getvalue()
+
+
+def test_servers_of_other_kinds_are_asked_in_their_way(run: Run) -> None:
+    with ScriptedServer(heard("A.")) as server:
+        run(server, "a.wav", "--server", "vllm")
+
+    assert [seen.path for seen in server.requests] == ["/v1/audio/transcriptions"]
+
+
+def test_a_kind_of_server_without_an_address_is_not_taken_for_the_embedded_engine(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in DEEPINFRA_KEYS:
+        monkeypatch.delenv(name, raising=False)
+    done = run(None, "a.wav", "--server", "vllm")
+
+    [error] = done.err
+    assert done.status == 1
+    assert "server='vllm' needs the address of your server" in error
+
+
+def test_an_engine_without_ears_is_said_once_for_all_recordings(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in DEEPINFRA_KEYS:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setitem(sys.modules, "moonshine_voice", None)  # as if it were not installed
+    done = run(None, "a.wav", "b.wav")
+
+    assert (done.status, done.out) == (1, "")
+    told, error = done.err
+    assert told == "No DeepInfra key is set: the embedded engine answers."
+    assert error == (
+        "langchain-voxtral: the embedded engine has no ears yet: pip install "
+        '"langchain-voxtral[local-speech,audio]"; or set DEEPINFRA_API_TOKEN, and DeepInfra is '
+        "asked"
+    )

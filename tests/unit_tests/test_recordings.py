@@ -2,6 +2,8 @@
 
 import asyncio
 import base64
+import copy
+import pickle
 
 import pytest
 from hypothesis import given
@@ -15,13 +17,13 @@ from langchain_voxtral.audio.kinds import MP3, WAV
 from langchain_voxtral.audio.wav import wav_bytes
 from langchain_voxtral.errors import VoxtralInvalidRequestError
 from langchain_voxtral.messages import AudioPart, Turn, to_openai, to_turns
-from langchain_voxtral.recordings import ahear, hear
+from langchain_voxtral.recordings import Clips, ahear, hear
 from langchain_voxtral.transport import FetchRules
 from langchain_voxtral.wire.servers import SERVERS
 
 ANYWHERE = FetchRules(allows=lambda _: True)
 """The test's own server is on loopback."""
-VLLM = SERVERS["vllm"]
+DEEPINFRA, VLLM = SERVERS["deepinfra"], SERVERS["vllm"]
 MP3_FILE = encoded("mp3")
 
 
@@ -31,9 +33,9 @@ def test_what_a_url_leads_to_is_sent_and_fetched_once() -> None:
         turns = to_turns([HumanMessage(["a", block, "b", block])])
         part = AudioPart(MP3_FILE, MP3)
         expected = [Turn("user", "ab", parts=("a", part, "b", part))]
-        assert hear(turns, VLLM, ANYWHERE) == expected
+        assert hear(turns, DEEPINFRA, ANYWHERE) == expected
         assert len(site.asked) == 1
-        assert asyncio.run(ahear(turns, VLLM, ANYWHERE)) == expected
+        assert asyncio.run(ahear(turns, DEEPINFRA, ANYWHERE)) == expected
         assert len(site.asked) == 2
 
 
@@ -73,3 +75,42 @@ def test_texts_and_recordings_arrive_as_they_were_in_their_order(said: list[str 
             meant.append(one if isinstance(one, str) else files[one])
     assert read == meant
     assert all(part.kind == WAV for part in turns[0].recordings)
+
+
+# What was converted is kept
+
+
+def flac(seconds: float) -> AudioPart:
+    return AudioPart(encoded("flac", silence(seconds)))
+
+
+def test_a_recording_is_converted_once() -> None:
+    clips, part = Clips(), flac(1)
+    clip = clips.clip(part, VLLM)
+    assert clip.seconds == 1.0
+    again = AudioPart(bytes(bytearray(part.data)), where="elsewhere")
+    assert clips.clip(again, VLLM) is clip
+    assert clips.clip(flac(2), VLLM).seconds == 2.0
+    assert clips.clip(part, DEEPINFRA) is not clip
+
+
+def test_the_latest_used_are_kept_as_far_as_there_is_room() -> None:
+    one, two, three = flac(1), flac(1.5), flac(0.5)
+    clips = Clips(most_bytes=90_000)
+    first, second = clips.clip(one, VLLM), clips.clip(two, VLLM)
+    assert clips.clip(one, VLLM) is first
+    third = clips.clip(three, VLLM)
+    assert clips.clip(one, VLLM) is first
+    assert clips.clip(three, VLLM) is third
+    assert clips.clip(two, VLLM) is not second
+    large, second = flac(4), clips.clip(two, VLLM)
+    assert clips.clip(large, VLLM) is not clips.clip(large, VLLM)
+    assert clips.clip(two, VLLM) is second
+
+
+def test_copies_hold_nothing_and_are_equal() -> None:
+    clips, part = Clips(), flac(1)
+    clip = clips.clip(part, VLLM)
+    for copied in (copy.deepcopy(clips), pickle.loads(pickle.dumps(clips))):  # noqa: S301 - our own
+        assert copied == clips
+        assert copied.clip(part, VLLM) is not clip

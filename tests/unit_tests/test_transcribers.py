@@ -1,6 +1,8 @@
 """Transcription in chains and as a tool of agents."""
 
+import io
 from collections.abc import Iterator
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +12,18 @@ from langchain_core.documents.base import Blob
 from langchain_core.language_models.fake_chat_models import ParrotFakeChatModel
 from langchain_core.messages import ToolCall
 from langchain_core.prompts import ChatPromptTemplate
+from langchain_core.runnables import RunnableLambda
 from langchain_core.tools import BaseTool
 from replies import json_reply
 from scripted_server import ScriptedServer
-from unit_tests.spoken import LONG, SHORT, heard, parser_of
+from unit_tests.spoken import BUSY, KEY, LONG, SHORT, heard, parser_of
 
 from langchain_voxtral import VoxtralTranscriber, transcribe_audio_tool
-from langchain_voxtral.errors import VoxtralAuthenticationError, VoxtralInvalidRequestError
+from langchain_voxtral.errors import (
+    VoxtralAuthenticationError,
+    VoxtralInvalidRequestError,
+    VoxtralRateLimitError,
+)
 
 
 @pytest.fixture
@@ -30,6 +37,49 @@ async def test_a_recording_goes_through_a_chain(server: ScriptedServer) -> None:
     chain = VoxtralTranscriber(parser_of(server)) | prompt | ParrotFakeChatModel()
     assert chain.invoke(SHORT).text == "Sum up: Hello."
     assert (await chain.ainvoke(SHORT)).text == "Sum up: Hello."
+
+
+async def test_a_transcriber_is_a_runnable_like_others(server: ScriptedServer) -> None:
+    transcriber = VoxtralTranscriber(parser_of(server))
+    assert [*transcriber.stream(SHORT)] == ["Hello."]
+    assert [part async for part in transcriber.astream(SHORT)] == ["Hello."]
+    asks = {"talk": transcriber, "question": RunnableLambda(lambda _: "What?")}
+    chain = asks | ChatPromptTemplate.from_template("{question} {talk}")
+    assert chain.invoke(SHORT).to_string() == "Human: What? Hello."
+    assert (itemgetter("audio") | transcriber).invoke({"audio": SHORT}) == "Hello."
+    assert "VoxtralTranscriber" in chain.get_graph().draw_mermaid()
+    assert transcriber.get_output_jsonschema()["type"] == "string"
+    documents = VoxtralTranscriber(parser_of(server), output="documents")
+    assert documents.get_output_jsonschema()["type"] == "array"
+    assert transcriber.get_input_jsonschema()["title"] == "VoxtralTranscriberInput"
+
+
+def test_failures_are_retried_and_fall_back(server: ScriptedServer) -> None:
+    with ScriptedServer(BUSY, heard("World."), default=BUSY) as busy:
+        transcriber = VoxtralTranscriber(parser_of(busy))
+        retrying = transcriber.with_retry(
+            retry_if_exception_type=(VoxtralRateLimitError,), wait_exponential_jitter=False
+        )
+        assert retrying.invoke(SHORT) == "World."
+        other = VoxtralTranscriber(parser_of(server))
+        assert transcriber.with_fallbacks([other]).invoke(SHORT) == "Hello."
+        made = transcriber.batch([SHORT], return_exceptions=True)
+    assert [type(one) for one in made] == [VoxtralRateLimitError]
+
+
+async def test_settings_with_a_call_are_refused_not_dropped(server: ScriptedServer) -> None:
+    bound = VoxtralTranscriber(parser_of(server)).bind(language="fr")
+    with pytest.raises(VoxtralInvalidRequestError, match="language: a transcriber takes no"):
+        bound.invoke(SHORT)
+    with pytest.raises(VoxtralInvalidRequestError, match="language: a transcriber takes no"):
+        await bound.ainvoke(SHORT)
+    assert server.requests == []
+
+
+def test_a_transcriber_shows_no_key(server: ScriptedServer) -> None:
+    shown = repr(VoxtralTranscriber(parser_of(server, language="fr")))
+    assert "language='fr'" in shown
+    assert KEY not in shown
 
 
 async def test_a_batch_is_transcribed_in_order(server: ScriptedServer) -> None:
@@ -51,8 +101,8 @@ class Inputs(BaseCallbackHandler):
     def __init__(self) -> None:
         self.seen: list[object] = []
 
-    def on_chain_start(self, serialized: Any, inputs: Any, **_: Any) -> None:
-        self.seen.append(inputs)
+    def on_chain_start(self, serialized: Any, inputs: Any, **more: Any) -> None:
+        self.seen.append((more["name"], more["tags"], inputs))
 
 
 @pytest.mark.parametrize(
@@ -60,12 +110,22 @@ class Inputs(BaseCallbackHandler):
     [
         (SHORT, f"a recording of {len(SHORT)} bytes"),
         (Blob.from_data(SHORT, metadata={"source": "talk"}), "talk"),
+        (Blob.from_data(SHORT), "a recording in a blob"),
+        (io.BytesIO(SHORT), "a recording"),
     ],
 )
 def test_a_trace_does_not_hold_the_sound(server: ScriptedServer, audio: Any, shown: str) -> None:
     inputs = Inputs()
-    VoxtralTranscriber(parser_of(server)).invoke(audio, {"callbacks": [inputs]})
-    assert inputs.seen == [shown]
+    VoxtralTranscriber(parser_of(server)).invoke(audio, {"callbacks": [inputs], "tags": ["t"]})
+    assert inputs.seen == [("VoxtralTranscriber", ["t"], shown)]
+
+
+async def test_events_are_those_of_a_chain_not_of_a_models_tool_call(
+    server: ScriptedServer,
+) -> None:
+    transcriber = VoxtralTranscriber(parser_of(server))
+    events = [event["event"] async for event in transcriber.astream_events(SHORT, version="v2")]
+    assert events == ["on_chain_start", "on_chain_end"]
 
 
 def test_an_unknown_output_is_refused() -> None:
@@ -114,6 +174,7 @@ async def test_a_tool_reads_recordings_of_its_folder(
 
 OUTSIDE = "it is outside the folder of recordings"
 NO_FILE = "there is no such file"
+THERE = "The folder of recordings has 'day one/', 'inner.wav', 'link.wav', 'loop.wav', 'notes.wav'."
 
 
 @pytest.mark.parametrize(
@@ -125,8 +186,7 @@ NO_FILE = "there is no such file"
         ("link.wav", OUTSIDE),
         ("..", OUTSIDE),
         ("loop.wav", NO_FILE),
-        ("day one", NO_FILE),
-        ("", NO_FILE),
+        ("day one", "it is a folder, of 'a.wav'"),
         ("none.wav", NO_FILE),
         ("a\0b", NO_FILE),
         ("a" * 5_000, NO_FILE),
@@ -136,11 +196,22 @@ async def test_a_tool_reads_no_other_file(
     server: ScriptedServer, folder: Path, path: str, why: str
 ) -> None:
     tool = tool_of(server, folder)
-    said = f"{path!r} cannot be transcribed: {why}."
+    said = f"{path!r} cannot be transcribed: {why}. {THERE}"
     for answer in (tool.invoke(call(path)), await tool.ainvoke(call(path))):
         assert (answer.content, answer.status) == (said, "error")
         assert str(folder) not in answer.content or "/etc" in path
     assert server.requests == []
+
+
+def test_a_tool_names_no_more_than_thirty_files(server: ScriptedServer, tmp_path: Path) -> None:
+    tool = tool_of(server, tmp_path)
+    none = "'a' cannot be transcribed: there is no such file. The folder of recordings has "
+    assert tool.invoke({"path": "a"}) == none + "nothing."
+    for number in range(10, 42):
+        (tmp_path / f"{number}.wav").touch()
+    (tmp_path / ".hidden.wav").touch()
+    names = ", ".join(f"'{number}.wav'" for number in range(10, 40))
+    assert tool.invoke({"path": "a"}) == f"{none}{names} and 2 more."
 
 
 async def test_a_tool_tells_the_model_of_a_file_that_is_no_recording(

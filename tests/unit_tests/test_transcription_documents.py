@@ -1,14 +1,20 @@
 """What recordings become: documents with flat metadata that tells only what is known."""
 
 import hashlib
-from typing import Any
+import json
+from typing import Any, get_args
 
 import pytest
 from langchain_core.documents import Document
 from langchain_core.documents.base import Blob
+from langchain_core.embeddings import DeterministicFakeEmbedding
+from langchain_core.stores import InMemoryByteStore
+from langchain_core.vectorstores import InMemoryVectorStore
 from replies import json_reply
 from scripted_server import ScriptedServer
-from unit_tests.spoken import BOUNDS, LONG, MODEL, PARSES, SHORT, heard, parser_of
+from unit_tests.spoken import BOUNDS, BUSY, LONG, MODEL, PARSES, SHORT, heard, parser_of
+
+from langchain_voxtral.transcribing.documents import Mode
 
 SEGMENTS = [
     {"start": 0.25, "end": 1.0, "text": " Hello."},
@@ -109,6 +115,34 @@ def test_times_of_segments_are_those_in_the_whole_recording() -> None:
     ]
 
 
+def test_times_in_the_padding_of_a_chunk_are_its_end() -> None:
+    segments = [
+        {"start": 1.5, "end": 30.0, "text": "Hello."},
+        {"start": 29.5, "end": 30.0, "text": "World."},
+    ]
+    with ScriptedServer(default=json_reply({"text": "x", "segments": segments})) as server:
+        made = parser_of(server, mode="segment").parse(SHORT)
+    assert [(one.metadata["start"], one.metadata["end"]) for one in made] == [(1.5, 2), (2, 2)]
+
+
+def test_segments_without_a_text_are_no_documents() -> None:
+    empty = {"start": 0.0, "end": 0.2, "text": " "}
+    answers = [
+        json_reply(VERBOSE | {"segments": [empty, *SEGMENTS]}),
+        json_reply(VERBOSE | {"segments": [empty]}),
+    ]
+    with ScriptedServer(*answers) as server:
+        parser = parser_of(server, mode="segment")
+        first, second = parser.parse(SHORT), parser.parse(SHORT)
+    assert [(one.page_content, one.metadata["segment"]) for one in first] == [
+        ("Hello.", 0),
+        ("World.", 1),
+    ]
+    [whole] = second
+    assert whole.page_content == "Hello. World."
+    assert (whole.metadata["end"], whole.metadata["timestamps_source"]) == (2.0, "chunk")
+
+
 def test_each_chunk_is_a_document_and_silence_is_an_empty_one() -> None:
     made = three(mode="chunk")
     assert [
@@ -162,9 +196,63 @@ def test_the_model_that_answered_is_told() -> None:
     assert made.metadata["model"] == "moonshine-tiny-en"
 
 
-def test_metadata_is_flat() -> None:
-    for made in three(mode="chunk"):
-        assert {type(value) for value in made.metadata.values()} <= {str, int, float}
+@pytest.mark.parametrize(
+    ("text", "loop"),
+    [
+        ("thank you. " * 10, "thank you."),
+        ("So " + "it goes on and on " * 10 + "and ends.", "it goes on and on"),
+        ("no " * 10, "no"),
+        ("no " * 9, None),
+        ("Ever tried. Ever failed. No matter. Try again. Fail again. Fail better.", None),
+        ("", None),
+    ],
+)
+def test_a_text_that_loops_is_told_and_kept(text: str, loop: str | None) -> None:
+    with ScriptedServer(heard(text)) as server:
+        [made] = parser_of(server).parse(SHORT)
+    assert (made.page_content, made.metadata.get("loop")) == (text.strip(), loop)
+
+
+@pytest.mark.parametrize("mode", get_args(Mode))
+def test_metadata_is_flat_and_json(mode: str) -> None:
+    with ScriptedServer(json_reply(VERBOSE), BUSY, json_reply(VERBOSE)) as server:
+        parser = parser_of(
+            server,
+            mode=mode,
+            on_error="mark",
+            chunk_seconds=11,
+            max_concurrency=1,
+            price_per_minute=0.001,
+        )
+        [*made, unreadable] = [
+            *parser.parse(LONG),
+            *parser.parse(Blob.from_data(b"Dear diary", metadata={"speaker": None})),
+        ]
+    for one in (*made, unreadable):
+        assert {type(value) for value in one.metadata.values()} <= {str, int, float}
+        assert json.loads(json.dumps(one.metadata)) == one.metadata
+    assert any("error" in one.metadata for one in made)
+    assert unreadable.metadata.keys() == {"error", "error_type"}
+
+
+def test_a_vector_store_finds_passages_by_their_times() -> None:
+    with ScriptedServer(default=json_reply(VERBOSE)) as server:
+        made = parser_of(server, mode="segment", chunk_seconds=11).parse(LONG)
+    store = InMemoryVectorStore.from_documents(made, DeterministicFakeEmbedding(size=8))
+    found = store.similarity_search(
+        "Hello.", k=9, filter=lambda one: one.metadata["start"] > BOUNDS[1][1]
+    )
+    assert sorted(one.metadata["segment"] for one in found) == [4, 5]
+
+
+def test_a_cost_that_is_told_in_part_is_estimated() -> None:
+    told = heard("A", inference_status={"cost": 0.5})
+    with ScriptedServer(told, heard("B"), told) as server:
+        parser = parser_of(server, price_per_minute=60, chunk_seconds=11, max_concurrency=1)
+        [made] = parser.parse(LONG)
+    seconds = BOUNDS[1][1] - BOUNDS[1][0]
+    assert made.metadata["cost"] == pytest.approx(1.0 + seconds)
+    assert made.metadata["cost_source"] == "estimated"
 
 
 @pytest.mark.parametrize("way", PARSES)
@@ -172,9 +260,22 @@ def test_a_server_that_refuses_to_tell_times_is_asked_without(way: str) -> None:
     refusal = json_reply(
         {"error": {"message": "Currently do not support verbose_json for this model"}}, status=400
     )
-    with ScriptedServer(refusal, heard("A"), heard("B"), heard("C")) as server:
+    with ScriptedServer(refusal, default=heard("A")) as server:
         parser = parser_of(server, mode="srt", chunk_seconds=11, max_concurrency=1)
         [made] = PARSES[way](parser, LONG)
+        PARSES[way](parser, SHORT)
     assert made.metadata["timestamps_source"] == "chunk"
     asked = [b"verbose_json" in seen.body for seen in server.requests]
-    assert asked == [True, False, False, False]
+    assert asked == [True, False, False, False, False]
+
+
+def test_what_was_heard_without_times_is_what_a_later_run_asks_for_with_times() -> None:
+    refusal = json_reply({"error": {"message": "do not support verbose_json"}}, status=400)
+    store = InMemoryByteStore()
+    with ScriptedServer(refusal, heard("A"), heard("B")) as server:
+        parser = parser_of(server, mode="srt", store=store)
+        parser.parse(SHORT)
+        parser.parse(LONG)
+        again = [parser_of(server, mode="srt", store=store).parse(audio) for audio in (SHORT, LONG)]
+    assert [made.metadata["chunks_from_store"] for [made] in again] == [1, 1]
+    assert len(server.requests) == 3

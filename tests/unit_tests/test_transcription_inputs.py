@@ -2,9 +2,11 @@
 
 import base64
 import io
+import os
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
 import recordings
@@ -18,6 +20,27 @@ from langchain_voxtral import VoxtralTranscriptionLoader, VoxtralTranscriptionPa
 from langchain_voxtral.audio.errors import VoxtralAudioError
 from langchain_voxtral.errors import VoxtralInvalidRequestError
 
+
+class OnlyRead:
+    """A file as some libraries have them: all that can be done is to read."""
+
+    def __init__(self, data: bytes) -> None:
+        self.read = io.BytesIO(data).read
+
+
+def _at_its_end(file: BinaryIO) -> BinaryIO:
+    file.seek(0, io.SEEK_END)
+    return file
+
+
+def _named_pipe(path: Path) -> Path:
+    """Return a pipe into which a recording is written when it is opened."""
+    pipe = path.with_suffix(".pipe")
+    os.mkfifo(pipe)
+    threading.Thread(target=pipe.write_bytes, args=(SHORT,)).start()
+    return pipe
+
+
 BASE64 = base64.b64encode(SHORT).decode()
 INPUTS: dict[str, Callable[[Path], tuple[Any, str | None]]] = {
     "path": lambda path: (path, str(path)),
@@ -27,6 +50,13 @@ INPUTS: dict[str, Callable[[Path], tuple[Any, str | None]]] = {
     "memoryview": lambda _: (memoryview(SHORT), None),
     "file in memory": lambda _: (io.BytesIO(SHORT), None),
     "file": lambda path: (path.open("rb"), str(path)),
+    "file at another position": lambda _: (_at_its_end(io.BytesIO(SHORT)), None),
+    "file that cannot say whether it seeks": lambda _: (OnlyRead(SHORT), None),
+    "named pipe": lambda path: (_named_pipe(path), str(path.with_suffix(".pipe"))),
+    "blob of a named pipe": lambda path: (
+        Blob.from_path(_named_pipe(path)),
+        str(path.with_suffix(".pipe")),
+    ),
     "pipe": lambda _: (recordings.pipe(SHORT), None),
     "blob of a path": lambda path: (Blob.from_path(path), str(path)),
     "blob of data": lambda _: (Blob.from_data(SHORT), None),
@@ -77,7 +107,18 @@ def test_every_form_of_a_recording_is_taken(name: str, way: str, short: Path) ->
         ),
         ({"type": "audio", "base64": "*"}, VoxtralInvalidRequestError, "no base64"),
         ("missing.wav", VoxtralAudioError, "missing.wav cannot be read: No such file"),
+        ("https://x/y.wav", VoxtralInvalidRequestError, "'https://x/y.wav' is an address"),
+        (f"data:audio/wav;base64,{BASE64}", VoxtralInvalidRequestError, "is an address"),
+        (BASE64, VoxtralAudioError, r"^.{200}\.\.\. cannot be read: File name too long\.$"),
+        ("a\0b", VoxtralAudioError, "cannot be read: embedded null byte"),
+        (Path(__file__).parent, VoxtralAudioError, "cannot be read: Is a directory"),
+        (Blob.from_data("Dear diary"), VoxtralAudioError, "no recording of a known kind"),
         (b"", VoxtralAudioError, "empty"),
+        (
+            SHORT[:-2],
+            VoxtralAudioError,
+            r"cut off; give the whole recording\. truncated='keep' takes what can be decoded\.$",
+        ),
     ],
 )
 def test_what_is_no_recording_is_told(
@@ -95,7 +136,7 @@ class FolderLoader(BaseLoader):
 
     def lazy_load(self) -> Iterator[Document]:
         for path in sorted(self.folder.glob(self.pattern)):
-            yield from self.parser.lazy_parse(Blob.from_path(path))
+            yield from self.parser.lazy_parse(Blob.from_path(path, metadata={"speaker": "Zoé"}))
 
 
 async def test_a_generic_loader_takes_the_parser(tmp_path: Path) -> None:
@@ -108,6 +149,7 @@ async def test_a_generic_loader_takes_the_parser(tmp_path: Path) -> None:
         str(tmp_path / "a.wav"),
         str(tmp_path / "b.wav"),
     ]
+    assert {one.metadata["speaker"] for one in made} == {"Zoé"}
     assert made == amade
 
 
@@ -142,6 +184,11 @@ async def test_the_loader_takes_one_recording_or_several(short: Path) -> None:
             assert await loader.aload() == made
             documents: AsyncIterator[Document] = loader.alazy_load()
             assert [one async for one in documents] == made
+
+
+def test_the_loader_refuses_what_is_no_recording() -> None:
+    with pytest.raises(VoxtralInvalidRequestError, match=r"takes a recording.*not int"):
+        VoxtralTranscriptionLoader(7)  # type: ignore[arg-type]
 
 
 def test_the_loader_takes_a_parser_or_settings() -> None:

@@ -1,24 +1,39 @@
-"""Runs of transcription: in parallel, failing, killed and begun again, within a budget."""
+"""Runs of transcription: in parallel, failing, stopped."""
 
 import asyncio
+import hashlib
+import io
 import pickle
+import signal
+import subprocess
+import sys
 import threading
 import weakref
 from collections.abc import Generator
-from contextlib import aclosing
-from dataclasses import astuple
-from typing import Any
+from contextlib import aclosing, closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import httpx
 import pytest
 import recordings
-from langchain_core.stores import InMemoryByteStore
 from pydantic import SecretStr
 from replies import json_reply
-from scripted_server import Gate, Reply, ScriptedServer
-from unit_tests.spoken import BOUNDS, KEY, LONG, MODEL, PARSES, SHORT, form_of, heard, parser_of
+from scripted_server import PATIENCE, End, Gate, Reply, ScriptedServer
+from unit_tests.spoken import (
+    BOUNDS,
+    BUSY,
+    KEY,
+    LONG,
+    MODEL,
+    PARSES,
+    SHORT,
+    form_of,
+    heard,
+    parser_of,
+    place_of,
+)
 
-from langchain_voxtral import VoxtralTranscriptionLoader, VoxtralTranscriptionParser
+from langchain_voxtral import VoxtralTranscriptionParser
 from langchain_voxtral.audio.errors import VoxtralAudioError
 from langchain_voxtral.errors import (
     VoxtralAuthenticationError,
@@ -27,19 +42,13 @@ from langchain_voxtral.errors import (
     VoxtralRateLimitError,
 )
 from langchain_voxtral.transcribing.order import ain_order, in_order
-from langchain_voxtral.transcribing.progress import Progress
 
-BUSY = json_reply({"error": {"message": "Model busy, retry later"}}, status=429)
+if TYPE_CHECKING:
+    from langchain_core.documents import Document
+
+AUDIOS = {"short": SHORT, "long": LONG}
+ENDS = {"short": [2.0], "long": [end for _, end in BOUNDS]}
 WHERE = "chunk 2 of 3 \\(9.8 s to 19.9 s\\)"
-SOUND = LONG[44:]
-"""What the chunks are pieces of, one after the other."""
-
-
-def place_of(sound: bytes) -> int:
-    """Return which chunk this is, by its sound."""
-    starts = [round(start * 32_000) for start, _ in BOUNDS]
-    return starts.index(SOUND.index(sound[44:]))
-
 
 # Order and parallel work
 
@@ -60,7 +69,7 @@ def test_chunks_are_asked_for_at_once_and_come_back_in_order(way: str) -> None:
         answering.start()
         made = PARSES[way](parser_of(server, chunk_seconds=11, mode="chunk"), LONG)
         answering.join()
-    came = [place_of(form_of(seen)[1][3]) for seen in server.requests]
+    came = [place_of(seen) for seen in server.requests]
     assert sorted(came) == [0, 1, 2]
     assert [one.page_content for one in made] == ["ABC"[came.index(place)] for place in range(3)]
 
@@ -128,6 +137,25 @@ def test_after_a_failure_nothing_is_begun_and_what_is_under_way_ends() -> None:
     assert begun == [0, 1]
 
 
+def test_what_is_under_way_ends_in_the_background_when_the_caller_leaves() -> None:
+    begun, left, ended = threading.Event(), threading.Event(), threading.Event()
+
+    def work(number: int) -> int:
+        if number == 0:
+            assert begun.wait(10)
+            return number
+        begun.set()
+        assert left.wait(10)
+        ended.set()
+        return number
+
+    with closing(in_order((number for number in range(2)), work, 2)) as results:
+        assert next(results) == 0
+    assert not ended.is_set()
+    left.set()
+    assert ended.wait(10)
+
+
 async def test_what_is_under_way_is_cancelled_when_the_caller_leaves() -> None:
     begun, cancelled = asyncio.Event(), asyncio.Event()
 
@@ -146,6 +174,115 @@ async def test_what_is_under_way_is_cancelled_when_the_caller_leaves() -> None:
     async with aclosing(ain_order((number for number in range(3)), work, 2)) as results:
         assert await anext(results) == 0
     assert cancelled.is_set()
+
+
+_INTERRUPTED = """
+import sys
+from langchain_voxtral import VoxtralTranscriptionParser
+VoxtralTranscriptionParser(base_url=sys.argv[1], chunk_seconds=11).parse(sys.argv[2])
+"""
+
+
+def test_an_interrupted_process_does_not_wait_for_the_server(tmp_path: Path) -> None:
+    path = tmp_path / "long.wav"
+    path.write_bytes(LONG)
+    with ScriptedServer(default=Reply(steps=(End.STALL,))) as server:
+        process = subprocess.Popen(  # noqa: S603 - our own interpreter
+            [sys.executable, "-c", _INTERRUPTED, server.url, str(path)], stderr=subprocess.PIPE
+        )
+        try:
+            server.await_requests(3)
+            process.send_signal(signal.SIGINT)
+            _, said = process.communicate(timeout=PATIENCE)
+        finally:
+            process.kill()
+    assert said.rstrip().endswith(b"KeyboardInterrupt")
+
+
+async def test_a_cancelled_run_lets_go_of_its_connections() -> None:
+    with ScriptedServer(default=Reply(steps=(End.STALL,))) as server:
+        running = asyncio.create_task(parser_of(server, chunk_seconds=11).aparse(LONG))
+        await asyncio.to_thread(server.await_requests, 3)
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+        await asyncio.to_thread(server.await_gone)
+
+
+class Slow(io.BytesIO):
+    """Counts how often it is read, and waits at one of these times."""
+
+    def __init__(self, data: bytes, waits_at: int = 0) -> None:
+        super().__init__(data)
+        self.reads, self.waits_at = 0, waits_at
+        self.waits, self.goes_on = threading.Event(), threading.Event()
+
+    def _count(self) -> None:
+        self.reads += 1
+        if self.reads == self.waits_at:
+            self.waits.set()
+            assert self.goes_on.wait(PATIENCE)
+
+    def read(self, size: int | None = -1) -> bytes:
+        self._count()
+        return super().read(size)
+
+    def readinto(self, buffer: Any) -> int:
+        self._count()
+        return super().readinto(buffer)
+
+
+async def test_planning_ends_when_the_run_is_cancelled() -> None:
+    sound = recordings.encoded("flac", recordings.noise(120.0))
+    whole = Slow(sound)
+    parser = VoxtralTranscriptionParser(chunk_seconds=1)
+    parser.estimate(whole)
+    file = Slow(sound, whole.reads // 3)
+    running = asyncio.create_task(parser.aparse(file))
+    assert await asyncio.to_thread(file.waits.wait, PATIENCE)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    file.goes_on.set()
+    await asyncio.get_running_loop().shutdown_default_executor()
+    assert whole.reads // 3 <= file.reads < whole.reads * 2 // 3
+
+
+async def test_files_are_never_read_on_the_event_loop() -> None:
+    class Watched(io.BytesIO):
+        """Notes where it is read."""
+
+        def read(self, size: int | None = -1) -> bytes:
+            readers.add(threading.get_ident())
+            return super().read(size)
+
+    readers: set[int] = set()
+    with ScriptedServer(default=heard("x")) as server:
+        parser = parser_of(server, chunk_seconds=11)
+        for sound in (SHORT, LONG):
+            await parser.aparse(Watched(sound))
+            await parser.aestimate(Watched(sound))
+    assert readers
+    assert threading.get_ident() not in readers
+
+
+def test_a_parser_serves_several_threads_at_once() -> None:
+    made: dict[str, list[Document]] = {}
+    with ScriptedServer(default=heard("x")) as server:
+        parser = parser_of(server, chunk_seconds=11, mode="chunk")
+
+        def run(name: str, audio: bytes) -> None:
+            made[name] = parser.parse(audio)
+
+        audios = {f"{name}{number}": audio for number in range(3) for name, audio in AUDIOS.items()}
+        threads = [threading.Thread(target=run, args=item) for item in audios.items()]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    for name, audio in audios.items():
+        assert [one.metadata["end"] for one in made[name]] == ENDS[name[:-1]]
+        assert made[name][0].metadata["sha256"] == hashlib.sha256(audio).hexdigest()
 
 
 # Failures
@@ -217,6 +354,17 @@ def test_damage_at_the_end_is_told_before_anything_is_sent() -> None:
     assert server.requests == []
 
 
+@pytest.mark.parametrize("way", PARSES)
+def test_a_chunk_is_sent_again_whole(way: str) -> None:
+    early = Reply(status=503, body=b"", closes=True)
+    with ScriptedServer(BUSY, early, heard("A"), default=heard("B")) as server:
+        parser = parser_of(server, max_retries=2)
+        [made] = PARSES[way](parser, AUDIOS["long"])
+    assert made.page_content == "A"
+    assert [form_of(seen)[1][3] for seen in server.requests] == [LONG] * 3
+    assert {seen.headers.get("transfer-encoding") for seen in server.requests} == {None}
+
+
 def test_audio_that_the_server_cannot_read_is_not_sent_again() -> None:
     with (
         ScriptedServer(default=json_reply({"detail": "inference error"}, status=500)) as server,
@@ -226,132 +374,7 @@ def test_audio_that_the_server_cannot_read_is_not_sent_again() -> None:
     assert len(server.requests) == 1
 
 
-# The store
-
-
-@pytest.mark.parametrize("way", PARSES)
-def test_a_killed_run_pays_only_for_what_is_missing(way: str) -> None:
-    store = InMemoryByteStore()
-    settings: dict[str, Any] = {"chunk_seconds": 11, "max_concurrency": 1, "store": store}
-    with ScriptedServer(heard("A"), heard("B"), BUSY, heard("C")) as server:
-        parser = parser_of(server, mode="chunk", **settings)
-        with pytest.raises(VoxtralRateLimitError):
-            PARSES[way](parser, LONG)
-        assert astuple(parser.estimate(LONG)) == (pytest.approx(10.15), 1, 376, None)
-        made = PARSES[way](parser, LONG)
-        again = PARSES[way](parser, LONG)
-    assert [place_of(form_of(seen)[1][3]) for seen in server.requests] == [0, 1, 2, 2]
-    assert [one.page_content for one in made] == ["A", "B", "C"]
-    assert [one.metadata["chunks_from_store"] for one in made] == [1, 1, 0]
-    assert [one.metadata["chunks_from_store"] for one in again] == [1, 1, 1]
-    for one in (*made, *again):
-        del one.metadata["chunks_from_store"]
-    assert made == again
-
-
-def test_the_store_is_asked_by_content_and_settings() -> None:
-    store = InMemoryByteStore()
-    with ScriptedServer(default=heard("x")) as server:
-        for settings in ({}, {"language": "en"}, {"prompt": "p"}, {"model": "a/b"}, {}):
-            parser_of(server, store=store, **settings).parse(SHORT)
-        parser_of(server, store=store).parse(LONG)
-    assert len(server.requests) == 5
-
-
-def test_a_damaged_entry_is_made_anew(caplog: pytest.LogCaptureFixture) -> None:
-    store = InMemoryByteStore()
-    with ScriptedServer(heard("A"), heard("B")) as server:
-        parser = parser_of(server, store=store)
-        parser.parse(SHORT)
-        keys = [*store.yield_keys()]
-        store.mset([(key, (store.mget([key])[0] or b"")[:-5]) for key in keys])
-        [made] = parser.parse(SHORT)
-    assert made.page_content == "B"
-    assert [*store.yield_keys()] == keys
-    assert caplog.text.count("is damaged; it is made anew") == 2
-
-
-def test_what_the_store_has_needs_no_key_and_no_server() -> None:
-    store = InMemoryByteStore()
-    answers = httpx.MockTransport(lambda _: httpx.Response(200, json={"text": "A"}))
-    with httpx.Client(transport=answers) as client:
-        VoxtralTranscriptionParser(api_key=SecretStr(KEY), http_client=client, store=store).parse(
-            SHORT
-        )
-    [made] = VoxtralTranscriptionParser(store=store).parse(SHORT)
-    assert made.page_content == "A"
-
-
-def test_keys_suit_file_stores() -> None:
-    store = InMemoryByteStore()
-    with ScriptedServer(heard("A")) as server:
-        parser_of(server, store=store).parse(SHORT)
-    assert all(key.replace("-", "").isalnum() for key in store.yield_keys())
-
-
-# Money
-
-
-def test_an_estimate_needs_no_key_and_sends_nothing() -> None:
-    parser = VoxtralTranscriptionParser(chunk_seconds=11)
-    assert astuple(parser.estimate(LONG)) == pytest.approx((30.0, 3, 3 * 376, 0.0005))
-    loader = VoxtralTranscriptionLoader([LONG, SHORT], parser=parser)
-    assert astuple(loader.estimate()) == pytest.approx((32.0, 4, 4 * 376, 0.032 / 60))
-
-
-@pytest.mark.parametrize("way", PARSES)
-def test_a_budget_is_checked_before_the_first_request(way: str) -> None:
-    with ScriptedServer(default=heard("x")) as server:
-        parser = parser_of(server, price_per_minute=0.001, max_cost_usd=0.0004)
-        with pytest.raises(VoxtralInvalidRequestError, match=r"about \$0.000500.*Nothing was sent"):
-            PARSES[way](parser, LONG)
-        assert server.requests == []
-        PARSES[way](parser, SHORT)
-    assert len(server.requests) == 1
-
-
-def test_a_budget_needs_a_price() -> None:
-    with (
-        ScriptedServer() as server,
-        pytest.raises(VoxtralInvalidRequestError, match="give price_per_minute="),
-    ):
-        parser_of(server, max_cost_usd=1).parse(SHORT)
-
-
-def test_a_loaders_budget_is_for_all_recordings() -> None:
-    with ScriptedServer(default=heard("x")) as server:
-        loader = VoxtralTranscriptionLoader(
-            [LONG, LONG],
-            parser=parser_of(server, price_per_minute=0.001),
-            max_cost_usd=0.0009,
-        )
-        with pytest.raises(VoxtralInvalidRequestError, match=r"2 recordings: transcribing 60\.0 s"):
-            loader.load()
-    assert server.requests == []
-
-
-# Progress, and the rest of a parser's life
-
-
-@pytest.mark.parametrize("way", PARSES)
-def test_progress_is_told_after_each_chunk(way: str) -> None:
-    told: list[Progress] = []
-    with ScriptedServer(default=heard("x")) as server:
-        PARSES[way](parser_of(server, chunk_seconds=11, progress=told.append), LONG)
-    assert told == [
-        Progress("the recording", number, 3, end, 30.0) for number, (_, end) in enumerate(BOUNDS, 1)
-    ]
-
-
-@pytest.mark.parametrize(("progress", "shows"), [(None, False), (False, False), (True, True)])
-def test_a_bar_is_shown_where_asked_for(
-    progress: bool | None, shows: bool, capfd: pytest.CaptureFixture[str]
-) -> None:
-    with ScriptedServer(default=heard("x")) as server:
-        parser_of(server, chunk_seconds=11, progress=progress).parse(LONG)
-    out, err = capfd.readouterr()
-    assert out == ""
-    assert ("3/3" in err) is shows
+# The rest of a parser's life
 
 
 def test_a_parser_is_pickled_without_its_key() -> None:

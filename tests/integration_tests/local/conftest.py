@@ -1,9 +1,11 @@
-"""A bare HTTP client of the embedded server."""
+"""A bare HTTP client of the embedded server, and what it hears of a short recording."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import httpx
 import pytest
+from integration_tests.local.speaking import ask, told
 
 from langchain_voxtral.local import LocalVoxtral
 
@@ -15,3 +17,9 @@ def http(local_server: LocalVoxtral) -> Iterator[httpx.Client]:
         base_url=local_server.base_url, headers=headers, timeout=60, trust_env=False
     ) as client:
         yield client
+
+
+@pytest.fixture(scope="session")
+def heard_once(http: httpx.Client) -> dict[str, Any]:
+    """Three seconds of speech, told as `verbose_json`."""
+    return told(ask(http, response_format="verbose_json"))

@@ -17,7 +17,8 @@ from langchain_voxtral.local.listener import listener
 from langchain_voxtral.local.weights import ensure_weights
 
 STAND_IN_LINE = (
-    "Embedded engine: answers come from SmolLM2-135M-Instruct, a 135M stand-in, not from Voxtral\n"
+    "Embedded engine: answers come from SmolLM2-135M-Instruct, a 135M stand-in, not from Voxtral; "
+    "moonshine-tiny-en listens, English only\n"
 )
 ASK = """
 import json, os, sys, urllib.request, warnings

@@ -52,6 +52,11 @@ def test_several_recordings(http: httpx.Client) -> None:
     assert heard == answer(http, text(f"{SPOKEN}\n"), QUESTION, text(f"\n{SPOKEN}"))
 
 
+def test_a_recording_may_be_as_large_as_in_a_form(http: httpx.Client) -> None:
+    """Ten minutes, as clients cut their pieces, are 19 MB; they are read, so not too large."""
+    assert ask(http, audio(bytes(19_200_000)), QUESTION).json() == {"detail": "inference error"}
+
+
 def test_the_answer_can_be_streamed(http: httpx.Client) -> None:
     streamed = ask(http, audio(), QUESTION, stream=True)
     assert streamed.headers["content-type"] == "text/event-stream"

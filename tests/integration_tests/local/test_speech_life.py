@@ -119,6 +119,56 @@ def test_without_the_extra_the_answer_says_what_to_install(library: str) -> None
     )
 
 
+def test_a_client_is_told_what_to_install() -> None:
+    run(
+        """
+        import sys
+        sys.modules["moonshine_voice"] = None
+        import logging
+        logging.disable()
+        from langchain_voxtral import VoxtralTranscriptionParser
+        from langchain_voxtral.errors import VoxtralError
+
+        try:
+            VoxtralTranscriptionParser(base_url="local").parse(sys.argv[1])
+        except VoxtralError as error:
+            assert 'pip install "langchain-voxtral[local-speech]"' in str(error), error
+        else:
+            raise AssertionError("it was heard")
+        """,
+        str(BECKETT),
+    )
+
+
+def test_a_library_that_does_not_load_is_told_with_what_it_needs(tmp_path: Path) -> None:
+    package = tmp_path / "moonshine_voice"
+    package.mkdir()
+    (package / "__init__.py").write_text("raise OSError(\"version 'GLIBC_2.34' not found\")")
+    run(
+        """
+        import sys
+        sys.path.insert(0, sys.argv[1])
+        import httpx
+        from langchain_voxtral.local import LocalVoxtral
+
+        with LocalVoxtral(n_ctx=512, api_key="") as server, open(sys.argv[2], "rb") as sound:
+            answer = httpx.post(
+                f"{server.base_url}/inference/mistralai/Voxtral-Mini-3B-2507",
+                files={"audio": sound},
+                trust_env=False,
+            )
+        assert (answer.status_code, answer.json()["error"]["message"]) == (
+            400,
+            "The embedded engine cannot hear: moonshine-voice does not load (version 'GLIBC_2.34' "
+            "not found). It needs glibc 2.34, macOS 15 or Windows, and "
+            'pip install "langchain-voxtral[local-speech]".',
+        ), answer.text
+        """,
+        str(tmp_path),
+        str(BECKETT),
+    )
+
+
 def test_without_the_decoders_wav_files_are_heard_and_others_refused() -> None:
     run(
         """

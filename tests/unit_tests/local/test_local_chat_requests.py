@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from langchain_voxtral.local.chat_requests import ChatRequest, parse_chat_request
+from langchain_voxtral.local.chat_requests import ChatRequest
 from langchain_voxtral.local.errors import Refusal
-from langchain_voxtral.local.requests import JsonObject
+from langchain_voxtral.local.requests import JsonObject, parse_body
 
 HI = {"model": "m", "messages": [{"role": "user", "content": "Hi"}]}
 WEATHER = {
@@ -22,7 +22,7 @@ NAMED = {"type": "function", "function": {"name": "get_weather"}}
 
 
 def parse(**fields: object) -> ChatRequest:
-    return parse_chat_request(json.dumps(HI | fields).encode())
+    return parse_body(json.dumps(HI | fields).encode(), ChatRequest)
 
 
 def refused(**fields: object) -> list[dict[str, Any]]:
@@ -216,5 +216,5 @@ def test_every_fault_is_reported() -> None:
 
 def test_a_body_that_is_no_object_is_refused() -> None:
     with pytest.raises(Refusal) as caught:
-        parse_chat_request(b"[]")
+        parse_body(b"[]", ChatRequest)
     assert caught.value.status == 422

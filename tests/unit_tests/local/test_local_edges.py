@@ -8,13 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from langchain_voxtral.cli import main
 from langchain_voxtral.errors import VoxtralInvalidRequestError
 from langchain_voxtral.local import LocalVoxtral, VoxtralLocalError
 from langchain_voxtral.local.addresses import accepted_names, in_url, listen, name_in
 from langchain_voxtral.local.body import gunzip
 from langchain_voxtral.local.engine import cpu_lacks
 from langchain_voxtral.local.errors import Refusal
-from langchain_voxtral.local.models import ModelFiles, choose_files
+from langchain_voxtral.local.models import ModelFile, choose_file
 
 
 @given(st.binary())
@@ -96,7 +97,7 @@ def test_what_the_processor_lacks(cpuinfo: str, lacking: list[str]) -> None:
 
 
 def test_the_stand_in_answers_to_voxtrals_name_and_to_its_own() -> None:
-    files = ModelFiles(Path("SmolLM2-135M-Instruct.Q4_1.gguf"))
+    files = ModelFile(Path("SmolLM2-135M-Instruct.Q4_1.gguf"))
     assert files.name == "SmolLM2-135M-Instruct"
     assert files.ids == (
         "mistralai/Voxtral-Mini-3B-2507",
@@ -106,15 +107,20 @@ def test_the_stand_in_answers_to_voxtrals_name_and_to_its_own() -> None:
 
 
 def test_a_model_of_the_users_own_answers_to_voxtrals_name_and_to_its_files() -> None:
-    files = ModelFiles(Path("dir/Voxtral-Mini-Q4.gguf"))
+    files = ModelFile(Path("dir/Voxtral-Mini-Q4.gguf"))
     assert files.name == "Voxtral-Mini-Q4"
     assert files.ids == ("mistralai/Voxtral-Mini-3B-2507", "Voxtral-Mini-Q4")
 
 
-@pytest.mark.parametrize("argument", ["model", "mmproj"])
-def test_a_file_that_is_not_there_is_named(argument: str, tmp_path: Path) -> None:
-    there = tmp_path / "m.gguf"
-    there.touch()
-    given_files = {"model": str(there), argument: "nope.gguf"}
-    with pytest.raises(VoxtralLocalError, match=rf"{argument}='nope\.gguf' is not a file"):
-        choose_files(**given_files)  # type: ignore[arg-type]  # names of its own arguments
+def test_a_file_that_is_not_there_is_named() -> None:
+    with pytest.raises(VoxtralLocalError, match=r"model='nope\.gguf' is not a file"):
+        choose_file("nope.gguf")
+
+
+def test_an_audio_projector_is_refused_with_the_server_that_takes_it(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["serve", "--model", "voxtral.gguf", "--mmproj", "mmproj.gguf"])
+    assert caught.value.code == 2
+    assert "llama-server --model X --mmproj Y" in capsys.readouterr().err

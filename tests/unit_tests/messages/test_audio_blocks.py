@@ -17,7 +17,7 @@ from langchain_voxtral.errors import VoxtralInvalidRequestError
 from langchain_voxtral.messages import AudioPart, Turn, to_turns
 from langchain_voxtral.messages.audio import plain_mime_type
 
-DATA = wav_header(3_200) + bytes(3_200)
+DATA = wav_header(3_200) + bytes(3_197) + b"\xff\xef\xbf"
 B64 = base64.b64encode(DATA).decode()
 DATA_URL = f"data:audio/wav;base64,{B64}"
 WEB = "https://example.org/talk.mp3"
@@ -32,6 +32,9 @@ BLOCKS: list[dict[str, Any]] = [
     {"type": "audio", "source_type": "url", "url": DATA_URL},
     {"type": "audio", "base64": DATA_URL, "mime_type": "audio/wav"},
     {"type": "audio", "base64": base64.encodebytes(DATA).decode()},
+    {"type": "audio", "base64": base64.urlsafe_b64encode(DATA).decode().rstrip("=")},
+    {"type": "audio", "base64": B64.rstrip("=")},
+    {"type": "audio", "url": DATA_URL.rstrip("=")},
     {"type": "input_audio", "input_audio": {"data": B64, "format": "wav"}},
     {"type": "input_audio", "input_audio": {"data": B64, "format": "mp3"}},
     {"type": "input_audio", "input_audio": {"data": B64}},
@@ -123,7 +126,10 @@ SEND_IT = "Send the recording itself: audio_block(path) makes a block of it."
             {"type": "audio", "base64": B64, "url": WEB},
             "the block of type 'audio' has 'base64' and 'url': give one, 'base64' or 'url'.",
         ),
-        ({"type": "audio", "base64": b"RIFF"}, "its 'base64' must be a string, not bytes."),
+        (
+            {"type": "audio", "base64": b"RIFF"},
+            "its 'base64' must be a string, not bytes. " + SEND_IT,
+        ),
         (
             {"type": "input_audio", "input_audio": 7},
             "the 'input_audio' of the block must be a dict, not int.",

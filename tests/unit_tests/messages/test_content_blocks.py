@@ -99,11 +99,15 @@ def test_a_refusal_is_text() -> None:
 
 
 IMAGE = "the model takes no images: describe it in a text block"
-FILE = "the model takes no files: put the file's text into a text block"
+FILE = (
+    "the model takes no files but recordings (audio_block(path) makes a block of one): put the "
+    "file's text into a text block"
+)
 REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"type": "image", "url": "https://example.com/a.png"}, IMAGE),
     ({"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}, IMAGE),
     ({"type": "file", "mime_type": "application/pdf", "base64": "AAAA"}, FILE),
+    ({"type": "media", "mime_type": "video/mp4", "data": "AAAA"}, FILE),
     ({"type": "text-plain", "text": "x", "mime_type": "text/plain"}, FILE),
     (
         {"type": "video", "url": "https://example.com/a.mp4"},

@@ -1,5 +1,6 @@
 """Files from the web: only from public addresses, only within bounds, never along a redirect."""
 
+import logging
 import shutil
 import socket
 import ssl
@@ -25,6 +26,7 @@ ANYWHERE = FetchRules(allows=lambda _: True)
 """The tests' own servers are on loopback."""
 
 PATIENCE = 10.0
+DRIP = 0.02
 
 
 class Site:
@@ -33,15 +35,23 @@ class Site:
     Args:
         answer: What is sent for a request.
         holds: Whether the connection is then held open, until the site is left.
+        drips: Whether it then sends a byte now and then, for as long as the test has patience.
         context: For https.
     """
 
     def __init__(
-        self, answer: bytes, *, holds: bool = False, context: ssl.SSLContext | None = None
+        self,
+        answer: bytes,
+        *,
+        holds: bool = False,
+        drips: bool = False,
+        context: ssl.SSLContext | None = None,
     ) -> None:
         self.asked: list[bytes] = []
+        self.outlasted = False
         self._answer = answer
         self._holds = holds
+        self._drips = drips
         self._context = context
         self._over = threading.Event()
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -83,6 +93,11 @@ class Site:
             connection.sendall(self._answer)
             if self._holds:
                 self._over.wait(PATIENCE)
+            if self._drips:
+                for _ in range(round(PATIENCE / DRIP)):
+                    threading.Event().wait(DRIP)
+                    connection.sendall(b"x")
+                self.outlasted = True
 
 
 def ok(body: bytes, *headers: str) -> bytes:
@@ -238,9 +253,30 @@ async def test_a_server_that_falls_silent_is_left(get: Any) -> None:
     )
 
 
-async def test_a_server_that_drips_is_left_too(get: Any) -> None:
-    with Site(ok(bytes(50), "content-length: 100")) as site, pytest.raises(VoxtralTimeoutError):
-        await get(site.url(), whole=0.0)
+@pytest.mark.parametrize(
+    "answer",
+    [b"HTTP/1.1 200 OK\r\nx-drip: ", ok(b"RI", "content-length: 99999"), ok(b"RI", "x: y")],
+    ids=["head", "body", "body without a length"],
+)
+async def test_a_server_that_drips_is_left_too(get: Any, answer: bytes) -> None:
+    with Site(answer, drips=True) as site, pytest.raises(VoxtralTimeoutError):
+        await get(site.url(), whole=0.2)
+    assert not site.outlasted
+
+
+async def test_a_body_that_ends_too_late_is_refused_although_it_may_be_whole(get: Any) -> None:
+    with Site(ok(b"RIFF", "x: y"), holds=True) as site, pytest.raises(VoxtralTimeoutError):
+        await get(site.url(), whole=0.2)
+    assert len(site.asked) == 1
+
+
+async def test_a_signature_in_a_url_is_not_logged(
+    get: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.DEBUG), Site(ok(b"RIFF")) as site:
+        await get(site.url("/talk.wav?signature=s3cret"))
+    assert b"s3cret" in site.asked[0]
+    assert "s3cret" not in caplog.text
 
 
 async def test_a_body_that_breaks_off_is_no_file(get: Any) -> None:
@@ -255,6 +291,8 @@ async def test_a_body_that_breaks_off_is_no_file(get: Any) -> None:
         ("file:///etc/passwd", "block 1: its URL is none of http: and https:."),
         ("http:///a.wav", "block 1: its URL is none of http: and https:."),
         ("http://[::1/a.wav", "block 1: its URL is none ("),
+        ("http://127.0.0.1:99999/", "block 1: its URL has a port that is none."),
+        ("http://127.0.0.1:0/", "block 1: its URL has a port that is none."),
         ("http://me:pa55@example.org/", "block 1: its URL has a password in it, which would show"),
     ],
 )
@@ -290,9 +328,27 @@ def test_public_addresses_are_public(address: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "address", ["2001:0:4136:e378:8000:63bf:3fff:fdd2", "2001:db8::1", "fec0::1"]
+    "address",
+    [
+        "2001:0:4136:e378:8000:63bf:3fff:fdd2",
+        "2001:db8::1",
+        "2002:808:808::1",
+        "3fff::1",
+        "::ffff:8.8.8.8",
+        "64:ff9b::808:808",
+        "fe80::1%eth0",
+        "fec0::1",
+    ],
 )
-def test_addresses_that_stand_for_others_are_not(address: str) -> None:
+def test_addresses_that_stand_for_others_or_for_none_are_not(address: str) -> None:
+    assert not is_public(ip_address(address))
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["100.100.100.200", "168.63.129.16", "169.254.169.254", "192.0.0.192", "fd00:ec2::254"],
+)
+def test_addresses_at_which_clouds_tell_their_machines_secrets_are_not(address: str) -> None:
     assert not is_public(ip_address(address))
 
 

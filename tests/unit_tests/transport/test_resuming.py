@@ -126,7 +126,9 @@ def test_wherever_the_cut_falls_the_text_is_whole() -> None:
         items = list(sink.feed(stream[:place]))
         with pytest.raises(VoxtralError) as caught:
             items.extend(sink.end())
-        received = json.loads(sink.resumption(caught.value).content)["input"].removeprefix("Q:")
+        content = sink.resumption(caught.value).content
+        assert isinstance(content, bytes)
+        received = json.loads(content)["input"].removeprefix("Q:")
         assert "".join(TOKENS).startswith(received)
         whole = next(n for n in range(len(TOKENS) + 1) if "".join(TOKENS[:n]) == received)
         sink.begin({}, 2)

@@ -32,6 +32,10 @@ LITERAL = {
     "msg": "Input should be 'user'",
     "input": "SECRET PROMPT, maximum context length",
 }
+FILE_SIZE = "Maximum file size exceeded (parameter=audio_filesize_mb, value=27.9)"
+TOOL_FLAGS = "--enable-auto-tool-choice and --tool-call-parser"
+NO_EARS = "The current model does not support audio input."
+NO_MMPROJ = "audio input is not supported - hint: you may need to provide the mmproj"
 NEEDS_AUDIO = {"type": "missing", "loc": ["body", "audio"], "msg": "Field required", "input": {}}
 
 
@@ -124,6 +128,73 @@ CASES: list[tuple[int, Any, type[VoxtralError], list[str]]] = [
     (408, b"", VoxtralTimeoutError, ["send it again", "The server gave no reason."]),
     (409, {"error": "conflict"}, VoxtralInvalidRequestError, [said("conflict")]),
     (413, b"too big", VoxtralInvalidRequestError, ["split the audio", said("too big")]),
+    (
+        400,
+        {"error": {"message": FILE_SIZE, "type": "BadRequestError", "code": 400}},
+        VoxtralInvalidRequestError,
+        ["chunk_seconds=", said(FILE_SIZE)],
+    ),
+    (
+        400,
+        {
+            "object": "error",
+            "message": "The model does not support Transcriptions API",
+            "type": "BadRequestError",
+            "param": None,
+            "code": 400,
+        },
+        VoxtralUnsupportedFeatureError,
+        ["'m/v'", said("The model does not support Transcriptions API")],
+    ),
+    (
+        501,
+        {"error": {"code": 501, "message": NO_EARS, "type": "not_supported_error"}},
+        VoxtralUnsupportedFeatureError,
+        ["--mmproj", said(NO_EARS)],
+    ),
+    (
+        500,
+        {"error": {"code": 500, "message": NO_MMPROJ, "type": "server_error"}},
+        VoxtralUnsupportedFeatureError,
+        ["--mmproj", said(NO_MMPROJ)],
+    ),
+    (
+        500,
+        {"error": {"message": "Please install vllm[audio] for audio support", "code": 500}},
+        VoxtralUnsupportedFeatureError,
+        ["vLLM needs vllm[audio]"],
+    ),
+    (501, b"", VoxtralResponseError, ["none of this API"]),
+    (
+        400,
+        {"error": {"message": f'"auto" tool choice requires {TOOL_FLAGS} to be set', "code": 400}},
+        VoxtralUnsupportedFeatureError,
+        ["--tool-call-parser mistral"],
+    ),
+    (
+        500,
+        {"error": {"code": 500, "message": "tools param requires --jinja flag"}},
+        VoxtralUnsupportedFeatureError,
+        ["llama.cpp --jinja"],
+    ),
+    (
+        500,
+        {"detail": "Error opening <_io.BytesIO object>: Format not recognised."},
+        VoxtralInvalidRequestError,
+        ["send it as WAV"],
+    ),
+    (
+        400,
+        {"error": {"code": 400, "message": "Failed to load image or audio file"}},
+        VoxtralInvalidRequestError,
+        ["send it as WAV"],
+    ),
+    (
+        422,
+        {"detail": [{"type": "missing", "loc": ["body", "file"], "msg": "Field required"}]},
+        VoxtralInvalidRequestError,
+        [said("file: Field required")],
+    ),
     (
         422,
         {"detail": [LITERAL, {"loc": ["body", "stop"], "msg": "too many"}]},
@@ -238,9 +309,22 @@ def test_an_inference_error_is_the_recordings_fault_only_where_one_was_sent() ->
     bad_audio = failure(500, {}, body, carried_audio=True)
     assert type(bad_audio) is VoxtralInvalidRequestError
     assert not bad_audio.is_retryable
-    assert "WAV or MP3" in bad_audio.message
+    assert "send it as WAV" in bad_audio.message
     assert failure(500, {}, body).is_retryable
     assert failure(500, {}, b'{"detail": "boom"}', carried_audio=True).is_retryable
+
+
+def test_a_recording_to_a_text_only_deployment_names_what_may_work() -> None:
+    body = b'{"detail": [{"loc": ["body", "input"], "msg": "Field required"}]}'
+    error = failure(422, {}, body, model="m/v", carried_audio=True)
+    assert type(error) is VoxtralUnsupportedFeatureError
+    for way in ("'m/v' takes text only", "endpoint='transcriptions' or 'chat'", "base_url='local'"):
+        assert way in error.message
+
+
+@pytest.mark.parametrize("words", ["no inference error", "inference error in layer 3"])
+def test_other_words_about_inference_do_not_blame_the_recording(words: str) -> None:
+    assert failure(500, {}, json.dumps({"detail": words}).encode(), carried_audio=True).is_retryable
 
 
 def test_a_redirect_says_where_it_leads() -> None:

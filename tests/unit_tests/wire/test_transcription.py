@@ -73,6 +73,40 @@ def test_what_a_native_answer_does_not_tell_is_not_made_up() -> None:
 
 
 @pytest.mark.parametrize(
+    ("status", "usage", "runtime_ms"),
+    [
+        ("unknown", Usage(), None),
+        (None, Usage(input_tokens=0, output_tokens=0, cost=0.0), 0),
+        ("succeeded", Usage(input_tokens=0, output_tokens=0, cost=0.0), 0),
+    ],
+)
+def test_zeros_of_an_unknown_status_are_defaults_and_tell_nothing(
+    status: str | None, usage: Usage, runtime_ms: int | None
+) -> None:
+    zeros = {"runtime_ms": 0, "cost": 0.0, "tokens_generated": 0, "tokens_input": 0}
+    told = body(inference_status={"status": status, **zeros})
+    assert decode_native(told) == Transcript("Hi.", usage=usage, runtime_ms=runtime_ms)
+
+
+def test_an_unknown_status_may_tell_a_cost() -> None:
+    told = body(inference_status={"status": "unknown", "cost": 0.001, "tokens_input": 0})
+    assert decode_native(told) == Transcript("Hi.", usage=Usage(cost=0.001))
+
+
+def test_a_word_is_read_by_either_name() -> None:
+    words = [
+        {"start": 0, "end": 1, "word": None, "text": "Hi"},
+        {"start": 1, "end": 2, "word": "you", "text": None},
+        {"start": 2, "end": 3, "word": "", "text": "no"},
+    ]
+    assert decode_native(body(words=words)).words == (
+        Word(0, 1, "Hi"),
+        Word(1, 2, "you"),
+        Word(2, 3, ""),
+    )
+
+
+@pytest.mark.parametrize(
     ("told", "transcript"),
     [
         # DeepInfra's Voxtral answers verbose_json with a duration and nulls.

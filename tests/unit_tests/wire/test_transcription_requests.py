@@ -125,7 +125,10 @@ def test_whispers_hundred_languages_are_known() -> None:
         ("en-US", "(for English it is 'en')"),
         ("pt_BR", "(for Portuguese it is 'pt')"),
         ("jv", "(for Javanese it is 'jw')"),
+        ("nb-NO", "(for Norwegian it is 'no')"),
+        ("Portugese", "(for Portuguese it is 'pt')"),
         ("xx", "(such as 'en' or 'fr')"),
+        ("", "(such as 'en' or 'fr')"),
         ("en\r\n", "(for English it is 'en')"),
     ],
 )

@@ -52,7 +52,7 @@ def test_silence_has_no_segments(data: bytes, response_format: ResponseFormat) -
             "srt",
             (
                 "subtitles that cannot be read: These are no subtitles: 'Hello!' has no line like "
-                "'00:00:01,000 --> 00:00:02,500'"
+                "'00:00:01,000 --> 00:00:02,500' at its beginning"
             ),
         ),
         (

@@ -1,0 +1,150 @@
+"""What the embedded engine answers to recordings: DeepInfra's native shape, and OpenAI's."""
+
+from typing import Any
+
+import httpx
+import openai
+import pytest
+from integration_tests.local.speaking import HEARS, NATIVE, SHORT, TRANSLATIONS, ask, told
+from recordings import BECKETT
+
+from langchain_voxtral.audio.subtitles import Cue, read_subtitles
+from langchain_voxtral.local import LocalVoxtral
+from langchain_voxtral.wire.transcription import decode_native, decode_openai
+
+FREE = {"type": "duration", "seconds": 3.0, "estimated_cost": 0.0}
+"""OpenAI's usage, with DeepInfra's field for what it costs."""
+
+
+def plainly(heard: dict[str, Any]) -> dict[str, Any]:
+    return {"text": heard["text"], "usage": FREE}
+
+
+def test_the_native_answer_has_the_documented_shape(
+    http: httpx.Client, heard_once: dict[str, Any]
+) -> None:
+    answer = ask(http, NATIVE)
+    document = told(answer)
+    assert document == {
+        "text": heard_once["text"],
+        "segments": heard_once["segments"],
+        "language": "en",
+        "input_length_ms": 3000,
+        "words": None,
+        "duration": 3.0,
+        "request_id": answer.headers["x-request-id"],
+        "inference_status": {
+            "status": "succeeded",
+            "runtime_ms": document["inference_status"]["runtime_ms"],
+            "cost": 0.0,
+        },
+    }
+    assert document["inference_status"]["runtime_ms"] > 0
+    assert answer.headers["x-voxtral-model"] == HEARS
+    assert "x-voxtral-ignored" not in answer.headers
+
+
+def test_the_clients_own_decoders_read_the_answers(
+    http: httpx.Client, heard_once: dict[str, Any]
+) -> None:
+    native = decode_native(ask(http, NATIVE).content)
+    verbose = decode_openai(
+        ask(http, response_format="verbose_json").content, response_format="verbose_json"
+    )
+    for one in (native, verbose):
+        assert (one.text, one.language, one.duration) == (heard_once["text"], "en", 3.0)
+        assert one.usage.cost == 0.0
+        assert [(part.start, part.end, part.text) for part in one.segments] == [
+            (part["start"], part["end"], part["text"]) for part in heard_once["segments"]
+        ]
+
+
+def test_verbose_json(heard_once: dict[str, Any]) -> None:
+    segments = heard_once["segments"]
+    assert heard_once == {
+        "task": "transcribe",
+        "language": "en",
+        "duration": 3.0,
+        "text": " ".join(segment["text"] for segment in segments),
+        "segments": [
+            {"id": number, **{name: segment[name] for name in ("start", "end", "text")}}
+            for number, segment in enumerate(segments)
+        ],
+        "usage": FREE,
+    }
+
+
+@pytest.mark.parametrize(
+    ("response_format", "media_type"),
+    [("srt", "application/x-subrip; charset=utf-8"), ("vtt", "text/vtt; charset=utf-8")],
+)
+def test_subtitles(
+    http: httpx.Client, heard_once: dict[str, Any], response_format: str, media_type: str
+) -> None:
+    answer = ask(http, response_format=response_format)
+    assert (answer.status_code, answer.headers["content-type"]) == (200, media_type)
+    assert read_subtitles(answer.text) == tuple(
+        Cue(round(segment["start"], 3), round(segment["end"], 3), segment["text"])
+        for segment in heard_once["segments"]
+    )
+
+
+def test_text_and_json(http: httpx.Client, heard_once: dict[str, Any]) -> None:
+    plain = ask(http, response_format="text")
+    assert plain.headers["content-type"] == "text/plain; charset=utf-8"
+    assert plain.text == heard_once["text"]
+    assert told(ask(http, response_format="json")) == plainly(heard_once)
+    assert told(ask(http)) == plainly(heard_once)
+
+
+def test_english_translated_into_english_is_its_transcription(
+    http: httpx.Client, heard_once: dict[str, Any]
+) -> None:
+    translated = told(ask(http, TRANSLATIONS, response_format="verbose_json"))
+    assert translated == {**heard_once, "task": "translate"}
+    assert told(ask(http, NATIVE, task="translate"))["text"] == heard_once["text"]
+
+
+@pytest.mark.parametrize("route", ["audio/transcriptions", "audio/translations"])
+def test_the_short_routes(http: httpx.Client, heard_once: dict[str, Any], route: str) -> None:
+    assert told(ask(http, route, model=HEARS)) == plainly(heard_once)
+
+
+@pytest.mark.parametrize("name", ["timestamp_granularities", "timestamp_granularities[]"])
+def test_times_of_segments_may_be_asked_for(
+    http: httpx.Client, heard_once: dict[str, Any], name: str
+) -> None:
+    asked: dict[str, Any] = {"response_format": "verbose_json", name: ["segment", "segment"]}
+    assert told(ask(http, language="en", **asked)) == heard_once
+
+
+def test_what_changes_nothing_is_named(http: httpx.Client, heard_once: dict[str, Any]) -> None:
+    answer = ask(http, prompt="A play.", temperature="0.5")
+    assert answer.headers["x-voxtral-ignored"] == "prompt, temperature"
+    assert told(answer) == plainly(heard_once)
+    assert ask(http, NATIVE, initial_prompt="A").headers["x-voxtral-ignored"] == "prompt"
+
+
+def test_the_chunk_length_bounds_the_segments(http: httpx.Client) -> None:
+    segments = told(ask(http, NATIVE, BECKETT.read_bytes(), chunk_length_s="3"))["segments"]
+    assert len(segments) > 1
+    assert max(segment["end"] - segment["start"] for segment in segments) <= 3
+
+
+@pytest.mark.parametrize("response_format", ["json", "verbose_json", "text", "srt", "vtt"])
+def test_openais_own_sdk_reads_the_answers(
+    local_server: LocalVoxtral, http: httpx.Client, response_format: Any
+) -> None:
+    with openai.OpenAI(
+        base_url=f"{local_server.base_url}/openai", api_key=local_server.api_key, max_retries=0
+    ) as sdk:
+        heard: Any = sdk.audio.transcriptions.create(
+            model=HEARS, file=("a.wav", SHORT), response_format=response_format
+        )
+    answer = ask(http, response_format=response_format)
+    assert (heard if isinstance(heard, str) else heard.text) == (
+        answer.text if isinstance(heard, str) else answer.json()["text"]
+    )
+    if response_format == "verbose_json":
+        [segment] = heard.segments
+        assert (segment.id, segment.text) == (0, heard.text)
