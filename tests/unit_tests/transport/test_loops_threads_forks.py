@@ -11,7 +11,7 @@ from callers import Model, text_of
 from replies import events, streamed, token, whole
 from scripted_server import Repeat, ScriptedServer
 
-pytestmark = pytest.mark.usefixtures("_nothing_left_behind")
+pytestmark = pytest.mark.usefixtures("_nobody_else", "_nothing_left_behind")
 
 FINE = whole("Hello!")
 

@@ -23,7 +23,7 @@ from langchain_voxtral.transport.clients import Clients, Lease
 from langchain_voxtral.transport.watchdog import Watch
 
 pytestmark = [
-    pytest.mark.usefixtures("_nothing_left_behind"),
+    pytest.mark.usefixtures("_nobody_else", "_nothing_left_behind"),
     pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells all that a process holds"),
 ]
 

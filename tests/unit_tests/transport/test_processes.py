@@ -13,7 +13,7 @@ from processes import run
 from replies import event, events, final, json_reply, token, whole
 from scripted_server import Gate, ScriptedServer
 
-pytestmark = pytest.mark.usefixtures("_nothing_left_behind")
+pytestmark = pytest.mark.usefixtures("_nobody_else", "_nothing_left_behind")
 
 FINE = whole("Hello!")
 START_METHODS = [
