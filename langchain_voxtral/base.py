@@ -5,7 +5,7 @@ from contextlib import aclosing
 from dataclasses import asdict
 from typing import Any, Literal
 
-from pydantic import ConfigDict, model_validator
+from pydantic import model_validator
 
 from langchain_voxtral.answers import Call, Item, Said, whole_answer
 from langchain_voxtral.connection import Connection
@@ -17,15 +17,6 @@ from langchain_voxtral.prompts import PromptFormat
 from langchain_voxtral.streams import TextStream
 from langchain_voxtral.transport import Request, apost, astream, post, stream
 from langchain_voxtral.wire.body import encode_request
-
-FACE_CONFIG = ConfigDict(
-    extra="forbid",
-    arbitrary_types_allowed=True,
-    protected_namespaces=(),
-    # pydantic would print the input of a field that fails, the key's too.
-    hide_input_in_errors=True,
-)
-"""The pydantic configuration of both faces; it stands in each, after LangChain's own."""
 
 
 class VoxtralBase(Connection, CallOptions):

@@ -19,7 +19,7 @@ from pydantic import BaseModel, PrivateAttr, model_validator
 
 from langchain_voxtral._version import __version__
 from langchain_voxtral.audio.cost import audio_tokens
-from langchain_voxtral.base import FACE_CONFIG
+from langchain_voxtral.connection import FACE_CONFIG
 from langchain_voxtral.conversing import Conversing
 from langchain_voxtral.endpoint import LOCAL
 from langchain_voxtral.messages import turn_of

@@ -48,6 +48,15 @@ IDLE_LIMIT = 60.0
 LOCAL_IDLE_LIMIT = 300.0
 """The same for the embedded engine, which reads long prompts slowly."""
 
+FACE_CONFIG = ConfigDict(
+    extra="forbid",
+    arbitrary_types_allowed=True,
+    protected_namespaces=(),
+    # pydantic would print the input of a field that fails, the key's too.
+    hide_input_in_errors=True,
+)
+"""The pydantic configuration of all faces; it stands in each, after LangChain's own."""
+
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 SHORTEST_SECRET = 8
@@ -65,7 +74,7 @@ def _tidy_base_url(value: str, known: ValidationInfo) -> str:
 
 
 class Connection(BaseModel):
-    """Settings of the way to a server, shared by both faces."""
+    """Settings of the way to a server, shared by all faces."""
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
 

@@ -13,14 +13,14 @@ from langchain_core.documents.base import Blob
 from langchain_voxtral.audio.errors import VoxtralAudioError
 from langchain_voxtral.errors import VoxtralInvalidRequestError
 from langchain_voxtral.estimates import Estimate
+from langchain_voxtral.listening import Listening
 from langchain_voxtral.transcribing.job import check_cost
 from langchain_voxtral.transcribing.sources import Audio, given
-from langchain_voxtral.transcription import Transcription
 
 __all__ = ["VoxtralTranscriptionLoader", "VoxtralTranscriptionParser"]
 
 
-class VoxtralTranscriptionParser(Transcription, BaseBlobParser):
+class VoxtralTranscriptionParser(Listening, BaseBlobParser):
     """Transcribes or translates recordings into documents.
 
     Takes any format that the `audio` extra decodes. Long recordings are cut at silences into
@@ -65,7 +65,8 @@ class VoxtralTranscriptionParser(Transcription, BaseBlobParser):
         with given(blob) as recording:
             job = self._job(recording)
             try:
-                self._prepare(job)
+                self._plan(job)
+                job.check_cost(self.max_cost_usd)
                 scribe = self._scribe(job)
                 with closing(self._heard(job)) as heard:
                     for one in heard:
@@ -80,7 +81,8 @@ class VoxtralTranscriptionParser(Transcription, BaseBlobParser):
             recording = await asyncio.to_thread(stack.enter_context, given(blob))
             job = self._job(recording)
             try:
-                await self._aprepare(job)
+                await self._aplan(job)
+                job.check_cost(self.max_cost_usd)
                 scribe = self._scribe(job)
                 async with aclosing(self._aheard(job)) as heard:
                     async for one in heard:
@@ -133,6 +135,24 @@ class VoxtralTranscriptionParser(Transcription, BaseBlobParser):
             return job.estimate()
 
 
+def parser_of(
+    parser: VoxtralTranscriptionParser | None, settings: Mapping[str, Any]
+) -> VoxtralTranscriptionParser:
+    """Return the parser that is given, or one of these settings.
+
+    Raises:
+        pydantic.ValidationError: A setting is unknown or has a wrong value.
+        VoxtralInvalidRequestError: There are both.
+    """
+    if parser is None:
+        return VoxtralTranscriptionParser(**settings)
+    if settings:
+        raise VoxtralInvalidRequestError(
+            f"{', '.join(sorted(settings))}: give settings to the parser, or no parser."
+        )
+    return parser
+
+
 Recordings = Audio | Iterable[Audio]
 
 _FREE = Estimate(0.0, 0, 0, 0.0)
@@ -150,8 +170,8 @@ class VoxtralTranscriptionLoader(BaseLoader):
 
     Raises:
         pydantic.ValidationError: A setting is unknown or has a wrong value.
-        VoxtralInvalidRequestError: There are both a parser and settings, or what is given is no
-            recording, nor are there several in it.
+        VoxtralInvalidRequestError: There are both a parser and settings, the budget is no amount,
+            or what is given is no recording, nor are there several in it.
 
     Example:
         ```python
@@ -171,11 +191,11 @@ class VoxtralTranscriptionLoader(BaseLoader):
         max_cost_usd: float | None = None,
         **settings: Any,
     ) -> None:
-        if parser is not None and settings:
+        if max_cost_usd is not None and not max_cost_usd >= 0:  # nor is NaN
             raise VoxtralInvalidRequestError(
-                f"{', '.join(sorted(settings))}: give settings to the parser, or no parser."
+                f"max_cost_usd={max_cost_usd!r} is no amount of US dollars."
             )
-        self.parser = VoxtralTranscriptionParser(**settings) if parser is None else parser
+        self.parser = parser_of(parser, settings)
         self.recordings: Sequence[Audio] = _several(recordings)
         self.max_cost_usd = max_cost_usd
 

@@ -164,6 +164,15 @@ class VoxtralTimeoutError(VoxtralError, ModelTimeoutError):
     """A time limit was reached; the message says which one and how to change it."""
 
 
+HOPELESS = (
+    VoxtralAuthenticationError,
+    VoxtralPermissionDeniedError,
+    VoxtralNotFoundError,
+    VoxtralUnsupportedFeatureError,
+)
+"""Failures that would befall every other request to this server and model too."""
+
+
 _REDACTED = "[redacted]"
 _PIECE = 12
 """Characters of a secret in a row that are no chance any more; a secret that is not even as

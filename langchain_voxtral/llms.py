@@ -22,7 +22,8 @@ from pydantic import PrivateAttr, model_validator
 
 from langchain_voxtral._version import __version__
 from langchain_voxtral.answers import Item, Outcome, Piece, Said
-from langchain_voxtral.base import FACE_CONFIG, VoxtralBase
+from langchain_voxtral.base import VoxtralBase
+from langchain_voxtral.connection import FACE_CONFIG
 from langchain_voxtral.errors import VoxtralInvalidRequestError
 from langchain_voxtral.messages import Turn
 from langchain_voxtral.messages.audio import is_audio

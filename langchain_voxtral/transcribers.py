@@ -1,5 +1,6 @@
 """Transcription within chains and for agents: `VoxtralTranscriber`, `transcribe_audio_tool`."""
 
+import asyncio
 from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
@@ -11,7 +12,7 @@ from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.tools import BaseTool, StructuredTool, ToolException
 
 from langchain_voxtral.audio.errors import VoxtralAudioError
-from langchain_voxtral.document_loaders import VoxtralTranscriptionParser
+from langchain_voxtral.document_loaders import VoxtralTranscriptionParser, parser_of
 from langchain_voxtral.errors import VoxtralInvalidRequestError
 from langchain_voxtral.transcribing.sources import Audio
 
@@ -55,13 +56,9 @@ class VoxtralTranscriber(Runnable[Audio, Any]):
         output: Literal["text", "documents"] = "text",
         **settings: Any,
     ) -> None:
-        if parser is not None and settings:
-            raise VoxtralInvalidRequestError(
-                f"{', '.join(sorted(settings))}: give settings to the parser, or no parser."
-            )
         if output not in {"text", "documents"}:
             raise VoxtralInvalidRequestError(f"output={output!r} must be 'text' or 'documents'.")
-        self.parser = VoxtralTranscriptionParser(**settings) if parser is None else parser
+        self.parser = parser_of(parser, settings)
         self.output = output
         if output == "text":
             _refuse_marks(self.parser, "output='documents'")
@@ -168,7 +165,8 @@ def transcribe_audio_tool(
 
     async def atranscribe_audio(path: str) -> str:
         try:
-            return _joined(await parser.aparse(blob_at(path)))
+            blob = await asyncio.to_thread(blob_at, path)  # it looks into the folder
+            return _joined(await parser.aparse(blob))
         except VoxtralAudioError as error:
             raise ToolException(str(error)) from error
 

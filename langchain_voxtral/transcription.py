@@ -1,10 +1,6 @@
-"""Transcription: its settings and its steps, whichever face is before them."""
+"""Transcription: its settings, and what is planned by them before anything is asked."""
 
 import asyncio
-import logging
-from collections.abc import AsyncGenerator, Generator, Iterator
-from contextlib import aclosing, closing, contextmanager
-from functools import partial
 from typing import Annotated, Any, Literal, Self
 
 from langchain_core.documents import Document
@@ -14,33 +10,20 @@ from pydantic import Field, PrivateAttr, model_validator
 from langchain_voxtral.audio.cost import PRICE_PER_MINUTE
 from langchain_voxtral.audio.decode import Truncated
 from langchain_voxtral.audio.errors import VoxtralAudioError
-from langchain_voxtral.base import FACE_CONFIG
-from langchain_voxtral.connection import Connection
-from langchain_voxtral.endpoint import LOCAL, Endpoint, is_deepinfra
-from langchain_voxtral.errors import (
-    VoxtralAuthenticationError,
-    VoxtralError,
-    VoxtralInvalidRequestError,
-    VoxtralNotFoundError,
-    VoxtralPermissionDeniedError,
-    VoxtralUnsupportedFeatureError,
-)
+from langchain_voxtral.connection import FACE_CONFIG, Connection
+from langchain_voxtral.endpoint import LOCAL, is_deepinfra
 from langchain_voxtral.options import CallOptions, unknown_option
-from langchain_voxtral.transcribing.asking import Asking, Door, told_by
-from langchain_voxtral.transcribing.cuts import Piece, Span, Windows
+from langchain_voxtral.transcribing.asking import Asking, Door
+from langchain_voxtral.transcribing.cuts import Windows
 from langchain_voxtral.transcribing.documents import Mode, Scribe, unreadable
-from langchain_voxtral.transcribing.heard import Heard, Told
 from langchain_voxtral.transcribing.job import Job
-from langchain_voxtral.transcribing.order import ain_order, in_order
-from langchain_voxtral.transcribing.progress import Shown, shown
+from langchain_voxtral.transcribing.progress import Shown
 from langchain_voxtral.transcribing.sources import Given
-from langchain_voxtral.transport import Lease, Request, apost, post
+from langchain_voxtral.transport import Lease
 from langchain_voxtral.wire.servers import SERVERS
 from langchain_voxtral.wire.transcription_requests import SpeechOptions, Task
 
 __all__ = ["Transcription"]
-
-logger = logging.getLogger("langchain_voxtral")
 
 _FOR_CHATS = {
     "api": "endpoint=",
@@ -49,17 +32,9 @@ _FOR_CHATS = {
 }
 """Settings of connections that mean nothing here, and what does."""
 
-_HOPELESS = (
-    VoxtralAuthenticationError,
-    VoxtralPermissionDeniedError,
-    VoxtralNotFoundError,
-    VoxtralUnsupportedFeatureError,
-)
-"""Failures that would befall every other chunk too; these are raised, never marked."""
-
 
 class Transcription(Connection):
-    """Settings and steps of transcriptions. Not for direct use."""
+    """Settings of transcriptions, and plans by them. Not for direct use."""
 
     model_config = FACE_CONFIG
 
@@ -91,7 +66,7 @@ class Transcription(Connection):
     """Whether a recording that is cut off is an error, or is taken as far as it goes."""
     store: BaseStore[str, bytes] | None = Field(default=None, repr=False, exclude=True)
     """Where to keep what was heard, by hashes of sound and settings (`LocalFileStore`, ...): a
-    run that was killed and begun again pays only for what is missing."""
+    run that was killed and begun again pays only for what is missing. Threads write to it."""
     progress: bool | Shown | None = Field(default=None, repr=False, exclude=True)
     """True shows a bar on stderr, False nothing, None a bar in terminals and notebooks only; a
     function is called with a `Progress` before the first chunk and after each."""
@@ -100,7 +75,6 @@ class Transcription(Connection):
     price_per_minute: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
     """US dollars for a minute of audio. Known for DeepInfra's Voxtral Mini and for `"local"`."""
 
-    _timeless: set[tuple[str, str]] = PrivateAttr(default_factory=set)
     _lease: Lease = PrivateAttr(default_factory=Lease)
     _lost_key: bool = PrivateAttr(default=False)
 
@@ -161,14 +135,6 @@ class Transcription(Connection):
             raise error
         return unreadable(recording, error)
 
-    def _prepare(self, job: Job) -> None:
-        self._plan(job)
-        job.check_cost(self.max_cost_usd)
-
-    async def _aprepare(self, job: Job) -> None:
-        await self._aplan(job)
-        job.check_cost(self.max_cost_usd)
-
     def _plan(self, job: Job) -> None:
         job.identify()
         if self.store is None:
@@ -193,136 +159,3 @@ class Transcription(Connection):
             await self.store.amset([(job.cuts_key, news)])
         keys = await asyncio.to_thread(lambda: job.keys)
         await asyncio.to_thread(job.recall, await self.store.amget(keys))
-
-    def _heard(self, job: Job) -> Generator[Heard]:
-        """Yield what became of each piece, in order, recalled or heard now."""
-        with shown(self.progress) as show, closing(self._heard_now(job)) as now:
-            show(job.progress(0))
-            for span in job.cuts.spans:
-                recalled = job.recalled.get(span.index)
-                heard = next(now) if recalled is None else recalled
-                show(job.progress(span.index + 1))
-                yield heard
-
-    async def _aheard(self, job: Job) -> AsyncGenerator[Heard]:
-        with shown(self.progress) as show:
-            async with aclosing(self._aheard_now(job)) as now:
-                show(job.progress(0))
-                for span in job.cuts.spans:
-                    recalled = job.recalled.get(span.index)
-                    heard = await anext(now) if recalled is None else recalled
-                    show(job.progress(span.index + 1))
-                    yield heard
-
-    def _heard_now(self, job: Job) -> Generator[Heard]:
-        if not job.missing:
-            return  # not even a key is needed
-        hear = partial(self._hear, self._endpoint(), job)
-        try:
-            yield from in_order(job.pieces(), hear, self.max_concurrency)
-        except VoxtralAudioError:
-            if job.outdated and self.store is not None:
-                self.store.mdelete([job.cuts_key])
-            raise
-
-    async def _aheard_now(self, job: Job) -> AsyncGenerator[Heard]:
-        if not job.missing:
-            return
-        hear = partial(self._ahear, await self._aendpoint(), job)
-        try:
-            async with aclosing(ain_order(job.pieces(), hear, self.max_concurrency)) as results:
-                async for heard in results:
-                    yield heard
-        except VoxtralAudioError:
-            if job.outdated and self.store is not None:
-                await self.store.amdelete([job.cuts_key])
-            raise
-
-    # Asking
-
-    def _hear(self, endpoint: Endpoint, job: Job, piece: Piece) -> Heard:
-        try:
-            told = self._ask(endpoint, job, piece)
-        except VoxtralError as error:
-            return self._failed(job, piece.span, error)
-        if self.store is not None:
-            with _unkept(job, piece.span):
-                self.store.mset([job.entry(piece.span, told)])
-        return Heard(piece.span, told)
-
-    async def _ahear(self, endpoint: Endpoint, job: Job, piece: Piece) -> Heard:
-        try:
-            told = await self._aask(endpoint, job, piece)
-        except VoxtralError as error:
-            return self._failed(job, piece.span, error)
-        if self.store is not None:
-            with _unkept(job, piece.span):
-                await self.store.amset([job.entry(piece.span, told)])
-        return Heard(piece.span, told)
-
-    def _ask(self, endpoint: Endpoint, job: Job, piece: Piece) -> Told:
-        asking = self._asking_now(job)
-        request = self._request(endpoint, asking, piece)
-        try:
-            reply = post(self._clients(endpoint), request)
-        except VoxtralInvalidRequestError as refusal:
-            self._forgo_times(job, asking, refusal)
-            return self._ask(endpoint, job, piece)
-        return told_by(reply, asking, request)
-
-    async def _aask(self, endpoint: Endpoint, job: Job, piece: Piece) -> Told:
-        asking = self._asking_now(job)
-        # In a thread, for a piece of 10 minutes is searched and copied for this.
-        request = await asyncio.to_thread(self._request, endpoint, asking, piece)
-        try:
-            reply = await apost(self._clients(endpoint), request)
-        except VoxtralInvalidRequestError as refusal:
-            self._forgo_times(job, asking, refusal)
-            return await self._aask(endpoint, job, piece)
-        return told_by(reply, asking, request)
-
-    def _asking_now(self, job: Job) -> Asking:
-        """Return how to ask, when times have been refused already, maybe for another recording."""
-        asking = job.asking
-        return asking.untimed() if (job.base_url, asking.route) in self._timeless else asking
-
-    def _forgo_times(self, job: Job, asking: Asking, refusal: VoxtralInvalidRequestError) -> None:
-        """Remember that a server tells no times, or raise a refusal of anything else."""
-        if not asking.refuses_times(refusal):
-            raise refusal
-        self._timeless.add((job.base_url, asking.route))
-
-    def _request(self, endpoint: Endpoint, asking: Asking, piece: Piece) -> Request:
-        content, content_type = asking.body(piece)
-        headers = self._headers(endpoint, streaming=False)
-        return Request(
-            url=endpoint.url(asking.route, asking.model),
-            content=content,
-            headers=headers | {"content-type": content_type},
-            secrets=self._secrets(endpoint),
-            model=asking.model,
-            limits=self._limits(streaming=False),
-            retry=self._retry_policy(),
-            carried_audio=True,
-        )
-
-    def _failed(self, job: Job, span: Span, error: VoxtralError) -> Heard:
-        """Return the mark of a chunk that failed, or raise why, and which it was."""
-        error.message = f"{job.name(span)}: {error.message}"
-        if self.on_error == "raise" or isinstance(error, _HOPELESS):
-            raise error
-        return Heard(span, error=error)
-
-
-@contextmanager
-def _unkept(job: Job, span: Span) -> Iterator[None]:
-    """Log that a store could not keep an answer: it is paid for, and must not be lost with it."""
-    try:
-        yield
-    except Exception as error:  # noqa: BLE001 - whatever a store raises
-        logger.warning(
-            "store: %s could not be kept, and another run will pay for it again (%s: %s)",
-            job.name(span),
-            type(error).__name__,
-            error,
-        )

@@ -15,8 +15,10 @@ _PARTS = _ONCE | {
     *(b"mdat", b"moof", b"mfra", b"sidx", b"styp", b"meta", b"uuid", b"prft", b"emsg"),
     *(b"free", b"skip", b"wide", b"pdin", b"ssix", b"udta", b"pnot"),
 }
-"""Boxes that stand in an MP4 file next to one another."""
+"""Boxes that stand in an MP4 file next to one another. There are others, of makers of cameras and
+phones; but what goes on beyond the file's end, and is none of these, is no box."""
 
+_BOX_HEAD = 8
 _EBML = b"\x1a\x45\xdf\xa3"
 _SEGMENT, _CLUSTER = b"\x18\x53\x80\x67", b"\x1f\x43\xb6\x75"
 _WITHIN = {_SEGMENT, _CLUSTER}
@@ -37,14 +39,14 @@ def check_mp4(file: BinaryIO) -> None:
         file.seek(at)
         head = file.read(16)
         size, name = int.from_bytes(head[:4], "big"), head[4:8]
-        if name not in _PARTS:
+        if size == 1:
+            size = int.from_bytes(head[8:], "big")
+        end = at + max(size, _BOX_HEAD) if size else there
+        if name not in _PARTS and (end > there or size < _BOX_HEAD):
             break
         if name in seen & _ONCE:
             raise joined(at)
         seen.add(name)
-        if size == 1:
-            size = int.from_bytes(head[8:], "big")
-        end = at + max(size, 8) if size else there
         if end > there:
             raise VoxtralTruncatedAudioError(
                 f"its part {name.decode()!r} lacks {end - there} of {size} bytes: it is cut off"

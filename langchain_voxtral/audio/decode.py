@@ -37,8 +37,8 @@ class Recording:
 
     Sound is decoded on the way, block by block: hours of it take no more memory than a minute.
     Of several channels the mean is taken; of several audio tracks the one that the file marks as
-    its default. Where the clock of an MP4 or Matroska file runs on without sound (before it begins
-    in a film, in a pause of a call), there is silence, at most an hour.
+    its default. Where the clock of an MP4, Matroska or Ogg file runs on without sound (before it
+    begins in a film, in a pause of a call), there is silence, at most an hour.
 
     Args:
         source: A path, the file's bytes, or a binary file, which is read from its start, as often
@@ -46,7 +46,7 @@ class Recording:
         name: What errors call it; by default the path.
         truncated: `"error"` refuses a recording that is cut off or damaged, as soon as that is
             seen; `"keep"` takes what can be decoded, logs a warning and sets `complete` to False.
-            Files that do not say how long they are (MP3 without a `Xing` header; AAC; FLAC,
+            Files that do not say how long they are (MP3 without a `Xing` header; AAC; Ogg; FLAC,
             WAV, MP4 and WebM as they are streamed) and are cut between two of their parts cannot
             be told from whole ones.
 
@@ -133,7 +133,7 @@ class Recording:
             return Path(source)
         if isinstance(source, bytes | bytearray | memoryview):
             return bytes(source)
-        if not hasattr(source, "read") or isinstance(source, io.TextIOBase):
+        if not hasattr(source, "seekable") or isinstance(source, io.TextIOBase):
             raise VoxtralAudioError(
                 f"{self.name} must be a path, bytes or a file opened for reading bytes, "
                 f"not {type(source).__name__}."

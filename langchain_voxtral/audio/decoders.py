@@ -41,13 +41,15 @@ __all__ = ["Track", "library", "track"]
 
 _BY_LIBSNDFILE = {WAV, FLAC, AIFF, AU}
 _TELL_THEIR_LENGTH = {OGG, OPUS, M4A, MP4, WEBM, MKA}
-_WITHOUT_GAPS = {FLAC, OGG, OPUS, M4A, MP4}
 _RATES = range(1_000, 1_000_001)
 """Samples a second: beyond, a header is wrong, or a small file would be days of sound."""
 _FILMS = {M4A, MP4, WEBM, MKA}
 """Files on whose clock sound may begin after the picture."""
-_CLOCKED = _FILMS | _WITHOUT_GAPS
+_CLOCKED = _FILMS | {FLAC, OGG, OPUS}
 """Files that have a clock; of others FFmpeg guesses it."""
+_WALL_CLOCK = {WEBM, MKA}
+"""Files whose length browsers and what mends their files take from a clock on the wall."""
+_MP3_IN_WAV = 0x55
 _UNTOLD_FRAMES = 1 << 62
 """What libsndfile counts in a FLAC file that was written as a stream."""
 _SLACK = 0.5
@@ -95,7 +97,7 @@ def track(file: BinaryIO, kind: Kind) -> Iterator[Track]:
     """
     with contextlib.ExitStack() as stack:
         opened = None
-        if kind in _BY_LIBSNDFILE and not (kind == WAV and _length_untold(file)):
+        if kind in _BY_LIBSNDFILE and not (kind == WAV and _is_for_ffmpeg(file)):
             opened = _by_libsndfile(file, stack)
         opened = opened or _by_ffmpeg(file, kind, stack)
         if opened.rate not in _RATES:
@@ -106,11 +108,13 @@ def track(file: BinaryIO, kind: Kind) -> Iterator[Track]:
         yield opened
 
 
-def _length_untold(file: BinaryIO) -> bool:
+def _is_for_ffmpeg(file: BinaryIO) -> bool:
+    """Tell whether libsndfile would take a wrong length of a WAV file."""
     try:
-        return not wav_header_facts(file).told
+        facts = wav_header_facts(file)
     except VoxtralAudioError:
         return False
+    return not facts.told or facts.encoding == _MP3_IN_WAV
 
 
 def _by_libsndfile(file: BinaryIO, stack: contextlib.ExitStack) -> Track | None:
@@ -194,7 +198,7 @@ def _frames(
             if gap > _GAP and kind in _CLOCKED:
                 yield from mixer.rest()
                 silent += gap
-                if silent > _MOST_SILENCE or (begun and kind in _WITHOUT_GAPS):
+                if silent > _MOST_SILENCE or (begun and kind == FLAC):
                     raise _broken_off(end, told)
                 yield from _silence(gap, stream.rate)
             begun, end = True, begin + frame.samples / frame.sample_rate
@@ -203,7 +207,7 @@ def _frames(
         yield from mixer.rest()
         raise _broken_off(end, told) from error
     yield from mixer.rest()
-    if told is not None and told - end > _SLACK:
+    if told is not None and told - end > _SLACK and kind not in _WALL_CLOCK:
         raise _broken_off(end, told)
 
 

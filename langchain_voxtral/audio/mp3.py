@@ -29,10 +29,12 @@ _ID3V1 = 128
 _APE = b"APETAGEX"
 _TAG_HEADER = 32
 _MARK = len(_APE)
-_NEXT = re.compile(rb"\xff|ID3|TAG|APETAGEX")
+_NEXT = re.compile(rb"\xff[\xe2\xe3\xf2\xf3\xfa\xfb]|ID3|TAG|APETAGEX")
 """What a frame or a tag begins with."""
 LOOKAHEAD = 1441 + _TAG_HEADER
 """The longest frame, and what tells whether another one follows."""
+_ITSELF = 1
+"""A frame that fewer may be there than are told: some programs count the one that tells it."""
 _READ = 1 << 16
 _MOST_AFTER = 1 << 14
 """Bytes after the last frame that may be tags of an unknown kind."""
@@ -139,7 +141,7 @@ def mp3_facts(data: bytes | BinaryIO) -> Mp3Facts:
         count += 1
         samples += frame.samples
         channels = max(channels, frame.channels)
-    if count < told:
+    if count < told - _ITSELF:
         raise VoxtralTruncatedAudioError(
             f"its header tells of {told} frames, and {count} are there: it is cut off"
         )

@@ -22,6 +22,8 @@ _SAMPLE_BY_SAMPLE = {PCM, FLOAT, 6, 7}  # and A-law, mu-law: each sample has byt
 _RIFF = Layout(start=12, size="<I", pad=2)
 _UNKNOWN_FROM = 0x7FFF_F000
 """Sizes from here on are what programs write when they stream: nobody knew the length yet."""
+_RIFF_HEAD = 8
+_READ = 1 << 16
 _AGAIN = {b"RIFF", b"RF64", b"BW64", b"data"}
 """Chunks after the sound with which more sound begins."""
 _HEADER = struct.Struct("<4sI4s4sIHHIIHH4sI")
@@ -124,7 +126,8 @@ def _facts(file: BinaryIO, head: bytes, data: Box, told: int) -> WavFacts:
 def _told_honestly(file: BinaryIO, start: int, told: int, there: int, *, slack: int) -> int | None:
     """Return the length of the data that the header tells, None where it tells none."""
     if told > there:
-        if told >= _UNKNOWN_FROM:
+        # Small recorders write the size of all the file, or of all but its head.
+        if told >= _UNKNOWN_FROM or told - there in (start, start - _RIFF_HEAD):
             return None
         raise VoxtralTruncatedAudioError(
             f"its header tells of {told} bytes of sound, and {there} are there: it is cut off"
@@ -140,10 +143,17 @@ def _told_honestly(file: BinaryIO, start: int, told: int, there: int, *, slack: 
         return told
     if told == 0:
         return None
+    if _is_silence(file, start + told):
+        return told  # some recorders fill up the last sector
     raise VoxtralAudioError(
         f"its header tells of {told} bytes of sound, and {left} bytes after it are neither sound "
         "nor chunks: the header is wrong; save the recording anew"
     )
+
+
+def _is_silence(file: BinaryIO, start: int) -> bool:
+    file.seek(start)
+    return not any(block.strip(b"\0") for block in iter(lambda: file.read(_READ), b""))
 
 
 def wav_header(data_bytes: int, rate: int = RATE) -> bytes:

@@ -46,8 +46,8 @@ def errands(files: Sequence[str], folder: Path | None, suffix: str) -> list[Erra
         suffix: The end of the texts' names.
 
     Raises:
-        ValueError: One is a folder, two would get in each other's way, or the folder cannot be
-            made.
+        ValueError: One is a folder, or its text's place is one; two would get in each other's way;
+            or the folder cannot be made.
     """
     for file in files:
         if Path(file).is_dir():
@@ -76,6 +76,8 @@ def _check_targets(made: Sequence[Errand]) -> None:
                 f"{count} of the recordings would be written to {one.target}: rename them, or "
                 "take several -o DIR"
             )
+        if one.target and one.target.is_dir():
+            raise ValueError(f"{one.target} is a folder, and a text is to have this name")
         if one.target and one.target.resolve() in recordings:
             raise ValueError(f"{one.target} is one of the recordings and would be overwritten")
 

@@ -26,11 +26,12 @@ class Tally:
     failed: int = 0
 
     def pay(self, metadata: Mapping[str, Any]) -> None:
-        """Take up what a recording has cost, by the metadata of its document."""
+        """Count a recording that was transcribed, by the metadata of its document."""
         self.seconds.append(metadata["duration"])
         self.costs.append(metadata.get("cost"))
         if "cost" in metadata:
             self.sources.add(metadata["cost_source"])
+        self.left -= 1
 
     def fail(self) -> None:
         """Count a recording that failed."""

@@ -19,13 +19,7 @@ from langchain_voxtral.commands.files import Errand, errands, readable, write
 from langchain_voxtral.commands.tally import Tally
 from langchain_voxtral.commands.tally import recordings as counted
 from langchain_voxtral.endpoint import LOCAL, local_endpoint
-from langchain_voxtral.errors import (
-    VoxtralAuthenticationError,
-    VoxtralError,
-    VoxtralNotFoundError,
-    VoxtralPermissionDeniedError,
-    VoxtralUnsupportedFeatureError,
-)
+from langchain_voxtral.errors import HOPELESS, VoxtralError
 from langchain_voxtral.wire.servers import SERVERS
 
 if TYPE_CHECKING:
@@ -41,14 +35,6 @@ __all__ = ["add_transcribe"]
 _MODES: "Mapping[str, Mode]" = {"text": "document", "srt": "srt", "vtt": "vtt", "json": "srt"}
 _ENDPOINTS = ("transcriptions", "native", "chat")
 _SUFFIXES: Mapping[str, str] = {"text": ".txt", "srt": ".srt", "vtt": ".vtt", "json": ".json"}
-
-_HOPELESS = (
-    VoxtralAuthenticationError,
-    VoxtralPermissionDeniedError,
-    VoxtralNotFoundError,
-    VoxtralUnsupportedFeatureError,
-)
-"""Failures that would befall every other recording too."""
 
 
 def add_transcribe(transcribe: argparse.ArgumentParser) -> None:
@@ -220,20 +206,24 @@ def _one(
     form: str,
     tally: Tally,
 ) -> bool:
-    """Transcribe a recording; tell whether that went well."""
+    """Transcribe a recording; tell whether that went well.
+
+    Raises:
+        VoxtralError: No other recording would fare better.
+        ValueError: The text cannot be written, nor probably others, which would be paid for.
+    """
     try:
         [document] = parser.parse(recording)
-        tally.pay(document.metadata)
-        text = _json(document) if form == "json" else document.page_content
-        write(text if text.endswith("\n") else text + "\n", errand.target)
-    except _HOPELESS:
+    except HOPELESS:
         tally.fail()
         raise
     except (VoxtralError, ValueError) as error:
         tally.fail()
         complain(_naming(errand.name, error))
         return False
-    tally.left -= 1
+    tally.pay(document.metadata)
+    text = _json(document) if form == "json" else document.page_content
+    write(text if text.endswith("\n") else text + "\n", errand.target)
     return True
 
 

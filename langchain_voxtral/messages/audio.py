@@ -119,9 +119,10 @@ def _read(source: object) -> tuple[str, bytes]:
     if isinstance(source, str | PathLike):
         try:
             return str(source), Path(source).read_bytes()
-        except OSError as error:
+        except (OSError, ValueError) as error:  # a null byte is a ValueError
+            why = getattr(error, "strerror", None) or error
             raise VoxtralAudioError(
-                f"{source} cannot be read ({error.strerror or error}): give the path of an audio "
+                f"{source} cannot be read ({why}): give the path of an audio "
                 "file, its bytes, or a URL."
             ) from error
     data = source.read() if hasattr(source, "read") else None

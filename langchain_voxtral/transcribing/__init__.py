@@ -1,4 +1,4 @@
 """From a recording to documents: cut, ask, remember, write down.
 
-Pure apart from reading the recording; the faces in `document_loaders` do the asking.
+Pure apart from reading the recording; `listening` does the asking.
 """

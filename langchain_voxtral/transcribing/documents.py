@@ -184,13 +184,13 @@ def _source(heard: Sequence[Heard]) -> str:
 
 
 def _failures(heard: Sequence[Heard]) -> Metadata:
-    failed = [one.error for one in heard if one.error is not None]
-    if not failed:
+    errors = [one.error for one in heard if one.error is not None]
+    if not errors:
         return {}
     return {
-        "error": "\n".join(map(str, failed)),
-        "error_type": _joined(type(error).__name__ for error in failed),
-        "failed_chunks": len(failed),
+        "error": "\n".join(errors),
+        "error_type": _joined(one.error_type for one in heard),
+        "failed_chunks": len(errors),
     }
 
 

@@ -4,12 +4,11 @@ import hashlib
 import json
 import logging
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from langchain_voxtral.errors import VoxtralError
 from langchain_voxtral.transcribing.cuts import Cuts, Span
 from langchain_voxtral.wire.transcripts import Transcript
 
@@ -51,13 +50,15 @@ class Heard:
     Args:
         span: Where it lies.
         told: What the server heard; None if that failed.
-        error: Why it failed.
+        error: Why it failed, in words: the exception would keep the sound of its piece alive.
+        error_type: The exception's class.
         from_store: Whether it was heard by an earlier run.
     """
 
     span: Span
     told: Told | None = None
-    error: VoxtralError | None = field(default=None, compare=False)
+    error: str | None = None
+    error_type: str | None = None
     from_store: bool = False
 
 

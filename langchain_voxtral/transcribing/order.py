@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextvars import copy_context
+from functools import partial
 from threading import Thread
 from typing import Any, TypeVar
 
@@ -92,11 +93,14 @@ async def ain_order(
 
     What is under way when the caller stops early is cancelled.
     """
+    loop = asyncio.get_running_loop()
     waiting: deque[asyncio.Task[R]] = deque()
     taking: asyncio.Future[T | None] | None = None
+    take = partial(next, things, None)
     try:
         while True:
-            taking = asyncio.ensure_future(asyncio.to_thread(next, things, None))
+            # No task, as `to_thread` would be: that a loop which ends cancels, unlike its thread.
+            taking = loop.run_in_executor(None, copy_context().run, take)
             thing = await asyncio.shield(taking)
             taking = None
             if thing is None or not await _ahas_room(waiting, most):

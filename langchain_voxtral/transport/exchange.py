@@ -6,8 +6,9 @@ the sink knows.
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
 from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import TypeVar
 
@@ -176,13 +177,13 @@ def _build(
         limit if left is None else left if limit is None else min(limit, left)
         for limit in (limits.connect, limits.read)
     )
-    content: bytes | Iterator[bytes] | AsyncIterator[bytes]
+    content: bytes | _Slices | _AsyncSlices
     headers = request.headers
     if isinstance(request.content, bytes):
         content = request.content
     else:
-        content = _slices(request.content)
-        content = _aslices(content) if isinstance(client, httpx.AsyncClient) else content
+        content = _Slices(request.content)
+        content = _AsyncSlices(content) if isinstance(client, httpx.AsyncClient) else content
         headers = {**headers, "content-length": str(sum(map(len, request.content)))}
     return client.build_request(
         "POST",
@@ -193,16 +194,28 @@ def _build(
     )
 
 
-def _slices(parts: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield a body in small slices: of a large one, httpcore copies the rest at each write."""
-    for part in parts:
-        for start in range(0, len(part), _SLICE):
-            yield part[start : start + _SLICE]
+@dataclass(frozen=True, slots=True)
+class _Slices:
+    """A body in small slices: of a large one, httpcore copies the rest at each write.
+
+    No generator, since a caller's own client may send it again: to log in, or on a new connection.
+    """
+
+    parts: tuple[bytes, ...]
+
+    def __iter__(self) -> Iterator[bytes]:
+        for part in self.parts:
+            for start in range(0, len(part), _SLICE):
+                yield part[start : start + _SLICE]
 
 
-async def _aslices(slices: Iterable[bytes]) -> AsyncIterator[bytes]:
-    for one in slices:
-        yield one
+@dataclass(frozen=True, slots=True)
+class _AsyncSlices:
+    slices: _Slices
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for one in self.slices:
+            yield one
 
 
 @lru_cache(maxsize=64)

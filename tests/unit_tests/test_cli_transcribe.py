@@ -244,15 +244,27 @@ def test_a_budget_is_an_amount_of_money(
     assert f"'{amount}' is no amount of US dollars" in capsys.readouterr().err
 
 
-def test_a_text_that_cannot_be_written_is_an_error_of_its_recording(run: Run) -> None:
-    Path("made/a.txt").mkdir(parents=True)
-    with ScriptedServer(heard("A."), heard("B.")) as server:
+def test_a_text_that_would_replace_a_folder_is_refused_before_anything_is_sent(run: Run) -> None:
+    Path("made/b.txt").mkdir(parents=True)
+    with ScriptedServer() as server:
         done = run(server, "a.wav", "b.wav", "-o", "made")
 
-    assert done.status == 1
-    assert Path("made/b.txt").read_text() == "B.\n"
-    assert "langchain-voxtral: a.wav: made/a.txt cannot be written: Is a directory" in done.err
-    assert {path.name for path in Path("made").iterdir()} == {"a.txt", "b.txt"}
+    said = f"langchain-voxtral: {Path('made/b.txt')} is a folder, and a text is to have this name"
+    assert (done, server.requests) == ((1, "", [said]), [])
+
+
+def test_after_a_text_that_cannot_be_written_nothing_more_is_paid(run: Run) -> None:
+    long = "a" * 250  # file systems have 255 characters, and there is a `.txt.part` at first
+    Path(f"{long}.wav").write_bytes(SHORT)
+    with ScriptedServer(heard("A.", **PAID)) as server:
+        done = run(server, f"{long}.wav", "b.wav", "-o", "made")
+
+    assert (done.status, len(server.requests)) == (1, 1)
+    assert done.err[-2:] == [
+        "1 recording, 2.0 s of audio, $0.000033 (told by the server); not counted: 1 not finished",
+        f"langchain-voxtral: {Path('made', long)}.txt cannot be written: File name too long",
+    ]
+    assert [*Path("made").iterdir()] == []
 
 
 def test_a_run_goes_on_where_an_earlier_one_ended(run: Run) -> None:

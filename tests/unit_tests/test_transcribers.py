@@ -1,6 +1,8 @@
 """Transcription in chains and as a tool of agents."""
 
 import io
+import os
+import threading
 from collections.abc import Iterator
 from operator import itemgetter
 from pathlib import Path
@@ -170,6 +172,24 @@ async def test_a_tool_reads_recordings_of_its_folder(
     tool = tool_of(server, folder)
     assert tool.invoke({"path": path}) == "Hello."
     assert (await tool.ainvoke(call(path))).content == "Hello."
+
+
+async def test_a_tool_never_looks_into_its_folder_on_the_event_loop(
+    server: ScriptedServer, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tool = tool_of(server, folder)
+    lookers: set[int] = set()
+    look = os.lstat
+
+    def noted(*args: Any, **more: Any) -> os.stat_result:
+        lookers.add(threading.get_ident())
+        return look(*args, **more)
+
+    monkeypatch.setattr(os, "lstat", noted)
+    assert await tool.ainvoke({"path": "day one/a.wav"}) == "Hello."
+    monkeypatch.undo()
+    assert lookers
+    assert threading.get_ident() not in lookers
 
 
 OUTSIDE = "it is outside the folder of recordings"

@@ -40,6 +40,12 @@ def test_a_budget_needs_a_price() -> None:
         parser_of(server, max_cost_usd=1).parse(SHORT)
 
 
+@pytest.mark.parametrize("amount", [-1, float("nan")])
+def test_a_loaders_budget_is_an_amount_of_money(amount: float) -> None:
+    with pytest.raises(VoxtralInvalidRequestError, match="is no amount of US dollars"):
+        VoxtralTranscriptionLoader(LONG, max_cost_usd=amount)
+
+
 def test_a_loader_names_one_recording_as_one() -> None:
     with ScriptedServer() as server:
         loader = VoxtralTranscriptionLoader(

@@ -269,6 +269,16 @@ def test_a_server_that_refuses_to_tell_times_is_asked_without(way: str) -> None:
     assert asked == [True, False, False, False, False]
 
 
+def test_times_are_still_asked_of_another_model_at_the_server() -> None:
+    refusal = json_reply({"error": {"message": "do not support verbose_json"}}, status=400)
+    with ScriptedServer(refusal, default=heard("A")) as server:
+        parser = parser_of(server, mode="srt")
+        parser.parse(SHORT)
+        parser.model_copy(update={"model": "me/mine"}).parse(SHORT)
+    asked = [b"verbose_json" in seen.body for seen in server.requests]
+    assert asked == [True, False, True]
+
+
 def test_what_was_heard_without_times_is_what_a_later_run_asks_for_with_times() -> None:
     refusal = json_reply({"error": {"message": "do not support verbose_json"}}, status=400)
     store = InMemoryByteStore()

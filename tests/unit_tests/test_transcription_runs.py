@@ -1,6 +1,7 @@
 """Runs of transcription: in parallel, failing, stopped."""
 
 import asyncio
+import gc
 import hashlib
 import io
 import pickle
@@ -41,7 +42,9 @@ from langchain_voxtral.errors import (
     VoxtralInvalidRequestError,
     VoxtralRateLimitError,
 )
+from langchain_voxtral.transcribing.cuts import Piece
 from langchain_voxtral.transcribing.order import ain_order, in_order
+from langchain_voxtral.transcribing.progress import Progress
 
 if TYPE_CHECKING:
     from langchain_core.documents import Document
@@ -199,6 +202,38 @@ def test_an_interrupted_process_does_not_wait_for_the_server(tmp_path: Path) -> 
     assert said.rstrip().endswith(b"KeyboardInterrupt")
 
 
+def test_a_loop_may_end_while_a_thing_is_made() -> None:
+    made, goes_on = threading.Event(), threading.Event()
+    tasks: list[asyncio.Task[None]] = []
+
+    def slow() -> Generator[int]:
+        made.set()
+        assert goes_on.wait(PATIENCE)
+        yield 1
+
+    async def work(number: int) -> int:
+        return number
+
+    async def run() -> None:
+        async for _ in ain_order(slow(), work, 1):
+            pass
+
+    async def go_on_when_all_are_cancelled() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            for _ in range(10):  # so that the other task has come to its end, or waits
+                await asyncio.sleep(0)
+            goes_on.set()
+
+    async def leave() -> None:
+        tasks.extend(map(asyncio.create_task, [run(), go_on_when_all_are_cancelled()]))
+        assert await asyncio.to_thread(made.wait, PATIENCE)
+
+    asyncio.run(leave())
+    assert [task.cancelled() for task in tasks] == [True, True]
+
+
 async def test_a_cancelled_run_lets_go_of_its_connections() -> None:
     with ScriptedServer(default=Reply(steps=(End.STALL,))) as server:
         running = asyncio.create_task(parser_of(server, chunk_seconds=11).aparse(LONG))
@@ -323,6 +358,28 @@ def test_the_document_of_a_whole_recording_tells_of_failed_chunks(mode: str) -> 
     assert "C" in made.page_content
     assert made.metadata["failed_chunks"] == 1
     assert "chunk 2 of 3 (9.8 s to 19.9 s)" in made.metadata["error"]
+
+
+@pytest.mark.parametrize("way", PARSES)
+@pytest.mark.parametrize("failure", [BUSY, Reply(steps=(End.RESET,))], ids=["busy", "reset"])
+def test_chunks_that_failed_do_not_stay_in_memory(failure: Reply, way: str) -> None:
+    alive: list[int] = []
+
+    def look(_: Progress) -> None:
+        alive.append(sum(isinstance(one, Piece) for one in gc.get_objects()))
+
+    gc.collect()
+    gc.disable()  # it may be long until it comes around to what is old
+    try:
+        with ScriptedServer(default=failure) as server:
+            parser = parser_of(
+                server, chunk_seconds=2, on_error="mark", max_concurrency=1, progress=look
+            )
+            [made] = PARSES[way](parser, LONG)
+    finally:
+        gc.enable()
+    assert made.metadata["failed_chunks"] == len(alive) - 1
+    assert max(alive) <= 2
 
 
 @pytest.mark.parametrize("way", PARSES)

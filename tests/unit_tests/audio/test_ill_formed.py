@@ -88,12 +88,6 @@ def test_not_even_the_last_bytes_may_be_missing(way: str, lacking: int) -> None:
 
 
 @pytest.mark.parametrize("way", ["ogg", "opus"])
-def test_an_ogg_that_lacks_its_last_page_is_refused(way: str) -> None:
-    *pages, _ = recordings.pages(recordings.encoded(way))
-    assert "its last page is not the end" in refusal(b"".join(pages))
-
-
-@pytest.mark.parametrize("way", ["ogg", "opus"])
 def test_an_ogg_with_a_damaged_page_is_refused(way: str) -> None:
     data = bytearray(recordings.encoded(way))
     at = data.rindex(b"OggS")
@@ -102,12 +96,16 @@ def test_an_ogg_with_a_damaged_page_is_refused(way: str) -> None:
 
 
 @pytest.mark.parametrize("way", ["ogg", "opus"])
-def test_an_ogg_that_lacks_a_page_in_its_middle_is_refused_or_taken_so_far(way: str) -> None:
+def test_an_ogg_that_lacks_a_page_in_its_middle_is_refused_or_taken_without_it(way: str) -> None:
     pages = recordings.pages(recordings.encoded(way))
-    data = b"".join(pages[: len(pages) // 2] + pages[len(pages) // 2 + 1 :])
-    assert "it is cut off or damaged there" in refusal(data)
+    before, after = pages[: len(pages) // 2], pages[len(pages) // 2 + 1 :]
+    data = b"".join(before + after)
+    assert refusal(data) == (
+        f"talk: 1 pages before byte {sum(map(len, before))} are missing: it is "
+        "damaged there; give the whole recording."
+    )
     kept = Recording(data, truncated="keep")
-    assert 1 < kept.measure() < SECONDS - 1
+    assert kept.measure() == pytest.approx(SECONDS, abs=0.1)  # with silence for what is missing
     assert kept.complete is False
 
 
@@ -123,11 +121,6 @@ def test_a_clock_that_jumps_by_hours_is_refused() -> None:
     """Else a few bytes were days of silence."""
     call = recordings.film(recordings.encoded("webm"), container="webm", pause=7_200, picture=False)
     assert "it cannot be decoded beyond" in refusal(call)
-
-
-def test_an_mp4_that_lacks_a_part_in_its_middle_is_refused() -> None:
-    film = recordings.film(recordings.encoded("m4a"), container="mp4", pause=2.0, picture=False)
-    assert "it is cut off or damaged there" in refusal(film)
 
 
 @pytest.mark.parametrize("rate", [1, 999, 1_000_001, 2**31 - 1])

@@ -204,8 +204,9 @@ def test_text_named_audio_is_refused(tmp_path: Path) -> None:
 
 
 NO_SOURCE = "The recording must be a path, bytes, a URL or a file opened for reading bytes, not "
+NO_FILE, NULL = "No such file or directory", "embedded null byte"
 NOWHERE = (
-    "/nowhere/talk.wav cannot be read (No such file or directory): give the path of an audio "
+    f"/nowhere/talk.wav cannot be read ({NO_FILE}): give the path of an audio "
     "file, its bytes, or a URL."
 )
 
@@ -218,6 +219,7 @@ NOWHERE = (
             "/nowhere/talk.wav",
             NOWHERE,
         ),
+        ("talk\0.wav", NOWHERE.replace("/nowhere/talk", "talk\0").replace(NO_FILE, NULL)),
         (
             io.StringIO("text"),
             f"{NO_SOURCE}StringIO.",

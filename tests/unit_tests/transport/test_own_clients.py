@@ -1,13 +1,18 @@
 """Clients of the caller's own: used, and never closed."""
 
+import asyncio
 import gc
 
 import httpx
 import pytest
 from callers import Model, text_of
 from pydantic import SecretStr
-from replies import final, token, whole
+from replies import final, json_reply, token, whole
 from scripted_server import ScriptedServer
+
+from langchain_voxtral.transport import exchange
+from langchain_voxtral.transport.clients import Clients, ClientSettings
+from langchain_voxtral.transport.requests import Request, RetryPolicy
 
 pytestmark = pytest.mark.usefixtures("_nothing_left_behind")
 
@@ -61,3 +66,31 @@ async def test_an_async_mock_transport_answers_in_place_of_a_server(face: type[M
         model = face(http_async_client=client, api_key=SecretStr("k"), deadline=60)
         text = "".join([text_of(c) async for c in model.astream("Hello!")])
     assert text == "Hello"
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_a_client_that_logs_in_sends_a_body_of_parts_again(is_async: bool) -> None:
+    """A digest needs a first answer, and the second request has the same body."""
+    challenge = {"www-authenticate": 'Digest realm="r", nonce="n", qop="auth", algorithm=MD5'}
+    parts = (b"--form\r\n", bytes(600_000), b"\r\n--form--\r\n")
+    login = httpx.DigestAuth("user", "password")
+
+    async def ask(request: Request) -> bytes:
+        async with httpx.AsyncClient(auth=login) as client:
+            clients = Clients(ClientSettings(http_async_client=client))
+            return (await exchange.apost(clients, request)).content
+
+    with ScriptedServer(json_reply({}, status=401, headers=challenge), json_reply({})) as server:
+        form = {"content-type": "multipart/form-data; boundary=form"}
+        once = RetryPolicy(retries=0)
+        request = Request(url=server.url, content=parts, headers=form, retry=once)
+        if is_async:
+            content = asyncio.run(ask(request))
+        else:
+            with httpx.Client(auth=login) as client:
+                content = exchange.post(
+                    Clients(ClientSettings(http_client=client)), request
+                ).content
+    assert content == b"{}"
+    assert [seen.body for seen in server.requests] == [b"".join(parts)] * 2
+    assert [seen.headers["content-length"] for seen in server.requests] == ["600020"] * 2
