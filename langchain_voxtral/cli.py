@@ -52,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The reader of our output has gone, as `head` does; there is nobody left to tell.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except (VoxtralError, ValueError) as error:
+    except (VoxtralError, ValueError, OSError) as error:  # the last one of a full disk
         complain(error)
         return 1
 

@@ -34,9 +34,10 @@ class VoxtralTranscriptionParser(Listening, BaseBlobParser):
     `"chunk"` where nothing finer than the bounds of our own chunks is known), `model`, `cost` (US
     dollars, what earlier runs paid included) and `cost_source` (`"server"`, or `"estimated"` if
     any of it is), `request_id`, `chunks_from_store`; `loop`, if a phrase stands in a chunk's text
-    ten times in a row, which models write over silence; with `on_error="mark"` also `error`,
-    `error_type` and `failed_chunks`. What is not known is absent. Of several chunks, several
-    values stand in one string, with commas.
+    ten times in a row, which models write over silence; `truncated`, if the recording is cut off
+    and was kept; with `on_error="mark"` also `error`, `error_type` and `failed_chunks`. What is
+    not known is absent. Of several chunks, several values stand in one string, with commas. Of a
+    chunk's segments the first tells its cost, so that costs add up.
 
     Raises:
         pydantic.ValidationError: A field is unknown or has a wrong value, or the server has no

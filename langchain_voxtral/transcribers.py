@@ -25,7 +25,8 @@ _MOST_NAMES = 30
 class VoxtralTranscriber(Runnable[Audio, Any]):
     """A recording in, its text (or its documents) out: for chains.
 
-    Traces show what a recording is called or how large it is, not its sound.
+    The traces of its own runs show what a recording is called or how large it is, not its sound.
+    Those of a chain around it show the chain's input: give chains paths rather than bytes.
 
     Args:
         parser: How it is transcribed; else a parser is made of the settings.
@@ -130,7 +131,8 @@ def transcribe_audio_tool(
     The model gives a path within the folder. Whatever leads out of it (`..`, an absolute path, a
     symbolic link) is refused, and neither a refusal nor anything else tells the model where the
     folder is. What the model can mend (a wrong path, a file that is no recording) it is told as
-    the tool's answer, with the names of what there is; all other failures are raised.
+    the tool's answer, with the names of what there is; all other failures are raised. A name in
+    other letters, small or capital, is taken if it can mean one file only.
 
     Args:
         parser: How recordings are transcribed.
@@ -196,6 +198,9 @@ def _within(folder: Path, path: str) -> Path:
             problem = "it is outside the folder of recordings"
         elif found.is_file():
             return found
+        elif alike := [one for one in found.parent.iterdir() if _is_alike(one, found)]:
+            if len(alike) == 1 and (only := alike[0].resolve()).is_relative_to(folder):
+                return only
         elif found.is_dir():
             problem = f"it is a folder, of {_names_in(found)}"
     except (OSError, ValueError, RuntimeError):  # too long, a null byte, a loop of links
@@ -204,6 +209,10 @@ def _within(folder: Path, path: str) -> Path:
         f"{path!r} cannot be transcribed: {problem}. The folder of recordings has "
         f"{_names_in(folder)}."
     )
+
+
+def _is_alike(one: Path, found: Path) -> bool:
+    return one.name.casefold() == found.name.casefold() and one.is_file()
 
 
 def _names_in(folder: Path) -> str:

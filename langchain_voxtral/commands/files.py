@@ -50,6 +50,8 @@ def errands(files: Sequence[str], folder: Path | None, suffix: str) -> list[Erra
             or the folder cannot be made.
     """
     for file in files:
+        if not file:
+            raise ValueError("one of the names is empty: name a recording")
         if Path(file).is_dir():
             raise ValueError(
                 f"{file} is a folder: name the recordings in it, {Path(file, '*.mp3')}"
@@ -73,8 +75,8 @@ def _check_targets(made: Sequence[Errand]) -> None:
     for one in made:
         if (count := counts[str(one.target).casefold()]) > 1:
             raise ValueError(
-                f"{count} of the recordings would be written to {one.target}: rename them, or "
-                "take several -o DIR"
+                f"{count} of the recordings, {one.file} among them, would be written to "
+                f"{one.target}: rename them, or use another -o DIR in a run of its own"
             )
         if one.target and one.target.is_dir():
             raise ValueError(f"{one.target} is a folder, and a text is to have this name")

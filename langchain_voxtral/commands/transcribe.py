@@ -33,6 +33,8 @@ __all__ = ["add_transcribe"]
 
 # JSON is made of the subtitles, since only these have both the segments and the whole cost.
 _MODES: "Mapping[str, Mode]" = {"text": "document", "srt": "srt", "vtt": "vtt", "json": "srt"}
+_LOCAL_CHUNK = 60
+"""Seconds: the embedded engine takes some 6 for them, and then the bar moves."""
 _ENDPOINTS = ("transcriptions", "native", "chat")
 _SUFFIXES: Mapping[str, str] = {"text": ".txt", "srt": ".srt", "vtt": ".vtt", "json": ".json"}
 
@@ -75,6 +77,12 @@ def add_transcribe(transcribe: argparse.ArgumentParser) -> None:
     add("--server", choices=SERVERS, help="what kind of server that is (default: deepinfra)")
     add("--endpoint", choices=_ENDPOINTS, help="what is asked there (default: transcriptions)")
     add("--model", help="the model's name at the server")
+    add(
+        "--truncated",
+        choices=("error", "keep"),
+        help="what to do with a recording that is cut off: report it (default), or keep what can "
+        "be decoded",
+    )
     add(
         "--max-cost",
         type=_dollars,
@@ -141,7 +149,7 @@ def _missing(todo: Sequence[Errand], tell: Callable[[str], None]) -> list[Errand
 
 
 def _parser(arguments: argparse.Namespace) -> "VoxtralTranscriptionParser":
-    names = ("model", "language", "prompt", "server", "endpoint")
+    names = ("model", "language", "prompt", "server", "endpoint", "truncated")
     given: dict[str, Any] = {name: getattr(arguments, name) for name in names}
     settings = {name: value for name, value in given.items() if value is not None}
     if arguments.base_url is not None or settings.get("server", "deepinfra") == "deepinfra":
@@ -149,6 +157,7 @@ def _parser(arguments: argparse.Namespace) -> "VoxtralTranscriptionParser":
     if settings.get("base_url") == LOCAL:
         _check_ears()
         start_engine()
+        settings["chunk_seconds"] = _LOCAL_CHUNK
     if arguments.translate:
         settings["task"] = "translate"
     if arguments.quiet:

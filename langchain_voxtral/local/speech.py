@@ -72,13 +72,13 @@ def require_extra() -> None:
     """Check that what recordings need is installed, without loading it.
 
     Raises:
-        Refusal: 400, with the way to install it.
+        Refusal: 405, as of what a model does not support, with the way to install it.
     """
     if missing := _missing_libraries():
         raise Refusal.saying(
-            400,
+            405,
             f"The embedded engine needs {missing[0]} for recordings, which is not installed: "
-            'pip install "langchain-voxtral[local-speech]"',
+            'pip install "langchain-voxtral[local-speech,audio]"',
         )
 
 

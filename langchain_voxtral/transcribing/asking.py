@@ -137,11 +137,14 @@ class Asking:
             VoxtralError: The body is no answer, reports a failure, or ends early.
         """
         if self.door == "native":
-            return decode_native(content, header_request_id=request_id, secrets=secrets)
+            return decode_native(
+                content, timed=self.timed, header_request_id=request_id, secrets=secrets
+            )
         if self.door == "transcriptions":
             return decode_openai(
                 content,
                 self._response_format,
+                timed=self.timed,
                 content_type=headers.get("content-type"),
                 header_request_id=request_id,
                 secrets=secrets,

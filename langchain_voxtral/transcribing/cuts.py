@@ -1,6 +1,7 @@
 """Where a recording is cut, and its pieces as they are sent."""
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import takewhile
 
@@ -80,10 +81,12 @@ class Cuts:
     Args:
         spans: Where they lie; each begins where the one before ends.
         whole: The piece itself, if there is just one and it has been made.
+        truncated: Whether the recording is cut off or damaged, and was taken as far as it goes.
     """
 
     spans: tuple[Span, ...]
     whole: Piece | None = None
+    truncated: bool = False
 
     @property
     def duration(self) -> float:
@@ -91,7 +94,7 @@ class Cuts:
         return self.spans[-1].end
 
 
-def cut(recording: Given, windows: Windows) -> Iterator[Piece]:
+def cut(recording: Given, windows: Windows, sound: Recording | None = None) -> Iterator[Piece]:
     """Cut a recording into pieces that the server takes, while it is decoded.
 
     A WAV or MP3 file that the server takes as it is, and that is short enough, is sent unchanged.
@@ -99,22 +102,32 @@ def cut(recording: Given, windows: Windows) -> Iterator[Piece]:
     Args:
         recording: The recording.
         windows: How large a piece may be.
+        sound: The same recording, if it is opened already.
 
     Raises:
         VoxtralAudioError: It cannot be decoded.
         VoxtralMissingAudioExtraError: It must be decoded, and the libraries are not installed.
     """
+    with _advising():
+        yield from _pieces(recording, windows, sound or _opened(recording, windows))
+
+
+def _opened(recording: Given, windows: Windows) -> Recording:
+    return Recording(recording.source, name=recording.title, truncated=windows.truncated)
+
+
+@contextmanager
+def _advising() -> Iterator[None]:
     try:
-        yield from _pieces(recording, windows)
+        yield
     except VoxtralTruncatedAudioError as error:
         error.message += " truncated='keep' takes what can be decoded."
         raise
 
 
-def _pieces(recording: Given, windows: Windows) -> Iterator[Piece]:
-    opened = Recording(recording.source, name=recording.title, truncated=windows.truncated)
-    if opened.kind.name in windows.takes and recording.size <= windows.most_bytes:
-        seconds = opened.duration
+def _pieces(recording: Given, windows: Windows, sound: Recording) -> Iterator[Piece]:
+    if sound.kind.name in windows.takes and recording.size <= windows.most_bytes:
+        seconds = sound.duration
         if seconds is not None and seconds <= windows.aim:
             clip = clip_for(
                 recording.read(),
@@ -125,7 +138,7 @@ def _pieces(recording: Given, windows: Windows) -> Iterator[Piece]:
             yield Piece(Span(0, 0.0, clip.seconds), clip.data, clip.kind)
             return
     made = chunks(
-        opened, longest=windows.longest, most_bytes=windows.most_bytes, target=windows.target
+        sound, longest=windows.longest, most_bytes=windows.most_bytes, target=windows.target
     )
     yield from map(_piece, made)  # a loop's variable would keep a piece alive that is sent already
 
@@ -161,7 +174,10 @@ def planned(
         assert planned(second, windows).spans == (Span(0, 0.0, 1.0),)
         ```
     """
-    pieces = takewhile(lambda _: not given_up(), cut(recording, windows))
+    with _advising():
+        sound = _opened(recording, windows)
+    pieces = takewhile(lambda _: not given_up(), cut(recording, windows, sound))
     first = next(pieces)
     spans = [first.span, *(piece.span for piece in pieces)]
-    return Cuts(tuple(spans), first if len(spans) == 1 else None)
+    whole = first if len(spans) == 1 else None
+    return Cuts(tuple(spans), whole, truncated=sound.complete is False)

@@ -22,6 +22,9 @@ Mode = Literal["document", "chunk", "segment", "srt", "vtt"]
 _SUBTITLES: Mapping[Mode, Callable[[Iterable[Timed]], str]] = {"srt": srt, "vtt": vtt}
 Metadata = dict[str, Any]
 
+_PAID_ALREADY = {"cost": None, "cost_source": None}
+"""Of a chunk's segments the first tells its cost, so that a sum over documents is right."""
+
 
 @dataclass(slots=True)
 class Scribe:
@@ -79,6 +82,7 @@ class Scribe:
                     start=cue.start,
                     end=cue.end,
                     timestamps_source=_source([one]),
+                    **({} if number == first else _PAID_ALREADY),
                 )
                 for number, cue in enumerate(_cues(one), first)
             ]

@@ -72,7 +72,7 @@ def key_of(**facts: Any) -> str:
 
 
 _TOLD = TypeAdapter(Told)
-_SPANS = TypeAdapter(tuple[Span, ...])
+_CUTS = TypeAdapter(tuple[tuple[Span, ...], bool])
 
 
 def write_transcript(key: str, told: Told) -> bytes:
@@ -89,14 +89,14 @@ def read_transcript(key: str, kept: bytes | None) -> Told | None:
 
 
 def write_cuts(key: str, cuts: Cuts) -> bytes:
-    """Return the places of cuts as bytes."""
-    return _sealed(key, _SPANS.dump_json(cuts.spans))
+    """Return the places of cuts, and whether the recording is cut off, as bytes."""
+    return _sealed(key, _CUTS.dump_json((cuts.spans, cuts.truncated)))
 
 
 def read_cuts(key: str, kept: bytes | None) -> Cuts | None:
     """Return kept cuts, as `read_transcript` does answers."""
-    spans = _read(_SPANS, key, kept)
-    return Cuts(spans) if spans else None
+    spans, truncated = _read(_CUTS, key, kept) or ((), False)
+    return Cuts(spans, truncated=truncated) if spans else None
 
 
 def _sealed(key: str, written: bytes) -> bytes:

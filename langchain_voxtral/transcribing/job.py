@@ -1,7 +1,7 @@
 """One recording on its way to documents: all but the asking."""
 
 from collections.abc import Generator, Hashable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -102,6 +102,7 @@ class Job:
             "sha256": self.sha256,
             "duration": self.cuts.duration,
             "n_chunks": len(self.cuts.spans),
+            "truncated": self.cuts.truncated or None,
         }
 
     def plan(self, kept: bytes | None = None) -> bytes | None:
@@ -156,7 +157,7 @@ class Job:
             return
         whole = self.cuts.whole
         if whole is not None:
-            self.cuts = Cuts(self.cuts.spans)  # so that it is freed when it is sent
+            self.cuts = replace(self.cuts, whole=None)  # so that it is freed when it is sent
         made = cut(self.recording, self.windows) if whole is None else iter([whole])
         del whole
         for piece in made:

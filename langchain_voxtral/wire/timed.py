@@ -1,13 +1,13 @@
-"""Segments and words in a server's answer, and whether their times can be."""
+"""Segments in a server's answer, and whether their times can be."""
 
 import math
 from collections.abc import Iterator, Sequence
 
 from langchain_voxtral.wire.chat_messages import MisfitError
 from langchain_voxtral.wire.sse import JsonObject
-from langchain_voxtral.wire.transcripts import Segment, Word
+from langchain_voxtral.wire.transcripts import Segment
 
-__all__ = ["check_times", "read_segments", "read_words"]
+__all__ = ["check_times", "read_segments"]
 
 
 def read_segments(told: object) -> tuple[Segment, ...]:
@@ -25,41 +25,22 @@ def read_segments(told: object) -> tuple[Segment, ...]:
         ```
     """
     segments = tuple(_segments(told))
-    check_times(segments, "segments")
+    check_times(segments)
     return segments
 
 
-def read_words(told: object) -> tuple[Word, ...]:
-    """Return the words that a list of JSON objects tells; null is an empty list.
-
-    Raises:
-        MisfitError: One is of no known form, or as for `check_times`.
-
-    Example:
-        ```python
-        from langchain_voxtral.wire.timed import read_words
-        from langchain_voxtral.wire.transcripts import Word
-
-        assert read_words([{"start": 0, "end": 0.5, "word": "Hi"}]) == (Word(0, 0.5, "Hi"),)
-        ```
-    """
-    words = tuple(_words(told))
-    check_times(words, "words")
-    return words
-
-
-def check_times(parts: Sequence[Segment | Word], name: str) -> None:
+def check_times(segments: Sequence[Segment]) -> None:
     """Refuse times that cannot be: to mend them would be to invent others.
 
     Overlaps can be, when two people speak.
 
     Raises:
         MisfitError: A time is negative, infinite or not a number, an end is before its start, or
-            a start before that of the part before; it names the part.
+            a start before that of the one before; it names the segment.
     """
     previous = 0.0
-    for index, part in enumerate(parts):
-        span = f"{name}[{index}] from {part.start} s to {part.end} s"
+    for index, part in enumerate(segments):
+        span = f"segments[{index}] from {part.start} s to {part.end} s"
         if not (math.isfinite(part.start) and math.isfinite(part.end)):
             raise MisfitError(f"{span}, which is no time")
         if part.start < 0:
@@ -78,15 +59,6 @@ def _segments(told: object) -> Iterator[Segment]:
             raise MisfitError(f"{where} without a text")
         is_id = isinstance(number, int) and not isinstance(number, bool)
         yield Segment(*_times(item, where), text, id=number if is_id else None)
-
-
-def _words(told: object) -> Iterator[Word]:
-    for where, item in _items(told, "words"):
-        # OpenAI's name for it, then the native endpoint's.
-        text = item.get("text") if item.get("word") is None else item["word"]
-        if not isinstance(text, str):
-            raise MisfitError(f"{where} without a word")
-        yield Word(*_times(item, where), text)
 
 
 def _items(told: object, name: str) -> Iterator[tuple[str, JsonObject]]:

@@ -15,16 +15,15 @@ from langchain_voxtral.wire.failures import error_in
 from langchain_voxtral.wire.fields import count, dollars, shown, string, whole_document
 from langchain_voxtral.wire.languages import LANGUAGES, told_language
 from langchain_voxtral.wire.sse import JsonObject
-from langchain_voxtral.wire.timed import check_times, read_segments, read_words
+from langchain_voxtral.wire.timed import check_times, read_segments
 from langchain_voxtral.wire.transcription_requests import ResponseFormat
-from langchain_voxtral.wire.transcripts import Segment, Transcript, Word
+from langchain_voxtral.wire.transcripts import Segment, Transcript
 from langchain_voxtral.wire.values import Usage
 from langchain_voxtral.wire.words import quoted, words_of
 
 __all__ = [
     "Segment",
     "Transcript",
-    "Word",
     "decode_native",
     "decode_openai",
     "without_template_text",
@@ -36,7 +35,11 @@ _HTML = re.compile(rb"(?:\xef\xbb\xbf)?\s*<(?:!doctype|html|head|body)\b", re.IG
 
 
 def decode_native(
-    data: bytes, *, header_request_id: str | None = None, secrets: Sequence[str] = ()
+    data: bytes,
+    *,
+    timed: bool = True,
+    header_request_id: str | None = None,
+    secrets: Sequence[str] = (),
 ) -> Transcript:
     """Return what DeepInfra's native speech endpoint heard.
 
@@ -45,6 +48,7 @@ def decode_native(
 
     Args:
         data: Body of a 200 answer.
+        timed: Whether segments are wanted; else they are not looked at, and cannot be wrong.
         header_request_id: Value of the `x-request-id` header, for a body that has none.
         secrets: Texts that must not come back in an error, such as the API key.
 
@@ -64,13 +68,14 @@ def decode_native(
     """
     document = whole_document(data, request_id=header_request_id, secrets=secrets)
     told_id = shown(document.get("request_id"), secrets)
-    return _transcript(document, told_id or header_request_id, secrets)
+    return _transcript(document, told_id or header_request_id, secrets, timed=timed)
 
 
 def decode_openai(
     data: bytes,
     response_format: ResponseFormat = "json",
     *,
+    timed: bool = True,
     content_type: str | None = None,
     header_request_id: str | None = None,
     secrets: Sequence[str] = (),
@@ -83,6 +88,7 @@ def decode_openai(
     Args:
         data: Body of a 200 answer.
         response_format: The one that was asked for.
+        timed: As for `decode_native`.
         content_type: Value of the `content-type` header; by it a text that is written as a JSON
             string is told from one in quotation marks.
         header_request_id: Value of the `x-request-id` header; without it the body's id is taken.
@@ -104,7 +110,7 @@ def decode_openai(
     if isinstance(value, dict) or response_format in {"json", "verbose_json"}:
         document = whole_document(data, request_id=header_request_id, secrets=secrets)
         told_id = shown(document.get("request_id") or document.get("id"), secrets)
-        return _transcript(document, header_request_id or told_id, secrets)
+        return _transcript(document, header_request_id or told_id, secrets, timed=timed)
     in_json = "json" in (content_type or "").lower()
     try:
         text = value if in_json and isinstance(value, str) else _plain_text(data)
@@ -135,7 +141,9 @@ def without_template_text(text: str) -> str:
     return text[leak.end() :].lstrip() if leak and leak[0] else text
 
 
-def _transcript(document: JsonObject, request_id: str | None, secrets: Sequence[str]) -> Transcript:
+def _transcript(
+    document: JsonObject, request_id: str | None, secrets: Sequence[str], *, timed: bool
+) -> Transcript:
     error = error_in(document, secrets=secrets)
     if error is not None:
         raise error.having(request_id=error.request_id or request_id)
@@ -143,18 +151,15 @@ def _transcript(document: JsonObject, request_id: str | None, secrets: Sequence[
     usage = _object(document, "usage")
     try:
         text = _text(document, inference.get("status"))
-        segments = read_segments(document.get("segments"))
-        words = read_words(document.get("words"))
-        duration = _duration(document)
+        segments = read_segments(document.get("segments")) if timed else ()
     except MisfitError as misfit:
         _refuse(misfit, request_id, secrets, document.get("text"))
     language = shown(document.get("language"), secrets)
     return Transcript(
         without_template_text(text),
         _without_template_text(segments),
-        words,
         language=told_language(language) if language else None,
-        duration=duration,
+        duration=_duration(document),
         billed_seconds=_first(usage.get("seconds"), usage.get("prompt_audio_seconds")),
         usage=_usage(usage, inference),
         request_id=request_id,
@@ -189,9 +194,7 @@ def _duration(document: JsonObject) -> float | None:
             seconds = 0.0 if told is None else float(told) / unit
         except (TypeError, ValueError, OverflowError):
             seconds = math.nan
-        if not 0 <= seconds < math.inf:
-            raise MisfitError(f"the {key} {str(told)[:40]!r}, which is no length of time")
-        if seconds:
+        if 0 < seconds < math.inf:
             return seconds
     return None
 
@@ -248,7 +251,7 @@ def _cues(text: str) -> tuple[Segment, ...]:
     except (ValueError, OverflowError) as wrong:
         raise MisfitError(f"subtitles that cannot be read: {wrong}".rstrip(".")) from None
     segments = tuple(Segment(cue.start, cue.end, cue.text) for cue in cues)
-    check_times(segments, "segments")
+    check_times(segments)
     return segments
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from langchain_voxtral.wire.values import Usage
 
-__all__ = ["Segment", "Transcript", "Word"]
+__all__ = ["Segment", "Transcript"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,28 +25,12 @@ class Segment:
 
 
 @dataclass(frozen=True, slots=True)
-class Word:
-    """A word of speech.
-
-    Args:
-        start: Seconds from the beginning of the recording that was sent.
-        end: The same, not before `start`.
-        text: The word, as the server wrote it.
-    """
-
-    start: float
-    end: float
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
 class Transcript:
     """A transcription or a translation; what the server did not tell is None or empty.
 
     Args:
         text: All that is said.
         segments: Its passages, in the order of their starts.
-        words: Its words, in the order of their starts.
         language: The language, as its ISO 639-1 code where there is one. Some servers only repeat
             the one that was asked for.
         duration: Seconds of audio that the server heard.
@@ -58,7 +42,6 @@ class Transcript:
 
     text: str
     segments: tuple[Segment, ...] = ()
-    words: tuple[Word, ...] = ()
     language: str | None = None
     duration: float | None = None
     billed_seconds: float | None = None

@@ -210,8 +210,9 @@ def test_a_budget_without_a_price_is_refused(run: Run) -> None:
     ("arguments", "said"),
     [
         (["a.wav", "b.wav", "--format", "srt"], "several srt files: give -o DIR"),
-        (["a.wav", "./a.wav", "-o", "made"], "2 of the recordings would be written to made/a.txt"),
-        (["a.wav", "A.wav", "-o", "made"], "2 of the recordings would be written to made/a.txt"),
+        (["a.wav", "./a.wav", "-o", "made"], "a.wav among them, would be written to made/a.txt"),
+        (["a.wav", "A.wav", "-o", "made"], "2 of the recordings, a.wav among them, would"),
+        (["a.wav", "", "-o", "made"], "one of the names is empty: name a recording"),
         (["a.txt", "-o", "."], "a.txt is one of the recordings and would be overwritten"),
         (["a.wav", "."], ". is a folder: name the recordings in it, *.mp3"),
         (["a.wav", "--skip-existing"], "--skip-existing looks into a folder: give -o DIR"),

@@ -165,7 +165,9 @@ def tool_of(server: ScriptedServer, folder: Path) -> BaseTool:
     return transcribe_audio_tool(parser_of(server), root=folder)
 
 
-@pytest.mark.parametrize("path", ["day one/a.wav", "./day one/../day one/a.wav", "inner.wav"])
+@pytest.mark.parametrize(
+    "path", ["day one/a.wav", "./day one/../day one/a.wav", "inner.wav", "Inner.WAV"]
+)
 async def test_a_tool_reads_recordings_of_its_folder(
     server: ScriptedServer, folder: Path, path: str
 ) -> None:
@@ -221,6 +223,12 @@ async def test_a_tool_reads_no_other_file(
         assert (answer.content, answer.status) == (said, "error")
         assert str(folder) not in answer.content or "/etc" in path
     assert server.requests == []
+
+
+def test_a_tool_does_not_choose_between_names(server: ScriptedServer, folder: Path) -> None:
+    (folder / "INNER.wav").write_bytes(SHORT)
+    said = tool_of(server, folder).invoke({"path": "Inner.wav"})
+    assert said.startswith("'Inner.wav' cannot be transcribed: there is no such file.")
 
 
 def test_a_tool_names_no_more_than_thirty_files(server: ScriptedServer, tmp_path: Path) -> None:

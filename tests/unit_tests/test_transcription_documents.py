@@ -76,6 +76,16 @@ def test_subtitles_have_the_times_of_the_server(mode: str) -> None:
     assert made == [Document(SUBTITLES[mode], metadata=FACTS | OF_SERVER)]
 
 
+@pytest.mark.parametrize("mode", get_args(Mode))
+def test_costs_of_all_documents_add_up(mode: Mode) -> None:
+    costs = [0.001, 0.002, 0.004]
+    answers = [json_reply(VERBOSE | {"usage": {"estimated_cost": cost}}) for cost in costs]
+    with ScriptedServer(*answers) as server:
+        parser = parser_of(server, mode=mode, chunk_seconds=11, max_concurrency=1)
+        made = parser.parse(LONG)
+    assert sum(one.metadata.get("cost", 0) for one in made) == pytest.approx(0.007)
+
+
 def test_segments_that_the_server_does_not_tell_are_not_invented() -> None:
     made = three(mode="segment")
     assert [

@@ -13,6 +13,7 @@ import recordings
 from langchain_core.document_loaders import BaseBlobParser, BaseLoader
 from langchain_core.documents import Document
 from langchain_core.documents.base import Blob
+from langchain_core.stores import InMemoryByteStore
 from scripted_server import ScriptedServer
 from unit_tests.spoken import PARSES, SHORT, form_of, heard, parser_of
 
@@ -126,6 +127,19 @@ def test_what_is_no_recording_is_told(
 ) -> None:
     with ScriptedServer() as server, pytest.raises(error, match=said):
         PARSES[way](parser_of(server), audio)
+
+
+@pytest.mark.parametrize("way", PARSES)
+@pytest.mark.parametrize(("audio", "said"), [(SHORT[:-2], True), (SHORT, None)])
+def test_a_recording_that_is_taken_as_far_as_it_goes_says_so(
+    audio: bytes, said: bool | None, way: str
+) -> None:
+    store = InMemoryByteStore()
+    with ScriptedServer(heard("Hello.")) as server:
+        parser = parser_of(server, truncated="keep", store=store)
+        made = [PARSES[way](parser, audio)[0].metadata for _ in range(2)]
+    assert [one.get("truncated") for one in made] == [said, said]
+    assert [one["chunks_from_store"] for one in made] == [0, 1]
 
 
 class FolderLoader(BaseLoader):
