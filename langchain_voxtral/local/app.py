@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from langchain_voxtral.local.addresses import LOOPBACK_NAMES
 from langchain_voxtral.local.answers import EventStream, JsonAnswer
-from langchain_voxtral.local.body import MAX_BODY_BYTES, read_body
+from langchain_voxtral.local.body import MAX_BODY_BYTES, read_body, too_large
 from langchain_voxtral.local.chat_answers import Completion, CompletionStream, Form
 from langchain_voxtral.local.chat_audio import Spoken, take_recordings, write_down
 from langchain_voxtral.local.chat_messages import to_reading
@@ -154,8 +154,12 @@ class App:
 
     async def _chat(self, request: Request) -> Any:
         in_base64 = 4 * self._max_form_bytes // 3
-        body = read_json(await read_body(request, self._max_body_bytes + in_base64))
+        written = await read_body(request, self._max_body_bytes + in_base64)
+        body = read_json(written)
         spoken = take_recordings(body)
+        if len(written) - sum(one.size for one in spoken) > self._max_body_bytes:
+            raise too_large(self._max_body_bytes)
+        del written
         wanted = validate(body, ChatRequest)
         if wanted.model not in self.model.ids:
             raise Refusal(404, _NO_MODEL)

@@ -13,7 +13,7 @@ except ImportError as error:
 if TYPE_CHECKING:
     from starlette.types import Message, Receive
 
-__all__ = ["MAX_BODY_BYTES", "gunzip", "media_type", "read_body", "within"]
+__all__ = ["MAX_BODY_BYTES", "gunzip", "media_type", "read_body", "too_large", "within"]
 
 MAX_BODY_BYTES = 8 * 2**20
 
@@ -48,7 +48,7 @@ def _limited(receive: "Receive", limit: int) -> "Receive":
         received += len(message.get("body", b""))
         while received > limit:
             if not message.get("more_body", False) or received > limit * _DRAINED:
-                raise _too_large(limit)
+                raise too_large(limit)
             message = await receive()
             received += len(message.get("body", b""))
         return message
@@ -90,11 +90,12 @@ def gunzip(packed: bytes, limit: int) -> bytes:
     except zlib.error as error:
         raise Refusal.saying(400, f"The body is not gzip: {error}") from error
     if len(body) > limit:
-        raise _too_large(limit)
+        raise too_large(limit)
     if not unpacker.eof:
         raise Refusal.saying(400, "The gzip body is cut short")
     return body
 
 
-def _too_large(limit: int) -> Refusal:
+def too_large(limit: int) -> Refusal:
+    """Return the refusal of a body that has more bytes than it may."""
     return Refusal.saying(413, f"The request is larger than {limit} bytes")

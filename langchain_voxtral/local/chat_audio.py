@@ -38,12 +38,14 @@ class Spoken:
 
     Args:
         sound: The recording, as a file.
+        size: Characters that it had in base64.
         part: The part of the message.
         is_first: Nothing comes before it in the message.
         is_last: Nothing follows it.
     """
 
     sound: BinaryIO
+    size: int
     part: dict[str, Any]
     is_first: bool
     is_last: bool
@@ -113,19 +115,20 @@ def _taken(place: int, message: dict[str, Any]) -> Iterator[Spoken]:
         return
     for index, part in enumerate(content):
         if isinstance(part, dict) and part.get("type") == "input_audio":
-            sound = _sound(part, ["messages", place, "content", index])
+            sound, size = _sound(part, ["messages", place, "content", index])
             part.clear()
             part.update(type="text", text="")
-            yield Spoken(sound, part, is_first=index == 0, is_last=index == len(content) - 1)
+            is_last = index == len(content) - 1
+            yield Spoken(sound, size, part, is_first=index == 0, is_last=is_last)
 
 
-def _sound(part: dict[str, Any], where: list[str | int]) -> BinaryIO:
+def _sound(part: dict[str, Any], where: list[str | int]) -> tuple[BinaryIO, int]:
     try:
         data = InputAudio.model_validate(part).input_audio.data
     except ValidationError as error:
         raise Refusal(422, {"detail": faults_of(error, where)}) from error
     try:
-        return io.BytesIO(base64.b64decode(data, validate=True))
+        return io.BytesIO(base64.b64decode(data, validate=True)), len(data)
     except (binascii.Error, ValueError) as error:
         fault = {"type": "value_error", "loc": ["body", *where, "input_audio", "data"]}
         told = {"msg": f"Value error, the recording is no base64: {error}", "input": data[:100]}

@@ -110,9 +110,9 @@ def test_without_the_extra_the_answer_says_what_to_install(library: str) -> None
             )
         message = answer.json()["error"]["message"]
         assert (answer.status_code, message) == (
-            400,
+            405,
             f"The embedded engine needs {sys.argv[1]} for recordings, which is not installed: "
-            'pip install "langchain-voxtral[local-speech]"',
+            'pip install "langchain-voxtral[local-speech,audio]"',
         ), answer.text
         """,
         library,
@@ -127,12 +127,12 @@ def test_a_client_is_told_what_to_install() -> None:
         import logging
         logging.disable()
         from langchain_voxtral import VoxtralTranscriptionParser
-        from langchain_voxtral.errors import VoxtralError
+        from langchain_voxtral.errors import VoxtralUnsupportedFeatureError
 
         try:
             VoxtralTranscriptionParser(base_url="local").parse(sys.argv[1])
-        except VoxtralError as error:
-            assert 'pip install "langchain-voxtral[local-speech]"' in str(error), error
+        except VoxtralUnsupportedFeatureError as error:
+            assert 'pip install "langchain-voxtral[local-speech,audio]"' in str(error), error
         else:
             raise AssertionError("it was heard")
         """,

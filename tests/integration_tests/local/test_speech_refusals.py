@@ -203,9 +203,10 @@ def test_a_wrong_key(http: httpx.Client, route: str) -> None:
 
 @pytest.fixture
 def narrow() -> Iterator[httpx.Client]:
-    """A server that takes small forms only."""
+    """A server that takes small forms and short texts only."""
+    limits: dict[str, Any] = {"max_form_bytes": 100_000, "max_body_bytes": 1_000}
     with (
-        LocalVoxtral(n_ctx=512, api_key="", max_form_bytes=100_000) as server,
+        LocalVoxtral(n_ctx=512, api_key="", **limits) as server,
         httpx.Client(base_url=server.base_url, trust_env=False, timeout=60) as client,
     ):
         yield client
@@ -216,3 +217,18 @@ def test_a_form_that_is_too_large(narrow: httpx.Client) -> None:
     for sound in (SHORT + bytes(100_000), SHORT + bytes(900_000)):
         assert refusal(ask(narrow, sound=sound)) == (413, {"error": {"message": message}})
     assert ask(narrow).status_code == 200
+
+
+@pytest.mark.parametrize("recordings", [0, 1])
+def test_a_text_that_is_too_large_where_recordings_may_be(
+    narrow: httpx.Client, recordings: int
+) -> None:
+    sound = {"type": "input_audio", "input_audio": {"data": "A" * 4_000}}
+    message = "The request is larger than 1000 bytes"
+    for letters, refused in ((2_000, True), (100, False)):
+        parts = [sound] * recordings + [{"type": "text", "text": "x" * letters}]
+        body = {"model": "unknown", "messages": [{"role": "user", "content": parts}]}
+        answer = narrow.post("openai/chat/completions", json=body)
+        assert (answer.status_code, answer.json()["error"]) == (
+            (413, {"message": message}) if refused else (404, "Model not found")
+        )
