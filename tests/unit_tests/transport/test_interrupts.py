@@ -1,9 +1,11 @@
 """Ctrl-C ends a call wherever it waits."""
 
 import asyncio
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from callers import Model, text_of
@@ -15,6 +17,12 @@ pytestmark = pytest.mark.usefixtures("_nothing_left_behind")
 
 FINE = whole("Hello!")
 Press = Callable[[Moment], None]
+MAIN_STATE = Path(f"/proc/self/task/{os.getpid()}/stat")
+"""What Linux tells of the main thread."""
+
+
+def _is_asleep(_: int) -> bool:
+    return MAIN_STATE.read_text(encoding="ascii").rpartition(") ")[2].startswith("S")
 
 
 @pytest.fixture
@@ -26,6 +34,9 @@ def press() -> Iterator[Press]:
 
     def wait_and_press(moment: Moment) -> None:
         moment.wait()
+        # A signal between Python's last look and the system call that waits is seen after it only.
+        while MAIN_STATE.exists() and not all(map(_is_asleep, range(3))):
+            pass
         signal.pthread_kill(main, signal.SIGINT)
 
     def begin(moment: Moment) -> None:
