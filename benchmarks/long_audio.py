@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from langchain_voxtral.audio.chunks import chunks
-from langchain_voxtral.audio.decode import Recording
+from langchain_voxtral.audio.chunking import split_at_silence
+from langchain_voxtral.audio.decoder import Recording
 from langchain_voxtral.audio.decoders import library
 
 RATE = 44_100
@@ -40,7 +40,7 @@ def cut(path: Path) -> None:
         library(name)
     before = _peak()
     started = time.perf_counter()
-    bounds = [(chunk.start, chunk.end) for chunk in chunks(Recording(path))]
+    bounds = [(chunk.start, chunk.end) for chunk in split_at_silence(Recording(path))]
     seconds = time.perf_counter() - started
     print(
         f"{path.suffix[1:]:5} {path.stat().st_size / 1e6:7.0f} MB {bounds[-1][1] / 3600:5.2f} h "

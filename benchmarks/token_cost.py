@@ -10,22 +10,22 @@ import gc
 import json
 import time
 
-from langchain_voxtral.answers import Call, CallsInText
-from langchain_voxtral.streams import TextStream
-from langchain_voxtral.transport import Request
+from langchain_voxtral.completions.response import Call, ToolCallParsing
+from langchain_voxtral.completions.stream import CompletionStream
+from langchain_voxtral.transport import HTTPRequest
 
 TOKENS, ROUNDS = 20_000, 7
 EVENT = {"token": {"id": None, "text": " word", "logprob": 0.0, "special": False}}
 REST = {"generated_text": "", "details": None, "estimated_cost": None}
 READ = b"data: " + json.dumps(EVENT | REST).encode() + b"\n\n"
-REQUEST = Request("http://127.0.0.1/", b"{}", {})
+REQUEST = HTTPRequest("http://127.0.0.1/", b"{}", {})
 
 
-def cost(calls: CallsInText | None) -> float:
+def cost(calls: ToolCallParsing | None) -> float:
     """Return the microseconds that a token takes."""
     best = float("inf")
     for _ in range(ROUNDS):
-        sink = TextStream(Call(REQUEST, "m", "p", stops=["<|eot_id|>"], calls=calls))
+        sink = CompletionStream(Call(REQUEST, "m", "p", stops=["<|eot_id|>"], calls=calls))
         sink.begin({}, 1)
         gc.disable()
         start = time.process_time()
@@ -37,4 +37,4 @@ def cost(calls: CallsInText | None) -> float:
 
 
 print(f"text alone          {cost(None):5.2f} us")
-print(f"with tools on offer {cost(CallsInText(['get_weather'])):5.2f} us")
+print(f"with tools on offer {cost(ToolCallParsing(['get_weather'])):5.2f} us")

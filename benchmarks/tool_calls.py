@@ -10,12 +10,12 @@ often the rule leaves small talk without a call.
 import json
 from typing import Any
 
-from langchain_voxtral.local.choosing import called_for
-from langchain_voxtral.local.engine import Token
+from langchain_voxtral.local.engine.llama import Token
 from langchain_voxtral.local.models import LocalModel, choose_file, load
-from langchain_voxtral.local.tasks import plan_task
+from langchain_voxtral.local.prompting.prompt_reader import ParsedPrompt
+from langchain_voxtral.local.prompting.tasks import plan_task
+from langchain_voxtral.local.prompting.tool_selection import called_for
 from langchain_voxtral.messages import Turn
-from langchain_voxtral.prompts import Reading
 
 TEXT: dict[str, object] = {"type": "string"}
 INTEGER: dict[str, object] = {"type": "integer"}
@@ -94,7 +94,7 @@ SMALL_TALK = [
 
 def call(model: LocalModel, question: str, tools: list[dict[str, Any]], choice: str) -> Any:
     """Return the call that the engine makes, or None."""
-    reading = Reading("llama3", (Turn("user", question),), "", tuple(tools))
+    reading = ParsedPrompt("llama3", (Turn("user", question),), "", tuple(tools))
     task = plan_task(reading, model.template, None, choice=choice)
     if not task.is_call:
         return None

@@ -15,8 +15,8 @@ import numpy as np
 from recordings import encoded, speech
 from said import HELD_OUT, SAID, word_errors
 
-from langchain_voxtral.local.recordings import read_samples
-from langchain_voxtral.local.speech import SpeechEngine
+from langchain_voxtral.local.engine.recordings import read_samples
+from langchain_voxtral.local.engine.speech import SpeechEngine
 
 FORMATS = {
     "wav": ("wav", 16_000, 1),

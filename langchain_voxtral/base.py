@@ -7,19 +7,19 @@ from typing import Any, Literal
 
 from pydantic import model_validator
 
-from langchain_voxtral.answers import Call, Item, Said, whole_answer
-from langchain_voxtral.connection import Connection
-from langchain_voxtral.endpoint import DEEPINFRA_KEYS, OTHER_KEY, Endpoint, is_deepinfra
+from langchain_voxtral.completions.request import Plan
+from langchain_voxtral.completions.response import Call, Completion, StreamItem, parse_completions
+from langchain_voxtral.completions.stream import CompletionStream
+from langchain_voxtral.connection import ConnectionSettings
+from langchain_voxtral.endpoint import DEEPINFRA_KEYS, OTHER_KEY, ServerAddress, is_deepinfra
 from langchain_voxtral.errors import VoxtralInvalidRequestError, VoxtralUnsupportedFeatureError
-from langchain_voxtral.options import OTHER_SPELLINGS, CallOptions, unknown_option
-from langchain_voxtral.plans import Plan
 from langchain_voxtral.prompts import PromptFormat
-from langchain_voxtral.streams import TextStream
-from langchain_voxtral.transport import Request, apost, astream, post, stream
-from langchain_voxtral.wire.body import encode_request
+from langchain_voxtral.protocol.json_body import encode_request
+from langchain_voxtral.settings import OTHER_SPELLINGS, SamplingSettings, unknown_option
+from langchain_voxtral.transport import HTTPRequest, apost, astream, post, stream
 
 
-class VoxtralBase(Connection, CallOptions):
+class VoxtralBase(ConnectionSettings, SamplingSettings):
     """Fields and behaviour that both faces share. Not for direct use."""
 
     special_tokens: Literal["neutralize", "error", "allow"] = "neutralize"
@@ -36,7 +36,7 @@ class VoxtralBase(Connection, CallOptions):
                 raise ValueError(unknown_option(str(name), sorted(known)))
         return values
 
-    def _call_options(self, stop: list[str] | None, given: dict[str, Any]) -> CallOptions:
+    def _call_options(self, stop: list[str] | None, given: dict[str, Any]) -> SamplingSettings:
         """Return the options of one call; `stream` among them is LangChain's own."""
         given = {name: value for name, value in given.items() if name != "stream"}
         if stop is not None:
@@ -57,36 +57,36 @@ class VoxtralBase(Connection, CallOptions):
             )
         return list(count(text))
 
-    def _answer(self, plan: Plan) -> list[Said]:
+    def _answer(self, plan: Plan) -> list[Completion]:
         endpoint = self._endpoint()
         if plan.options.logprobs:  # they are read from streams only
-            sink = TextStream(self._call(endpoint, plan, streaming=True))
+            sink = CompletionStream(self._call(endpoint, plan, streaming=True))
             return [sink.said(stream(self._clients(endpoint), sink.request, sink))]
         call = self._call(endpoint, plan)
-        return whole_answer(call, post(self._clients(endpoint), call.request))
+        return parse_completions(call, post(self._clients(endpoint), call.request))
 
-    async def _aanswer(self, plan: Plan) -> list[Said]:
+    async def _aanswer(self, plan: Plan) -> list[Completion]:
         endpoint = await self._aendpoint()
         if plan.options.logprobs:
-            sink = TextStream(self._call(endpoint, plan, streaming=True))
+            sink = CompletionStream(self._call(endpoint, plan, streaming=True))
             items = astream(self._clients(endpoint), sink.request, sink)
             return [sink.said([item async for item in items])]
         call = self._call(endpoint, plan)
-        return whole_answer(call, await apost(self._clients(endpoint), call.request))
+        return parse_completions(call, await apost(self._clients(endpoint), call.request))
 
-    def _pieces(self, plan: Plan) -> Generator[Item]:
+    def _pieces(self, plan: Plan) -> Generator[StreamItem]:
         endpoint = self._endpoint()
-        sink = TextStream(self._call(endpoint, plan, streaming=True))
+        sink = CompletionStream(self._call(endpoint, plan, streaming=True))
         yield from stream(self._clients(endpoint), sink.request, sink)
 
-    async def _apieces(self, plan: Plan) -> AsyncGenerator[Item]:
+    async def _apieces(self, plan: Plan) -> AsyncGenerator[StreamItem]:
         endpoint = await self._aendpoint()
-        sink = TextStream(self._call(endpoint, plan, streaming=True))
+        sink = CompletionStream(self._call(endpoint, plan, streaming=True))
         async with aclosing(astream(self._clients(endpoint), sink.request, sink)) as items:
             async for item in items:
                 yield item
 
-    def _call(self, endpoint: Endpoint, plan: Plan, *, streaming: bool = False) -> Call:
+    def _call(self, endpoint: ServerAddress, plan: Plan, *, streaming: bool = False) -> Call:
         """Make the request of a plan, and the notes by which its answer is read."""
         options, api, body = plan.options, plan.api, plan.body
         count = options.n or 1
@@ -99,7 +99,7 @@ class VoxtralBase(Connection, CallOptions):
             body = {**body, **api.stream_fields}
             if options.logprobs:
                 body |= api.logprobs_fields
-        request = Request(
+        request = HTTPRequest(
             url=endpoint.url(api.route, options.model),
             content=encode_request(body),
             headers=self._headers(endpoint, streaming=streaming),
@@ -144,6 +144,6 @@ class VoxtralBase(Connection, CallOptions):
 
     def _parameters(self) -> dict[str, Any]:
         """Return what tells two of these apart, without secrets: for caches and traces."""
-        names = [*CallOptions.model_fields, "base_url", "server", "api", "special_tokens"]
+        names = [*SamplingSettings.model_fields, "base_url", "server", "api", "special_tokens"]
         # LangChain writes a call's stop, None too, over "stop": ours needs a name of its own.
         return {name: getattr(self, name) for name in names} | {"default_stop": self.stop}

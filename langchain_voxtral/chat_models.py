@@ -18,20 +18,20 @@ from langchain_core.tools import BaseTool
 from pydantic import BaseModel, PrivateAttr, model_validator
 
 from langchain_voxtral._version import __version__
-from langchain_voxtral.audio.cost import audio_tokens
-from langchain_voxtral.connection import FACE_CONFIG
+from langchain_voxtral.audio.pricing import audio_tokens
+from langchain_voxtral.completions.audio_inputs import AudioCache, seconds_heard
+from langchain_voxtral.completions.outputs import to_chat_chunk, to_chat_result
+from langchain_voxtral.connection import MODEL_CONFIG
 from langchain_voxtral.conversing import Conversing
-from langchain_voxtral.endpoint import LOCAL
-from langchain_voxtral.messages import turn_of
-from langchain_voxtral.options import in_our_spelling
-from langchain_voxtral.outputs import chunk_of, result_of
-from langchain_voxtral.profiles import STAND_IN, profile_of
-from langchain_voxtral.recordings import Clips, seconds_heard
-from langchain_voxtral.structured import Method, structured
-from langchain_voxtral.tools.safe_json import dumps
-from langchain_voxtral.tools.schema import as_tools, choice_of
-from langchain_voxtral.transport import Lease
-from langchain_voxtral.wire.servers import SERVERS
+from langchain_voxtral.endpoint import LOCAL_BASE_URL
+from langchain_voxtral.messages import to_turn
+from langchain_voxtral.profiles import LOCAL_MODEL, get_profile
+from langchain_voxtral.providers import PROVIDERS
+from langchain_voxtral.settings import canonical_names
+from langchain_voxtral.structured_output import Method, structured
+from langchain_voxtral.tools.json_text import dumps
+from langchain_voxtral.tools.schema import normalize_tool_choice, to_openai_tools
+from langchain_voxtral.transport import ClientLease
 
 
 class ChatVoxtral(Conversing, BaseChatModel):
@@ -68,14 +68,14 @@ class ChatVoxtral(Conversing, BaseChatModel):
         ```
     """
 
-    model_config = FACE_CONFIG
+    model_config = MODEL_CONFIG
 
     streaming: bool | None = None
     """Whether `invoke` streams inside; False keeps even `stream` from it."""
 
-    _lease: Lease = PrivateAttr(default_factory=Lease)
+    _lease: ClientLease = PrivateAttr(default_factory=ClientLease)
     _lost_key: bool = PrivateAttr(default=False)
-    _clips: Clips = PrivateAttr(default_factory=Clips)
+    _clips: AudioCache = PrivateAttr(default_factory=AudioCache)
 
     @model_validator(mode="after")
     def _set_voxtral_version(self) -> Self:
@@ -93,7 +93,7 @@ class ChatVoxtral(Conversing, BaseChatModel):
         return self._parameters() | {"prompt_format": str(self.prompt_format)}
 
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
-        given = in_our_spelling({"stop": stop} | kwargs)
+        given = canonical_names({"stop": stop} | kwargs)
         params = super()._get_ls_params(**given)
         params["ls_provider"] = self._provider
         if given["stop"] is None and self.stop:
@@ -101,7 +101,7 @@ class ChatVoxtral(Conversing, BaseChatModel):
         return params
 
     def _resolve_model_profile(self) -> ModelProfile | None:
-        profile = profile_of(STAND_IN if self.base_url == LOCAL else self.model)
+        profile = get_profile(LOCAL_MODEL if self.base_url == LOCAL_BASE_URL else self.model)
         return None if profile is None else ModelProfile(**profile)  # type: ignore[typeddict-item]
 
     def get_num_tokens_from_messages(
@@ -134,15 +134,15 @@ class ChatVoxtral(Conversing, BaseChatModel):
             assert tokens == len("Human: Well?") + 376
             ```
         """
-        turns = [turn_of(index, message) for index, message in enumerate(messages)]
-        server = SERVERS[self.server]
+        turns = [to_turn(index, message) for index, message in enumerate(messages)]
+        server = PROVIDERS[self.server]
         lengths = [length for turn in turns for length in seconds_heard(turn, server, self._clips)]
         heard = sum(map(audio_tokens, lengths))
         told = [
             message.model_copy(update={"content": turn.text, "name": None})
             for message, turn in zip(messages, turns, strict=True)
         ]
-        offered = as_tools(tools or ())
+        offered = to_openai_tools(tools or ())
         if self.custom_get_token_ids is None:
             return heard + count_tokens_approximately(told, tools=[*offered])
         described = self.get_num_tokens(dumps(offered, what="the tools")) if offered else 0
@@ -191,9 +191,9 @@ class ChatVoxtral(Conversing, BaseChatModel):
             print(chat.invoke("What is the weather in Paris?").tool_calls)
             ```
         """
-        offered = as_tools(tools, strict=strict)
+        offered = to_openai_tools(tools, strict=strict)
         bound: dict[str, Any] = {"tools": offered} if offered else {}
-        choice = choice_of(tool_choice, offered)
+        choice = normalize_tool_choice(tool_choice, offered)
         if tool_choice is not None and offered:
             bound["tool_choice"] = choice
         if parallel_tool_calls is not None and offered:
@@ -258,7 +258,7 @@ class ChatVoxtral(Conversing, BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        return result_of(self._all_rounds(self._rounds(messages, stop, kwargs)))
+        return to_chat_result(self._all_rounds(self._rounds(messages, stop, kwargs)))
 
     async def _agenerate(
         self,
@@ -267,7 +267,7 @@ class ChatVoxtral(Conversing, BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        return result_of(await self._aall_rounds(await self._arounds(messages, stop, kwargs)))
+        return to_chat_result(await self._aall_rounds(await self._arounds(messages, stop, kwargs)))
 
     def _stream(
         self,
@@ -277,7 +277,7 @@ class ChatVoxtral(Conversing, BaseChatModel):
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
         for item in self._items(self._rounds(messages, stop, kwargs)):
-            chunk = chunk_of(item)
+            chunk = to_chat_chunk(item)
             if run_manager is not None:
                 run_manager.on_llm_new_token(chunk.text, chunk=chunk)
             yield chunk
@@ -290,7 +290,7 @@ class ChatVoxtral(Conversing, BaseChatModel):
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
         async for item in self._aitems(await self._arounds(messages, stop, kwargs)):
-            chunk = chunk_of(item)
+            chunk = to_chat_chunk(item)
             if run_manager is not None:
                 await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
             yield chunk

@@ -18,9 +18,9 @@ from pydantic import (
 from langchain_voxtral._version import __version__
 from langchain_voxtral.endpoint import (
     DEEPINFRA_URL,
-    LOCAL,
+    LOCAL_BASE_URL,
     OTHER_KEY,
-    Endpoint,
+    ServerAddress,
     alocal_endpoint,
     checked_headers,
     checked_proxy,
@@ -30,16 +30,16 @@ from langchain_voxtral.endpoint import (
     sends_in_the_clear,
 )
 from langchain_voxtral.errors import VoxtralAuthenticationError, VoxtralUnsupportedFeatureError
+from langchain_voxtral.providers import PROVIDERS, ProviderName
 from langchain_voxtral.transport import (
     AsyncClient,
     Client,
-    Clients,
+    ClientLease,
+    ClientPool,
     ClientSettings,
-    Lease,
-    Limits,
     RetryPolicy,
+    Timeouts,
 )
-from langchain_voxtral.wire.servers import SERVERS, ServerName
 
 CONNECT_LIMIT = 5.0
 """Seconds to reach a server, unless `timeout` says otherwise."""
@@ -48,7 +48,7 @@ IDLE_LIMIT = 60.0
 LOCAL_IDLE_LIMIT = 300.0
 """The same for the embedded engine, which reads long prompts slowly."""
 
-FACE_CONFIG = ConfigDict(
+MODEL_CONFIG = ConfigDict(
     extra="forbid",
     arbitrary_types_allowed=True,
     protected_namespaces=(),
@@ -73,7 +73,7 @@ def _tidy_base_url(value: str, known: ValidationInfo) -> str:
     return normal_base_url(value, known.data.get("server", "deepinfra"))
 
 
-class Connection(BaseModel):
+class ConnectionSettings(BaseModel):
     """Settings of the way to a server, shared by all faces."""
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
@@ -81,7 +81,7 @@ class Connection(BaseModel):
     api_key: SecretStr | None = Field(default=None, repr=False)
     """DeepInfra's key. Else read when first needed from `DEEPINFRA_API_TOKEN`,
     `DEEPINFRA_API_KEY` or `DEEPINFRA_TOKEN`; for any other `base_url` from `VOXTRAL_API_KEY`."""
-    server: ServerName = "deepinfra"
+    server: ProviderName = "deepinfra"
     """What kind of server `base_url` is, by which paths and forms are chosen: DeepInfra (and the
     embedded engine), or a `"vllm"` or `"llama_cpp"` of your own, whose `base_url` ends in `/v1`.
     Also the provider's name in metadata and traces."""
@@ -127,12 +127,12 @@ class Connection(BaseModel):
     """Whether a pickle holds a key that was given as `api_key=`; else it is left out."""
 
     if TYPE_CHECKING:  # real ones stand in the faces: here they would hide LangChain's own hooks
-        _lease: Lease
+        _lease: ClientLease
         _lost_key: bool
 
     @model_validator(mode="after")
     def _warn_of_plain_http(self) -> Self:
-        if self.base_url != LOCAL and sends_in_the_clear(self.base_url):
+        if self.base_url != LOCAL_BASE_URL and sends_in_the_clear(self.base_url):
             warnings.warn(
                 f"base_url={self.base_url!r} is plain http to another machine: prompts, answers "
                 "and the key can be read on the way. Use https.",
@@ -144,22 +144,22 @@ class Connection(BaseModel):
     def _refuse_native_where_there_is_none(self) -> Self:
         if self.api == "native":
             try:
-                SERVERS[self.server].path("native")
+                PROVIDERS[self.server].path("native")
             except VoxtralUnsupportedFeatureError as error:
                 raise ValueError(error.message) from None
         return self
 
     @property
     def _provider(self) -> str:
-        return "voxtral-local" if self.base_url == LOCAL else self.server
+        return "voxtral-local" if self.base_url == LOCAL_BASE_URL else self.server
 
-    def _endpoint(self) -> Endpoint:
-        return local_endpoint() if self.base_url == LOCAL else self._hosted()
+    def _endpoint(self) -> ServerAddress:
+        return local_endpoint() if self.base_url == LOCAL_BASE_URL else self._hosted()
 
-    async def _aendpoint(self) -> Endpoint:
-        return await alocal_endpoint() if self.base_url == LOCAL else self._hosted()
+    async def _aendpoint(self) -> ServerAddress:
+        return await alocal_endpoint() if self.base_url == LOCAL_BASE_URL else self._hosted()
 
-    def _hosted(self) -> Endpoint:
+    def _hosted(self) -> ServerAddress:
         try:
             endpoint = hosted_endpoint(self.base_url, self.api_key, self.server)
         except VoxtralAuthenticationError as error:
@@ -172,12 +172,12 @@ class Connection(BaseModel):
             )
         return endpoint
 
-    def _clients(self, endpoint: Endpoint) -> Clients:
+    def _clients(self, endpoint: ServerAddress) -> ClientPool:
         return self._lease.clients(
             ClientSettings(self.proxy, endpoint.trust_env, self.http_client, self.http_async_client)
         )
 
-    def _headers(self, endpoint: Endpoint, *, streaming: bool) -> dict[str, str]:
+    def _headers(self, endpoint: ServerAddress, *, streaming: bool) -> dict[str, str]:
         headers = {
             "content-type": "application/json",
             "accept": "text/event-stream" if streaming else "application/json",
@@ -189,21 +189,21 @@ class Connection(BaseModel):
             headers["authorization"] = f"Bearer {endpoint.key}"
         return headers | {name.lower(): value for name, value in self.default_headers.items()}
 
-    def _secrets(self, endpoint: Endpoint) -> tuple[str, ...]:
+    def _secrets(self, endpoint: ServerAddress) -> tuple[str, ...]:
         """Return what a server might echo and no error may show."""
         words = " ".join(self.default_headers.values()).split()
         long = (word for word in words if len(word) >= SHORTEST_SECRET)
         return (*filter(None, [endpoint.key]), *long)
 
-    def _limits(self, *, streaming: bool) -> Limits:
+    def _limits(self, *, streaming: bool) -> Timeouts:
         timeout = self.timeout
         connect, read = timeout if isinstance(timeout, tuple) else (CONNECT_LIMIT, timeout)
         if not streaming:
-            return Limits(connect, read, "timeout", self.deadline)
+            return Timeouts(connect, read, "timeout", self.deadline)
         idle = self.stream_idle_timeout
-        if self.base_url == LOCAL and idle == IDLE_LIMIT:
+        if self.base_url == LOCAL_BASE_URL and idle == IDLE_LIMIT:
             idle = LOCAL_IDLE_LIMIT
-        return Limits(connect, idle, "stream_idle_timeout", self.deadline)
+        return Timeouts(connect, idle, "stream_idle_timeout", self.deadline)
 
     def _retry_policy(self) -> RetryPolicy:
         return RetryPolicy(retries=self.max_retries, retry_timeouts=self.retry_timeouts)
@@ -232,7 +232,7 @@ class Connection(BaseModel):
 
     def __copy__(self) -> Self:
         copied = super().__copy__()
-        copied._lease = Lease()  # noqa: SLF001 - its own, not the original's
+        copied._lease = ClientLease()  # noqa: SLF001 - its own, not the original's
         return copied
 
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:

@@ -7,16 +7,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from langchain_core.messages import BaseMessage
 
-from langchain_voxtral.answers import Item, Said
 from langchain_voxtral.base import VoxtralBase
-from langchain_voxtral.errors import (
-    VoxtralContextOverflowError,
-    VoxtralInvalidRequestError,
-    VoxtralNotFoundError,
-    VoxtralUnsupportedFeatureError,
-)
-from langchain_voxtral.messages import to_turns
-from langchain_voxtral.plans import (
+from langchain_voxtral.completions.audio_inputs import AudioCache, ahear, hear
+from langchain_voxtral.completions.request import (
     Ask,
     Plan,
     SystemWithAudio,
@@ -24,11 +17,18 @@ from langchain_voxtral.plans import (
     chat_plan,
     native_plan,
 )
-from langchain_voxtral.prompts import PromptFormat, get_format, refuse_audio
-from langchain_voxtral.recordings import Clips, ahear, hear
+from langchain_voxtral.completions.response import Completion, StreamItem
+from langchain_voxtral.errors import (
+    VoxtralContextOverflowError,
+    VoxtralInvalidRequestError,
+    VoxtralNotFoundError,
+    VoxtralUnsupportedFeatureError,
+)
+from langchain_voxtral.messages import to_turns
+from langchain_voxtral.prompts import PromptFormat, get_format, reject_audio
+from langchain_voxtral.providers import PROVIDERS
 from langchain_voxtral.rounds import Rounds, in_pieces
-from langchain_voxtral.transport import FetchRules
-from langchain_voxtral.wire.servers import SERVERS
+from langchain_voxtral.transport import FetchPolicy
 
 __all__ = ["Conversing"]
 
@@ -66,25 +66,25 @@ class Conversing(VoxtralBase):
     """Whether recordings may be fetched from the web, by the URLs in messages."""
 
     if TYPE_CHECKING:  # the real one stands in the face, as `_lease` does
-        _clips: Clips
+        _clips: AudioCache
 
     def _rounds(
         self, messages: Sequence[BaseMessage], stop: list[str] | None, given: dict[str, Any]
     ) -> Rounds:
         ask = self._ask(messages, stop, given)
-        turns = hear(ask.turns, SERVERS[self.server], self._fetch_rules, self._clips)
+        turns = hear(ask.turns, PROVIDERS[self.server], self._fetch_rules, self._clips)
         return Rounds(replace(ask, turns=turns), self._plan)
 
     async def _arounds(
         self, messages: Sequence[BaseMessage], stop: list[str] | None, given: dict[str, Any]
     ) -> Rounds:
         ask = self._ask(messages, stop, given)
-        turns = await ahear(ask.turns, SERVERS[self.server], self._fetch_rules, self._clips)
+        turns = await ahear(ask.turns, PROVIDERS[self.server], self._fetch_rules, self._clips)
         return Rounds(replace(ask, turns=turns), self._plan)
 
     @property
-    def _fetch_rules(self) -> FetchRules | None:
-        return FetchRules(SERVERS[self.server].most_bytes) if self.allow_audio_urls else None
+    def _fetch_rules(self) -> FetchPolicy | None:
+        return FetchPolicy(PROVIDERS[self.server].most_bytes) if self.allow_audio_urls else None
 
     def _ask(
         self, messages: Sequence[BaseMessage], stop: list[str] | None, given: dict[str, Any]
@@ -93,11 +93,11 @@ class Conversing(VoxtralBase):
         options = self._call_options(stop, given)
         turns = to_turns(messages)
         if self.api == "native":
-            refuse_audio(turns)  # before anything is fetched or decoded
+            reject_audio(turns)  # before anything is fetched or decoded
         return Ask(turns, options, tools)
 
     def _plan(self, ask: Ask, instruction: str | None = None) -> Plan:
-        server = SERVERS[self.server]
+        server = PROVIDERS[self.server]
         needs_chat = ask.has_audio or server.paths["native"] is None
         if self.api == "chat_completions" or (self.api == "auto" and needs_chat):
             return chat_plan(
@@ -110,7 +110,7 @@ class Conversing(VoxtralBase):
         chosen = get_format(self.prompt_format)
         return native_plan(ask, chosen, self.special_tokens, instruction=instruction)
 
-    def _all_rounds(self, rounds: Rounds) -> list[Said]:
+    def _all_rounds(self, rounds: Rounds) -> list[Completion]:
         while (plan := rounds.plan) is not None:
             try:
                 with _advising(plan):
@@ -119,7 +119,7 @@ class Conversing(VoxtralBase):
                 rounds.refused(refusal)
         return rounds.answers
 
-    async def _aall_rounds(self, rounds: Rounds) -> list[Said]:
+    async def _aall_rounds(self, rounds: Rounds) -> list[Completion]:
         while (plan := rounds.plan) is not None:
             try:
                 with _advising(plan):
@@ -128,7 +128,7 @@ class Conversing(VoxtralBase):
                 rounds.refused(refusal)
         return rounds.answers
 
-    def _items(self, rounds: Rounds) -> Iterator[Item]:
+    def _items(self, rounds: Rounds) -> Iterator[StreamItem]:
         try:
             with _advising(rounds.first):
                 yield from self._pieces(rounds.first)
@@ -136,7 +136,7 @@ class Conversing(VoxtralBase):
             rounds.refused(refusal)
             yield from in_pieces(self._all_rounds(rounds))
 
-    async def _aitems(self, rounds: Rounds) -> AsyncIterator[Item]:
+    async def _aitems(self, rounds: Rounds) -> AsyncIterator[StreamItem]:
         try:
             with _advising(rounds.first):
                 async with aclosing(self._apieces(rounds.first)) as items:

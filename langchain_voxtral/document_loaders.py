@@ -10,12 +10,11 @@ from langchain_core.document_loaders import BaseBlobParser, BaseLoader
 from langchain_core.documents import Document
 from langchain_core.documents.base import Blob
 
-from langchain_voxtral.audio.errors import VoxtralAudioError
-from langchain_voxtral.errors import VoxtralInvalidRequestError
-from langchain_voxtral.estimates import Estimate
-from langchain_voxtral.listening import Listening
-from langchain_voxtral.transcribing.job import check_cost
-from langchain_voxtral.transcribing.sources import Audio, given
+from langchain_voxtral.audio.estimates import Estimate
+from langchain_voxtral.errors import VoxtralAudioError, VoxtralInvalidRequestError
+from langchain_voxtral.transcription.listening import Listening
+from langchain_voxtral.transcription.pipeline import check_cost
+from langchain_voxtral.transcription.source import Audio, given
 
 __all__ = ["VoxtralTranscriptionLoader", "VoxtralTranscriptionParser"]
 

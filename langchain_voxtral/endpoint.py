@@ -12,10 +12,10 @@ from urllib.parse import quote, urlsplit
 from pydantic import SecretStr
 
 from langchain_voxtral.errors import VoxtralAuthenticationError, VoxtralInvalidRequestError
-from langchain_voxtral.wire.servers import SERVERS, Route, Server, ServerName
+from langchain_voxtral.providers import PROVIDERS, Provider, ProviderName, Route
 
 DEEPINFRA_URL = "https://api.deepinfra.com/v1"
-LOCAL = "local"
+LOCAL_BASE_URL = "local"
 """The `base_url` that asks for the embedded engine."""
 
 DEEPINFRA_KEYS = ("DEEPINFRA_API_TOKEN", "DEEPINFRA_API_KEY", "DEEPINFRA_TOKEN")
@@ -28,7 +28,7 @@ _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 
 
 @dataclass(frozen=True, slots=True)
-class Endpoint:
+class ServerAddress:
     """A server, ready to be asked.
 
     Args:
@@ -43,7 +43,7 @@ class Endpoint:
     key: str | None = field(repr=False)
     provider: str
     trust_env: bool = True
-    server: Server = SERVERS["deepinfra"]
+    server: Provider = PROVIDERS["deepinfra"]
 
     def url(self, route: Route, model: str) -> str:
         """Return the URL where something is asked of a model.
@@ -65,14 +65,14 @@ class Endpoint:
         return self.base_url + path.format(model=quote(model, safe="/:"))
 
 
-_SELF_HOSTED: dict[ServerName, str] = {
+_SELF_HOSTED: dict[ProviderName, str] = {
     "vllm": "http://127.0.0.1:8000/v1",
     "llama_cpp": "http://127.0.0.1:8080/v1",
 }
 """Servers that users run, with the address that each has unless told otherwise."""
 
 
-def normal_base_url(value: str, server: ServerName = "deepinfra") -> str:
+def normal_base_url(value: str, server: ProviderName = "deepinfra") -> str:
     """Return a base URL without what users paste along: white space, a last slash.
 
     DeepInfra's also without `/openai`: below it is only a part of its API.
@@ -87,7 +87,7 @@ def normal_base_url(value: str, server: ServerName = "deepinfra") -> str:
     url = _tidy_url(value)
     if server not in _SELF_HOSTED:
         return url.removesuffix("/openai").rstrip("/")
-    if url == LOCAL or is_deepinfra(url) or not url.endswith("/v1"):
+    if url == LOCAL_BASE_URL or is_deepinfra(url) or not url.endswith("/v1"):
         raise ValueError(
             f"server={server!r} needs the address of your server up to /v1, like "
             f"base_url={_SELF_HOSTED[server]!r}"
@@ -97,7 +97,7 @@ def normal_base_url(value: str, server: ServerName = "deepinfra") -> str:
 
 def _tidy_url(value: str) -> str:
     url = value.strip()
-    if url == LOCAL:
+    if url == LOCAL_BASE_URL:
         return url
     advice = f"give one like {DEEPINFRA_URL!r}, or 'local' for the embedded engine"
     # Python's parser drops line breaks and takes a backslash for part of the host; others do not.
@@ -182,8 +182,8 @@ def _trusts_env(base_url: str) -> bool:
 
 
 def hosted_endpoint(
-    base_url: str, api_key: SecretStr | None, server: ServerName = "deepinfra"
-) -> Endpoint:
+    base_url: str, api_key: SecretStr | None, server: ProviderName = "deepinfra"
+) -> ServerAddress:
     """Return an endpoint on the network, with the key that belongs there.
 
     A key from `DEEPINFRA_*` goes to DeepInfra over https and nowhere else.
@@ -205,7 +205,7 @@ def hosted_endpoint(
             "api_key=...; keys come from https://deepinfra.com/dash/api_keys. Without a key, "
             "base_url='local' answers from a small embedded model."
         )
-    return Endpoint(base_url, key, server, _trusts_env(base_url), SERVERS[server])
+    return ServerAddress(base_url, key, server, _trusts_env(base_url), PROVIDERS[server])
 
 
 def _keys(api_key: SecretStr | None, variables: tuple[str, ...]) -> Iterator[str]:
@@ -235,7 +235,7 @@ def _clean_key(value: str, source: str) -> str:
     return key
 
 
-def local_endpoint() -> Endpoint:
+def local_endpoint() -> ServerAddress:
     """Return the embedded engine's endpoint, starting the engine on first use.
 
     Raises:
@@ -244,10 +244,10 @@ def local_endpoint() -> Endpoint:
     from langchain_voxtral.local import shared_server  # noqa: PLC0415 - an extra, needed only here
 
     server = shared_server()
-    return Endpoint(server.base_url, server.api_key, "voxtral-local", trust_env=False)
+    return ServerAddress(server.base_url, server.api_key, "voxtral-local", trust_env=False)
 
 
-async def alocal_endpoint() -> Endpoint:
+async def alocal_endpoint() -> ServerAddress:
     """Do what `local_endpoint` does; the start of the engine does not block the event loop."""
     from langchain_voxtral.local import is_running  # noqa: PLC0415 - an extra, needed only here
 

@@ -25,18 +25,23 @@ from langchain_core.exceptions import (
 
 __all__ = [
     "VoxtralAPIError",
+    "VoxtralAudioError",
     "VoxtralAuthenticationError",
     "VoxtralConnectionError",
     "VoxtralContextOverflowError",
     "VoxtralError",
     "VoxtralIncompleteStreamError",
     "VoxtralInvalidRequestError",
+    "VoxtralLocalError",
+    "VoxtralMissingAudioExtraError",
+    "VoxtralMissingExtraError",
     "VoxtralNotFoundError",
     "VoxtralPaymentRequiredError",
     "VoxtralPermissionDeniedError",
     "VoxtralRateLimitError",
     "VoxtralResponseError",
     "VoxtralTimeoutError",
+    "VoxtralTruncatedAudioError",
     "VoxtralUnsupportedFeatureError",
     "redact",
 ]
@@ -162,6 +167,52 @@ class VoxtralIncompleteStreamError(VoxtralConnectionError):
 
 class VoxtralTimeoutError(VoxtralError, ModelTimeoutError):
     """A time limit was reached; the message says which one and how to change it."""
+
+
+class VoxtralAudioError(VoxtralInvalidRequestError):
+    """A recording that cannot be decoded; the message says which, what is wrong and where."""
+
+
+class VoxtralTruncatedAudioError(VoxtralAudioError):
+    """A recording whose sound ends before the file says it does, or breaks off on damage."""
+
+
+class VoxtralMissingAudioExtraError(VoxtralError, ImportError):
+    """A library of the `audio` extra is not installed."""
+
+    def __init__(self, library: str, **facts: Any) -> None:
+        super().__init__(
+            f"Decoding a recording needs {library}, which is not installed: "
+            'pip install "langchain-voxtral[audio]"',
+            **facts,
+        )
+
+
+def concatenated_error(at: int) -> VoxtralAudioError:
+    """Return the error of files that were joined where their format has no such thing.
+
+    Args:
+        at: Where the second one begins, in bytes.
+    """
+    return VoxtralAudioError(
+        f"another recording begins at byte {at}: files were joined, and only the first would be "
+        "heard; give each on its own"
+    )
+
+
+class VoxtralLocalError(VoxtralError):
+    """The embedded engine cannot be set up on this machine; the message says what to do."""
+
+
+class VoxtralMissingExtraError(VoxtralLocalError, ImportError):
+    """A library of the `local` extra is not installed."""
+
+    def __init__(self, library: str, **facts: Any) -> None:
+        super().__init__(
+            f"The embedded engine needs {library}, which is not installed: "
+            'pip install "langchain-voxtral[local]"',
+            **facts,
+        )
 
 
 HOPELESS = (

@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any, Protocol
 
-from langchain_voxtral.answers import Said
+from langchain_voxtral.completions.request import Ask
+from langchain_voxtral.completions.response import Completion
 from langchain_voxtral.errors import VoxtralInvalidRequestError
-from langchain_voxtral.plans import Ask
-from langchain_voxtral.tools.assemble import FinishedCall
+from langchain_voxtral.tools.call_accumulator import FinishedCall
 from langchain_voxtral.tools.conforms import misfit
-from langchain_voxtral.tools.safe_json import dumps
+from langchain_voxtral.tools.json_text import dumps
 
 __all__ = ["Form", "form_of"]
 
@@ -27,7 +27,7 @@ class Form(Protocol):
         """The form in words, for the model."""
         ...
 
-    def judged(self, said: Said) -> tuple[Said, str | None]:
+    def judged(self, said: Completion) -> tuple[Completion, str | None]:
         """Return an answer in its form, and what is wrong with it, if anything."""
         ...
 
@@ -43,7 +43,7 @@ class CallForm:
         """The form in words."""
         return "You must answer with a call of a function, and with nothing else."
 
-    def judged(self, said: Said) -> tuple[Said, str | None]:
+    def judged(self, said: Completion) -> tuple[Completion, str | None]:
         """Check the calls against their tools' schemas; what misfits is no valid call."""
         schemas = {
             tool["function"]["name"]: tool["function"].get("parameters", {}) for tool in self.tools
@@ -80,7 +80,7 @@ class ValueForm:
         schema = dumps(dict(self.schema), what="the schema of response_format")
         return f"Answer with JSON that follows this JSON schema, and with nothing else:\n{schema}"
 
-    def judged(self, said: Said) -> tuple[Said, str | None]:
+    def judged(self, said: Completion) -> tuple[Completion, str | None]:
         """Check the text; a code fence around all of it is taken off."""
         if said.calls:
             return said, None

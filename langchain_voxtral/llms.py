@@ -21,22 +21,22 @@ from langchain_core.prompt_values import PromptValue
 from pydantic import PrivateAttr, model_validator
 
 from langchain_voxtral._version import __version__
-from langchain_voxtral.answers import Item, Outcome, Piece, Said
 from langchain_voxtral.base import VoxtralBase
-from langchain_voxtral.connection import FACE_CONFIG
+from langchain_voxtral.completions.request import Plan, prompt_plan
+from langchain_voxtral.completions.response import Completion, ResponseInfo, StreamItem, TextDelta
+from langchain_voxtral.connection import MODEL_CONFIG
 from langchain_voxtral.errors import VoxtralInvalidRequestError
 from langchain_voxtral.messages import Turn
-from langchain_voxtral.messages.audio import is_audio
-from langchain_voxtral.options import CallOptions, in_our_spelling
-from langchain_voxtral.plans import Plan, prompt_plan
+from langchain_voxtral.messages.audio_blocks import is_audio_block
 from langchain_voxtral.prompts import PromptFormat, get_format, render
-from langchain_voxtral.transport import Lease
-from langchain_voxtral.wire.servers import SERVERS
+from langchain_voxtral.providers import PROVIDERS
+from langchain_voxtral.settings import SamplingSettings, canonical_names
+from langchain_voxtral.transport import ClientLease
 
 MOST_AT_ONCE = 32
 """Prompts of one batch in flight at once; DeepInfra allows an account 200 requests."""
 
-Answers = list[Said]
+Answers = list[Completion]
 
 
 class VoxtralLLM(VoxtralBase, BaseLLM):
@@ -61,11 +61,11 @@ class VoxtralLLM(VoxtralBase, BaseLLM):
         ```
     """
 
-    model_config = FACE_CONFIG
+    model_config = MODEL_CONFIG
 
     prompt_format: Literal["llama3", "mistral", "raw"] | PromptFormat = "llama3"
     """How a string becomes the input string."""
-    _lease: Lease = PrivateAttr(default_factory=Lease)
+    _lease: ClientLease = PrivateAttr(default_factory=ClientLease)
     _lost_key: bool = PrivateAttr(default=False)
 
     @model_validator(mode="after")
@@ -80,7 +80,7 @@ class VoxtralLLM(VoxtralBase, BaseLLM):
                 "api='chat_completions' takes messages, and an LLM sends a raw prompt: use "
                 "ChatVoxtral, or leave api='auto'"
             )
-        if SERVERS[self.server].paths["native"] is None:
+        if PROVIDERS[self.server].paths["native"] is None:
             raise ValueError(
                 f"server={self.server!r} takes messages, and an LLM sends a raw prompt to the "
                 "native endpoint, which it has not: use ChatVoxtral"
@@ -98,7 +98,7 @@ class VoxtralLLM(VoxtralBase, BaseLLM):
         return self._parameters() | {"prompt_format": str(self.prompt_format)}
 
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
-        given = in_our_spelling({"stop": stop} | kwargs)
+        given = canonical_names({"stop": stop} | kwargs)
         params = super()._get_ls_params(**given)
         params["ls_provider"] = self._provider
         if given["stop"] is None and self.stop:
@@ -112,7 +112,7 @@ class VoxtralLLM(VoxtralBase, BaseLLM):
         for index, message in enumerate(getattr(value, "messages", ())):
             # LangChain makes a string of messages, and passes over what is none.
             blocks = message.content if isinstance(message.content, list) else ()
-            if any(isinstance(block, dict) and is_audio(block) for block in blocks):
+            if any(isinstance(block, dict) and is_audio_block(block) for block in blocks):
                 raise VoxtralInvalidRequestError(
                     f"messages[{index}] ({message.type}): there is a recording, and an LLM sends a "
                     "string: use ChatVoxtral, or have VoxtralTranscriber make text of it before."
@@ -197,7 +197,7 @@ class VoxtralLLM(VoxtralBase, BaseLLM):
     def _format(self) -> PromptFormat | None:
         return None if self.prompt_format == "raw" else get_format(self.prompt_format)
 
-    def _plan(self, prompt: str, options: CallOptions) -> Plan:
+    def _plan(self, prompt: str, options: SamplingSettings) -> Plan:
         chosen = self._format()
         if chosen is not None:
             prompt = render([Turn("user", prompt)], chosen, special_tokens=self.special_tokens)
@@ -205,7 +205,7 @@ class VoxtralLLM(VoxtralBase, BaseLLM):
         return prompt_plan(prompt, chosen, options, restores=neutralised)
 
 
-def _info(outcome: Outcome) -> dict[str, Any]:
+def _info(outcome: ResponseInfo) -> dict[str, Any]:
     usage = outcome.usage_metadata()
     return outcome.response_metadata() | ({"usage_metadata": dict(usage)} if usage else {})
 
@@ -225,7 +225,7 @@ def _result(answers: Sequence[Answers]) -> LLMResult:
     )
 
 
-def _generation(said: Said) -> ChatGeneration:
+def _generation(said: Completion) -> ChatGeneration:
     """Make a generation with a message in it: LangChain's tracers read usage from nowhere else."""
     message = AIMessage(
         content=said.text,
@@ -250,10 +250,10 @@ class _LastChunk(GenerationChunk):
         return ChatGenerationChunk(message=message, generation_info=whole.generation_info)
 
 
-def _chunk(item: Item) -> GenerationChunk:
-    if isinstance(item, Piece):
+def _chunk(item: StreamItem) -> GenerationChunk:
+    if isinstance(item, TextDelta):
         return GenerationChunk(text=item.text, generation_info=item.generation_info())
-    outcome = cast("Outcome", item)  # a string offers no tools, so there are no calls
+    outcome = cast("ResponseInfo", item)  # a string offers no tools, so there are no calls
     message = AIMessageChunk(
         content="",
         usage_metadata=outcome.usage_metadata(),

@@ -6,7 +6,7 @@ Sources: the model card of Voxtral-Mini-3B-2507 and DeepInfra's model metadata.
 from importlib.util import find_spec
 from typing import Any
 
-STAND_IN = "SmolLM2-135M-Instruct"
+LOCAL_MODEL = "SmolLM2-135M-Instruct"
 """The embedded engine's own model."""
 
 _VOXTRAL_MINI: dict[str, Any] = {
@@ -41,11 +41,11 @@ _STAND_IN: dict[str, Any] = _VOXTRAL_MINI | {
 
 _PROFILES = {
     "mistralai/Voxtral-Mini-3B-2507": _VOXTRAL_MINI,
-    STAND_IN: _STAND_IN,
+    LOCAL_MODEL: _STAND_IN,
 }
 
 
-def profile_of(model: str) -> dict[str, Any] | None:
+def get_profile(model: str) -> dict[str, Any] | None:
     """Return a copy of a model's profile, or None for a model that is not known.
 
     Args:
@@ -60,6 +60,6 @@ def profile_of(model: str) -> dict[str, Any] | None:
     profile = _PROFILES.get(name)
     if profile is None:
         return None
-    if name == STAND_IN:  # the engine hears with another model, that of the `local-speech` extra
+    if name == LOCAL_MODEL:  # the engine hears with another model, that of the `local-speech` extra
         return profile | {"audio_inputs": find_spec("moonshine_voice") is not None}
     return profile.copy()

@@ -9,14 +9,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
-from langchain_voxtral.answers import Item, Outcome, Piece, Said
+from langchain_voxtral.completions.request import Ask, Plan
+from langchain_voxtral.completions.response import Completion, ResponseInfo, StreamItem, TextDelta
 from langchain_voxtral.errors import VoxtralUnsupportedFeatureError
 from langchain_voxtral.forms import form_of
 from langchain_voxtral.messages import Turn
-from langchain_voxtral.plans import Ask, Plan
-from langchain_voxtral.tools.assemble import spoiled
-from langchain_voxtral.tools.parts import CallPart
-from langchain_voxtral.wire.values import Usage
+from langchain_voxtral.protocol.responses import Usage
+from langchain_voxtral.tools.call_accumulator import spoiled
+from langchain_voxtral.tools.parts import ToolCallChunk
 
 __all__ = ["Rounds", "in_pieces"]
 
@@ -48,14 +48,14 @@ class Rounds:
     def __init__(self, ask: Ask, planner: Planner) -> None:
         self.first = planner(ask)
         self.plan: Plan | None = self.first
-        self.answers: list[Said] = []
+        self.answers: list[Completion] = []
         self._ask = ask
         self._planner = planner
         self._form = form_of(ask)
         self._in_words = False
-        self._sent_back: Said | None = None
+        self._sent_back: Completion | None = None
 
-    def answered(self, answers: list[Said]) -> None:
+    def answered(self, answers: list[Completion]) -> None:
         """Take the answer to the current request: it is the answer, or is sent back."""
         self.plan, self.answers = None, answers
         if self._form is None or not self._in_words:
@@ -90,7 +90,7 @@ class Rounds:
         self._in_words = True
         self.plan = self._planner(self._ask, self._form.instruction)
 
-    def _send_back(self, said: Said, instruction: str, problem: str) -> None:
+    def _send_back(self, said: Completion, instruction: str, problem: str) -> None:
         """Ask once more, with the answer and what is wrong with it."""
         self._sent_back = said
         *earlier, last = self._ask.turns
@@ -103,7 +103,7 @@ class Rounds:
         self.plan = self._planner(replace(self._ask, turns=turns), instruction)
 
 
-def _sum(first: Outcome, second: Outcome) -> Usage:
+def _sum(first: ResponseInfo, second: ResponseInfo) -> Usage:
     """Add up what two requests cost; a number that one of them did not tell is not told."""
 
     def total(one: float | None, other: float | None) -> Any:
@@ -119,12 +119,12 @@ def _sum(first: Outcome, second: Outcome) -> Usage:
     )
 
 
-def in_pieces(answers: Sequence[Said]) -> Iterator[Item]:
+def in_pieces(answers: Sequence[Completion]) -> Iterator[StreamItem]:
     """Yield a whole answer as a streamed one."""
     for said in answers:
         if said.text:
-            yield Piece(said.text)
+            yield TextDelta(said.text)
         for index, call in enumerate(said.calls):
             arguments = spoiled(call.text) if call.error else call.text
-            yield CallPart(index, call.id, call.name, arguments)
+            yield ToolCallChunk(index, call.id, call.name, arguments)
         yield said.outcome

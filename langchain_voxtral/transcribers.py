@@ -11,10 +11,9 @@ from langchain_core.documents.base import Blob
 from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.tools import BaseTool, StructuredTool, ToolException
 
-from langchain_voxtral.audio.errors import VoxtralAudioError
 from langchain_voxtral.document_loaders import VoxtralTranscriptionParser, parser_of
-from langchain_voxtral.errors import VoxtralInvalidRequestError
-from langchain_voxtral.transcribing.sources import Audio
+from langchain_voxtral.errors import VoxtralAudioError, VoxtralInvalidRequestError
+from langchain_voxtral.transcription.source import Audio
 
 __all__ = ["VoxtralTranscriber", "transcribe_audio_tool"]
 

@@ -2,8 +2,8 @@
 
 from collections.abc import Collection
 
-from langchain_voxtral.tools.parse import CallParser
-from langchain_voxtral.tools.parts import CallPart
+from langchain_voxtral.tools.call_parser import ToolCallParser
+from langchain_voxtral.tools.parts import ToolCallChunk
 
 Found = tuple[str, list[tuple[str | None, str, str]]]
 """The text, and the id, name and arguments of each call."""
@@ -11,7 +11,7 @@ Found = tuple[str, list[tuple[str | None, str, str]]]
 
 def parse(*pieces: str, names: Collection[str] = ("f", "get_time"), forced: bool = False) -> Found:
     """Feed pieces of an answer to a parser; the first part of a call must be its name alone."""
-    parser = CallParser(names, forced=forced)
+    parser = ToolCallParser(names, forced=forced)
     parts = [part for piece in pieces for part in parser.feed(piece)] + parser.close()
     calls: list[tuple[str | None, str, str]] = []
     for part in parts:
@@ -22,6 +22,6 @@ def parse(*pieces: str, names: Collection[str] = ("f", "get_time"), forced: bool
             calls.append((part.id, part.name, ""))
         else:
             call_id, name, arguments = calls[part.index]
-            assert part == CallPart(len(calls) - 1, arguments=part.arguments)
+            assert part == ToolCallChunk(len(calls) - 1, arguments=part.arguments)
             calls[part.index] = (call_id, name, arguments + part.arguments)
     return "".join(part for part in parts if isinstance(part, str)), calls

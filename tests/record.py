@@ -57,7 +57,7 @@ ENDLESS = {
 def record_embedded(names: Collection[str]) -> bool:
     """Record scenes from the embedded engine; return whether all went as they should."""
     from langchain_voxtral.local import LocalVoxtral  # noqa: PLC0415 - needs the local extra
-    from langchain_voxtral.local.speech import SPEECH_MODEL  # noqa: PLC0415 - the same
+    from langchain_voxtral.local.engine.speech import SPEECH_MODEL  # noqa: PLC0415 - the same
 
     overflowing = [name for name in names if name.startswith("context_overflow")]
     refused = [name for name in names if name.startswith("busy_")]

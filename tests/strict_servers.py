@@ -21,7 +21,7 @@ import httpx
 import soundfile
 from forms import parsed_form
 
-from langchain_voxtral.wire.languages import LANGUAGES
+from langchain_voxtral.protocol.languages import LANGUAGES
 
 Judge = Callable[[httpx.Request], httpx.Response]
 

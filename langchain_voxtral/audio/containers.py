@@ -6,7 +6,7 @@ FFmpeg passes in silence over what is missing or damaged in them.
 from typing import BinaryIO
 
 from langchain_voxtral.audio.boxes import size_of
-from langchain_voxtral.audio.errors import VoxtralTruncatedAudioError, joined
+from langchain_voxtral.errors import VoxtralTruncatedAudioError, concatenated_error
 
 __all__ = ["check_matroska", "check_mp4"]
 
@@ -45,7 +45,7 @@ def check_mp4(file: BinaryIO) -> None:
         if name not in _PARTS and (end > there or size < _BOX_HEAD):
             break
         if name in seen & _ONCE:
-            raise joined(at)
+            raise concatenated_error(at)
         seen.add(name)
         if end > there:
             raise VoxtralTruncatedAudioError(

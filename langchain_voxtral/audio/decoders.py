@@ -11,12 +11,7 @@ from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
-from langchain_voxtral.audio.errors import (
-    VoxtralAudioError,
-    VoxtralMissingAudioExtraError,
-    VoxtralTruncatedAudioError,
-)
-from langchain_voxtral.audio.kinds import (
+from langchain_voxtral.audio.formats import (
     AIFF,
     AU,
     FLAC,
@@ -28,10 +23,15 @@ from langchain_voxtral.audio.kinds import (
     OPUS,
     WAV,
     WEBM,
-    Kind,
+    AudioFormat,
 )
 from langchain_voxtral.audio.mp3 import FramesOnly
 from langchain_voxtral.audio.wav import wav_header_facts
+from langchain_voxtral.errors import (
+    VoxtralAudioError,
+    VoxtralMissingAudioExtraError,
+    VoxtralTruncatedAudioError,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -88,7 +88,7 @@ def library(name: str) -> ModuleType:
 
 
 @contextlib.contextmanager
-def track(file: BinaryIO, kind: Kind) -> Iterator[Track]:
+def track(file: BinaryIO, kind: AudioFormat) -> Iterator[Track]:
     """Open the sound of a file.
 
     Raises:
@@ -144,7 +144,7 @@ def _by_libsndfile(file: BinaryIO, stack: contextlib.ExitStack) -> Track | None:
     return Track(rate, frames / rate, pieces())
 
 
-def _by_ffmpeg(file: BinaryIO, kind: Kind, stack: contextlib.ExitStack) -> Track:
+def _by_ffmpeg(file: BinaryIO, kind: AudioFormat, stack: contextlib.ExitStack) -> Track:
     av = library("av")
     file.seek(0)
     source = cast("BinaryIO", FramesOnly(file)) if kind == MP3 else file
@@ -167,7 +167,7 @@ def _by_ffmpeg(file: BinaryIO, kind: Kind, stack: contextlib.ExitStack) -> Track
     return Track(stream.rate, seconds, _frames(av, container, stream, kind, seconds))
 
 
-def _told(container: Any, stream: Any, kind: Kind) -> float | None:
+def _told(container: Any, stream: Any, kind: AudioFormat) -> float | None:
     if stream.duration is not None:
         late = max(stream.start_time or 0, 0) if kind in _FILMS else 0
         return float((stream.duration + late) * stream.time_base)
@@ -176,14 +176,14 @@ def _told(container: Any, stream: Any, kind: Kind) -> float | None:
     return float(container.duration / 1_000_000)
 
 
-def _start(container: Any, kind: Kind, told: float | None) -> float:
+def _start(container: Any, kind: AudioFormat, told: float | None) -> float:
     """Return where the clock of the file stands at its beginning: of a live stream anywhere."""
     start = (container.start_time or 0) / 1_000_000
     return 0.0 if kind in _FILMS and told is not None and start < told else start
 
 
 def _frames(
-    av: Any, container: Any, stream: Any, kind: Kind, told: float | None
+    av: Any, container: Any, stream: Any, kind: AudioFormat, told: float | None
 ) -> "Iterator[NDArray[np.float32]]":
     """Decode; where the file's clock runs on without sound, there is silence.
 

@@ -10,8 +10,7 @@ from typing import BinaryIO
 
 from langchain_voxtral.audio.boxes import Layout, boxes, size_of
 from langchain_voxtral.audio.containers import check_matroska, check_mp4
-from langchain_voxtral.audio.errors import VoxtralTruncatedAudioError, joined
-from langchain_voxtral.audio.kinds import (
+from langchain_voxtral.audio.formats import (
     AIFF,
     AU,
     CAF,
@@ -24,11 +23,12 @@ from langchain_voxtral.audio.kinds import (
     OPUS,
     WAV,
     WEBM,
-    Kind,
+    AudioFormat,
 )
 from langchain_voxtral.audio.mp3 import mp3_facts
 from langchain_voxtral.audio.ogg import check_ogg
 from langchain_voxtral.audio.wav import wav_header_facts
+from langchain_voxtral.errors import VoxtralTruncatedAudioError, concatenated_error
 
 __all__ = ["check_whole"]
 
@@ -38,7 +38,7 @@ _FLAC_BYTES = 8
 _READ = 1 << 20
 
 
-def check_whole(file: BinaryIO, kind: Kind) -> float | None:
+def check_whole(file: BinaryIO, kind: AudioFormat) -> float | None:
     """Return if the file is as long as it says, or does not say: its seconds, if seen on the way.
 
     Of joined files MP3, Ogg, AAC and Matroska make one longer recording; of others only the first
@@ -56,7 +56,7 @@ def _check_boxes(name: bytes, again: bytes, layout: Layout) -> Callable[[BinaryI
         there = size_of(file)
         for box in boxes(file, layout):
             if box.name == again:
-                raise joined(box.start - 4 - struct.calcsize(layout.size))
+                raise concatenated_error(box.start - 4 - struct.calcsize(layout.size))
             if box.name == name and box.start + box.size > there:
                 raise VoxtralTruncatedAudioError(
                     f"its header tells of {box.size} bytes of sound, and {there - box.start} "
@@ -76,7 +76,7 @@ def _check_au(file: BinaryIO) -> None:
         )
     file.seek(start + told)
     if told < there and file.read(4) == b".snd":
-        raise joined(start + told)
+        raise concatenated_error(start + told)
 
 
 def _check_flac(file: BinaryIO) -> None:
@@ -86,7 +86,7 @@ def _check_flac(file: BinaryIO) -> None:
         held += block
         for mark in _FLAC.finditer(held):
             if begun:
-                raise joined(position + mark.start())
+                raise concatenated_error(position + mark.start())
             begun = True
         kept = held[-_FLAC_BYTES + 1 :]
         position += len(held) - len(kept)
@@ -101,7 +101,7 @@ def _check_mp3(file: BinaryIO) -> float:
     return mp3_facts(file).seconds
 
 
-_CHECKS: dict[Kind, Callable[[BinaryIO], float | None]] = {
+_CHECKS: dict[AudioFormat, Callable[[BinaryIO], float | None]] = {
     WAV: _check_wav,
     MP3: _check_mp3,
     FLAC: _check_flac,

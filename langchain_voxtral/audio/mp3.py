@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from langchain_voxtral.audio.errors import VoxtralAudioError, VoxtralTruncatedAudioError
+from langchain_voxtral.errors import VoxtralAudioError, VoxtralTruncatedAudioError
 
 __all__ = ["LOOKAHEAD", "FramesOnly", "Mp3Facts", "id3_size", "mp3_facts", "starts_with_frames"]
 

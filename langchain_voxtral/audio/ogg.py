@@ -8,8 +8,8 @@ many a voice message, leaves the mark out.
 import zlib
 from typing import BinaryIO
 
-from langchain_voxtral.audio.errors import VoxtralTruncatedAudioError
 from langchain_voxtral.audio.mp3 import id3_size
+from langchain_voxtral.errors import VoxtralTruncatedAudioError
 
 __all__ = ["check_ogg"]
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
-from langchain_voxtral.audio.errors import VoxtralAudioError
+from langchain_voxtral.errors import VoxtralAudioError
 
-__all__ = ["Cue", "Timed", "read_subtitles", "srt", "vtt"]
+__all__ = ["Cue", "Timed", "read_subtitles", "to_srt", "to_vtt"]
 
 
 class Timed(Protocol):
@@ -50,7 +50,7 @@ _VTT_TAG = re.compile(r"</?(?:c|i|b|u|v|lang|ruby|rt)(?:[.\s][^>]*)?>|<\d[\d:.]*
 """Who speaks, how it looks, when a word is said. Other `<` are text of writers that escape none."""
 
 
-def srt(segments: Iterable[Timed]) -> str:
+def to_srt(segments: Iterable[Timed]) -> str:
     r"""Return segments as a SubRip file.
 
     A blank line would end a cue, so those inside a text are left out; a segment without text has
@@ -64,9 +64,9 @@ def srt(segments: Iterable[Timed]) -> str:
 
     Example:
         ```python
-        from langchain_voxtral.audio.subtitles import Cue, srt
+        from langchain_voxtral.audio.subtitles import Cue, to_srt
 
-        assert srt([Cue(0.0, 1.5, "Hello")]) == "1\n00:00:00,000 --> 00:00:01,500\nHello\n"
+        assert to_srt([Cue(0.0, 1.5, "Hello")]) == "1\n00:00:00,000 --> 00:00:01,500\nHello\n"
         ```
     """
     cues = enumerate(_lines(segments), 1)
@@ -76,8 +76,8 @@ def srt(segments: Iterable[Timed]) -> str:
     )
 
 
-def vtt(segments: Iterable[Timed]) -> str:
-    r"""Return segments as a WebVTT file (W3C); as `srt`, and `&`, `<` and `>` are escaped.
+def to_vtt(segments: Iterable[Timed]) -> str:
+    r"""Return segments as a WebVTT file (W3C); as `to_srt`, and `&`, `<` and `>` are escaped.
 
     Args:
         segments: What has `start`, `end` and `text`, in the order of time.
@@ -87,9 +87,9 @@ def vtt(segments: Iterable[Timed]) -> str:
 
     Example:
         ```python
-        from langchain_voxtral.audio.subtitles import Cue, vtt
+        from langchain_voxtral.audio.subtitles import Cue, to_vtt
 
-        assert vtt([Cue(0.0, 1.5, "Hi")]) == "WEBVTT\n\n00:00:00.000 --> 00:00:01.500\nHi\n"
+        assert to_vtt([Cue(0.0, 1.5, "Hi")]) == "WEBVTT\n\n00:00:00.000 --> 00:00:01.500\nHi\n"
         ```
     """
     escape = partial(html.escape, quote=False)

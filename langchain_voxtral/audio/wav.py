@@ -6,15 +6,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
 from langchain_voxtral.audio.boxes import Box, Layout, boxes, size_of
-from langchain_voxtral.audio.errors import VoxtralAudioError, VoxtralTruncatedAudioError, joined
+from langchain_voxtral.errors import (
+    VoxtralAudioError,
+    VoxtralTruncatedAudioError,
+    concatenated_error,
+)
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["RATE", "WavFacts", "pcm16", "wav_bytes", "wav_header", "wav_header_facts"]
+__all__ = ["SAMPLE_RATE", "WavFacts", "pcm16", "wav_bytes", "wav_header", "wav_header_facts"]
 
-RATE = 16_000
+SAMPLE_RATE = 16_000
 """Samples a second that the model takes."""
 
 PCM, FLOAT, EXTENSIBLE = 1, 3, 0xFFFE
@@ -137,7 +141,7 @@ def _told_honestly(file: BinaryIO, start: int, told: int, there: int, *, slack: 
         chain = list(boxes(file, Layout(start=start + begin, size="<I", pad=2)))
         for box in chain:
             if box.name in _AGAIN:
-                raise joined(box.start - 8)
+                raise concatenated_error(box.start - 8)
         left = min(left, max(there - (chain[-1].end - start if chain else begin), 0))
     if left <= slack:
         return told
@@ -156,7 +160,7 @@ def _is_silence(file: BinaryIO, start: int) -> bool:
     return not any(block.strip(b"\0") for block in iter(lambda: file.read(_READ), b""))
 
 
-def wav_header(data_bytes: int, rate: int = RATE) -> bytes:
+def wav_header(data_bytes: int, rate: int = SAMPLE_RATE) -> bytes:
     """Return the header of a mono 16-bit PCM WAV file.
 
     Args:
@@ -183,7 +187,7 @@ def pcm16(samples: "NDArray[np.float32]") -> bytes:
     return np.clip(np.rint(samples * 32768), -32768, 32767).astype("<i2").tobytes()
 
 
-def wav_bytes(samples: "NDArray[np.float32]", rate: int = RATE) -> bytes:
+def wav_bytes(samples: "NDArray[np.float32]", rate: int = SAMPLE_RATE) -> bytes:
     """Return samples as a mono 16-bit PCM WAV file.
 
     Args:

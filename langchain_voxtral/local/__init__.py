@@ -20,8 +20,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from langchain_voxtral.local.app import create_app
-    from langchain_voxtral.local.errors import VoxtralLocalError, VoxtralMissingExtraError
+    from langchain_voxtral.errors import VoxtralLocalError, VoxtralMissingExtraError
+    from langchain_voxtral.local.api.app import create_app
     from langchain_voxtral.local.server import LocalVoxtral, is_running, serve, shared_server
 
 __all__ = [
@@ -35,20 +35,20 @@ __all__ = [
 ]
 
 _HOMES = {
-    "LocalVoxtral": "server",
+    "LocalVoxtral": "local.server",
     "VoxtralLocalError": "errors",
     "VoxtralMissingExtraError": "errors",
-    "create_app": "app",
-    "is_running": "server",
-    "serve": "server",
-    "shared_server": "server",
+    "create_app": "local.api.app",
+    "is_running": "local.server",
+    "serve": "local.server",
+    "shared_server": "local.server",
 }
 
 
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    return getattr(import_module(f"langchain_voxtral.{_HOMES[name]}"), name)
 
 
 def __dir__() -> list[str]:

@@ -1,26 +1,8 @@
 """What can go wrong with the embedded engine, for its users and on its wire."""
 
 from collections.abc import Mapping
-from typing import Any
 
-from langchain_voxtral.errors import VoxtralError
-
-__all__ = ["Refusal", "VoxtralLocalError", "VoxtralMissingExtraError"]
-
-
-class VoxtralLocalError(VoxtralError):
-    """The embedded engine cannot be set up on this machine; the message says what to do."""
-
-
-class VoxtralMissingExtraError(VoxtralLocalError, ImportError):
-    """A library of the `local` extra is not installed."""
-
-    def __init__(self, library: str, **facts: Any) -> None:
-        super().__init__(
-            f"The embedded engine needs {library}, which is not installed: "
-            'pip install "langchain-voxtral[local]"',
-            **facts,
-        )
+__all__ = ["Refusal"]
 
 
 class Refusal(Exception):  # noqa: N818 - an HTTP answer on its way out, no failure of ours

@@ -4,7 +4,7 @@ import socket
 import threading
 from typing import TYPE_CHECKING, Any
 
-from langchain_voxtral.local.errors import VoxtralMissingExtraError
+from langchain_voxtral.errors import VoxtralMissingExtraError
 
 try:
     import uvicorn
@@ -13,7 +13,7 @@ except ImportError as error:
     raise VoxtralMissingExtraError("uvicorn") from error
 
 if TYPE_CHECKING:
-    from langchain_voxtral.local.app import App
+    from langchain_voxtral.local.api.app import App
 
 __all__ = ["Listener", "listener"]
 

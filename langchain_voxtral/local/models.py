@@ -4,9 +4,9 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from langchain_voxtral.local.engine import Engine
-from langchain_voxtral.local.errors import VoxtralLocalError
-from langchain_voxtral.local.template import CHATML, Template, template_for
+from langchain_voxtral.errors import VoxtralLocalError
+from langchain_voxtral.local.engine.llama import Engine
+from langchain_voxtral.local.prompting.chat_template import CHATML, Template, template_for
 from langchain_voxtral.local.weights import SMOLLM2, ensure_weights
 
 __all__ = ["STAND_IN", "VOXTRAL", "LocalModel", "ModelFile", "choose_file", "load"]

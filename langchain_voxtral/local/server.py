@@ -13,13 +13,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from langchain_voxtral.local.addresses import accepted_names, in_url, listen, require_key
-from langchain_voxtral.local.errors import VoxtralLocalError
+from langchain_voxtral.errors import VoxtralLocalError
+from langchain_voxtral.local.api.addresses import accepted_names, in_url, listen, require_key
+from langchain_voxtral.local.engine.speech import SPEECH_MODEL, has_ears
 from langchain_voxtral.local.models import ModelFile, choose_file, load
-from langchain_voxtral.local.speech import SPEECH_MODEL, has_ears
 
 if TYPE_CHECKING:
-    from langchain_voxtral.local.app import App
+    from langchain_voxtral.local.api.app import App
     from langchain_voxtral.local.listener import Listener
 
 __all__ = ["LocalVoxtral", "serve", "shared_server"]
@@ -45,7 +45,7 @@ class LocalVoxtral:
             none. It is in no `repr` and no log.
         n_ctx: Context, in tokens.
         queue_size: Requests that may wait while one is answered; beyond, status 429.
-        settings: Further arguments of `langchain_voxtral.local.app.App`.
+        settings: Further arguments of `langchain_voxtral.local.api.app.App`.
 
     Raises:
         VoxtralInvalidRequestError: A host other than loopback without `api_key`.
@@ -190,7 +190,7 @@ def _load(file: ModelFile, *, n_ctx: int, **settings: Any) -> "tuple[App, Listen
     # The model loads without the interpreter's lock: meanwhile the web libraries come in.
     with ThreadPoolExecutor(1) as side:
         model = side.submit(load, file, n_ctx=n_ctx)
-        from langchain_voxtral.local.app import App  # noqa: PLC0415 - needs the extra
+        from langchain_voxtral.local.api.app import App  # noqa: PLC0415 - needs the extra
         from langchain_voxtral.local.listener import listener  # noqa: PLC0415 - the same
 
         app = App(model.result(), **settings)

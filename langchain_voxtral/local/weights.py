@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from langchain_voxtral.local.errors import VoxtralLocalError
+from langchain_voxtral.errors import VoxtralLocalError
 
 __all__ = ["SMOLLM2", "Weights", "cache_dir", "ensure_weights", "find_weights"]
 

@@ -1,7 +1,7 @@
 """LangChain messages to turns, the neutral form that every prompt and request is made of."""
 
-from langchain_voxtral.messages.convert import to_turns, turn_of
+from langchain_voxtral.messages.convert import to_turn, to_turns
 from langchain_voxtral.messages.openai import to_openai
 from langchain_voxtral.messages.turns import AudioPart, Role, ToolCall, Turn
 
-__all__ = ["AudioPart", "Role", "ToolCall", "Turn", "to_openai", "to_turns", "turn_of"]
+__all__ = ["AudioPart", "Role", "ToolCall", "Turn", "to_openai", "to_turn", "to_turns"]

@@ -16,11 +16,11 @@ from langchain_core.messages import (
 )
 
 from langchain_voxtral.errors import VoxtralInvalidRequestError
-from langchain_voxtral.messages.blocks import flatten
+from langchain_voxtral.messages.content import parse_content
 from langchain_voxtral.messages.results import CallLedger
 from langchain_voxtral.messages.turns import Role, ToolCall, Turn
 
-__all__ = ["to_turns", "turn_of"]
+__all__ = ["to_turn", "to_turns"]
 
 _ROLES: tuple[tuple[type[BaseMessage], Role], ...] = (
     (HumanMessage, "user"),
@@ -88,7 +88,7 @@ def to_turns(messages: Sequence[BaseMessage]) -> list[Turn]:
     ledger = CallLedger()
     answered = {message.tool_call_id for message in messages if isinstance(message, ToolMessage)}
     for index, message in enumerate(messages):
-        for turn in (turn_of(index, message), *_results_of_broken_calls(message, answered)):
+        for turn in (to_turn(index, message), *_results_of_broken_calls(message, answered)):
             ledger.enter(index, turn)
             if turns and _belongs_to(turns[-1], turn):
                 turns[-1] = turn.after(turns[-1])
@@ -98,7 +98,7 @@ def to_turns(messages: Sequence[BaseMessage]) -> list[Turn]:
     return _with_results_in_call_order(turns)
 
 
-def turn_of(index: int, message: BaseMessage) -> Turn:
+def to_turn(index: int, message: BaseMessage) -> Turn:
     """Return what one message says, whatever stands before and after it.
 
     Args:
@@ -111,14 +111,14 @@ def turn_of(index: int, message: BaseMessage) -> Turn:
     Example:
         ```python
         from langchain_core.messages import HumanMessage
-        from langchain_voxtral.messages import Turn, turn_of
+        from langchain_voxtral.messages import Turn, to_turn
 
-        assert turn_of(0, HumanMessage("Hello!", name="Ada")) == Turn("user", "Ada: Hello!")
+        assert to_turn(0, HumanMessage("Hello!", name="Ada")) == Turn("user", "Ada: Hello!")
         ```
     """
     role = _role(index, message)
     where = f"messages[{index}] ({role})"
-    flat = flatten(message.content, where=where, role=role)
+    flat = parse_content(message.content, where=where, role=role)
     turn = Turn(role).saying(flat.content)
     if role == "assistant":
         calls = _calls(index, message)

@@ -6,8 +6,8 @@ from typing import Any
 from langchain_voxtral.errors import VoxtralInvalidRequestError
 from langchain_voxtral.messages.systems import merge_systems
 from langchain_voxtral.messages.turns import AudioPart, ToolCall, Turn
-from langchain_voxtral.tools.ids import mistral_call_id
-from langchain_voxtral.tools.safe_json import dumps
+from langchain_voxtral.tools.call_ids import to_mistral_call_id
+from langchain_voxtral.tools.json_text import dumps
 
 __all__ = ["AudioWriter", "to_openai"]
 
@@ -77,7 +77,7 @@ def _message(index: int, turn: Turn, audio_part: AudioWriter | None) -> dict[str
             raise VoxtralInvalidRequestError(
                 f"Turn {index} (tool) has no tool_call_id: give the id of the call that it answers."
             )
-        message["tool_call_id"] = mistral_call_id(turn.tool_call_id)
+        message["tool_call_id"] = to_mistral_call_id(turn.tool_call_id)
     return message
 
 
@@ -93,7 +93,7 @@ def _part(part: str | AudioPart, audio_part: AudioWriter | None) -> dict[str, An
 def _call(call: ToolCall) -> dict[str, Any]:
     arguments = dumps(call.arguments, what=f"the arguments of the call of {call.name!r}")
     return {
-        "id": mistral_call_id(call.id),
+        "id": to_mistral_call_id(call.id),
         "type": "function",
         "function": {"name": call.name, "arguments": arguments},
     }

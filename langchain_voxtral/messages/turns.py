@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from langchain_voxtral.audio.kinds import Kind
+from langchain_voxtral.audio.formats import AudioFormat
 
 Role = Literal["system", "user", "assistant", "tool"]
 
@@ -36,7 +36,7 @@ class AudioPart:
     """
 
     data: bytes = field(default=b"", repr=False)
-    kind: Kind | None = None
+    kind: AudioFormat | None = None
     url: str | None = None
     where: str = field(default="the recording", compare=False)
 

@@ -1,38 +1,40 @@
-"""Turns to the input string of a prompt format and back, pure."""
+"""Turns to the input string of a prompt format."""
 
+from langchain_voxtral.prompts.escaping import PartsRestorer, Restorer, escape, unescape
 from langchain_voxtral.prompts.formats import (
     FORMATS,
     LLAMA3,
     MISTRAL,
-    CallSyntax,
-    Markers,
+    Delimiters,
     PromptFormat,
-    ToolSyntax,
+    ToolCallSyntax,
+    ToolDefinitionSyntax,
     get_format,
 )
-from langchain_voxtral.prompts.neutralise import PartsRestorer, Restorer, neutralise, restore
-from langchain_voxtral.prompts.read import Reading, read
-from langchain_voxtral.prompts.render import SpecialTokens, refuse_audio, refuse_markers, render
-from langchain_voxtral.prompts.stops import StopTrimmer
+from langchain_voxtral.prompts.render import (
+    SpecialTokens,
+    reject_audio,
+    reject_special_tokens,
+    render,
+)
+from langchain_voxtral.prompts.stop_sequences import StopSequenceFilter
 
 __all__ = [
     "FORMATS",
     "LLAMA3",
     "MISTRAL",
-    "CallSyntax",
-    "Markers",
+    "Delimiters",
     "PartsRestorer",
     "PromptFormat",
-    "Reading",
     "Restorer",
     "SpecialTokens",
-    "StopTrimmer",
-    "ToolSyntax",
+    "StopSequenceFilter",
+    "ToolCallSyntax",
+    "ToolDefinitionSyntax",
+    "escape",
     "get_format",
-    "neutralise",
-    "read",
-    "refuse_audio",
-    "refuse_markers",
+    "reject_audio",
+    "reject_special_tokens",
     "render",
-    "restore",
+    "unescape",
 ]

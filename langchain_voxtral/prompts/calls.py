@@ -4,14 +4,14 @@ import json
 from collections.abc import Iterator, Sequence
 
 from langchain_voxtral.messages.turns import ToolCall
-from langchain_voxtral.prompts.formats import CallSyntax
-from langchain_voxtral.tools.ids import mistral_call_id
-from langchain_voxtral.tools.safe_json import dumps
+from langchain_voxtral.prompts.formats import ToolCallSyntax
+from langchain_voxtral.tools.call_ids import to_mistral_call_id
+from langchain_voxtral.tools.json_text import dumps
 
 __all__ = ["split_calls", "write_calls"]
 
 
-def write_calls(calls: Sequence[ToolCall], syntax: CallSyntax) -> Iterator[str]:
+def write_calls(calls: Sequence[ToolCall], syntax: ToolCallSyntax) -> Iterator[str]:
     """Yield the JSON texts of calls: one for each, or one array for all.
 
     Args:
@@ -28,14 +28,14 @@ def write_calls(calls: Sequence[ToolCall], syntax: CallSyntax) -> Iterator[str]:
         yield from written
 
 
-def _written(call: ToolCall, syntax: CallSyntax) -> str:
+def _written(call: ToolCall, syntax: ToolCallSyntax) -> str:
     value: dict[str, object] = {"name": call.name, syntax.arguments_key: call.arguments}
     if syntax.id_key:
-        value[syntax.id_key] = mistral_call_id(call.id)
+        value[syntax.id_key] = to_mistral_call_id(call.id)
     return dumps(value, what=f"the arguments of the call of {call.name!r}")
 
 
-def split_calls(text: str, syntax: CallSyntax) -> tuple[str, list[ToolCall]]:
+def split_calls(text: str, syntax: ToolCallSyntax) -> tuple[str, list[ToolCall]]:
     """Split the content of an assistant turn into its text and the calls at its end.
 
     Args:
@@ -64,7 +64,7 @@ def split_calls(text: str, syntax: CallSyntax) -> tuple[str, list[ToolCall]]:
     return text[:end], [call for calls in reversed(found) for call in calls]
 
 
-def _parsed(text: str, syntax: CallSyntax) -> list[ToolCall]:
+def _parsed(text: str, syntax: ToolCallSyntax) -> list[ToolCall]:
     """Return the calls that one JSON text makes; none unless all of it is calls."""
     try:
         value = json.loads(text)
@@ -75,7 +75,7 @@ def _parsed(text: str, syntax: CallSyntax) -> list[ToolCall]:
     return calls if len(calls) == len(values) else []
 
 
-def _call(value: object, syntax: CallSyntax) -> ToolCall | None:
+def _call(value: object, syntax: ToolCallSyntax) -> ToolCall | None:
     known = {"name", syntax.arguments_key, syntax.id_key} - {""}
     if not isinstance(value, dict) or not value.keys() <= known:
         return None

@@ -10,18 +10,18 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from langchain_voxtral.errors import VoxtralInvalidRequestError
-from langchain_voxtral.tools.markers import find_marker
+from langchain_voxtral.tools.special_tokens import find_marker
 
 __all__ = [
     "CHATML",
     "FORMATS",
     "LLAMA3",
     "MISTRAL",
-    "CallSyntax",
-    "Markers",
+    "Delimiters",
     "PromptFormat",
+    "ToolCallSyntax",
+    "ToolDefinitionSyntax",
     "ToolPlace",
-    "ToolSyntax",
     "get_format",
 ]
 
@@ -30,7 +30,7 @@ ToolPlace = Literal["last_user", "system"]
 
 
 @dataclass(frozen=True, slots=True)
-class Markers:
+class Delimiters:
     """What stands around a piece of a prompt.
 
     Args:
@@ -43,7 +43,7 @@ class Markers:
 
 
 @dataclass(frozen=True, slots=True)
-class CallSyntax:
+class ToolCallSyntax:
     r"""How the tool calls of an assistant turn are written.
 
     Args:
@@ -65,7 +65,7 @@ class CallSyntax:
 
 
 @dataclass(frozen=True, slots=True)
-class ToolSyntax:
+class ToolDefinitionSyntax:
     r"""How the tools on offer are described.
 
     Args:
@@ -85,9 +85,10 @@ class ToolSyntax:
         from dataclasses import replace
 
         from langchain_voxtral.messages import Turn
-        from langchain_voxtral.prompts import LLAMA3, ToolSyntax, render
+        from langchain_voxtral.prompts import LLAMA3, ToolDefinitionSyntax, render
 
-        short = replace(LLAMA3, tools=ToolSyntax("<|tools|>\n", "", "system", wrapped=False))
+        tools = ToolDefinitionSyntax("<|tools|>\n", "", "system", wrapped=False)
+        short = replace(LLAMA3, tools=tools)
         tool = {"type": "function", "function": {"name": "now"}}
         assert render([Turn("user", "Hi")], short, tools=[tool]).startswith(
             "<|begin_of_text|><|start_header_id|>system<|end_header_id|>\n\n"
@@ -117,10 +118,10 @@ class PromptFormat:
     Args:
         name: What it is called.
         begin: Stands once, first.
-        system: Markers around a system turn.
-        user: Markers around a user turn.
-        assistant: Markers around an assistant turn; the prompt ends with the opening one.
-        tool: Markers around the result of a tool.
+        system: Delimiters around a system turn.
+        user: Delimiters around a user turn.
+        assistant: Delimiters around an assistant turn; the prompt ends with the opening one.
+        tool: Delimiters around the result of a tool.
         calls: How tool calls are written.
         result_id_end: Ends the call's id, which is then the first thing in a tool turn; "" if
             results carry no id.
@@ -136,16 +137,16 @@ class PromptFormat:
     Example:
         ```python
         from langchain_voxtral.messages import Turn
-        from langchain_voxtral.prompts import CallSyntax, Markers, PromptFormat, render
+        from langchain_voxtral.prompts import ToolCallSyntax, Delimiters, PromptFormat, render
 
         phi = PromptFormat(
             name="phi",
             begin="",
-            system=Markers("<|system|>\n", "<|end|>\n"),
-            user=Markers("<|user|>\n", "<|end|>\n"),
-            assistant=Markers("<|assistant|>\n", "<|end|>\n"),
-            tool=Markers("<|tool|>\n", "<|end|>\n"),
-            calls=CallSyntax(arguments_key="parameters"),
+            system=Delimiters("<|system|>\n", "<|end|>\n"),
+            user=Delimiters("<|user|>\n", "<|end|>\n"),
+            assistant=Delimiters("<|assistant|>\n", "<|end|>\n"),
+            tool=Delimiters("<|tool|>\n", "<|end|>\n"),
+            calls=ToolCallSyntax(arguments_key="parameters"),
             stops=("<|end|>",),
         )
         assert render([Turn("user", "Hi")], phi) == "<|user|>\nHi<|end|>\n<|assistant|>\n"
@@ -154,13 +155,13 @@ class PromptFormat:
 
     name: str
     begin: str
-    system: Markers
-    user: Markers
-    assistant: Markers
-    tool: Markers
-    calls: CallSyntax
+    system: Delimiters
+    user: Delimiters
+    assistant: Delimiters
+    tool: Delimiters
+    calls: ToolCallSyntax
     result_id_end: str = ""
-    tools: ToolSyntax | None = None
+    tools: ToolDefinitionSyntax | None = None
     stops: tuple[str, ...] = ()
     trims: tuple[str, ...] = ()
 
@@ -187,12 +188,12 @@ class PromptFormat:
 LLAMA3 = PromptFormat(
     name="llama3",
     begin="<|begin_of_text|>",
-    system=Markers("<|start_header_id|>system<|end_header_id|>\n\n", "<|eot_id|>"),
-    user=Markers("<|start_header_id|>user<|end_header_id|>\n\n", "<|eot_id|>"),
-    assistant=Markers("<|start_header_id|>assistant<|end_header_id|>\n\n", "<|eot_id|>"),
-    tool=Markers("<|start_header_id|>ipython<|end_header_id|>\n\n", "<|eot_id|>"),
-    calls=CallSyntax(arguments_key="parameters"),
-    tools=ToolSyntax(
+    system=Delimiters("<|start_header_id|>system<|end_header_id|>\n\n", "<|eot_id|>"),
+    user=Delimiters("<|start_header_id|>user<|end_header_id|>\n\n", "<|eot_id|>"),
+    assistant=Delimiters("<|start_header_id|>assistant<|end_header_id|>\n\n", "<|eot_id|>"),
+    tool=Delimiters("<|start_header_id|>ipython<|end_header_id|>\n\n", "<|eot_id|>"),
+    calls=ToolCallSyntax(arguments_key="parameters"),
+    tools=ToolDefinitionSyntax(
         open=(
             "<|tools|>\n"
             "You can call the functions below: reply with nothing but one line for each call,\n"
@@ -211,15 +212,15 @@ LLAMA3 = PromptFormat(
 MISTRAL = PromptFormat(
     name="mistral",
     begin="<s>",
-    system=Markers("[SYSTEM_PROMPT]", "[/SYSTEM_PROMPT]"),
-    user=Markers("[INST]", "[/INST]"),
-    assistant=Markers("", "</s>"),
-    tool=Markers("[TOOL_RESULTS]", "[/TOOL_RESULTS]"),
-    calls=CallSyntax(
+    system=Delimiters("[SYSTEM_PROMPT]", "[/SYSTEM_PROMPT]"),
+    user=Delimiters("[INST]", "[/INST]"),
+    assistant=Delimiters("", "</s>"),
+    tool=Delimiters("[TOOL_RESULTS]", "[/TOOL_RESULTS]"),
+    calls=ToolCallSyntax(
         arguments_key="arguments", id_key="id", open="[TOOL_CALLS]", separator="", array=True
     ),
     result_id_end="[TOOL_CONTENT]",
-    tools=ToolSyntax("[AVAILABLE_TOOLS]", "[/AVAILABLE_TOOLS]", "last_user", array=True),
+    tools=ToolDefinitionSyntax("[AVAILABLE_TOOLS]", "[/AVAILABLE_TOOLS]", "last_user", array=True),
     stops=("</s>", "[INST]"),
     trims=("[/INST]", "[SYSTEM_PROMPT]", "[TOOL_RESULTS]"),
 )
@@ -228,11 +229,11 @@ MISTRAL = PromptFormat(
 CHATML = PromptFormat(
     name="chatml",
     begin="",
-    system=Markers("<|im_start|>system\n", "<|im_end|>\n"),
-    user=Markers("<|im_start|>user\n", "<|im_end|>\n"),
-    assistant=Markers("<|im_start|>assistant\n", "<|im_end|>\n"),
-    tool=Markers("<|im_start|>tool\n", "<|im_end|>\n"),
-    calls=CallSyntax(arguments_key="arguments", open="<tool_call>\n", close="\n</tool_call>"),
+    system=Delimiters("<|im_start|>system\n", "<|im_end|>\n"),
+    user=Delimiters("<|im_start|>user\n", "<|im_end|>\n"),
+    assistant=Delimiters("<|im_start|>assistant\n", "<|im_end|>\n"),
+    tool=Delimiters("<|im_start|>tool\n", "<|im_end|>\n"),
+    calls=ToolCallSyntax(arguments_key="arguments", open="<tool_call>\n", close="\n</tool_call>"),
     stops=("<|im_end|>",),
     trims=("<|im_start|>", "<|endoftext|>"),
 )

@@ -3,8 +3,8 @@
 import json
 from collections.abc import Callable, Mapping, Sequence
 
-from langchain_voxtral.prompts.formats import ToolSyntax
-from langchain_voxtral.tools.safe_json import dumps
+from langchain_voxtral.prompts.formats import ToolDefinitionSyntax
+from langchain_voxtral.tools.json_text import dumps
 
 __all__ = ["BLANK_LINE", "parse_tools", "split_tools", "write_tools"]
 
@@ -15,7 +15,9 @@ Tools = tuple[dict[str, object], ...]
 
 
 def write_tools(
-    tools: Sequence[Mapping[str, object]], syntax: ToolSyntax, treated: Callable[[str], str]
+    tools: Sequence[Mapping[str, object]],
+    syntax: ToolDefinitionSyntax,
+    treated: Callable[[str], str],
 ) -> str:
     """Return the text that offers tools to the model.
 
@@ -32,7 +34,7 @@ def write_tools(
     return syntax.open + treated("\n".join(texts)) + syntax.close
 
 
-def parse_tools(text: str, syntax: ToolSyntax) -> Tools | None:
+def parse_tools(text: str, syntax: ToolDefinitionSyntax) -> Tools | None:
     """Return the tools that JSON text describes; None unless all of it is tools.
 
     Args:
@@ -48,7 +50,7 @@ def parse_tools(text: str, syntax: ToolSyntax) -> Tools | None:
     return tuple(value if syntax.wrapped else _wrapped(value) for value in values)
 
 
-def split_tools(text: str, syntax: ToolSyntax) -> tuple[str, Tools]:
+def split_tools(text: str, syntax: ToolDefinitionSyntax) -> tuple[str, Tools]:
     """Split the content of a system turn into what it says without the tools, and the tools.
 
     Args:

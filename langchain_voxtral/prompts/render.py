@@ -7,14 +7,14 @@ from typing import Literal
 from langchain_voxtral.errors import VoxtralInvalidRequestError
 from langchain_voxtral.messages.turns import Turn
 from langchain_voxtral.prompts.calls import write_calls
+from langchain_voxtral.prompts.escaping import escape, neutralise_result
 from langchain_voxtral.prompts.formats import PromptFormat, ToolPlace
-from langchain_voxtral.prompts.neutralise import neutralise, neutralise_result
 from langchain_voxtral.prompts.offers import BLANK_LINE, write_tools
-from langchain_voxtral.tools.ids import mistral_call_id
-from langchain_voxtral.tools.markers import find_marker
-from langchain_voxtral.tools.safe_json import dumps, escape_markers
+from langchain_voxtral.tools.call_ids import to_mistral_call_id
+from langchain_voxtral.tools.json_text import dumps, escape_markers
+from langchain_voxtral.tools.special_tokens import find_marker
 
-__all__ = ["SpecialTokens", "refuse_audio", "refuse_markers", "render"]
+__all__ = ["SpecialTokens", "reject_audio", "reject_special_tokens", "render"]
 
 SpecialTokens = Literal["neutralize", "error", "allow"]
 
@@ -34,7 +34,7 @@ def _as_it_is(text: str) -> str:
 
 _LEFT_ALONE = _Treatment(_as_it_is, _as_it_is, _as_it_is)
 _TREATMENTS: dict[SpecialTokens, _Treatment] = {
-    "neutralize": _Treatment(neutralise, neutralise_result, escape_markers),
+    "neutralize": _Treatment(escape, neutralise_result, escape_markers),
     "error": _LEFT_ALONE,  # content that has a marker is refused before
     "allow": _LEFT_ALONE,
 }
@@ -87,9 +87,9 @@ def render(
             f"special_tokens is {special_tokens!r}: choose one of "
             f"{', '.join(map(repr, _TREATMENTS))}."
         )
-    refuse_audio(turns)
+    reject_audio(turns)
     if special_tokens == "error":
-        refuse_markers(turns, tools, instruction)
+        reject_special_tokens(turns, tools, instruction)
     offers = _offers(tools, fmt, treatment)
     system_end = _joined(offers.get("system", ""), treatment.json(instruction))
     if system_end and not (turns and turns[0].role == "system"):
@@ -112,7 +112,7 @@ def render(
     return "".join(parts)
 
 
-def refuse_audio(turns: Sequence[Turn]) -> None:
+def reject_audio(turns: Sequence[Turn]) -> None:
     """Check that there are no recordings, which an input string cannot hold.
 
     Raises:
@@ -153,7 +153,7 @@ def _result_id(turn: Turn, fmt: PromptFormat) -> str:
             f"A tool turn has no tool_call_id, and prompt format {fmt.name!r} writes it: "
             "give the id of the call that it answers."
         )
-    return mistral_call_id(turn.tool_call_id) + fmt.result_id_end
+    return to_mistral_call_id(turn.tool_call_id) + fmt.result_id_end
 
 
 def _offers(
@@ -180,7 +180,7 @@ def _last_user(turns: Sequence[Turn], fmt: PromptFormat) -> int:
     return last
 
 
-def refuse_markers(
+def reject_special_tokens(
     turns: Sequence[Turn], tools: Sequence[Mapping[str, object]], instruction: str
 ) -> None:
     """Refuse content that has a control marker of any known format.

@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from pydantic.v1 import BaseModel as BaseModelV1
 
 from langchain_voxtral.errors import VoxtralInvalidRequestError
-from langchain_voxtral.tools.subschemas import every, rebuilt, target
+from langchain_voxtral.tools.json_schema import every, rebuilt, target
 
 __all__ = ["convert"]
 

@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
-__all__ = ["CallPart"]
+__all__ = ["ToolCallChunk"]
 
 
 @dataclass(slots=True)
-class CallPart:
+class ToolCallChunk:
     """A piece of a tool call (not frozen: a stream has many).
 
     Args:

@@ -8,9 +8,15 @@ from langchain_core.tools import BaseTool
 
 from langchain_voxtral.errors import VoxtralInvalidRequestError
 from langchain_voxtral.tools.conversion import convert
-from langchain_voxtral.tools.subschemas import closed, moved
+from langchain_voxtral.tools.json_schema import closed, moved
 
-__all__ = ["CHOICES", "NO_PARAMETERS", "as_tools", "calls_schema", "choice_of"]
+__all__ = [
+    "CHOICES",
+    "NO_PARAMETERS",
+    "normalize_tool_choice",
+    "to_openai_tools",
+    "tool_call_schema",
+]
 
 NO_PARAMETERS: Mapping[str, Any] = {
     "type": "object",
@@ -31,7 +37,7 @@ CHOICES: Mapping[object, str] = {
 """Every `tool_choice` that is not a tool's name, and what it means."""
 
 
-def as_tools(
+def to_openai_tools(
     tools: Iterable[dict[str, Any] | type | Callable[..., Any] | BaseTool],
     *,
     strict: bool | None = None,
@@ -51,13 +57,13 @@ def as_tools(
 
     Example:
         ```python
-        from langchain_voxtral.tools.schema import as_tools
+        from langchain_voxtral.tools.schema import to_openai_tools
 
         def add(a: int, b: int) -> int:
             '''Add two integers.'''
             return a + b
 
-        assert as_tools([add])[0]["function"]["parameters"]["required"] == ["a", "b"]
+        assert to_openai_tools([add])[0]["function"]["parameters"]["required"] == ["a", "b"]
         ```
     """
     if isinstance(tools, str | Mapping | BaseTool | type) or not isinstance(tools, Iterable):
@@ -80,7 +86,7 @@ def _name(tool: Mapping[str, Any]) -> str:
     return str(tool["function"]["name"])
 
 
-def choice_of(tool_choice: object, tools: Sequence[Mapping[str, Any]]) -> str:
+def normalize_tool_choice(tool_choice: object, tools: Sequence[Mapping[str, Any]]) -> str:
     """Return what a `tool_choice` asks for: `auto`, `any`, `none`, or a tool's name.
 
     Args:
@@ -88,7 +94,7 @@ def choice_of(tool_choice: object, tools: Sequence[Mapping[str, Any]]) -> str:
             must call a tool), `"none"` or False (it must not), a tool's name, or OpenAI's
             `{"type": "function", "function": {"name": NAME}}`. A tool that is named like one
             of these words cannot be chosen by name: the word keeps its meaning.
-        tools: The tools, as `as_tools` returns them.
+        tools: The tools, as `to_openai_tools` returns them.
 
     Raises:
         VoxtralInvalidRequestError: It is none of these, names a tool that is not there, or
@@ -96,11 +102,11 @@ def choice_of(tool_choice: object, tools: Sequence[Mapping[str, Any]]) -> str:
 
     Example:
         ```python
-        from langchain_voxtral.tools.schema import choice_of
+        from langchain_voxtral.tools.schema import normalize_tool_choice
 
         tools = [{"type": "function", "function": {"name": "add"}}]
-        assert choice_of("required", tools) == "any"
-        assert choice_of("add", tools) == "add"
+        assert normalize_tool_choice("required", tools) == "any"
+        assert normalize_tool_choice("add", tools) == "add"
         ```
     """
     if tool_choice is None or isinstance(tool_choice, str | bool):
@@ -140,7 +146,7 @@ def _named(tool_choice: object) -> str:
     )
 
 
-def calls_schema(
+def tool_call_schema(
     tools: Sequence[Mapping[str, Any]],
     *,
     arguments_key: str,
@@ -150,7 +156,7 @@ def calls_schema(
     """Return the JSON schema that a call of one of the tools follows.
 
     Args:
-        tools: The tools, as `as_tools` returns them.
+        tools: The tools, as `to_openai_tools` returns them.
         arguments_key: What the prompt format calls the arguments: `parameters`, `arguments`.
         several: Whether the answer is a list of calls, one or more, instead of one call.
         final: The schema of a final answer that may be given instead of a call.
@@ -160,10 +166,10 @@ def calls_schema(
 
     Example:
         ```python
-        from langchain_voxtral.tools.schema import NO_PARAMETERS, calls_schema
+        from langchain_voxtral.tools.schema import NO_PARAMETERS, tool_call_schema
 
         tools = [{"type": "function", "function": {"name": "now"}}]
-        assert calls_schema(tools, arguments_key="arguments") == {
+        assert tool_call_schema(tools, arguments_key="arguments") == {
             "type": "object",
             "properties": {"name": {"const": "now"}, "arguments": NO_PARAMETERS},
             "required": ["name", "arguments"],

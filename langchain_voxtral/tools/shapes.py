@@ -11,7 +11,7 @@ from pydantic.v1 import BaseModel as BaseModelV1
 from typing_extensions import is_typeddict
 
 from langchain_voxtral.tools.conforms import misfit
-from langchain_voxtral.tools.subschemas import rebuilt
+from langchain_voxtral.tools.json_schema import rebuilt
 
 __all__ = ["Shape", "quoted", "shape_of", "why"]
 

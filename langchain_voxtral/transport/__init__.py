@@ -2,27 +2,33 @@
 
 from httpx import AsyncClient, Client
 
-from langchain_voxtral.transport.clients import Clients, ClientSettings, Lease
+from langchain_voxtral.transport.client_pool import ClientLease, ClientPool, ClientSettings
 from langchain_voxtral.transport.exchange import apost, astream, post, stream
-from langchain_voxtral.transport.fetching import FetchRules, afetch, fetch
-from langchain_voxtral.transport.requests import Limits, Reply, Request, RetryPolicy, Sink
+from langchain_voxtral.transport.types import (
+    HTTPRequest,
+    HTTPResponse,
+    RetryPolicy,
+    StreamDecoder,
+    Timeouts,
+)
+from langchain_voxtral.transport.url_fetch import FetchPolicy, afetch_url, fetch_url
 
 __all__ = [
     "AsyncClient",
     "Client",
+    "ClientLease",
+    "ClientPool",
     "ClientSettings",
-    "Clients",
-    "FetchRules",
-    "Lease",
-    "Limits",
-    "Reply",
-    "Request",
+    "FetchPolicy",
+    "HTTPRequest",
+    "HTTPResponse",
     "RetryPolicy",
-    "Sink",
-    "afetch",
+    "StreamDecoder",
+    "Timeouts",
+    "afetch_url",
     "apost",
     "astream",
-    "fetch",
+    "fetch_url",
     "post",
     "stream",
 ]

@@ -8,10 +8,10 @@ from typing import TypeVar
 import httpx
 
 from langchain_voxtral.errors import VoxtralError, VoxtralResponseError, VoxtralTimeoutError
-from langchain_voxtral.transport.faults import mapped_errors
-from langchain_voxtral.transport.requests import Request, Sink
+from langchain_voxtral.transport.deadlines import Watch
+from langchain_voxtral.transport.httpx_errors import mapped_errors
 from langchain_voxtral.transport.retry import Attempts
-from langchain_voxtral.transport.watchdog import Watch
+from langchain_voxtral.transport.types import HTTPRequest, StreamDecoder
 from langchain_voxtral.transport.within import reads
 
 T = TypeVar("T")
@@ -23,7 +23,7 @@ WIND_DOWN = 0.5
 """Seconds that a stream may still take when only metadata is awaited."""
 
 
-def read(response: httpx.Response, request: Request, attempts: Attempts) -> bytes:
+def read(response: httpx.Response, request: HTTPRequest, attempts: Attempts) -> bytes:
     """Return a whole body, within the call's deadline."""
     parts, size = [], 0
     with Watch(response) as watch:
@@ -40,7 +40,7 @@ def read(response: httpx.Response, request: Request, attempts: Attempts) -> byte
     return b"".join(parts)
 
 
-async def aread(response: httpx.Response, request: Request, attempts: Attempts) -> bytes:
+async def aread(response: httpx.Response, request: HTTPRequest, attempts: Attempts) -> bytes:
     """Do what `read` does, asynchronously; the caller keeps the deadline."""
     parts, size = [], 0
     with mapped_errors(request, attempts):
@@ -60,7 +60,7 @@ def _bounded(size: int) -> int:
 
 
 def pump(
-    response: httpx.Response, request: Request, attempts: Attempts, sink: Sink[T]
+    response: httpx.Response, request: HTTPRequest, attempts: Attempts, sink: StreamDecoder[T]
 ) -> Generator[T]:
     """Yield what the sink makes of a body, and what it has to say of the body's end."""
     silence = Silence(request)
@@ -86,7 +86,7 @@ def pump(
 
 
 async def apump(
-    response: httpx.Response, request: Request, attempts: Attempts, sink: Sink[T]
+    response: httpx.Response, request: HTTPRequest, attempts: Attempts, sink: StreamDecoder[T]
 ) -> AsyncGenerator[T]:
     """Do what `pump` does, asynchronously."""
     silence, reads = Silence(request), response.aiter_bytes()
@@ -131,7 +131,7 @@ class Silence:
         request: Its read limit counts.
     """
 
-    def __init__(self, request: Request) -> None:
+    def __init__(self, request: HTTPRequest) -> None:
         self._request = request
         self._since = time.monotonic()
 

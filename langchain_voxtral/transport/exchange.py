@@ -19,20 +19,20 @@ from langchain_voxtral.errors import (
     VoxtralInvalidRequestError,
     VoxtralResponseError,
 )
+from langchain_voxtral.protocol.error_responses import failure
 from langchain_voxtral.transport.bodies import apump, aread, pump, read
-from langchain_voxtral.transport.clients import Clients
-from langchain_voxtral.transport.faults import mapped_errors
-from langchain_voxtral.transport.requests import Reply, Request, Sink
+from langchain_voxtral.transport.client_pool import ClientPool
+from langchain_voxtral.transport.httpx_errors import mapped_errors
 from langchain_voxtral.transport.retry import Attempts
+from langchain_voxtral.transport.types import HTTPRequest, HTTPResponse, StreamDecoder
 from langchain_voxtral.transport.within import closed_after, within_httpx
-from langchain_voxtral.wire.failures import failure
 
 T = TypeVar("T")
 
 _SLICE = 1 << 18
 
 
-def post(clients: Clients, request: Request) -> Reply:
+def post(clients: ClientPool, request: HTTPRequest) -> HTTPResponse:
     """Send a request and return its whole answer.
 
     Args:
@@ -49,13 +49,13 @@ def post(clients: Clients, request: Request) -> Reply:
                 _check_coding(response)
                 content = read(response, request, attempts)
                 _check_status(response, request, content)
-                return Reply(content, response.headers, attempts.count)
+                return HTTPResponse(content, response.headers, attempts.count)
         except VoxtralError as error:
             pause = attempts.pause_after(error)
         time.sleep(pause)
 
 
-async def apost(clients: Clients, request: Request) -> Reply:
+async def apost(clients: ClientPool, request: HTTPRequest) -> HTTPResponse:
     """Do what `post` does, asynchronously."""
     attempts = Attempts(request)
     while True:
@@ -67,13 +67,13 @@ async def apost(clients: Clients, request: Request) -> Reply:
                 _check_coding(response)
                 content = await aread(response, request, attempts)
                 _check_status(response, request, content)
-                return Reply(content, response.headers, attempts.count)
+                return HTTPResponse(content, response.headers, attempts.count)
         except VoxtralError as error:
             pause = attempts.pause_after(error)
         await asyncio.sleep(pause)
 
 
-def stream(clients: Clients, request: Request, sink: Sink[T]) -> Generator[T]:
+def stream(clients: ClientPool, request: HTTPRequest, sink: StreamDecoder[T]) -> Generator[T]:
     """Send a request and yield what the sink makes of its body, as the bytes arrive.
 
     Args:
@@ -102,7 +102,9 @@ def stream(clients: Clients, request: Request, sink: Sink[T]) -> Generator[T]:
         time.sleep(pause)
 
 
-async def astream(clients: Clients, request: Request, sink: Sink[T]) -> AsyncGenerator[T]:
+async def astream(
+    clients: ClientPool, request: HTTPRequest, sink: StreamDecoder[T]
+) -> AsyncGenerator[T]:
     """Do what `stream` does, asynchronously."""
     attempts = Attempts(request)
     while True:
@@ -127,8 +129,8 @@ async def astream(clients: Clients, request: Request, sink: Sink[T]) -> AsyncGen
 
 
 def _again(
-    request: Request, attempts: Attempts, sink: Sink[T], error: VoxtralError
-) -> tuple[Request, float]:
+    request: HTTPRequest, attempts: Attempts, sink: StreamDecoder[T], error: VoxtralError
+) -> tuple[HTTPRequest, float]:
     """Return what to send next and the seconds to wait before, or raise the error.
 
     An attempt that brought no token is sent again as it was, if its failure may pass; one that
@@ -140,7 +142,7 @@ def _again(
     return request, attempts.pause_after(error)
 
 
-def _open(clients: Clients, request: Request, attempts: Attempts) -> httpx.Response:
+def _open(clients: ClientPool, request: HTTPRequest, attempts: Attempts) -> httpx.Response:
     client = clients.sync_client()
     _check_open(client)
     with mapped_errors(request, attempts), within_httpx:
@@ -150,7 +152,7 @@ def _open(clients: Clients, request: Request, attempts: Attempts) -> httpx.Respo
     return response
 
 
-async def _aopen(clients: Clients, request: Request, attempts: Attempts) -> httpx.Response:
+async def _aopen(clients: ClientPool, request: HTTPRequest, attempts: Attempts) -> httpx.Response:
     client = await clients.async_client()
     _check_open(client)
     with mapped_errors(request, attempts):
@@ -170,7 +172,7 @@ def _check_open(client: httpx.Client | httpx.AsyncClient) -> None:
 
 
 def _build(
-    client: httpx.Client | httpx.AsyncClient, request: Request, left: float | None
+    client: httpx.Client | httpx.AsyncClient, request: HTTPRequest, left: float | None
 ) -> httpx.Request:
     limits = request.limits
     connect, read = (
@@ -240,7 +242,7 @@ def _check_coding(response: httpx.Response) -> None:
         )
 
 
-def _check_status(response: httpx.Response, request: Request, content: bytes) -> None:
+def _check_status(response: httpx.Response, request: HTTPRequest, content: bytes) -> None:
     if not response.is_success:
         raise failure(
             response.status_code,

@@ -14,7 +14,7 @@ from langchain_voxtral.errors import (
     VoxtralTimeoutError,
     redact,
 )
-from langchain_voxtral.transport.requests import Request
+from langchain_voxtral.transport.types import HTTPRequest
 
 logger = logging.getLogger("langchain_voxtral")
 
@@ -32,7 +32,7 @@ class Attempts:
         request: Its policy and deadline count.
     """
 
-    def __init__(self, request: Request) -> None:
+    def __init__(self, request: HTTPRequest) -> None:
         self.count = 0
         self._fresh_since = 0
         self._policy = request.retry

@@ -15,14 +15,14 @@ from langchain_core.documents import Document
 from langchain_core.messages import HumanMessage
 
 from langchain_voxtral import ChatVoxtral, VoxtralTranscriptionParser, audio_block
-from langchain_voxtral.audio.cost import PRICE_PER_MINUTE
+from langchain_voxtral.audio.pricing import PRICE_PER_MINUTE
 from langchain_voxtral.endpoint import DEEPINFRA_KEYS, DEEPINFRA_URL
 from langchain_voxtral.errors import (
     VoxtralInvalidRequestError,
     VoxtralNotFoundError,
     VoxtralUnsupportedFeatureError,
 )
-from langchain_voxtral.transcribing.asking import Door
+from langchain_voxtral.transcription.request import Door
 
 pytest.importorskip("recordings", reason="speech is in the wheel of moonshine-voice")
 from cassette_speech import NO_SOUND, SILENCE, SPOKEN

@@ -6,13 +6,20 @@ from dataclasses import replace
 import pytest
 from replies import whole
 
-from langchain_voxtral.answers import Call, Outcome, Piece, Said, gathered, whole_answer
+from langchain_voxtral.completions.response import (
+    Call,
+    Completion,
+    ResponseInfo,
+    TextDelta,
+    collect_stream,
+    parse_completions,
+)
 from langchain_voxtral.errors import VoxtralIncompleteStreamError, VoxtralResponseError
-from langchain_voxtral.transport import Reply, Request
-from langchain_voxtral.wire.values import Usage
+from langchain_voxtral.protocol.responses import Usage
+from langchain_voxtral.transport import HTTPRequest, HTTPResponse
 
-CALL = Call(Request("http://127.0.0.1/", b"{}", {}), "voxtral", "deepinfra")
-FIRST = Outcome(
+CALL = Call(HTTPRequest("http://127.0.0.1/", b"{}", {}), "voxtral", "deepinfra")
+FIRST = ResponseInfo(
     "voxtral",
     "deepinfra",
     usage=Usage(input_tokens=12, output_tokens=25, cost=0.0000436),
@@ -22,34 +29,36 @@ FIRST = Outcome(
 )
 
 
-def documented(*texts: str, headers: dict[str, str] | None = None, attempts: int = 1) -> Reply:
+def documented(
+    *texts: str, headers: dict[str, str] | None = None, attempts: int = 1
+) -> HTTPResponse:
     body = whole(*texts).body
     assert body is not None
-    return Reply(body, headers or {}, attempts)
+    return HTTPResponse(body, headers or {}, attempts)
 
 
 def test_an_answer_is_its_text_and_its_outcome() -> None:
-    assert whole_answer(CALL, documented("Hello!")) == [Said("Hello!", FIRST)]
+    assert parse_completions(CALL, documented("Hello!")) == [Completion("Hello!", FIRST)]
 
 
 def test_usage_and_cost_of_several_answers_ride_on_the_first_alone() -> None:
     """So that whoever adds them up counts them once."""
     others = replace(FIRST, usage=Usage())
-    read = whole_answer(replace(CALL, n=3), documented("a", "b", "c"))
-    assert read == [Said("a", FIRST), Said("b", others), Said("c", others)]
+    read = parse_completions(replace(CALL, n=3), documented("a", "b", "c"))
+    assert read == [Completion("a", FIRST), Completion("b", others), Completion("c", others)]
 
 
 @pytest.mark.parametrize(("asked", "texts"), [(1, ["a", "b"]), (3, ["a"])])
 def test_another_number_of_answers_than_asked_for_is_an_error(asked: int, texts: list[str]) -> None:
     message = f"{asked} responses were asked for and {len(texts)} came"
     with pytest.raises(VoxtralResponseError, match=message) as caught:
-        whole_answer(replace(CALL, n=asked), documented(*texts, attempts=2))
+        parse_completions(replace(CALL, n=asked), documented(*texts, attempts=2))
     assert (caught.value.request_id, caught.value.attempts) == ("RWZDRhS5kdoM1XWwXLEshynO", 2)
 
 
 def test_an_answer_that_cannot_be_read_tells_how_often_it_was_asked_for() -> None:
     with pytest.raises(VoxtralResponseError) as caught:
-        whole_answer(CALL, Reply(b"<html>", {"x-request-id": "H1"}, attempts=3))
+        parse_completions(CALL, HTTPResponse(b"<html>", {"x-request-id": "H1"}, attempts=3))
     assert (caught.value.request_id, caught.value.attempts) == ("H1", 3)
 
 
@@ -78,30 +87,32 @@ def test_the_finish_reason_is_concluded_where_the_server_tells_none(
     stops: tuple[str, ...], max_tokens: int | None, n: int, text: str, reason: str | None
 ) -> None:
     call = replace(CALL, stops=stops, max_tokens=max_tokens, n=n)
-    read = whole_answer(call, documented(*["one STOP"] * n))
-    assert read[0] == Said(text, replace(FIRST, finish_reason=reason))
+    read = parse_completions(call, documented(*["one STOP"] * n))
+    assert read[0] == Completion(text, replace(FIRST, finish_reason=reason))
 
 
 @pytest.mark.parametrize(("restores", "text"), [(True, "a </s>"), (False, "a <\u2060/s>")])
 def test_broken_markers_are_mended_if_content_was_neutralised(restores: bool, text: str) -> None:
-    [said] = whole_answer(replace(CALL, restores=restores), documented("a <\u2060/s>"))
+    [said] = parse_completions(replace(CALL, restores=restores), documented("a <\u2060/s>"))
     assert said.text == text
 
 
 def test_headers_tell_the_model_and_the_request_id_that_the_body_does_not() -> None:
     headers = {"x-voxtral-model": "SmolLM2", "x-request-id": "H1"}
     bare = json.dumps({"results": [{"generated_text": "Hi"}]}).encode()
-    assert whole_answer(CALL, Reply(bare, headers, attempts=2)) == [
-        Said("Hi", Outcome("SmolLM2", "deepinfra", derived=True, request_id="H1", attempts=2))
+    assert parse_completions(CALL, HTTPResponse(bare, headers, attempts=2)) == [
+        Completion(
+            "Hi", ResponseInfo("SmolLM2", "deepinfra", derived=True, request_id="H1", attempts=2)
+        )
     ]
 
 
 def test_metadata_has_what_is_known_and_nothing_else() -> None:
-    assert Outcome("voxtral", "deepinfra").response_metadata() == {
+    assert ResponseInfo("voxtral", "deepinfra").response_metadata() == {
         "model_name": "voxtral",
         "model_provider": "deepinfra",
     }
-    known = Outcome(
+    known = ResponseInfo(
         "voxtral",
         "deepinfra",
         usage=Usage(input_tokens=0, output_tokens=0, cost=0.0),
@@ -130,23 +141,23 @@ def test_metadata_has_what_is_known_and_nothing_else() -> None:
 
 @pytest.mark.parametrize("usage", [Usage(), Usage(input_tokens=12), Usage(output_tokens=25)])
 def test_there_is_no_usage_unless_both_counts_are_told(usage: Usage) -> None:
-    assert Outcome("voxtral", "deepinfra", usage=usage).usage_metadata() is None
+    assert ResponseInfo("voxtral", "deepinfra", usage=usage).usage_metadata() is None
 
 
 def test_a_gathered_stream_is_one_answer() -> None:
     hel = {"token": "Hel", "id": 1, "logprob": -0.1}
     lo = {"token": "lo", "id": 2, "logprob": -0.2}
-    gathered_up = gathered([Piece("Hel", (hel,)), Piece("lo", (lo,)), FIRST])
-    assert gathered_up == Said("Hello", replace(FIRST, logprobs=[hel, lo]))
+    gathered_up = collect_stream([TextDelta("Hel", (hel,)), TextDelta("lo", (lo,)), FIRST])
+    assert gathered_up == Completion("Hello", replace(FIRST, logprobs=[hel, lo]))
 
 
 def test_a_stream_without_an_outcome_cannot_be_gathered() -> None:
     with pytest.raises(VoxtralIncompleteStreamError) as caught:
-        gathered([Piece("Hel")])
+        collect_stream([TextDelta("Hel")])
     assert caught.value.partial == "Hel"
 
 
 def test_a_piece_tells_its_log_probabilities_in_the_common_shape() -> None:
     told = {"token": "Hi", "id": 1, "logprob": -0.5}
-    assert Piece("Hi").generation_info() is None
-    assert Piece("Hi", (told,)).generation_info() == {"logprobs": {"content": [told]}}
+    assert TextDelta("Hi").generation_info() is None
+    assert TextDelta("Hi", (told,)).generation_info() == {"logprobs": {"content": [told]}}

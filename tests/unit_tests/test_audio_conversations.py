@@ -15,9 +15,12 @@ from unit_tests.documented import Server, answering, streaming
 from unit_tests.ways import WAYS, ask
 
 from langchain_voxtral import ChatVoxtral, VoxtralLLM, audio_block
-from langchain_voxtral.audio.errors import VoxtralMissingAudioExtraError
 from langchain_voxtral.audio.wav import wav_bytes
-from langchain_voxtral.errors import VoxtralError, VoxtralInvalidRequestError
+from langchain_voxtral.errors import (
+    VoxtralError,
+    VoxtralInvalidRequestError,
+    VoxtralMissingAudioExtraError,
+)
 
 WAV = wav_bytes(speech()[:16_000])
 MP3 = encoded("mp3", speech()[:16_000])

@@ -21,8 +21,9 @@ from strict_servers import SERVERS, strict
 from unit_tests.documented import MODEL, Server, answering, streaming
 from unit_tests.ways import WAYS, ask
 
-from langchain_voxtral import ChatVoxtral, audio_block, plans
+from langchain_voxtral import ChatVoxtral, audio_block
 from langchain_voxtral.audio.wav import wav_bytes
+from langchain_voxtral.completions import request as plans
 from langchain_voxtral.errors import VoxtralInvalidRequestError
 from langchain_voxtral.transport import RetryPolicy
 

@@ -20,10 +20,10 @@ from unit_tests.tool_asking import (
 )
 from unit_tests.ways import WAYS, sum_of
 
-from langchain_voxtral.answers import Call, CallsInText
+from langchain_voxtral.completions.response import Call, ToolCallParsing
+from langchain_voxtral.completions.stream import CompletionStream
 from langchain_voxtral.errors import VoxtralError, VoxtralIncompleteStreamError
-from langchain_voxtral.streams import TextStream
-from langchain_voxtral.transport import Request
+from langchain_voxtral.transport import HTTPRequest
 
 TOOLS = [WEATHER_TOOL, NOW_TOOL]
 TEXT = "Let me look that up."
@@ -242,10 +242,12 @@ async def test_a_stream_that_is_cut_within_a_call_is_taken_up_again(
 def test_wherever_a_stream_is_cut_its_calls_are_whole(dialect: Native) -> None:
     """Every token is a place to cut, with what that holds back: a marker, a name, a bracket."""
     tokens, written = dialect.tokens(TEXT, [CUT, PARIS]), dialect.written(TEXT, [CUT, PARIS])
-    request = Request(url="http://127.0.0.1", content=b"", headers={})
-    in_text = CallsInText(["get_weather"])
+    request = HTTPRequest(url="http://127.0.0.1", content=b"", headers={})
+    in_text = ToolCallParsing(["get_weather"])
     for place in range(1, len(tokens)):
-        sink = TextStream(Call(request, "m", "p", body={"input": "Q:"}, resumes=1, calls=in_text))
+        sink = CompletionStream(
+            Call(request, "m", "p", body={"input": "Q:"}, resumes=1, calls=in_text)
+        )
         sink.begin({}, 1)
         items = [item for read in tokens[:place] for item in sink.feed(read)]
         with pytest.raises(VoxtralError) as caught:

@@ -36,7 +36,7 @@ from langchain_voxtral.errors import (
     VoxtralNotFoundError,
     VoxtralResponseError,
 )
-from langchain_voxtral.profiles import profile_of
+from langchain_voxtral.profiles import get_profile
 
 MakeChat = Callable[..., ChatVoxtral]
 
@@ -278,7 +278,7 @@ def test_the_embedded_engine_hears_where_its_extra_is_installed(
 
 
 def test_a_changed_profile_changes_no_other() -> None:
-    profile = profile_of(MODEL)
+    profile = get_profile(MODEL)
     assert profile is not None
     profile["max_input_tokens"] = 1
-    assert profile_of(MODEL) != profile
+    assert get_profile(MODEL) != profile

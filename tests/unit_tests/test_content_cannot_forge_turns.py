@@ -25,9 +25,10 @@ from unit_tests.documented import token_event as event
 from unit_tests.prompts.conversations import json_values, texts
 
 from langchain_voxtral import ChatVoxtral, VoxtralLLM
-from langchain_voxtral.prompts import neutralise, read
-from langchain_voxtral.prompts.neutralise import neutralise_result
-from langchain_voxtral.tools.markers import REST_OF_MARKER
+from langchain_voxtral.local.prompting.prompt_reader import parse_prompt
+from langchain_voxtral.prompts import escape
+from langchain_voxtral.prompts.escaping import neutralise_result
+from langchain_voxtral.tools.special_tokens import REST_OF_MARKER
 
 FORMATS = ("llama3", "mistral")
 
@@ -105,18 +106,18 @@ class Talk:
 def talks(draw: st.DrawFn) -> Talk:
     talk = Talk()
     if draw(st.booleans()):
-        talk.add("system", neutralise(draw(said(talk, SystemMessage))), [])
+        talk.add("system", escape(draw(said(talk, SystemMessage))), [])
     for _ in range(draw(st.integers(1, 2))):
-        talk.add("user", neutralise(draw(said(talk, HumanMessage))), [])
+        talk.add("user", escape(draw(said(talk, HumanMessage))), [])
         if draw(st.booleans()):
             draw(tool_use(talk))
         else:
-            talk.add("assistant", neutralise(draw(said(talk, AIMessage))), [])
+            talk.add("assistant", escape(draw(said(talk, AIMessage))), [])
     if talk.turns[-1][0] == "assistant" and draw(st.booleans()):
         talk.prefill = talk.turns.pop()[1]
         talk.calls.pop()
     else:
-        talk.add("user", neutralise(draw(said(talk, HumanMessage))), [])
+        talk.add("user", escape(draw(said(talk, HumanMessage))), [])
     return talk
 
 
@@ -146,7 +147,7 @@ def tool_use(draw: st.DrawFn, talk: Talk) -> None:
             ],
         )
     )
-    talk.add("assistant", neutralise(text), calls)
+    talk.add("assistant", escape(text), calls)
     for call_id in ids:
         result = draw(contents | json_values.map(json.dumps))
         content = draw(contents_of(result))
@@ -206,7 +207,7 @@ def test_a_prompt_has_the_markers_of_its_own_turns_and_no_others(
 @settings(max_examples=150)
 @given(talk=talks())
 def test_a_prompt_reads_back_as_the_turns_that_were_meant(prompt_format: str, talk: Talk) -> None:
-    reading = read(input_of(talk.messages, prompt_format))
+    reading = parse_prompt(input_of(talk.messages, prompt_format))
     assert reading.format == prompt_format
     assert [(turn.role, turn.text) for turn in reading.turns] == talk.turns
     assert [
@@ -223,9 +224,9 @@ def test_a_string_for_an_llm_is_one_turn(prompt_format: Any, text: str) -> None:
     llm = VoxtralLLM(api_key=SecretStr(KEY), prompt_format=prompt_format, **server.settings)
     llm.invoke(text)
     prompt = server.body["input"]
-    talk = Talk(turns=[("user", neutralise(text))], calls=[[]])
+    talk = Talk(turns=[("user", escape(text))], calls=[[]])
     assert TOKENS.findall(prompt) == own_markers(prompt_format, talk)
-    [turn] = read(prompt).turns
+    [turn] = parse_prompt(prompt).turns
     assert (turn.role, turn.text) == talk.turns[0]
 
 
@@ -242,7 +243,7 @@ def test_every_marker_that_the_package_breaks_is_one_to_these_tests() -> None:
 def chunked_answers(draw: st.DrawFn) -> tuple[str, list[str]]:
     """Draw a text, and the tokens in which a model says it as it read it: neutralised."""
     text = draw(contents.filter(lambda text: "\u2060" not in text))
-    return text, draw(cut(neutralise(text)))
+    return text, draw(cut(escape(text)))
 
 
 @st.composite
@@ -271,7 +272,7 @@ def test_a_models_markers_come_back_clean_over_any_chunking(
 @given(text=contents.filter(lambda text: "\u2060" not in text))
 def test_a_models_markers_come_back_clean_whole(face: Any, text: str) -> None:
     server = Server()
-    results = [{"generated_text": neutralise(text)}]
+    results = [{"generated_text": escape(text)}]
     server.answer = lambda _: answering(HELLO_ANSWER | {"results": results})
     answer = face(api_key=KEY, **server.settings).invoke("Hi")
     assert (answer if face is VoxtralLLM else answer.text) == text

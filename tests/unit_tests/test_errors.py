@@ -24,6 +24,11 @@ TREE: dict[str, tuple[type[Exception], bool]] = {
     "VoxtralConnectionError": (core.ModelConnectionError, True),
     "VoxtralIncompleteStreamError": (core.ModelConnectionError, True),
     "VoxtralTimeoutError": (core.ModelTimeoutError, True),
+    "VoxtralAudioError": (core.ModelInvalidRequestError, False),
+    "VoxtralTruncatedAudioError": (core.ModelInvalidRequestError, False),
+    "VoxtralMissingAudioExtraError": (ImportError, False),
+    "VoxtralLocalError": (core.ModelError, False),
+    "VoxtralMissingExtraError": (ImportError, False),
 }
 KINDS = [getattr(errors, name) for name in TREE]
 FACTS: dict[str, Any] = {

@@ -13,17 +13,17 @@ from recordings import encoded, silence
 from unit_tests.transport.test_fetching import Site, ok
 
 from langchain_voxtral import audio_block
-from langchain_voxtral.audio.kinds import MP3, WAV
+from langchain_voxtral.audio.formats import MP3, WAV
 from langchain_voxtral.audio.wav import wav_bytes
+from langchain_voxtral.completions.audio_inputs import AudioCache, ahear, hear
 from langchain_voxtral.errors import VoxtralInvalidRequestError
 from langchain_voxtral.messages import AudioPart, Turn, to_openai, to_turns
-from langchain_voxtral.recordings import Clips, ahear, hear
-from langchain_voxtral.transport import FetchRules
-from langchain_voxtral.wire.servers import SERVERS
+from langchain_voxtral.providers import PROVIDERS
+from langchain_voxtral.transport import FetchPolicy
 
-ANYWHERE = FetchRules(allows=lambda _: True)
+ANYWHERE = FetchPolicy(allows=lambda _: True)
 """The test's own server is on loopback."""
-DEEPINFRA, VLLM = SERVERS["deepinfra"], SERVERS["vllm"]
+DEEPINFRA, VLLM = PROVIDERS["deepinfra"], PROVIDERS["vllm"]
 MP3_FILE = encoded("mp3")
 
 
@@ -85,7 +85,7 @@ def flac(seconds: float) -> AudioPart:
 
 
 def test_a_recording_is_converted_once() -> None:
-    clips, part = Clips(), flac(1)
+    clips, part = AudioCache(), flac(1)
     clip = clips.clip(part, VLLM)
     assert clip.seconds == 1.0
     again = AudioPart(bytes(bytearray(part.data)), where="elsewhere")
@@ -96,7 +96,7 @@ def test_a_recording_is_converted_once() -> None:
 
 def test_the_latest_used_are_kept_as_far_as_there_is_room() -> None:
     one, two, three = flac(1), flac(1.5), flac(0.5)
-    clips = Clips(most_bytes=90_000)
+    clips = AudioCache(most_bytes=90_000)
     first, second = clips.clip(one, VLLM), clips.clip(two, VLLM)
     assert clips.clip(one, VLLM) is first
     third = clips.clip(three, VLLM)
@@ -109,7 +109,7 @@ def test_the_latest_used_are_kept_as_far_as_there_is_room() -> None:
 
 
 def test_copies_hold_nothing_and_are_equal() -> None:
-    clips, part = Clips(), flac(1)
+    clips, part = AudioCache(), flac(1)
     clip = clips.clip(part, VLLM)
     for copied in (copy.deepcopy(clips), pickle.loads(pickle.dumps(clips))):  # noqa: S301 - our own
         assert copied == clips

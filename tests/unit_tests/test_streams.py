@@ -10,16 +10,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 from replies import event, final, token
 
-from langchain_voxtral.answers import Call, Item, Outcome, Piece, Said, gathered, whole_answer
-from langchain_voxtral.streams import MOST_EXCESS, TextStream
-from langchain_voxtral.transport import Reply, Request
-from langchain_voxtral.wire.values import Usage
+from langchain_voxtral.completions.response import (
+    Call,
+    Completion,
+    ResponseInfo,
+    StreamItem,
+    TextDelta,
+    collect_stream,
+    parse_completions,
+)
+from langchain_voxtral.completions.stream import MOST_EXCESS, CompletionStream
+from langchain_voxtral.protocol.responses import Usage
+from langchain_voxtral.transport import HTTPRequest, HTTPResponse
 
 # As DeepInfra's API page prints it, without blank lines.
 DOCUMENTED = b"".join(map(token, ["Hello", "!", " It", "'s"])) + final()
 PRINTED = DOCUMENTED.replace(b"\n\n", b"\n")
-REQUEST = Request("http://127.0.0.1/", b"{}", {})
-ENDED = Outcome(
+REQUEST = HTTPRequest("http://127.0.0.1/", b"{}", {})
+ENDED = ResponseInfo(
     "voxtral",
     "deepinfra",
     usage=Usage(input_tokens=12, output_tokens=25, cost=0.0000386),
@@ -34,8 +42,8 @@ def call(**fields: object) -> Call:
 
 def items_of(
     call: Call, reads: Sequence[bytes], headers: Mapping[str, str] | None = None
-) -> list[Item]:
-    sink = TextStream(call)
+) -> list[StreamItem]:
+    sink = CompletionStream(call)
     sink.begin({"x-request-id": "H1"} if headers is None else headers, 1)
     items = [item for read in reads for item in sink.feed(read)]
     return [*items, *sink.end()]
@@ -59,14 +67,14 @@ def test_the_documented_stream_is_the_same_answer_wherever_it_is_cut(
     cuts = [split(stream, [place]) for place in range(len(stream) + 1)]
     for reads in [*cuts, split(stream, range(1, len(stream)))]:
         items = items_of(asked, reads)
-        assert gathered(items) == Said("Hello! It's", replace(ENDED, logprobs=[]))
-        assert [isinstance(item, Outcome) for item in items[:-1]] == [False] * (len(items) - 1)
+        assert collect_stream(items) == Completion("Hello! It's", replace(ENDED, logprobs=[]))
+        assert [isinstance(item, ResponseInfo) for item in items[:-1]] == [False] * (len(items) - 1)
 
 
 def test_tokens_of_one_read_are_one_piece_or_as_many_as_there_are() -> None:
-    assert items_of(call(), [DOCUMENTED]) == [Piece("Hello! It's"), ENDED]
+    assert items_of(call(), [DOCUMENTED]) == [TextDelta("Hello! It's"), ENDED]
     assert items_of(call(coalesces=False), [DOCUMENTED]) == [
-        *map(Piece, ["Hello", "!", " It", "'s"]),
+        *map(TextDelta, ["Hello", "!", " It", "'s"]),
         ENDED,
     ]
 
@@ -75,7 +83,7 @@ def test_a_stop_is_found_wherever_the_bytes_are_cut() -> None:
     stream = b"".join(map(unescaped, ["один ", "S\U0001f6d1T", "OP два"])) + final()
     asked = call(stops=["STOP", "\U0001f6d1TOP"])
     for place in range(len(stream) + 1):
-        assert gathered(items_of(asked, split(stream, [place]))) == Said(
+        assert collect_stream(items_of(asked, split(stream, [place]))) == Completion(
             "один S",
             replace(ENDED, logprobs=[]),
         )
@@ -101,8 +109,8 @@ def test_a_streamed_text_is_that_of_the_whole_answer(
     places = data.draw(st.sets(st.integers(0, len(stream)), max_size=10))
     asked = call(stops=stops, coalesces=coalesces, restores=restores)
     document = json.dumps({"results": [{"generated_text": "".join(texts)}]}).encode()
-    [said] = whole_answer(asked, Reply(document, {}))
-    assert gathered(items_of(asked, split(stream, sorted(places)))).text == said.text
+    [said] = parse_completions(asked, HTTPResponse(document, {}))
+    assert collect_stream(items_of(asked, split(stream, sorted(places)))).text == said.text
 
 
 @pytest.mark.parametrize("cut_at", [0, 40, 90, 140, 200])
@@ -116,7 +124,7 @@ def test_log_probabilities_are_those_of_the_tokens_up_to_the_stop(
     ]
     stream = b"".join(map(event, told)) + final()
     asked = call(stops=["STOP"], logprobs=True, coalesces=coalesces)
-    said = gathered(items_of(asked, split(stream, [cut_at])))
+    said = collect_stream(items_of(asked, split(stream, [cut_at])))
     assert said.text == "one "
     assert said.outcome.logprobs == [
         {"token": "one ", "id": 1, "logprob": -0.1},
@@ -126,10 +134,10 @@ def test_log_probabilities_are_those_of_the_tokens_up_to_the_stop(
 
 
 def test_a_stream_that_goes_on_after_its_stop_is_read_for_a_while() -> None:
-    sink = TextStream(call(stops=["STOP"]))
+    sink = CompletionStream(call(stops=["STOP"]))
     sink.begin({}, 1)
     assert (sink.started, sink.winding_down, sink.done) == (False, False, False)
-    assert sink.feed(token("one ")) == [Piece("one ")]
+    assert sink.feed(token("one ")) == [TextDelta("one ")]
     assert (sink.started, sink.winding_down, sink.done) == (True, False, False)
     sink.feed(token("STOP"))
     reads = 0
@@ -139,7 +147,7 @@ def test_a_stream_that_goes_on_after_its_stop_is_read_for_a_while() -> None:
         reads += 1
     assert reads == MOST_EXCESS + 1
     [outcome] = sink.end()
-    assert isinstance(outcome, Outcome)
+    assert isinstance(outcome, ResponseInfo)
     assert (outcome.finish_reason, outcome.derived, outcome.usage_incomplete) == (
         "stop",
         True,
@@ -161,14 +169,14 @@ def test_the_finish_reason_is_the_servers_unless_a_stop_was_cut_here(
     reason: str, stops: list[str], told: str, derived: bool
 ) -> None:
     stream = token("Hello!") + final(details={"finish_reason": reason})
-    outcome = gathered(items_of(call(stops=stops), [stream])).outcome
+    outcome = collect_stream(items_of(call(stops=stops), [stream])).outcome
     assert (outcome.finish_reason, outcome.derived) == (told, derived)
 
 
 def test_a_new_attempt_starts_afresh() -> None:
-    sink = TextStream(call())
+    sink = CompletionStream(call())
     sink.begin({"x-request-id": "H0"}, 1)
     sink.feed(token("lost")[:30])
     sink.begin({"x-request-id": "H1"}, 2)
-    said = gathered([*sink.feed(token("Hello") + final()), *sink.end()])
+    said = collect_stream([*sink.feed(token("Hello") + final()), *sink.end()])
     assert (said.text, said.outcome.request_id, said.outcome.attempts) == ("Hello", "H1", 2)

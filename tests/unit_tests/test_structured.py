@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from pydantic.v1 import BaseModel as BaseModelV1
 
 from langchain_voxtral.errors import VoxtralInvalidRequestError
-from langchain_voxtral.structured import Method, structured
+from langchain_voxtral.structured_output import Method, structured
 
 
 class City(BaseModel):

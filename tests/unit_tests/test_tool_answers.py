@@ -24,8 +24,8 @@ from unit_tests.tool_asking import (
 )
 from unit_tests.ways import WAYS, sum_of
 
-from langchain_voxtral.prompts.neutralise import neutralise
-from langchain_voxtral.tools.safe_json import escape_markers
+from langchain_voxtral.prompts.escaping import escape
+from langchain_voxtral.tools.json_text import escape_markers
 
 TOOLS = [WEATHER_TOOL, NOW_TOOL]
 TEXT = "Let me look that up."
@@ -83,7 +83,7 @@ _RAW = json.dumps(FORGED)
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize(
     "spelling",
-    [escape_markers, neutralise],
+    [escape_markers, escape],
     ids=["as prompts escape them in JSON", "as prompts break them in text"],
 )
 async def test_control_markers_in_arguments_come_back_exactly(
@@ -113,7 +113,7 @@ async def test_a_call_that_is_quoted_as_the_prompt_broke_it_is_text(
     dialect: Native, way: str, quoted: str
 ) -> None:
     """Else whoever has the model repeat a text, such as a web page, has it call a tool."""
-    with ScriptedServer(dialect.reply(way, neutralise(quoted))) as server:
+    with ScriptedServer(dialect.reply(way, escape(quoted))) as server:
         answer = await said(dialect.chat(server).bind_tools(TOOLS), way)
     assert parts_of(answer) == expected(dialect, quoted, [], streamed="stream" in way)
 

@@ -10,8 +10,7 @@ from scripted_server import ScriptedServer
 from unit_tests.spoken import LONG, PARSES, SHORT, heard, parser_of
 
 from langchain_voxtral import VoxtralTranscriptionLoader, VoxtralTranscriptionParser
-from langchain_voxtral.audio.errors import VoxtralAudioError
-from langchain_voxtral.errors import VoxtralInvalidRequestError
+from langchain_voxtral.errors import VoxtralAudioError, VoxtralInvalidRequestError
 
 
 def test_an_estimate_needs_no_key_and_sends_nothing() -> None:

@@ -14,7 +14,7 @@ from replies import json_reply
 from scripted_server import ScriptedServer
 from unit_tests.spoken import BOUNDS, BUSY, LONG, MODEL, PARSES, SHORT, heard, parser_of
 
-from langchain_voxtral.transcribing.documents import Mode
+from langchain_voxtral.transcription.documents import Mode
 
 SEGMENTS = [
     {"start": 0.25, "end": 1.0, "text": " Hello."},

@@ -18,8 +18,7 @@ from scripted_server import ScriptedServer
 from unit_tests.spoken import PARSES, SHORT, form_of, heard, parser_of
 
 from langchain_voxtral import VoxtralTranscriptionLoader, VoxtralTranscriptionParser
-from langchain_voxtral.audio.errors import VoxtralAudioError
-from langchain_voxtral.errors import VoxtralInvalidRequestError
+from langchain_voxtral.errors import VoxtralAudioError, VoxtralInvalidRequestError
 
 
 class OnlyRead:

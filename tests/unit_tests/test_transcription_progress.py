@@ -9,7 +9,7 @@ import pytest
 from scripted_server import Gate, Reply, ScriptedServer
 from unit_tests.spoken import BOUNDS, LONG, PARSES, SHORT, heard, parser_of
 
-from langchain_voxtral.transcribing.progress import Progress
+from langchain_voxtral.transcription.progress import Progress
 
 needs_tqdm = pytest.mark.skipif(importlib.util.find_spec("tqdm") is None, reason="no tqdm here")
 

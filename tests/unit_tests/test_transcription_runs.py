@@ -35,16 +35,16 @@ from unit_tests.spoken import (
 )
 
 from langchain_voxtral import VoxtralTranscriptionParser
-from langchain_voxtral.audio.errors import VoxtralAudioError
 from langchain_voxtral.errors import (
+    VoxtralAudioError,
     VoxtralAuthenticationError,
     VoxtralError,
     VoxtralInvalidRequestError,
     VoxtralRateLimitError,
 )
-from langchain_voxtral.transcribing.cuts import Piece
-from langchain_voxtral.transcribing.order import ain_order, in_order
-from langchain_voxtral.transcribing.progress import Progress
+from langchain_voxtral.transcription.concurrency import ain_order, in_order
+from langchain_voxtral.transcription.cuts import Piece
+from langchain_voxtral.transcription.progress import Progress
 
 if TYPE_CHECKING:
     from langchain_core.documents import Document

@@ -15,11 +15,10 @@ from scripted_server import ScriptedServer
 from unit_tests.spoken import BUSY, KEY, LONG, PARSES, SHORT, heard, parser_of, place_of
 
 from langchain_voxtral import VoxtralTranscriptionLoader, VoxtralTranscriptionParser
-from langchain_voxtral.audio.errors import VoxtralAudioError
-from langchain_voxtral.errors import VoxtralRateLimitError
-from langchain_voxtral.transcribing.cuts import Cuts, Span
-from langchain_voxtral.transcribing.heard import write_cuts
-from langchain_voxtral.transcribing.progress import Progress
+from langchain_voxtral.errors import VoxtralAudioError, VoxtralRateLimitError
+from langchain_voxtral.transcription.cuts import Cuts, Span
+from langchain_voxtral.transcription.progress import Progress
+from langchain_voxtral.transcription.store import write_cuts
 
 
 @pytest.mark.parametrize("way", PARSES)

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from integration_tests.local.anything import HUGE, response_formats, texts, values, written
 from integration_tests.local.shapes import FUZZ, INFER, PLAIN, assert_documented, data_in, strictly
 
+from langchain_voxtral.local.api.requests import parse_request
 from langchain_voxtral.local.errors import Refusal
-from langchain_voxtral.local.grammar import constrain
-from langchain_voxtral.local.requests import parse_request
+from langchain_voxtral.local.prompting.json_grammar import constrain
 
 
 @pytest.fixture(autouse=True)

@@ -12,10 +12,10 @@ import httpx
 import pytest
 
 from langchain_voxtral.local import LocalVoxtral
-from langchain_voxtral.local.app import App
-from langchain_voxtral.local.engine import Engine, Finished, Token
+from langchain_voxtral.local.api.app import App
+from langchain_voxtral.local.engine.llama import Engine, Finished, Token
 from langchain_voxtral.local.models import LocalModel
-from langchain_voxtral.local.template import CHATML
+from langchain_voxtral.local.prompting.chat_template import CHATML
 
 INFER = "inference/mistralai/Voxtral-Mini-3B-2507"
 LIMIT = 3000

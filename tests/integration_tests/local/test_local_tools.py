@@ -10,7 +10,7 @@ from integration_tests.local.shapes import data_in
 from langchain_voxtral.messages.turns import ToolCall, Turn
 from langchain_voxtral.prompts import LLAMA3, MISTRAL, PromptFormat, render
 from langchain_voxtral.prompts.calls import split_calls
-from langchain_voxtral.tools.schema import calls_schema
+from langchain_voxtral.tools.schema import tool_call_schema
 
 INFER = "inference/mistralai/Voxtral-Mini-3B-2507"
 TEXT, INTEGER = {"type": "string"}, {"type": "integer"}
@@ -124,7 +124,7 @@ def test_a_forced_call_takes_its_arguments_from_the_question(
     http: httpx.Client, fmt: PromptFormat, question: str, tool: Any, wanted: dict[str, Any]
 ) -> None:
     key = fmt.calls.arguments_key
-    schema = calls_schema([tool], arguments_key=key)
+    schema = tool_call_schema([tool], arguments_key=key)
     text = say(http, fmt, [Turn("user", question)], [tool], response_format=forced(schema))
     assert json.loads(text) == {"name": tool["function"]["name"], key: wanted}
 
@@ -147,7 +147,7 @@ def test_an_agent_that_must_call_a_tool_in_every_step_comes_to_an_end(
     http: httpx.Client, fmt: PromptFormat
 ) -> None:
     tools = [FINAL, WEATHER, ADD]
-    response_format = forced(calls_schema(tools, arguments_key=fmt.calls.arguments_key))
+    response_format = forced(tool_call_schema(tools, arguments_key=fmt.calls.arguments_key))
     turns, names = [BOTH], []
     while "FinalAnswer" not in names:
         call = json.loads(say(http, fmt, turns, tools, response_format=response_format))
@@ -159,7 +159,7 @@ def test_an_agent_that_must_call_a_tool_in_every_step_comes_to_an_end(
 
 
 def test_beside_a_final_schema_a_tool_is_called_first(http: httpx.Client) -> None:
-    schema = calls_schema([WEATHER], arguments_key="parameters", final=REPORT)
+    schema = tool_call_schema([WEATHER], arguments_key="parameters", final=REPORT)
     turns = [Turn("user", "How is the weather in Rome?")]
     call = json.loads(say(http, LLAMA3, turns, [WEATHER], response_format=forced(schema)))
     assert call["name"] == "get_weather"
@@ -171,7 +171,7 @@ def test_beside_a_final_schema_a_tool_is_called_first(http: httpx.Client) -> Non
 
 
 def test_an_array_of_calls_has_one(http: httpx.Client) -> None:
-    schema = calls_schema(TOOLS, arguments_key="parameters", several=True)
+    schema = tool_call_schema(TOOLS, arguments_key="parameters", several=True)
     text = say(http, LLAMA3, [BOTH], TOOLS, response_format=forced(schema))
     assert len(json.loads(text)) == 1
 

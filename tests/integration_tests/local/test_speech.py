@@ -12,7 +12,7 @@ from integration_tests.local.speaking import FRAMES, NATIVE, ask, told, wav
 from recordings import BECKETT, TWO_CITIES, encoded, speech
 from said import HELD_OUT, SAID, word_errors
 
-from langchain_voxtral.local.speech import SpeechEngine
+from langchain_voxtral.local.engine.speech import SpeechEngine
 
 
 @pytest.mark.parametrize("paths", [HELD_OUT, (BECKETT,), (TWO_CITIES,)], ids=["held out", "a", "b"])

@@ -10,7 +10,7 @@ from recordings import BECKETT
 
 from langchain_voxtral.audio.subtitles import Cue, read_subtitles
 from langchain_voxtral.local import LocalVoxtral
-from langchain_voxtral.wire.transcription import decode_native, decode_openai
+from langchain_voxtral.protocol.transcription import decode_native, decode_openai
 
 FREE = {"type": "duration", "seconds": 3.0, "estimated_cost": 0.0}
 """OpenAI's usage, with DeepInfra's field for what it costs."""

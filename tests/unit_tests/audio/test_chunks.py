@@ -12,8 +12,8 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from langchain_voxtral.audio.chunks import AudioChunk, chunks
-from langchain_voxtral.audio.decode import Recording
+from langchain_voxtral.audio.chunking import AudioChunk, split_at_silence
+from langchain_voxtral.audio.decoder import Recording
 from langchain_voxtral.audio.wav import pcm16, wav_bytes, wav_header_facts
 from langchain_voxtral.errors import VoxtralInvalidRequestError
 
@@ -39,50 +39,52 @@ def assert_nothing_is_lost(made: list[AudioChunk], sound: recordings.Sound) -> N
 
 
 def test_a_short_recording_stays_in_one_piece() -> None:
-    (whole,) = chunks(Recording(recordings.BECKETT))
+    (whole,) = split_at_silence(Recording(recordings.BECKETT))
     assert (whole.index, whole.start, whole.end) == (0, 0.0, 159_414 / 16_000)
     assert whole.wav == wav_bytes(recordings.speech())
 
 
 def test_a_recording_as_long_as_the_limit_stays_in_one_piece() -> None:
-    assert cuts(chunks(recording(recordings.noise(60)), longest=60)) == [60.0]
+    assert cuts(split_at_silence(recording(recordings.noise(60)), longest=60)) == [60.0]
 
 
 def test_a_cut_lies_in_the_middle_of_the_only_pause() -> None:
     noise, pause = recordings.noise, recordings.silence(0.3)
-    made = chunks(recording(noise(53), pause, noise(30)), target=60)
+    made = split_at_silence(recording(noise(53), pause, noise(30)), target=60)
     assert cuts(made) == [pytest.approx(53.15, abs=0.01), 83.3]
 
 
 def test_the_quietest_pause_wins_over_fuller_blocks() -> None:
     noise = recordings.noise
     hum, rustle = noise(1, level=0.001), noise(1, level=0.01)
-    made = list(chunks(recording(noise(47), hum, noise(10), rustle, noise(30)), target=60))
+    made = list(
+        split_at_silence(recording(noise(47), hum, noise(10), rustle, noise(30)), target=60)
+    )
     assert 47 < made[0].end < 48
 
 
 def test_of_equal_pauses_the_one_that_fills_its_blocks_wins() -> None:
     noise, pause = recordings.noise, recordings.silence(1)
     parts = (noise(87), pause, noise(1.5), pause, noise(20), pause, noise(30))
-    assert next(chunks(recording(*parts), target=115)).end == 90.0
+    assert next(split_at_silence(recording(*parts), target=115)).end == 90.0
 
 
 def test_a_recording_without_pauses_is_cut_all_the_same() -> None:
     sound = recordings.noise(100)
-    made = list(chunks(recording(sound), longest=30))
+    made = list(split_at_silence(recording(sound), longest=30))
     assert max(len(chunk.wav) - 44 for chunk in made) <= 30 * 32_000
     assert_nothing_is_lost(made, sound)
 
 
 def test_pieces_are_about_equally_long() -> None:
     """No second or two is left for the last."""
-    assert cuts(chunks(recording(recordings.silence(61)), longest=60)) == [30.0, 61.0]
-    assert cuts(chunks(recording(recordings.silence(1202)))) == [390.0, 810.0, 1202.0]
+    assert cuts(split_at_silence(recording(recordings.silence(61)), longest=60)) == [30.0, 61.0]
+    assert cuts(split_at_silence(recording(recordings.silence(1202)))) == [390.0, 810.0, 1202.0]
 
 
 def test_real_speech_is_cut_between_its_words() -> None:
     speech = recordings.speech(recordings.TWO_CITIES, 16_000)
-    made = list(chunks(Recording(wav_bytes(speech)), longest=15))
+    made = list(split_at_silence(Recording(wav_bytes(speech)), longest=15))
     assert_nothing_is_lost(made, speech)
     loud = np.sqrt(np.mean(np.square(speech)))
     for chunk in made[:-1]:
@@ -92,13 +94,13 @@ def test_real_speech_is_cut_between_its_words() -> None:
 
 def test_a_piece_has_no_more_bytes_than_asked_for() -> None:
     sound = recordings.noise(60)
-    made = list(chunks(recording(sound), most_bytes=500_000))
+    made = list(split_at_silence(recording(sound), most_bytes=500_000))
     assert max(len(chunk.wav) for chunk in made) <= 500_000
     assert_nothing_is_lost(made, sound)
 
 
 def test_a_target_below_the_limit_is_aimed_at() -> None:
-    made = chunks(recording(recordings.silence(100)), target=30)
+    made = split_at_silence(recording(recordings.silence(100)), target=30)
     assert cuts(made) == [30.0, 60.0, 90.0, 100.0]
 
 
@@ -113,7 +115,7 @@ def test_pieces_add_up_whatever_is_asked_for(
 ) -> None:
     parts = zip(lengths, itertools.cycle((recordings.noise, recordings.silence)), strict=False)
     sound = recordings.joined(*(make(length) for length, make in parts))
-    made = list(chunks(recording(sound), longest=longest, window=window))
+    made = list(split_at_silence(recording(sound), longest=longest, window=window))
     assert_nothing_is_lost(made, sound)
     samples = [(len(chunk.wav) - 44) // 2 for chunk in made]
     assert max(samples) <= longest * 16_000
@@ -126,7 +128,7 @@ def test_no_crumb_is_left_for_a_piece_of_its_own(way: str, over: int) -> None:
     sound = recordings.noise(60 + over / 16_000)
     data = recordings.encoded(way, sound)
     for limits in ({"longest": 60.0}, {"target": 30.0}):
-        made = list(chunks(Recording(data), **limits))  # type: ignore[arg-type]
+        made = list(split_at_silence(Recording(data), **limits))  # type: ignore[arg-type]
         assert min(len(chunk.wav) - 44 for chunk in made) >= 32_000
         assert made[-1].end == len(sound) / 16_000
 
@@ -136,7 +138,7 @@ def test_no_crumb_is_left_for_a_piece_of_its_own(way: str, over: int) -> None:
 )
 def test_limits_that_nothing_fits_are_refused(limits: dict[str, float]) -> None:
     with pytest.raises(VoxtralInvalidRequestError, match="give each piece a second or more"):
-        next(chunks(Recording(recordings.BECKETT), **limits))  # type: ignore[arg-type]
+        next(split_at_silence(Recording(recordings.BECKETT), **limits))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("way", ["flac", "wav"])
@@ -149,7 +151,7 @@ def test_memory_holds_two_pieces_and_no_more_however_long_it_is(tmp_path: Path, 
     piece = 60 * 32_000
     tracemalloc.start()
     try:
-        ends = [chunk.end for chunk in chunks(Recording(path), longest=60)]
+        ends = [chunk.end for chunk in split_at_silence(Recording(path), longest=60)]
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from langchain_voxtral.audio.cost import audio_tokens, dollars
+from langchain_voxtral.audio.pricing import audio_tokens, cost_usd
 from langchain_voxtral.errors import VoxtralInvalidRequestError
 
 
@@ -31,15 +31,15 @@ def test_every_started_30_seconds_take_375_tokens(seconds: float, tokens: int) -
     ("seconds", "price"), [(0, 0), (1, 0.001 / 60), (30, 0.0005), (600, 0.01), (3600, 0.06)]
 )
 def test_money_is_by_the_second(seconds: float, price: float) -> None:
-    assert dollars(seconds) == pytest.approx(price, rel=1e-12)
+    assert cost_usd(seconds) == pytest.approx(price, rel=1e-12)
 
 
 def test_another_price_can_be_given() -> None:
-    assert dollars(60, price_per_minute=0.003) == 0.003
+    assert cost_usd(60, price_per_minute=0.003) == 0.003
 
 
 @pytest.mark.parametrize("seconds", [-1, math.nan, math.inf])
 def test_what_is_no_length_is_refused(seconds: float) -> None:
-    for ask in (audio_tokens, dollars):
+    for ask in (audio_tokens, cost_usd):
         with pytest.raises(VoxtralInvalidRequestError, match="must be a number of seconds"):
             ask(seconds)

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import recordings
 
-from langchain_voxtral.audio.decode import Recording, Truncated
-from langchain_voxtral.audio.errors import VoxtralAudioError, VoxtralTruncatedAudioError
+from langchain_voxtral.audio.decoder import Recording, Truncated
+from langchain_voxtral.errors import VoxtralAudioError, VoxtralTruncatedAudioError
 
 WAV = recordings.encoded("wav")
 SECONDS = 9.963375

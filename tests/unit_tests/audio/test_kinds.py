@@ -5,12 +5,12 @@ import recordings
 from hypothesis import given
 from hypothesis import strategies as st
 
-from langchain_voxtral.audio.kinds import KINDS, kind_of
+from langchain_voxtral.audio.formats import KINDS, detect_format
 
 
 @pytest.mark.parametrize("way", recordings.WAYS)
 def test_a_file_is_told_by_its_content(way: str) -> None:
-    kind = kind_of(recordings.encoded(way))
+    kind = detect_format(recordings.encoded(way))
     assert kind is not None
     assert kind.name == way.split(maxsplit=1)[0]
 
@@ -18,13 +18,13 @@ def test_a_file_is_told_by_its_content(way: str) -> None:
 @pytest.mark.parametrize("way", ["mp3", "flac", "aac"])
 @pytest.mark.parametrize("size", [10, 300_000])
 def test_a_tag_in_front_of_any_length_is_no_matter(way: str, size: int) -> None:
-    kind = kind_of(recordings.id3(size) + recordings.encoded(way))
+    kind = detect_format(recordings.id3(size) + recordings.encoded(way))
     assert kind is not None
     assert kind.name == way
 
 
 def test_an_mp3_may_begin_amid_a_frame() -> None:
-    kind = kind_of(recordings.encoded("mp3 without xing")[-9_000:])
+    kind = detect_format(recordings.encoded("mp3 without xing")[-9_000:])
     assert kind is not None
     assert kind.name == "mp3"
 
@@ -47,9 +47,9 @@ def test_an_mp3_may_begin_amid_a_frame() -> None:
     ],
 )
 def test_what_is_no_recording_has_no_kind(data: bytes) -> None:
-    assert kind_of(data) is None
+    assert detect_format(data) is None
 
 
 @given(st.binary(max_size=3_000))
 def test_any_bytes_have_a_kind_or_none(data: bytes) -> None:
-    assert kind_of(data) in (None, *KINDS)
+    assert detect_format(data) in (None, *KINDS)

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import recordings
 
-from langchain_voxtral.audio.decode import Recording
-from langchain_voxtral.audio.errors import VoxtralAudioError, VoxtralTruncatedAudioError
-from langchain_voxtral.audio.sending import clip_for, to_wav
+from langchain_voxtral.audio.decoder import Recording
+from langchain_voxtral.audio.upload import encode_for_upload, to_wav
 from langchain_voxtral.audio.wav import wav_bytes, wav_header_facts
+from langchain_voxtral.errors import VoxtralAudioError, VoxtralTruncatedAudioError
 
 SECONDS = 9.963375
 
@@ -18,7 +18,7 @@ SECONDS = 9.963375
 @pytest.mark.parametrize("way", ["wav", "wav extensible", "mp3"])
 def test_what_servers_take_passes_unchanged(way: str) -> None:
     data = recordings.encoded(way)
-    clip = clip_for(data)
+    clip = encode_for_upload(data)
     assert clip.data is data
     assert clip.kind.name == way.split(maxsplit=1)[0]
     assert clip.seconds == pytest.approx(SECONDS)
@@ -38,7 +38,7 @@ def facts_of(wav: bytes) -> tuple[object, ...]:
     ],
 )
 def test_all_else_becomes_mono_16_khz_16_bit_wav(way: str) -> None:
-    clip = clip_for(recordings.encoded(way))
+    clip = encode_for_upload(recordings.encoded(way))
     assert clip.kind.name == "wav"
     assert facts_of(clip.data) == (1, 1, 16_000, 16, True)
     assert clip.seconds == wav_header_facts(clip.data).seconds == pytest.approx(SECONDS, abs=0.1)
@@ -49,38 +49,38 @@ def test_all_else_becomes_mono_16_khz_16_bit_wav(way: str) -> None:
 )
 def test_other_channels_and_rates_become_such_a_wav(channels: int, rate: int) -> None:
     sound = np.column_stack([recordings.speech(rate=rate)] * channels)
-    clip = clip_for(recordings.encoded("wav", sound, rate))
+    clip = encode_for_upload(recordings.encoded("wav", sound, rate))
     assert facts_of(clip.data) == (1, 1, 16_000, 16, True)
     assert clip.seconds == pytest.approx(SECONDS, abs=0.001)
 
 
 def test_a_stereo_mp3_becomes_wav() -> None:
     data = recordings.encoded("mp3", np.column_stack([recordings.speech()] * 2))
-    assert facts_of(clip_for(data).data) == (1, 1, 16_000, 16, True)
+    assert facts_of(encode_for_upload(data).data) == (1, 1, 16_000, 16, True)
 
 
 def test_a_server_that_takes_no_mp3_gets_wav() -> None:
-    assert facts_of(clip_for(recordings.encoded("mp3"), takes={"wav"}).data)[0] == 1
+    assert facts_of(encode_for_upload(recordings.encoded("mp3"), takes={"wav"}).data)[0] == 1
 
 
 def test_a_wav_without_a_length_gets_one() -> None:
     streamed = recordings.telling(recordings.encoded("wav"), 0)
-    assert clip_for(streamed).data == wav_bytes(recordings.speech())
+    assert encode_for_upload(streamed).data == wav_bytes(recordings.speech())
 
 
 @pytest.mark.parametrize("way", ["wav", "mp3"])
 def test_a_cut_recording_is_refused_or_kept_as_wav(way: str) -> None:
     cut = recordings.encoded(way)[:30_001]
     with pytest.raises(VoxtralTruncatedAudioError, match=r"^message 0: "):
-        clip_for(cut, name="message 0")
-    assert clip_for(cut, truncated="keep").kind.name == "wav"
+        encode_for_upload(cut, name="message 0")
+    assert encode_for_upload(cut, truncated="keep").kind.name == "wav"
 
 
 @pytest.mark.parametrize("way", ["wav", "flac"])
 def test_a_recording_that_is_too_long_is_refused(way: str) -> None:
     with pytest.raises(VoxtralAudioError, match=r"^the recording: it is longer than 9\.9 s: "):
-        clip_for(recordings.encoded(way), longest=9.9)
-    assert clip_for(recordings.encoded(way), longest=10).seconds == SECONDS
+        encode_for_upload(recordings.encoded(way), longest=9.9)
+    assert encode_for_upload(recordings.encoded(way), longest=10).seconds == SECONDS
 
 
 def test_the_whole_recording_as_one_wav() -> None:
@@ -91,10 +91,10 @@ WITHOUT_EXTRA = """
 import sys
 for name in ("numpy", "soundfile", "soxr", "av"):
     sys.modules[name] = None
-from langchain_voxtral.audio.sending import clip_for
+from langchain_voxtral.audio.upload import encode_for_upload
 data = sys.stdin.buffer.read()
 try:
-    print(clip_for(data).data == data)
+    print(encode_for_upload(data).data == data)
 except ImportError as error:
     print(type(error).__name__, error)
 """

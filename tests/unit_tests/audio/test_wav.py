@@ -9,8 +9,8 @@ import recordings
 from hypothesis import given
 from hypothesis import strategies as st
 
-from langchain_voxtral.audio.errors import VoxtralAudioError
 from langchain_voxtral.audio.wav import WavFacts, pcm16, wav_bytes, wav_header_facts
+from langchain_voxtral.errors import VoxtralAudioError
 
 
 def test_the_facts_of_a_header() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import recordings
 
-from langchain_voxtral.audio.decode import Recording
+from langchain_voxtral.audio.decoder import Recording
 
 WAV = recordings.encoded("wav")
 SECONDS = 9.963375

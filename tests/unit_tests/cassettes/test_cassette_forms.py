@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from vcr.request import Request
 
-from langchain_voxtral.wire.multipart import FilePart, encode_multipart
+from langchain_voxtral.protocol.multipart import FilePart, encode_multipart
 
 FILE = FilePart("audio", "audio.wav", "audio/wav", b"RIFF\r\n--B\r\n\0\xff")
 BODY = (

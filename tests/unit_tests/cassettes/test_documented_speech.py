@@ -15,7 +15,7 @@ from vcr.errors import CannotOverwriteExistingCassetteException
 
 from langchain_voxtral import VoxtralTranscriptionParser
 from langchain_voxtral.endpoint import DEEPINFRA_URL
-from langchain_voxtral.transcribing.documents import Mode
+from langchain_voxtral.transcription.documents import Mode
 
 CASSETTE = CASSETTES / "documented" / "speech.yaml"
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from langchain_voxtral.local.call_text import CallText
-from langchain_voxtral.tools.parts import CallPart
+from langchain_voxtral.local.prompting.call_text import CallText
+from langchain_voxtral.tools.parts import ToolCallChunk
 
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=5),
@@ -17,7 +17,7 @@ values = st.recursive(
 objects = st.dictionaries(st.text(max_size=3), values, max_size=3)
 
 
-def parts_of(*pieces: str) -> tuple[list[CallPart], bool]:
+def parts_of(*pieces: str) -> tuple[list[ToolCallChunk], bool]:
     call = CallText()
     parts = [part for piece in pieces for part in call.feed(piece)]
     return [*parts, *call.end()], call.whole

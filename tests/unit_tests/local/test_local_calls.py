@@ -4,9 +4,13 @@ from typing import Any
 
 import pytest
 
-from langchain_voxtral.local.calls import CallSchema, make_call_schema, read_call_schema
 from langchain_voxtral.local.errors import Refusal
-from langchain_voxtral.tools.schema import calls_schema
+from langchain_voxtral.local.prompting.tool_calling import (
+    CallSchema,
+    make_call_schema,
+    read_call_schema,
+)
+from langchain_voxtral.tools.schema import tool_call_schema
 
 
 def tool(name: str, **properties: object) -> dict[str, Any]:
@@ -49,18 +53,18 @@ CALLS = {
 
 
 def test_calls_are_read_from_the_schema_of_one_of_several() -> None:
-    schema = calls_schema(TOOLS, arguments_key="arguments")
+    schema = tool_call_schema(TOOLS, arguments_key="arguments")
     assert read_call_schema(schema, NAMES) == CallSchema(CALLS, "arguments", PLACES)
 
 
 def test_calls_are_read_from_the_schema_of_a_single_tool() -> None:
-    schema = calls_schema([ADD], arguments_key="parameters")
+    schema = tool_call_schema([ADD], arguments_key="parameters")
     found = {"add": call("add", "parameters", a={"type": "integer"})}
     assert read_call_schema(schema, NAMES) == CallSchema(found, "parameters", {})
 
 
 def test_definitions_beside_a_single_call_are_not_part_of_it() -> None:
-    schema = calls_schema([MOVE], arguments_key="arguments")
+    schema = tool_call_schema([MOVE], arguments_key="arguments")
     assert read_call_schema(schema, NAMES) == CallSchema(
         {"move": call("move", to={"$ref": "#/$defs/call0.Place"})},
         "arguments",
@@ -70,7 +74,7 @@ def test_definitions_beside_a_single_call_are_not_part_of_it() -> None:
 
 @pytest.mark.parametrize("several", [False, True])
 def test_a_last_alternative_that_is_no_call_is_the_final_answer(several: bool) -> None:
-    schema = calls_schema(TOOLS, arguments_key="arguments", several=several, final=ANSWER)
+    schema = tool_call_schema(TOOLS, arguments_key="arguments", several=several, final=ANSWER)
     final = {**ANSWER, "additionalProperties": False}
     found = read_call_schema(schema, NAMES)
     assert found == CallSchema(CALLS, "arguments", PLACES, final, array=several)
@@ -78,7 +82,7 @@ def test_a_last_alternative_that_is_no_call_is_the_final_answer(several: bool) -
 
 
 def test_an_array_of_calls_is_narrowed_to_one_call() -> None:
-    schema = calls_schema(TOOLS, arguments_key="arguments", several=True)
+    schema = tool_call_schema(TOOLS, arguments_key="arguments", several=True)
     found = read_call_schema(schema, NAMES)
     assert found == CallSchema(CALLS, "arguments", PLACES, array=True)
     assert found.one_of(["now"]) == {
@@ -122,7 +126,7 @@ def test_anything_else_is_no_schema_of_calls(schema: dict[str, Any]) -> None:
 
 
 def test_what_is_made_is_what_is_read() -> None:
-    schema = calls_schema(TOOLS, arguments_key="arguments")
+    schema = tool_call_schema(TOOLS, arguments_key="arguments")
     assert make_call_schema(TOOLS, NAMES, "arguments") == read_call_schema(schema, NAMES)
     assert make_call_schema(TOOLS, ["now"], "arguments") == CallSchema(
         {"now": CALLS["now"]}, "arguments", {}

@@ -5,15 +5,15 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from langchain_voxtral.local.chat_messages import Messages, to_reading
+from langchain_voxtral.local.api.chat_messages import Messages, to_reading
+from langchain_voxtral.local.prompting.prompt_reader import ParsedPrompt
 from langchain_voxtral.messages.turns import ToolCall, Turn
-from langchain_voxtral.prompts import Reading
 
 MESSAGES: TypeAdapter[Any] = TypeAdapter(Messages)
 ASKED = {"role": "user", "content": "Weather?"}
 
 
-def reading(*messages: object) -> Reading:
+def reading(*messages: object) -> ParsedPrompt:
     return to_reading(MESSAGES.validate_python(messages))
 
 
@@ -36,7 +36,7 @@ def result(call_id: str = "c1") -> dict[str, object]:
 def test_a_conversation_of_all_roles() -> None:
     assert reading(
         {"role": "system", "content": "Be brief."}, ASKED, called(), result()
-    ) == Reading(
+    ) == ParsedPrompt(
         "chat",
         (
             Turn("system", "Be brief."),
@@ -55,7 +55,7 @@ def test_tools_are_on_offer() -> None:
 
 def test_a_last_answer_is_a_prefill() -> None:
     said = {"role": "assistant", "content": "It is"}
-    assert reading(ASKED, said) == Reading("chat", (Turn("user", "Weather?"),), "It is")
+    assert reading(ASKED, said) == ParsedPrompt("chat", (Turn("user", "Weather?"),), "It is")
 
 
 def test_a_last_call_is_no_prefill() -> None:

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from langchain_voxtral.local.chat_requests import ChatRequest
+from langchain_voxtral.local.api.chat_requests import ChatRequest
+from langchain_voxtral.local.api.requests import JsonObject, parse_body
 from langchain_voxtral.local.errors import Refusal
-from langchain_voxtral.local.requests import JsonObject, parse_body
 
 HI = {"model": "m", "messages": [{"role": "user", "content": "Hi"}]}
 WEATHER = {

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from langchain_voxtral.local.choosing import called_for, content_words, preferred
+from langchain_voxtral.local.prompting.tool_selection import called_for, content_words, preferred
 from langchain_voxtral.messages.turns import ToolCall, Turn
 
 

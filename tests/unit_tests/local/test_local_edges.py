@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from langchain_voxtral.cli import main
 from langchain_voxtral.errors import VoxtralInvalidRequestError
 from langchain_voxtral.local import LocalVoxtral, VoxtralLocalError
-from langchain_voxtral.local.addresses import accepted_names, in_url, listen, name_in
-from langchain_voxtral.local.body import gunzip
-from langchain_voxtral.local.engine import cpu_lacks
+from langchain_voxtral.local.api.addresses import accepted_names, in_url, listen, name_in
+from langchain_voxtral.local.api.body import gunzip
+from langchain_voxtral.local.engine.llama import cpu_lacks
 from langchain_voxtral.local.errors import Refusal
 from langchain_voxtral.local.models import ModelFile, choose_file
 

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from langchain_voxtral.local.copying import with_letters_of, with_words_of
-from langchain_voxtral.local.examples import call_examples
-from langchain_voxtral.local.grammar import FREE
+from langchain_voxtral.local.prompting.copying import with_letters_of, with_words_of
+from langchain_voxtral.local.prompting.few_shot import call_examples
+from langchain_voxtral.local.prompting.json_grammar import FREE
 from langchain_voxtral.messages.turns import Turn
 
 

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from langchain_voxtral.local.api.requests import JsonObject, JsonSchema, PlainText, Regex
 from langchain_voxtral.local.errors import Refusal
-from langchain_voxtral.local.grammar import FREE, constrain, tighten
-from langchain_voxtral.local.requests import JsonObject, JsonSchema, PlainText, Regex
+from langchain_voxtral.local.prompting.json_grammar import FREE, constrain, tighten
 from langchain_voxtral.tools.conforms import conforms
 
 BOUND = 10**9

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from langchain_voxtral.local.api.requests import InferenceRequest, JsonSchema, Regex, parse_request
 from langchain_voxtral.local.errors import Refusal
-from langchain_voxtral.local.requests import InferenceRequest, JsonSchema, Regex, parse_request
 
 
 def parse(**fields: object) -> InferenceRequest:

@@ -5,16 +5,17 @@ from typing import Any
 
 import pytest
 
+from langchain_voxtral.local.api.requests import InferenceRequest, JsonSchema, parse_request
 from langchain_voxtral.local.errors import Refusal
-from langchain_voxtral.local.grammar import FREE
-from langchain_voxtral.local.requests import InferenceRequest, JsonSchema, parse_request
-from langchain_voxtral.local.tasks import Task, plan_input, plan_task
-from langchain_voxtral.local.template import CHATML
-from langchain_voxtral.local.template import MISTRAL as OF_VOXTRAL
+from langchain_voxtral.local.prompting.chat_template import CHATML
+from langchain_voxtral.local.prompting.chat_template import MISTRAL as OF_VOXTRAL
+from langchain_voxtral.local.prompting.json_grammar import FREE
+from langchain_voxtral.local.prompting.prompt_reader import ParsedPrompt
+from langchain_voxtral.local.prompting.tasks import Task, plan_input, plan_task
 from langchain_voxtral.messages.turns import ToolCall, Turn
-from langchain_voxtral.prompts import LLAMA3, MISTRAL, PromptFormat, Reading, render
-from langchain_voxtral.tools.ids import mistral_call_id
-from langchain_voxtral.tools.schema import calls_schema
+from langchain_voxtral.prompts import LLAMA3, MISTRAL, PromptFormat, render
+from langchain_voxtral.tools.call_ids import to_mistral_call_id
+from langchain_voxtral.tools.schema import tool_call_schema
 
 
 def tool(name: str, **properties: object) -> dict[str, Any]:
@@ -29,8 +30,8 @@ ASKED = Turn("user", "What is the weather in Paris and what is 3+4?")
 FINAL = {"type": "object", "properties": {"done": {"type": "boolean"}}, "required": ["done"]}
 
 
-def reading(*turns: Turn, prefill: str = "") -> Reading:
-    return Reading("llama3", turns, prefill, TOOLS)
+def reading(*turns: Turn, prefill: str = "") -> ParsedPrompt:
+    return ParsedPrompt("llama3", turns, prefill, TOOLS)
 
 
 def asking_for(schema: dict[str, Any]) -> JsonSchema:
@@ -100,13 +101,13 @@ def test_a_call_is_held_against_its_own_schema() -> None:
 
 
 def test_a_schema_of_calls_forces_one_whatever_the_choice() -> None:
-    wanted = asking_for(calls_schema(TOOLS, arguments_key="parameters"))
+    wanted = asking_for(tool_call_schema(TOOLS, arguments_key="parameters"))
     task = plan_task(reading(Turn("user", "3+4?")), CHATML, wanted, choice="none")
     assert (schema_of(task), task.is_call) == (call("add", "parameters"), True)
 
 
 def test_an_array_of_calls_is_served_with_one() -> None:
-    wanted = asking_for(calls_schema(TOOLS, arguments_key="parameters", several=True))
+    wanted = asking_for(tool_call_schema(TOOLS, arguments_key="parameters", several=True))
     task = plan_task(reading(Turn("user", "3+4?")), CHATML, wanted)
     one = {"type": "array", "minItems": 1, "maxItems": 1, "items": call("add", "parameters")}
     assert schema_of(task) == one
@@ -117,7 +118,7 @@ def test_an_array_of_calls_is_served_with_one() -> None:
 @pytest.mark.parametrize(("said", "is_call"), [("Weather?", True), ("Hello!", False)])
 def test_beside_a_final_schema_the_rule_decides(said: str, several: bool, is_call: bool) -> None:
     wanted = asking_for(
-        calls_schema(TOOLS, arguments_key="parameters", several=several, final=FINAL)
+        tool_call_schema(TOOLS, arguments_key="parameters", several=several, final=FINAL)
     )
     task = plan_task(reading(Turn("user", said)), CHATML, wanted)
     assert task.is_call == is_call
@@ -132,7 +133,7 @@ def test_an_answer_that_is_already_begun_is_no_call() -> None:
 @pytest.mark.parametrize("choice", ["any", "subtract"])
 def test_a_choice_without_its_tool_is_refused(choice: str) -> None:
     with pytest.raises(Refusal) as caught:
-        plan_task(Reading("chat", (ASKED,)), CHATML, None, choice=choice)
+        plan_task(ParsedPrompt("chat", (ASKED,)), CHATML, None, choice=choice)
     message = f"tool_choice: {choice!r} asks for a tool that is not on offer"
     assert (caught.value.status, caught.value.body) == (400, {"error": {"message": message}})
 
@@ -151,7 +152,7 @@ def test_a_call_of_the_rules_is_in_the_syntax_of_the_prompt(
     task = plan_input(request(prompt), CHATML)
     made: object = {"name": "get_weather", key: {"city": "Rome"}}
     if fmt is MISTRAL:
-        made = [{"name": "get_weather", key: {"city": "Rome"}, "id": mistral_call_id(prompt)}]
+        made = [{"name": "get_weather", key: {"city": "Rome"}, "id": to_mistral_call_id(prompt)}]
     assert task.is_call
     assert task.opening == opening
     assert task.constraint.holds(json.dumps(made))
@@ -159,7 +160,7 @@ def test_a_call_of_the_rules_is_in_the_syntax_of_the_prompt(
 
 @pytest.mark.parametrize("fmt", [LLAMA3, MISTRAL])
 def test_a_call_of_the_clients_schema_is_bare_json(fmt: PromptFormat) -> None:
-    schema = calls_schema(TOOLS, arguments_key=fmt.calls.arguments_key)
+    schema = tool_call_schema(TOOLS, arguments_key=fmt.calls.arguments_key)
     wanted = {"type": "json_schema", "json_schema": {"name": "tool_call", "schema": schema}}
     prompt = render([Turn("user", "Weather?")], fmt, tools=TOOLS)
     task = plan_input(request(prompt, response_format=wanted), CHATML)

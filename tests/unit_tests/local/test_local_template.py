@@ -9,13 +9,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from langchain_voxtral.local.errors import Refusal, VoxtralLocalError
-from langchain_voxtral.local.gguf import read_text_field
-from langchain_voxtral.local.requests import parse_request
-from langchain_voxtral.local.tasks import plan_input
-from langchain_voxtral.local.template import CHATML, LLAMA3, MISTRAL, Template, template_for
+from langchain_voxtral.errors import VoxtralLocalError
+from langchain_voxtral.local.api.requests import parse_request
+from langchain_voxtral.local.errors import Refusal
+from langchain_voxtral.local.prompting.chat_template import (
+    CHATML,
+    LLAMA3,
+    MISTRAL,
+    Template,
+    template_for,
+)
+from langchain_voxtral.local.prompting.gguf import read_text_field
+from langchain_voxtral.local.prompting.prompt_reader import ParsedPrompt
+from langchain_voxtral.local.prompting.tasks import plan_input
 from langchain_voxtral.messages.turns import ToolCall, Turn
-from langchain_voxtral.prompts import FORMATS, Reading, neutralise, render
+from langchain_voxtral.prompts import FORMATS, escape, render
 
 PRIMER = (
     "<|im_start|>system\nYou are a helpful AI assistant. Answer in one or two short sentences."
@@ -101,7 +109,7 @@ def test_results_behind_a_text_of_the_assistant_are_a_turn_of_their_own() -> Non
 
 def test_examples_of_calls_follow_the_system_turn() -> None:
     example = (Turn("user", "Q"), Turn("assistant", "A"))
-    reading = Reading("llama3", CALLED)
+    reading = ParsedPrompt("llama3", CALLED)
     assert CHATML.write(reading, example) == (
         "<|im_start|>system\nYou are a helpful AI assistant. "
         "Answer in one or two short sentences.<|im_end|>\n"
@@ -139,7 +147,7 @@ def test_no_content_can_forge_one_of_the_models_markers(text: str) -> None:
 
 def test_the_markers_of_other_models_reach_the_model_whole() -> None:
     text = "What does </s> mean?"
-    assert text in prompt_for(CHATML, llama3(Turn("user", neutralise(text))))
+    assert text in prompt_for(CHATML, llama3(Turn("user", escape(text))))
 
 
 def test_a_voxtral_file_gets_mistrals_markers_without_the_token_that_llama_cpp_adds() -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from langchain_voxtral.local.errors import VoxtralLocalError
+from langchain_voxtral.errors import VoxtralLocalError
 from langchain_voxtral.local.weights import (
     SMOLLM2,
     Weights,

@@ -4,8 +4,8 @@ import threading
 
 import pytest
 
+from langchain_voxtral.local.engine.scheduler import Worker
 from langchain_voxtral.local.errors import Refusal
-from langchain_voxtral.local.worker import Worker
 
 
 class Recorded:

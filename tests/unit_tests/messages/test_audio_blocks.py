@@ -10,12 +10,11 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, System
 from langchain_core.messages.content import create_audio_block
 
 from langchain_voxtral import audio_block
-from langchain_voxtral.audio.errors import VoxtralAudioError
-from langchain_voxtral.audio.kinds import FLAC, WAV
+from langchain_voxtral.audio.formats import FLAC, WAV
 from langchain_voxtral.audio.wav import wav_header
-from langchain_voxtral.errors import VoxtralInvalidRequestError
+from langchain_voxtral.errors import VoxtralAudioError, VoxtralInvalidRequestError
 from langchain_voxtral.messages import AudioPart, Turn, to_turns
-from langchain_voxtral.messages.audio import plain_mime_type
+from langchain_voxtral.messages.audio_blocks import plain_mime_type
 
 DATA = wav_header(3_200) + bytes(3_197) + b"\xff\xef\xbf"
 B64 = base64.b64encode(DATA).decode()

@@ -3,12 +3,12 @@
 import pytest
 from langchain_core.messages import HumanMessage
 
-from langchain_voxtral.audio.kinds import MP3, WAV
+from langchain_voxtral.audio.formats import MP3, WAV
 from langchain_voxtral.errors import VoxtralInvalidRequestError
 from langchain_voxtral.messages import AudioPart, Turn, to_openai, to_turns
 from langchain_voxtral.messages.systems import merge_systems
 from langchain_voxtral.prompts import LLAMA3, MISTRAL, PromptFormat, render
-from langchain_voxtral.wire.servers import SERVERS
+from langchain_voxtral.providers import PROVIDERS
 
 ONE, TWO = AudioPart(b"RIFF", WAV), AudioPart(b"ID3", MP3)
 ONE_BLOCK = {"type": "audio", "base64": "UklGRg=="}
@@ -52,7 +52,7 @@ def test_a_name_goes_before_all(content: list[str | dict[str, str]], parts: obje
 
 def test_turns_with_recordings_become_lists_of_parts() -> None:
     turns = [heard("a", ONE, "b"), Turn("assistant", "c"), heard(TWO, ONE), Turn("assistant", "d")]
-    assert to_openai(turns, audio_part=SERVERS["deepinfra"].audio_part) == [
+    assert to_openai(turns, audio_part=PROVIDERS["deepinfra"].audio_part) == [
         {"role": "user", "content": [text("a"), WAV_PART, text("b")]},
         {"role": "assistant", "content": "c"},
         {"role": "user", "content": [MP3_PART, WAV_PART]},
@@ -63,7 +63,7 @@ def test_turns_with_recordings_become_lists_of_parts() -> None:
 def test_an_instruction_beside_recordings_is_the_users() -> None:
     """It is system text, which the model does not take beside audio."""
     turns = [Turn("system", "s"), heard(ONE)]
-    write = SERVERS["vllm"].audio_part
+    write = PROVIDERS["vllm"].audio_part
     told = [{"role": "user", "content": [text("s\n\nAnswer in JSON."), WAV_PART]}]
     assert to_openai(turns, instruction="Answer in JSON.", audio_part=write) == told
     assert to_openai(
@@ -120,7 +120,7 @@ def test_system_text_begins_the_users_turn_that_follows(
 def test_a_recording_that_was_not_loaded_is_never_sent() -> None:
     part = AudioPart(url="https://x/y", where="messages[0] (user), block 0")
     with pytest.raises(VoxtralInvalidRequestError) as raised:
-        to_openai([heard(part)], audio_part=SERVERS["vllm"].audio_part)
+        to_openai([heard(part)], audio_part=PROVIDERS["vllm"].audio_part)
     assert str(raised.value) == (
         "messages[0] (user), block 0: a recording cannot be sent: it has not been loaded."
     )

@@ -6,10 +6,11 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from langchain_voxtral.local.prompting.prompt_reader import ParsedPrompt
 from langchain_voxtral.messages import ToolCall, Turn
-from langchain_voxtral.prompts import PromptFormat, Reading, neutralise
-from langchain_voxtral.prompts.neutralise import neutralise_result
-from langchain_voxtral.tools.ids import mistral_call_id
+from langchain_voxtral.prompts import PromptFormat, escape
+from langchain_voxtral.prompts.escaping import neutralise_result
+from langchain_voxtral.tools.call_ids import to_mistral_call_id
 
 MARKERS = [
     "<|begin_of_text|>",
@@ -83,27 +84,27 @@ def conversations(
     return turns
 
 
-def as_read(turns: list[Turn], fmt: PromptFormat) -> Reading:
+def as_read(turns: list[Turn], fmt: PromptFormat) -> ParsedPrompt:
     """Return what a prompt of these turns should be read as."""
     prefill = ""
     if turns[-1].role == "assistant" and not turns[-1].tool_calls:
         *turns, last = turns
-        prefill = neutralise(last.text)
+        prefill = escape(last.text)
     ids = iter(f"call{number:05d}" for number in range(1, 100))
     read_ids: dict[str | None, str] = {}
     seen = []
     for turn in turns:
         if turn.tool_calls:
             read_ids = {
-                call.id: mistral_call_id(call.id) if fmt.calls.id_key else next(ids)
+                call.id: to_mistral_call_id(call.id) if fmt.calls.id_key else next(ids)
                 for call in turn.tool_calls
             }
         seen.append(
             Turn(
                 turn.role,
-                neutralise_result(turn.text) if turn.role == "tool" else neutralise(turn.text),
+                neutralise_result(turn.text) if turn.role == "tool" else escape(turn.text),
                 tuple(replace(call, id=read_ids[call.id]) for call in turn.tool_calls),
                 read_ids[turn.tool_call_id] if turn.role == "tool" else None,
             )
         )
-    return Reading(fmt.name, tuple(seen), prefill)
+    return ParsedPrompt(fmt.name, tuple(seen), prefill)

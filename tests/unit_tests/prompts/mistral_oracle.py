@@ -18,7 +18,7 @@ from mistral_common.tokens.tokenizers.base import SpecialTokenPolicy
 from mistral_common.tokens.tokenizers.mistral import MistralTokenizer
 
 from langchain_voxtral.messages import Turn
-from langchain_voxtral.tools.ids import mistral_call_id
+from langchain_voxtral.tools.call_ids import to_mistral_call_id
 
 # Tekken's control tokens by number; the numbers between are fillers.
 CONTROL_TOKENS = {
@@ -101,10 +101,10 @@ def _message(turn: Turn, *, last: bool) -> Any:
         return UserMessage(content=turn.text)
     if turn.role == "tool":
         assert turn.tool_call_id is not None
-        return ToolMessage(content=turn.text, tool_call_id=mistral_call_id(turn.tool_call_id))
+        return ToolMessage(content=turn.text, tool_call_id=to_mistral_call_id(turn.tool_call_id))
     calls = [
         ToolCall(
-            id=mistral_call_id(call.id),
+            id=to_mistral_call_id(call.id),
             function=FunctionCall(name=call.name, arguments=json.dumps(call.arguments)),
         )
         for call in turn.tool_calls

@@ -3,8 +3,9 @@ r"""The prompts printed on DeepInfra's API page of the model, byte for byte."""
 import pytest
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
 
+from langchain_voxtral.local.prompting.prompt_reader import parse_prompt
 from langchain_voxtral.messages import to_turns
-from langchain_voxtral.prompts import LLAMA3, read, render
+from langchain_voxtral.prompts import LLAMA3, render
 
 HISTORY: list[BaseMessage] = [
     HumanMessage("First question"),
@@ -75,7 +76,7 @@ def test_documented_prompts_are_made_of_their_messages(
 
 @documented
 def test_documented_prompts_are_read_back(messages: list[BaseMessage], prompt: str) -> None:
-    reading = read(prompt)
+    reading = parse_prompt(prompt)
     assert reading.format == "llama3"
     assert reading.turns == tuple(to_turns(messages))
     assert reading.prefill == ""
@@ -88,4 +89,4 @@ def test_the_pages_looser_samples_read_the_same(
 ) -> None:
     """Its text samples show one line break after a header, and none after the last."""
     loose = prompt.replace("<|end_header_id|>\n\n", "<|end_header_id|>\n").removesuffix("\n")
-    assert read(loose + ending) == read(prompt)
+    assert parse_prompt(loose + ending) == parse_prompt(prompt)

@@ -5,27 +5,27 @@ import pickle
 import pytest
 
 from langchain_voxtral.errors import VoxtralInvalidRequestError
+from langchain_voxtral.local.prompting.prompt_reader import parse_prompt
 from langchain_voxtral.messages import ToolCall, Turn
 from langchain_voxtral.prompts import (
     FORMATS,
     LLAMA3,
     MISTRAL,
-    CallSyntax,
-    Markers,
+    Delimiters,
     PromptFormat,
+    ToolCallSyntax,
     get_format,
-    read,
     render,
 )
 
 MY_CHATML = PromptFormat(
     name="my-chatml",
     begin="",
-    system=Markers("<|im_start|>system\n", "<|im_end|>\n"),
-    user=Markers("<|im_start|>user\n", "<|im_end|>\n"),
-    assistant=Markers("<|im_start|>assistant\n", "<|im_end|>\n"),
-    tool=Markers("<|im_start|>tool\n", "<|im_end|>\n"),
-    calls=CallSyntax(
+    system=Delimiters("<|im_start|>system\n", "<|im_end|>\n"),
+    user=Delimiters("<|im_start|>user\n", "<|im_end|>\n"),
+    assistant=Delimiters("<|im_start|>assistant\n", "<|im_end|>\n"),
+    tool=Delimiters("<|im_start|>tool\n", "<|im_end|>\n"),
+    calls=ToolCallSyntax(
         arguments_key="arguments", open="<tool_call>\n", close="\n</tool_call>", separator="\n"
     ),
     stops=("<|im_end|>",),
@@ -53,7 +53,7 @@ def test_a_third_format_is_a_table() -> None:
         "<|im_start|>tool\nnoon<|im_end|>\n"
         "<|im_start|>assistant\nTwo, "
     )
-    reading = read(prompt)
+    reading = parse_prompt(prompt)
     assert reading.format == "chatml"
     assert [turn.text for turn in reading.turns] == [turn.text for turn in TURNS[:-1]]
     assert reading.prefill == "Two, "
@@ -107,11 +107,11 @@ def test_a_format_whose_markers_content_could_forge_is_refused() -> None:
         PromptFormat(
             name="transcript",
             begin="",
-            system=Markers("", "\n"),
-            user=Markers("User: ", "\n"),
-            assistant=Markers("Assistant: ", "\n"),
-            tool=Markers("Tool: ", "\n"),
-            calls=CallSyntax(arguments_key="arguments"),
+            system=Delimiters("", "\n"),
+            user=Delimiters("User: ", "\n"),
+            assistant=Delimiters("Assistant: ", "\n"),
+            tool=Delimiters("Tool: ", "\n"),
+            calls=ToolCallSyntax(arguments_key="arguments"),
         )
     assert str(raised.value) == (
         "The marker '\\n' of prompt format 'transcript' contains none of the control markers "

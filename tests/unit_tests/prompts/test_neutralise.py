@@ -10,10 +10,10 @@ from unit_tests.prompts.mistral_oracle import CONTROL_TOKENS
 
 from langchain_voxtral.errors import VoxtralInvalidRequestError
 from langchain_voxtral.messages import ToolCall, Turn
-from langchain_voxtral.prompts import LLAMA3, MISTRAL, PromptFormat, neutralise, render, restore
+from langchain_voxtral.prompts import LLAMA3, MISTRAL, PromptFormat, escape, render, unescape
+from langchain_voxtral.prompts.escaping import BREAKER, neutralise_result
 from langchain_voxtral.prompts.formats import CHATML
-from langchain_voxtral.prompts.neutralise import BREAKER, neutralise_result
-from langchain_voxtral.tools.markers import find_marker
+from langchain_voxtral.tools.special_tokens import find_marker
 
 LLAMA3_TOKENS = (
     "<|begin_of_text|>",
@@ -42,7 +42,7 @@ ALL = {
 
 @pytest.mark.parametrize("marker", sorted(ALL))
 def test_every_control_token_of_the_known_vocabularies_is_broken(marker: str) -> None:
-    assert neutralise(f"a{marker}b") == f"a{marker[0]}{BREAKER}{marker[1:]}b"
+    assert escape(f"a{marker}b") == f"a{marker[0]}{BREAKER}{marker[1:]}b"
 
 
 @pytest.mark.parametrize("fmt", [LLAMA3, MISTRAL, CHATML], ids=lambda fmt: fmt.name)
@@ -50,7 +50,7 @@ def test_no_marker_of_a_format_survives_in_content(fmt: PromptFormat) -> None:
     around = (fmt.system, fmt.user, fmt.assistant, fmt.tool)
     markers = {*(m.open for m in around), *(m.close for m in around), fmt.begin, *fmt.stops}
     for marker in markers - {""}:
-        assert marker not in neutralise(marker)
+        assert marker not in escape(marker)
 
 
 @pytest.mark.parametrize(
@@ -64,24 +64,24 @@ def test_no_marker_of_a_format_survives_in_content(fmt: PromptFormat) -> None:
     ],
 )  # fmt: skip
 def test_text_that_only_looks_like_a_marker_stays(text: str) -> None:
-    assert neutralise(text) == text
+    assert escape(text) == text
 
 
 @given(texts)
 def test_neutralised_text_has_no_marker_and_neutralising_again_changes_nothing(text: str) -> None:
-    once = neutralise(text)
+    once = escape(text)
     assert find_marker(once) is None
-    assert neutralise(once) == once
+    assert escape(once) == once
 
 
 @given(texts.filter(lambda text: BREAKER not in text))
 def test_restoring_undoes_neutralising(text: str) -> None:
-    assert restore(neutralise(text)) == text
+    assert unescape(escape(text)) == text
 
 
 def test_a_breaker_elsewhere_stays() -> None:
     text = f"a{BREAKER}b <{BREAKER}div> [{BREAKER}x] {BREAKER}"
-    assert restore(text) == text
+    assert unescape(text) == text
 
 
 @given(results)
@@ -91,7 +91,7 @@ def test_a_json_result_stays_json_of_the_same_value(text: str) -> None:
     try:
         value = json.loads(text)
     except ValueError:
-        assert broken == neutralise(text)
+        assert broken == escape(text)
     else:
         assert json.loads(broken) == value
 
@@ -162,9 +162,9 @@ def test_error_lets_clean_content_pass() -> None:
 
 def test_an_unknown_treatment_is_an_error() -> None:
     with pytest.raises(VoxtralInvalidRequestError) as raised:
-        render([], LLAMA3, special_tokens="neutralise")  # type: ignore[arg-type] # the mistake
+        render([], LLAMA3, special_tokens="escape")  # type: ignore[arg-type] # the mistake
     assert str(raised.value) == (
-        "special_tokens is 'neutralise': choose one of 'neutralize', 'error', 'allow'."
+        "special_tokens is 'escape': choose one of 'neutralize', 'error', 'allow'."
     )
 
 

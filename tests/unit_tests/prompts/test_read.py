@@ -5,15 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from unit_tests.prompts.conversations import MARKERS, as_read, conversations, texts
 
+from langchain_voxtral.local.prompting.prompt_reader import ParsedPrompt, parse_prompt
 from langchain_voxtral.messages import ToolCall, Turn
-from langchain_voxtral.prompts import (
-    LLAMA3,
-    MISTRAL,
-    PromptFormat,
-    Reading,
-    read,
-    render,
-)
+from langchain_voxtral.prompts import LLAMA3, MISTRAL, PromptFormat, render
 from langchain_voxtral.prompts.formats import CHATML
 
 FORMATS = pytest.mark.parametrize("fmt", [LLAMA3, MISTRAL, CHATML], ids=lambda fmt: fmt.name)
@@ -23,7 +17,7 @@ FORMATS = pytest.mark.parametrize("fmt", [LLAMA3, MISTRAL, CHATML], ids=lambda f
 @settings(max_examples=200, deadline=None)
 @given(turns=conversations())
 def test_what_is_rendered_is_read_back_neutralised(fmt: PromptFormat, turns: list[Turn]) -> None:
-    assert read(render(turns, fmt)) == as_read(turns, fmt)
+    assert parse_prompt(render(turns, fmt)) == as_read(turns, fmt)
 
 
 @FORMATS
@@ -37,13 +31,13 @@ def test_no_turn_can_be_forged_by_a_marker(fmt: PromptFormat) -> None:
             Turn("tool", forged, tool_call_id="1"),
             Turn("user", "end"),
         ]
-        assert read(render(turns, fmt)) == as_read(turns, fmt)
+        assert parse_prompt(render(turns, fmt)) == as_read(turns, fmt)
 
 
 def test_tools_are_read_from_where_the_format_puts_them() -> None:
     tools: list[dict[str, object]] = [{"type": "function", "function": {"name": "f</s>"}}]
     turns = (Turn("user", "a"), Turn("assistant", "b"), Turn("user", "c"))
-    assert read(render(turns, MISTRAL, tools=tools)) == Reading(
+    assert parse_prompt(render(turns, MISTRAL, tools=tools)) == ParsedPrompt(
         "mistral", turns, tools=tuple(tools)
     )
 
@@ -66,7 +60,7 @@ strings = st.text(max_size=200) | st.lists(
 @settings(max_examples=500, deadline=None)
 @given(strings)
 def test_any_string_can_be_read(prompt: str) -> None:
-    reading = read(prompt)
+    reading = parse_prompt(prompt)
     assert reading.format in {"llama3", "mistral", "chatml", "raw"}
     assert reading.turns or reading.format != "raw"
 
@@ -83,7 +77,7 @@ def test_any_string_can_be_read(prompt: str) -> None:
     ids=["raw", "calls", "tools", "llama3", "long number"],
 )
 def test_json_too_deep_or_too_long_to_parse_is_text(prompt: str) -> None:
-    reading = read(prompt)
+    reading = parse_prompt(prompt)
     assert reading.turns
     assert all(not turn.tool_calls for turn in reading.turns)
     assert not reading.tools
@@ -91,7 +85,7 @@ def test_json_too_deep_or_too_long_to_parse_is_text(prompt: str) -> None:
 
 @pytest.mark.parametrize("text", ["", "Hello!", "a <|eot_id|> b", "the <s> tag", "x</s>\n[/INST]"])
 def test_an_unmarked_string_is_one_user_turn(text: str) -> None:
-    assert read(text) == Reading("raw", (Turn("user", text),))
+    assert parse_prompt(text) == ParsedPrompt("raw", (Turn("user", text),))
 
 
 CALL = '{"name": "f", "parameters": {"x": 1}}'
@@ -100,83 +94,85 @@ CALL = '{"name": "f", "parameters": {"x": 1}}'
 @pytest.mark.parametrize(
     ("prompt", "reading"),
     [
-        ("<s>", Reading("mistral", ())),
-        ("<s>Once upon", Reading("mistral", (), "Once upon")),
+        ("<s>", ParsedPrompt("mistral", ())),
+        ("<s>Once upon", ParsedPrompt("mistral", (), "Once upon")),
         (
             "[INST]q[/INST]a</s>[INST]r[/INST]",
-            Reading("mistral", (Turn("user", "q"), Turn("assistant", "a"), Turn("user", "r"))),
+            ParsedPrompt("mistral", (Turn("user", "q"), Turn("assistant", "a"), Turn("user", "r"))),
         ),
         (
             "<s>[INST]a </s> b[/INST][/INST]c",
-            Reading("mistral", (Turn("user", "a </s> b"),), "[/INST]c"),
+            ParsedPrompt("mistral", (Turn("user", "a </s> b"),), "[/INST]c"),
         ),
         (
             "<s>[INST] q [/INST] a [INST] r [/INST]",
-            Reading(
+            ParsedPrompt(
                 "mistral", (Turn("user", " q "), Turn("assistant", " a "), Turn("user", " r "))
             ),
         ),
         (
             "<s>[INST]q[/INST] </s> [INST]r[/INST]",
-            Reading("mistral", (Turn("user", "q"), Turn("assistant", " "), Turn("user", "r"))),
+            ParsedPrompt("mistral", (Turn("user", "q"), Turn("assistant", " "), Turn("user", "r"))),
         ),
         (
             "[INST]a[/INST]b</s>\n",
-            Reading("mistral", (Turn("user", "a"), Turn("assistant", "b")), "\n"),
+            ParsedPrompt("mistral", (Turn("user", "a"), Turn("assistant", "b")), "\n"),
         ),
         (
             '<s>[INST]q[/INST][TOOL_CALLS]f[ARGS]{"x": 1}</s>',
-            Reading(
+            ParsedPrompt(
                 "mistral",
                 (Turn("user", "q"), Turn("assistant", '[TOOL_CALLS]f[ARGS]{"x": 1}')),
             ),
         ),
         (
             '<s>[TOOL_RESULTS]{"content": 1}[/TOOL_RESULTS]',
-            Reading("mistral", (Turn("tool", '{"content": 1}'),)),
+            ParsedPrompt("mistral", (Turn("tool", '{"content": 1}'),)),
         ),
         (
             "<s>[AVAILABLE_TOOLS]none[/AVAILABLE_TOOLS][INST]q[/INST]",
-            Reading("mistral", (Turn("user", "none"), Turn("user", "q"))),
+            ParsedPrompt("mistral", (Turn("user", "none"), Turn("user", "q"))),
         ),
         (
             "<s>[AVAILABLE_TOOLS][1][/AVAILABLE_TOOLS][INST]q[/INST]",
-            Reading("mistral", (Turn("user", "[1]"), Turn("user", "q"))),
+            ParsedPrompt("mistral", (Turn("user", "[1]"), Turn("user", "q"))),
         ),
         (
             "<|start_header_id|>user<|end_header_id|>Hi",
-            Reading("llama3", (Turn("user", "Hi"),)),
+            ParsedPrompt("llama3", (Turn("user", "Hi"),)),
         ),
         (
             ("\n<|begin_of_text|>\n<|start_header_id|>user<|end_header_id|>\n\nHi<|eot_id|>\n"
             "<|start_header_id|>assistant<|end_header_id|>"),
-            Reading("llama3", (Turn("user", "Hi"),)),
+            ParsedPrompt("llama3", (Turn("user", "Hi"),)),
         ),
         (
             ("<|start_header_id|>user<|end_header_id|>\n\nHi"
             "<|start_header_id|>assistant<|end_header_id|>\n\nHel"),
-            Reading("llama3", (Turn("user", "Hi"),), "Hel"),
+            ParsedPrompt("llama3", (Turn("user", "Hi"),), "Hel"),
         ),
         (
             "<|start_header_id|>user<|end_header_id|>\n\nHi<|eot_id|><|eot_id|>and then",
-            Reading("llama3", (Turn("user", "Hi"), Turn("user", "and then"))),
+            ParsedPrompt("llama3", (Turn("user", "Hi"), Turn("user", "and then"))),
         ),
         (
             f"<|start_header_id|>assistant<|end_header_id|>\n\n{CALL}<|eot_id|>",
-            Reading("llama3", (Turn("assistant", "", (ToolCall("call00001", "f", {"x": 1}),)),)),
+            ParsedPrompt(
+                "llama3", (Turn("assistant", "", (ToolCall("call00001", "f", {"x": 1}),)),)
+            ),
         ),
         (
             "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n",
-            Reading("chatml", (Turn("user", "Hi"),)),
+            ParsedPrompt("chatml", (Turn("user", "Hi"),)),
         ),
         (
             "<|im_start|>user\nHi<|im_end|><|im_start|>assistant",
-            Reading("chatml", (Turn("user", "Hi"),)),
+            ParsedPrompt("chatml", (Turn("user", "Hi"),)),
         ),
     ],
 )  # fmt: skip
-def test_prompts_written_by_hand_are_read_as_meant(prompt: str, reading: Reading) -> None:
-    assert read(prompt) == reading
+def test_prompts_written_by_hand_are_read_as_meant(prompt: str, reading: ParsedPrompt) -> None:
+    assert parse_prompt(prompt) == reading
 
 
 @pytest.mark.parametrize(
@@ -193,7 +189,7 @@ def test_prompts_written_by_hand_are_read_as_meant(prompt: str, reading: Reading
 )
 def test_json_that_is_no_call_stays_text(line: str) -> None:
     turns = [Turn("assistant", f"See:\n{line}"), Turn("user", "ok")]
-    assert read(render(turns, LLAMA3)).turns == tuple(turns)
+    assert parse_prompt(render(turns, LLAMA3)).turns == tuple(turns)
 
 
 @pytest.mark.parametrize(
@@ -207,12 +203,12 @@ def test_json_that_is_no_call_stays_text(line: str) -> None:
 )
 def test_what_follows_mistrals_marker_and_is_no_call_stays_text(calls: str) -> None:
     prompt = f"<s>[INST]q[/INST][TOOL_CALLS]{calls}</s>"
-    assert read(prompt).turns[1] == Turn("assistant", f"[TOOL_CALLS]{calls}")
+    assert parse_prompt(prompt).turns[1] == Turn("assistant", f"[TOOL_CALLS]{calls}")
 
 
 def test_calls_without_ids_are_read_from_mistrals_template_too() -> None:
     prompt = '<s>[INST]q[/INST][TOOL_CALLS][{"name": "f", "arguments": {}}]</s>'
-    assert read(prompt).turns[1] == Turn("assistant", "", (ToolCall("call00001", "f", {}),))
+    assert parse_prompt(prompt).turns[1] == Turn("assistant", "", (ToolCall("call00001", "f", {}),))
 
 
 def test_a_late_result_finds_its_call_where_no_ids_are_written() -> None:
@@ -222,13 +218,15 @@ def test_a_late_result_finds_its_call_where_no_ids_are_written() -> None:
         Turn("assistant", "wait"),
         Turn("tool", "1", tool_call_id="a"),
     ]
-    assert read(render(turns, LLAMA3)).turns[3] == Turn("tool", "1", tool_call_id="call00001")
+    assert parse_prompt(render(turns, LLAMA3)).turns[3] == Turn(
+        "tool", "1", tool_call_id="call00001"
+    )
 
 
 def test_in_llama3_a_text_that_is_a_call_is_a_call() -> None:
     """A call is text in that format: no reader, the model included, can tell them apart."""
     turns = [Turn("assistant", f"See:\n{CALL}"), Turn("user", "ok")]
-    assert read(render(turns, LLAMA3)).turns == (
+    assert parse_prompt(render(turns, LLAMA3)).turns == (
         Turn("assistant", "See:", (ToolCall("call00001", "f", {"x": 1}),)),
         Turn("user", "ok"),
     )

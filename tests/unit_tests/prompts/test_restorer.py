@@ -4,12 +4,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from unit_tests.prompts.conversations import MARKERS, texts
 
-from langchain_voxtral.prompts import PartsRestorer, Restorer, neutralise, restore
-from langchain_voxtral.prompts.neutralise import BREAKER
-from langchain_voxtral.tools.parts import CallPart
+from langchain_voxtral.prompts import PartsRestorer, Restorer, escape, unescape
+from langchain_voxtral.prompts.escaping import BREAKER
+from langchain_voxtral.tools.parts import ToolCallChunk
 
 broken_texts = st.lists(
-    texts.map(neutralise) | st.sampled_from([f"<{BREAKER}", f"[{BREAKER}", BREAKER, "s>", "|x"])
+    texts.map(escape) | st.sampled_from([f"<{BREAKER}", f"[{BREAKER}", BREAKER, "s>", "|x"])
 ).map("".join)
 
 
@@ -27,33 +27,33 @@ def fed(pieces: list[str]) -> list[str]:
 
 @given(split_texts())
 def test_however_it_is_split_a_stream_is_restored_as_the_whole_is(pieces: list[str]) -> None:
-    assert "".join(fed(pieces)) == restore("".join(pieces))
+    assert "".join(fed(pieces)) == unescape("".join(pieces))
 
 
 @given(broken_texts)
 def test_a_stream_of_single_characters_is_restored_as_the_whole_is(text: str) -> None:
-    assert "".join(fed(list(text))) == restore(text)
+    assert "".join(fed(list(text))) == unescape(text)
 
 
 @given(split_texts(), split_texts(), split_texts())
 def test_text_and_each_call_are_restored_by_themselves(
     said: list[str], first: list[str], second: list[str]
 ) -> None:
-    parts: list[str | CallPart] = [*said]
-    parts += [CallPart(0, arguments=piece) for piece in first]
-    parts += [CallPart(1, arguments=piece) for piece in second]
+    parts: list[str | ToolCallChunk] = [*said]
+    parts += [ToolCallChunk(0, arguments=piece) for piece in first]
+    parts += [ToolCallChunk(1, arguments=piece) for piece in second]
     restorer = PartsRestorer()
     shown = [*restorer.feed(parts), *restorer.close()]
-    calls = [part for part in shown if isinstance(part, CallPart)]
-    assert "".join(part for part in shown if isinstance(part, str)) == restore("".join(said))
+    calls = [part for part in shown if isinstance(part, ToolCallChunk)]
+    assert "".join(part for part in shown if isinstance(part, str)) == unescape("".join(said))
     for index, pieces in enumerate((first, second)):
         arguments = "".join(part.arguments for part in calls if part.index == index)
-        assert arguments == restore("".join(pieces))
+        assert arguments == unescape("".join(pieces))
 
 
 def test_every_marker_is_mended_at_every_split() -> None:
     for marker in MARKERS:
-        text = f"a {neutralise(marker)} b"
+        text = f"a {escape(marker)} b"
         for cut in range(len(text)):
             assert "".join(fed([text[:cut], text[cut:]])) == f"a {marker} b"
 
@@ -98,6 +98,6 @@ def test_only_the_beginning_of_a_broken_marker_is_ever_held(pieces: list[str]) -
     for piece in pieces:
         text += piece
         shown += restorer.feed(piece)
-        held = text[text.rindex(BREAKER) :] if restore(text) != shown else ""
-        assert shown + held == restore(text)
+        held = text[text.rindex(BREAKER) :] if unescape(text) != shown else ""
+        assert shown + held == unescape(text)
         assert len(held) <= 43

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from langchain_voxtral.prompts.stops import StopTrimmer
+from langchain_voxtral.prompts.stop_sequences import StopSequenceFilter
 
 # Few letters, so that stops meet, overlap and contain each other.
 texts = st.text("abc", max_size=30)
@@ -15,7 +15,7 @@ stops_of = st.lists(st.text("abc", min_size=1, max_size=5), max_size=4)
 
 def trimmed(pieces: list[str], stops: list[str]) -> tuple[list[str], bool]:
     """The pieces that come out, with what the end releases, and whether a stop was seen."""
-    trimmer = StopTrimmer(stops)
+    trimmer = StopSequenceFilter(stops)
     out = [trimmer.feed(piece) for piece in pieces]
     return [*out, trimmer.close()], trimmer.stopped
 
@@ -49,7 +49,7 @@ def test_what_is_held_back_is_the_longest_end_that_may_become_a_stop(
     pieces: list[str], stops: list[str]
 ) -> None:
     """So never more than the longest stop less one character, and nothing without need."""
-    trimmer, seen, shown = StopTrimmer(stops), "", ""
+    trimmer, seen, shown = StopSequenceFilter(stops), "", ""
     for piece in pieces:
         shown += trimmer.feed(piece)
         seen += piece
@@ -64,7 +64,7 @@ def test_what_is_held_back_is_the_longest_end_that_may_become_a_stop(
 def test_nothing_comes_out_after_a_stop(
     pieces: list[str], stops: list[str], later: list[str]
 ) -> None:
-    trimmer = StopTrimmer(stops)
+    trimmer = StopSequenceFilter(stops)
     for piece in pieces:
         trimmer.feed(piece)
     if trimmer.stopped:

@@ -8,20 +8,19 @@ from hypothesis import strategies as st
 from unit_tests.prompts.conversations import as_read, conversations, json_values, texts
 
 from langchain_voxtral.errors import VoxtralInvalidRequestError
+from langchain_voxtral.local.prompting.prompt_reader import ParsedPrompt, parse_prompt
 from langchain_voxtral.messages import ToolCall, Turn
 from langchain_voxtral.prompts import (
     LLAMA3,
     MISTRAL,
-    CallSyntax,
-    Markers,
+    Delimiters,
     PromptFormat,
-    Reading,
-    ToolSyntax,
-    neutralise,
-    read,
+    ToolCallSyntax,
+    ToolDefinitionSyntax,
+    escape,
     render,
 )
-from langchain_voxtral.tools.safe_json import escape_markers
+from langchain_voxtral.tools.json_text import escape_markers
 
 Tool = dict[str, object]
 
@@ -62,26 +61,26 @@ FORMATS = pytest.mark.parametrize("fmt", [LLAMA3, MISTRAL], ids=lambda fmt: fmt.
 def test_llama3_describes_tools_after_the_system_text() -> None:
     prompt = render([BRIEF, HI], LLAMA3, tools=[WEATHER, NOW])
     assert prompt == f"{SYSTEM}Be brief.\n\n{LLAMA3_SECTION}{USER}"
-    assert read(prompt) == Reading("llama3", (BRIEF, HI), tools=(WEATHER, NOW))
+    assert parse_prompt(prompt) == ParsedPrompt("llama3", (BRIEF, HI), tools=(WEATHER, NOW))
 
 
 @pytest.mark.parametrize("turns", [[HI], [Turn("system", ""), HI]], ids=["none", "empty"])
 def test_llama3_describes_tools_in_a_system_turn_of_their_own(turns: list[Turn]) -> None:
     prompt = render(turns, LLAMA3, tools=[WEATHER, NOW])
     assert prompt == f"{SYSTEM}{LLAMA3_SECTION}{USER}"
-    assert read(prompt) == Reading("llama3", (HI,), tools=(WEATHER, NOW))
+    assert parse_prompt(prompt) == ParsedPrompt("llama3", (HI,), tools=(WEATHER, NOW))
 
 
 def test_tools_come_first_where_the_system_turn_does_not() -> None:
     turns = [HI, Turn("assistant", "Hello."), BRIEF, HI]
     prompt = render(turns, LLAMA3, tools=[WEATHER, NOW])
     assert prompt.startswith(f"{SYSTEM}{LLAMA3_SECTION}<|eot_id|>")
-    assert read(prompt) == Reading("llama3", tuple(turns), tools=(WEATHER, NOW))
+    assert parse_prompt(prompt) == ParsedPrompt("llama3", tuple(turns), tools=(WEATHER, NOW))
 
 
 def test_llama3_needs_no_user_turn_to_describe_tools() -> None:
     prompt = render([Turn("assistant", "So")], LLAMA3, tools=[NOW])
-    assert read(prompt) == Reading("llama3", (), "So", (NOW,))
+    assert parse_prompt(prompt) == ParsedPrompt("llama3", (), "So", (NOW,))
 
 
 def test_a_tool_that_is_not_in_openais_form_is_written_as_it_is() -> None:
@@ -89,18 +88,18 @@ def test_a_tool_that_is_not_in_openais_form_is_written_as_it_is() -> None:
     odd.append({"type": "function", "function": {"name": "f"}, "cache": True})
     prompt = render([HI], LLAMA3, tools=odd)
     assert prompt.endswith("\n".join(map(json.dumps, odd)) + USER)
-    assert read(prompt).tools == tuple(odd)
+    assert parse_prompt(prompt).tools == tuple(odd)
 
 
 HERMES = PromptFormat(
     name="hermes",
     begin="",
-    system=Markers("<|im_start|>system\n", "<|im_end|>\n"),
-    user=Markers("<|im_start|>user\n", "<|im_end|>\n"),
-    assistant=Markers("<|im_start|>assistant\n", "<|im_end|>\n"),
-    tool=Markers("<|im_start|>tool\n", "<|im_end|>\n"),
-    calls=CallSyntax(arguments_key="arguments", open="<tool_call>\n", close="\n</tool_call>"),
-    tools=ToolSyntax("# Tools\n<tools>\n", "\n</tools>\nCall them.", "system"),
+    system=Delimiters("<|im_start|>system\n", "<|im_end|>\n"),
+    user=Delimiters("<|im_start|>user\n", "<|im_end|>\n"),
+    assistant=Delimiters("<|im_start|>assistant\n", "<|im_end|>\n"),
+    tool=Delimiters("<|im_start|>tool\n", "<|im_end|>\n"),
+    calls=ToolCallSyntax(arguments_key="arguments", open="<tool_call>\n", close="\n</tool_call>"),
+    tools=ToolDefinitionSyntax("# Tools\n<tools>\n", "\n</tools>\nCall them.", "system"),
 )
 
 
@@ -126,7 +125,7 @@ def test_tools_before_a_turn_without_a_marker_are_refused() -> None:
             assistant=HERMES.assistant,
             tool=HERMES.tool,
             calls=HERMES.calls,
-            tools=ToolSyntax("Tools: ", "\n", "last_user"),
+            tools=ToolDefinitionSyntax("Tools: ", "\n", "last_user"),
         )
     assert str(raised.value) == (
         "The marker 'Tools: ' of prompt format 'mine' contains none of the control markers that "
@@ -137,7 +136,7 @@ def test_tools_before_a_turn_without_a_marker_are_refused() -> None:
 
 def test_an_unknown_place_is_an_error() -> None:
     with pytest.raises(VoxtralInvalidRequestError) as raised:
-        ToolSyntax("<|tools|>", "", "first_user")  # type: ignore[arg-type] # the mistake
+        ToolDefinitionSyntax("<|tools|>", "", "first_user")  # type: ignore[arg-type] # the mistake
     assert str(raised.value) == (
         "The place of tools is 'first_user': choose one of 'last_user', 'system'."
     )
@@ -181,7 +180,7 @@ def test_an_instruction_ends_mistrals_system_turn(turns: list[Turn], said: str) 
 def test_a_marker_in_an_instructions_schema_is_escaped() -> None:
     schema = {"enum": ["</s>", "<|tools|>", "[INST]"]}
     prompt = render([HI], LLAMA3, instruction=f"Schema: {json.dumps(schema)}")
-    said = read(prompt).turns[0].text
+    said = parse_prompt(prompt).turns[0].text
     assert said == 'Schema: {"enum": ["\\u003c/s>", "\\u003c|tools|>", "\\u005bINST]"]}'
     assert json.loads(said.removeprefix("Schema: ")) == schema
 
@@ -229,10 +228,10 @@ instructions = st.just("") | forgeries | json_values.map(lambda value: f"As: {js
 @example(text="Hi.\n\n<|tools|>", tools=[NOW])
 @example(text="<|tools|", tools=[NOW])
 def test_no_system_text_can_add_a_tool(fmt: PromptFormat, text: str, tools: list[Tool]) -> None:
-    reading = read(render([Turn("system", text), HI], fmt, tools=tools))
+    reading = parse_prompt(render([Turn("system", text), HI], fmt, tools=tools))
     assert reading.tools == tuple(tools)
     said = [turn.text for turn in reading.turns if turn.role == "system"]
-    assert "".join(said) == neutralise(text)
+    assert "".join(said) == escape(text)
     assert reading.turns[-1] == HI
 
 
@@ -252,7 +251,7 @@ def test_conversations_with_tools_and_an_instruction_are_read_back(
     plain = as_read(turns, fmt)
     ends_system = instruction or (tools and fmt is LLAMA3)
     said = with_instruction(plain.turns, instruction) if ends_system else plain.turns
-    assert read(render(turns, fmt, tools=tools, instruction=instruction)) == Reading(
+    assert parse_prompt(render(turns, fmt, tools=tools, instruction=instruction)) == ParsedPrompt(
         fmt.name, said, plain.prefill, tuple(tools)
     )
 
@@ -293,7 +292,7 @@ def test_error_lets_the_formats_own_section_pass() -> None:
 def test_allow_leaves_a_section_that_the_caller_wrote() -> None:
     prompt = render([Turn("system", LLAMA3_SECTION), HI], LLAMA3, special_tokens="allow")
     assert prompt == f"{SYSTEM}{LLAMA3_SECTION}{USER}"
-    assert read(prompt) == Reading("llama3", (HI,), tools=(WEATHER, NOW))
+    assert parse_prompt(prompt) == ParsedPrompt("llama3", (HI,), tools=(WEATHER, NOW))
 
 
 # Sections written by hand
@@ -313,7 +312,7 @@ def test_allow_leaves_a_section_that_the_caller_wrote() -> None:
 )
 def test_what_is_no_section_of_tools_stays_text(text: str) -> None:
     prompt = render([Turn("system", text), HI], LLAMA3, special_tokens="allow")
-    assert read(prompt) == Reading("llama3", (Turn("system", text), HI))
+    assert parse_prompt(prompt) == ParsedPrompt("llama3", (Turn("system", text), HI))
 
 
 def test_a_prompt_with_tools_goes_from_one_format_to_the_other_and_back() -> None:
@@ -324,8 +323,8 @@ def test_a_prompt_with_tools_goes_from_one_format_to_the_other_and_back() -> Non
         Turn("tool", "noon", tool_call_id="call00001"),
     )
     llama3 = render(turns, LLAMA3, tools=[WEATHER, NOW])
-    first = read(llama3)
+    first = parse_prompt(llama3)
     mistral = render(first.turns, MISTRAL, tools=first.tools)
-    again = read(mistral)
-    assert again == Reading("mistral", turns, tools=(WEATHER, NOW))
+    again = parse_prompt(mistral)
+    assert again == ParsedPrompt("mistral", turns, tools=(WEATHER, NOW))
     assert render(again.turns, LLAMA3, tools=again.tools) == llama3

@@ -9,9 +9,13 @@ from hypothesis import strategies as st
 from langchain_core.messages import AIMessageChunk
 from langchain_core.messages.tool import invalid_tool_call, tool_call, tool_call_chunk
 
-from langchain_voxtral.tools.assemble import CallAssembler, FinishedCall, whole_calls
-from langchain_voxtral.tools.ids import mistral_call_id
-from langchain_voxtral.tools.parts import CallPart
+from langchain_voxtral.tools.call_accumulator import (
+    FinishedCall,
+    ToolCallAccumulator,
+    assemble_calls,
+)
+from langchain_voxtral.tools.call_ids import to_mistral_call_id
+from langchain_voxtral.tools.parts import ToolCallChunk
 
 VALUES = st.recursive(
     st.none()
@@ -27,7 +31,7 @@ VALUES = st.recursive(
 OBJECTS = st.dictionaries(st.text(max_size=5), VALUES, min_size=1, max_size=3)
 
 
-def merged(parts: Sequence[CallPart]) -> AIMessageChunk:
+def merged(parts: Sequence[ToolCallChunk]) -> AIMessageChunk:
     """Return what langchain-core makes of parts, a chunk for each."""
     message = AIMessageChunk(content="")
     for part in parts:
@@ -36,35 +40,37 @@ def merged(parts: Sequence[CallPart]) -> AIMessageChunk:
     return message
 
 
-def assembled(*parts: CallPart, cut: bool = False) -> tuple[AIMessageChunk, list[FinishedCall]]:
-    calls = CallAssembler()
+def assembled(
+    *parts: ToolCallChunk, cut: bool = False
+) -> tuple[AIMessageChunk, list[FinishedCall]]:
+    calls = ToolCallAccumulator()
     sent = [ready for part in parts for ready in calls.feed([part])] + calls.close(cut=cut)
     return merged(sent), calls.finished()
 
 
 def test_the_first_part_of_a_call_has_its_id_and_name() -> None:
-    calls = CallAssembler()
-    assert calls.feed([CallPart(0, id="abcdef123")]) == []
-    assert calls.feed([CallPart(0, name="f"), CallPart(0, name="g", arguments='{"a"')]) == [
-        CallPart(0, id="abcdef123", name="f")
-    ]
-    assert calls.feed([CallPart(0, arguments=": 1}")]) == []
-    assert calls.close() == [CallPart(0, arguments='{"a": 1}')]
+    calls = ToolCallAccumulator()
+    assert calls.feed([ToolCallChunk(0, id="abcdef123")]) == []
+    assert calls.feed(
+        [ToolCallChunk(0, name="f"), ToolCallChunk(0, name="g", arguments='{"a"')]
+    ) == [ToolCallChunk(0, id="abcdef123", name="f")]
+    assert calls.feed([ToolCallChunk(0, arguments=": 1}")]) == []
+    assert calls.close() == [ToolCallChunk(0, arguments='{"a": 1}')]
     assert calls.finished() == [FinishedCall("abcdef123", "f", '{"a": 1}', {"a": 1})]
 
 
 def test_a_call_in_one_part_is_sent_in_one() -> None:
-    part = CallPart(0, id="abcdef123", name="f", arguments='{"a": 1}')
-    calls = CallAssembler()
+    part = ToolCallChunk(0, id="abcdef123", name="f", arguments='{"a": 1}')
+    calls = ToolCallAccumulator()
     assert (calls.feed([part]), calls.close()) == ([part], [])
 
 
 def test_an_id_that_is_missing_or_taken_is_made_up() -> None:
     ids = [
         call.id
-        for call in whole_calls(
+        for call in assemble_calls(
             [
-                CallPart(index, id=given, name="f")
+                ToolCallChunk(index, id=given, name="f")
                 for index, given in enumerate((None, "", "1", "1"))
             ]
         )
@@ -72,24 +78,24 @@ def test_an_id_that_is_missing_or_taken_is_made_up() -> None:
     assert ids[2] == "1"
     assert len(set(ids)) == 4
     made_up = [ids[0], ids[1], ids[3]]
-    assert made_up == [mistral_call_id(call_id) for call_id in made_up]
+    assert made_up == [to_mistral_call_id(call_id) for call_id in made_up]
 
 
 def test_another_call_flushes_the_one_before() -> None:
-    calls = CallAssembler()
-    calls.feed([CallPart(0, id="1", name="f"), CallPart(0, arguments="{}")])
-    assert calls.feed([CallPart(1, id="2", name="g")]) == [
-        CallPart(0, arguments="{}"),
-        CallPart(1, id="2", name="g"),
+    calls = ToolCallAccumulator()
+    calls.feed([ToolCallChunk(0, id="1", name="f"), ToolCallChunk(0, arguments="{}")])
+    assert calls.feed([ToolCallChunk(1, id="2", name="g")]) == [
+        ToolCallChunk(0, arguments="{}"),
+        ToolCallChunk(1, id="2", name="g"),
     ]
 
 
 def test_chunks_grow_so_that_they_are_few() -> None:
     arguments = json.dumps({"text": "word " * 4000})
-    calls = CallAssembler()
-    sent = calls.feed([CallPart(0, name="f")])
+    calls = ToolCallAccumulator()
+    sent = calls.feed([ToolCallChunk(0, name="f")])
     for character in arguments:
-        sent += calls.feed([CallPart(0, arguments=character)])
+        sent += calls.feed([ToolCallChunk(0, arguments=character)])
     sent += calls.close()
     sizes = [len(part.arguments) for part in sent]
     assert (sizes[:4], len(sizes)) == ([0, 32, 32, 32], 18)
@@ -119,7 +125,7 @@ def test_arguments_that_are_no_object_make_an_invalid_call(
     arguments: str, cut: bool, error: str
 ) -> None:
     message, (call,) = assembled(
-        CallPart(0, id="1", name="f"), CallPart(0, arguments=arguments), cut=cut
+        ToolCallChunk(0, id="1", name="f"), ToolCallChunk(0, arguments=arguments), cut=cut
     )
     assert message.tool_calls == []
     (invalid,) = message.invalid_tool_calls
@@ -132,7 +138,7 @@ def test_arguments_that_are_no_object_make_an_invalid_call(
 
 
 def test_what_nothing_can_repair_is_sent_as_it_is() -> None:
-    message, _ = assembled(CallPart(0, id="1", name="f", arguments='{"a": [}'))
+    message, _ = assembled(ToolCallChunk(0, id="1", name="f", arguments='{"a": [}'))
     assert message.invalid_tool_calls == [
         invalid_tool_call(name="f", args='{"a": [}', id="1", error=None)
     ]
@@ -140,7 +146,7 @@ def test_what_nothing_can_repair_is_sent_as_it_is() -> None:
 
 @pytest.mark.parametrize("cut", [False, True])
 def test_a_call_without_a_name_is_invalid(cut: bool) -> None:
-    message, calls = assembled(CallPart(0, id="1", arguments='{"a": 1}'), cut=cut)
+    message, calls = assembled(ToolCallChunk(0, id="1", arguments='{"a": 1}'), cut=cut)
     assert message.tool_calls == []
     assert message.invalid_tool_calls == [
         invalid_tool_call(name="", args='{"a": 1}}', id="1", error=None)
@@ -150,18 +156,18 @@ def test_a_call_without_a_name_is_invalid(cut: bool) -> None:
 
 @pytest.mark.parametrize("arguments", ["", " \n"])
 def test_no_arguments_are_an_empty_object(arguments: str) -> None:
-    message, calls = assembled(CallPart(0, id="1", name="f", arguments=arguments))
+    message, calls = assembled(ToolCallChunk(0, id="1", name="f", arguments=arguments))
     assert message.tool_calls == [tool_call(name="f", args={}, id="1")]
     assert message.tool_call_chunks[0]["args"] == arguments + "{}"
     assert calls == [FinishedCall("1", "f", arguments + "{}", {})]
 
 
 def test_a_cut_breaks_the_last_call_only_and_only_if_it_is_not_whole() -> None:
-    first, last = CallPart(0, id="1", name="f"), CallPart(1, id="2", name="g")
+    first, last = ToolCallChunk(0, id="1", name="f"), ToolCallChunk(1, id="2", name="g")
     message, _ = assembled(first, last, cut=True)
     assert message.tool_calls == [tool_call(name="f", args={}, id="1")]
     assert message.invalid_tool_calls == [invalid_tool_call(name="g", args="}", id="2", error=None)]
-    message, _ = assembled(first, last, CallPart(1, arguments="{}"), cut=True)
+    message, _ = assembled(first, last, ToolCallChunk(1, arguments="{}"), cut=True)
     assert [call["id"] for call in message.tool_calls] == ["1", "2"]
 
 
@@ -174,8 +180,8 @@ def test_arguments_cut_anywhere_are_never_a_valid_call(
     ends = range(1, len(text)) if data is None else [data.draw(st.integers(1, len(text) - 1))]
     for end in ends:
         message, (call,) = assembled(
-            CallPart(0, id="1", name="f"),
-            *(CallPart(0, arguments=character) for character in text[:end]),
+            ToolCallChunk(0, id="1", name="f"),
+            *(ToolCallChunk(0, arguments=character) for character in text[:end]),
             cut=cut,
         )
         assert message.tool_calls == []
@@ -190,9 +196,9 @@ def test_whole_arguments_are_valid_calls(
     parts = []
     for index, arguments in enumerate(all_arguments):
         text = json.dumps(arguments)
-        parts.append(CallPart(index, id=f"id{index}", name=f"f{index}"))
+        parts.append(ToolCallChunk(index, id=f"id{index}", name=f"f{index}"))
         parts += [
-            CallPart(index, arguments=text[at : at + size]) for at in range(0, len(text), size)
+            ToolCallChunk(index, arguments=text[at : at + size]) for at in range(0, len(text), size)
         ]
     message, calls = assembled(*parts, cut=cut)
     assert message.invalid_tool_calls == []
@@ -200,14 +206,14 @@ def test_whole_arguments_are_valid_calls(
         tool_call(name=f"f{index}", args=arguments, id=f"id{index}")
         for index, arguments in enumerate(all_arguments)
     ]
-    assert calls == whole_calls(parts, cut=cut)
+    assert calls == assemble_calls(parts, cut=cut)
     assert [call.arguments for call in calls] == all_arguments
 
 
 @given(st.text('{}[]":,\\ a1\n', max_size=30), st.booleans())
 @example('{"a": 1}}', False)
 def test_any_text_is_a_valid_call_only_if_it_is_a_json_object(text: str, cut: bool) -> None:
-    message, (call,) = assembled(CallPart(0, id="1", name="f", arguments=text), cut=cut)
+    message, (call,) = assembled(ToolCallChunk(0, id="1", name="f", arguments=text), cut=cut)
     try:
         value = json.loads(text) if cut or text.strip() else {}
     except ValueError:

@@ -3,8 +3,8 @@
 import pytest
 from parsed import Found, parse
 
-from langchain_voxtral.tools.parse import CallParser
-from langchain_voxtral.tools.parts import CallPart
+from langchain_voxtral.tools.call_parser import ToolCallParser
+from langchain_voxtral.tools.parts import ToolCallChunk
 
 F = '{"name": "f", "parameters": {"a": 1}}'
 CALL_F = (None, "f", '{"a": 1}')
@@ -195,7 +195,7 @@ def test_forced_answers_are_calls_even_when_they_are_broken(answer: str, found: 
     ],
 )
 def test_what_cannot_become_a_call_is_not_held(text: str) -> None:
-    assert CallParser(["get_time"]).feed(text) == [text]
+    assert ToolCallParser(["get_time"]).feed(text) == [text]
 
 
 @pytest.mark.parametrize(
@@ -210,7 +210,7 @@ def test_what_cannot_become_a_call_is_not_held(text: str) -> None:
     ],
 )
 def test_what_may_become_a_call_is_held(text: str, held: str) -> None:
-    parser = CallParser(["get_time"])
+    parser = ToolCallParser(["get_time"])
     assert parser.feed(text) == [text.removesuffix(held)]
     assert parser.held == held
     assert parser.close() == [held]
@@ -218,12 +218,12 @@ def test_what_may_become_a_call_is_held(text: str, held: str) -> None:
 
 
 def test_the_name_comes_as_soon_as_it_is_a_calls_and_arguments_as_they_arrive() -> None:
-    parser = CallParser(["f"])
+    parser = ToolCallParser(["f"])
     assert [
         parser.feed(piece) for piece in ('Hi\n{"name": "f"', ', "parameters": {', '"a"}', "}")
     ] == [
         ["Hi"],
-        [CallPart(0, name="f"), CallPart(0, arguments="{")],
-        [CallPart(0, arguments='"a"}')],
+        [ToolCallChunk(0, name="f"), ToolCallChunk(0, arguments="{")],
+        [ToolCallChunk(0, arguments='"a"}')],
         [],
     ]

@@ -7,8 +7,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from langchain_voxtral.errors import VoxtralInvalidRequestError
-from langchain_voxtral.tools.markers import begins_marker, find_marker
-from langchain_voxtral.tools.safe_json import dumps, escape_markers, is_json
+from langchain_voxtral.tools.json_text import dumps, escape_markers, is_json
+from langchain_voxtral.tools.special_tokens import begins_marker, find_marker
 
 strings = st.lists(
     st.text(st.characters(), max_size=8)

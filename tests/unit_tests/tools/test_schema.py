@@ -17,8 +17,13 @@ from pydantic.v1 import BaseModel as BaseModelV1
 
 from langchain_voxtral.errors import VoxtralInvalidRequestError
 from langchain_voxtral.tools import conversion
-from langchain_voxtral.tools.schema import NO_PARAMETERS, as_tools, calls_schema, choice_of
-from langchain_voxtral.tools.subschemas import closed
+from langchain_voxtral.tools.json_schema import closed
+from langchain_voxtral.tools.schema import (
+    NO_PARAMETERS,
+    normalize_tool_choice,
+    to_openai_tools,
+    tool_call_schema,
+)
 
 
 class Add(BaseModel):
@@ -82,8 +87,8 @@ def of(name: str, parameters: dict[str, Any] | None = None) -> dict[str, Any]:
 )
 def test_tools_become_what_langchain_makes_of_them(given_tool: Any, strict: bool | None) -> None:
     expected = convert_to_openai_tool(given_tool, strict=strict)
-    assert as_tools([given_tool], strict=strict) == [expected]
-    assert as_tools([given_tool], strict=strict) == [expected]
+    assert to_openai_tools([given_tool], strict=strict) == [expected]
+    assert to_openai_tools([given_tool], strict=strict) == [expected]
 
 
 @pytest.mark.parametrize(
@@ -96,20 +101,20 @@ def test_tools_become_what_langchain_makes_of_them(given_tool: Any, strict: bool
     ],
 )
 def test_tool_dicts_of_other_spellings_become_the_same(given_tool: Any) -> None:
-    assert as_tools([given_tool]) == [of("add", PARAMETERS)]
-    strictly = as_tools([given_tool], strict=True)[0]["function"]
+    assert to_openai_tools([given_tool]) == [of("add", PARAMETERS)]
+    strictly = to_openai_tools([given_tool], strict=True)[0]["function"]
     assert strictly["strict"] is True
     assert strictly["parameters"]["additionalProperties"] is False
 
 
 @pytest.mark.parametrize("parameters", [None, {}])
 def test_a_tool_may_have_no_parameters(parameters: dict[str, Any] | None) -> None:
-    assert as_tools([of("now", parameters)]) == [of("now")]
+    assert to_openai_tools([of("now", parameters)]) == [of("now")]
 
 
 def test_a_schema_without_properties_keeps_what_it_says() -> None:
     schema = {"title": "tags", "type": "object", "additionalProperties": {"type": "string"}}
-    assert as_tools([schema]) == [
+    assert to_openai_tools([schema]) == [
         of("tags", {"type": "object", "additionalProperties": {"type": "string"}})
     ]
 
@@ -127,11 +132,11 @@ def test_a_schema_that_names_itself_keeps_its_references() -> None:
         """Plant a tree."""
         return label
 
-    for offered in as_tools([Node, plant]):
+    for offered in to_openai_tools([Node, plant]):
         check = jsonschema.Draft202012Validator(offered["function"]["parameters"])
         assert check.is_valid({"label": "a", "inner": [{"label": "b", "inner": []}]})
         assert not check.is_valid({"label": "a", "inner": [{"label": "b", "inner": [{}]}]})
-    assert [one["function"]["description"] for one in as_tools([Node, plant])] == [
+    assert [one["function"]["description"] for one in to_openai_tools([Node, plant])] == [
         "A tree.",
         "Plant a tree.",
     ]
@@ -177,13 +182,13 @@ class Odd(BaseModel):
 )
 def test_what_is_no_tool_is_an_error_that_names_it(tools: Any, said: str) -> None:
     with pytest.raises(VoxtralInvalidRequestError, match=said):
-        as_tools(tools)
+        to_openai_tools(tools)
 
 
 def test_a_contradicted_strict_is_an_error() -> None:
     offered = {"type": "function", "function": {"name": "f", "strict": False}}
     with pytest.raises(VoxtralInvalidRequestError, match="already has a 'strict' key"):
-        as_tools([offered], strict=True)
+        to_openai_tools([offered], strict=True)
 
 
 # What is remembered
@@ -212,9 +217,9 @@ def changed_within(one: BaseTool) -> None:
 def test_a_tool_that_was_changed_is_converted_anew(change: Any) -> None:
     schema = json.loads(json.dumps(PARAMETERS))
     one = StructuredTool(name="f", description="d", args_schema=schema, func=add)
-    before = as_tools([one])
+    before = to_openai_tools([one])
     change(one)
-    assert as_tools([one]) == [convert_to_openai_tool(one)] != before
+    assert to_openai_tools([one]) == [convert_to_openai_tool(one)] != before
 
 
 def test_a_tool_may_describe_itself_anew_each_time() -> None:
@@ -226,12 +231,12 @@ def test_a_tool_may_describe_itself_anew_each_time() -> None:
 
     moods: list[str] = []
     one = Moody(name="f", description="d", args_schema=Add, func=add)
-    assert as_tools([one]) != as_tools([one])
+    assert to_openai_tools([one]) != to_openai_tools([one])
 
 
 def test_what_a_caller_does_to_a_tool_dict_stays_with_the_caller() -> None:
-    as_tools([weather])[0]["function"]["parameters"]["properties"].clear()
-    assert as_tools([weather]) == [convert_to_openai_tool(weather)]
+    to_openai_tools([weather])[0]["function"]["parameters"]["properties"].clear()
+    assert to_openai_tools([weather]) == [convert_to_openai_tool(weather)]
 
 
 def test_conversions_are_made_once_and_forgotten_with_their_tool() -> None:
@@ -244,8 +249,8 @@ def test_conversions_are_made_once_and_forgotten_with_their_tool() -> None:
 
     one = tool("fresh")(fresh)
     for _ in range(2):
-        as_tools([one])
-        as_tools([fresh], strict=True)
+        to_openai_tools([one])
+        to_openai_tools([fresh], strict=True)
         assert set(conversions) - before == {(id(one), None), (id(fresh), True)}
     del one, fresh
     gc.collect()
@@ -266,7 +271,7 @@ TOOLS = [of("get_weather"), of("any"), of("send")]
     ],
 )
 def test_a_choice_has_one_spelling(tool_choice: Any, choice: str) -> None:
-    assert choice_of(tool_choice, TOOLS) == choice
+    assert normalize_tool_choice(tool_choice, TOOLS) == choice
 
 
 @pytest.mark.parametrize(
@@ -284,12 +289,12 @@ def test_a_choice_has_one_spelling(tool_choice: Any, choice: str) -> None:
 )
 def test_a_choice_that_cannot_be_is_an_error(tool_choice: Any, tools: Any, said: str) -> None:
     with pytest.raises(VoxtralInvalidRequestError, match=said):
-        choice_of(tool_choice, tools)
+        normalize_tool_choice(tool_choice, tools)
 
 
 @pytest.mark.parametrize("tool_choice", [None, "auto", "none"])
 def test_no_call_can_be_chosen_where_there_are_no_tools(tool_choice: Any) -> None:
-    assert choice_of(tool_choice, []) == (tool_choice or "auto")
+    assert normalize_tool_choice(tool_choice, []) == (tool_choice or "auto")
 
 
 # The schema of their calls
@@ -317,14 +322,14 @@ def test_the_schema_of_calls_is_that_of_each_tool_or_another() -> None:
         "additionalProperties": False,
     }
     lists = {"type": "array", "minItems": 1, "items": {"anyOf": [add_call, now]}}
-    assert calls_schema(tools[:1], arguments_key="parameters") == add_call
-    assert calls_schema(tools, arguments_key="parameters") == {"anyOf": [add_call, now]}
-    assert calls_schema(tools, arguments_key="parameters", several=True) == lists
-    assert calls_schema(tools, arguments_key="parameters", final=final) == {
+    assert tool_call_schema(tools[:1], arguments_key="parameters") == add_call
+    assert tool_call_schema(tools, arguments_key="parameters") == {"anyOf": [add_call, now]}
+    assert tool_call_schema(tools, arguments_key="parameters", several=True) == lists
+    assert tool_call_schema(tools, arguments_key="parameters", final=final) == {
         "anyOf": [add_call, now, answer],
         "$defs": {"final.a": {}},
     }
-    assert calls_schema(tools, arguments_key="parameters", final=final, several=True) == {
+    assert tool_call_schema(tools, arguments_key="parameters", final=final, several=True) == {
         "anyOf": [lists, answer],
         "$defs": {"final.a": {}},
     }
@@ -332,7 +337,7 @@ def test_the_schema_of_calls_is_that_of_each_tool_or_another() -> None:
 
 def test_a_call_of_nothing_cannot_be_demanded() -> None:
     with pytest.raises(VoxtralInvalidRequestError, match="no tools"):
-        calls_schema([], arguments_key="parameters", several=True)
+        tool_call_schema([], arguments_key="parameters", several=True)
 
 
 def test_definitions_of_one_name_stay_apart() -> None:
@@ -345,7 +350,7 @@ def test_definitions_of_one_name_stay_apart() -> None:
         }
 
     tools = [of("a", having("string")), of("b", having("integer"))]
-    schema = calls_schema(tools, arguments_key="arguments", final=having("null"))
+    schema = tool_call_schema(tools, arguments_key="arguments", final=having("null"))
     check = jsonschema.Draft202012Validator(schema)
     values = [{"name": "a", "arguments": {"x": "1"}}, {"name": "b", "arguments": {"x": 1}}]
     assert all(map(check.is_valid, [*values, {"x": None}]))
@@ -412,10 +417,10 @@ def is_valid(value: Any, schema: Any) -> bool:
 @given(DOCUMENTS, st.dictionaries(st.sampled_from("abc"), VALUES))
 def test_arguments_fit_a_tool_just_when_the_call_fits(schema: Any, arguments: Any) -> None:
     tools = [of("other", PARAMETERS), of("f", schema)]
-    calls = calls_schema(tools, arguments_key="arguments")
+    calls = tool_call_schema(tools, arguments_key="arguments")
     made = {"name": "f", "arguments": arguments}
     assert is_valid(made, calls) == is_valid(arguments, closed(schema))
-    final = calls_schema([of("f", PARAMETERS)], arguments_key="arguments", final=schema)
+    final = tool_call_schema([of("f", PARAMETERS)], arguments_key="arguments", final=schema)
     assert is_valid(arguments, final) == is_valid(arguments, closed(schema))
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from langchain_voxtral.errors import VoxtralInvalidRequestError
-from langchain_voxtral.tools.subschemas import closed, moved
+from langchain_voxtral.tools.json_schema import closed, moved
 
 A: dict[str, Any] = {"properties": {"a": {}}}
 B: dict[str, Any] = {"properties": {"b": {}}}

@@ -19,10 +19,10 @@ from langchain_voxtral.errors import (
     VoxtralInvalidRequestError,
     VoxtralTimeoutError,
 )
-from langchain_voxtral.transport.clients import ssl_context
-from langchain_voxtral.transport.fetching import FetchRules, afetch, fetch, is_public
+from langchain_voxtral.transport.client_pool import ssl_context
+from langchain_voxtral.transport.url_fetch import FetchPolicy, afetch_url, fetch_url, is_public
 
-ANYWHERE = FetchRules(allows=lambda _: True)
+ANYWHERE = FetchPolicy(allows=lambda _: True)
 """The tests' own servers are on loopback."""
 
 PATIENCE = 10.0
@@ -125,8 +125,8 @@ def get(request: pytest.FixtureRequest) -> Any:
     async def fetched(url: str, **rules: Any) -> bytes:
         rules.setdefault("allows", lambda _: True)
         if request.param == "sync":
-            return fetch(url, name="block 1", rules=FetchRules(**rules))
-        return await afetch(url, name="block 1", rules=FetchRules(**rules))
+            return fetch_url(url, name="block 1", rules=FetchPolicy(**rules))
+        return await afetch_url(url, name="block 1", rules=FetchPolicy(**rules))
 
     return fetched
 
@@ -183,7 +183,7 @@ def test_a_name_that_leads_home_is_not_asked(monkeypatch: pytest.MonkeyPatch) ->
     """One private address among public ones is enough to refuse."""
     resolving(monkeypatch, "rebinding.example.org", ["8.8.8.8", "127.0.0.1"])
     with Site(ok(b"secret")) as site, pytest.raises(VoxtralInvalidRequestError) as raised:
-        fetch(site.url(host="rebinding.example.org"))
+        fetch_url(site.url(host="rebinding.example.org"))
     assert str(raised.value) == (
         f"the recording: http://rebinding.example.org:{site.port}/talk.wav cannot be fetched: "
         "rebinding.example.org is 127.0.0.1, which is no public address. Fetch it yourself and "
@@ -198,7 +198,7 @@ def test_the_address_that_was_checked_is_the_one_that_is_asked(
     """A name may lead elsewhere when it is resolved once more; so it is not."""
     resolving(monkeypatch, "rebinding.example.org", ["127.0.0.1"], ["127.0.0.2"])
     with Site(ok(b"RIFF")) as site:
-        assert fetch(site.url(host="rebinding.example.org"), rules=ANYWHERE) == b"RIFF"
+        assert fetch_url(site.url(host="rebinding.example.org"), rules=ANYWHERE) == b"RIFF"
     assert f"host: rebinding.example.org:{site.port}".encode() in site.asked[0].lower()
 
 

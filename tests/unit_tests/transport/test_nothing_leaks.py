@@ -19,8 +19,8 @@ from scripted_server import PATIENCE, End, ScriptedServer
 
 from langchain_voxtral import ChatVoxtral
 from langchain_voxtral.errors import VoxtralAPIError, VoxtralIncompleteStreamError
-from langchain_voxtral.transport.clients import Clients, Lease
-from langchain_voxtral.transport.watchdog import Watch
+from langchain_voxtral.transport.client_pool import ClientLease, ClientPool
+from langchain_voxtral.transport.deadlines import Watch
 
 pytestmark = [
     pytest.mark.usefixtures("_nobody_else", "_nothing_left_behind"),
@@ -109,7 +109,7 @@ def test_a_server_that_was_used_leaves_nothing_open(caller: Caller) -> None:
 
 
 def test_many_models_one_after_the_other_leave_no_clients(face: type[Model]) -> None:
-    kinds = (Clients, Lease, httpx.Client, face)
+    kinds = (ClientPool, ClientLease, httpx.Client, face)
     before = [living(kind) for kind in kinds]
     with ScriptedServer(default=FINE) as server:
         for number in range(ABANDONED):
@@ -121,7 +121,7 @@ def test_many_models_one_after_the_other_leave_no_clients(face: type[Model]) -> 
 async def test_many_models_one_after_the_other_leave_no_clients_in_a_loop(
     face: type[Model],
 ) -> None:
-    kinds = (Clients, Lease, httpx.AsyncClient, face)
+    kinds = (ClientPool, ClientLease, httpx.AsyncClient, face)
     before = [living(kind) for kind in kinds]
     with ScriptedServer(default=FINE) as server:
         for number in range(ABANDONED):

@@ -11,8 +11,8 @@ from replies import final, json_reply, token, whole
 from scripted_server import ScriptedServer
 
 from langchain_voxtral.transport import exchange
-from langchain_voxtral.transport.clients import Clients, ClientSettings
-from langchain_voxtral.transport.requests import Request, RetryPolicy
+from langchain_voxtral.transport.client_pool import ClientPool, ClientSettings
+from langchain_voxtral.transport.types import HTTPRequest, RetryPolicy
 
 pytestmark = pytest.mark.usefixtures("_nothing_left_behind")
 
@@ -75,21 +75,21 @@ def test_a_client_that_logs_in_sends_a_body_of_parts_again(is_async: bool) -> No
     parts = (b"--form\r\n", bytes(600_000), b"\r\n--form--\r\n")
     login = httpx.DigestAuth("user", "password")
 
-    async def ask(request: Request) -> bytes:
+    async def ask(request: HTTPRequest) -> bytes:
         async with httpx.AsyncClient(auth=login) as client:
-            clients = Clients(ClientSettings(http_async_client=client))
+            clients = ClientPool(ClientSettings(http_async_client=client))
             return (await exchange.apost(clients, request)).content
 
     with ScriptedServer(json_reply({}, status=401, headers=challenge), json_reply({})) as server:
         form = {"content-type": "multipart/form-data; boundary=form"}
         once = RetryPolicy(retries=0)
-        request = Request(url=server.url, content=parts, headers=form, retry=once)
+        request = HTTPRequest(url=server.url, content=parts, headers=form, retry=once)
         if is_async:
             content = asyncio.run(ask(request))
         else:
             with httpx.Client(auth=login) as client:
                 content = exchange.post(
-                    Clients(ClientSettings(http_client=client)), request
+                    ClientPool(ClientSettings(http_client=client)), request
                 ).content
     assert content == b"{}"
     assert [seen.body for seen in server.requests] == [b"".join(parts)] * 2

@@ -8,15 +8,15 @@ from callers import Caller, broken
 from replies import events, final, json_reply, streamed, token
 from scripted_server import End, Reply, ScriptedServer, Step
 
-from langchain_voxtral.answers import Call, Outcome, Piece
+from langchain_voxtral.completions.response import Call, ResponseInfo, TextDelta
+from langchain_voxtral.completions.stream import CompletionStream
 from langchain_voxtral.errors import (
     VoxtralAPIError,
     VoxtralError,
     VoxtralIncompleteStreamError,
     VoxtralInvalidRequestError,
 )
-from langchain_voxtral.streams import TextStream
-from langchain_voxtral.transport import Request
+from langchain_voxtral.transport import HTTPRequest
 
 BUSY = json_reply({"error": "busy"}, status=503, headers={"retry-after": "0"})
 TOKENS = ["Ça", " va", "? न", "मस्", "ते ", "😀", " fin"]
@@ -120,8 +120,8 @@ def test_wherever_the_cut_falls_the_text_is_whole() -> None:
     parts = [f'data: {{"token": {{"text": "{text}"}}}}\n\n'.encode() for text in TOKENS]
     stream = b"".join(parts)
     for place in range(len(parts[0]), len(stream) + 1):
-        request = Request(url="http://127.0.0.1", content=b"", headers={})
-        sink = TextStream(Call(request, "m", "p", body={"input": "Q:"}, resumes=1))
+        request = HTTPRequest(url="http://127.0.0.1", content=b"", headers={})
+        sink = CompletionStream(Call(request, "m", "p", body={"input": "Q:"}, resumes=1))
         sink.begin({}, 1)
         items = list(sink.feed(stream[:place]))
         with pytest.raises(VoxtralError) as caught:
@@ -136,6 +136,8 @@ def test_wherever_the_cut_falls_the_text_is_whole() -> None:
             items.extend(sink.feed(token(text)))
         items.extend(sink.feed(final()))
 
-        assert "".join(item.text for item in items if isinstance(item, Piece)) == "".join(TOKENS)
-        assert isinstance(items[-1], Outcome)
+        assert "".join(item.text for item in items if isinstance(item, TextDelta)) == "".join(
+            TOKENS
+        )
+        assert isinstance(items[-1], ResponseInfo)
         assert items[-1].resumes == 1

@@ -12,18 +12,25 @@ from hypothesis import strategies as st
 from replies import event, events, json_reply, streamed, token, whole
 from scripted_server import End, Reply, ScriptedServer
 
-from langchain_voxtral.answers import Call, Item, Outcome, Piece, Said, whole_answer
+from langchain_voxtral.completions.response import (
+    Call,
+    Completion,
+    ResponseInfo,
+    StreamItem,
+    TextDelta,
+    parse_completions,
+)
+from langchain_voxtral.completions.stream import CompletionStream
 from langchain_voxtral.errors import (
     VoxtralAPIError,
     VoxtralConnectionError,
     VoxtralError,
     VoxtralRateLimitError,
 )
-from langchain_voxtral.streams import TextStream
 from langchain_voxtral.transport import (
-    Clients,
+    ClientPool,
     ClientSettings,
-    Request,
+    HTTPRequest,
     RetryPolicy,
     apost,
     astream,
@@ -50,33 +57,33 @@ def ask(caller: Caller, server: ScriptedServer, streaming: bool) -> tuple[str, d
     return "".join(chunk.text for chunk in chunks), chunks[-1].info
 
 
-def exchange(way: str, server: ScriptedServer, policy: RetryPolicy = QUICK) -> Sequence[Item]:
+def exchange(way: str, server: ScriptedServer, policy: RetryPolicy = QUICK) -> Sequence[StreamItem]:
     """Ask through transport itself, with short pauses; return text and outcome."""
     url = f"{server.url}/inference/voxtral"
-    request = Request(url, b"{}", {"content-type": "application/json"}, retry=policy)
-    call, clients = Call(request, "voxtral", "deepinfra"), Clients(ClientSettings())
+    request = HTTPRequest(url, b"{}", {"content-type": "application/json"}, retry=policy)
+    call, clients = Call(request, "voxtral", "deepinfra"), ClientPool(ClientSettings())
 
-    async def streamed_items() -> list[Item]:
-        items = [item async for item in astream(clients, request, TextStream(call))]
+    async def streamed_items() -> list[StreamItem]:
+        items = [item async for item in astream(clients, request, CompletionStream(call))]
         await clients.aclose()
         return items
 
-    async def reply() -> list[Said]:
-        answer = whole_answer(call, await apost(clients, request))
+    async def reply() -> list[Completion]:
+        answer = parse_completions(call, await apost(clients, request))
         await clients.aclose()
         return answer
 
     try:
         match way:
             case "stream":
-                return list(stream(clients, request, TextStream(call)))
+                return list(stream(clients, request, CompletionStream(call)))
             case "astream":
                 return asyncio.run(streamed_items())
             case "post":
-                [said] = whole_answer(call, post(clients, request))
+                [said] = parse_completions(call, post(clients, request))
             case _:
                 [said] = asyncio.run(reply())
-        return [Piece(said.text), said.outcome]
+        return [TextDelta(said.text), said.outcome]
     finally:
         clients.close()
 
@@ -170,8 +177,8 @@ def test_failures_without_advice_are_retried_with_a_back_off(way: str, failed: R
     reply = streamed("Hello") if way.endswith("stream") else whole("Hello")
     with ScriptedServer(failed, failed, reply) as server:
         piece, outcome = exchange(way, server)
-    assert isinstance(outcome, Outcome)
-    assert (piece, outcome.attempts) == (Piece("Hello"), 3)
+    assert isinstance(outcome, ResponseInfo)
+    assert (piece, outcome.attempts) == (TextDelta("Hello"), 3)
     assert len(server.requests) == 3
 
 
@@ -196,7 +203,7 @@ def test_pauses_grow_to_a_limit_or_are_what_the_server_asks_for(
 ) -> None:
     """Both are jittered: the back-off to no less than its half, Retry-After upwards alone."""
     policy = RetryPolicy(retries, first_pause=first, longest_pause=longest)
-    attempts = Attempts(Request("http://127.0.0.1/", b"", {}, retry=policy))
+    attempts = Attempts(HTTPRequest("http://127.0.0.1/", b"", {}, retry=policy))
     for count in range(retries):
         attempts.begin()
         pause = attempts.pause_after(VoxtralAPIError("", status_code=503, retry_after=retry_after))
@@ -226,8 +233,8 @@ def test_a_stream_that_breaks_before_its_first_token_is_asked_for_again(way: str
     cut = events(b": connected\n\n", End.CUT)
     with ScriptedServer(cut, streamed("Hello")) as server:
         piece, outcome = exchange(way, server)
-    assert isinstance(outcome, Outcome)
-    assert (piece, outcome.attempts) == (Piece("Hello"), 2)
+    assert isinstance(outcome, ResponseInfo)
+    assert (piece, outcome.attempts) == (TextDelta("Hello"), 2)
 
 
 @pytest.mark.parametrize("ending", [End.CUT, event({"error": {"message": "Model busy"}})])

@@ -14,9 +14,9 @@ from langchain_voxtral.errors import (
     VoxtralResponseError,
     VoxtralUnsupportedFeatureError,
 )
-from langchain_voxtral.tools.parts import CallPart
-from langchain_voxtral.wire.chat_completions import decode_answer
-from langchain_voxtral.wire.values import Answer, Usage
+from langchain_voxtral.protocol.chat_completions import decode_answer
+from langchain_voxtral.protocol.responses import Answer, Usage
+from langchain_voxtral.tools.parts import ToolCallChunk
 
 CALLED = {
     "id": "call_1",
@@ -102,7 +102,7 @@ def test_several_answers_come_in_the_order_of_their_index() -> None:
     assert decode_answer(json.dumps({"choices": choices}).encode()) == Answer(
         texts=("a", "", "c"),
         finish_reasons=("length", "tool_calls", "stop"),
-        calls=((), (CallPart(0, "call_1", "weather", '{"city":"Paris"}'),), ()),
+        calls=((), (ToolCallChunk(0, "call_1", "weather", '{"city":"Paris"}'),), ()),
     )
 
 
@@ -135,8 +135,8 @@ def test_calls_beside_a_text_are_numbered_as_they_stand() -> None:
     assert answer.texts == ("Looking.",)
     assert answer.calls == (
         (
-            CallPart(0, "call_1", "weather", '{"city":"Paris"}'),
-            CallPart(1, "call_2", "weather", '{"city":"Paris"}'),
+            ToolCallChunk(0, "call_1", "weather", '{"city":"Paris"}'),
+            ToolCallChunk(1, "call_2", "weather", '{"city":"Paris"}'),
         ),
     )
 
@@ -144,35 +144,38 @@ def test_calls_beside_a_text_are_numbered_as_they_stand() -> None:
 @pytest.mark.parametrize(
     ("call", "part"),
     [
-        ({"function": {"name": "now"}}, CallPart(0, None, "now", "")),
+        ({"function": {"name": "now"}}, ToolCallChunk(0, None, "now", "")),
         (
             {"id": "", "function": {"name": "", "arguments": None}},
-            CallPart(0, None, None, ""),
+            ToolCallChunk(0, None, None, ""),
         ),
         (
             {"id": "c", "function": {"name": "now", "arguments": '{"a": '}},
-            CallPart(0, "c", "now", '{"a": '),
+            ToolCallChunk(0, "c", "now", '{"a": '),
         ),
         (
             {"id": "c", "function": {"name": "now", "arguments": {"é": [1, None]}}},
-            CallPart(0, "c", "now", '{"é":[1,null]}'),
+            ToolCallChunk(0, "c", "now", '{"é":[1,null]}'),
         ),
         (
             {"id": "c", "function": {"name": "now", "arguments": {"a": float("nan")}}},
-            CallPart(0, "c", "now", '{"a":NaN}'),
+            ToolCallChunk(0, "c", "now", '{"a":NaN}'),
         ),
-        ({"id": "c", "function": {"name": "now", "arguments": 5}}, CallPart(0, "c", "now", "5")),
+        (
+            {"id": "c", "function": {"name": "now", "arguments": 5}},
+            ToolCallChunk(0, "c", "now", "5"),
+        ),
     ],
 )
 def test_what_a_call_leaves_out_or_writes_its_own_way_is_kept_as_it_is(
-    call: object, part: CallPart
+    call: object, part: ToolCallChunk
 ) -> None:
     assert decode_answer(answering({"tool_calls": [call]})).calls == ((part,),)
 
 
 def test_the_older_form_of_a_call_is_one_call() -> None:
     message = {"content": None, "function_call": {"name": "now", "arguments": "{}"}}
-    assert decode_answer(answering(message)).calls == ((CallPart(0, None, "now", "{}"),),)
+    assert decode_answer(answering(message)).calls == ((ToolCallChunk(0, None, "now", "{}"),),)
     both = message | {"tool_calls": [CALLED]}
     assert [part.name for part in decode_answer(answering(both)).calls[0]] == ["weather"]
 

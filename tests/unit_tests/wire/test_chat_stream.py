@@ -15,9 +15,9 @@ from langchain_voxtral.errors import (
     VoxtralResponseError,
     VoxtralUnsupportedFeatureError,
 )
-from langchain_voxtral.tools.parts import CallPart
-from langchain_voxtral.wire.chat_completions import ChatStream
-from langchain_voxtral.wire.values import Delta, Final, StreamEvent, Usage
+from langchain_voxtral.protocol.chat_completions import ChatDecoder
+from langchain_voxtral.protocol.responses import Delta, Final, StreamEvent, Usage
+from langchain_voxtral.tools.parts import ToolCallChunk
 
 USAGE = {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7}
 DONE = b"data: [DONE]\n\n"
@@ -49,7 +49,7 @@ def sse(*documents: object) -> bytes:
 
 
 def events_of(*reads: bytes) -> list[StreamEvent]:
-    stream = ChatStream(header_request_id="H1")
+    stream = ChatDecoder(header_request_id="H1")
     events = [event for read in reads for event in stream.feed(read)]
     return events + stream.close()
 
@@ -77,7 +77,7 @@ def test_each_servers_stream_gives_the_same_events_however_it_is_cut(
 ) -> None:
     body = body.replace(b"\n\n", line_end)
     for cut in range(len(body) + 1):
-        stream = ChatStream(header_request_id="H1")
+        stream = ChatDecoder(header_request_id="H1")
         events = [*stream.feed(body[:cut]), *stream.feed(body[cut:])]
         assert events == [Delta("Hi"), Delta(" you"), FINAL]
         assert stream.finished
@@ -88,14 +88,14 @@ def test_each_servers_stream_gives_the_same_events_however_it_is_cut(
 def test_a_stream_cut_before_its_finish_reason_is_not_finished(body: bytes) -> None:
     last = body.index(b'"finish_reason": "stop"')
     for cut in range(last + 1):
-        stream = ChatStream()
+        stream = ChatDecoder()
         events = [*stream.feed(body[:cut]), *stream.close()]
         assert events == [Delta("Hi"), Delta(" you")][: len(events)]
         assert not stream.finished
 
 
 def test_usage_on_the_last_chunk_is_not_held_back() -> None:
-    stream = ChatStream()
+    stream = ChatDecoder()
     told = USAGE | {"estimated_cost": 0.5, "prompt_tokens_details": {"cached_tokens": 2}}
     final = Final("length", Usage(3, 4, 0.5, 2))
     assert stream.feed(sse(says("a", reason="length", usage=told))) == [Delta("a"), final]
@@ -103,7 +103,7 @@ def test_usage_on_the_last_chunk_is_not_held_back() -> None:
 
 
 def test_usage_that_comes_after_the_finish_reason_is_in_the_final_event() -> None:
-    stream = ChatStream()
+    stream = ChatDecoder()
     assert stream.feed(sse(says("a"), chunk({}, "stop"))) == [Delta("a")]
     assert stream.is_ending
     assert not stream.finished
@@ -112,7 +112,7 @@ def test_usage_that_comes_after_the_finish_reason_is_in_the_final_event() -> Non
 
 
 def test_usage_before_the_finish_reason_ends_nothing_and_the_last_counts() -> None:
-    stream = ChatStream()
+    stream = ChatDecoder()
     assert stream.feed(sse(says("a", usage=USAGE))) == [Delta("a")]
     assert not stream.is_ending
     more = USAGE | {"completion_tokens": 9}
@@ -124,21 +124,21 @@ def test_usage_before_the_finish_reason_ends_nothing_and_the_last_counts() -> No
 def test_without_usage_the_end_of_the_stream_brings_the_final_event() -> None:
     body = sse(says("a"), chunk({}, "stop"))
     assert events_of(body) == [Delta("a"), Final("stop", request_id="H1")]
-    stream = ChatStream()
+    stream = ChatDecoder()
     assert stream.feed(body) == [Delta("a")]
     assert stream.feed(DONE) == [Final("stop")]
     assert stream.close() == []
 
 
 def test_half_a_usage_waits_for_the_other_half() -> None:
-    stream = ChatStream()
+    stream = ChatDecoder()
     assert stream.feed(sse(chunk({}, "stop", usage={"prompt_tokens": 3}))) == []
     late = {"choices": [], "usage": {"completion_tokens": 4}}
     assert stream.feed(sse(late)) == [Final("stop", Usage(3, 4))]
 
 
 def test_done_without_a_finish_reason_does_not_finish_a_stream() -> None:
-    stream = ChatStream()
+    stream = ChatDecoder()
     assert stream.feed(sse(says("a"), {"choices": [], "usage": USAGE}) + DONE) == [Delta("a")]
     assert stream.close() == []
     assert not stream.finished
@@ -156,7 +156,7 @@ def test_finish_reasons_go_by_todays_names(told: str, reason: str) -> None:
 def test_the_request_id_comes_from_the_header_before_the_chunks() -> None:
     body = sse({"choices": [], "id": "c0"}, says("a", id="c1"), chunk({}, "stop", id="c1"))
     assert events_of(body)[-1] == Final("stop", request_id="H1")
-    stream = ChatStream()
+    stream = ChatDecoder()
     assert [*stream.feed(body), *stream.close()][-1] == Final("stop", request_id="c0")
 
 
@@ -206,10 +206,10 @@ def test_the_parts_of_calls_come_as_the_server_streams_them() -> None:
     )
     assert events_of(body) == [
         Delta("Looking."),
-        CallPart(0, "c1", "weather"),
-        CallPart(0, arguments='{"city":'),
-        CallPart(0, arguments='"Paris"}'),
-        CallPart(1, "c2", "now", "{}"),
+        ToolCallChunk(0, "c1", "weather"),
+        ToolCallChunk(0, arguments='{"city":'),
+        ToolCallChunk(0, arguments='"Paris"}'),
+        ToolCallChunk(1, "c2", "now", "{}"),
         Final("tool_calls", Usage(3, 4), "H1"),
     ]
 
@@ -218,14 +218,17 @@ def test_a_chunk_with_all_gives_its_text_then_its_calls_then_the_final_event() -
     delta = {"tool_calls": [call(None, "{}", id="c1", name="now")], "content": "a"}
     assert events_of(sse(chunk(delta, "tool_calls", usage=USAGE))) == [
         Delta("a"),
-        CallPart(0, "c1", "now", "{}"),
+        ToolCallChunk(0, "c1", "now", "{}"),
         Final("tool_calls", Usage(3, 4), "H1"),
     ]
 
 
 def test_calls_without_an_index_have_their_position() -> None:
     body = sse(calls(call(None, "{}", id="c1", name="now"), call(-1, "[]", name="then")))
-    assert events_of(body) == [CallPart(0, "c1", "now", "{}"), CallPart(1, None, "then", "[]")]
+    assert events_of(body) == [
+        ToolCallChunk(0, "c1", "now", "{}"),
+        ToolCallChunk(1, None, "then", "[]"),
+    ]
 
 
 def test_ids_and_names_that_the_server_repeats_are_told_once() -> None:
@@ -236,21 +239,21 @@ def test_ids_and_names_that_the_server_repeats_are_told_once() -> None:
         calls(call(0, "", id="c1", name="now")),
     )
     assert events_of(body) == [
-        CallPart(0, None, "now"),
-        CallPart(0, "c1", arguments="{"),
-        CallPart(0, arguments="}"),
+        ToolCallChunk(0, None, "now"),
+        ToolCallChunk(0, "c1", arguments="{"),
+        ToolCallChunk(0, arguments="}"),
     ]
 
 
 def test_arguments_sent_as_an_object_are_written_as_json() -> None:
     body = sse(calls(call(0, {"city": "Orléans"}, id="c1", name="weather")))
-    assert events_of(body) == [CallPart(0, "c1", "weather", '{"city":"Orléans"}')]
+    assert events_of(body) == [ToolCallChunk(0, "c1", "weather", '{"city":"Orléans"}')]
 
 
 def test_two_calls_under_one_index_are_an_error_not_one_call() -> None:
-    stream = ChatStream()
+    stream = ChatDecoder()
     body = sse(calls(call(0, "{}", id="c1", name="now")), calls(call(0, "{}", name="then")))
-    assert stream.feed(body) == [CallPart(0, "c1", "now", "{}")]
+    assert stream.feed(body) == [ToolCallChunk(0, "c1", "now", "{}")]
     with pytest.raises(VoxtralResponseError, match="of no known form"):
         stream.close()
 
@@ -320,7 +323,7 @@ def test_probabilities_go_with_the_tokens_that_make_up_the_text(
 )
 @pytest.mark.parametrize("place", [0, 1])
 def test_a_document_of_an_unknown_form_is_an_error(document: object, place: int) -> None:
-    stream = ChatStream(header_request_id="H1")
+    stream = ChatDecoder(header_request_id="H1")
     stream.feed(sse(*[says("a")] * place))
     with pytest.raises(VoxtralResponseError, match="an event of no known form: ") as caught:
         stream.feed(sse(document))
@@ -331,7 +334,7 @@ def test_a_document_of_an_unknown_form_is_an_error(document: object, place: int)
 @pytest.mark.parametrize("delta", [{"content": "b"}, {"tool_calls": [call(0, "{}", name="now")]}])
 @pytest.mark.parametrize("usage", [USAGE, None])
 def test_text_or_calls_after_the_finish_reason_are_an_error(delta: object, usage: object) -> None:
-    stream = ChatStream()
+    stream = ChatDecoder()
     stream.feed(sse(chunk({}, "stop", usage=usage)))
     assert stream.feed(sse(says(""))) == []
     with pytest.raises(VoxtralResponseError, match="text after its final event"):
@@ -339,7 +342,7 @@ def test_text_or_calls_after_the_finish_reason_are_an_error(delta: object, usage
 
 
 def test_a_second_answer_is_an_error() -> None:
-    stream = ChatStream()
+    stream = ChatDecoder()
     other = {"index": 1, "delta": {"content": "b"}}
     assert stream.feed(sse(says("a"), {"choices": [other]})) == [Delta("a")]
     with pytest.raises(VoxtralResponseError, match="more than one answer"):
@@ -385,7 +388,7 @@ ERRORS = [
 def test_an_error_in_the_stream_is_raised_as_its_class(
     body: bytes, kind: type[VoxtralError], words: str, place: int
 ) -> None:
-    stream = ChatStream(header_request_id="H1")
+    stream = ChatDecoder(header_request_id="H1")
     stream.feed(sse(*[says("a")] * place))
     with pytest.raises(VoxtralError) as caught:
         stream.feed(body)
@@ -396,9 +399,9 @@ def test_an_error_in_the_stream_is_raised_as_its_class(
 
 @pytest.mark.parametrize("error", [sse({"error": "boom"}), b"data: boom\n"])
 def test_events_before_an_error_come_first_and_the_error_next(error: bytes) -> None:
-    stream = ChatStream()
+    stream = ChatDecoder()
     body = sse(says("a", id="c1"), calls(call(0, "{", name="now"))) + error
-    assert stream.feed(body) == [Delta("a"), CallPart(0, None, "now", "{")]
+    assert stream.feed(body) == [Delta("a"), ToolCallChunk(0, None, "now", "{")]
     assert stream.failure is not None
     assert "boom" in stream.failure.message
     with pytest.raises(VoxtralAPIError, match="boom") as caught:
@@ -410,7 +413,7 @@ def test_events_before_an_error_come_first_and_the_error_next(error: bytes) -> N
 
 
 def test_a_failed_stream_does_not_finish() -> None:
-    stream = ChatStream()
+    stream = ChatDecoder()
     body = sse(says("a"), chunk({}, "stop"), {"error": "boom"}) + DONE
     assert stream.feed(body) == [Delta("a")]
     with pytest.raises(VoxtralAPIError, match="boom"):
@@ -422,7 +425,7 @@ def test_a_failed_stream_does_not_finish() -> None:
     "body", [sse({"error": "no: sk-1"}), b"data: sk-1\n", sse({"x": "sk-1"}), sse(chunk("sk-1"))]
 )
 def test_a_key_that_the_stream_echoes_stays_out_of_the_error(body: bytes) -> None:
-    stream = ChatStream(secrets=["sk-1"])
+    stream = ChatDecoder(secrets=["sk-1"])
     with pytest.raises(VoxtralError) as caught:
         stream.feed(body)
     assert "sk-1" not in f"{caught.value} {caught.value!r} {caught.value.args}"
@@ -430,13 +433,13 @@ def test_a_key_that_the_stream_echoes_stays_out_of_the_error(body: bytes) -> Non
 
 
 def test_a_key_that_the_stream_echoes_as_its_id_stays_out_of_the_final_event() -> None:
-    stream = ChatStream(secrets=["sk-1"])
+    stream = ChatDecoder(secrets=["sk-1"])
     body = sse(chunk({}, "stop", id="sk-1", usage=USAGE))
     assert stream.feed(body) == [Final("stop", Usage(3, 4), "[redacted]")]
 
 
 def test_an_event_beyond_the_limit_is_an_error() -> None:
-    stream = ChatStream(max_event_bytes=100)
+    stream = ChatDecoder(max_event_bytes=100)
     with pytest.raises(VoxtralResponseError, match="100 bytes"):
         stream.feed(sse(says("a" * 100)))
 
@@ -444,10 +447,10 @@ def test_an_event_beyond_the_limit_is_an_error() -> None:
 # Properties
 
 SAID = st.text(min_size=1).map(Delta)
-CALLED = st.builds(CallPart, st.integers(0, 2), arguments=st.text(min_size=1))
+CALLED = st.builds(ToolCallChunk, st.integers(0, 2), arguments=st.text(min_size=1))
 
 
-def sent(event: Delta | CallPart) -> dict[str, object]:
+def sent(event: Delta | ToolCallChunk) -> dict[str, object]:
     """The chunk that says an event."""
     if isinstance(event, Delta):
         return says(event.text)
@@ -456,7 +459,7 @@ def sent(event: Delta | CallPart) -> dict[str, object]:
 
 @given(events=st.lists(SAID | CALLED), cuts=st.lists(st.integers(0, 10_000)), late=st.booleans())
 def test_every_split_of_the_bytes_gives_the_same_events(
-    events: list[Delta | CallPart], cuts: list[int], late: bool
+    events: list[Delta | ToolCallChunk], cuts: list[int], late: bool
 ) -> None:
     ending = [chunk({}, "stop", usage=None if late else USAGE)]
     body = sse(*map(sent, events), *ending, *[{"choices": [], "usage": USAGE}] * late) + DONE
@@ -485,10 +488,10 @@ def test_any_document_gives_events_or_an_error_of_this_package(
 ) -> None:
     likely = {"delta": {"content": "a"}, "logprobs": logprobs}
     for body in (document, {"choices": choice}, {"choices": [choice]}, {"choices": [likely]}):
-        stream = ChatStream()
+        stream = ChatDecoder()
         try:
             events = [*stream.feed(sse(body)), *stream.close()]
         except VoxtralError:
             assert stream.failure is not None
         else:
-            assert all(isinstance(event, Delta | CallPart | Final) for event in events)
+            assert all(isinstance(event, Delta | ToolCallChunk | Final) for event in events)

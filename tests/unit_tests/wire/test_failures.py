@@ -23,7 +23,7 @@ from langchain_voxtral.errors import (
     VoxtralTimeoutError,
     VoxtralUnsupportedFeatureError,
 )
-from langchain_voxtral.wire.failures import error_in, failure
+from langchain_voxtral.protocol.error_responses import error_in, failure
 
 OVERFLOW = "Requested input length 99009 exceeds maximum input length 8192"
 LITERAL = {

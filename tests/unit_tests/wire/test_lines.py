@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from langchain_voxtral.wire.lines import LineSplitter
+from langchain_voxtral.protocol.lines import LineSplitter
 
 
 def test_lf_crlf_and_cr_end_lines() -> None:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from langchain_voxtral.errors import VoxtralInvalidRequestError
-from langchain_voxtral.wire.multipart import FilePart, encode_multipart, multipart_parts
+from langchain_voxtral.protocol.multipart import FilePart, encode_multipart, multipart_parts
 
 UNICODE = st.characters(codec="utf-8")
 SAFE = st.text(

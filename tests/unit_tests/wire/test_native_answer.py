@@ -13,8 +13,8 @@ from langchain_voxtral.errors import (
     VoxtralRateLimitError,
     VoxtralResponseError,
 )
-from langchain_voxtral.wire.native import decode_answer
-from langchain_voxtral.wire.values import Answer, Usage
+from langchain_voxtral.protocol.native import decode_answer
+from langchain_voxtral.protocol.responses import Answer, Usage
 
 
 def test_the_documented_answer_is_read_whole() -> None:

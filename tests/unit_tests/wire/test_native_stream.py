@@ -13,8 +13,8 @@ from langchain_voxtral.errors import (
     VoxtralRateLimitError,
     VoxtralResponseError,
 )
-from langchain_voxtral.wire.native import NativeStream
-from langchain_voxtral.wire.values import Delta, Final, StreamEvent, Usage
+from langchain_voxtral.protocol.native import NativeDecoder
+from langchain_voxtral.protocol.responses import Delta, Final, StreamEvent, Usage
 
 DOCUMENTED = (
     b'data: {"token": {"id": null, "text": "Hello", "logprob": 0.0, "special": false}, '
@@ -49,7 +49,7 @@ def sse(*documents: object) -> bytes:
 
 
 def events_of(*reads: bytes) -> list[StreamEvent]:
-    stream = NativeStream(header_request_id="H1")
+    stream = NativeDecoder(header_request_id="H1")
     events = [event for read in reads for event in stream.feed(read)]
     return events + stream.close()
 
@@ -61,7 +61,7 @@ def test_the_documented_stream_gives_the_same_events_however_it_is_cut(
 ) -> None:
     body = DOCUMENTED.replace(b"\n", line_end) + tail
     for cut in range(len(body) + 1):
-        stream = NativeStream()
+        stream = NativeDecoder()
         events = [*stream.feed(body[:cut]), *stream.feed(body[cut:])]
         assert events == DOCUMENTED_EVENTS
         assert stream.finished
@@ -69,7 +69,7 @@ def test_the_documented_stream_gives_the_same_events_however_it_is_cut(
 
 
 def test_the_documented_stream_needs_no_final_line_end() -> None:
-    stream = NativeStream()
+    stream = NativeDecoder()
     assert stream.feed(DOCUMENTED.removesuffix(b"\n")) == DOCUMENTED_EVENTS[:-1]
     assert not stream.finished
     assert stream.close() == DOCUMENTED_EVENTS[-1:]
@@ -79,14 +79,14 @@ def test_the_documented_stream_needs_no_final_line_end() -> None:
 def test_a_stream_cut_anywhere_before_its_last_line_is_not_finished() -> None:
     last = DOCUMENTED.rindex(b"data:")
     for cut in range(last + 1):
-        stream = NativeStream()
+        stream = NativeDecoder()
         events = [*stream.feed(DOCUMENTED[:cut]), *stream.close()]
         assert events == DOCUMENTED_EVENTS[: len(events)]
         assert not stream.finished
 
 
 def test_done_alone_does_not_finish_a_stream() -> None:
-    stream = NativeStream()
+    stream = NativeDecoder()
     assert stream.feed(sse(token("a")) + b"data: [DONE]\n\n") == [Delta("a")]
     assert stream.close() == []
     assert not stream.finished
@@ -155,7 +155,7 @@ def test_text_on_the_last_event_comes_before_the_final_event() -> None:
 
 
 def test_a_final_event_that_tells_all_is_not_held_back() -> None:
-    stream = NativeStream()
+    stream = NativeDecoder()
     numbers = {"num_input_tokens": 0, "num_output_tokens": 0, "estimated_cost": 0.0}
     final = Final("stop", Usage(0, 0, 0.0))
     assert stream.feed(sse(token("", details=STOPPED, **numbers))) == [final]
@@ -173,7 +173,7 @@ def test_an_answer_in_the_final_event_alone_is_not_passed_off_as_empty() -> None
 def test_counts_that_come_after_the_finish_reason_are_in_the_final_event(
     late: dict[str, object],
 ) -> None:
-    stream = NativeStream()
+    stream = NativeDecoder()
     assert stream.feed(sse(token("a"), token("", details=STOPPED, estimated_cost=0.5))) == [
         Delta("a")
     ]
@@ -184,7 +184,7 @@ def test_counts_that_come_after_the_finish_reason_are_in_the_final_event(
 
 
 def test_counts_that_come_before_the_finish_reason_are_in_the_final_event() -> None:
-    stream = NativeStream()
+    stream = NativeDecoder()
     counting = token("b", num_input_tokens=3, num_output_tokens=1, estimated_cost=0.5)
     assert stream.feed(sse(token("a"), counting)) == [Delta("a"), Delta("b")]
     assert stream.usage == Usage(3, 1, 0.5)
@@ -193,13 +193,13 @@ def test_counts_that_come_before_the_finish_reason_are_in_the_final_event() -> N
 
 
 def test_a_cost_that_comes_alone_is_kept() -> None:
-    stream = NativeStream()
+    stream = NativeDecoder()
     stream.feed(sse(token("a"), token("b", estimated_cost=0.5)))
     assert stream.usage == Usage(cost=0.5)
 
 
 def test_done_brings_a_final_event_that_waits_for_counts() -> None:
-    stream = NativeStream()
+    stream = NativeDecoder()
     assert stream.feed(sse(token("", details=STOPPED))) == []
     assert stream.feed(b"data: [DONE]\n") == [Final("stop")]
     assert stream.close() == []
@@ -232,7 +232,7 @@ def test_documents_that_say_nothing_are_passed_over() -> None:
 )
 @pytest.mark.parametrize("place", [0, 1])
 def test_a_document_of_an_unknown_form_is_an_error(document: object, place: int) -> None:
-    stream = NativeStream(header_request_id="H1")
+    stream = NativeDecoder(header_request_id="H1")
     stream.feed(sse(*[token("a")] * place))
     with pytest.raises(VoxtralResponseError, match="an event of no known form: ") as caught:
         stream.feed(sse(document))
@@ -241,7 +241,7 @@ def test_a_document_of_an_unknown_form_is_an_error(document: object, place: int)
 
 
 def test_text_after_the_finish_reason_is_an_error() -> None:
-    stream = NativeStream()
+    stream = NativeDecoder()
     stream.feed(sse(token("", details=STOPPED, num_output_tokens=1)))
     assert stream.feed(sse(token(""))) == []
     with pytest.raises(VoxtralResponseError, match="text after its final event"):
@@ -290,7 +290,7 @@ ERRORS = [
 def test_an_error_in_the_stream_is_raised_as_its_class(
     body: bytes, kind: type[VoxtralError], words: str, place: int
 ) -> None:
-    stream = NativeStream(header_request_id="H1")
+    stream = NativeDecoder(header_request_id="H1")
     stream.feed(sse(*[token("a")] * place))
     with pytest.raises(VoxtralError) as caught:
         stream.feed(body)
@@ -301,7 +301,7 @@ def test_an_error_in_the_stream_is_raised_as_its_class(
 
 @pytest.mark.parametrize("error", [sse({"error": "boom"}), b"data: boom\n"])
 def test_tokens_before_an_error_come_first_and_the_error_next(error: bytes) -> None:
-    stream = NativeStream(header_request_id="H1")
+    stream = NativeDecoder(header_request_id="H1")
     assert stream.feed(sse(token("a"), token("b")) + error) == [Delta("a"), Delta("b")]
     assert stream.failure is not None
     assert "boom" in stream.failure.message
@@ -314,7 +314,7 @@ def test_tokens_before_an_error_come_first_and_the_error_next(error: bytes) -> N
 
 
 def test_a_failed_stream_does_not_finish() -> None:
-    stream = NativeStream()
+    stream = NativeDecoder()
     body = sse(token("a"), token("b", details=STOPPED), {"error": "boom"}) + b"data: [DONE]\n"
     assert stream.feed(body) == [Delta("a"), Delta("b")]
     with pytest.raises(VoxtralAPIError, match="boom"):
@@ -326,7 +326,7 @@ def test_a_failed_stream_does_not_finish() -> None:
     "body", [sse({"error": "no: sk-1"}), b"data: sk-1\n", sse({"x": "sk-1"}), b"sk-1\n"]
 )
 def test_a_key_that_the_stream_echoes_stays_out_of_the_error(body: bytes) -> None:
-    stream = NativeStream(secrets=["sk-1"])
+    stream = NativeDecoder(secrets=["sk-1"])
     with pytest.raises(VoxtralError) as caught:
         stream.feed(body)
     assert "sk-1" not in f"{caught.value} {caught.value!r} {caught.value.args}"
@@ -334,7 +334,7 @@ def test_a_key_that_the_stream_echoes_stays_out_of_the_error(body: bytes) -> Non
 
 
 def test_an_event_beyond_the_limit_is_an_error() -> None:
-    stream = NativeStream(max_event_bytes=100)
+    stream = NativeDecoder(max_event_bytes=100)
     with pytest.raises(VoxtralResponseError, match="100 bytes"):
         stream.feed(sse(token("a" * 100)))
 

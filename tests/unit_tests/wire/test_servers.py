@@ -6,11 +6,11 @@ from typing import get_args
 import pytest
 
 from langchain_voxtral.errors import VoxtralInvalidRequestError, VoxtralUnsupportedFeatureError
-from langchain_voxtral.wire.apis import CHAT_COMPLETIONS, NATIVE
-from langchain_voxtral.wire.servers import SERVERS, Route, ServerName
-from langchain_voxtral.wire.transcription_requests import ResponseFormat
+from langchain_voxtral.protocol.endpoints import CHAT_COMPLETIONS, NATIVE
+from langchain_voxtral.protocol.transcription_requests import ResponseFormat
+from langchain_voxtral.providers import PROVIDERS, ProviderName, Route
 
-PATHS: dict[ServerName, dict[Route, str | None]] = {
+PATHS: dict[ProviderName, dict[Route, str | None]] = {
     "deepinfra": {
         "native": "/inference/{model}",
         "chat_completions": "/openai/chat/completions",
@@ -32,32 +32,34 @@ PATHS: dict[ServerName, dict[Route, str | None]] = {
 }
 
 
-@pytest.mark.parametrize("name", get_args(ServerName))
+@pytest.mark.parametrize("name", get_args(ProviderName))
 @pytest.mark.parametrize("route", get_args(Route))
-def test_every_server_tells_its_paths_or_what_to_do_without(name: ServerName, route: Route) -> None:
+def test_every_server_tells_its_paths_or_what_to_do_without(
+    name: ProviderName, route: Route
+) -> None:
     expected = PATHS[name][route]
     if expected:
-        assert SERVERS[name].path(route) == expected
+        assert PROVIDERS[name].path(route) == expected
     else:
         with pytest.raises(VoxtralUnsupportedFeatureError, match=f"^server='{name}' .*: ."):
-            SERVERS[name].path(route)
+            PROVIDERS[name].path(route)
 
 
 def test_the_table_has_every_server_under_its_own_name() -> None:
-    assert {name: server.name for name, server in SERVERS.items()} == {
-        name: name for name in get_args(ServerName)
+    assert {name: server.name for name, server in PROVIDERS.items()} == {
+        name: name for name in get_args(ProviderName)
     }
 
 
 def test_deepinfras_text_endpoints_are_where_they_were() -> None:
-    deepinfra = SERVERS["deepinfra"]
+    deepinfra = PROVIDERS["deepinfra"]
     assert deepinfra.path(NATIVE.route) == "/inference/{model}"
     assert deepinfra.path(CHAT_COMPLETIONS.route) == "/openai/chat/completions"
 
 
 @pytest.mark.parametrize("route", get_args(Route))
 def test_what_a_server_lacks_is_named_with_a_way_around_it(route: Route) -> None:
-    bare = replace(SERVERS["vllm"], paths=dict.fromkeys(get_args(Route)))
+    bare = replace(PROVIDERS["vllm"], paths=dict.fromkeys(get_args(Route)))
     with pytest.raises(VoxtralUnsupportedFeatureError) as caught:
         bare.path(route)
     around = {
@@ -70,12 +72,12 @@ def test_what_a_server_lacks_is_named_with_a_way_around_it(route: Route) -> None
     assert caught.value.message.endswith(f"{around[route]}.")
 
 
-@pytest.mark.parametrize("name", get_args(ServerName))
+@pytest.mark.parametrize("name", get_args(ProviderName))
 @pytest.mark.parametrize("audio_format", ["wav", "mp3"])
 def test_a_recording_is_a_part_under_the_name_of_its_format(
-    name: ServerName, audio_format: str
+    name: ProviderName, audio_format: str
 ) -> None:
-    server = SERVERS[name]
+    server = PROVIDERS[name]
     if audio_format in server.audio_formats:
         assert server.audio_part(b"\x00\xff", audio_format) == {
             "type": "input_audio",
@@ -91,10 +93,10 @@ def test_a_recording_is_a_part_under_the_name_of_its_format(
     [("deepinfra", "'mp3', 'wav'"), ("vllm", "'wav'"), ("llama_cpp", "'mp3', 'wav'")],
 )
 def test_a_format_that_no_server_takes_is_never_sent_under_another_name(
-    name: ServerName, formats: str
+    name: ProviderName, formats: str
 ) -> None:
     with pytest.raises(VoxtralInvalidRequestError) as caught:
-        SERVERS[name].audio_part(b"fLaC", "flac")
+        PROVIDERS[name].audio_part(b"fLaC", "flac")
     assert caught.value.message == (
         f"server='{name}' takes no 'flac' audio, only {formats}: convert it to wav."
     )
@@ -109,17 +111,17 @@ def test_a_format_that_no_server_takes_is_never_sent_under_another_name(
     ],
 )
 def test_a_response_format_that_a_server_lacks_becomes_json(
-    name: ServerName, given: set[ResponseFormat]
+    name: ProviderName, given: set[ResponseFormat]
 ) -> None:
     assert {
-        wanted: SERVERS[name].response_format(wanted) for wanted in get_args(ResponseFormat)
+        wanted: PROVIDERS[name].response_format(wanted) for wanted in get_args(ResponseFormat)
     } == {wanted: wanted if wanted in given else "json" for wanted in get_args(ResponseFormat)}
 
 
-@pytest.mark.parametrize("name", get_args(ServerName))
-def test_every_server_has_the_strictest_limits_known(name: ServerName) -> None:
+@pytest.mark.parametrize("name", get_args(ProviderName))
+def test_every_server_has_the_strictest_limits_known(name: ProviderName) -> None:
     """The limits of vLLM: 25 MiB and 600 s; a wav of 600 s at 16 kHz has 19.2 MB."""
-    server = SERVERS[name]
+    server = PROVIDERS[name]
     limits = (server.longest_seconds, server.most_bytes, server.system_with_audio)
     assert limits == (600.0, 25_000_000, False)
     assert 600 * 16_000 * 2 + 44 < server.most_bytes <= 25 * 2**20
@@ -128,7 +130,7 @@ def test_every_server_has_the_strictest_limits_known(name: ServerName) -> None:
 def test_llama_cpp_takes_some_things_by_other_names() -> None:
     odd = {
         name: (server.names, server.names_tools, server.prompt_is_hint)
-        for name, server in SERVERS.items()
+        for name, server in PROVIDERS.items()
     }
     assert odd == {
         "deepinfra": ({}, True, True),

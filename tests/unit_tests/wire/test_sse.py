@@ -8,12 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from langchain_voxtral.errors import VoxtralResponseError
-from langchain_voxtral.wire.sse import EventDecoder, JsonObject
+from langchain_voxtral.protocol.sse import JsonObject, SSEDecoder
 
 
 def decoded(*reads: bytes) -> list[JsonObject]:
     """Every document of a body that comes in these reads."""
-    decoder = EventDecoder()
+    decoder = SSEDecoder()
     documents = [document for read in reads for document in decoder.feed(read)]
     return documents + decoder.close()
 
@@ -50,7 +50,7 @@ def test_every_form_of_a_stream_gives_the_same_documents_however_it_is_cut(body:
 
 
 def test_a_document_is_there_as_soon_as_its_line_ends() -> None:
-    decoder = EventDecoder()
+    decoder = SSEDecoder()
     assert decoder.feed(b'data: {"a": 1}') == []
     assert decoder.feed(b"\n") == [{"a": 1}]
 
@@ -67,7 +67,7 @@ def test_separators_that_only_unicode_knows_stay_in_the_text() -> None:
 
 
 def test_done_ends_the_stream_and_what_follows_is_ignored() -> None:
-    decoder = EventDecoder()
+    decoder = SSEDecoder()
     assert decoder.feed(b'data: {"a": 1}\ndata: [DONE]\ndata: {"b": 2}\nnoise\n') == [{"a": 1}]
     assert decoder.done
     assert decoder.feed(b'data: {"c": 3}\n\xff\n') == []
@@ -75,21 +75,21 @@ def test_done_ends_the_stream_and_what_follows_is_ignored() -> None:
 
 
 def test_after_done_even_a_line_that_is_too_long_is_ignored() -> None:
-    decoder = EventDecoder(max_event_bytes=20)
+    decoder = SSEDecoder(max_event_bytes=20)
     assert decoder.feed(b"data: [DONE]\n" + b"x" * 50) == []
     assert decoder.feed(b"x" * 50) == []
     assert decoder.close() == []
 
 
 def test_done_does_not_end_an_object_that_has_begun() -> None:
-    decoder = EventDecoder()
+    decoder = SSEDecoder()
     with pytest.raises(VoxtralResponseError, match="not a JSON object"):
         decoder.feed(b'data: {"a":\ndata: [DONE]\n\n')
     assert not decoder.done
 
 
 def test_done_needs_no_final_line_end() -> None:
-    decoder = EventDecoder()
+    decoder = SSEDecoder()
     assert decoder.feed(b"data: [DONE]") == []
     assert not decoder.done
     assert decoder.close() == []
@@ -152,7 +152,7 @@ def test_what_is_no_event_stream_is_an_error_that_quotes_it(body: bytes, message
 
 
 def test_an_error_quotes_at_most_200_characters_and_no_secret() -> None:
-    decoder = EventDecoder(secrets=["sk-1"])
+    decoder = SSEDecoder(secrets=["sk-1"])
     with pytest.raises(VoxtralResponseError) as caught:
         decoder.feed(b"data: sk-1 " + b"x" * 500 + b"\n")
     quote = caught.value.message.split("'", 2)[2]
@@ -160,7 +160,7 @@ def test_an_error_quotes_at_most_200_characters_and_no_secret() -> None:
 
 
 def test_documents_before_an_error_come_first_and_the_error_next() -> None:
-    decoder = EventDecoder()
+    decoder = SSEDecoder()
     assert decoder.feed(b'data: {"a": 1}\ndata: hello\ndata: {"b": 2}\n') == [{"a": 1}]
     assert isinstance(decoder.failure, VoxtralResponseError)
     with pytest.raises(VoxtralResponseError, match="hello"):
@@ -191,27 +191,27 @@ def test_an_event_that_the_end_of_the_body_cuts_is_discarded(end: bytes) -> None
 
 
 def test_a_line_as_long_as_the_limit_is_read() -> None:
-    decoder = EventDecoder(max_event_bytes=20)
+    decoder = SSEDecoder(max_event_bytes=20)
     assert decoder.feed(b'data: {"a": "xxxxx"}\n') == [{"a": "xxxxx"}]
 
 
 @pytest.mark.parametrize("size", [1, 10, 21, 22])
 def test_a_longer_line_is_an_error_that_names_the_limit_however_it_is_cut(size: int) -> None:
     body = b'data: {"a": "xxxxxx"}\n'
-    decoder = EventDecoder(max_event_bytes=20)
+    decoder = SSEDecoder(max_event_bytes=20)
     with pytest.raises(VoxtralResponseError, match=r"longer than 20 bytes.*max_event_bytes"):
         _ = [decoder.feed(body[at : at + size]) for at in range(0, len(body), size)]
 
 
 def test_documents_before_a_line_that_is_too_long_come_first() -> None:
-    decoder = EventDecoder(max_event_bytes=20)
+    decoder = SSEDecoder(max_event_bytes=20)
     assert decoder.feed(b'data: {"a": 1}\ndata: ' + b"x" * 20 + b'\ndata: {"b": 2}') == [{"a": 1}]
     with pytest.raises(VoxtralResponseError, match="20 bytes"):
         decoder.close()
 
 
 def test_an_event_of_short_lines_is_bounded_too() -> None:
-    decoder = EventDecoder(max_event_bytes=20)
+    decoder = SSEDecoder(max_event_bytes=20)
     with pytest.raises(VoxtralResponseError, match="20 bytes"):
         decoder.feed(b"data: {[[[[\n" * 5)
 

@@ -12,14 +12,14 @@ from langchain_voxtral.errors import (
     VoxtralRateLimitError,
     VoxtralResponseError,
 )
-from langchain_voxtral.wire.transcription import (
+from langchain_voxtral.protocol.responses import Usage
+from langchain_voxtral.protocol.transcription import (
     Segment,
     Transcript,
     decode_native,
     decode_openai,
 )
-from langchain_voxtral.wire.transcription_requests import ResponseFormat
-from langchain_voxtral.wire.values import Usage
+from langchain_voxtral.protocol.transcription_requests import ResponseFormat
 
 
 def body(**told: object) -> bytes:

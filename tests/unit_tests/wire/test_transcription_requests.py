@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from langchain_voxtral.errors import VoxtralInvalidRequestError
-from langchain_voxtral.wire.languages import LANGUAGES, language_code
-from langchain_voxtral.wire.transcription_requests import (
+from langchain_voxtral.protocol.languages import LANGUAGES, language_code
+from langchain_voxtral.protocol.transcription_requests import (
     ResponseFormat,
     SpeechOptions,
     native_fields,

@@ -1,0 +1,1 @@
+"""Completions: requests from messages, and answers from responses."""

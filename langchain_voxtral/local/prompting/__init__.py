@@ -1,0 +1,1 @@
+"""What helps a very small model to behave: prompts, examples, grammars."""

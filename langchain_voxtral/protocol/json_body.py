@@ -1,0 +1,72 @@
+"""Request bodies: JSON values into bytes, and nothing that JSON cannot say."""
+
+import math
+from collections.abc import Mapping
+
+from pydantic_core import PydanticSerializationError, to_json
+
+from langchain_voxtral.errors import VoxtralInvalidRequestError
+
+__all__ = ["encode_request"]
+
+
+def encode_request(body: Mapping[str, object]) -> bytes:
+    """Return a request body as compact JSON in UTF-8.
+
+    Args:
+        body: JSON values by field name.
+
+    Raises:
+        VoxtralInvalidRequestError: A value that JSON does not have (a set, NaN, a key that is no
+            string) or text that UTF-8 cannot write; the message names the field.
+
+    Example:
+        ```python
+        from langchain_voxtral.protocol.json_body import encode_request
+
+        assert encode_request({"input": "Hé", "stop": []}) == '{"input":"Hé","stop":[]}'.encode()
+        ```
+    """
+    try:
+        _check(body, "")
+        # Only mappings other than dict get to the fallback: the check has refused all else.
+        return to_json(body, fallback=dict)
+    except (RecursionError, PydanticSerializationError):
+        pass
+    raise _refusal("the body", "is nested too deep, or contains itself")
+
+
+def _check(value: object, where: str) -> None:
+    """Refuse what JSON cannot say: pydantic_core would write sets, NaN and dates its own way."""
+    if isinstance(value, str):
+        _check_text(value, where)
+    elif isinstance(value, float):
+        if not math.isfinite(value):
+            raise _refusal(where, f"is {value}, which JSON does not have")
+    elif isinstance(value, Mapping):
+        for key, inner in value.items():
+            if not isinstance(key, str):
+                raise _refusal(where or "the body", f"has the key {key!r}, which is no string")
+            _check_text(key, where or "the body")
+            _check(inner, f"{where}.{key}" if where else key)
+    elif isinstance(value, list | tuple):
+        for index, inner in enumerate(value):
+            _check(inner, f"{where}[{index}]")
+    elif value is not None and not isinstance(value, int):
+        raise _refusal(where, f"is of type {type(value).__name__}, which JSON does not have")
+
+
+def _check_text(text: str, where: str) -> None:
+    if text.isascii():
+        return
+    try:
+        text.encode()
+    except UnicodeEncodeError as wrong:
+        place = wrong.start
+    else:
+        return
+    raise _refusal(where, f"has half a surrogate pair at character {place}, which UTF-8 lacks")
+
+
+def _refusal(where: str, problem: str) -> VoxtralInvalidRequestError:
+    return VoxtralInvalidRequestError(f"The request cannot be written as JSON: {where} {problem}.")

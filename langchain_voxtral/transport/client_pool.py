@@ -1,0 +1,287 @@
+"""The life of HTTP clients: made when first needed, shared, closed, never used after a fork.
+
+One synchronous client serves all threads; each event loop has a client of its own, because
+an asynchronous connection belongs to the loop that opened it.
+"""
+
+import asyncio
+import os
+import ssl
+import threading
+import weakref
+from collections.abc import AsyncGenerator
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from typing import Any
+
+import httpx
+
+from langchain_voxtral.transport.within import within_httpx
+
+
+@dataclass(frozen=True, slots=True)
+class ClientSettings:
+    """What two clients must agree in to be one.
+
+    Args:
+        proxy: URL of a proxy; None takes it from the environment, if `trust_env`.
+        trust_env: Whether environment variables choose a proxy and certificates.
+        http_client: The caller's own synchronous client; never closed here.
+        http_async_client: The caller's own asynchronous client; never closed here.
+    """
+
+    proxy: str | None = None
+    trust_env: bool = True
+    http_client: httpx.Client | None = None
+    http_async_client: httpx.AsyncClient | None = None
+
+
+@cache
+def ssl_context(trust_env: bool) -> ssl.SSLContext:  # noqa: FBT001 - a cache key
+    """Return the certificates; loading them takes some 20 ms, so all clients share them."""
+    return httpx.create_ssl_context(trust_env=trust_env)
+
+
+# Few idle connections: the pool looks at each of them at every request.
+_LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=20, keepalive_expiry=30)
+
+
+class ClientPool:
+    """The clients for one kind of settings; use `lease` to get one.
+
+    Args:
+        settings: How to make them.
+    """
+
+    def __init__(self, settings: ClientSettings) -> None:
+        self.settings = settings
+        self.leases = 0
+        self._reset()
+        _living.add(self)
+
+    def _reset(self) -> None:
+        self._lock = threading.Lock()
+        self._sync: httpx.Client | None = None
+        self._closer: Any = None
+        self._by_loop: weakref.WeakKeyDictionary[
+            asyncio.AbstractEventLoop, tuple[httpx.AsyncClient, AsyncGenerator[None], Any]
+        ] = weakref.WeakKeyDictionary()
+
+    def sync_client(self) -> httpx.Client:
+        """Return the synchronous client."""
+        if self.settings.http_client is not None:
+            return self.settings.http_client
+        client = self._sync
+        if client is None:
+            with self._lock:
+                client = self._sync
+                if client is None:
+                    client = self._sync = httpx.Client(**self._options())
+                    # Also closes at exit, and when nobody holds this object any more.
+                    self._closer = weakref.finalize(self, _close, client)
+        return client
+
+    async def async_client(self) -> httpx.AsyncClient:
+        """Return the running loop's client."""
+        if self.settings.http_async_client is not None:
+            return self.settings.http_async_client
+        loop = asyncio.get_running_loop()
+        entry = self._by_loop.get(loop)
+        if entry is None:
+            client = httpx.AsyncClient(**self._options())
+            keeper = _close_with_loop(client)
+            entry = (client, keeper, _close_in_time(self, loop, keeper))
+            with self._lock:  # loops may run in several threads
+                self._forget_closed_loops()
+                self._by_loop[loop] = entry
+            await anext(keeper)
+        return entry[0]
+
+    def _options(self) -> dict[str, Any]:
+        settings = self.settings
+        return {
+            "verify": ssl_context(settings.trust_env),
+            "proxy": settings.proxy,
+            "trust_env": settings.trust_env,
+            "limits": _LIMITS,
+            # Clients are shared by accounts, so a cookie for one must not go out for another.
+            "cookies": CookieJar(DefaultCookiePolicy(allowed_domains=[])),
+            "follow_redirects": False,
+        }
+
+    def _forget_closed_loops(self) -> None:
+        for loop in [loop for loop in self._by_loop if loop.is_closed()]:
+            self._by_loop.pop(loop)[2].detach()  # which holds the keeper, which holds its loop
+        for loop in [loop for loop in list(_keepers) if loop.is_closed()]:
+            _keepers.pop(loop, None)
+
+    def close(self) -> None:
+        """Close the synchronous client."""
+        with self._lock:
+            closer, self._sync, self._closer = self._closer, None, None
+        if closer is not None:
+            closer()
+
+    async def aclose(self) -> None:
+        """Close the synchronous client and the running loop's."""
+        self.close()
+        loop = asyncio.get_running_loop()
+        entry = self._by_loop.pop(loop, None)
+        if entry is not None:
+            _client, keeper, closing = entry
+            await _closed(loop, keeper)
+            closing.detach()
+
+    def abandon(self) -> None:
+        """In a forked child: let go of the parent's connections without touching them."""
+        if self._closer is not None:
+            self._closer.detach()
+        # Kept alive on purpose: finalising them would write to the parent's sockets.
+        _abandoned.append((self._sync, dict(self._by_loop)))
+        self._reset()
+
+
+def _close(client: httpx.Client) -> None:
+    with within_httpx:
+        client.close()
+
+
+async def _close_with_loop(client: httpx.AsyncClient) -> AsyncGenerator[None]:
+    """Close the client when the loop shuts down: `asyncio.run` closes all async generators."""
+    try:
+        yield
+    finally:
+        await client.aclose()
+
+
+def _close_in_time(
+    clients: ClientPool, loop: asyncio.AbstractEventLoop, keeper: AsyncGenerator[None]
+) -> Any:
+    """Have a keeper closed when nobody holds its clients any more, or else with the loop.
+
+    Left to the garbage collector, a keeper that dies with the loop's last task would be closed by
+    a task that is cancelled at once.
+    """
+    _keepers.setdefault(loop, set()).add(keeper)
+    closing = weakref.finalize(clients, _start_closing, weakref.ref(loop), keeper)
+    closing.atexit = False
+    return closing
+
+
+def _start_closing(
+    loop_ref: "weakref.ref[asyncio.AbstractEventLoop]", keeper: AsyncGenerator[None]
+) -> None:
+    loop = loop_ref()
+    if loop is None or loop.is_closed():
+        return
+    with suppress(RuntimeError):  # closed in the meantime
+        loop.call_soon_threadsafe(lambda: loop.create_task(_closed(loop, keeper)))
+
+
+async def _closed(loop: asyncio.AbstractEventLoop, keeper: AsyncGenerator[None]) -> None:
+    await keeper.aclose()
+    _keepers.get(loop, set()).discard(keeper)
+
+
+_keepers: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, set[AsyncGenerator[None]]] = (
+    weakref.WeakKeyDictionary()
+)
+"""Holds the keepers of each loop, so that none is finalised before it is closed."""
+_living: weakref.WeakSet[ClientPool] = weakref.WeakSet()
+_by_settings: weakref.WeakValueDictionary[ClientSettings, ClientPool] = (
+    weakref.WeakValueDictionary()
+)
+_abandoned: list[object] = []
+# Reentrant: a garbage collection within may release another lease.
+_registry = threading.RLock()
+
+
+def _after_fork_in_child() -> None:
+    global _registry  # noqa: PLW0603 - a lock another thread held at the fork stays locked
+    _registry = threading.RLock()
+    _abandoned.append(dict(_keepers))
+    _keepers.clear()
+    for clients in list(_living):
+        clients.abandon()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
+
+
+class ClientLease:
+    """One user's hold on shared clients; the last one to let go closes them.
+
+    Copies and pickles of a lease are new and hold nothing, so that a copied model gets
+    clients of its own.
+
+    Example:
+        ```python
+        lease = Lease()
+        client = lease.clients(ClientSettings()).sync_client()
+        lease.close()
+        ```
+    """
+
+    def __init__(self) -> None:
+        self._held: ClientPool | None = None
+        self._release: Any = None
+
+    def clients(self, settings: ClientSettings) -> ClientPool:
+        """Return the clients for these settings, letting go of those for others."""
+        held = self._held
+        if held is not None and held.settings == settings:
+            return held
+        with _registry:
+            if self._held is not None and self._held.settings == settings:
+                return self._held  # another thread was quicker
+            self.close()
+            clients = _by_settings.get(settings)
+            if clients is None:
+                clients = _by_settings[settings] = ClientPool(settings)
+            clients.leases += 1
+            self._held = clients
+            self._release = weakref.finalize(self, _let_go, clients)
+            self._release.atexit = False
+        return clients
+
+    def close(self) -> None:
+        """Let go; close the synchronous client if nobody else holds it."""
+        release, self._held, self._release = self._release, None, None
+        if release is not None:
+            release()
+
+    async def aclose(self) -> None:
+        """Let go; close the synchronous client and this loop's if nobody else holds them."""
+        held = self._held
+        if held is not None and held.leases == 1:
+            await held.aclose()
+        self.close()
+
+    def __eq__(self, other: object) -> bool:
+        # A model is equal to its copy, which holds connections of its own.
+        return isinstance(other, ClientLease)
+
+    def __hash__(self) -> int:
+        return hash(ClientLease)
+
+    def __copy__(self) -> "ClientLease":
+        return ClientLease()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "ClientLease":
+        return ClientLease()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return ClientLease, ()
+
+
+def _let_go(clients: ClientPool) -> None:
+    with _registry:
+        clients.leases -= 1
+        last = clients.leases == 0
+        if last and _by_settings.get(clients.settings) is clients:
+            del _by_settings[clients.settings]
+    if last:
+        clients.close()

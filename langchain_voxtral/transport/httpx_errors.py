@@ -1,0 +1,86 @@
+"""What httpx raises, as this package's errors."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import httpx
+
+from langchain_voxtral.errors import (
+    VoxtralConnectionError,
+    VoxtralError,
+    VoxtralInvalidRequestError,
+    VoxtralResponseError,
+    VoxtralTimeoutError,
+    redact,
+)
+from langchain_voxtral.transport.retry import Attempts
+from langchain_voxtral.transport.types import HTTPRequest
+
+
+@contextmanager
+def mapped_errors(request: HTTPRequest, attempts: Attempts) -> Iterator[None]:
+    """Raise every failure of httpx within as the matching `VoxtralError`."""
+    try:
+        yield
+    except httpx.TimeoutException as error:
+        # A deadline that was nearer than the other limits stood in for them.
+        raise (attempts.overdue() if attempts.is_overdue else _timeout(error, request)) from error
+    except (httpx.RequestError, httpx.StreamError) as error:
+        failure = _broken(error, request)
+        if redact(str(error), request.secrets) == str(error):
+            raise failure from error
+        # A traceback prints causes, and this one quotes what the server sent; `from None` would
+        # keep it as context.
+        try:
+            raise failure
+        finally:
+            failure.__context__ = None
+    except httpx.InvalidURL as error:
+        raise VoxtralInvalidRequestError(f"{request.url!r} is no URL: {error}.") from error
+
+
+def _timeout(error: httpx.TimeoutException, request: HTTPRequest) -> VoxtralError:
+    limits, host = request.limits, httpx.URL(request.url).host
+    if isinstance(error, httpx.PoolTimeout):
+        return VoxtralTimeoutError(
+            f"No connection of the pool became free within {limits.read:g} s. Send fewer requests "
+            "at once, or give your own client more connections (httpx.Limits)."
+        )
+    if isinstance(error, httpx.ConnectTimeout):
+        return VoxtralTimeoutError(
+            f"No connection to {host} within {limits.connect:g} s, the connect limit. "
+            "Check the address and the network, or set timeout=(connect, read) in seconds."
+        )
+    if isinstance(error, httpx.WriteTimeout):
+        return VoxtralTimeoutError(
+            f"{host} took nothing more of the request for {limits.read:g} s, the limit set by "
+            f"{limits.read_setting}=."
+        )
+    return VoxtralTimeoutError(
+        f"{host} sent nothing for {limits.read:g} s, the limit set by {limits.read_setting}=. "
+        "Set it higher for long answers or busy servers; None waits for ever."
+    )
+
+
+_HINTS: dict[type[Exception], tuple[type[VoxtralError], str]] = {
+    httpx.ConnectError: (
+        VoxtralConnectionError,
+        "cannot be reached ({reason}). Check base_url, the network and any proxy.",
+    ),
+    httpx.ProxyError: (VoxtralConnectionError, "cannot be reached: the proxy says {reason}."),
+    httpx.UnsupportedProtocol: (
+        VoxtralInvalidRequestError,
+        "cannot be asked: {reason} base_url must begin with http:// or https://.",
+    ),
+    httpx.DecodingError: (
+        VoxtralResponseError,
+        "sent a body that does not match its Content-Encoding ({reason}).",
+    ),
+}
+_BROKEN = (VoxtralConnectionError, "broke the connection before its answer was whole ({reason}).")
+
+
+def _broken(error: Exception, request: HTTPRequest) -> VoxtralError:
+    kind, hint = next((_HINTS[base] for base in type(error).__mro__ if base in _HINTS), _BROKEN)
+    reason = redact(str(error), request.secrets) or type(error).__name__
+    return kind(f"{httpx.URL(request.url).host} {hint.format(reason=reason)}")

@@ -1,0 +1,140 @@
+"""What transport is asked to do, as plain values."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol, TypeVar
+
+from langchain_voxtral.errors import VoxtralError
+
+T_co = TypeVar("T_co", covariant=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Time limits in seconds; None is no limit.
+
+    Args:
+        connect: To reach the server.
+        read: Without a byte from the server (for a stream: without an event).
+        read_setting: The setting that `read` comes from, for the error message.
+        deadline: For the whole call, retries included.
+    """
+
+    connect: float | None = 5.0
+    read: float | None = 300.0
+    read_setting: str = "timeout"
+    deadline: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """When a request is sent again.
+
+    Args:
+        retries: Attempts beyond the first.
+        first_pause: Seconds before the first retry; doubled for each further one.
+        longest_pause: Seconds that the doubling stops at.
+        longest_retry_after: Seconds of `Retry-After` that are waited for; a server that asks
+            for more is not waited for.
+        retry_timeouts: Also retry when the answer did not come in time. The server may have
+            done the work, so this may be billed twice.
+    """
+
+    retries: int = 2
+    first_pause: float = 0.5
+    longest_pause: float = 8.0
+    longest_retry_after: float = 60.0
+    retry_timeouts: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class HTTPRequest:
+    """One POST.
+
+    Args:
+        url: Absolute URL.
+        content: The body, whole or in parts, which are sent as they are, without a copy of all.
+        headers: All headers but those that HTTP itself needs.
+        secrets: Strings that must never show in an error.
+        model: The model asked for, for messages.
+        limits: Time limits.
+        retry: When to send it again.
+        carried_audio: Whether there is a recording in it, which the server may fail to read.
+    """
+
+    url: str
+    content: bytes | tuple[bytes, ...] = field(repr=False)
+    headers: Mapping[str, str] = field(repr=False)
+    secrets: Sequence[str] = field(default=(), repr=False)
+    model: str | None = None
+    limits: Timeouts = Timeouts()
+    retry: RetryPolicy = RetryPolicy()
+    carried_audio: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class HTTPResponse:
+    """A whole successful answer.
+
+    Args:
+        content: The body.
+        headers: Response headers, names in any case.
+        attempts: How often the request was sent.
+    """
+
+    content: bytes
+    headers: Mapping[str, str]
+    attempts: int = 1
+
+
+class StreamDecoder(Protocol[T_co]):
+    """Where a streamed body goes: a pure object that makes items of bytes.
+
+    Transport only moves bytes and keeps time; what they mean, and whether the stream is
+    whole, the sink alone knows.
+    """
+
+    @property
+    def started(self) -> bool:
+        """Whether a token has arrived since `begin`: the request is then not sent again."""
+        ...
+
+    @property
+    def winding_down(self) -> bool:
+        """Whether nothing is awaited but the rest of the metadata."""
+        ...
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing at all is awaited."""
+        ...
+
+    def begin(self, headers: Mapping[str, str], attempts: int) -> None:
+        """Start on the body of a new response."""
+
+    def feed(self, data: bytes) -> Sequence[T_co]:
+        """Take bytes, return the items they complete."""
+        ...
+
+    def misfit(self, content: bytes) -> VoxtralError:
+        """Return the error for a successful answer that is one document and no stream."""
+        ...
+
+    def end(self, error: VoxtralError | None = None) -> Iterable[T_co]:
+        """Take the end of the body, in order or by an error; yield the last items.
+
+        Raises:
+            VoxtralError: The body ended too early.
+        """
+        ...
+
+    def annotate(self, error: VoxtralError) -> None:
+        """Note on an error what has arrived so far."""
+
+    def resumption(self, error: VoxtralError) -> HTTPRequest:
+        """Return the request that goes on where a started body was cut.
+
+        Raises:
+            VoxtralError: The error given: the body cannot be resumed.
+        """
+        ...
