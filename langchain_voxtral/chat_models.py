@@ -28,7 +28,7 @@ from langchain_voxtral.messages import to_turn
 from langchain_voxtral.profiles import LOCAL_MODEL, get_profile
 from langchain_voxtral.providers import PROVIDERS
 from langchain_voxtral.settings import canonical_names
-from langchain_voxtral.structured_output import Method, structured
+from langchain_voxtral.structured_output import Method, bind_schema
 from langchain_voxtral.tools.json_text import dumps
 from langchain_voxtral.tools.schema import normalize_tool_choice, to_openai_tools
 from langchain_voxtral.transport import ClientLease
@@ -240,7 +240,7 @@ class ChatVoxtral(Conversing, BaseChatModel):
             print(chat.invoke("Anna is 31 years old."))
             ```
         """
-        return structured(
+        return bind_schema(
             self,
             schema,
             method=method,

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from langchain_voxtral.completions.request import Ask
 from langchain_voxtral.completions.response import Completion
 from langchain_voxtral.errors import VoxtralInvalidRequestError
-from langchain_voxtral.tools.call_accumulator import FinishedCall
+from langchain_voxtral.tools.call_accumulator import ParsedToolCall
 from langchain_voxtral.tools.conforms import misfit
 from langchain_voxtral.tools.json_text import dumps
 
@@ -55,7 +55,7 @@ class CallForm:
         return replace(said, calls=calls), problems[0] if problems else None
 
 
-def _checked(call: FinishedCall, schemas: Mapping[str, Mapping[str, Any]]) -> FinishedCall:
+def _checked(call: ParsedToolCall, schemas: Mapping[str, Mapping[str, Any]]) -> ParsedToolCall:
     if call.error:
         return call
     if call.name not in schemas:

@@ -15,8 +15,7 @@ from langchain_voxtral.errors import VoxtralUnsupportedFeatureError
 from langchain_voxtral.forms import form_of
 from langchain_voxtral.messages import Turn
 from langchain_voxtral.protocol.responses import Usage
-from langchain_voxtral.tools.call_accumulator import spoiled
-from langchain_voxtral.tools.parts import ToolCallChunk
+from langchain_voxtral.tools.call_accumulator import ToolCallChunk, make_unparsable
 
 __all__ = ["Rounds", "in_pieces"]
 
@@ -125,6 +124,6 @@ def in_pieces(answers: Sequence[Completion]) -> Iterator[StreamItem]:
         if said.text:
             yield TextDelta(said.text)
         for index, call in enumerate(said.calls):
-            arguments = spoiled(call.text) if call.error else call.text
+            arguments = make_unparsable(call.text) if call.error else call.text
             yield ToolCallChunk(index, call.id, call.name, arguments)
         yield said.outcome

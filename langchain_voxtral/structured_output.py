@@ -16,16 +16,16 @@ from pydantic import ConfigDict
 
 from langchain_voxtral.errors import VoxtralInvalidRequestError
 from langchain_voxtral.tools.conversion import convert
-from langchain_voxtral.tools.json_schema import closed
-from langchain_voxtral.tools.schema import CHOICES, NO_PARAMETERS
-from langchain_voxtral.tools.shapes import Shape, quoted, shape_of, why
+from langchain_voxtral.tools.json_schema import close_objects
+from langchain_voxtral.tools.schema import NO_PARAMETERS, TOOL_CHOICES
+from langchain_voxtral.tools.shapes import OutputSchema, explain, output_schema, quoted
 
-__all__ = ["Method", "StructuredOutputParser", "structured"]
+__all__ = ["Method", "StructuredOutputParser", "bind_schema"]
 
 Method = Literal["function_calling", "json_schema", "json_mode"]
 
 
-def structured(
+def bind_schema(
     model: BaseChatModel,
     schema: dict[str, Any] | type | None,
     *,
@@ -61,14 +61,14 @@ def structured(
         from pydantic import BaseModel
 
         from langchain_voxtral import ChatVoxtral
-        from langchain_voxtral.structured_output import structured
+        from langchain_voxtral.structured_output import bind_schema
 
         class City(BaseModel):
             '''A city.'''
 
             name: str
 
-        cities = structured(ChatVoxtral(), City)  # = ChatVoxtral().with_structured_output(City)
+        cities = bind_schema(ChatVoxtral(), City)  # = ChatVoxtral().with_structured_output(City)
         ```
     """
     if method not in {"function_calling", "json_schema", "json_mode"}:
@@ -104,14 +104,14 @@ def structured(
             **kwargs,
         )
     parameters = function.get("parameters", NO_PARAMETERS) if function else None
-    parser = StructuredOutputParser(shape=shape_of(schema, parameters), tool=tool)
+    parser = StructuredOutputParser(shape=output_schema(schema, parameters), tool=tool)
     if not include_raw:
         return bound | parser
     return bound | RunnableGenerator(parser.with_raw, parser.awith_raw)
 
 
 def _choosable(name: str) -> str:
-    if name in CHOICES:
+    if name in TOOL_CHOICES:
         raise VoxtralInvalidRequestError(
             f"A schema named {name!r} cannot be forced, because the word has a meaning of its own "
             "in tool_choice: give the schema another title."
@@ -123,7 +123,7 @@ def _json_schema(function: Mapping[str, Any]) -> dict[str, Any]:
     about = {"title": function["name"]}
     if function.get("description"):
         about["description"] = function["description"]
-    schema = about | closed(function.get("parameters", NO_PARAMETERS))
+    schema = about | close_objects(function.get("parameters", NO_PARAMETERS))
     strictness = {"strict": function["strict"]} if "strict" in function else {}
     return {
         "type": "json_schema",
@@ -144,7 +144,7 @@ class StructuredOutputParser(BaseTransformOutputParser[Any]):
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
 
-    shape: Shape
+    shape: OutputSchema
     tool: str | None = None
 
     def parse(self, text: str) -> Any:
@@ -177,7 +177,7 @@ class StructuredOutputParser(BaseTransformOutputParser[Any]):
         except ValueError as error:
             cut = message.response_metadata.get("finish_reason") == "length"
             raise OutputParserException(
-                f"The answer is no {self.shape.name}: {why(error)}."
+                f"The answer is no {self.shape.name}: {explain(error)}."
                 + (" It was cut at max_tokens: raise max_tokens." if cut else ""),
                 llm_output=text,
             ) from error

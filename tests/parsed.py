@@ -2,8 +2,8 @@
 
 from collections.abc import Collection
 
+from langchain_voxtral.tools.call_accumulator import ToolCallChunk
 from langchain_voxtral.tools.call_parser import ToolCallParser
-from langchain_voxtral.tools.parts import ToolCallChunk
 
 Found = tuple[str, list[tuple[str | None, str, str]]]
 """The text, and the id, name and arguments of each call."""

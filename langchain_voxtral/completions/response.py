@@ -15,9 +15,8 @@ from langchain_voxtral.errors import (
 from langchain_voxtral.prompts import PartsRestorer, StopSequenceFilter, unescape
 from langchain_voxtral.protocol.endpoints import NATIVE, TextEndpoint
 from langchain_voxtral.protocol.responses import Usage
-from langchain_voxtral.tools.call_accumulator import FinishedCall, assemble_calls
+from langchain_voxtral.tools.call_accumulator import ParsedToolCall, ToolCallChunk, assemble_calls
 from langchain_voxtral.tools.call_parser import ToolCallParser
-from langchain_voxtral.tools.parts import ToolCallChunk
 from langchain_voxtral.transport import HTTPRequest, HTTPResponse
 
 
@@ -194,7 +193,7 @@ class Completion:
 
     text: str
     outcome: ResponseInfo
-    calls: tuple[FinishedCall, ...] = ()
+    calls: tuple[ParsedToolCall, ...] = ()
     raw: str = field(default="", repr=False, compare=False)
 
 
@@ -282,7 +281,7 @@ def up_to_stop(call: Call, raw: str) -> tuple[str, bool]:
 
 def _split(
     call: Call, text: str, written: Sequence[ToolCallChunk], *, cut: bool
-) -> tuple[str, tuple[FinishedCall, ...]]:
+) -> tuple[str, tuple[ParsedToolCall, ...]]:
     """Return the text without the calls in it, and all calls."""
     if call.calls is None:
         spoken = unescape(text) if call.restores else text

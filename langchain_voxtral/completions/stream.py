@@ -26,8 +26,7 @@ from langchain_voxtral.errors import (
 from langchain_voxtral.prompts import PartsRestorer, StopSequenceFilter, unescape
 from langchain_voxtral.protocol.json_body import encode_request
 from langchain_voxtral.protocol.responses import Delta, Final, StreamEvent
-from langchain_voxtral.tools.call_accumulator import ToolCallAccumulator
-from langchain_voxtral.tools.parts import ToolCallChunk
+from langchain_voxtral.tools.call_accumulator import ToolCallAccumulator, ToolCallChunk
 from langchain_voxtral.transport import HTTPRequest, HTTPResponse
 
 MOST_EXCESS = 16

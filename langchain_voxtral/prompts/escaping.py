@@ -8,8 +8,8 @@ repeats such text repeats the breaker too; `Restorer` takes it out of the answer
 import re
 from collections.abc import Iterable, Iterator
 
+from langchain_voxtral.tools.call_accumulator import ToolCallChunk
 from langchain_voxtral.tools.json_text import escape_markers, is_json
-from langchain_voxtral.tools.parts import ToolCallChunk
 from langchain_voxtral.tools.special_tokens import REST_OF_MARKER, begins_marker, break_markers
 
 __all__ = [
@@ -133,7 +133,7 @@ class PartsRestorer:
     Example:
         ```python
         from langchain_voxtral.prompts import PartsRestorer
-        from langchain_voxtral.tools.parts import ToolCallChunk
+        from langchain_voxtral.tools.call_accumulator import ToolCallChunk
 
         restorer = PartsRestorer()
         parts = ["<\u2060/s>", ToolCallChunk(0, name="say", arguments='{"it": "[\u2060INST]"}')]

@@ -11,7 +11,7 @@ from langchain_voxtral.protocol.fields import as_float, as_int, non_empty, safe_
 from langchain_voxtral.protocol.responses import Answer, Delta, StreamEvent, Usage
 from langchain_voxtral.protocol.sse import MAX_EVENT_BYTES, JsonObject
 from langchain_voxtral.protocol.stream_decoder import AnswerStream
-from langchain_voxtral.tools.parts import ToolCallChunk
+from langchain_voxtral.tools.call_accumulator import ToolCallChunk
 
 __all__ = ["FINISH_REASONS", "ChatDecoder", "decode_answer"]
 

@@ -4,7 +4,7 @@ from pydantic_core import to_json
 
 from langchain_voxtral.protocol.fields import non_empty
 from langchain_voxtral.protocol.sse import JsonObject
-from langchain_voxtral.tools.parts import ToolCallChunk
+from langchain_voxtral.tools.call_accumulator import ToolCallChunk
 
 __all__ = ["UnexpectedShapeError", "index_in", "read_message"]
 
@@ -32,7 +32,7 @@ def read_message(message: object) -> tuple[str, list[ToolCallChunk]]:
 
     Example:
         ```python
-        from langchain_voxtral.tools.parts import ToolCallChunk
+        from langchain_voxtral.tools.call_accumulator import ToolCallChunk
         from langchain_voxtral.protocol.chat_messages import read_message
 
         calls = [{"id": "c1", "function": {"name": "now", "arguments": "{}"}}]

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from langchain_voxtral.tools.parts import ToolCallChunk
+from langchain_voxtral.tools.call_accumulator import ToolCallChunk
 
 
 @dataclass(frozen=True, slots=True)

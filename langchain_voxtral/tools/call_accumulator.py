@@ -7,9 +7,6 @@ from dataclasses import dataclass, field
 from typing import NoReturn
 
 from langchain_voxtral.tools.call_ids import new_call_id
-from langchain_voxtral.tools.parts import ToolCallChunk
-
-__all__ = ["FinishedCall", "ToolCallAccumulator", "assemble_calls", "spoiled"]
 
 _LEAST = 32
 """Characters of arguments that are worth a chunk."""
@@ -17,8 +14,25 @@ _CLOSING = {"{": "}", "[": "]"}
 _STRING_OR_BRACKET = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*("?)|[{}\[\]]', re.DOTALL)
 
 
+@dataclass(slots=True)
+class ToolCallChunk:
+    """A part of a tool call (not frozen: a stream has many).
+
+    Args:
+        index: Which call of the answer this belongs to, from 0.
+        id: The call's id, in the part that brings it.
+        name: The tool's name, whole, in the part that brings it.
+        arguments: JSON text to append to what came before.
+    """
+
+    index: int
+    id: str | None = None
+    name: str | None = None
+    arguments: str = ""
+
+
 @dataclass(frozen=True, slots=True)
-class FinishedCall:
+class ParsedToolCall:
     """A call as a whole.
 
     Args:
@@ -75,7 +89,7 @@ class ToolCallAccumulator:
     Example:
         ```python
         from langchain_voxtral.tools.call_accumulator import ToolCallAccumulator
-        from langchain_voxtral.tools.parts import ToolCallChunk
+        from langchain_voxtral.tools.call_accumulator import ToolCallChunk
 
         calls = ToolCallAccumulator()
         calls.feed([ToolCallChunk(0, id="abcdef123", name="add")])
@@ -89,7 +103,7 @@ class ToolCallAccumulator:
         self._calls: dict[int, _Call] = {}
         self._ids: set[str] = set()
         self._last: _Call | None = None
-        self._finished: list[FinishedCall] = []
+        self._finished: list[ParsedToolCall] = []
 
     def feed(self, parts: Sequence[ToolCallChunk]) -> list[ToolCallChunk]:
         """Take parts, return what is worth sending now."""
@@ -123,7 +137,7 @@ class ToolCallAccumulator:
             ready.append(call.send(ending))
         return [part for part in ready if part is not None]
 
-    def finished(self) -> list[FinishedCall]:
+    def finished(self) -> list[ParsedToolCall]:
         """Return the calls as a whole, in order; none before `close`."""
         return list(self._finished)
 
@@ -143,7 +157,7 @@ class ToolCallAccumulator:
         self._ids.add(call.id)
 
 
-def assemble_calls(parts: Sequence[ToolCallChunk], *, cut: bool = False) -> list[FinishedCall]:
+def assemble_calls(parts: Sequence[ToolCallChunk], *, cut: bool = False) -> list[ParsedToolCall]:
     """Return the calls of an answer that did not stream.
 
     Args:
@@ -152,11 +166,11 @@ def assemble_calls(parts: Sequence[ToolCallChunk], *, cut: bool = False) -> list
 
     Example:
         ```python
-        from langchain_voxtral.tools.call_accumulator import FinishedCall, assemble_calls
-        from langchain_voxtral.tools.parts import ToolCallChunk
+        from langchain_voxtral.tools.call_accumulator import ParsedToolCall, assemble_calls
+        from langchain_voxtral.tools.call_accumulator import ToolCallChunk
 
         parts = [ToolCallChunk(0, id="abcdef123", name="add", arguments='{"a": 1}')]
-        assert assemble_calls(parts) == [FinishedCall("abcdef123", "add", '{"a": 1}', {"a": 1})]
+        assert assemble_calls(parts) == [ParsedToolCall("abcdef123", "add", '{"a": 1}', {"a": 1})]
         ```
     """
     assembler = ToolCallAccumulator()
@@ -165,19 +179,19 @@ def assemble_calls(parts: Sequence[ToolCallChunk], *, cut: bool = False) -> list
     return assembler.finished()
 
 
-def spoiled(text: str) -> str:
+def make_unparsable(text: str) -> str:
     """Return the arguments of a broken call in a form that no reader repairs to a valid one."""
     return text + _unrepairable_end(text)
 
 
-def _finished(call: _Call, *, cut: bool) -> FinishedCall:
+def _finished(call: _Call, *, cut: bool) -> ParsedToolCall:
     text = "".join(call.pieces)
     if not cut and not text.strip():
         text += "{}"
     arguments, error = _parsed(text, cut=cut)
     if not call.name:
         arguments, error = None, error or "the call has no name"
-    return FinishedCall(call.id, call.name, text, arguments, error)
+    return ParsedToolCall(call.id, call.name, text, arguments, error)
 
 
 def _parsed(text: str, *, cut: bool) -> tuple[dict[str, object] | None, str | None]:

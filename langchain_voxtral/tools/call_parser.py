@@ -3,8 +3,14 @@
 import re
 from collections.abc import Collection, Generator
 
-from langchain_voxtral.tools.parts import ToolCallChunk
-from langchain_voxtral.tools.scan import IN_LINE, EndedError, NotThereError, Source, Steps
+from langchain_voxtral.tools.call_accumulator import ToolCallChunk
+from langchain_voxtral.tools.scan import (
+    IN_LINE,
+    NoMatchError,
+    ParseSteps,
+    TextScanner,
+    UnexpectedEndError,
+)
 
 __all__ = ["ToolCallParser"]
 
@@ -56,7 +62,7 @@ class ToolCallParser:
     Example:
         ```python
         from langchain_voxtral.tools.call_parser import ToolCallParser
-        from langchain_voxtral.tools.parts import ToolCallChunk
+        from langchain_voxtral.tools.call_accumulator import ToolCallChunk
 
         parser = ToolCallParser(["add"])
         assert parser.feed('Let me see.\n{"name": "a') == ["Let me see."]
@@ -72,7 +78,7 @@ class ToolCallParser:
     def __init__(self, names: Collection[str], *, forced: bool = False) -> None:
         self._names = frozenset(names)
         self._forced = forced
-        self._source = Source()
+        self._source = TextScanner()
         self._ready: list[str | ToolCallChunk] = []
         self._said: list[str] = []  # text behind what is ready
         self._calls = 0
@@ -108,7 +114,7 @@ class ToolCallParser:
         ready, self._ready = self._ready, []
         return ready
 
-    def _read(self) -> Steps:
+    def _read(self) -> ParseSteps:
         source, forced = self._source, self._forced
         yield from source.skip()
         line_start = True
@@ -122,7 +128,7 @@ class ToolCallParser:
                 line_start = yield from self._text()
         self._say(source.release())
 
-    def _gap(self) -> Steps:
+    def _gap(self) -> ParseSteps:
         """Pass over what separates one call from the next, or from the end."""
         source = self._source
         yield from source.skip()
@@ -165,8 +171,8 @@ class ToolCallParser:
         try:
             yield from self._answer(forced=forced, line_start=line_start)
             source.drop()
-        except NotThereError as error:
-            is_cut = isinstance(error, EndedError)
+        except NoMatchError as error:
+            is_cut = isinstance(error, UnexpectedEndError)
             if self._in_json and (forced or (is_cut and (self._marked or self._name))):
                 yield from self._broken(self._name if is_cut else "")
             elif self._calls > before and not self._in_json and is_cut:
@@ -175,7 +181,7 @@ class ToolCallParser:
                 source.drop()
         return self._calls > before and not source.taken.strip(_SEPARATORS)
 
-    def _answer(self, *, forced: bool, line_start: bool) -> Steps:
+    def _answer(self, *, forced: bool, line_start: bool) -> ParseSteps:
         source = self._source
         yield from source.skip(IN_LINE)
         first = yield from source.one_of("{[<")
@@ -190,7 +196,7 @@ class ToolCallParser:
             forced = True
             first = yield from source.one_of("{[")
         elif not line_start:
-            raise NotThereError
+            raise NoMatchError
         elif first == "<":
             yield from source.literal("|python_tag|>")
             yield from source.skip()
@@ -198,7 +204,7 @@ class ToolCallParser:
             self._in_json = True
         yield from self._array(any_name=forced) if first == "[" else self._call(any_name=forced)
 
-    def _bare_call(self) -> Steps:
+    def _bare_call(self) -> ParseSteps:
         """Read `NAME[ARGS]{...}` or `NAME[CALL_ID]ID[ARGS]{...}`."""
         source = self._source
         call_id = None
@@ -209,11 +215,11 @@ class ToolCallParser:
         self._in_json, self._name = True, name
         yield from source.skip()
         if (yield from source.peek()) != "{":
-            raise NotThereError
+            raise NoMatchError
         self._begin(name, call_id)
         yield from source.value(self._add)
 
-    def _array(self, *, any_name: bool) -> Steps:
+    def _array(self, *, any_name: bool) -> ParseSteps:
         """Read the calls of an array that has begun."""
         source, separator = self._source, ","
         while separator == ",":
@@ -223,7 +229,7 @@ class ToolCallParser:
             yield from source.skip()
             separator = yield from source.one_of(",]")
 
-    def _call(self, *, any_name: bool) -> Steps:
+    def _call(self, *, any_name: bool) -> ParseSteps:
         """Read a call that has begun as a JSON object."""
         source = self._source
         self._in_json, self._name = True, ""
@@ -235,7 +241,7 @@ class ToolCallParser:
             if member == "arguments":
                 # A call is begun with its arguments: cut before them it is broken, not without.
                 if (yield from source.peek()) != "{" and not any_name:
-                    raise NotThereError
+                    raise NoMatchError
                 if "name" in members:
                     self._begin(members["name"], members.get("id"))
                 members["arguments"] = ""
@@ -253,7 +259,7 @@ class ToolCallParser:
         if "arguments" not in members and any_name and "name" in members:
             self._begin(members["name"], members.get("id"))
         if self._in_json:
-            raise NotThereError
+            raise NoMatchError
         source.drop()
 
     def _member(self, known: Collection[str]) -> Generator[None, None, str]:
@@ -262,13 +268,13 @@ class ToolCallParser:
         yield from source.skip()
         member = _MEMBERS[(yield from source.string(_MEMBERS))]
         if member in known:
-            raise NotThereError
+            raise NoMatchError
         yield from source.skip()
         yield from source.one_of(":")
         yield from source.skip()
         return member
 
-    def _broken(self, name: str) -> Steps:
+    def _broken(self, name: str) -> ParseSteps:
         """Pass on what is no call, and all after it, as the arguments of one."""
         source = self._source
         written = source.release().lstrip(_SEPARATORS)

@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from pydantic.v1 import BaseModel as BaseModelV1
 
 from langchain_voxtral.errors import VoxtralInvalidRequestError
-from langchain_voxtral.tools.json_schema import every, rebuilt, target
+from langchain_voxtral.tools.json_schema import iter_subschemas, map_subschemas, resolve_ref
 
 __all__ = ["convert"]
 
@@ -141,9 +141,9 @@ def _recursive_source(tool: Any) -> dict[str, Any] | None:
 
 def _is_recursive(schema: Mapping[str, Any]) -> bool:
     leads_to = {
-        reference: {inner["$ref"] for inner in every(found) if "$ref" in inner}
-        for reference in {part["$ref"] for part in every(schema) if "$ref" in part}
-        if isinstance(found := target(reference, schema), Mapping)
+        reference: {inner["$ref"] for inner in iter_subschemas(found) if "$ref" in inner}
+        for reference in {part["$ref"] for part in iter_subschemas(schema) if "$ref" in part}
+        if isinstance(found := resolve_ref(reference, schema), Mapping)
     }
     for start, reached in leads_to.items():
         waiting, seen = list(reached), set(reached)
@@ -157,7 +157,7 @@ def _is_recursive(schema: Mapping[str, Any]) -> bool:
 
 
 def _without_titles(schema: Mapping[str, Any]) -> dict[str, Any]:
-    untitled = rebuilt(schema, _without_titles)
+    untitled = map_subschemas(schema, _without_titles)
     untitled.pop("title", None)
     return untitled
 
@@ -182,7 +182,7 @@ def _check(function: Mapping[str, Any]) -> None:
             "its parameters are not the JSON schema of an object; write "
             '{"type": "object", "properties": {...}}'
         )
-    for part in every(parameters):
+    for part in iter_subschemas(parameters):
         _check_part(part, parameters)
 
 
@@ -197,7 +197,7 @@ def _check_part(part: Mapping[str, Any], root: Mapping[str, Any]) -> None:
         if keyword in part and not isinstance(part[keyword], kind):
             raise ValueError(f"{keyword!r} in its parameters cannot be {part[keyword]!r:.80}")
     if "$ref" in part:
-        target(part["$ref"], root)
+        resolve_ref(part["$ref"], root)
 
 
 def _is_object(schema: object, root: Mapping[str, Any], above: tuple[object, ...]) -> bool:
@@ -206,7 +206,7 @@ def _is_object(schema: object, root: Mapping[str, Any], above: tuple[object, ...
         case {"type": kind}:
             return kind in ("object", ["object"])
         case {"$ref": reference}:
-            found = None if reference in above else target(reference, root)
+            found = None if reference in above else resolve_ref(reference, root)
             return _is_object(found, root, (*above, reference))
         case {"anyOf": [*some]} | {"oneOf": [*some]}:
             return bool(some) and all(_is_object(one, root, above) for one in some)

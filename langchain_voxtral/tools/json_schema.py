@@ -1,235 +1,151 @@
-"""The schemas within a JSON schema: where they stand, how they are closed and moved."""
+"""JSON schemas: walk through them, close their objects, move them into another document."""
 
 from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
 from typing import Any
+from urllib.parse import unquote
 
 from langchain_voxtral.errors import VoxtralInvalidRequestError
-from langchain_voxtral.tools.conforms import resolve
-
-__all__ = ["closed", "every", "moved", "rebuilt", "target"]
 
 Schema = Mapping[str, Any]
 
-# JSON Schema 2020-12, core, section 10 (and the two older spellings of draft 7).
-_DEFINITIONS = frozenset({"$defs", "definitions"})
-_NAMED = _DEFINITIONS | {"properties", "patternProperties", "dependentSchemas", "dependencies"}
-_LISTED = frozenset({"allOf", "anyOf", "oneOf", "prefixItems", "items"})
-_SINGLE = frozenset(
-    (
-        *("items", "additionalItems", "unevaluatedItems", "contains"),
-        *("additionalProperties", "unevaluatedProperties", "propertyNames"),
-        *("not", "if", "then", "else"),
-    )
-)
-_IN_PLACE = frozenset(("$ref", "allOf", "anyOf", "oneOf", "not", "if", "then", "else"))
-_IN_PLACE |= {"dependentSchemas", "dependencies", "$dynamicRef"}
-"""Keywords whose schemas look at the very value that the schema around them looks at."""
-
-_LEFT_OPEN = frozenset({"not", "if", "contains", "dependentSchemas", "dependencies"})
-"""Keywords for which a narrower schema is not a narrower whole, or that speak of more names."""
-
-_ABOUT_NAMES = frozenset(
-    (
-        *("properties", "patternProperties", "additionalProperties", "unevaluatedProperties"),
-        *("required", "dependentRequired", "propertyNames", "minProperties"),
-    )
-)
+# JSON Schema 2020-12, core, section 10 (and the older spellings of draft 7): which keywords
+# hold schemas, by name, in a list, or alone.
+_NAMED = {"$defs", "definitions", "properties", "patternProperties"}
+_NAMED |= {"dependentSchemas", "dependencies"}
+_LISTED = {"allOf", "anyOf", "oneOf", "prefixItems", "items"}
+_SINGLE = {"items", "additionalItems", "unevaluatedItems", "contains", "propertyNames"}
+_SINGLE |= {"additionalProperties", "unevaluatedProperties", "not", "if", "then", "else"}
 
 
-def _parts(schema: Schema) -> Iterator[tuple[str, Schema]]:
-    """Yield each schema directly within this one, with the keyword it stands under."""
-    for keyword, value in schema.items():
-        held: Any = ()
-        if keyword in _NAMED and isinstance(value, Mapping):
-            held = value.values()
-        elif keyword in _LISTED and isinstance(value, list):
-            held = value
-        elif keyword in _SINGLE:
-            held = (value,)
-        yield from ((keyword, part) for part in held if isinstance(part, Mapping))
+def map_subschemas(schema: Schema, change: Callable[[Schema], Any]) -> dict[str, Any]:
+    """Return a deep copy of a schema in which `change` replaced each schema directly within."""
 
-
-def every(schema: Schema) -> Iterator[Schema]:
-    """Yield a schema and every schema within it, however deep.
-
-    Names of properties and values in `enum`, `const`, `default` and `examples` are no schemas.
-
-    Example:
-        ```python
-        from langchain_voxtral.tools.json_schema import every
-
-        assert list(every({"items": {"default": {}}})) == [
-            {"items": {"default": {}}},
-            {"default": {}},
-        ]
-        ```
-    """
-    yield schema
-    for _, part in _parts(schema):
-        yield from every(part)
-
-
-def rebuilt(schema: Schema, change: Callable[[Schema], Any]) -> dict[str, Any]:
-    """Return a deep copy of a schema in which each schema directly within it was changed.
-
-    Args:
-        schema: The schema; it stays as it is.
-        change: What makes of an inner schema the one that takes its place.
-    """
-
-    def one(value: Any) -> Any:
+    def changed(value: Any) -> Any:
         return change(value) if isinstance(value, Mapping) else deepcopy(value)
 
-    def held(keyword: str, value: Any) -> Any:
+    def copied(keyword: str, value: Any) -> Any:
         if keyword in _NAMED and isinstance(value, Mapping):
-            return {name: one(part) for name, part in value.items()}
+            return {name: changed(part) for name, part in value.items()}
         if keyword in _LISTED and isinstance(value, list):
-            return [one(part) for part in value]
-        return one(value) if keyword in _SINGLE else deepcopy(value)
+            return [changed(part) for part in value]
+        return changed(value) if keyword in _SINGLE else deepcopy(value)
 
-    return {keyword: held(keyword, value) for keyword, value in schema.items()}
+    return {keyword: copied(keyword, value) for keyword, value in schema.items()}
 
 
-def target(reference: object, root: Schema) -> Any:
-    """Return what a `$ref` names within its document.
+def iter_subschemas(schema: Schema) -> Iterator[Schema]:
+    """Yield a schema and every schema within it, however deep."""
+    yield schema
+    for keyword, value in schema.items():
+        parts: Any = ()
+        if keyword in _NAMED and isinstance(value, Mapping):
+            parts = value.values()
+        elif keyword in _LISTED and isinstance(value, list):
+            parts = value
+        elif keyword in _SINGLE:
+            parts = (value,)
+        for part in parts:
+            if isinstance(part, Mapping):
+                yield from iter_subschemas(part)
+
+
+def resolve_ref(reference: object, root: Schema) -> Any:
+    """Return what a `$ref` into its own document names.
 
     Raises:
         VoxtralInvalidRequestError: It names nothing there.
     """
+    place: Any = {"#": root}
     try:
-        return resolve(str(reference), root)
+        for part in str(reference).split("/"):
+            name = unquote(part).replace("~1", "/").replace("~0", "~")
+            place = place[int(name)] if isinstance(place, list) else place[name]
     except (LookupError, TypeError, ValueError) as error:
         raise VoxtralInvalidRequestError(
             f"The $ref {reference!r} names nothing within its schema; a reference must point "
             'into the same schema, like "#/$defs/City".'
         ) from error
+    return place
 
 
-def closed(schema: Schema) -> dict[str, Any]:
-    """Return a copy of a schema whose objects take no other properties than they declare.
+_SAME_VALUE = {"$ref", "allOf", "anyOf", "oneOf", "then", "else"}
+"""Keywords whose schemas apply to the same value as the schema that they stand in."""
+_NARROWING = {"not", "if", "contains", "dependentSchemas", "dependencies", "$dynamicRef"}
+"""Keywords under which a closed object could allow more, or forbid what is wanted."""
+_PROPERTIES = {"properties", "patternProperties", "additionalProperties", "propertyNames"}
+_PROPERTIES |= {"unevaluatedProperties", "required", "dependentRequired", "minProperties"}
 
-    `additionalProperties: false` is added to objects that have `properties` and do not say it
-    themselves, and to nothing else. An object stays open where closing it would refuse what
-    the schema asks for: where another schema looks at the same object (`allOf`, or `anyOf` and
-    `$ref` beside `properties`), and where a property is required that is not declared. Within
-    `not`, `if` and a `oneOf` without a discriminator a closed object could let more through;
-    these stay open as well. So what is valid against the copy is valid against the schema.
 
-    Args:
-        schema: An object of JSON Schema 2020-12; it stays as it is.
+def close_objects(schema: Schema) -> dict[str, Any]:
+    """Return a copy of a schema whose objects allow no other properties than they declare.
+
+    A schema that applies several schemas to one value (`allOf`, `oneOf`, `$ref` beside
+    `properties`, ...) is copied as it is: closing one of them could refuse what another
+    demands. So what is valid against the copy is valid against the schema.
+    """
+    if any(map(_combines, iter_subschemas(schema))):
+        return deepcopy(dict(schema))
+    return _close(schema)
+
+
+def _combines(node: Schema) -> bool:
+    applied = len(_SAME_VALUE & node.keys()) + bool(_PROPERTIES & node.keys())
+    return (
+        applied > 1
+        or bool(_NARROWING & node.keys())
+        or {"properties", "patternProperties"} <= node.keys()
+        or len(node.get("allOf", ())) > 1
+        or ("oneOf" in node and "discriminator" not in node)
+    )
+
+
+def _close(node: Schema) -> dict[str, Any]:
+    copy = map_subschemas(node, _close)
+    declared = node.get("properties")
+    if isinstance(declared, Mapping) and not node.keys() & {
+        "additionalProperties",
+        "unevaluatedProperties",
+    }:
+        needed = node.get("minProperties", 0)
+        if declared.keys() >= set(node.get("required", ())) and len(declared) >= needed:
+            copy["additionalProperties"] = False
+    return copy
+
+
+_DEFINITIONS = "#/$defs/"
+
+
+def relocate_definitions(schema: Schema, prefix: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return a schema as a part of another document, and the definitions it needs there.
+
+    Definitions are named `PREFIX.NAME`, and references rewritten to match. A schema that refers
+    to itself, or to a place in itself, becomes a definition named `PREFIX`.
 
     Raises:
         VoxtralInvalidRequestError: A `$ref` names nothing within the schema.
-
-    Example:
-        ```python
-        from langchain_voxtral.tools.json_schema import closed
-
-        assert closed({"properties": {"a": {"type": "object"}}}) == {
-            "properties": {"a": {"type": "object"}},
-            "additionalProperties": False,
-        }
-        ```
     """
-    left_open = _looked_at_by_others(schema)
+    refers_to_itself = False
 
-    def close(node: Schema) -> dict[str, Any]:
-        copy = rebuilt(node, close)
-        if id(node) not in left_open and _may_close(node):
-            copy["additionalProperties"] = False
-        return copy
-
-    return close(schema)
-
-
-def _may_close(node: Schema) -> bool:
-    declared = node.get("properties")
-    return (
-        isinstance(declared, Mapping)
-        and not {"additionalProperties", "unevaluatedProperties"} & node.keys()
-        and not _IN_PLACE & node.keys()
-        and ("patternProperties" in node or _is_possible_with(declared, node))
-    )
-
-
-def _is_possible_with(declared: Mapping[str, Any], node: Schema) -> bool:
-    return set(node.get("required", ())) <= declared.keys() and (
-        node.get("minProperties", 0) <= len(declared)
-    )
-
-
-def _looked_at_by_others(root: Schema) -> set[int]:
-    """Return the identities of the schemas that are not alone in what they look at."""
-    seen: set[tuple[int, bool]] = set()
-    waiting: list[tuple[Schema, bool]] = [(root, False)]
-    while waiting:
-        node, shared = waiting.pop()
-        if (id(node), shared) in seen:
-            continue
-        seen.add((id(node), shared))
-        inner = [(keyword, part) for keyword, part in _parts(node) if keyword not in _DEFINITIONS]
-        if "$ref" in node and isinstance(found := target(node["$ref"], root), Mapping):
-            inner.append(("$ref", found))
-        waiting += [(part, shared or _shares(node, keyword)) for keyword, part in inner]
-    return {identity for identity, shared in seen if shared}
-
-
-def _shares(node: Schema, keyword: str) -> bool:
-    if keyword in _LEFT_OPEN:
-        return True
-    if keyword not in _IN_PLACE:
-        # Two of these may look at one property, or at one item.
-        return "patternProperties" in node or "contains" in node
-    if keyword == "oneOf" and "discriminator" not in node:
-        return True
-    lookers = len(_IN_PLACE & node.keys()) + bool(_ABOUT_NAMES & node.keys())
-    return lookers > 1 or (keyword == "allOf" and len(node[keyword]) > 1)
-
-
-_LOCAL = "#/$defs/"
-
-
-def moved(schema: Schema, home: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return a schema as a part of another document, and the definitions it needs there.
-
-    Definitions are named `HOME.NAME`, and references rewritten to match. A schema that refers
-    to itself, or to a place in itself, becomes a definition named `HOME`.
-
-    Args:
-        schema: A whole schema; it stays as it is.
-        home: What the names of the definitions begin with, letters and digits; unique within
-            the other document.
-
-    Example:
-        ```python
-        from langchain_voxtral.tools.json_schema import moved
-
-        assert moved({"$ref": "#/$defs/A", "$defs": {"A": {"type": "null"}}}, "x") == (
-            {"$ref": "#/$defs/x.A"},
-            {"x.A": {"type": "null"}},
-        )
-        ```
-    """
-
-    def rewritten(node: Any) -> Any:
+    def relocated(node: Any) -> Any:
+        nonlocal refers_to_itself
         if not isinstance(node, Mapping):
             return node
-        copy = rebuilt(node, rewritten)
+        copy = map_subschemas(node, relocated)
         if "$ref" in node:
-            copy["$ref"] = _rewritten(str(node["$ref"]), home)
+            resolve_ref(node["$ref"], schema)
+            path = str(node["$ref"])
+            if path.startswith(_DEFINITIONS):
+                copy["$ref"] = f"{_DEFINITIONS}{prefix}.{path.removeprefix(_DEFINITIONS)}"
+            else:
+                refers_to_itself = True
+                copy["$ref"] = f"{_DEFINITIONS}{prefix}{path.removeprefix('#')}"
         return copy
 
-    # These hold for a document, not for a part of one.
+    # `$schema` and `$id` hold for a document, not for a part of one.
     body = {key: value for key, value in schema.items() if key not in {"$defs", "$schema", "$id"}}
-    part: dict[str, Any] = rewritten(body)
-    named = {f"{home}.{name}": rewritten(one) for name, one in schema.get("$defs", {}).items()}
-    if all(str(node.get("$ref", _LOCAL)).startswith(_LOCAL) for node in every(schema)):
+    part: dict[str, Any] = relocated(body)
+    named = {f"{prefix}.{name}": relocated(one) for name, one in schema.get("$defs", {}).items()}
+    if not refers_to_itself:
         return part, named
-    return {"$ref": f"{_LOCAL}{home}"}, {home: part} | named
-
-
-def _rewritten(reference: str, home: str) -> str:
-    if reference.startswith(_LOCAL):
-        return f"{_LOCAL}{home}.{reference.removeprefix(_LOCAL)}"
-    return f"{_LOCAL}{home}{reference.removeprefix('#')}"
+    return {"$ref": f"{_DEFINITIONS}{prefix}"}, {prefix: part} | named

@@ -4,9 +4,9 @@ import json
 import re
 from collections.abc import Callable, Collection, Generator
 
-__all__ = ["IN_LINE", "SPACE", "JsonEnd", "NotThereError", "Source", "Steps"]
+__all__ = ["IN_LINE", "SPACE", "JsonValueScanner", "NoMatchError", "ParseSteps", "TextScanner"]
 
-Steps = Generator[None]
+ParseSteps = Generator[None]
 """A piece of reading: it yields where it needs more text."""
 
 SPACE = re.compile(r"[ \t\n\r]*")
@@ -22,25 +22,25 @@ _STRING = re.compile(rf'"{_LETTER}{{0,{_LONGEST_STRING}}}"')
 _OPEN_STRING = re.compile(rf'"{_LETTER}{{0,{_LONGEST_STRING}}}\\?')
 
 
-class NotThereError(Exception):
+class NoMatchError(Exception):
     """The text is not, or ended before, what was to be read."""
 
 
-class EndedError(NotThereError):
+class UnexpectedEndError(NoMatchError):
     """The text ended before what was to be read; what there was of it fitted."""
 
 
-class Source:
+class TextScanner:
     """The text so far: what is taken is held until it is known to be syntax, or text.
 
     Every reading method takes what it read; what it did not expect it leaves, and raises
-    `NotThereError`, as soon as no further text could make it right.
+    `NoMatchError`, as soon as no further text could make it right.
 
     Example:
         ```python
-        from langchain_voxtral.tools.scan import Source
+        from langchain_voxtral.tools.scan import TextScanner
 
-        source = Source()
+        source = TextScanner()
         steps = source.literal("[ARGS]", "[CALL_ID]")
         for piece in ("[AR", "GS]{"):
             source.add(piece)
@@ -98,14 +98,14 @@ class Source:
         """Hold no longer what was taken: it was syntax."""
         self._taken.clear()
 
-    def more(self) -> Steps:
+    def more(self) -> ParseSteps:
         """Wait for more text.
 
         Raises:
             EndedError: There is no more.
         """
         if self.ended:
-            raise EndedError
+            raise UnexpectedEndError
         yield
 
     def peek(self) -> Generator[None, None, str]:
@@ -117,10 +117,10 @@ class Source:
     def one_of(self, characters: str) -> Generator[None, None, str]:
         """Take one of some characters."""
         if (yield from self.peek()) not in characters:
-            raise NotThereError
+            raise NoMatchError
         return self.take(self.at + 1)
 
-    def skip(self, characters: re.Pattern[str] = SPACE) -> Steps:
+    def skip(self, characters: re.Pattern[str] = SPACE) -> ParseSteps:
         """Take characters as long as they match, if there are any."""
         while True:
             found = characters.match(self.text, self.at)
@@ -139,7 +139,7 @@ class Source:
                 if text.startswith(choice):
                     return self.take(self.at + len(choice))
             if not any(choice.startswith(text) for choice in choices):
-                raise NotThereError
+                raise NoMatchError
             yield from self.more()
 
     def word(self) -> Generator[None, None, str]:
@@ -147,7 +147,7 @@ class Source:
         while (found := _WORD.match(self.text, self.at)) and found.end() == len(self.text):
             yield from self.more()
         if not found or not found[0]:
-            raise NotThereError
+            raise NoMatchError
         return self.take(found.end())
 
     def string(self, allowed: Collection[str] | None = None) -> Generator[None, None, str]:
@@ -161,25 +161,25 @@ class Source:
             begun = _OPEN_STRING.fullmatch(self.text, self.at)
             # Escapes are told only when the string is whole.
             if begun is None or not _may_become(begun[0][1:].split("\\")[0], allowed):
-                raise NotThereError
+                raise NoMatchError
             yield from self.more()
         try:
             value: str = json.loads(whole[0])
         except ValueError as error:  # an escape that JSON does not have
-            raise NotThereError from error
+            raise NoMatchError from error
         if allowed is not None and value not in allowed:
-            raise NotThereError
+            raise NoMatchError
         self.take(whole.end())
         return value
 
-    def value(self, sink: Callable[[str], None]) -> Steps:
+    def value(self, sink: Callable[[str], None]) -> ParseSteps:
         """Take a JSON value and hand it over piece by piece, exactly as it is written.
 
         Args:
             sink: Called with each piece, which has been taken.
         """
         yield from self.peek()
-        json_end = JsonEnd()
+        json_end = JsonValueScanner()
         while True:
             end = json_end.find(self.text, self.at)
             if end > self.at:
@@ -193,16 +193,16 @@ def _may_become(beginning: str, allowed: Collection[str] | None) -> bool:
     return allowed is None or any(value.startswith(beginning) for value in allowed)
 
 
-class JsonEnd:
+class JsonValueScanner:
     r"""Finds the end of a JSON value by its brackets and quotes, however its text is split.
 
     It does not judge the JSON: a value that is none ends where its brackets are even.
 
     Example:
         ```python
-        from langchain_voxtral.tools.scan import JsonEnd
+        from langchain_voxtral.tools.scan import JsonValueScanner
 
-        end = JsonEnd()
+        end = JsonValueScanner()
         assert [end.find(piece, 0) for piece in ('{"a": "}', '\\"', '"}, {"b"')] == [8, 2, 2]
         assert end.found
         ```

@@ -8,11 +8,11 @@ from langchain_core.tools import BaseTool
 
 from langchain_voxtral.errors import VoxtralInvalidRequestError
 from langchain_voxtral.tools.conversion import convert
-from langchain_voxtral.tools.json_schema import closed, moved
+from langchain_voxtral.tools.json_schema import close_objects, relocate_definitions
 
 __all__ = [
-    "CHOICES",
     "NO_PARAMETERS",
+    "TOOL_CHOICES",
     "normalize_tool_choice",
     "to_openai_tools",
     "tool_call_schema",
@@ -25,7 +25,7 @@ NO_PARAMETERS: Mapping[str, Any] = {
 }
 """The parameters of a tool that takes none."""
 
-CHOICES: Mapping[object, str] = {
+TOOL_CHOICES: Mapping[object, str] = {
     None: "auto",
     "auto": "auto",
     "any": "any",
@@ -110,7 +110,7 @@ def normalize_tool_choice(tool_choice: object, tools: Sequence[Mapping[str, Any]
         ```
     """
     if tool_choice is None or isinstance(tool_choice, str | bool):
-        choice = CHOICES.get(tool_choice)
+        choice = TOOL_CHOICES.get(tool_choice)
     else:
         tool_choice, choice = _named(tool_choice), None
     if choice in {"auto", "none"}:
@@ -134,7 +134,7 @@ def normalize_tool_choice(tool_choice: object, tools: Sequence[Mapping[str, Any]
 def _named(tool_choice: object) -> str:
     match tool_choice:
         case {"type": "function", "function": {"name": str(name)}}:
-            if name in CHOICES:
+            if name in TOOL_CHOICES:
                 raise VoxtralInvalidRequestError(
                     f"The tool {name!r} cannot be chosen by name, because the word has a "
                     "meaning of its own in tool_choice: rename the tool."
@@ -181,13 +181,13 @@ def tool_call_schema(
     definitions: dict[str, Any] = {}
     for at, tool in enumerate(tools):
         parameters = tool["function"].get("parameters") or NO_PARAMETERS
-        arguments, named = moved(closed(parameters), f"call{at}")
+        arguments, named = relocate_definitions(close_objects(parameters), f"call{at}")
         alternatives.append(_call(_name(tool), arguments_key, arguments))
         definitions |= named
     if several and alternatives:
         alternatives = [{"type": "array", "minItems": 1, "items": _any(alternatives)}]
     if final is not None:
-        answer, named = moved(closed(final), "final")
+        answer, named = relocate_definitions(close_objects(final), "final")
         alternatives.append(answer)
         definitions |= named
     if not alternatives:

@@ -11,16 +11,16 @@ from pydantic.v1 import BaseModel as BaseModelV1
 from typing_extensions import is_typeddict
 
 from langchain_voxtral.tools.conforms import misfit
-from langchain_voxtral.tools.json_schema import rebuilt
+from langchain_voxtral.tools.json_schema import map_subschemas
 
-__all__ = ["Shape", "quoted", "shape_of", "why"]
+__all__ = ["OutputSchema", "explain", "output_schema", "quoted"]
 
 _LONGEST_QUOTE = 200
 _MOST_REASONS = 3
 
 
 @runtime_checkable
-class Shape(Protocol):
+class OutputSchema(Protocol):
     """What an answer must be."""
 
     @property
@@ -31,14 +31,14 @@ class Shape(Protocol):
         """Return the object that a JSON text is.
 
         Raises:
-            ValueError: It is none, or does not fit; `why` says it in words.
+            ValueError: It is none, or does not fit; `explain` says it in words.
         """
 
     def part(self, begun: dict[str, Any]) -> Any:
         """Return what can be shown of an object whose end is still to come, or None."""
 
 
-def shape_of(schema: object, parameters: Mapping[str, Any] | None) -> Shape:
+def output_schema(schema: object, parameters: Mapping[str, Any] | None) -> OutputSchema:
     """Return what an answer must be.
 
     Args:
@@ -47,10 +47,10 @@ def shape_of(schema: object, parameters: Mapping[str, Any] | None) -> Shape:
 
     Example:
         ```python
-        from langchain_voxtral.tools.shapes import shape_of
+        from langchain_voxtral.tools.shapes import output_schema
 
         schema = {"title": "Sum", "type": "object", "properties": {"n": {"type": "integer"}}}
-        assert shape_of(schema, schema).whole('{"n": 3}') == {"n": 3}
+        assert output_schema(schema, schema).whole('{"n": 3}') == {"n": 3}
         ```
     """
     if isinstance(schema, type) and issubclass(schema, BaseModel | BaseModelV1):
@@ -84,7 +84,7 @@ def _nullable(schema: Mapping[str, Any]) -> dict[str, Any]:
 
     The schema that langchain-core makes of a TypedDict leaves `Optional` out.
     """
-    return {"anyOf": [rebuilt(schema, _nullable), {"type": "null"}]}
+    return {"anyOf": [map_subschemas(schema, _nullable), {"type": "null"}]}
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +130,7 @@ def quoted(text: str) -> str:
     return repr(text if len(text) <= _LONGEST_QUOTE else f"{text[:_LONGEST_QUOTE]}...")
 
 
-def why(error: ValueError) -> str:
+def explain(error: ValueError) -> str:
     """Return in words what a `ValueError` says; of pydantic's, which field is wrong."""
     listed = getattr(error, "errors", None)
     if listed is None:

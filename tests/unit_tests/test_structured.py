@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from pydantic.v1 import BaseModel as BaseModelV1
 
 from langchain_voxtral.errors import VoxtralInvalidRequestError
-from langchain_voxtral.structured_output import Method, structured
+from langchain_voxtral.structured_output import Method, bind_schema
 
 
 class City(BaseModel):
@@ -118,8 +118,8 @@ async def test_every_kind_of_schema_is_answered_by_every_method(
     name = schema.__name__ if isinstance(schema, type) else "City"
     whole = called(PARIS, name) if by_call else AIMessage(PARIS_TEXT)
     chunks = call_chunks(PARIS_TEXT, name=name) if by_call else text_chunks(PARIS_TEXT)
-    chain = structured(Scripted(answer=[whole]), schema, method=method)
-    streaming = structured(Streaming(answer=chunks), schema, method=method)
+    chain = bind_schema(Scripted(answer=[whole]), schema, method=method)
+    streaming = bind_schema(Streaming(answer=chunks), schema, method=method)
     answers = [
         chain.invoke("?"),
         await chain.ainvoke("?"),
@@ -158,13 +158,13 @@ def test_the_schema_is_sent_as_response_format(
     options: dict[str, Any], sent: dict[str, Any]
 ) -> None:
     model = Scripted(answer=[AIMessage(PARIS_TEXT)])
-    structured(model, City, temperature=0, **options).invoke("?")
+    bind_schema(model, City, temperature=0, **options).invoke("?")
     assert model.calls == [{"response_format": sent, "temperature": 0}]
 
 
 def test_a_call_of_the_schema_is_forced_by_default() -> None:
     model = Scripted(answer=[called(PARIS)])
-    structured(model, City, temperature=0).invoke("?")
+    bind_schema(model, City, temperature=0).invoke("?")
     assert model.calls == [
         {"tools": [City], "tool_choice": "City", "strict": None, "temperature": 0}
     ]
@@ -181,7 +181,7 @@ def test_traces_tell_the_schema(schema: Any, method: Method) -> None:
 
     name = schema.__name__ if isinstance(schema, type) else "City"
     answer = called(PARIS, name) if method == "function_calling" else AIMessage(PARIS_TEXT)
-    chain = structured(Scripted(answer=[answer]), schema, method=method, strict=False)
+    chain = bind_schema(Scripted(answer=[answer]), schema, method=method, strict=False)
     chain.invoke("?", {"callbacks": [Seer()]})
     assert seen == [
         {"kwargs": {"method": method, "strict": False}, "schema": convert_to_json_schema(schema)}
@@ -201,7 +201,7 @@ def test_traces_tell_the_schema(schema: Any, method: Method) -> None:
 )
 def test_what_cannot_be_asked_for_is_an_error(schema: Any, method: Any, said: str) -> None:
     with pytest.raises(VoxtralInvalidRequestError, match=said):
-        structured(Scripted(answer=[]), schema, method=method)
+        bind_schema(Scripted(answer=[]), schema, method=method)
 
 
 # How whole answers are read
@@ -231,7 +231,7 @@ BAD_CALLS: list[tuple[AIMessage, str]] = [
 
 @pytest.mark.parametrize(("answer", "said"), BAD_CALLS)
 async def test_a_call_that_does_not_fit_is_an_error(answer: AIMessage, said: str) -> None:
-    chain = structured(Scripted(answer=[answer]), City)
+    chain = bind_schema(Scripted(answer=[answer]), City)
     with pytest.raises(OutputParserException, match=said):
         chain.invoke("?")
     with pytest.raises(OutputParserException, match=said):
@@ -258,27 +258,27 @@ def test_a_text_that_does_not_fit_is_an_error(schema: Any, text: str, said: str)
     if schema is CityV1 and text.startswith('{"name": 3'):
         return  # pydantic.v1 takes numbers for strings
     with pytest.raises(OutputParserException, match=said) as caught:
-        structured(Scripted(answer=[AIMessage(text)]), schema, method="json_schema").invoke("?")
+        bind_schema(Scripted(answer=[AIMessage(text)]), schema, method="json_schema").invoke("?")
     assert caught.value.llm_output == text
 
 
 def test_an_error_says_that_the_answer_was_cut() -> None:
     cut = AIMessage('{"name": "Par', response_metadata={"finish_reason": "length"})
     with pytest.raises(OutputParserException, match="cut at max_tokens: raise max_tokens"):
-        structured(Scripted(answer=[cut]), City, method="json_schema").invoke("?")
+        bind_schema(Scripted(answer=[cut]), City, method="json_schema").invoke("?")
     whole = AIMessage(PARIS_TEXT, response_metadata={"finish_reason": "length"})
-    chain = structured(Scripted(answer=[whole]), City, method="json_schema")
+    chain = bind_schema(Scripted(answer=[whole]), City, method="json_schema")
     assert chain.invoke("?") == City(name="Paris", people=2)
 
 
 def test_json_mode_without_a_schema_takes_any_object() -> None:
-    chain = structured(Scripted(answer=[AIMessage('{"any": [1.5]}')]), None, method="json_mode")
+    chain = bind_schema(Scripted(answer=[AIMessage('{"any": [1.5]}')]), None, method="json_mode")
     assert chain.invoke("?") == {"any": [1.5]}
 
 
 def test_optional_fields_of_a_typed_dict_may_be_none() -> None:
     answer = {"name": "Paris", "people": None}
-    chain = structured(Scripted(answer=[called(answer, "CityDict")]), CityDict)
+    chain = bind_schema(Scripted(answer=[called(answer, "CityDict")]), CityDict)
     assert chain.invoke("?") == answer
 
 
@@ -288,7 +288,9 @@ def test_a_strict_pydantic_model_is_read_as_json() -> None:
         at: date
         kind: Literal["feast"]
 
-    chain = structured(Scripted(answer=[called({"at": "2026-01-06", "kind": "feast"}, "Day")]), Day)
+    chain = bind_schema(
+        Scripted(answer=[called({"at": "2026-01-06", "kind": "feast"}, "Day")]), Day
+    )
     assert chain.invoke("?") == Day(at=date(2026, 1, 6), kind="feast")
 
 
@@ -296,7 +298,7 @@ def test_a_function_without_parameters_may_be_called_without_arguments() -> None
     class Nothing(BaseModel):
         pass
 
-    [value] = structured(Streaming(answer=call_chunks(name="Nothing")), Nothing).stream("?")
+    [value] = bind_schema(Streaming(answer=call_chunks(name="Nothing")), Nothing).stream("?")
     assert value == Nothing()
 
 
@@ -307,7 +309,7 @@ def test_a_function_without_parameters_may_be_called_without_arguments() -> None
 async def test_dicts_are_shown_as_they_grow(method: Method) -> None:
     pieces = ('{"name": "Pa', 'ris", ', '"people": 2}')
     chunks = call_chunks(*pieces) if method == "function_calling" else text_chunks(*pieces)
-    chain = structured(Streaming(answer=chunks), CITY_SCHEMA, method=method)
+    chain = bind_schema(Streaming(answer=chunks), CITY_SCHEMA, method=method)
     grown = [{"name": "Pa"}, {"name": "Paris"}, PARIS]
     begun: list[Any] = [{}] if method == "function_calling" else []
     assert list(chain.stream("?")) == begun + grown
@@ -316,7 +318,7 @@ async def test_dicts_are_shown_as_they_grow(method: Method) -> None:
 
 def test_only_those_beginnings_are_shown_that_the_class_takes() -> None:
     pieces = ('{"name": "Paris"', ', "people": 2', "1}")
-    chain = structured(Streaming(answer=call_chunks(*pieces)), City)
+    chain = bind_schema(Streaming(answer=call_chunks(*pieces)), City)
     assert list(chain.stream("?")) == [
         City(name="Paris", people=2),
         City(name="Paris", people=21),
@@ -331,7 +333,7 @@ async def test_a_stream_that_ends_in_no_object_is_an_error(
 ) -> None:
     pieces = ('{"name": "Paris", ', end)
     chunks = call_chunks(*pieces) if method == "function_calling" else text_chunks(*pieces)
-    chain = structured(Streaming(answer=chunks), schema, method=method)
+    chain = bind_schema(Streaming(answer=chunks), schema, method=method)
     with pytest.raises(OutputParserException, match="not JSON"):
         list(chain.stream("?"))
     with pytest.raises(OutputParserException, match="not JSON"):
@@ -341,7 +343,7 @@ async def test_a_stream_that_ends_in_no_object_is_an_error(
 def test_the_end_of_a_stream_says_that_it_was_cut() -> None:
     chunks = text_chunks('{"name": "Par', finish_reason="length")
     with pytest.raises(OutputParserException, match="cut at max_tokens"):
-        list(structured(Streaming(answer=chunks), City, method="json_schema").stream("?"))
+        list(bind_schema(Streaming(answer=chunks), City, method="json_schema").stream("?"))
 
 
 def test_a_failing_stream_fails_with_its_own_error() -> None:
@@ -350,7 +352,7 @@ def test_a_failing_stream_fails_with_its_own_error() -> None:
             yield from super()._stream(*args, **kwargs)
             raise ConnectionError("lost")
 
-    chain = structured(Failing(answer=text_chunks('{"name": ')), City, method="json_schema")
+    chain = bind_schema(Failing(answer=text_chunks('{"name": ')), City, method="json_schema")
     with pytest.raises(ConnectionError, match="lost"):
         list(chain.stream("?"))
 
@@ -360,14 +362,14 @@ def test_a_failing_stream_fails_with_its_own_error() -> None:
 
 async def test_the_raw_answer_comes_with_what_it_holds() -> None:
     answer = called(PARIS)
-    chain = structured(Scripted(answer=[answer]), City, include_raw=True)
+    chain = bind_schema(Scripted(answer=[answer]), City, include_raw=True)
     expected = {"raw": answer, "parsed": City(name="Paris", people=2), "parsing_error": None}
     assert chain.invoke("?") == expected
     assert await chain.ainvoke("?") == expected
 
 
 async def test_the_raw_answer_comes_with_why_it_holds_nothing() -> None:
-    chain = structured(Scripted(answer=[AIMessage("No.")]), City, include_raw=True)
+    chain = bind_schema(Scripted(answer=[AIMessage("No.")]), City, include_raw=True)
     for answer in (chain.invoke("?"), await chain.ainvoke("?")):
         error = answer.pop("parsing_error")
         assert answer == {"raw": AIMessage("No.", id=answer["raw"].id), "parsed": None}
@@ -378,7 +380,7 @@ async def test_the_raw_answer_comes_with_why_it_holds_nothing() -> None:
 @pytest.mark.parametrize("end", ["}", ""])
 async def test_the_raw_answer_streams_and_what_it_holds_comes_last(end: str) -> None:
     chunks = text_chunks('{"name": "Paris",', f' "people": 2{end}')
-    chain = structured(Streaming(answer=chunks), City, method="json_schema", include_raw=True)
+    chain = bind_schema(Streaming(answer=chunks), City, method="json_schema", include_raw=True)
     for parts in (list(chain.stream("?")), [part async for part in chain.astream("?")]):
         *raw, outcome = parts
         assert [part["raw"].content for part in raw] == [chunk.content for chunk in chunks]
@@ -395,18 +397,18 @@ def test_any_failure_of_a_validator_is_returned_with_the_raw_answer() -> None:
         def refuse(cls, value: str) -> str:
             raise LookupError(value)
 
-    chain = structured(Scripted(answer=[called({"name": "x"}, "Odd")]), Odd, include_raw=True)
+    chain = bind_schema(Scripted(answer=[called({"name": "x"}, "Odd")]), Odd, include_raw=True)
     assert isinstance(chain.invoke("?")["parsing_error"], LookupError)
 
 
 @pytest.mark.parametrize("include_raw", [False, True])
 def test_a_structured_model_survives_pickle(include_raw: bool) -> None:
     answer = called(PARIS).model_copy(update={"id": "1"})
-    chain = structured(Scripted(answer=[answer]), City, include_raw=include_raw)
+    chain = bind_schema(Scripted(answer=[answer]), City, include_raw=include_raw)
     assert pickle.loads(pickle.dumps(chain)).invoke("?") == chain.invoke("?")  # noqa: S301 - our own
 
 
 @pytest.mark.parametrize("options", [{"tools": []}, {"tool_choice": "any"}])
 def test_a_schema_is_the_one_form_of_an_answer(options: dict[str, Any]) -> None:
     with pytest.raises(VoxtralInvalidRequestError, match="cannot stand beside a schema"):
-        structured(Scripted(answer=[]), City, **options)
+        bind_schema(Scripted(answer=[]), City, **options)

@@ -13,7 +13,7 @@ from langchain_voxtral.local.engine.generation import Generation
 from langchain_voxtral.local.engine.llama import Token
 from langchain_voxtral.local.prompting.call_text import CallText
 from langchain_voxtral.local.prompting.json_grammar import Constraint
-from langchain_voxtral.tools.parts import ToolCallChunk
+from langchain_voxtral.tools.call_accumulator import ToolCallChunk
 
 __all__ = ["Completion", "CompletionStream", "Form"]
 

@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterator
 from json import JSONDecoder, loads
 
+from langchain_voxtral.tools.call_accumulator import ToolCallChunk
 from langchain_voxtral.tools.call_ids import new_call_id
-from langchain_voxtral.tools.parts import ToolCallChunk
 
 __all__ = ["CallText"]
 

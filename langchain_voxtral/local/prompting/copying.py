@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from langchain_voxtral.local.prompting.json_grammar import MAX_LENGTH, Constraint
-from langchain_voxtral.tools.json_schema import rebuilt
+from langchain_voxtral.tools.json_schema import map_subschemas
 
 __all__ = ["with_letters_of", "with_words_of"]
 
@@ -52,7 +52,7 @@ def with_letters_of(question: str, schema: Mapping[str, Any]) -> dict[str, Any]:
     pattern = f"^[ -~\\n{''.join(letters)}]*$"
 
     def spelt(part: Mapping[str, Any]) -> dict[str, Any]:
-        copy = rebuilt(part, spelt)
+        copy = map_subschemas(part, spelt)
         if copy.get("type") == "string" and not any(keyword in copy for keyword in _BOUND):
             copy["pattern"] = pattern
             copy.setdefault("maxLength", max(MAX_LENGTH, copy.get("minLength", 0)))

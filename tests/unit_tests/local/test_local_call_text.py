@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from langchain_voxtral.local.prompting.call_text import CallText
-from langchain_voxtral.tools.parts import ToolCallChunk
+from langchain_voxtral.tools.call_accumulator import ToolCallChunk
 
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=5),

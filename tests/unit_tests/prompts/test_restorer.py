@@ -6,7 +6,7 @@ from unit_tests.prompts.conversations import MARKERS, texts
 
 from langchain_voxtral.prompts import PartsRestorer, Restorer, escape, unescape
 from langchain_voxtral.prompts.escaping import BREAKER
-from langchain_voxtral.tools.parts import ToolCallChunk
+from langchain_voxtral.tools.call_accumulator import ToolCallChunk
 
 broken_texts = st.lists(
     texts.map(escape) | st.sampled_from([f"<{BREAKER}", f"[{BREAKER}", BREAKER, "s>", "|x"])

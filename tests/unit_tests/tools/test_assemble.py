@@ -10,12 +10,12 @@ from langchain_core.messages import AIMessageChunk
 from langchain_core.messages.tool import invalid_tool_call, tool_call, tool_call_chunk
 
 from langchain_voxtral.tools.call_accumulator import (
-    FinishedCall,
+    ParsedToolCall,
     ToolCallAccumulator,
+    ToolCallChunk,
     assemble_calls,
 )
 from langchain_voxtral.tools.call_ids import to_mistral_call_id
-from langchain_voxtral.tools.parts import ToolCallChunk
 
 VALUES = st.recursive(
     st.none()
@@ -42,7 +42,7 @@ def merged(parts: Sequence[ToolCallChunk]) -> AIMessageChunk:
 
 def assembled(
     *parts: ToolCallChunk, cut: bool = False
-) -> tuple[AIMessageChunk, list[FinishedCall]]:
+) -> tuple[AIMessageChunk, list[ParsedToolCall]]:
     calls = ToolCallAccumulator()
     sent = [ready for part in parts for ready in calls.feed([part])] + calls.close(cut=cut)
     return merged(sent), calls.finished()
@@ -56,7 +56,7 @@ def test_the_first_part_of_a_call_has_its_id_and_name() -> None:
     ) == [ToolCallChunk(0, id="abcdef123", name="f")]
     assert calls.feed([ToolCallChunk(0, arguments=": 1}")]) == []
     assert calls.close() == [ToolCallChunk(0, arguments='{"a": 1}')]
-    assert calls.finished() == [FinishedCall("abcdef123", "f", '{"a": 1}', {"a": 1})]
+    assert calls.finished() == [ParsedToolCall("abcdef123", "f", '{"a": 1}', {"a": 1})]
 
 
 def test_a_call_in_one_part_is_sent_in_one() -> None:
@@ -151,7 +151,7 @@ def test_a_call_without_a_name_is_invalid(cut: bool) -> None:
     assert message.invalid_tool_calls == [
         invalid_tool_call(name="", args='{"a": 1}}', id="1", error=None)
     ]
-    assert calls == [FinishedCall("1", "", '{"a": 1}', None, "the call has no name")]
+    assert calls == [ParsedToolCall("1", "", '{"a": 1}', None, "the call has no name")]
 
 
 @pytest.mark.parametrize("arguments", ["", " \n"])
@@ -159,7 +159,7 @@ def test_no_arguments_are_an_empty_object(arguments: str) -> None:
     message, calls = assembled(ToolCallChunk(0, id="1", name="f", arguments=arguments))
     assert message.tool_calls == [tool_call(name="f", args={}, id="1")]
     assert message.tool_call_chunks[0]["args"] == arguments + "{}"
-    assert calls == [FinishedCall("1", "f", arguments + "{}", {})]
+    assert calls == [ParsedToolCall("1", "f", arguments + "{}", {})]
 
 
 def test_a_cut_breaks_the_last_call_only_and_only_if_it_is_not_whole() -> None:

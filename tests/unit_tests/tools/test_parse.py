@@ -3,8 +3,8 @@
 import pytest
 from parsed import Found, parse
 
+from langchain_voxtral.tools.call_accumulator import ToolCallChunk
 from langchain_voxtral.tools.call_parser import ToolCallParser
-from langchain_voxtral.tools.parts import ToolCallChunk
 
 F = '{"name": "f", "parameters": {"a": 1}}'
 CALL_F = (None, "f", '{"a": 1}')

@@ -17,7 +17,7 @@ from pydantic.v1 import BaseModel as BaseModelV1
 
 from langchain_voxtral.errors import VoxtralInvalidRequestError
 from langchain_voxtral.tools import conversion
-from langchain_voxtral.tools.json_schema import closed
+from langchain_voxtral.tools.json_schema import close_objects
 from langchain_voxtral.tools.schema import (
     NO_PARAMETERS,
     normalize_tool_choice,
@@ -419,13 +419,13 @@ def test_arguments_fit_a_tool_just_when_the_call_fits(schema: Any, arguments: An
     tools = [of("other", PARAMETERS), of("f", schema)]
     calls = tool_call_schema(tools, arguments_key="arguments")
     made = {"name": "f", "arguments": arguments}
-    assert is_valid(made, calls) == is_valid(arguments, closed(schema))
+    assert is_valid(made, calls) == is_valid(arguments, close_objects(schema))
     final = tool_call_schema([of("f", PARAMETERS)], arguments_key="arguments", final=schema)
-    assert is_valid(arguments, final) == is_valid(arguments, closed(schema))
+    assert is_valid(arguments, final) == is_valid(arguments, close_objects(schema))
 
 
 @given(DOCUMENTS | SCHEMAS, VALUES)
 def test_what_fits_a_closed_schema_fits_the_schema(schema: Any, value: Any) -> None:
     before = json.dumps(schema)
-    assert not is_valid(value, closed(schema)) or is_valid(value, schema)
+    assert not is_valid(value, close_objects(schema)) or is_valid(value, schema)
     assert json.dumps(schema) == before

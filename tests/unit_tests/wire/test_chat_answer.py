@@ -16,7 +16,7 @@ from langchain_voxtral.errors import (
 )
 from langchain_voxtral.protocol.chat_completions import decode_answer
 from langchain_voxtral.protocol.responses import Answer, Usage
-from langchain_voxtral.tools.parts import ToolCallChunk
+from langchain_voxtral.tools.call_accumulator import ToolCallChunk
 
 CALLED = {
     "id": "call_1",

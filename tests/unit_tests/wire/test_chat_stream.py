@@ -17,7 +17,7 @@ from langchain_voxtral.errors import (
 )
 from langchain_voxtral.protocol.chat_completions import ChatDecoder
 from langchain_voxtral.protocol.responses import Delta, Final, StreamEvent, Usage
-from langchain_voxtral.tools.parts import ToolCallChunk
+from langchain_voxtral.tools.call_accumulator import ToolCallChunk
 
 USAGE = {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7}
 DONE = b"data: [DONE]\n\n"
