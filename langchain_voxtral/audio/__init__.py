@@ -1,5 +1,9 @@
-"""Recordings: what they are, their samples, pieces of them, their price, their subtitles.
+"""Recordings: formats, decoding, chunks, prices and subtitles.
 
-Nothing here talks to a server. Kinds, costs, subtitles and the facts of wav and mp3 files need
-only the base install; decoding needs the extra: `pip install "langchain-voxtral[audio]"`.
+Formats, prices, subtitles and the headers of WAV and MP3 files need only the base install. Decoding
+needs an extra: `pip install "langchain-voxtral[audio]"`.
 """
+
+from langchain_voxtral.audio.decoder import Recording
+
+__all__ = ["Recording"]

@@ -1,19 +1,14 @@
 """Recordings as the model hears them: mono, 16 kHz, read as a stream."""
 
 import contextlib
-import io
 import logging
-import shutil
-import tempfile
-import weakref
 from collections.abc import Iterator
-from os import PathLike
-from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Literal
 
 from langchain_voxtral.audio.decoders import Track, library, track
 from langchain_voxtral.audio.formats import KINDS, AudioFormat, kind_in
 from langchain_voxtral.audio.lengths import check_whole
+from langchain_voxtral.audio.source import AudioInput, AudioSource
 from langchain_voxtral.audio.wav import SAMPLE_RATE
 from langchain_voxtral.errors import VoxtralAudioError, VoxtralTruncatedAudioError
 
@@ -21,12 +16,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["Recording", "Source", "Truncated"]
+__all__ = ["Recording", "Truncated"]
 
 logger = logging.getLogger("langchain_voxtral")
-
-Source = str | PathLike[str] | bytes | bytearray | memoryview | BinaryIO
-"""Where a recording comes from."""
 
 Truncated = Literal["error", "keep"]
 """What becomes of a recording that is cut off or damaged: refused, or taken as far as it goes."""
@@ -73,7 +65,7 @@ class Recording:
 
     def __init__(
         self,
-        source: Source,
+        source: AudioInput | AudioSource,
         *,
         name: str | None = None,
         truncated: Truncated = "error",
@@ -81,10 +73,9 @@ class Recording:
         self.complete = None
         self._told: float | None = None
         self._truncated = truncated
-        is_path = isinstance(source, str | PathLike)
-        self.name = name or (str(source) if is_path else "the recording")
-        self._source = self._readable_again(source)
-        with self._file() as file, self._named():
+        self._source = source if isinstance(source, AudioSource) else AudioSource(source, name=name)
+        self.name = name or self._source.title
+        with self._source.open() as file, self._named():
             self.kind = _known_kind(file)
             try:
                 self._told = check_whole(file, self.kind)
@@ -101,7 +92,7 @@ class Recording:
             return None
         if self._told is not None:
             return self._told
-        with self._file() as file, self._named(), track(file, self.kind) as sound:
+        with self._source.open() as file, self._named(), track(file, self.kind) as sound:
             return sound.seconds
 
     def measure(self) -> float:
@@ -119,7 +110,7 @@ class Recording:
             VoxtralMissingAudioExtraError: The libraries that decode are not installed.
         """
         count = 0
-        with self._file() as file, self._named(), track(file, self.kind) as sound:
+        with self._source.open() as file, self._named(), track(file, self.kind) as sound:
             for block in _resampled(self._until_cut(sound), sound.rate):
                 count += len(block)
                 yield block
@@ -127,23 +118,6 @@ class Recording:
                 raise VoxtralAudioError("it has no sound: 0 samples")
         if self.complete is None:
             self.complete = True
-
-    def _readable_again(self, source: Source) -> Path | bytes | BinaryIO:
-        if isinstance(source, str | PathLike):
-            return Path(source)
-        if isinstance(source, bytes | bytearray | memoryview):
-            return bytes(source)
-        if not hasattr(source, "seekable") or isinstance(source, io.TextIOBase):
-            raise VoxtralAudioError(
-                f"{self.name} must be a path, bytes or a file opened for reading bytes, "
-                f"not {type(source).__name__}."
-            )
-        if source.seekable():
-            return source
-        copy = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the recording
-        weakref.finalize(self, copy.close)
-        shutil.copyfileobj(source, copy)
-        return copy
 
     def _until_cut(self, sound: Track) -> "Iterator[NDArray[np.float32]]":
         try:
@@ -168,21 +142,6 @@ class Recording:
         except VoxtralAudioError as error:
             error.message = f"{self.name}: {error.message}."
             raise
-
-    @contextlib.contextmanager
-    def _file(self) -> Iterator[BinaryIO]:
-        if isinstance(self._source, bytes):
-            yield io.BytesIO(self._source)
-        elif isinstance(self._source, Path):
-            try:
-                file = self._source.open("rb")
-            except (OSError, ValueError) as error:
-                why = getattr(error, "strerror", None) or error
-                raise VoxtralAudioError(f"{self.name} cannot be read: {why}.") from error
-            with file:
-                yield file
-        else:
-            yield self._source
 
 
 def _known_kind(file: BinaryIO) -> AudioFormat:

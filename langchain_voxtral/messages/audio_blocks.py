@@ -4,13 +4,12 @@ import base64
 import binascii
 import re
 from collections.abc import Iterable, Mapping
-from os import PathLike
-from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from langchain_voxtral.audio.decoder import Recording
 from langchain_voxtral.audio.formats import detect_format
+from langchain_voxtral.audio.source import AudioInput, AudioSource
 from langchain_voxtral.errors import VoxtralAudioError, VoxtralInvalidRequestError
 from langchain_voxtral.messages.turns import AudioPart
 
@@ -71,7 +70,7 @@ def plain_mime_type(mime_type: str) -> str:
 
 
 def audio_block(
-    source: str | PathLike[str] | bytes | bytearray | memoryview | BinaryIO,
+    source: AudioInput,
     *,
     mime_type: str | None = None,
 ) -> dict[str, Any]:
@@ -101,36 +100,23 @@ def audio_block(
     if isinstance(source, str) and _WEB.match(source):
         told = {"mime_type": plain_mime_type(mime_type)} if mime_type else {}
         return {"type": "audio", "url": source, **told}
-    name, data = _read(source)
-    kind = Recording(data, name=name).kind
+    recording = _open(source)
     return {
         "type": "audio",
-        "base64": base64.b64encode(data).decode(),
-        "mime_type": kind.mime_type,
+        "base64": base64.b64encode(recording.read()).decode(),
+        "mime_type": Recording(recording).kind.mime_type,
     }
 
 
-def _read(source: object) -> tuple[str, bytes]:
-    if isinstance(source, bytes | bytearray | memoryview):
-        return "the recording", bytes(source)
+def _open(source: AudioInput) -> AudioSource:
     if isinstance(source, str) and _DATA_URL.match(source):
-        return "the data: URL", _of_data_url(source, "the data: URL")
-    if isinstance(source, str | PathLike):
-        try:
-            return str(source), Path(source).read_bytes()
-        except (OSError, ValueError) as error:  # a null byte is a ValueError
-            why = getattr(error, "strerror", None) or error
-            raise VoxtralAudioError(
-                f"{source} cannot be read ({why}): give the path of an audio "
-                "file, its bytes, or a URL."
-            ) from error
-    data = source.read() if hasattr(source, "read") else None
-    if not isinstance(data, bytes):
-        raise VoxtralAudioError(
-            "The recording must be a path, bytes, a URL or a file opened for reading bytes, not "
-            f"{type(source).__name__}."
-        )
-    return str(getattr(source, "name", "the recording")), data
+        return AudioSource(_of_data_url(source, "the data: URL"), name="the data: URL")
+    try:
+        with AudioSource(source, rewind=False) as recording:
+            return AudioSource(recording.read(), name=recording.name)
+    except VoxtralAudioError as error:
+        error.message += " Give the path of an audio file, its bytes, or a URL."
+        raise
 
 
 def parse_audio_block(block: Mapping[str, object], where: str) -> AudioPart | None:
