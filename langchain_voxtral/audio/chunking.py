@@ -6,10 +6,11 @@ after the other, are the recording, sample for sample.
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from langchain_voxtral.audio.decoder import Recording
 from langchain_voxtral.audio.decoders import library
+from langchain_voxtral.audio.formats import WAV, AudioFormat
 from langchain_voxtral.audio.pricing import BLOCK_SECONDS
 from langchain_voxtral.audio.wav import SAMPLE_RATE, pcm16, wav_header
 from langchain_voxtral.errors import VoxtralInvalidRequestError
@@ -32,19 +33,19 @@ _SILENCE = 10.0**2  # in power of 16-bit samples: -70 dB, what rooms and convert
 
 @dataclass(frozen=True, slots=True)
 class AudioChunk:
-    """A piece of a recording.
-
-    Args:
-        index: Its place, from 0.
-        start: Where it begins in the recording, in seconds.
-        end: Where it ends, in seconds; the next one's start.
-        wav: Its sound: a WAV file, mono, 16 kHz, 16 bit.
-    """
+    """A part of a recording, as a file to upload; times are seconds in the recording."""
 
     index: int
     start: float
     end: float
-    wav: bytes
+    data: bytes = field(repr=False)
+    format: AudioFormat = WAV
+    is_last: bool = False
+
+    @property
+    def seconds(self) -> float:
+        """Its length."""
+        return self.end - self.start
 
 
 def split_at_silence(
@@ -96,7 +97,7 @@ def split_at_silence(
             yield _chunk(held, index, start, cut)
             del held[: cut * 2]
             start, index = start + cut, index + 1
-    yield _chunk(held, index, start, len(held) // 2)
+    yield _chunk(held, index, start, len(held) // 2, is_last=True)
 
 
 def _with_most(recording: Recording, limit: int) -> Iterator[tuple[bytes, int]]:
@@ -177,7 +178,10 @@ def _quietest(pcm: bytearray, first: int, last: int) -> int:
     return int(quiet[::-1][padding[::-1].argmin()])
 
 
-def _chunk(pcm: bytearray, index: int, start: int, length: int) -> AudioChunk:
+def _chunk(
+    pcm: bytearray, index: int, start: int, length: int, *, is_last: bool = False
+) -> AudioChunk:
     with memoryview(pcm) as view:
         wav = b"".join((wav_header(length * 2), view[: length * 2]))
-    return AudioChunk(index, start / SAMPLE_RATE, (start + length) / SAMPLE_RATE, wav)
+    end = (start + length) / SAMPLE_RATE
+    return AudioChunk(index, start / SAMPLE_RATE, end, wav, is_last=is_last)

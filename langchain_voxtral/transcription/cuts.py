@@ -144,7 +144,7 @@ def _pieces(recording: Given, windows: Windows, sound: Recording) -> Iterator[Pi
 
 
 def _piece(chunk: AudioChunk) -> Piece:
-    return Piece(Span(chunk.index, chunk.start, chunk.end), chunk.wav)
+    return Piece(Span(chunk.index, chunk.start, chunk.end), chunk.data)
 
 
 def planned(

@@ -27,7 +27,7 @@ def cuts(made: Iterator[AudioChunk]) -> list[float]:
 
 
 def assert_nothing_is_lost(made: list[AudioChunk], sound: recordings.Sound) -> None:
-    assert b"".join(chunk.wav[44:] for chunk in made) == pcm16(sound)
+    assert b"".join(chunk.data[44:] for chunk in made) == pcm16(sound)
     assert [chunk.index for chunk in made] == list(range(len(made)))
     assert [made[0].start, *(chunk.end for chunk in made)] == [
         *(chunk.start for chunk in made),
@@ -35,13 +35,14 @@ def assert_nothing_is_lost(made: list[AudioChunk], sound: recordings.Sound) -> N
     ]
     for chunk in made:
         samples = round((chunk.end - chunk.start) * 16_000)
-        assert wav_header_facts(chunk.wav).data_bytes == samples * 2
+        assert wav_header_facts(chunk.data).data_bytes == samples * 2
 
 
 def test_a_short_recording_stays_in_one_piece() -> None:
     (whole,) = split_at_silence(Recording(recordings.BECKETT))
+    assert whole.is_last
     assert (whole.index, whole.start, whole.end) == (0, 0.0, 159_414 / 16_000)
-    assert whole.wav == wav_bytes(recordings.speech())
+    assert whole.data == wav_bytes(recordings.speech())
 
 
 def test_a_recording_as_long_as_the_limit_stays_in_one_piece() -> None:
@@ -72,7 +73,7 @@ def test_of_equal_pauses_the_one_that_fills_its_blocks_wins() -> None:
 def test_a_recording_without_pauses_is_cut_all_the_same() -> None:
     sound = recordings.noise(100)
     made = list(split_at_silence(recording(sound), longest=30))
-    assert max(len(chunk.wav) - 44 for chunk in made) <= 30 * 32_000
+    assert max(len(chunk.data) - 44 for chunk in made) <= 30 * 32_000
     assert_nothing_is_lost(made, sound)
 
 
@@ -95,7 +96,7 @@ def test_real_speech_is_cut_between_its_words() -> None:
 def test_a_piece_has_no_more_bytes_than_asked_for() -> None:
     sound = recordings.noise(60)
     made = list(split_at_silence(recording(sound), most_bytes=500_000))
-    assert max(len(chunk.wav) for chunk in made) <= 500_000
+    assert max(len(chunk.data) for chunk in made) <= 500_000
     assert_nothing_is_lost(made, sound)
 
 
@@ -117,7 +118,7 @@ def test_pieces_add_up_whatever_is_asked_for(
     sound = recordings.joined(*(make(length) for length, make in parts))
     made = list(split_at_silence(recording(sound), longest=longest, window=window))
     assert_nothing_is_lost(made, sound)
-    samples = [(len(chunk.wav) - 44) // 2 for chunk in made]
+    samples = [(len(chunk.data) - 44) // 2 for chunk in made]
     assert max(samples) <= longest * 16_000
     assert len(made) == 1 or min(samples) >= min(16_000, longest * 16_000 * 3 / 8 - 1)
 
@@ -129,7 +130,7 @@ def test_no_crumb_is_left_for_a_piece_of_its_own(way: str, over: int) -> None:
     data = recordings.encoded(way, sound)
     for limits in ({"longest": 60.0}, {"target": 30.0}):
         made = list(split_at_silence(Recording(data), **limits))  # type: ignore[arg-type]
-        assert min(len(chunk.wav) - 44 for chunk in made) >= 32_000
+        assert min(len(chunk.data) - 44 for chunk in made) >= 32_000
         assert made[-1].end == len(sound) / 16_000
 
 
