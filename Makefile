@@ -31,13 +31,13 @@ unit: $(VENV)/.dev ## the tests that need no engine
 	$(BIN)/python -m pytest $(PARALLEL) tests/unit_tests
 
 floor: $(FLOOR)/.dev ## the unit tests of what meets langchain-core, on the oldest that is supported
-	$(FLOOR)/bin/python -m pytest -q $(PARALLEL) tests/unit_tests $(foreach room,local prompts transport wire,\
-		--ignore=tests/unit_tests/$(room))
+	$(FLOOR)/bin/python -m pytest -q $(PARALLEL) tests/unit_tests $(foreach folder,local prompts protocol transport,\
+		--ignore=tests/unit_tests/$(folder))
 
 integration: $(VENV)/.dev ## the tests on the embedded engine
 	$(BIN)/python -m pytest $(PARALLEL) tests/integration_tests
 
-faults: $(VENV)/.dev ## play every fault of tests/faults.py in all ways and print what comes of it
+faults: $(VENV)/.dev ## play every fault of tests/support/faults/table.py in all ways and print what comes of it
 	$(BIN)/python tests/print_faults.py
 
 record: $(VENV)/.dev ## record cassettes anew: from the engine, and from DeepInfra if a key is set

@@ -20,9 +20,9 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-import replies
-from held import connections_to, held, idle
-from scripted_server import End, Reply, ScriptedServer
+from support import sse_replies
+from support.resource_usage import connections_to, held, idle
+from support.scripted_server import End, Reply, ScriptedServer
 
 from langchain_voxtral import ChatVoxtral
 
@@ -90,8 +90,8 @@ async def aabandon(model: ChatVoxtral) -> None:
         break
 
 
-FINE = replies.whole("Hello!")
-OPEN = replies.events(replies.token("Hel"), End.STALL)
+FINE = sse_replies.whole("Hello!")
+OPEN = sse_replies.events(sse_replies.token("Hel"), End.STALL)
 SCENES: dict[str, tuple[Callable[[ChatVoxtral], Awaitable[None]], Reply]] = {
     "invoke": (invoke, FINE),
     "ainvoke": (ainvoke, FINE),

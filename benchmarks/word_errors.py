@@ -3,7 +3,8 @@
     PYTHONPATH=tests python benchmarks/word_errors.py
 
 The first table has each recording, the second all of them together, written anew in other formats
-and rates. Rates are of words, after case, punctuation and hyphens are taken out (`tests/said.py`);
+and rates. Rates are of words, after case, punctuation and hyphens are taken out
+(`tests/support/reference_transcripts.py`);
 RTF is the time to hear, decoding included, by the length of the sound.
 """
 
@@ -12,8 +13,8 @@ import time
 from pathlib import Path
 
 import numpy as np
-from recordings import encoded, speech
-from said import HELD_OUT, SAID, word_errors
+from support.reference_transcripts import HELD_OUT, SAID, word_errors
+from support.speech_samples import encoded, speech
 
 from langchain_voxtral.local.engine.recordings import read_samples
 from langchain_voxtral.local.engine.speech import SpeechEngine

@@ -8,8 +8,8 @@ import sys
 import time
 from dataclasses import fields
 
-from fault_runs import WAYS, Fault, Outcome, Way, happened
-from faults import FAULTS
+from support.faults.runner import WAYS, Fault, Outcome, Way, happened
+from support.faults.table import FAULTS
 
 NAME, CELL = max(len(fault.name) for fault in FAULTS) + 2, 8
 """Widths of columns."""

@@ -15,10 +15,10 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from urllib.parse import urlsplit
 
-from cassette_format import json_bytes
-from cassette_scenes import SCENES, SMALL_CONTEXT, Scene, play
-from cassette_speech import CHATS, HEARINGS, Hearing, hear
-from cassette_tools import CASSETTES, record
+from support.cassettes.format import json_bytes
+from support.cassettes.replay import CASSETTES, record
+from support.cassettes.scenes import SCENES, SMALL_CONTEXT, Scene, play
+from support.cassettes.speech_scenes import CHATS, HEARINGS, Hearing, hear
 
 from langchain_voxtral import __version__
 from langchain_voxtral.endpoint import DEEPINFRA_KEYS, DEEPINFRA_URL

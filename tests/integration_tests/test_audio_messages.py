@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 from pydantic import BaseModel
-from recordings import BECKETT, TWO_CITIES, encoded
+from support.speech_samples import BECKETT, TWO_CITIES, encoded
 
 from langchain_voxtral import ChatVoxtral, audio_block
 from langchain_voxtral.errors import VoxtralInvalidRequestError

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import recordings
+from support import speech_samples
 
 from langchain_voxtral.local import LocalVoxtral
 
@@ -158,7 +158,7 @@ def test_serve_says_its_address_answers_there_and_ends_on_ctrl_c() -> None:
 
 
 def test_without_a_key_the_embedded_engine_hears_and_stderr_says_so() -> None:
-    done = run("transcribe", str(recordings.BECKETT))
+    done = run("transcribe", str(speech_samples.BECKETT))
 
     said, *_, cost = done.stderr.splitlines(keepends=True)
     assert (done.returncode, done.stdout.lower().count("fail")) == (0, 3)
@@ -170,7 +170,7 @@ def test_without_a_key_the_embedded_engine_hears_and_stderr_says_so() -> None:
 def test_a_pipe_is_heard_though_its_price_is_asked_for_first() -> None:
     done = subprocess.run(  # noqa: S603 - our own command
         [*COMMAND, "transcribe", "/dev/stdin", "--max-cost", "1"],
-        input=recordings.BECKETT.read_bytes(),
+        input=speech_samples.BECKETT.read_bytes(),
         env=environment(),
         capture_output=True,
         check=False,
@@ -181,7 +181,7 @@ def test_a_pipe_is_heard_though_its_price_is_asked_for_first() -> None:
 
 
 def test_ctrl_c_during_a_transcription_ends_the_command_cleanly(served: dict[str, str]) -> None:
-    with started("transcribe", str(recordings.TWO_CITIES), env=served) as command:
+    with started("transcribe", str(speech_samples.TWO_CITIES), env=served) as command:
         assert command.stderr.readline().startswith("Asking ")
         command.send_signal(signal.SIGINT)
         said, errors = command.communicate(timeout=60)
@@ -193,8 +193,8 @@ def test_ctrl_c_during_a_transcription_ends_the_command_cleanly(served: dict[str
 def test_in_a_terminal_a_bar_shows_how_far_a_transcription_has_come_unless_quiet(
     served: dict[str, str],
 ) -> None:
-    with_bar = shown_in_a_terminal("transcribe", str(recordings.BECKETT), env=served)
-    quiet = shown_in_a_terminal("transcribe", "--quiet", str(recordings.BECKETT), env=served)
+    with_bar = shown_in_a_terminal("transcribe", str(speech_samples.BECKETT), env=served)
+    quiet = shown_in_a_terminal("transcribe", "--quiet", str(speech_samples.BECKETT), env=served)
 
     assert "beckett.wav: 100%" in with_bar
     assert quiet == ""

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
-from cassette_format import CassetteFormat
-from cassette_tools import _recorder
 from langchain_tests.integration_tests import ChatModelIntegrationTests
-from recordings import BECKETT
+from support.cassettes.format import CassetteFormat
+from support.cassettes.replay import _recorder
+from support.speech_samples import BECKETT
 
 from langchain_voxtral import ChatVoxtral
 

@@ -24,8 +24,8 @@ from langchain_voxtral.errors import (
 )
 from langchain_voxtral.transcription.request import Door
 
-pytest.importorskip("recordings", reason="speech is in the wheel of moonshine-voice")
-from cassette_speech import NO_SOUND, SILENCE, SPOKEN
+pytest.importorskip("support.speech_samples", reason="speech is in the wheel of moonshine-voice")
+from support.cassettes.speech_scenes import NO_SOUND, SILENCE, SPOKEN
 
 pytestmark = pytest.mark.live
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from unit_tests.documented import KEY, Server
+from support.documented_exchanges import KEY, Server
 
 from langchain_voxtral import ChatVoxtral, VoxtralLLM
 

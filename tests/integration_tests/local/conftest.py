@@ -5,7 +5,7 @@ from typing import Any
 
 import httpx
 import pytest
-from integration_tests.local.speaking import ask, told
+from support.local_speech import ask, told
 
 from langchain_voxtral.local import LocalVoxtral
 

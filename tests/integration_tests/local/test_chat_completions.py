@@ -6,8 +6,8 @@ from typing import Any
 
 import httpx
 import pytest
-from integration_tests.local.chatting import ENGINE, FRANCE, ask, body, chunks, deltas, events, text
-from integration_tests.local.shapes import CHAT, PLAIN_CHAT
+from support.local_chat import ENGINE, FRANCE, ask, body, chunks, deltas, events, text
+from support.local_responses import CHAT, PLAIN_CHAT
 
 from langchain_voxtral.local import LocalVoxtral
 

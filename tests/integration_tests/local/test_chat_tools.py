@@ -5,7 +5,7 @@ import re
 
 import httpx
 import pytest
-from integration_tests.local.chatting import ask, chunks
+from support.local_chat import ask, chunks
 
 PARIS = [{"role": "user", "content": "What is the weather in Paris?"}]
 WEATHER = {

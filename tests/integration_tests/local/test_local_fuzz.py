@@ -14,7 +14,7 @@ import httpx
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from integration_tests.local.shapes import (
+from support.local_responses import (
     CHAT_PATH,
     FUZZ,
     INFER,

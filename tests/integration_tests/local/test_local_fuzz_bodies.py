@@ -9,8 +9,8 @@ import httpx
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from integration_tests.local.anything import HUGE, response_formats, texts, values, written
-from integration_tests.local.shapes import FUZZ, INFER, PLAIN, assert_documented, data_in, strictly
+from support.json_strategies import HUGE, response_formats, texts, values, written
+from support.local_responses import FUZZ, INFER, PLAIN, assert_documented, data_in, strictly
 
 from langchain_voxtral.local.api.requests import parse_request
 from langchain_voxtral.local.errors import Refusal

@@ -8,8 +8,8 @@ import httpx
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from integration_tests.local.anything import HUGE, response_formats, schemas, texts, values, written
-from integration_tests.local.shapes import (
+from support.json_strategies import HUGE, response_formats, schemas, texts, values, written
+from support.local_responses import (
     CHAT,
     FUZZ,
     PLAIN_CHAT,

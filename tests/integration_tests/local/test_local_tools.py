@@ -5,7 +5,7 @@ from typing import Any
 
 import httpx
 import pytest
-from integration_tests.local.shapes import data_in
+from support.local_responses import data_in
 
 from langchain_voxtral.messages.turns import ToolCall, Turn
 from langchain_voxtral.prompts import LLAMA3, MISTRAL, PromptFormat, render

@@ -8,9 +8,9 @@ import httpx
 import numpy as np
 import psutil
 import pytest
-from integration_tests.local.speaking import FRAMES, NATIVE, ask, told, wav
-from recordings import BECKETT, TWO_CITIES, encoded, speech
-from said import HELD_OUT, SAID, word_errors
+from support.local_speech import FRAMES, NATIVE, ask, told, wav
+from support.reference_transcripts import HELD_OUT, SAID, word_errors
+from support.speech_samples import BECKETT, TWO_CITIES, encoded, speech
 
 from langchain_voxtral.local.engine.speech import SpeechEngine
 

@@ -5,8 +5,8 @@ from typing import Any
 import httpx
 import openai
 import pytest
-from integration_tests.local.speaking import HEARS, NATIVE, SHORT, TRANSLATIONS, ask, told
-from recordings import BECKETT
+from support.local_speech import HEARS, NATIVE, SHORT, TRANSLATIONS, ask, told
+from support.speech_samples import BECKETT
 
 from langchain_voxtral.audio.subtitles import Cue, read_subtitles
 from langchain_voxtral.local import LocalVoxtral

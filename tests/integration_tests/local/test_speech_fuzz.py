@@ -7,8 +7,8 @@ import httpx
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from integration_tests.local.shapes import PLAIN, assert_documented
-from integration_tests.local.speaking import HEARS, NATIVE, TRANSCRIPTIONS, TRANSLATIONS
+from support.local_responses import PLAIN, assert_documented
+from support.local_speech import HEARS, NATIVE, TRANSCRIPTIONS, TRANSLATIONS
 
 BOUNDARY = b"bnd"
 TYPE = "multipart/form-data; boundary=bnd"

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import moonshine_voice
 import pytest
-from integration_tests.local.shapes import CHAT
+from support.local_responses import CHAT
 
 MODEL = "mistralai/Voxtral-Mini-3B-2507"
 BECKETT = (Path(moonshine_voice.__file__).parent / "assets" / "beckett.wav").read_bytes()

@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import moonshine_voice
 import pytest
-from processes import run
+from support.subprocesses import run
 
 from langchain_voxtral.local import LocalVoxtral
 

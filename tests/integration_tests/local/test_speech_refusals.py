@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
-from integration_tests.local.speaking import (
+from support.local_speech import (
     HEARS,
     MODEL,
     NATIVE,

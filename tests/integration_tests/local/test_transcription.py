@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import recordings
-from folder_store import FolderStore
 from langchain_core.documents import Document
 from langchain_core.prompts import ChatPromptTemplate
-from said import SAID, word_errors
+from support import speech_samples
+from support.folder_store import FolderStore
+from support.reference_transcripts import SAID, word_errors
 
 from langchain_voxtral import (
     ChatVoxtral,
@@ -26,7 +26,7 @@ from langchain_voxtral import (
 from langchain_voxtral.audio.subtitles import read_subtitles
 from langchain_voxtral.local import LocalVoxtral
 
-BECKETT, TWO_CITIES = SAID[recordings.BECKETT], SAID[recordings.TWO_CITIES]
+BECKETT, TWO_CITIES = SAID[speech_samples.BECKETT], SAID[speech_samples.TWO_CITIES]
 
 
 def word_error_rate(said: str, documents: list[Document]) -> float:
@@ -42,13 +42,13 @@ def settings(local_server: LocalVoxtral) -> dict[str, Any]:
 @pytest.mark.parametrize("mode", ["document", "chunk", "segment"])
 def test_real_speech_becomes_its_text(settings: dict[str, Any], endpoint: str, mode: str) -> None:
     parser = VoxtralTranscriptionParser(**settings | {"endpoint": endpoint, "mode": mode})
-    assert word_error_rate(TWO_CITIES, parser.parse(recordings.TWO_CITIES)) < 0.15
+    assert word_error_rate(TWO_CITIES, parser.parse(speech_samples.TWO_CITIES)) < 0.15
 
 
 @pytest.mark.parametrize("way", ["mp3", "flac", "opus", "m4a", "webm", "aiff"])
 async def test_other_formats_and_rates_are_heard(settings: dict[str, Any], way: str) -> None:
     rate = 48_000 if way in {"opus", "webm"} else 44_100
-    sound = recordings.encoded(way, recordings.speech(recordings.BECKETT, rate), rate)
+    sound = speech_samples.encoded(way, speech_samples.speech(speech_samples.BECKETT, rate), rate)
     made = await VoxtralTranscriptionParser(**settings).aparse(io.BytesIO(sound))
     assert word_error_rate(BECKETT, made) < 0.15
 
@@ -60,21 +60,21 @@ async def test_chunks_in_parallel_come_back_in_order(
     parser = VoxtralTranscriptionParser(
         mode="chunk", chunk_seconds=20, max_concurrency=parallel, **settings
     )
-    made = await parser.aparse(recordings.TWO_CITIES)
+    made = await parser.aparse(speech_samples.TWO_CITIES)
     assert [one.metadata["chunk"] for one in made] == [*range(made[0].metadata["n_chunks"])]
     assert len(made) > 1
     assert [one.metadata["end"] for one in made[:-1]] == [one.metadata["start"] for one in made[1:]]
     assert word_error_rate(TWO_CITIES, made) < 0.15
     # A server that is asked in the same way twice hears the same.
     assert [one.page_content for one in made] == [
-        one.page_content for one in parser.parse(recordings.TWO_CITIES)
+        one.page_content for one in parser.parse(speech_samples.TWO_CITIES)
     ]
 
 
 @pytest.mark.parametrize("mode", ["srt", "vtt"])
 def test_subtitles_are_within_the_recording(settings: dict[str, Any], mode: str) -> None:
     parser = VoxtralTranscriptionParser(**settings | {"mode": mode, "chunk_seconds": 20})
-    [made] = parser.parse(recordings.TWO_CITIES)
+    [made] = parser.parse(speech_samples.TWO_CITIES)
     cues = read_subtitles(made.page_content)
     assert made.metadata["timestamps_source"] == "server"
     times = [time for cue in cues for time in (cue.start, cue.end)]
@@ -85,8 +85,8 @@ def test_subtitles_are_within_the_recording(settings: dict[str, Any], mode: str)
 
 def test_an_estimate_is_what_it_takes(settings: dict[str, Any]) -> None:
     parser = VoxtralTranscriptionParser(chunk_seconds=20, price_per_minute=0.001, **settings)
-    estimate = parser.estimate(recordings.TWO_CITIES)
-    [made] = parser.parse(recordings.TWO_CITIES)
+    estimate = parser.estimate(speech_samples.TWO_CITIES)
+    [made] = parser.parse(speech_samples.TWO_CITIES)
     chunks, duration = made.metadata["n_chunks"], made.metadata["duration"]
     assert astuple(estimate) == pytest.approx((duration, chunks, 376 * chunks, duration / 60_000))
 
@@ -94,7 +94,7 @@ def test_an_estimate_is_what_it_takes(settings: dict[str, Any]) -> None:
 _KILLED = """
 import os, sys
 sys.path.insert(0, sys.argv[3])
-from folder_store import FolderStore
+from support.folder_store import FolderStore
 from langchain_voxtral import VoxtralTranscriptionParser
 
 def killed_after_two(progress):
@@ -115,7 +115,7 @@ VoxtralTranscriptionParser(
 def test_a_killed_process_pays_only_for_what_is_missing(
     settings: dict[str, Any], tmp_path: Path
 ) -> None:
-    arguments = [*settings.values(), Path(__file__).parents[2], tmp_path, recordings.TWO_CITIES]
+    arguments = [*settings.values(), Path(__file__).parents[2], tmp_path, speech_samples.TWO_CITIES]
     killed = subprocess.run(  # noqa: S603 - our own interpreter
         [sys.executable, "-c", _KILLED, *map(str, arguments)], check=False, capture_output=True
     )
@@ -127,8 +127,8 @@ def test_a_killed_process_pays_only_for_what_is_missing(
         progress=told.append,
         **settings,
     )
-    missing = parser.estimate(recordings.TWO_CITIES).chunks
-    [made] = parser.parse(recordings.TWO_CITIES)
+    missing = parser.estimate(speech_samples.TWO_CITIES).chunks
+    [made] = parser.parse(speech_samples.TWO_CITIES)
     # The third may have been heard, too, when the second one's progress was told.
     assert made.metadata["chunks_from_store"] in {2, 3}
     assert made.metadata["n_chunks"] == made.metadata["chunks_from_store"] + missing
@@ -139,9 +139,9 @@ def test_a_killed_process_pays_only_for_what_is_missing(
 def test_a_folder_is_loaded_with_marks_for_what_fails(
     settings: dict[str, Any], tmp_path: Path
 ) -> None:
-    (tmp_path / "a.wav").write_bytes(recordings.BECKETT.read_bytes())
+    (tmp_path / "a.wav").write_bytes(speech_samples.BECKETT.read_bytes())
     (tmp_path / "b.mp3").write_text("Dear diary")
-    (tmp_path / "c.mp3").write_bytes(recordings.encoded("mp3"))
+    (tmp_path / "c.mp3").write_bytes(speech_samples.encoded("mp3"))
     loader = VoxtralTranscriptionLoader(
         sorted(tmp_path.iterdir()), on_error="mark", progress=False, **settings
     )
@@ -152,21 +152,24 @@ def test_a_folder_is_loaded_with_marks_for_what_fails(
 
 def test_the_embedded_engine_says_that_it_hears_english_only(settings: dict[str, Any]) -> None:
     parser = VoxtralTranscriptionParser(language="fr", on_error="mark", **settings)
-    [made] = parser.parse(recordings.BECKETT)
+    [made] = parser.parse(speech_samples.BECKETT)
     assert "English only" in made.metadata["error"]
 
 
 async def test_a_recording_goes_through_a_chain_to_the_model(settings: dict[str, Any]) -> None:
     prompt = ChatPromptTemplate.from_template("What is this about? {talk}")
     chain = VoxtralTranscriber(**settings) | prompt | ChatVoxtral(max_tokens=20, **settings)
-    sync, asynchronous = chain.invoke(recordings.BECKETT), await chain.ainvoke(recordings.BECKETT)
+    sync, asynchronous = (
+        chain.invoke(speech_samples.BECKETT),
+        await chain.ainvoke(speech_samples.BECKETT),
+    )
     assert sync.text
     assert asynchronous.text
 
 
 async def test_an_agents_tool_hears(settings: dict[str, Any]) -> None:
     tool = transcribe_audio_tool(
-        VoxtralTranscriptionParser(**settings), root=recordings.BECKETT.parent
+        VoxtralTranscriptionParser(**settings), root=speech_samples.BECKETT.parent
     )
     heard = await asyncio.gather(
         tool.ainvoke({"path": "beckett.wav"}), asyncio.to_thread(tool.invoke, "beckett.wav")

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import recordings
 import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support import speech_samples
 
 from langchain_voxtral.audio.chunking import AudioChunk, split_at_silence
 from langchain_voxtral.audio.decoder import Recording
@@ -18,15 +18,15 @@ from langchain_voxtral.audio.wav import pcm16, wav_bytes, wav_header_facts
 from langchain_voxtral.errors import VoxtralInvalidRequestError
 
 
-def recording(*sounds: recordings.Sound) -> Recording:
-    return Recording(wav_bytes(recordings.joined(*sounds)))
+def recording(*sounds: speech_samples.Sound) -> Recording:
+    return Recording(wav_bytes(speech_samples.joined(*sounds)))
 
 
 def cuts(made: Iterator[AudioChunk]) -> list[float]:
     return [chunk.end for chunk in made]
 
 
-def assert_nothing_is_lost(made: list[AudioChunk], sound: recordings.Sound) -> None:
+def assert_nothing_is_lost(made: list[AudioChunk], sound: speech_samples.Sound) -> None:
     assert b"".join(chunk.data[44:] for chunk in made) == pcm16(sound)
     assert [chunk.index for chunk in made] == list(range(len(made)))
     assert [made[0].start, *(chunk.end for chunk in made)] == [
@@ -39,24 +39,24 @@ def assert_nothing_is_lost(made: list[AudioChunk], sound: recordings.Sound) -> N
 
 
 def test_a_short_recording_stays_in_one_piece() -> None:
-    (whole,) = split_at_silence(Recording(recordings.BECKETT))
+    (whole,) = split_at_silence(Recording(speech_samples.BECKETT))
     assert whole.is_last
     assert (whole.index, whole.start, whole.end) == (0, 0.0, 159_414 / 16_000)
-    assert whole.data == wav_bytes(recordings.speech())
+    assert whole.data == wav_bytes(speech_samples.speech())
 
 
 def test_a_recording_as_long_as_the_limit_stays_in_one_piece() -> None:
-    assert cuts(split_at_silence(recording(recordings.noise(60)), longest=60)) == [60.0]
+    assert cuts(split_at_silence(recording(speech_samples.noise(60)), longest=60)) == [60.0]
 
 
 def test_a_cut_lies_in_the_middle_of_the_only_pause() -> None:
-    noise, pause = recordings.noise, recordings.silence(0.3)
+    noise, pause = speech_samples.noise, speech_samples.silence(0.3)
     made = split_at_silence(recording(noise(53), pause, noise(30)), target=60)
     assert cuts(made) == [pytest.approx(53.15, abs=0.01), 83.3]
 
 
 def test_the_quietest_pause_wins_over_fuller_blocks() -> None:
-    noise = recordings.noise
+    noise = speech_samples.noise
     hum, rustle = noise(1, level=0.001), noise(1, level=0.01)
     made = list(
         split_at_silence(recording(noise(47), hum, noise(10), rustle, noise(30)), target=60)
@@ -65,13 +65,13 @@ def test_the_quietest_pause_wins_over_fuller_blocks() -> None:
 
 
 def test_of_equal_pauses_the_one_that_fills_its_blocks_wins() -> None:
-    noise, pause = recordings.noise, recordings.silence(1)
+    noise, pause = speech_samples.noise, speech_samples.silence(1)
     parts = (noise(87), pause, noise(1.5), pause, noise(20), pause, noise(30))
     assert next(split_at_silence(recording(*parts), target=115)).end == 90.0
 
 
 def test_a_recording_without_pauses_is_cut_all_the_same() -> None:
-    sound = recordings.noise(100)
+    sound = speech_samples.noise(100)
     made = list(split_at_silence(recording(sound), longest=30))
     assert max(len(chunk.data) - 44 for chunk in made) <= 30 * 32_000
     assert_nothing_is_lost(made, sound)
@@ -79,12 +79,12 @@ def test_a_recording_without_pauses_is_cut_all_the_same() -> None:
 
 def test_pieces_are_about_equally_long() -> None:
     """No second or two is left for the last."""
-    assert cuts(split_at_silence(recording(recordings.silence(61)), longest=60)) == [30.0, 61.0]
-    assert cuts(split_at_silence(recording(recordings.silence(1202)))) == [390.0, 810.0, 1202.0]
+    assert cuts(split_at_silence(recording(speech_samples.silence(61)), longest=60)) == [30.0, 61.0]
+    assert cuts(split_at_silence(recording(speech_samples.silence(1202)))) == [390.0, 810.0, 1202.0]
 
 
 def test_real_speech_is_cut_between_its_words() -> None:
-    speech = recordings.speech(recordings.TWO_CITIES, 16_000)
+    speech = speech_samples.speech(speech_samples.TWO_CITIES, 16_000)
     made = list(split_at_silence(Recording(wav_bytes(speech)), longest=15))
     assert_nothing_is_lost(made, speech)
     loud = np.sqrt(np.mean(np.square(speech)))
@@ -94,14 +94,14 @@ def test_real_speech_is_cut_between_its_words() -> None:
 
 
 def test_a_piece_has_no_more_bytes_than_asked_for() -> None:
-    sound = recordings.noise(60)
+    sound = speech_samples.noise(60)
     made = list(split_at_silence(recording(sound), most_bytes=500_000))
     assert max(len(chunk.data) for chunk in made) <= 500_000
     assert_nothing_is_lost(made, sound)
 
 
 def test_a_target_below_the_limit_is_aimed_at() -> None:
-    made = split_at_silence(recording(recordings.silence(100)), target=30)
+    made = split_at_silence(recording(speech_samples.silence(100)), target=30)
     assert cuts(made) == [30.0, 60.0, 90.0, 100.0]
 
 
@@ -114,8 +114,10 @@ def test_a_target_below_the_limit_is_aimed_at() -> None:
 def test_pieces_add_up_whatever_is_asked_for(
     lengths: list[float], longest: float, window: float
 ) -> None:
-    parts = zip(lengths, itertools.cycle((recordings.noise, recordings.silence)), strict=False)
-    sound = recordings.joined(*(make(length) for length, make in parts))
+    parts = zip(
+        lengths, itertools.cycle((speech_samples.noise, speech_samples.silence)), strict=False
+    )
+    sound = speech_samples.joined(*(make(length) for length, make in parts))
     made = list(split_at_silence(recording(sound), longest=longest, window=window))
     assert_nothing_is_lost(made, sound)
     samples = [(len(chunk.data) - 44) // 2 for chunk in made]
@@ -126,8 +128,8 @@ def test_pieces_add_up_whatever_is_asked_for(
 @pytest.mark.parametrize("way", ["wav", "flac streamed"])
 @pytest.mark.parametrize("over", [1, 160, 15_999])
 def test_no_crumb_is_left_for_a_piece_of_its_own(way: str, over: int) -> None:
-    sound = recordings.noise(60 + over / 16_000)
-    data = recordings.encoded(way, sound)
+    sound = speech_samples.noise(60 + over / 16_000)
+    data = speech_samples.encoded(way, sound)
     for limits in ({"longest": 60.0}, {"target": 30.0}):
         made = list(split_at_silence(Recording(data), **limits))  # type: ignore[arg-type]
         assert min(len(chunk.data) - 44 for chunk in made) >= 32_000
@@ -139,13 +141,13 @@ def test_no_crumb_is_left_for_a_piece_of_its_own(way: str, over: int) -> None:
 )
 def test_limits_that_nothing_fits_are_refused(limits: dict[str, float]) -> None:
     with pytest.raises(VoxtralInvalidRequestError, match="give each piece a second or more"):
-        next(split_at_silence(Recording(recordings.BECKETT), **limits))  # type: ignore[arg-type]
+        next(split_at_silence(Recording(speech_samples.BECKETT), **limits))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("way", ["flac", "wav"])
 def test_memory_holds_two_pieces_and_no_more_however_long_it_is(tmp_path: Path, way: str) -> None:
     path = tmp_path / f"long.{way}"
-    block = pcm16(recordings.noise(30))
+    block = pcm16(speech_samples.noise(30))
     with soundfile.SoundFile(path, "w", 16_000, 1, "PCM_16") as file:
         for _ in range(40):
             file.buffer_write(block, dtype="int16")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import recordings
+from support import speech_samples
 
 from langchain_voxtral.audio.decoder import Recording
 
@@ -24,11 +24,11 @@ LOSSLESS = {
 UNTOLD = {"aac", "caf", "flac streamed", "webm streamed"}
 
 
-def decoded(source: bytes) -> recordings.Sound:
+def decoded(source: bytes) -> speech_samples.Sound:
     return np.concatenate(list(Recording(source).blocks()))
 
 
-def likeness(one: recordings.Sound, other: recordings.Sound) -> float:
+def likeness(one: speech_samples.Sound, other: speech_samples.Sound) -> float:
     """Return the correlation of two sounds at the shift where it is highest: decoders delay."""
     size = len(one) + len(other)
     spectrum = np.fft.rfft(one, size) * np.conj(np.fft.rfft(other, size))
@@ -36,24 +36,26 @@ def likeness(one: recordings.Sound, other: recordings.Sound) -> float:
     return float(highest / np.linalg.norm(one) / np.linalg.norm(other))
 
 
-@pytest.mark.parametrize("way", recordings.WAYS)
+@pytest.mark.parametrize("way", speech_samples.WAYS)
 def test_every_format_is_the_same_speech(way: str) -> None:
-    recording = Recording(recordings.encoded(way))
+    recording = Recording(speech_samples.encoded(way))
     sound = np.concatenate(list(recording.blocks()))
     assert recording.complete is True
     assert (sound.dtype.name, sound.ndim) == ("float32", 1)
     assert len(sound) / 16_000 == pytest.approx(SECONDS, abs=0.1)
-    assert likeness(sound, recordings.speech()) > 0.98
+    assert likeness(sound, speech_samples.speech()) > 0.98
 
 
 @pytest.mark.parametrize("way", sorted(LOSSLESS))
 def test_lossless_formats_keep_every_sample(way: str) -> None:
-    np.testing.assert_allclose(decoded(recordings.encoded(way)), recordings.speech(), atol=1e-6)
+    np.testing.assert_allclose(
+        decoded(speech_samples.encoded(way)), speech_samples.speech(), atol=1e-6
+    )
 
 
-@pytest.mark.parametrize("way", recordings.WAYS)
+@pytest.mark.parametrize("way", speech_samples.WAYS)
 def test_the_length_is_told_before_decoding_where_the_file_tells_it(way: str) -> None:
-    recording = Recording(recordings.encoded(way))
+    recording = Recording(speech_samples.encoded(way))
     expected = None if way in UNTOLD else pytest.approx(SECONDS, abs=0.1)
     assert recording.duration == expected
     assert recording.measure() == pytest.approx(SECONDS, abs=0.1)
@@ -62,51 +64,51 @@ def test_the_length_is_told_before_decoding_where_the_file_tells_it(way: str) ->
 @pytest.mark.parametrize("rate", [8_000, 11_025, 22_050, 44_100, 48_000, 96_000, 192_000])
 @pytest.mark.parametrize("way", ["wav", "flac"])
 def test_any_rate_becomes_16_khz(way: str, rate: int) -> None:
-    speech = recordings.speech(rate=rate)
-    sound = decoded(recordings.encoded(way, speech, rate))
+    speech = speech_samples.speech(rate=rate)
+    sound = decoded(speech_samples.encoded(way, speech, rate))
     assert abs(len(sound) - len(speech) * 16_000 / rate) <= 1
-    assert likeness(sound, recordings.speech()) > (0.98 if rate >= 16_000 else 0.9)
+    assert likeness(sound, speech_samples.speech()) > (0.98 if rate >= 16_000 else 0.9)
 
 
 def test_resampling_in_blocks_is_resampling_at_once() -> None:
     import soxr  # noqa: PLC0415 - here only
 
-    speech = recordings.speech(recordings.TWO_CITIES, 44_100)
-    sound = decoded(recordings.encoded("wav float", speech, 44_100))
+    speech = speech_samples.speech(speech_samples.TWO_CITIES, 44_100)
+    sound = decoded(speech_samples.encoded("wav float", speech, 44_100))
     np.testing.assert_allclose(sound, soxr.resample(speech, 44_100, 16_000), atol=1e-4)
 
 
 @pytest.mark.parametrize("channels", [2, 8])
 @pytest.mark.parametrize("way", ["wav", "flac", "ogg"])
 def test_channels_become_their_mean(way: str, channels: int) -> None:
-    speech = recordings.speech()
+    speech = speech_samples.speech()
     silent = np.zeros((len(speech), channels - 1), dtype=np.float32)
-    sound = decoded(recordings.encoded(way, np.column_stack((speech, silent))))
+    sound = decoded(speech_samples.encoded(way, np.column_stack((speech, silent))))
     np.testing.assert_allclose(sound, speech / channels, atol=0.05 / channels)
     assert np.corrcoef(sound, speech)[0, 1] > 0.98
 
 
 def test_a_block_is_about_a_second() -> None:
     for way in ("wav", "mp3", "webm"):
-        lengths = [len(block) for block in Recording(recordings.encoded(way)).blocks()]
+        lengths = [len(block) for block in Recording(speech_samples.encoded(way)).blocks()]
         assert max(lengths) <= 17_000
         assert len(lengths) in (10, 11)
 
 
 def test_paths_files_pipes_and_bytes_are_the_same_recording(tmp_path: Path) -> None:
-    data = recordings.encoded("flac")
+    data = speech_samples.encoded("flac")
     path = tmp_path / "talk.txt"
     path.write_bytes(data)
     with path.open("rb") as file:
         file.seek(100)
         sources = [data, bytearray(data), memoryview(data), path, str(path), file, io.BytesIO(data)]
-        lengths = [Recording(source).measure() for source in (*sources, recordings.pipe(data))]  # type: ignore[arg-type]
+        lengths = [Recording(source).measure() for source in (*sources, speech_samples.pipe(data))]  # type: ignore[arg-type]
         assert not file.closed
     assert lengths == [SECONDS] * 8
 
 
 def test_a_recording_can_be_decoded_again_and_again() -> None:
-    recording = Recording(io.BytesIO(recordings.encoded("opus")))
+    recording = Recording(io.BytesIO(speech_samples.encoded("opus")))
     first = next(recording.blocks())
     assert [recording.measure() for _ in range(3)] == [recording.measure()] * 3
     np.testing.assert_array_equal(next(recording.blocks()), first)
@@ -115,23 +117,25 @@ def test_a_recording_can_be_decoded_again_and_again() -> None:
 @pytest.mark.parametrize("way", ["ogg", "opus", "mp3", "mp3 without xing", "aac", "webm", "mka"])
 def test_joined_streams_are_decoded_to_the_last(way: str) -> None:
     """Two files one after the other are a valid file of these formats."""
-    length = Recording(recordings.encoded(way) * 2).measure()
+    length = Recording(speech_samples.encoded(way) * 2).measure()
     assert length == pytest.approx(2 * SECONDS, abs=0.25)
 
 
 @pytest.mark.parametrize("container", ["mp4", "mov", "matroska"])
 @pytest.mark.parametrize("late", [0.0, 0.7, 2.5])
 def test_the_sound_of_a_film_is_where_it_is_in_the_film(container: str, late: float) -> None:
-    sound = decoded(recordings.film(recordings.encoded("m4a"), container=container, late=late))
+    sound = decoded(
+        speech_samples.film(speech_samples.encoded("m4a"), container=container, late=late)
+    )
     assert len(sound) / 16_000 == pytest.approx(late + SECONDS, abs=0.1)
     begin = round((late - 0.1) * 16_000)  # AAC begins with 64 ms of nothing
     assert late == 0 or not sound[:begin].any()
-    assert likeness(sound[max(begin, 0) :], recordings.speech()) > 0.98
+    assert likeness(sound[max(begin, 0) :], speech_samples.speech()) > 0.98
 
 
 def test_a_pause_in_which_a_call_sends_nothing_is_silence() -> None:
-    call = recordings.film(
-        recordings.encoded("webm"), container="webm", late=0.7, pause=2.0, picture=False
+    call = speech_samples.film(
+        speech_samples.encoded("webm"), container="webm", late=0.7, pause=2.0, picture=False
     )
     recording = Recording(call)
     sound = np.concatenate(list(recording.blocks()))
@@ -144,6 +148,6 @@ def test_a_pause_in_which_a_call_sends_nothing_is_silence() -> None:
 @pytest.mark.parametrize("way", ["m4a", "mp4", "webm"])
 def test_tags_in_any_encoding_are_no_matter(way: str) -> None:
     """Old programs write them in Latin-1."""
-    data = recordings.encoded(way).replace(b"Lavf", b"L\xe4vf")
+    data = speech_samples.encoded(way).replace(b"Lavf", b"L\xe4vf")
     assert b"L\xe4vf" in data
     assert Recording(data).measure() == pytest.approx(SECONDS, abs=0.1)

@@ -1,16 +1,16 @@
 """Recordings are told by their content."""
 
 import pytest
-import recordings
 from hypothesis import given
 from hypothesis import strategies as st
+from support import speech_samples
 
 from langchain_voxtral.audio.formats import KINDS, detect_format
 
 
-@pytest.mark.parametrize("way", recordings.WAYS)
+@pytest.mark.parametrize("way", speech_samples.WAYS)
 def test_a_file_is_told_by_its_content(way: str) -> None:
-    kind = detect_format(recordings.encoded(way))
+    kind = detect_format(speech_samples.encoded(way))
     assert kind is not None
     assert kind.name == way.split(maxsplit=1)[0]
 
@@ -18,13 +18,13 @@ def test_a_file_is_told_by_its_content(way: str) -> None:
 @pytest.mark.parametrize("way", ["mp3", "flac", "aac"])
 @pytest.mark.parametrize("size", [10, 300_000])
 def test_a_tag_in_front_of_any_length_is_no_matter(way: str, size: int) -> None:
-    kind = detect_format(recordings.id3(size) + recordings.encoded(way))
+    kind = detect_format(speech_samples.id3(size) + speech_samples.encoded(way))
     assert kind is not None
     assert kind.name == way
 
 
 def test_an_mp3_may_begin_amid_a_frame() -> None:
-    kind = detect_format(recordings.encoded("mp3 without xing")[-9_000:])
+    kind = detect_format(speech_samples.encoded("mp3 without xing")[-9_000:])
     assert kind is not None
     assert kind.name == "mp3"
 

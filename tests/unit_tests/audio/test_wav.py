@@ -5,16 +5,16 @@ import wave
 
 import numpy as np
 import pytest
-import recordings
 from hypothesis import given
 from hypothesis import strategies as st
+from support import speech_samples
 
 from langchain_voxtral.audio.wav import WavFacts, pcm16, wav_bytes, wav_header_facts
 from langchain_voxtral.errors import VoxtralAudioError
 
 
 def test_the_facts_of_a_header() -> None:
-    data = recordings.encoded("wav", recordings.silence(2, 48_000), 48_000)
+    data = speech_samples.encoded("wav", speech_samples.silence(2, 48_000), 48_000)
     assert wav_header_facts(data) == WavFacts(
         encoding=1,
         channels=1,
@@ -39,12 +39,14 @@ def test_the_facts_of_a_header() -> None:
     ],
 )
 def test_the_encoding_behind_a_header(way: str, facts: tuple[int, int, float | None]) -> None:
-    found = wav_header_facts(recordings.encoded(way, recordings.silence(1)))
+    found = wav_header_facts(speech_samples.encoded(way, speech_samples.silence(1)))
     assert (found.encoding, found.bits, found.seconds) == facts
 
 
 def test_a_streamed_header_tells_no_length() -> None:
-    data = recordings.telling(recordings.encoded("wav", recordings.noise(1)), 0xFFFF_FFFF)
+    data = speech_samples.telling(
+        speech_samples.encoded("wav", speech_samples.noise(1)), 0xFFFF_FFFF
+    )
     assert (wav_header_facts(data).told, wav_header_facts(data).data_bytes) == (False, 32_000)
 
 
@@ -60,9 +62,9 @@ def test_samples_beyond_the_range_are_clipped() -> None:
 
 
 def test_others_read_what_is_written() -> None:
-    with wave.open(io.BytesIO(wav_bytes(recordings.speech(), 8_000))) as read:
-        assert read.getparams()[:4] == (1, 2, 8_000, len(recordings.speech()))
-        assert read.readframes(10**6) == pcm16(recordings.speech())
+    with wave.open(io.BytesIO(wav_bytes(speech_samples.speech(), 8_000))) as read:
+        assert read.getparams()[:4] == (1, 2, 8_000, len(speech_samples.speech()))
+        assert read.readframes(10**6) == pcm16(speech_samples.speech())
 
 
 @given(st.binary(max_size=200))

@@ -6,10 +6,10 @@ import json
 from itertools import combinations
 
 import pytest
-from cassette_sound import boundary_of, facts_of, form_in, without_sound
-from cassette_tools import whole_body
 from hypothesis import given
 from hypothesis import strategies as st
+from support.cassettes.audio import boundary_of, facts_of, form_in, without_sound
+from support.cassettes.replay import whole_body
 from vcr.request import Request
 
 from langchain_voxtral.protocol.multipart import FilePart, encode_multipart

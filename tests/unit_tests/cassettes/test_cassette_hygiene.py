@@ -14,18 +14,18 @@ from typing import Any
 import httpx
 import pytest
 import yaml
-from cassette_format import (
+from hypothesis import example, given
+from hypothesis import strategies as st
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
+from pydantic import SecretStr
+from support.cassettes.format import (
     REQUEST_HEADERS,
     RESPONSE_HEADERS,
     CassetteFormat,
     json_bytes,
     read_body,
 )
-from cassette_tools import CASSETTES, record, replay
-from hypothesis import example, given
-from hypothesis import strategies as st
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
-from pydantic import SecretStr
+from support.cassettes.replay import CASSETTES, record, replay
 
 from langchain_voxtral import ChatVoxtral, VoxtralTranscriptionParser, audio_block
 from langchain_voxtral.audio.wav import wav_header

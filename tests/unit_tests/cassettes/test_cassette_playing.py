@@ -10,9 +10,9 @@ from typing import Any
 
 import httpx
 import pytest
-from cassette_scenes import SCENES, Scene, play
-from cassette_tools import CASSETTES, replay, whole_body
 from pytest_socket import SocketBlockedError
+from support.cassettes.replay import CASSETTES, replay, whole_body
+from support.cassettes.scenes import SCENES, Scene, play
 from vcr.errors import CannotOverwriteExistingCassetteException
 from vcr.request import Request
 

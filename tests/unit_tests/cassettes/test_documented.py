@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cassette_scenes import CHEF, Scene, aplay, play
-from cassette_tools import CASSETTES, replay
 from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.messages.ai import UsageMetadata
 from pydantic import SecretStr
+from support.cassettes.replay import CASSETTES, replay
+from support.cassettes.scenes import CHEF, Scene, aplay, play
 
 from langchain_voxtral import ChatVoxtral
 from langchain_voxtral.endpoint import DEEPINFRA_URL

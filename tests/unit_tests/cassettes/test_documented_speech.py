@@ -8,9 +8,9 @@ import hashlib
 from typing import Any
 
 import pytest
-from cassette_tools import CASSETTES, replay
 from langchain_core.documents import Document
 from pydantic import SecretStr
+from support.cassettes.replay import CASSETTES, replay
 from vcr.errors import CannotOverwriteExistingCassetteException
 
 from langchain_voxtral import VoxtralTranscriptionParser

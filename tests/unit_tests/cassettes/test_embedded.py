@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 import yaml
-from cassette_scenes import SCENES, aplay, play
-from cassette_tools import CASSETTES, replay
 from langchain_core.messages import AIMessage
 from langchain_core.messages.ai import UsageMetadata
+from support.cassettes.replay import CASSETTES, replay
+from support.cassettes.scenes import SCENES, aplay, play
 
 from langchain_voxtral.errors import VoxtralError
 

@@ -9,18 +9,27 @@ from typing import Any
 
 import pytest
 import yaml
-from cassette_scenes import Scene, aplay, play
-from cassette_tools import CASSETTES, replay
 from langchain_core.documents import Document
 from langchain_core.messages import AIMessage
 from langchain_core.messages.ai import UsageMetadata
+from support.cassettes.replay import CASSETTES, replay
+from support.cassettes.scenes import Scene, aplay, play
 from vcr.errors import CannotOverwriteExistingCassetteException
 
 from langchain_voxtral.audio.wav import wav_header
 from langchain_voxtral.errors import VoxtralError
 
-pytest.importorskip("recordings", reason="the floor has no libraries of sound")
-from cassette_speech import CHATS, HEARINGS, SILENCE, SPOKEN, Hearing, ahear, hear, question
+pytest.importorskip("support.speech_samples", reason="the floor has no libraries of sound")
+from support.cassettes.speech_scenes import (
+    CHATS,
+    HEARINGS,
+    SILENCE,
+    SPOKEN,
+    Hearing,
+    ahear,
+    hear,
+    question,
+)
 
 BASE_URL = "http://127.0.0.1/v1"
 SAID = "Ever tried, ever failed."

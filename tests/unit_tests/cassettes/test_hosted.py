@@ -6,9 +6,9 @@ What its models say is theirs: the shape of an answer is checked, and that all o
 from pathlib import Path
 
 import pytest
-from cassette_scenes import SCENES, aplay, play
-from cassette_tools import CASSETTES, replay
 from langchain_core.messages import AIMessage
+from support.cassettes.replay import CASSETTES, replay
+from support.cassettes.scenes import SCENES, aplay, play
 
 from langchain_voxtral.endpoint import DEEPINFRA_URL
 from langchain_voxtral.errors import VoxtralError, VoxtralUnsupportedFeatureError

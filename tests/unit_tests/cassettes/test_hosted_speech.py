@@ -8,16 +8,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from cassette_scenes import aplay, play
-from cassette_tools import CASSETTES, replay
 from langchain_core.documents import Document
 from langchain_core.messages import AIMessage
+from support.cassettes.replay import CASSETTES, replay
+from support.cassettes.scenes import aplay, play
 
 from langchain_voxtral.endpoint import DEEPINFRA_URL
 from langchain_voxtral.errors import VoxtralError, VoxtralUnsupportedFeatureError
 
-pytest.importorskip("recordings", reason="the floor has no libraries of sound")
-from cassette_speech import CHATS, HEARINGS, ahear, hear
+pytest.importorskip("support.speech_samples", reason="the floor has no libraries of sound")
+from support.cassettes.speech_scenes import CHATS, HEARINGS, ahear, hear
 
 RECORDED = sorted((CASSETTES / "hosted").glob("speech*.yaml"))
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from hypothesis import given
-from unit_tests.prompts.conversations import conversations
+from support.conversations import conversations
 
 from langchain_voxtral.errors import VoxtralInvalidRequestError
 from langchain_voxtral.messages import ToolCall, Turn, to_openai

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from unit_tests.prompts.conversations import conversations
-from unit_tests.prompts.mistral_oracle import MistralOracle
+from support.conversations import conversations
+from support.mistral_oracle import MistralOracle
 
 from langchain_voxtral.messages import ToolCall, Turn
 from langchain_voxtral.prompts import MISTRAL, render

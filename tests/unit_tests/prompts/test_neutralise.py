@@ -5,8 +5,8 @@ import json
 import pytest
 from hypothesis import given
 from mistral_common.tokens.tokenizers.base import SpecialTokens
-from unit_tests.prompts.conversations import MARKERS, results, texts
-from unit_tests.prompts.mistral_oracle import CONTROL_TOKENS
+from support.conversations import MARKERS, results, texts
+from support.mistral_oracle import CONTROL_TOKENS
 
 from langchain_voxtral.errors import VoxtralInvalidRequestError
 from langchain_voxtral.messages import ToolCall, Turn

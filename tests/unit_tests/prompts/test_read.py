@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from unit_tests.prompts.conversations import MARKERS, as_read, conversations, texts
+from support.conversations import MARKERS, as_read, conversations, texts
 
 from langchain_voxtral.local.prompting.prompt_reader import ParsedPrompt, parse_prompt
 from langchain_voxtral.messages import ToolCall, Turn

@@ -2,7 +2,7 @@
 
 from hypothesis import given
 from hypothesis import strategies as st
-from unit_tests.prompts.conversations import MARKERS, texts
+from support.conversations import MARKERS, texts
 
 from langchain_voxtral.prompts import PartsRestorer, Restorer, escape, unescape
 from langchain_voxtral.prompts.escaping import BREAKER

@@ -5,7 +5,7 @@ import json
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from unit_tests.prompts.conversations import as_read, conversations, json_values, texts
+from support.conversations import as_read, conversations, json_values, texts
 
 from langchain_voxtral.errors import VoxtralInvalidRequestError
 from langchain_voxtral.local.prompting.prompt_reader import ParsedPrompt, parse_prompt

@@ -1,7 +1,7 @@
 """Tool calls out of text: what is a call, what is text, and what is held back."""
 
 import pytest
-from parsed import Found, parse
+from support.parsed_calls import Found, parse
 
 from langchain_voxtral.tools.call_accumulator import ToolCallChunk
 from langchain_voxtral.tools.call_parser import ToolCallParser

@@ -6,7 +6,7 @@ from itertools import pairwise
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from parsed import parse
+from support.parsed_calls import parse
 
 from langchain_voxtral.messages.turns import ToolCall
 from langchain_voxtral.prompts.calls import write_calls

@@ -5,7 +5,7 @@ import gc
 from collections.abc import Iterator
 
 import pytest
-from callers import Caller, Model
+from support.call_modes import Caller, Model
 
 from langchain_voxtral import ChatVoxtral, VoxtralLLM
 

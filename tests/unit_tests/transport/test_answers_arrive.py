@@ -4,11 +4,11 @@ import gzip
 from dataclasses import replace
 
 import pytest
-from callers import Caller, Said
 from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.messages.ai import UsageMetadata
-from replies import event, events, final, streamed, token, whole
-from scripted_server import Gate, Reply, ScriptedServer
+from support.call_modes import Caller, Said
+from support.scripted_server import Gate, Reply, ScriptedServer
+from support.sse_replies import event, events, final, streamed, token, whole
 
 from langchain_voxtral import ChatVoxtral
 

@@ -6,13 +6,13 @@ from contextlib import aclosing, closing
 from typing import Any, cast
 
 import pytest
-from callers import Model, text_of
 from langchain_core.callbacks import AsyncCallbackHandler, BaseCallbackHandler
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.runnables import Runnable, RunnableLambda
-from moments import BUSY, OPEN, Moment, awaiting
-from replies import whole
-from scripted_server import Reply, ScriptedServer
+from support.blocking_points import BUSY, OPEN, Moment, awaiting
+from support.call_modes import Model, text_of
+from support.scripted_server import Reply, ScriptedServer
+from support.sse_replies import whole
 
 from langchain_voxtral import ChatVoxtral, VoxtralLLM
 

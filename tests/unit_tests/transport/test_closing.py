@@ -5,9 +5,9 @@ import gc
 from collections.abc import AsyncGenerator
 
 import pytest
-from callers import Caller, Model, text_of
-from replies import events, final, streamed, token, whole
-from scripted_server import End, Gate, Repeat, ScriptedServer
+from support.call_modes import Caller, Model, text_of
+from support.scripted_server import End, Gate, Repeat, ScriptedServer
+from support.sse_replies import events, final, streamed, token, whole
 
 pytestmark = pytest.mark.usefixtures("_nobody_else", "_nothing_left_behind")
 

@@ -5,9 +5,9 @@ import pickle
 from collections.abc import Callable
 
 import pytest
-from callers import Caller, Model
-from replies import whole
-from scripted_server import ScriptedServer
+from support.call_modes import Caller, Model
+from support.scripted_server import ScriptedServer
+from support.sse_replies import whole
 
 from langchain_voxtral.errors import VoxtralAuthenticationError
 

@@ -4,8 +4,8 @@ import gc
 from collections.abc import Iterator
 
 import pytest
-from fault_runs import WAYS, Scene, Way, happened
-from faults import FAULTS
+from support.faults.runner import WAYS, Scene, Way, happened
+from support.faults.table import FAULTS
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from callers import Model, text_of
-from moments import BUSY, Moment, awaiting
-from replies import whole
-from scripted_server import Reply, ScriptedServer
+from support.blocking_points import BUSY, Moment, awaiting
+from support.call_modes import Model, text_of
+from support.scripted_server import Reply, ScriptedServer
+from support.sse_replies import whole
 
 pytestmark = pytest.mark.usefixtures("_nothing_left_behind")
 

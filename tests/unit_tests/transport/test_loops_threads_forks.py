@@ -7,9 +7,9 @@ import textwrap
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from callers import Model, text_of
-from replies import events, streamed, token, whole
-from scripted_server import Repeat, ScriptedServer
+from support.call_modes import Model, text_of
+from support.scripted_server import Repeat, ScriptedServer
+from support.sse_replies import events, streamed, token, whole
 
 pytestmark = pytest.mark.usefixtures("_nobody_else", "_nothing_left_behind")
 

@@ -11,11 +11,11 @@ from typing import Any, cast
 
 import httpx
 import pytest
-from callers import Caller, Model, text_of
-from held import connections_to, held, idle, living
-from processes import run
-from replies import events, streamed, token, whole
-from scripted_server import PATIENCE, End, ScriptedServer
+from support.call_modes import Caller, Model, text_of
+from support.resource_usage import connections_to, held, idle, living
+from support.scripted_server import PATIENCE, End, ScriptedServer
+from support.sse_replies import events, streamed, token, whole
+from support.subprocesses import run
 
 from langchain_voxtral import ChatVoxtral
 from langchain_voxtral.errors import VoxtralAPIError, VoxtralIncompleteStreamError

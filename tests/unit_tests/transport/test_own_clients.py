@@ -5,10 +5,10 @@ import gc
 
 import httpx
 import pytest
-from callers import Model, text_of
 from pydantic import SecretStr
-from replies import final, json_reply, token, whole
-from scripted_server import ScriptedServer
+from support.call_modes import Model, text_of
+from support.scripted_server import ScriptedServer
+from support.sse_replies import final, json_reply, token, whole
 
 from langchain_voxtral.transport import exchange
 from langchain_voxtral.transport.client_pool import ClientPool, ClientSettings

@@ -8,10 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from callers import Caller, Model
-from processes import run
-from replies import event, events, final, json_reply, token, whole
-from scripted_server import Gate, ScriptedServer
+from support.call_modes import Caller, Model
+from support.scripted_server import Gate, ScriptedServer
+from support.sse_replies import event, events, final, json_reply, token, whole
+from support.subprocesses import run
 
 pytestmark = pytest.mark.usefixtures("_nobody_else", "_nothing_left_behind")
 

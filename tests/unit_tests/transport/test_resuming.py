@@ -4,9 +4,9 @@ import json
 from typing import Any
 
 import pytest
-from callers import Caller, broken
-from replies import events, final, json_reply, streamed, token
-from scripted_server import End, Reply, ScriptedServer, Step
+from support.call_modes import Caller, broken
+from support.scripted_server import End, Reply, ScriptedServer, Step
+from support.sse_replies import events, final, json_reply, streamed, token
 
 from langchain_voxtral.completions.response import Call, ResponseInfo, TextDelta
 from langchain_voxtral.completions.stream import CompletionStream

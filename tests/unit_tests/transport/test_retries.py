@@ -6,11 +6,11 @@ import time
 from collections.abc import Sequence
 
 import pytest
-from callers import Caller, broken
 from hypothesis import given
 from hypothesis import strategies as st
-from replies import event, events, json_reply, streamed, token, whole
-from scripted_server import End, Reply, ScriptedServer
+from support.call_modes import Caller, broken
+from support.scripted_server import End, Reply, ScriptedServer
+from support.sse_replies import event, events, json_reply, streamed, token, whole
 
 from langchain_voxtral.completions.response import (
     Call,

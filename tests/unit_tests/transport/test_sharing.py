@@ -6,10 +6,10 @@ import threading
 
 import httpx
 import pytest
-from callers import Caller, text_of
 from langchain_core.runnables import ConfigurableField
-from replies import events, json_reply, streamed, token, whole
-from scripted_server import End, Gate, Reply, ScriptedServer
+from support.call_modes import Caller, text_of
+from support.scripted_server import End, Gate, Reply, ScriptedServer
+from support.sse_replies import events, json_reply, streamed, token, whole
 
 from langchain_voxtral import ChatVoxtral, VoxtralLLM
 from langchain_voxtral.errors import VoxtralInvalidRequestError

@@ -1,10 +1,10 @@
 """Stop sequences hold, whatever the server makes of them."""
 
 import pytest
-from callers import Caller, Said
 from pydantic import ValidationError
-from replies import events, final, streamed, token, whole
-from scripted_server import End, Repeat, ScriptedServer
+from support.call_modes import Caller, Said
+from support.scripted_server import End, Repeat, ScriptedServer
+from support.sse_replies import events, final, streamed, token, whole
 
 from langchain_voxtral.errors import VoxtralInvalidRequestError
 

@@ -2,9 +2,9 @@
 
 import httpx
 import pytest
-from callers import Caller, broken
-from replies import event, events, final, json_reply, streamed, token, whole
-from scripted_server import End, Gate, Reply, ScriptedServer, Step
+from support.call_modes import Caller, broken
+from support.scripted_server import End, Gate, Reply, ScriptedServer, Step
+from support.sse_replies import event, events, final, json_reply, streamed, token, whole
 
 from langchain_voxtral.errors import (
     VoxtralAPIError,

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from callers import Caller, broken
-from replies import events, streamed, token, whole
-from scripted_server import End, Gate, Repeat, Reply, ScriptedServer, Step
+from support.call_modes import Caller, broken
+from support.scripted_server import End, Gate, Repeat, Reply, ScriptedServer, Step
+from support.sse_replies import events, streamed, token, whole
 
 from langchain_voxtral.errors import VoxtralAPIError, VoxtralError, VoxtralTimeoutError
 

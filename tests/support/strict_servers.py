@@ -1,0 +1,300 @@
+"""Servers that judge requests as strictly as the real ones do, or more so.
+
+What a real server passes over in silence, such as a field that it does not know, is refused here:
+else nobody would see that it does nothing. Sources: DeepInfra's OpenAPI description; vLLM's OpenAI
+server and its limits on audio, with mistral-common's checks of conversations behind it; the
+chat completions and transcriptions of llama.cpp's `llama-server`.
+"""
+
+import base64
+import binascii
+import io
+import itertools
+import json
+import math
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import soundfile
+from support.multipart_forms import parsed_form
+
+from langchain_voxtral.protocol.languages import LANGUAGES
+
+Judge = Callable[[httpx.Request], httpx.Response]
+
+RATE = 16_000
+MODEL = "mistralai/Voxtral-Mini-3B-2507"
+SAID = "Good morning."
+"""What is said in every recording."""
+
+SERVERS: dict[str, dict[str, Any]] = {
+    "deepinfra": {},
+    "vllm": {"server": "vllm", "base_url": "http://127.0.0.1:8000/v1"},
+    "llama_cpp": {"server": "llama_cpp", "base_url": "http://127.0.0.1:8080/v1"},
+}
+"""The settings of a client for each kind of server."""
+
+ANSWER: dict[str, Any] = {
+    "id": "chatcmpl-1",
+    "object": "chat.completion",
+    "choices": [
+        {"index": 0, "message": {"role": "assistant", "content": "Two cities."}}
+        | {"finish_reason": "stop"}
+    ],
+    "usage": {
+        "prompt_tokens": 400,
+        "completion_tokens": 3,
+        "total_tokens": 403,
+        "prompt_tokens_details": {"audio_tokens": 376},
+    },
+}
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_FIELDS = _words(
+    "model messages temperature top_p top_k min_p presence_penalty frequency_penalty seed "
+    "response_format user prompt_cache_key stop max_tokens n tools tool_choice "
+    "parallel_tool_calls stream stream_options logprobs"
+)
+_FORM = _words("model prompt response_format temperature language")
+
+
+class RefusedError(Exception):
+    """A request that the server does not take."""
+
+
+@dataclass(frozen=True, slots=True)
+class Strict:
+    """What a kind of server takes.
+
+    `forms` has the fields of its speech endpoints by their paths, the recording's first; `times`
+    are fields that may come twice.
+    """
+
+    chat: str
+    forms: Mapping[str, tuple[str, frozenset[str]]]
+    times: frozenset[str]
+    formats: frozenset[str]
+    penalty: str
+    sounds: frozenset[str]
+    most_recordings: float
+    longest: float
+    most_bytes: float
+    refusal: Callable[[str], httpx.Response]
+    names_tools: bool = True
+
+
+_TIMES = _words("timestamp_granularities timestamp_granularities[]")
+_NATIVE = _words("task initial_prompt temperature language chunk_level chunk_length_s webhook")
+
+STRICT = {
+    "deepinfra": Strict(
+        chat="/v1/openai/chat/completions",
+        forms={
+            "/v1/openai/audio/transcriptions": ("file", _FORM | _TIMES),
+            "/v1/openai/audio/translations": ("file", _FORM - {"language"}),
+            f"/v1/inference/{MODEL}": ("audio", _NATIVE),
+        },
+        times=_TIMES,
+        formats=_words("json verbose_json text srt vtt"),
+        penalty="repetition_penalty",
+        sounds=_words("WAV MP3"),
+        most_recordings=math.inf,
+        longest=math.inf,
+        most_bytes=math.inf,
+        refusal=lambda why: httpx.Response(
+            422, json={"detail": [{"type": "value_error", "loc": ["body"], "msg": why}]}
+        ),
+    ),
+    "vllm": Strict(
+        chat="/v1/chat/completions",
+        # Its translations only transcribe with this model: nobody should ask for them.
+        forms={"/v1/audio/transcriptions": ("file", _FORM | {"timestamp_granularities[]"})},
+        times=_TIMES,
+        formats=_words("json text"),
+        penalty="repetition_penalty",
+        sounds=_words("WAV"),  # its libsndfile may be one without MP3
+        most_recordings=5,
+        longest=600,
+        most_bytes=25 * 2**20,
+        refusal=lambda why: httpx.Response(
+            400,
+            json={"error": {"message": why, "type": "BadRequestError", "param": None, "code": 400}},
+        ),
+    ),
+    "llama_cpp": Strict(
+        chat="/v1/chat/completions",
+        forms={"/v1/audio/transcriptions": ("file", _FORM | {"max_tokens", "stream"})},
+        times=frozenset(),
+        formats=_words("json"),
+        penalty="repeat_penalty",
+        sounds=_words("WAV MP3"),
+        most_recordings=math.inf,
+        longest=math.inf,
+        most_bytes=math.inf,
+        refusal=lambda why: httpx.Response(
+            400, json={"error": {"code": 400, "message": why, "type": "invalid_request_error"}}
+        ),
+        names_tools=False,
+    ),
+}
+
+
+def strict(name: str) -> Judge:
+    """Return what a server of this name does with a request."""
+    server = STRICT[name]
+
+    def judge(request: httpx.Request) -> httpx.Response:
+        path = request.url.path
+        try:
+            if path == server.chat:
+                _check_chat(server, json.loads(request.content))
+                return httpx.Response(200, json=ANSWER)
+            if path in server.forms:
+                told = _heard(server, request)
+                return httpx.Response(200, json=_ANSWERS[name](path, *told))
+        except RefusedError as refusal:
+            return server.refusal(str(refusal))
+        return httpx.Response(404, json={"detail": "Not Found"})
+
+    return judge
+
+
+# Chats
+
+
+def _check_chat(server: Strict, body: dict[str, Any]) -> None:
+    if strange := body.keys() - _FIELDS - {server.penalty}:
+        raise RefusedError(f"unknown fields: {sorted(strange)}")
+    if not server.names_tools and not isinstance(body.get("tool_choice", "auto"), str):
+        raise RefusedError("tool_choice must be a string")
+    messages = body["messages"]
+    heard = [message for message in messages if isinstance(message["content"], list)]
+    if heard and any(message["role"] == "system" for message in messages):
+        raise RefusedError("Found system messages and audio chunks. This is not allowed.")
+    roles = [message["role"] for message in messages]
+    if any(one == other == "user" for one, other in itertools.pairwise(roles)):
+        raise RefusedError("Conversation roles must alternate.")
+    _check_calls(messages)
+    for message in heard:
+        if message["role"] != "user" or message.keys() != {"role", "content"}:
+            raise RefusedError("Only users send parts.")
+        for part in message["content"]:
+            _check_part(server, part)
+    parts = [part for message in heard for part in message["content"]]
+    if sum(part["type"] != "text" for part in parts) > server.most_recordings:
+        raise RefusedError(f"At most {server.most_recordings} audio(s) may be provided.")
+
+
+def _check_calls(messages: list[dict[str, Any]]) -> None:
+    calls = [call for message in messages for call in message.get("tool_calls", ())]
+    ids = [call["id"] for call in calls]
+    ids += [message["tool_call_id"] for message in messages if message["role"] == "tool"]
+    if not all(re.fullmatch("[a-zA-Z0-9]{9}", call_id) for call_id in ids):
+        raise RefusedError(f"Tool call ids must be nine letters and digits: {ids}")
+
+
+def _check_part(server: Strict, part: dict[str, Any]) -> None:
+    kind = part["type"]
+    if kind not in {"text", "input_audio"} or part.keys() != {"type", kind}:
+        raise RefusedError(f"unsupported content[].type {part}")
+    if kind == "text":
+        if not (isinstance(part["text"], str) and part["text"]):
+            raise RefusedError("text must be a text")
+        return
+    sound = part["input_audio"]
+    if sound.keys() != {"data", "format"} or sound["format"] not in {"wav", "mp3"}:
+        raise RefusedError("input_audio.format must be either 'wav' or 'mp3'")
+    try:
+        data = base64.b64decode(sound["data"], validate=True)
+    except binascii.Error as error:
+        raise RefusedError("Only base64 data is allowed") from error
+    _seconds(server, data, sound["format"])
+
+
+# Recordings
+
+
+def _heard(server: Strict, request: httpx.Request) -> tuple[dict[str, str], float]:
+    """Return the fields of a form and how long its recording is."""
+    file_field, known = server.forms[request.url.path]
+    parts = parsed_form(request.content, request.headers["content-type"])
+    texts = [(name, data.decode()) for name, file, _, data in parts if file is None]
+    [recording] = [(name, file, data) for name, file, _, data in parts if file is not None]
+    fields = dict(texts)
+    if recording[0] != file_field:
+        raise RefusedError(f"{file_field}: Field required")
+    if strange := fields.keys() - known:
+        raise RefusedError(f"unknown fields: {sorted(strange)}")
+    names = [name for name, _ in texts if name not in server.times]
+    if len(names) != len(set(names)):
+        raise RefusedError("a field comes twice")
+    if fields.get("response_format", "json") not in server.formats:
+        raise RefusedError(f"Currently do not support {fields['response_format']}")
+    if fields.get("language", "en") not in LANGUAGES:
+        raise RefusedError(f"Unsupported language: {fields['language']}")
+    if "model" in known and not fields.get("model"):
+        raise RefusedError("model: Field required")
+    float(fields.get("temperature", "0"))
+    return fields, _seconds(server, recording[2], str(recording[1]).rpartition(".")[2])
+
+
+def _seconds(server: Strict, data: bytes, extension: str) -> float:
+    if len(data) > server.most_bytes:
+        raise RefusedError("Maximum file size exceeded")
+    try:
+        sound = soundfile.info(io.BytesIO(data))
+    except soundfile.LibsndfileError as error:
+        raise RefusedError("Invalid or unsupported audio file.") from error
+    if sound.format not in server.sounds or sound.format.lower() != extension:
+        raise RefusedError(f"Format not recognised: {sound.format} under the name of {extension}")
+    if sound.channels != 1 or (extension == "wav" and sound.samplerate != RATE):
+        raise RefusedError("this is not mono, or a wav of another rate than 16 kHz")
+    if sound.duration > server.longest:
+        raise RefusedError("Audio duration exceeds the limit")
+    return float(sound.duration)
+
+
+# Transcripts
+
+
+def _of_deepinfra(path: str, fields: dict[str, str], seconds: float) -> dict[str, Any]:
+    if "task" in fields:
+        return {
+            "text": SAID,
+            "segments": [{"end": seconds, "id": 0, "start": 0.0, "text": SAID}],
+            "language": fields.get("language"),
+            "input_length_ms": round(seconds * 1000),
+            "words": None,
+            "duration": 0.0,
+            "request_id": "R1",
+            "inference_status": {"status": "unknown", "runtime_ms": 0, "cost": 0.0}
+            | {"tokens_generated": 0, "tokens_input": 0, "output_length": 0},
+        }
+    if fields["response_format"] == "json":
+        return {"text": SAID}
+    nothing = dict.fromkeys(("segments", "language", "words"))
+    task = "translate" if path.endswith("translations") else "transcribe"
+    return {"task": task, "text": SAID, "duration": seconds, **nothing}
+
+
+def _of_vllm(_: str, __: dict[str, str], seconds: float) -> dict[str, Any]:
+    return {"text": SAID, "usage": {"type": "duration", "seconds": math.ceil(seconds)}}
+
+
+def _of_llama_cpp(_: str, fields: dict[str, str], __: float) -> dict[str, Any]:
+    """Return a model's answer to the prompt, which stands in the place of an instruction."""
+    asked = fields.get("prompt", "Transcribe audio to text")
+    obeys = re.search("write down|transcribe", asked, re.IGNORECASE)
+    usage = {"type": "tokens", "input_tokens": 380, "output_tokens": 4, "total_tokens": 384}
+    text = SAID if obeys else "I am not sure what you mean."
+    return {"type": "transcript.text.done", "text": text, "usage": usage}
+
+
+_ANSWERS = {"deepinfra": _of_deepinfra, "vllm": _of_vllm, "llama_cpp": _of_llama_cpp}

@@ -1,0 +1,200 @@
+"""Agents when something fails: what their model is told, so that it can mend it."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from langchain_core.messages import HumanMessage, ToolMessage
+from langchain_core.tools import tool
+from support.agent_runs import (
+    ANSWERED,
+    ASKED,
+    CALLED,
+    PARIS,
+    RESULT,
+    SUM,
+    SUNNY,
+    TOOLS,
+    gist,
+    in_each_dialect,
+    in_each_way,
+    run,
+    scripted,
+)
+from support.tool_dialects import CHAT, DIALECTS, LLAMA3, MISTRAL, Called, Dialect
+
+pytest.importorskip("langchain", reason="agents are of langchain, which the floor has not")
+from langchain.agents import create_agent
+from langchain.agents.middleware import ToolErrorMiddleware, after_model, wrap_tool_call
+from langgraph.checkpoint.memory import InMemorySaver
+
+
+@tool
+def open_door(number: int) -> str:
+    """Open a door."""
+    raise ValueError(f"Door {number} is locked.")
+
+
+FAILED = Called("open_door", '{"number": 7}')
+
+
+@in_each_dialect
+@in_each_way
+async def test_the_failure_of_a_tool_goes_back_to_the_model(dialect: Dialect, way: str) -> None:
+    telling = ToolErrorMiddleware(lambda error, _: str(error))
+    with scripted(dialect, way, [FAILED], "It is locked.") as server:
+        agent = create_agent(dialect.chat(server), tools=[open_door], middleware=[telling])
+        state = await run(agent, way)
+    assert gist(state)[1:] == [
+        ("ai", "", ("open_door", {"number": 7})),
+        ("tool", "error", "Door 7 is locked."),
+        ("ai", "It is locked."),
+    ]
+    again = json.dumps(dialect.conversation(server.requests[1].body))
+    assert "Error: Door 7 is locked." in again
+
+
+async def test_middleware_around_a_call_answers_for_the_tool() -> None:
+    @wrap_tool_call
+    def answer_for_it(request: Any, handler: Callable[..., Any]) -> Any:
+        try:
+            return handler(request)
+        except ValueError as error:
+            told = f"Try another: {error}"
+            return ToolMessage(told, tool_call_id=request.tool_call["id"], status="error")
+
+    with scripted(LLAMA3, "invoke", [FAILED], "It is locked.") as server:
+        agent = create_agent(LLAMA3.chat(server), tools=[open_door], middleware=[answer_for_it])
+        state = await run(agent, "invoke")
+    assert gist(state)[2] == ("tool", "error", "Try another: Door 7 is locked.")
+
+
+@in_each_way
+async def test_the_failure_of_a_tool_without_handling_ends_the_run(way: str) -> None:
+    with scripted(LLAMA3, way, [FAILED]) as server:
+        agent = create_agent(LLAMA3.chat(server), tools=[open_door])
+        with pytest.raises(ValueError, match="Door 7 is locked"):
+            await run(agent, way)
+
+
+@in_each_dialect
+@in_each_way
+async def test_arguments_that_misfit_go_back_and_are_mended(dialect: Dialect, way: str) -> None:
+    wrong = Called("add", '{"a": 2, "b": "x"}')
+    with scripted(dialect, way, [wrong], [SUM], "5") as server:
+        state = await run(create_agent(dialect.chat(server), tools=TOOLS), way)
+    kinds = [said[:2] for said in gist(state)]
+    assert kinds == [
+        ASKED,
+        ("ai", ""),
+        ("tool", "error"),
+        ("ai", ""),
+        ("tool", "success"),
+        ("ai", "5"),
+    ]
+    assert "b: Input should be a valid integer" in state["messages"][2].text
+
+
+BROKEN = {
+    "bare word": '{"city": Paris}',
+    "comma": '{"city": "Paris",}',
+    "cut": '{"city": "Pa',
+    "array": '["Paris"]',
+}
+# Where no marker says that there is a call, only an object makes one.
+MALFORMED = [
+    pytest.param(dialect, arguments, id=f"{dialect.name}-{what}")
+    for dialect in DIALECTS
+    for what, arguments in BROKEN.items()
+    if (dialect, what) != (LLAMA3, "array")
+]
+
+
+def malformed(state: Any, index: int = 1) -> tuple[str, ...]:
+    """Return the gist of what LangChain answers the only invalid call of a message."""
+    [call] = state["messages"][index].invalid_tool_calls
+    said = f"Tool call {call['name']} with id {call['id']} could not be executed - "
+    return ("tool", "error", f"{said}arguments were malformed or truncated.")
+
+
+@pytest.mark.parametrize(("dialect", "arguments"), MALFORMED)
+@in_each_way
+async def test_a_call_that_is_no_json_is_answered_by_an_error_and_mended(
+    dialect: Dialect, way: str, arguments: str
+) -> None:
+    """LangChain's agents stop at an answer that has no valid call, unless they are told not to."""
+
+    @after_model(can_jump_to=["model"])
+    def ask_again(state: Any, runtime: Any) -> dict[str, Any] | None:
+        return {"jump_to": "model"} if state["messages"][-1].invalid_tool_calls else None
+
+    broken = Called("get_weather", arguments)
+    with scripted(dialect, way, [broken], [PARIS], SUNNY) as server:
+        agent = create_agent(dialect.chat(server), tools=TOOLS, middleware=[ask_again])
+        state = await run(agent, way)
+    assert gist(state) == [ASKED, ("ai", ""), malformed(state), CALLED, RESULT, ANSWERED]
+    again = json.dumps(dialect.conversation(server.requests[1].body))
+    assert "Error: Tool call get_weather with id" in again
+    assert "invalid_arguments" in again
+
+
+@in_each_dialect
+@in_each_way
+async def test_a_call_that_is_no_json_beside_a_valid_one_is_answered_too(
+    dialect: Dialect, way: str
+) -> None:
+    broken = Called("add", '{"a": 2, "b": }', "cD5fG8iJ1")
+    with scripted(dialect, way, [PARIS, broken], [SUM], "5") as server:
+        state = await run(create_agent(dialect.chat(server), tools=TOOLS), way)
+    assert gist(state) == [
+        ASKED,
+        CALLED,
+        malformed(state),
+        RESULT,
+        ("ai", "", ("add", {"a": 2, "b": 3})),
+        ("tool", "success", "5"),
+        ("ai", "5"),
+    ]
+    again = json.dumps(dialect.conversation(server.requests[1].body))
+    assert 0 < again.index("Sunny in Paris") < again.index("Error: Tool call add with id")
+
+
+async def test_a_call_that_is_no_json_is_answered_when_the_user_goes_on() -> None:
+    broken = Called("get_weather", BROKEN["comma"])
+    with scripted(LLAMA3, "invoke", [broken], [PARIS], SUNNY) as server:
+        agent = create_agent(LLAMA3.chat(server), tools=TOOLS, checkpointer=InMemorySaver())
+        thread = {"configurable": {"thread_id": "1"}}
+        state = await run(agent, "invoke", config=thread)
+        assert gist(state) == [ASKED, ("ai", "")]
+        state = await run(agent, "invoke", {"messages": [HumanMessage("And?")]}, thread)
+    assert gist(state)[2:] == [malformed(state), ("human", "And?"), CALLED, RESULT, ANSWERED]
+
+
+@pytest.mark.parametrize("dialect", [MISTRAL, CHAT], ids=lambda dialect: dialect.name)
+@in_each_way
+async def test_a_call_of_an_unknown_tool_goes_back_and_is_mended(
+    dialect: Dialect, way: str
+) -> None:
+    with scripted(dialect, way, [Called("get_wether", PARIS.arguments)], [PARIS], SUNNY) as server:
+        state = await run(create_agent(dialect.chat(server), tools=TOOLS), way)
+    assert gist(state) == [
+        ASKED,
+        ("ai", "", ("get_wether", {"city": "Paris"})),
+        (
+            "tool",
+            "error",
+            "Error: get_wether is not a valid tool, try one of [get_weather, add].",
+        ),
+        CALLED,
+        RESULT,
+        ANSWERED,
+    ]
+
+
+@in_each_way
+async def test_json_of_an_unknown_name_is_text_where_no_marker_makes_it_a_call(way: str) -> None:
+    unknown = Called("get_wether", PARIS.arguments)
+    with scripted(LLAMA3, way, [unknown]) as server:
+        state = await run(create_agent(LLAMA3.chat(server), tools=TOOLS), way)
+    assert gist(state) == [ASKED, ("ai", LLAMA3.written("", [unknown]))]

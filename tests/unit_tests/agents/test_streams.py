@@ -1,0 +1,284 @@
+"""Agents streamed: every mode of LangGraph, and what callbacks hear beside it."""
+
+import asyncio
+from collections.abc import Iterable
+from contextlib import aclosing
+from typing import Any
+
+import pytest
+from langchain_core.callbacks import AsyncCallbackHandler, BaseCallbackHandler
+from langchain_core.tools import tool
+from support.agent_runs import (
+    ANSWERED,
+    ASKED,
+    CALLED,
+    PARIS,
+    QUESTION,
+    RESULT,
+    SUM,
+    SUNNY,
+    TOOLS,
+    gist,
+    in_each_dialect,
+    scripted,
+)
+from support.call_modes import sum_of
+from support.scripted_server import End
+from support.sse_replies import events, token
+from support.tool_dialects import LLAMA3, USAGE, Called, Dialect
+
+pytest.importorskip("langchain", reason="agents are of langchain, which the floor has not")
+from langchain.agents import create_agent
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.config import get_stream_writer
+
+THREAD = {"configurable": {"thread_id": "1"}}
+STEPS = [[CALLED], [RESULT], [ANSWERED]]
+
+in_both_ways = pytest.mark.parametrize("way", ["stream", "astream"])
+
+
+async def parts_of(agent: Any, way: str, mode: Any, config: Any = THREAD) -> list[Any]:
+    """Return all that an agent streams in a mode."""
+    if way == "stream":
+        return list(agent.stream(QUESTION, config, stream_mode=mode))
+    return [part async for part in agent.astream(QUESTION, config, stream_mode=mode)]
+
+
+async def streamed(way: str, mode: Any, *, tokens: bool = False) -> list[Any]:
+    """Return what a mode streams of a run with one call; the model streams where it is heard."""
+    with scripted(LLAMA3, "stream" if tokens else "invoke", [PARIS], SUNNY) as server:
+        agent = create_agent(LLAMA3.chat(server), tools=TOOLS, checkpointer=InMemorySaver())
+        return await parts_of(agent, way, mode)
+
+
+# The modes
+
+
+@in_both_ways
+async def test_values_are_the_state_after_each_step(way: str) -> None:
+    told = [gist(state) for state in await streamed(way, "values")]
+    assert told == [
+        [ASKED],
+        [ASKED, CALLED],
+        [ASKED, CALLED, RESULT],
+        [ASKED, CALLED, RESULT, ANSWERED],
+    ]
+
+
+@in_both_ways
+async def test_updates_are_what_each_node_adds(way: str) -> None:
+    told = [
+        (node, gist(update))
+        for part in await streamed(way, "updates")
+        for node, update in part.items()
+    ]
+    assert told == list(zip(["model", "tools", "model"], STEPS, strict=True))
+
+
+@in_both_ways
+async def test_tasks_are_the_nodes_as_they_start_and_end(way: str) -> None:
+    told = await streamed(way, "tasks")
+    assert [task["name"] for task in told] == ["model", "model", "tools", "tools", "model", "model"]
+    assert [gist(task["result"]) for task in told[1::2]] == STEPS
+    [call] = told[2]["input"]
+    assert (call["name"], call["args"]) == ("get_weather", {"city": "Paris"})
+    assert [task["error"] for task in told[1::2]] == [None, None, None]
+
+
+@in_both_ways
+async def test_checkpoints_are_the_states_that_are_saved(way: str) -> None:
+    told = [gist(saved["values"]) for saved in await streamed(way, "checkpoints")]
+    assert told == [
+        [],
+        [ASKED],
+        [ASKED, CALLED],
+        [ASKED, CALLED, RESULT],
+        [ASKED, CALLED, RESULT, ANSWERED],
+    ]
+
+
+@in_both_ways
+async def test_debug_is_checkpoints_and_tasks(way: str) -> None:
+    kinds = [part["type"] for part in await streamed(way, "debug")]
+    assert kinds == ["checkpoint"] * 2 + ["task", "task_result", "checkpoint"] * 3
+
+
+@in_both_ways
+async def test_custom_is_what_tools_write(way: str) -> None:
+    @tool
+    def look_far(city: str) -> str:
+        """Look at a city from far."""
+        write = get_stream_writer()
+        write(f"looking at {city}")
+        write({"seen": 1})
+        return "Fog"
+
+    with scripted(LLAMA3, "invoke", [Called("look_far", '{"city": "Rome"}')], SUNNY) as server:
+        agent = create_agent(LLAMA3.chat(server), tools=[look_far])
+        assert await parts_of(agent, way, "custom") == ["looking at Rome", {"seen": 1}]
+
+
+@in_each_dialect
+@in_both_ways
+async def test_messages_are_tokens_calls_and_results_as_they_come(
+    dialect: Dialect, way: str
+) -> None:
+    say = dialect.streamed("I look.", [PARIS, SUM])
+    with scripted(dialect, way, say, SUNNY) as server:
+        agent = create_agent(dialect.chat(server), tools=TOOLS)
+        told = await parts_of(agent, way, "messages")
+    steps = [(about["langgraph_node"], about["langgraph_step"]) for _, about in told]
+    assert list(dict.fromkeys(steps)) == [("model", 1), ("tools", 2), ("model", 3)]
+    asked = [chunk for chunk, about in told if about["langgraph_step"] == 1]
+    assert "".join(chunk.text for chunk in asked) == "I look."
+    calling = sum_of(asked)
+    assert [(call["name"], call["args"]) for call in calling.tool_calls] == [
+        ("get_weather", {"city": "Paris"}),
+        ("add", {"a": 2, "b": 3}),
+    ]
+    results = [chunk for chunk, about in told if about["langgraph_step"] == 2]
+    assert {chunk.tool_call_id: chunk.text for chunk in results} == {
+        calling.tool_calls[0]["id"]: "Sunny in Paris",
+        calling.tool_calls[1]["id"]: "5",
+    }
+    answer = [chunk for chunk, about in told if about["langgraph_step"] == 3]
+    assert [chunk.text for chunk in answer if chunk.text] == [
+        "It ",
+        "is ",
+        "sun",
+        "ny ",
+        "in ",
+        "Par",
+        "is.",
+    ]
+    assert [chunk.chunk_position for chunk in answer] == [None] * (len(answer) - 1) + ["last"]
+    usages = [chunk.usage_metadata for chunk in (*asked, *answer) if chunk.usage_metadata]
+    assert usages == [USAGE, USAGE]
+
+
+@in_both_ways
+async def test_tokens_come_before_the_answer_is_whole(way: str) -> None:
+    told = await streamed(way, ["messages", "updates"], tokens=True)
+    modes = [mode for mode, part in told if mode == "updates" or part[0].content]
+    words = 7
+    assert modes == ["updates", "messages", "updates", *["messages"] * words, "updates"]
+
+
+@in_both_ways
+async def test_a_list_of_modes_gives_each_part_with_its_mode(way: str) -> None:
+    told = await streamed(way, ["updates", "values", "tasks"])
+    states = [gist(part) for mode, part in told if mode == "values"]
+    updates = [gist(one) for mode, part in told if mode == "updates" for one in part.values()]
+    assert states[-1] == [ASKED, CALLED, RESULT, ANSWERED]
+    assert updates == STEPS
+    assert len([mode for mode, _ in told if mode == "tasks"]) == 6
+
+
+@pytest.mark.filterwarnings("ignore:The v3 streaming protocol:Warning")
+@in_each_dialect
+@in_both_ways
+async def test_events_of_version_3_tell_a_valid_message_for_each_step(
+    dialect: Dialect, way: str
+) -> None:
+    with scripted(dialect, way, [PARIS], SUNNY) as server:
+        agent: Any = create_agent(dialect.chat(server), tools=TOOLS)
+        if way == "stream":
+            told = list(agent.stream_events(QUESTION, version="v3"))
+        else:
+            stream = await agent.astream_events(QUESTION, version="v3")
+            told = [event async for event in stream]
+    said = [event["params"]["data"][0] for event in told if event["method"] == "messages"]
+    finished = [event["content"] for event in said if event["event"] == "content-block-finish"]
+    assert [content.get("args", content.get("text")) for content in finished] == [
+        {"city": "Paris"},
+        SUNNY,
+    ]
+    ends = [event for event in said if event["event"] == "message-finish"]
+    assert [event["usage"] for event in ends] == [USAGE, USAGE]
+
+
+async def test_an_agent_that_is_left_midway_ends_its_models_request() -> None:
+    unending = events(token("It "), End.STALL)
+    with scripted(LLAMA3, "astream", unending) as server:
+        chat = LLAMA3.chat(server)
+        agent: Any = create_agent(chat, tools=TOOLS)
+        async with aclosing(agent.astream(QUESTION, stream_mode="messages")) as told:
+            chunk, _ = await anext(told)
+        assert chunk.text == "It "
+        await asyncio.to_thread(server.await_gone)
+        await chat.aclose()
+
+
+# Callbacks
+
+
+class Listener(BaseCallbackHandler):
+    """Keeps the tokens that it hears, and the chunks beside them."""
+
+    def __init__(self) -> None:
+        self.tokens: list[str] = []
+        self.chunks: list[Any] = []
+
+    def on_llm_new_token(self, token: Any, *, chunk: Any = None, **kwargs: Any) -> None:
+        self.tokens.append(token)
+        self.chunks.append(chunk.message)
+
+
+class AsyncListener(AsyncCallbackHandler):
+    """Does the same, asynchronously."""
+
+    def __init__(self) -> None:
+        self.tokens: list[str] = []
+        self.chunks: list[Any] = []
+
+    async def on_llm_new_token(self, token: Any, *, chunk: Any = None, **kwargs: Any) -> None:
+        self.tokens.append(token)
+        self.chunks.append(chunk.message)
+
+
+def content_of(chunks: Iterable[Any]) -> list[Any]:
+    """Return text and parts of calls of each chunk."""
+    return [(chunk.text, chunk.tool_call_chunks) for chunk in chunks]
+
+
+@in_each_dialect
+@pytest.mark.parametrize(
+    ("way", "make"), [("stream", Listener), ("astream", Listener), ("astream", AsyncListener)]
+)
+async def test_a_handler_hears_every_chunk_once_and_as_the_stream_tells_it(
+    dialect: Dialect, way: str, make: type[Listener | AsyncListener]
+) -> None:
+    listener = make()
+    say = dialect.streamed("I look.", [PARIS, SUM])
+    with scripted(dialect, way, say, SUNNY) as server:
+        agent = create_agent(dialect.chat(server), tools=TOOLS)
+        told = await parts_of(agent, way, "messages", {"callbacks": [listener]})
+    chunks = [chunk for chunk, about in told if about["langgraph_node"] == "model"]
+    assert content_of(listener.chunks) == content_of(chunks)
+    assert listener.tokens == [chunk.text for chunk in chunks]
+    assert "".join(listener.tokens) == "I look." + SUNNY
+
+
+@pytest.mark.parametrize("way", ["invoke", "ainvoke"])
+async def test_a_handler_hears_every_token_of_an_invoke_that_streams_inside(way: str) -> None:
+    listener = Listener()
+    config: Any = {"callbacks": [listener]}
+    with scripted(LLAMA3, "stream", [PARIS], SUNNY) as server:
+        agent: Any = create_agent(LLAMA3.chat(server, streaming=True), tools=TOOLS)
+        if way == "invoke":
+            state = agent.invoke(QUESTION, config)
+        else:
+            state = await agent.ainvoke(QUESTION, config)
+    assert gist(state) == [ASKED, CALLED, RESULT, ANSWERED]
+    assert [token for token in listener.tokens if token] == [
+        "It ",
+        "is ",
+        "sun",
+        "ny ",
+        "in ",
+        "Par",
+        "is.",
+    ]
+    parts = [part["args"] for chunk in listener.chunks for part in chunk.tool_call_chunks]
+    assert "".join(filter(None, parts)) == '{"city": "Paris"}'

@@ -1,0 +1,259 @@
+"""Agents whose answer has a form: `response_format`, by a tool or by the provider."""
+
+import json
+from typing import Any
+
+import pytest
+from pydantic import BaseModel, Field
+from support.agent_runs import (
+    ASKED,
+    CALLED,
+    PARIS,
+    RESULT,
+    TOOLS,
+    gist,
+    in_each_dialect,
+    in_each_way,
+    run,
+    scripted,
+)
+from support.scripted_server import Reply, ScriptedServer
+from support.tool_dialects import CHAT, LLAMA3, NATIVES, Called, Dialect
+
+pytest.importorskip("langchain", reason="agents are of langchain, which the floor has not")
+from langchain.agents import create_agent
+from langchain.agents.structured_output import (
+    ProviderStrategy,
+    StructuredOutputValidationError,
+    ToolStrategy,
+)
+
+in_each_native_dialect = pytest.mark.parametrize(
+    "dialect", NATIVES, ids=lambda dialect: dialect.name
+)
+
+
+class Weather(BaseModel):
+    """The weather in a city."""
+
+    city: str
+    degrees: int = Field(description="Degrees Celsius")
+
+
+class Unknown(BaseModel):
+    """There is no answer."""
+
+    reason: str
+
+
+FORM = {
+    "type": "object",
+    "properties": {
+        "city": {"type": "string"},
+        "degrees": {"type": "integer", "description": "Degrees Celsius"},
+    },
+    "required": ["city", "degrees"],
+    "additionalProperties": False,
+}
+ARGUMENTS = {
+    "get_weather": {
+        "type": "object",
+        "properties": {"city": {"type": "string"}},
+        "required": ["city"],
+        "additionalProperties": False,
+    },
+    "add": {
+        "type": "object",
+        "properties": {"a": {"type": "integer"}, "b": {"type": "integer"}},
+        "required": ["a", "b"],
+        "additionalProperties": False,
+    },
+    "Weather": FORM,
+    "Unknown": {
+        "type": "object",
+        "properties": {"reason": {"type": "string"}},
+        "required": ["reason"],
+        "additionalProperties": False,
+    },
+}
+KEYS = {"llama3": "parameters", "mistral": "arguments"}
+"""The key of a call's arguments in the native dialects."""
+TOLD = Called("Weather", '{"city": "Paris", "degrees": 21}')
+MISFIT = Called("Weather", '{"city": "Paris", "degrees": "hot"}')
+WEATHER = Weather(city="Paris", degrees=21)
+
+
+def call_of(name: str, key: str) -> dict[str, Any]:
+    """Return the schema of a call."""
+    return {
+        "type": "object",
+        "properties": {"name": {"const": name}, key: ARGUMENTS[name]},
+        "required": ["name", key],
+        "additionalProperties": False,
+    }
+
+
+def constraint(key: str, *names: str) -> dict[str, Any]:
+    """Return the `response_format` by which an answer is one of these calls."""
+    schemas = [call_of(name, key) for name in names]
+    schema = schemas[0] if len(schemas) == 1 else {"anyOf": schemas}
+    return {"type": "json_schema", "json_schema": {"name": "tool_call", "schema": schema}}
+
+
+def forced(dialect: Dialect, way: str, call: Called) -> Reply:
+    """Return the answer of a model that can say nothing but a call: no marker stands before it."""
+    say = dialect.streamed if "stream" in way else dialect.whole
+    if dialect is CHAT:
+        return say(calls=[call])
+    return say(f'{{"name": "{call.name}", "{KEYS[dialect.name]}": {call.arguments}}}')
+
+
+def calling(dialect: Dialect, way: str, *calls: Called) -> ScriptedServer:
+    """Return a server whose model is made to answer with these calls, one after the other."""
+    return scripted(dialect, way, *(forced(dialect, way, call) for call in calls))
+
+
+def check_that_each_step_was_forced(dialect: Dialect, server: ScriptedServer, *names: str) -> None:
+    for seen in server.requests:
+        assert [function["name"] for function in dialect.offered(seen.body)] == list(names)
+        if dialect is CHAT:
+            assert seen.body["tool_choice"] == "required"
+            assert "response_format" not in seen.body
+        else:
+            sent = seen.body["response_format"]
+            assert sent == constraint(KEYS[dialect.name], *names)
+
+
+# The form as a tool
+
+
+@in_each_dialect
+@in_each_way
+async def test_the_form_is_a_tool_and_each_step_must_call_one(dialect: Dialect, way: str) -> None:
+    with calling(dialect, way, PARIS, TOLD) as server:
+        agent = create_agent(
+            dialect.chat(server), tools=TOOLS, response_format=ToolStrategy(Weather)
+        )
+        state = await run(agent, way)
+    assert state["structured_response"] == WEATHER
+    assert gist(state)[:4] == [
+        ASKED,
+        CALLED,
+        RESULT,
+        ("ai", "", ("Weather", {"city": "Paris", "degrees": 21})),
+    ]
+    check_that_each_step_was_forced(dialect, server, "get_weather", "add", "Weather")
+
+
+@in_each_dialect
+@in_each_way
+async def test_a_class_alone_is_a_tool_too(dialect: Dialect, way: str) -> None:
+    """The profile does not claim structured output of the provider, which would drop the tool."""
+    with calling(dialect, way, TOLD) as server:
+        agent = create_agent(dialect.chat(server), tools=TOOLS, response_format=Weather)
+        state = await run(agent, way)
+    assert state["structured_response"] == WEATHER
+    check_that_each_step_was_forced(dialect, server, "get_weather", "add", "Weather")
+
+
+@in_each_dialect
+@in_each_way
+async def test_a_form_needs_no_other_tool(dialect: Dialect, way: str) -> None:
+    with calling(dialect, way, TOLD) as server:
+        agent = create_agent(dialect.chat(server), tools=[], response_format=Weather)
+        state = await run(agent, way)
+    assert state["structured_response"] == WEATHER
+    check_that_each_step_was_forced(dialect, server, "Weather")
+
+
+@in_each_dialect
+async def test_one_of_several_forms_is_chosen_by_the_model(dialect: Dialect) -> None:
+    given_up = Called("Unknown", '{"reason": "It is night."}')
+    with calling(dialect, "invoke", given_up) as server:
+        form: Any = ToolStrategy(Weather | Unknown)
+        agent: Any = create_agent(dialect.chat(server), tools=[], response_format=form)
+        state = await run(agent, "invoke")
+    assert state["structured_response"] == Unknown(reason="It is night.")
+    check_that_each_step_was_forced(dialect, server, "Weather", "Unknown")
+
+
+@in_each_dialect
+@in_each_way
+async def test_an_answer_that_misses_the_form_goes_back_and_is_mended(
+    dialect: Dialect, way: str
+) -> None:
+    with calling(dialect, way, MISFIT, TOLD) as server:
+        agent = create_agent(dialect.chat(server), tools=[], response_format=ToolStrategy(Weather))
+        state = await run(agent, way)
+    assert state["structured_response"] == WEATHER
+    assert "degrees" in state["messages"][2].text
+    again = json.dumps(dialect.conversation(server.requests[1].body))
+    assert "Input should be a valid integer" in again
+
+
+async def test_an_answer_that_misses_the_form_is_an_error_if_so_wished() -> None:
+    with calling(LLAMA3, "invoke", MISFIT) as server:
+        form = ToolStrategy(Weather, handle_errors=False)
+        agent = create_agent(LLAMA3.chat(server), tools=[], response_format=form)
+        with pytest.raises(StructuredOutputValidationError, match="degrees"):
+            await run(agent, "invoke")
+
+
+# The form as the provider's
+
+
+@in_each_dialect
+@in_each_way
+async def test_the_provider_gives_the_form_where_no_tool_is_called(
+    dialect: Dialect, way: str
+) -> None:
+    say = dialect.streamed if "stream" in way else dialect.whole
+    with scripted(dialect, way, [PARIS], say('{"city": "Paris", "degrees": 21}')) as server:
+        form = ProviderStrategy(Weather)
+        agent = create_agent(dialect.chat(server), tools=TOOLS, response_format=form)
+        state = await run(agent, way)
+    assert state["structured_response"] == WEATHER
+    assert gist(state)[:3] == [ASKED, CALLED, RESULT]
+    for seen in server.requests:
+        sent = seen.body["response_format"]
+        assert [function["name"] for function in dialect.offered(seen.body)] == [
+            "get_weather",
+            "add",
+        ]
+        if dialect is CHAT:
+            assert (sent["json_schema"]["name"], seen.body["tool_choice"]) == ("Weather", "auto")
+        else:
+            *calls, final = sent["json_schema"]["schema"]["anyOf"]
+            key = KEYS[dialect.name]
+            assert calls == [call_of("get_weather", key), call_of("add", key)]
+            assert (final["title"], final["required"]) == ("Weather", ["city", "degrees"])
+            assert final["additionalProperties"] is False
+
+
+@in_each_dialect
+@in_each_way
+async def test_the_provider_gives_the_form_without_tools(dialect: Dialect, way: str) -> None:
+    with scripted(dialect, way, '{"city": "Paris", "degrees": 21}') as server:
+        form = ProviderStrategy(Weather)
+        agent = create_agent(dialect.chat(server), tools=[], response_format=form)
+        state = await run(agent, way)
+    assert state["structured_response"] == WEATHER
+    [sent] = [seen.body["response_format"] for seen in server.requests]
+    assert sent["json_schema"]["name"] == "Weather"
+    assert sent["json_schema"]["schema"]["title"] == "Weather"
+
+
+@in_each_native_dialect
+async def test_json_of_the_form_is_not_taken_for_a_call(dialect: Dialect) -> None:
+    """The members of a form may be those of a call."""
+
+    class Tool(BaseModel):
+        name: str
+        parameters: dict[str, str]
+
+    said = '{"name": "hammer", "parameters": {"weight": "1 kg"}}'
+    with scripted(dialect, "invoke", said) as server:
+        form = ProviderStrategy(Tool)
+        agent: Any = create_agent(dialect.chat(server), tools=TOOLS, response_format=form)
+        state = await run(agent, "invoke")
+    assert state["structured_response"] == Tool(name="hammer", parameters={"weight": "1 kg"})

@@ -1,0 +1,142 @@
+"""Recordings where LangChain and servers have their own ways: templates, caches, refusals."""
+
+import base64
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from langchain_core.caches import InMemoryCache
+from langchain_core.messages import AIMessage, HumanMessage
+from langchain_core.prompts import ChatPromptTemplate, MessagesPlaceholder
+from support.call_modes import WAYS, ask
+from support.documented_exchanges import Server, answering, streaming
+from support.speech_samples import encoded, speech
+from support.strict_servers import strict
+
+from langchain_voxtral import ChatVoxtral, VoxtralLLM, audio_block
+from langchain_voxtral.audio.wav import wav_bytes
+from langchain_voxtral.errors import (
+    VoxtralError,
+    VoxtralInvalidRequestError,
+    VoxtralMissingAudioExtraError,
+)
+
+WAV = wav_bytes(speech()[:16_000])
+MP3 = encoded("mp3", speech()[:16_000])
+
+Make = Callable[..., ChatVoxtral]
+
+
+def b64(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
+def sent(data: bytes, audio_format: str = "wav") -> dict[str, Any]:
+    return {"type": "input_audio", "input_audio": {"data": b64(data), "format": audio_format}}
+
+
+def text(said: str) -> dict[str, str]:
+    return {"type": "text", "text": said}
+
+
+def test_recordings_in_prompt_templates(make_chat: Make, server: Server) -> None:
+    server.answer = strict("deepinfra")
+    block = {"type": "audio", "base64": "{sound}", "mime_type": "audio/wav"}
+    prompt = ChatPromptTemplate.from_messages(
+        [
+            ("system", "Be {how}."),
+            MessagesPlaceholder("before"),
+            ("human", [{"type": "text", "text": "{question}"}, block]),
+        ]
+    )
+    given = {
+        "how": "brief",
+        "before": [HumanMessage([audio_block(MP3)]), AIMessage("Music.")],
+        "question": "And this?",
+        "sound": b64(WAV),
+    }
+    (prompt | make_chat()).invoke(given)
+    assert server.body["messages"] == [
+        {"role": "user", "content": [text("Be brief."), sent(MP3, "mp3")]},
+        {"role": "assistant", "content": "Music."},
+        {"role": "user", "content": [text("And this?"), sent(WAV)]},
+    ]
+
+
+def test_a_cache_tells_recordings_apart(make_chat: Make, server: Server) -> None:
+    server.answer = strict("deepinfra")
+    chat = make_chat(cache=InMemoryCache())
+    for data in (WAV, MP3, WAV, MP3):
+        chat.invoke([HumanMessage([audio_block(data)])])
+    assert len(server.requests) == 2
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_a_recording_is_converted_once_in_a_conversation(
+    make_chat: Make, server: Server, way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As is seen once there is nothing to convert it with."""
+    chat, asked = make_chat(), HumanMessage([audio_block(encoded("flac"))])
+    server.answer = strict("deepinfra")
+    chat.invoke([asked])
+    for library in ("av", "soundfile"):
+        monkeypatch.setitem(sys.modules, library, None)
+    if way in {"stream", "astream"}:
+        chunk = b'{"choices": [{"delta": {"content": "Yes."}, "finish_reason": "stop"}]}'
+        server.answer = lambda _: streaming(b"data: " + chunk + b"\n\ndata: [DONE]\n\n")
+    await ask(chat, way, [asked, AIMessage("Speech."), HumanMessage("Is it?")])
+    first, second = server.bodies
+    assert second["messages"][0] == first["messages"][0]
+    with pytest.raises(VoxtralMissingAudioExtraError):
+        await ask(make_chat(), way, [asked])
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_an_llm_does_not_drop_a_recording(
+    make_llm: Callable[..., VoxtralLLM], server: Server, way: str
+) -> None:
+    """LangChain makes a string of the messages, and leaves out of it what is no text."""
+    messages = [HumanMessage("Hello!"), HumanMessage(["What is said?", audio_block(WAV)])]
+    with pytest.raises(VoxtralInvalidRequestError) as raised:
+        await ask(make_llm(), way, messages)
+    assert str(raised.value) == (
+        "messages[1] (human): there is a recording, and an LLM sends a string: use ChatVoxtral, "
+        "or have VoxtralTranscriber make text of it before."
+    )
+    assert server.requests == []
+    assert await ask(make_llm(), way, messages[:1])
+
+
+ELSEWHERE = (
+    "(If it is the recording that is not taken here: VoxtralTranscriber and "
+    "VoxtralTranscriptionParser send it to endpoints for speech, endpoint='transcriptions' or "
+    "'native'.)"
+)
+
+
+@pytest.mark.parametrize("status", [400, 404, 405, 422])
+@pytest.mark.parametrize("way", WAYS)
+async def test_a_refusal_that_may_be_of_the_recording_tells_who_else_takes_it(
+    make_chat: Make, server: Server, way: str, status: int
+) -> None:
+    server.answer = lambda _: answering({"detail": "no such thing"}, status)
+    chat = make_chat(api="chat_completions")
+    with pytest.raises(VoxtralError) as raised:
+        await ask(chat, way, [HumanMessage([audio_block(WAV)])])
+    assert raised.value.message.endswith(f'The server said: "no such thing" {ELSEWHERE}')
+    with pytest.raises(VoxtralError) as raised:
+        await ask(chat, way, "Hello!")
+    assert raised.value.message.endswith('The server said: "no such thing"')
+
+
+@pytest.mark.parametrize(
+    ("status", "detail"),
+    [(401, "no"), (429, "busy"), (400, "Requested input length 9 exceeds maximum input length 8")],
+)
+def test_other_refusals_do_not(make_chat: Make, server: Server, status: int, detail: str) -> None:
+    server.answer = lambda _: answering({"detail": detail}, status)
+    with pytest.raises(VoxtralError) as raised:
+        make_chat(max_retries=0).invoke([HumanMessage([audio_block(WAV)])])
+    assert raised.value.status_code == status
+    assert raised.value.message.endswith(f'The server said: "{detail}"')

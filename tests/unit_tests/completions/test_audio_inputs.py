@@ -1,0 +1,116 @@
+"""Recordings of a conversation, fetched and made ready to be sent."""
+
+import asyncio
+import base64
+import copy
+import pickle
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from langchain_core.messages import HumanMessage
+from support.speech_samples import encoded, silence
+from unit_tests.transport.test_fetching import Site, ok
+
+from langchain_voxtral import audio_block
+from langchain_voxtral.audio.formats import MP3, WAV
+from langchain_voxtral.audio.wav import wav_bytes
+from langchain_voxtral.completions.audio_inputs import AudioCache, ahear, hear
+from langchain_voxtral.errors import VoxtralInvalidRequestError
+from langchain_voxtral.messages import AudioPart, Turn, to_openai, to_turns
+from langchain_voxtral.providers import PROVIDERS
+from langchain_voxtral.transport import FetchPolicy
+
+ANYWHERE = FetchPolicy(allows=lambda _: True)
+"""The test's own server is on loopback."""
+DEEPINFRA, VLLM = PROVIDERS["deepinfra"], PROVIDERS["vllm"]
+MP3_FILE = encoded("mp3")
+
+
+def test_what_a_url_leads_to_is_sent_and_fetched_once() -> None:
+    with Site(ok(MP3_FILE)) as site:
+        block = audio_block(site.url("/named.wav"), mime_type="audio/wav")
+        turns = to_turns([HumanMessage(["a", block, "b", block])])
+        part = AudioPart(MP3_FILE, MP3)
+        expected = [Turn("user", "ab", parts=("a", part, "b", part))]
+        assert hear(turns, DEEPINFRA, ANYWHERE) == expected
+        assert len(site.asked) == 1
+        assert asyncio.run(ahear(turns, DEEPINFRA, ANYWHERE)) == expected
+        assert len(site.asked) == 2
+
+
+def test_a_page_where_a_recording_should_be_is_refused_with_its_place() -> None:
+    with Site(ok(b"<!doctype html>")) as site:
+        turns = to_turns([HumanMessage(["a", audio_block(site.url("/talk.mp3"))])])
+        with pytest.raises(VoxtralInvalidRequestError) as raised:
+            hear(turns, VLLM, ANYWHERE)
+    assert str(raised.value).startswith("messages[0] (user), block 1: it is no recording of a")
+
+
+def test_a_conversation_without_recordings_is_left_alone() -> None:
+    turns = to_turns([HumanMessage("Hello!")])
+    assert hear(turns, VLLM) == turns
+    assert asyncio.run(ahear(turns, VLLM)) is turns
+
+
+@given(st.lists(st.one_of(st.text(min_size=1), st.integers(1, 400)), max_size=6))
+def test_texts_and_recordings_arrive_as_they_were_in_their_order(said: list[str | int]) -> None:
+    """A number stands for a recording of so many samples."""
+    files = {count: wav_bytes(silence(count / 16_000)) for count in said if isinstance(count, int)}
+    content = [one if isinstance(one, str) else audio_block(files[one]) for one in said]
+    turns = hear(to_turns([HumanMessage(content)]), VLLM)
+    [message] = to_openai(turns, audio_part=VLLM.audio_part)
+    if not files:
+        assert message["content"] == "".join(map(str, said))
+        return
+    read: list[str | bytes] = []
+    for part in message["content"]:
+        sound = part.get("input_audio")
+        read.append(base64.b64decode(sound["data"]) if sound else part["text"])
+    meant: list[str | bytes] = []
+    for one in said:
+        if isinstance(one, str) and meant and isinstance(last := meant[-1], str):
+            meant[-1] = last + one
+        else:
+            meant.append(one if isinstance(one, str) else files[one])
+    assert read == meant
+    assert all(part.kind == WAV for part in turns[0].recordings)
+
+
+# What was converted is kept
+
+
+def flac(seconds: float) -> AudioPart:
+    return AudioPart(encoded("flac", silence(seconds)))
+
+
+def test_a_recording_is_converted_once() -> None:
+    clips, part = AudioCache(), flac(1)
+    clip = clips.clip(part, VLLM)
+    assert clip.seconds == 1.0
+    again = AudioPart(bytes(bytearray(part.data)), where="elsewhere")
+    assert clips.clip(again, VLLM) is clip
+    assert clips.clip(flac(2), VLLM).seconds == 2.0
+    assert clips.clip(part, DEEPINFRA) is not clip
+
+
+def test_the_latest_used_are_kept_as_far_as_there_is_room() -> None:
+    one, two, three = flac(1), flac(1.5), flac(0.5)
+    clips = AudioCache(most_bytes=90_000)
+    first, second = clips.clip(one, VLLM), clips.clip(two, VLLM)
+    assert clips.clip(one, VLLM) is first
+    third = clips.clip(three, VLLM)
+    assert clips.clip(one, VLLM) is first
+    assert clips.clip(three, VLLM) is third
+    assert clips.clip(two, VLLM) is not second
+    large, second = flac(4), clips.clip(two, VLLM)
+    assert clips.clip(large, VLLM) is not clips.clip(large, VLLM)
+    assert clips.clip(two, VLLM) is second
+
+
+def test_copies_hold_nothing_and_are_equal() -> None:
+    clips, part = AudioCache(), flac(1)
+    clip = clips.clip(part, VLLM)
+    for copied in (copy.deepcopy(clips), pickle.loads(pickle.dumps(clips))):  # noqa: S301 - our own
+        assert copied == clips
+        assert copied.clip(part, VLLM) is not clip

@@ -1,0 +1,163 @@
+"""Whole answers into texts and outcomes, and outcomes into metadata."""
+
+import json
+from dataclasses import replace
+
+import pytest
+from support.sse_replies import whole
+
+from langchain_voxtral.completions.response import (
+    Call,
+    Completion,
+    ResponseInfo,
+    TextDelta,
+    collect_stream,
+    parse_completions,
+)
+from langchain_voxtral.errors import VoxtralIncompleteStreamError, VoxtralResponseError
+from langchain_voxtral.protocol.responses import Usage
+from langchain_voxtral.transport import HTTPRequest, HTTPResponse
+
+CALL = Call(HTTPRequest("http://127.0.0.1/", b"{}", {}), "voxtral", "deepinfra")
+FIRST = ResponseInfo(
+    "voxtral",
+    "deepinfra",
+    usage=Usage(input_tokens=12, output_tokens=25, cost=0.0000436),
+    derived=True,
+    request_id="RWZDRhS5kdoM1XWwXLEshynO",
+    runtime_ms=243,
+)
+
+
+def documented(
+    *texts: str, headers: dict[str, str] | None = None, attempts: int = 1
+) -> HTTPResponse:
+    body = whole(*texts).body
+    assert body is not None
+    return HTTPResponse(body, headers or {}, attempts)
+
+
+def test_an_answer_is_its_text_and_its_outcome() -> None:
+    assert parse_completions(CALL, documented("Hello!")) == [Completion("Hello!", FIRST)]
+
+
+def test_usage_and_cost_of_several_answers_ride_on_the_first_alone() -> None:
+    """So that whoever adds them up counts them once."""
+    others = replace(FIRST, usage=Usage())
+    read = parse_completions(replace(CALL, n=3), documented("a", "b", "c"))
+    assert read == [Completion("a", FIRST), Completion("b", others), Completion("c", others)]
+
+
+@pytest.mark.parametrize(("asked", "texts"), [(1, ["a", "b"]), (3, ["a"])])
+def test_another_number_of_answers_than_asked_for_is_an_error(asked: int, texts: list[str]) -> None:
+    message = f"{asked} responses were asked for and {len(texts)} came"
+    with pytest.raises(VoxtralResponseError, match=message) as caught:
+        parse_completions(replace(CALL, n=asked), documented(*texts, attempts=2))
+    assert (caught.value.request_id, caught.value.attempts) == ("RWZDRhS5kdoM1XWwXLEshynO", 2)
+
+
+def test_an_answer_that_cannot_be_read_tells_how_often_it_was_asked_for() -> None:
+    with pytest.raises(VoxtralResponseError) as caught:
+        parse_completions(CALL, HTTPResponse(b"<html>", {"x-request-id": "H1"}, attempts=3))
+    assert (caught.value.request_id, caught.value.attempts) == ("H1", 3)
+
+
+@pytest.mark.parametrize(
+    ("stops", "max_tokens", "n", "text", "reason"),
+    [
+        ((), None, 1, "one STOP", None),
+        (("STOP",), None, 1, "one ", "stop"),
+        (("STOP",), 25, 1, "one ", "stop"),
+        ((), 25, 1, "one STOP", "length"),
+        ((), 26, 1, "one STOP", None),
+        ((), 24, 1, "one STOP", "length"),
+        ((), 25, 2, "one STOP", None),
+    ],
+    ids=[
+        "not known",
+        "a stop was cut",
+        "a stop before the limit",
+        "all tokens spent",
+        "tokens left",
+        "more than all tokens",
+        "the count is that of both answers",
+    ],
+)
+def test_the_finish_reason_is_concluded_where_the_server_tells_none(
+    stops: tuple[str, ...], max_tokens: int | None, n: int, text: str, reason: str | None
+) -> None:
+    call = replace(CALL, stops=stops, max_tokens=max_tokens, n=n)
+    read = parse_completions(call, documented(*["one STOP"] * n))
+    assert read[0] == Completion(text, replace(FIRST, finish_reason=reason))
+
+
+@pytest.mark.parametrize(("restores", "text"), [(True, "a </s>"), (False, "a <\u2060/s>")])
+def test_broken_markers_are_mended_if_content_was_neutralised(restores: bool, text: str) -> None:
+    [said] = parse_completions(replace(CALL, restores=restores), documented("a <\u2060/s>"))
+    assert said.text == text
+
+
+def test_headers_tell_the_model_and_the_request_id_that_the_body_does_not() -> None:
+    headers = {"x-voxtral-model": "SmolLM2", "x-request-id": "H1"}
+    bare = json.dumps({"results": [{"generated_text": "Hi"}]}).encode()
+    assert parse_completions(CALL, HTTPResponse(bare, headers, attempts=2)) == [
+        Completion(
+            "Hi", ResponseInfo("SmolLM2", "deepinfra", derived=True, request_id="H1", attempts=2)
+        )
+    ]
+
+
+def test_metadata_has_what_is_known_and_nothing_else() -> None:
+    assert ResponseInfo("voxtral", "deepinfra").response_metadata() == {
+        "model_name": "voxtral",
+        "model_provider": "deepinfra",
+    }
+    known = ResponseInfo(
+        "voxtral",
+        "deepinfra",
+        usage=Usage(input_tokens=0, output_tokens=0, cost=0.0),
+        finish_reason="length",
+        derived=True,
+        request_id="R1",
+        runtime_ms=0,
+        attempts=2,
+        usage_incomplete=True,
+        logprobs=[{"token": "Hi", "id": None, "logprob": -0.5}],
+    )
+    assert known.response_metadata() == {
+        "model_name": "voxtral",
+        "model_provider": "deepinfra",
+        "finish_reason": "length",
+        "finish_reason_source": "derived",
+        "request_id": "R1",
+        "cost": 0.0,
+        "runtime_ms": 0,
+        "attempts": 2,
+        "usage_incomplete": True,
+        "logprobs": {"content": [{"token": "Hi", "id": None, "logprob": -0.5}]},
+    }
+    assert known.usage_metadata() == {"input_tokens": 0, "output_tokens": 0, "total_tokens": 0}
+
+
+@pytest.mark.parametrize("usage", [Usage(), Usage(input_tokens=12), Usage(output_tokens=25)])
+def test_there_is_no_usage_unless_both_counts_are_told(usage: Usage) -> None:
+    assert ResponseInfo("voxtral", "deepinfra", usage=usage).usage_metadata() is None
+
+
+def test_a_gathered_stream_is_one_answer() -> None:
+    hel = {"token": "Hel", "id": 1, "logprob": -0.1}
+    lo = {"token": "lo", "id": 2, "logprob": -0.2}
+    gathered_up = collect_stream([TextDelta("Hel", (hel,)), TextDelta("lo", (lo,)), FIRST])
+    assert gathered_up == Completion("Hello", replace(FIRST, logprobs=[hel, lo]))
+
+
+def test_a_stream_without_an_outcome_cannot_be_gathered() -> None:
+    with pytest.raises(VoxtralIncompleteStreamError) as caught:
+        collect_stream([TextDelta("Hel")])
+    assert caught.value.partial == "Hel"
+
+
+def test_a_piece_tells_its_log_probabilities_in_the_common_shape() -> None:
+    told = {"token": "Hi", "id": 1, "logprob": -0.5}
+    assert TextDelta("Hi").generation_info() is None
+    assert TextDelta("Hi", (told,)).generation_info() == {"logprobs": {"content": [told]}}

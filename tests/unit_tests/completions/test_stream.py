@@ -1,0 +1,182 @@
+"""The sink of a streamed answer, byte by byte, without any I/O."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.sse_replies import event, final, token
+
+from langchain_voxtral.completions.response import (
+    Call,
+    Completion,
+    ResponseInfo,
+    StreamItem,
+    TextDelta,
+    collect_stream,
+    parse_completions,
+)
+from langchain_voxtral.completions.stream import MOST_EXCESS, CompletionStream
+from langchain_voxtral.protocol.responses import Usage
+from langchain_voxtral.transport import HTTPRequest, HTTPResponse
+
+# As DeepInfra's API page prints it, without blank lines.
+DOCUMENTED = b"".join(map(token, ["Hello", "!", " It", "'s"])) + final()
+PRINTED = DOCUMENTED.replace(b"\n\n", b"\n")
+REQUEST = HTTPRequest("http://127.0.0.1/", b"{}", {})
+ENDED = ResponseInfo(
+    "voxtral",
+    "deepinfra",
+    usage=Usage(input_tokens=12, output_tokens=25, cost=0.0000386),
+    finish_reason="stop",
+    request_id="H1",
+)
+
+
+def call(**fields: object) -> Call:
+    return Call(REQUEST, "voxtral", "deepinfra", **fields)  # type: ignore[arg-type]
+
+
+def items_of(
+    call: Call, reads: Sequence[bytes], headers: Mapping[str, str] | None = None
+) -> list[StreamItem]:
+    sink = CompletionStream(call)
+    sink.begin({"x-request-id": "H1"} if headers is None else headers, 1)
+    items = [item for read in reads for item in sink.feed(read)]
+    return [*items, *sink.end()]
+
+
+def split(data: bytes, places: Sequence[int]) -> list[bytes]:
+    return [data[start:end] for start, end in pairwise([0, *sorted(places), len(data)])]
+
+
+def unescaped(text: str) -> bytes:
+    """A token whose text is not escaped, so that a cut can fall within a character."""
+    return f'data: {{"token": {{"text": {json.dumps(text, ensure_ascii=False)}}}}}\n'.encode()
+
+
+@pytest.mark.parametrize("coalesces", [True, False])
+@pytest.mark.parametrize("stream", [DOCUMENTED, PRINTED, PRINTED.replace(b"\n", b"\r\n")])
+def test_the_documented_stream_is_the_same_answer_wherever_it_is_cut(
+    stream: bytes, coalesces: bool
+) -> None:
+    asked = call(coalesces=coalesces)
+    cuts = [split(stream, [place]) for place in range(len(stream) + 1)]
+    for reads in [*cuts, split(stream, range(1, len(stream)))]:
+        items = items_of(asked, reads)
+        assert collect_stream(items) == Completion("Hello! It's", replace(ENDED, logprobs=[]))
+        assert [isinstance(item, ResponseInfo) for item in items[:-1]] == [False] * (len(items) - 1)
+
+
+def test_tokens_of_one_read_are_one_piece_or_as_many_as_there_are() -> None:
+    assert items_of(call(), [DOCUMENTED]) == [TextDelta("Hello! It's"), ENDED]
+    assert items_of(call(coalesces=False), [DOCUMENTED]) == [
+        *map(TextDelta, ["Hello", "!", " It", "'s"]),
+        ENDED,
+    ]
+
+
+def test_a_stop_is_found_wherever_the_bytes_are_cut() -> None:
+    stream = b"".join(map(unescaped, ["один ", "S\U0001f6d1T", "OP два"])) + final()
+    asked = call(stops=["STOP", "\U0001f6d1TOP"])
+    for place in range(len(stream) + 1):
+        assert collect_stream(items_of(asked, split(stream, [place]))) == Completion(
+            "один S",
+            replace(ENDED, logprobs=[]),
+        )
+
+
+# What stops and broken markers are made of, so that they meet across tokens.
+fragments = st.sampled_from(
+    ["a", "S", "ST", "TOP", "STOP", "<", "\u2060", "/s>", "<\u2060/s>", "[\u2060", "INST]", ""]
+)
+
+
+@given(
+    st.lists(fragments, max_size=12),
+    st.lists(st.sampled_from(["STOP", "TO", "/s>", "a<", "</s>"]), max_size=3),
+    st.booleans(),
+    st.booleans(),
+    st.data(),
+)
+def test_a_streamed_text_is_that_of_the_whole_answer(
+    texts: list[str], stops: list[str], coalesces: bool, restores: bool, data: st.DataObject
+) -> None:
+    stream = b"".join(map(token, texts)) + final()
+    places = data.draw(st.sets(st.integers(0, len(stream)), max_size=10))
+    asked = call(stops=stops, coalesces=coalesces, restores=restores)
+    document = json.dumps({"results": [{"generated_text": "".join(texts)}]}).encode()
+    [said] = parse_completions(asked, HTTPResponse(document, {}))
+    assert collect_stream(items_of(asked, split(stream, sorted(places)))).text == said.text
+
+
+@pytest.mark.parametrize("cut_at", [0, 40, 90, 140, 200])
+@pytest.mark.parametrize("coalesces", [True, False])
+def test_log_probabilities_are_those_of_the_tokens_up_to_the_stop(
+    cut_at: int, coalesces: bool
+) -> None:
+    told = [
+        {"token": {"id": number, "text": text, "logprob": -number / 10}}
+        for number, text in enumerate(["one ", "ST", "OP", " two"], start=1)
+    ]
+    stream = b"".join(map(event, told)) + final()
+    asked = call(stops=["STOP"], logprobs=True, coalesces=coalesces)
+    said = collect_stream(items_of(asked, split(stream, [cut_at])))
+    assert said.text == "one "
+    assert said.outcome.logprobs == [
+        {"token": "one ", "id": 1, "logprob": -0.1},
+        {"token": "ST", "id": 2, "logprob": -0.2},
+        {"token": "OP", "id": 3, "logprob": -0.3},
+    ]
+
+
+def test_a_stream_that_goes_on_after_its_stop_is_read_for_a_while() -> None:
+    sink = CompletionStream(call(stops=["STOP"]))
+    sink.begin({}, 1)
+    assert (sink.started, sink.winding_down, sink.done) == (False, False, False)
+    assert sink.feed(token("one ")) == [TextDelta("one ")]
+    assert (sink.started, sink.winding_down, sink.done) == (True, False, False)
+    sink.feed(token("STOP"))
+    reads = 0
+    while not sink.done:
+        assert sink.winding_down
+        assert not sink.feed(token("more"))
+        reads += 1
+    assert reads == MOST_EXCESS + 1
+    [outcome] = sink.end()
+    assert isinstance(outcome, ResponseInfo)
+    assert (outcome.finish_reason, outcome.derived, outcome.usage_incomplete) == (
+        "stop",
+        True,
+        True,
+    )
+
+
+@pytest.mark.parametrize(
+    ("reason", "stops", "told", "derived"),
+    [
+        ("stop", [], "stop", False),
+        ("length", [], "length", False),
+        ("eos_token", [], "stop", False),
+        ("stop", ["!"], "stop", False),
+        ("length", ["!"], "stop", True),
+    ],
+)
+def test_the_finish_reason_is_the_servers_unless_a_stop_was_cut_here(
+    reason: str, stops: list[str], told: str, derived: bool
+) -> None:
+    stream = token("Hello!") + final(details={"finish_reason": reason})
+    outcome = collect_stream(items_of(call(stops=stops), [stream])).outcome
+    assert (outcome.finish_reason, outcome.derived) == (told, derived)
+
+
+def test_a_new_attempt_starts_afresh() -> None:
+    sink = CompletionStream(call())
+    sink.begin({"x-request-id": "H0"}, 1)
+    sink.feed(token("lost")[:30])
+    sink.begin({"x-request-id": "H1"}, 2)
+    said = collect_stream([*sink.feed(token("Hello") + final()), *sink.end()])
+    assert (said.text, said.outcome.request_id, said.outcome.attempts) == ("Hello", "H1", 2)

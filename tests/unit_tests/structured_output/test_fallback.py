@@ -1,0 +1,328 @@
+"""Servers that refuse to constrain an answer: its form is told in words, and mended once."""
+
+import json
+from typing import Any
+
+import pytest
+from langchain_core.exceptions import OutputParserException
+from langchain_core.messages import AIMessage, HumanMessage
+from langchain_core.messages.ai import add_usage
+from pydantic import BaseModel
+from support.call_modes import WAYS
+from support.scripted_server import Reply, ScriptedServer
+from support.sse_replies import json_reply
+from support.tool_calls import (
+    LYON,
+    NOW_TOOL,
+    PARIS,
+    WEATHER,
+    WEATHER_TOOL,
+    chunks_of,
+    said,
+    with_ids_of,
+)
+from support.tool_dialects import (
+    CHAT,
+    LLAMA3,
+    MODEL,
+    USAGE,
+    Called,
+    Dialect,
+    Native,
+    in_every_dialect,
+    in_prompts,
+)
+
+from langchain_voxtral.errors import VoxtralUnsupportedFeatureError as Refusal
+
+
+def refusal(feature: str = "json_schema response format", param: str = "response_format") -> Reply:
+    error = {
+        "message": f"{feature} is not supported for model: {MODEL}",
+        "type": "invalid_request_error",
+        "param": param,
+        "code": None,
+    }
+    return json_reply({"error": error}, status=405)
+
+
+REFUSED = refusal()
+TWICE = add_usage(USAGE, USAGE)
+PERSON: dict[str, Any] = {
+    "type": "object",
+    "properties": {"name": {"type": "string"}, "height": {"type": "number"}},
+    "required": ["name", "height"],
+}
+WANTED = {"type": "json_schema", "json_schema": {"name": "Person", "schema": PERSON}}
+GOOD, WRONG = '{"name": "Anna", "height": 1.68}', '{"name": "Anna", "height": "tall"}'
+
+
+def forced(dialect: Dialect, server: ScriptedServer) -> Any:
+    return dialect.chat(server).bind_tools([WEATHER_TOOL, NOW_TOOL], tool_choice="any")
+
+
+def bodies(server: ScriptedServer) -> list[dict[str, Any]]:
+    return [request.body for request in server.requests]
+
+
+def words_of(dialect: Dialect, body: dict[str, Any]) -> str:
+    """Return all that a request says, in one string."""
+    told = dialect.conversation(body)
+    return told if isinstance(told, str) else "\n".join(str(one["content"]) for one in told)
+
+
+@in_prompts
+@pytest.mark.parametrize("way", WAYS)
+async def test_a_forced_call_is_asked_for_in_words(dialect: Native, way: str) -> None:
+    with ScriptedServer(REFUSED, dialect.whole("", [PARIS])) as server:
+        answer = with_ids_of(dialect, await said(forced(dialect, server), way), [PARIS])
+
+    first, second = bodies(server)
+    assert first["response_format"]["type"] == "json_schema"
+    assert second.keys() == first.keys() - {"response_format", "stream"}
+    assert dialect.offered(second) == dialect.offered(first) == [WEATHER, NOW_TOOL["function"]]
+    assert "must answer with a call of a function" in words_of(dialect, second)
+    assert "must answer" not in words_of(dialect, first)
+    assert [call["args"] for call in answer.tool_calls] == [{"city": "Paris"}]
+    assert (answer.content, answer.usage_metadata) == ("", USAGE)
+    assert answer.response_metadata == dialect.metadata([], streamed=False) | {
+        "structured_output": "prompted"
+    }
+
+
+@in_prompts
+@pytest.mark.parametrize("way", ["stream", "astream"])
+async def test_what_was_asked_for_in_words_streams_as_any_answer(dialect: Native, way: str) -> None:
+    with ScriptedServer(REFUSED, dialect.whole("Well.", [PARIS, LYON])) as server:
+        chunks = await chunks_of(forced(dialect, server), way)
+    kinds = [(chunk.text, [part["args"] for part in chunk.tool_call_chunks]) for chunk in chunks]
+    assert kinds == [
+        ("Well.", []),
+        ("", ['{"city": "Paris"}']),
+        ("", ['{"city": "Lyon"}']),
+        ("", []),
+    ]
+    assert [chunk.chunk_position for chunk in chunks] == [None, None, None, "last"]
+
+
+WRONG_CALLS: dict[str, tuple[str, list[Called], str]] = {
+    "no call": ("It is sunny.", [], "it calls no function"),
+    "a wrong type": ("", [Called("get_weather", '{"city": 3}')], "$.city"),
+    "a missing argument": ("", [Called("get_weather", "{}")], "$.city: is required"),
+    "no JSON": ("", [Called("get_weather", '{"city": Paris}')], "not JSON"),
+    "no such function": ("", [Called("get_news", "{}")], "no function 'get_news'"),
+}
+
+
+@in_prompts
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(("text", "calls", "problem"), WRONG_CALLS.values(), ids=WRONG_CALLS)
+async def test_a_wrong_call_is_sent_back_once_with_what_is_wrong(
+    dialect: Native, way: str, text: str, calls: list[Called], problem: str
+) -> None:
+    with ScriptedServer(REFUSED, dialect.whole(text, calls), dialect.whole("", [PARIS])) as server:
+        answer = with_ids_of(dialect, await said(forced(dialect, server), way), [PARIS])
+
+    _, second, third = bodies(server)
+    assert third.keys() == second.keys()
+    assert problem in words_of(dialect, third)
+    assert problem not in words_of(dialect, second)
+    assert text in words_of(dialect, third)
+    assert [call["args"] for call in answer.tool_calls] == [{"city": "Paris"}]
+    assert answer.invalid_tool_calls == []
+    assert answer.usage_metadata == TWICE
+    metadata = answer.response_metadata
+    assert (metadata["structured_output"], metadata["cost"]) == ("repaired", 2 * 0.0000436)
+
+
+@in_prompts
+@pytest.mark.parametrize("way", WAYS)
+async def test_a_call_that_is_wrong_twice_is_an_invalid_call(dialect: Native, way: str) -> None:
+    wrong = dialect.whole("", [Called("get_weather", '{"city": 3}')])
+    with ScriptedServer(REFUSED, wrong, wrong) as server:
+        answer = with_ids_of(dialect, await said(forced(dialect, server), way), [PARIS])
+
+    assert len(server.requests) == 3
+    assert answer.tool_calls == []
+    [invalid] = answer.invalid_tool_calls
+    assert invalid["name"] == "get_weather"
+    assert str(invalid["args"]).startswith('{"city": 3}')
+    assert answer.usage_metadata == TWICE
+    assert answer.response_metadata["structured_output"] == "failed"
+
+
+@in_prompts
+@pytest.mark.parametrize("way", WAYS)
+async def test_text_that_is_no_call_twice_is_text(dialect: Native, way: str) -> None:
+    with ScriptedServer(REFUSED, dialect.whole("No."), dialect.whole("Never.")) as server:
+        answer = await said(forced(dialect, server), way)
+    assert (answer.content, answer.tool_calls, answer.invalid_tool_calls) == ("Never.", [], [])
+    assert answer.response_metadata["structured_output"] == "failed"
+
+
+@in_every_dialect
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(
+    "written", [GOOD, f"```json\n{GOOD}\n```", f"\n```\n{GOOD}\n```\n"], ids=["", "json", "fence"]
+)
+async def test_json_of_a_schema_is_asked_for_in_words(
+    dialect: Dialect, way: str, written: str
+) -> None:
+    with ScriptedServer(REFUSED, dialect.whole(written)) as server:
+        answer = await said(dialect.chat(server).bind(response_format=WANTED), way)
+
+    first, second = bodies(server)
+    assert first["response_format"] == WANTED
+    assert second.keys() == first.keys() - {"response_format", "stream", "stream_options"}
+    assert json.dumps(PERSON) in words_of(dialect, second)
+    assert (answer.content, answer.usage_metadata) == (GOOD, USAGE)
+    assert answer.response_metadata == dialect.metadata([], streamed=False) | {
+        "structured_output": "prompted"
+    }
+
+
+@in_every_dialect
+@pytest.mark.parametrize("way", WAYS)
+async def test_json_that_misses_the_schema_is_sent_back_once(dialect: Dialect, way: str) -> None:
+    with ScriptedServer(REFUSED, dialect.whole(WRONG), dialect.whole(GOOD)) as server:
+        answer = await said(dialect.chat(server).bind(response_format=WANTED), way)
+    _, _, third = bodies(server)
+    assert "$.height" in words_of(dialect, third)
+    assert WRONG in words_of(dialect, third)
+    assert (answer.content, answer.usage_metadata) == (GOOD, TWICE)
+    assert answer.response_metadata["structured_output"] == "repaired"
+
+
+@in_every_dialect
+@pytest.mark.parametrize("way", WAYS)
+async def test_json_that_misses_the_schema_twice_is_no_guess(dialect: Dialect, way: str) -> None:
+    with ScriptedServer(REFUSED, dialect.whole(WRONG), dialect.whole(WRONG)) as server:
+        answer = await said(dialect.chat(server).bind(response_format=WANTED), way)
+    assert (answer.content, answer.usage_metadata) == (WRONG, TWICE)
+    assert answer.response_metadata["structured_output"] == "failed"
+
+
+@in_every_dialect
+@pytest.mark.parametrize("written", ["[1]", "Anna", ""])
+async def test_any_json_object_is_asked_for_in_words(dialect: Dialect, written: str) -> None:
+    replies = [REFUSED, dialect.whole(written), dialect.whole('{"a": [1]}')]
+    with ScriptedServer(*replies * len(WAYS)) as server:
+        chat = dialect.chat(server).bind(response_format={"type": "json_object"})
+        answers = [await said(chat, way) for way in WAYS]
+    for answer in answers:
+        assert answer.content == '{"a": [1]}'
+        assert answer.response_metadata["structured_output"] == "repaired"
+
+
+class Person(BaseModel):
+    """A person."""
+
+    name: str
+    height: float
+
+
+@in_prompts
+@pytest.mark.parametrize("method", ["function_calling", "json_schema", "json_mode"])
+async def test_objects_of_a_class_come_without_constraints(dialect: Native, method: Any) -> None:
+    def reply(written: str) -> Reply:
+        if method == "function_calling":
+            return dialect.whole("", [Called("Person", written)])
+        return dialect.whole(written)
+
+    with ScriptedServer(
+        *[REFUSED, reply(GOOD)],
+        *[REFUSED, reply(WRONG), reply(GOOD)],
+        *[REFUSED, *[reply(WRONG)] * 2],
+    ) as server:
+        chain: Any = dialect.chat(server).with_structured_output(Person, method=method)
+        assert chain.invoke("Anna is 1.68 m.") == Person(name="Anna", height=1.68)
+        assert list(chain.stream("Anna is 1.68 m."))[-1] == Person(name="Anna", height=1.68)
+        with pytest.raises(OutputParserException, match="height"):
+            await chain.ainvoke("Anna is 1.68 m.")
+    assert len(server.requests) == 8
+
+
+@in_prompts
+async def test_an_answer_that_was_begun_is_sent_back_as_a_whole(dialect: Native) -> None:
+    prefilled = [HumanMessage("Anna?"), AIMessage('{"name": ')]
+    with ScriptedServer(REFUSED, dialect.whole("Anna}"), dialect.whole("{}")) as server:
+        chat = dialect.chat(server).bind(response_format={"type": "json_object"})
+        chat.invoke(prefilled)
+    third = words_of(dialect, bodies(server)[2])
+    assert '{"name": Anna}' in third
+    assert third.count('{"name": ') == 1
+
+
+@in_prompts
+@pytest.mark.parametrize("way", WAYS)
+async def test_tools_beside_a_schema_may_be_called_or_it_is_answered(
+    dialect: Native, way: str
+) -> None:
+    replies = [REFUSED, dialect.whole("", [PARIS]), REFUSED, dialect.whole(GOOD)]
+    with ScriptedServer(*replies) as server:
+        chat = dialect.chat(server).bind_tools([WEATHER_TOOL], response_format=WANTED)
+        calling, answering = await said(chat, way), await said(chat, way)
+    with_ids_of(dialect, calling, [PARIS])
+    assert [call["args"] for call in calling.tool_calls] == [{"city": "Paris"}]
+    assert (answering.content, answering.tool_calls) == (GOOD, [])
+    metadata = [one.response_metadata["structured_output"] for one in (calling, answering)]
+    assert metadata == ["prompted"] * 2
+    second = words_of(dialect, bodies(server)[1])
+    assert json.dumps(PERSON) in second
+    assert dialect.offered(bodies(server)[1]) == [WEATHER]
+
+
+@in_every_dialect
+@pytest.mark.parametrize("way", WAYS)
+async def test_what_cannot_be_told_in_words_raises_the_refusal(dialect: Dialect, way: str) -> None:
+    with ScriptedServer(refusal("regex response format")) as server:
+        chat = dialect.chat(server).bind(response_format={"type": "regex", "regex": "[ab]+"})
+        with pytest.raises(Refusal, match="regex response format") as caught:
+            await said(chat, way)
+    assert (caught.value.status_code, len(server.requests)) == (405, 1)
+
+
+@in_every_dialect
+@pytest.mark.parametrize("way", ["invoke", "ainvoke"])
+async def test_several_answers_are_not_asked_for_in_words(dialect: Dialect, way: str) -> None:
+    with ScriptedServer(REFUSED) as server:
+        chat = dialect.chat(server, n=2).bind(response_format=WANTED)
+        with pytest.raises(Refusal, match="not supported"):
+            await said(chat, way)
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("choice", ["auto", "any"])
+async def test_chat_completions_without_tools_advises_the_native_endpoint(
+    way: str, choice: str
+) -> None:
+    with ScriptedServer(refusal("tools", "tools")) as server:
+        chat = CHAT.chat(server).bind_tools([WEATHER_TOOL], tool_choice=choice)
+        with pytest.raises(Refusal, match="api='native'") as caught:
+            await said(chat, way)
+    assert (caught.value.status_code, len(server.requests)) == (405, 1)
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_a_refusal_beside_the_servers_own_tools_is_an_error(way: str) -> None:
+    """It may be the tools that it does not offer, and words do not stand in for these."""
+    with ScriptedServer(REFUSED, CHAT.whole(GOOD)) as server:
+        chat = CHAT.chat(server).bind_tools([WEATHER_TOOL], response_format=WANTED)
+        with pytest.raises(Refusal, match="response_format"):
+            await said(chat, way)
+    assert len(server.requests) == 1
+
+
+@in_every_dialect
+@pytest.mark.parametrize("way", WAYS)
+async def test_a_refusal_of_a_plain_request_is_an_error(dialect: Dialect, way: str) -> None:
+    with ScriptedServer(refusal("This", "")) as server, pytest.raises(Refusal):
+        await said(dialect.chat(server), way)
+    assert len(server.requests) == 1
+
+
+async def test_a_second_refusal_is_an_error() -> None:
+    with ScriptedServer(REFUSED, REFUSED) as server, pytest.raises(Refusal):
+        await said(forced(LLAMA3, server), "ainvoke")
+    assert len(server.requests) == 2

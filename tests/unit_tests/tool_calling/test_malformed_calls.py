@@ -1,0 +1,303 @@
+"""Calls that are cut or malformed: never a guess, and nothing lost."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from langchain_core.callbacks import BaseCallbackHandler
+from support.call_modes import WAYS, sum_of
+from support.scripted_server import End, ScriptedServer, Step
+from support.sse_replies import events
+from support.tool_calls import (
+    LYON,
+    NOW_TOOL,
+    PARIS,
+    WEATHER_TOOL,
+    chunks_of,
+    said,
+    with_ids_of,
+)
+from support.tool_dialects import CHAT, Called, Dialect, Native, in_every_dialect, in_prompts
+
+from langchain_voxtral.completions.response import Call, ToolCallParsing
+from langchain_voxtral.completions.stream import CompletionStream
+from langchain_voxtral.errors import VoxtralError, VoxtralIncompleteStreamError
+from langchain_voxtral.transport import HTTPRequest
+
+TOOLS = [WEATHER_TOOL, NOW_TOOL]
+TEXT = "Let me look that up."
+CUT = Called("get_weather", '{"city": "P\\u00e2ris", "in": [{"x": 1}, "]"]}', "cutAAAAA1")
+CUT_ARGUMENTS = {"city": "Pâris", "in": [{"x": 1}, "]"]}
+MOST_TOKENS = 25
+"""As many as the scripted server counts, so that an unstreamed answer was cut there too."""
+
+
+def cuts_of(dialect: Dialect, call: Called) -> Iterator[tuple[int, str | None]]:
+    """Yield each place to cut a call at, and its arguments so far; None: not begun."""
+    written = dialect.written("", [call]) if isinstance(dialect, Native) else call.arguments
+    begin = written.index(call.arguments)
+    for size in range(dialect.length(call)):
+        yield size, call.arguments[: size - begin] if size > begin else None
+
+
+@in_every_dialect
+@pytest.mark.parametrize(("way", "most"), [*[(way, None) for way in WAYS], ("invoke", MOST_TOKENS)])
+async def test_a_call_that_is_cut_anywhere_is_invalid_or_still_text(
+    dialect: Dialect, way: str, most: int | None
+) -> None:
+    places = list(cuts_of(dialect, CUT))
+    answers = [dialect.begun(CUT, size) for size, _ in places]
+    replies = [dialect.reply(way, *answer, reason="length") for answer in answers]
+    with ScriptedServer(*replies) as server:
+        chat = dialect.chat(server, max_tokens=most).bind_tools(TOOLS)
+        for (_, so_far), (text, _) in zip(places, answers, strict=True):
+            answer = await said(chat, way)
+            if so_far == CUT.arguments:
+                assert (answer.content, answer.invalid_tool_calls) == ("", [])
+                assert [call["args"] for call in answer.tool_calls] == [CUT_ARGUMENTS]
+                continue
+            assert answer.tool_calls == []
+            if so_far is None and not answer.invalid_tool_calls:
+                assert answer.content == text
+                continue
+            with_ids_of(dialect, answer, [CUT])
+            [call] = answer.invalid_tool_calls
+            name = CUT.name if so_far is not None or call["name"] else ""
+            assert (answer.content, call["name"], call["id"]) == ("", name, CUT.id)
+            # Before the arguments all that was written is kept, or the name alone.
+            kept = str(call["args"]) and text if so_far is None else so_far
+            assert str(call["args"]).startswith(kept)
+            assert call["args"] == kept or "stream" in way
+
+
+@in_every_dialect
+@pytest.mark.parametrize("way", WAYS)
+async def test_of_several_calls_only_the_one_that_is_cut_is_invalid(
+    dialect: Dialect, way: str
+) -> None:
+    text = dialect.written(TEXT, [PARIS, LYON]) if isinstance(dialect, Native) else TEXT
+    calls = [PARIS, Called(LYON.name, LYON.arguments[:-4], LYON.id)]
+    if isinstance(dialect, Native):
+        text, calls = text[: text.index("yon")], []
+    with ScriptedServer(dialect.reply(way, text, calls, reason="length")) as server:
+        bound = dialect.chat(server, max_tokens=MOST_TOKENS).bind_tools(TOOLS)
+        answer = with_ids_of(dialect, await said(bound, way), [PARIS, LYON])
+    assert (answer.content, answer.response_metadata["finish_reason"]) == (TEXT, "length")
+    assert [(call["id"], call["args"]) for call in answer.tool_calls] == [
+        (PARIS.id, {"city": "Paris"})
+    ]
+    [invalid] = answer.invalid_tool_calls
+    assert (invalid["id"], invalid["name"]) == (LYON.id, "get_weather")
+    assert str(invalid["args"]).startswith('{"city": "L')
+
+
+BROKEN = {
+    "a comma too many": '{"city": "Paris",}',
+    "a comma too few": '{"city": "Paris" "days": 3}',
+    "no quotes": "{city: Paris}",
+    "single quotes": "{'city': 'Paris'}",
+    "Python's words": '{"city": None}',
+    "not a number": '{"city": NaN}',
+    "an escape that is none": r'{"city": "\q"}',
+    "a line break in a string": '{"city": "Pa\nris"}',
+    "a bracket that fits nothing": '{"city": ["Paris"}}',
+    "a comment": '{"city": "Paris" /* sic */}',
+    "a value that is missing": '{"city": }',
+}
+
+
+@in_every_dialect
+@pytest.mark.parametrize("arguments", BROKEN.values(), ids=BROKEN)
+async def test_arguments_that_are_no_json_are_invalid_and_kept_as_written(
+    dialect: Dialect, arguments: str
+) -> None:
+    call = Called("get_weather", arguments, "brokenAA1")
+    with ScriptedServer(*[dialect.reply(way, TEXT, [call]) for way in WAYS]) as server:
+        chat = dialect.chat(server).bind_tools(TOOLS)
+        for way in WAYS:
+            answer = with_ids_of(dialect, await said(chat, way), [call])
+            assert (answer.content, answer.tool_calls) == (TEXT, [])
+            [invalid] = answer.invalid_tool_calls
+            assert (invalid["name"], invalid["id"]) == ("get_weather", "brokenAA1")
+            assert str(invalid["args"]).startswith(arguments)
+            if "stream" not in way:
+                assert invalid["args"] == arguments
+                assert "not JSON" in str(invalid["error"])
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("arguments", ['"Paris"', "[]", "3", "null", "true"])
+async def test_arguments_that_are_json_but_no_object_are_invalid(way: str, arguments: str) -> None:
+    call = Called("get_weather", arguments)
+    with ScriptedServer(CHAT.reply(way, TEXT, [call])) as server:
+        answer = await said(CHAT.chat(server).bind_tools(TOOLS), way)
+    assert answer.tool_calls == []
+    assert [(call["name"], call["id"]) for call in answer.invalid_tool_calls] == [
+        ("get_weather", call.id)
+    ]
+
+
+@in_every_dialect
+@pytest.mark.parametrize("way", WAYS)
+async def test_a_broken_call_spoils_none_of_the_others(dialect: Dialect, way: str) -> None:
+    broken = Called("get_weather", '{"city": Paris}', "brokenAA1")
+    with ScriptedServer(dialect.reply(way, "", [broken, LYON])) as server:
+        answer = await said(dialect.chat(server).bind_tools(TOOLS), way)
+    assert [call["args"] for call in answer.tool_calls] == [{"city": "Lyon"}]
+    assert [call["name"] for call in answer.invalid_tool_calls] == ["get_weather"]
+
+
+@in_prompts
+@pytest.mark.parametrize("written", ["I cannot do that.", "null", ""])
+async def test_text_in_place_of_a_forced_call_stays_text(dialect: Native, written: str) -> None:
+    """A server that does not keep to the constraint that it took."""
+    with ScriptedServer(*[dialect.reply(way, written) for way in WAYS]) as server:
+        chat = dialect.chat(server).bind_tools([WEATHER_TOOL], tool_choice="any")
+        for way in WAYS:
+            answer = await said(chat, way)
+            assert (answer.content, answer.tool_calls) == (written, [])
+            assert answer.invalid_tool_calls == []
+
+
+@in_prompts
+@pytest.mark.parametrize("written", ['{"city": "Paris"}', "[]", "{", '[{"name": 3}]'])
+async def test_other_json_in_place_of_a_forced_call_is_an_invalid_one(
+    dialect: Native, written: str
+) -> None:
+    with ScriptedServer(*[dialect.reply(way, written) for way in WAYS]) as server:
+        chat = dialect.chat(server).bind_tools([WEATHER_TOOL], tool_choice="any")
+        for way in WAYS:
+            answer = await said(chat, way)
+            assert (answer.content, answer.tool_calls) == ("", [])
+            [invalid] = answer.invalid_tool_calls
+            assert str(invalid["args"]).startswith(written)
+            assert (invalid["args"] == written) or "stream" in way
+
+
+@in_every_dialect
+@pytest.mark.parametrize("way", ["stream", "astream"])
+async def test_a_connection_that_breaks_within_a_call_is_an_error_with_the_text_before_it(
+    dialect: Dialect, way: str
+) -> None:
+    tokens = dialect.tokens(TEXT, [CUT])[:-8]
+    with ScriptedServer(events(*tokens, End.CUT)) as server:
+        with pytest.raises(VoxtralIncompleteStreamError) as caught:
+            await chunks_of(dialect.chat(server).bind_tools(TOOLS), way)
+        assert len(server.requests) == 1
+    assert caught.value.partial == TEXT
+
+
+class Listener(BaseCallbackHandler):
+    """Keeps the chunks that it is told of, those before an error too."""
+
+    run_inline = True
+
+    def __init__(self) -> None:
+        self.chunks: list[Any] = []
+
+    def on_llm_new_token(self, token: Any, *, chunk: Any = None, **_: Any) -> None:
+        self.chunks.append(chunk.message)
+
+
+@in_every_dialect
+@pytest.mark.parametrize("way", ["stream", "astream"])
+async def test_a_stream_that_ends_within_a_call_never_shows_its_end(
+    dialect: Dialect, way: str
+) -> None:
+    tokens = dialect.tokens(TEXT, [CUT])[:-8]
+    listener = Listener()
+    with ScriptedServer(events(*tokens, End.CUT)) as server:
+        bound = dialect.chat(server).bind_tools(TOOLS)
+        with pytest.raises(VoxtralIncompleteStreamError):
+            await chunks_of(bound, way, config={"callbacks": [listener]})
+    assert [chunk.chunk_position for chunk in listener.chunks] == [None] * len(listener.chunks)
+    assert sum_of(listener.chunks).text == TEXT
+
+
+@in_prompts
+@pytest.mark.parametrize("way", ["stream", "astream"])
+async def test_a_stream_that_is_cut_within_a_call_is_taken_up_again(
+    dialect: Native, way: str
+) -> None:
+    tokens, written = dialect.tokens(TEXT, [CUT, PARIS]), dialect.written(TEXT, [CUT, PARIS])
+    place = len(tokens) // 2
+    replies = [
+        events(*tokens[:place], End.CUT),
+        events(*tokens[place:], dialect.last()),
+    ]
+    with ScriptedServer(*replies) as server:
+        bound = dialect.chat(server, max_stream_resumes=1).bind_tools(TOOLS)
+        answer = with_ids_of(dialect, await said(bound, way), [CUT, PARIS])
+
+    first, second = (request.body for request in server.requests)
+    assert second == first | {"input": first["input"] + written[: 3 * place]}
+    metadata = answer.response_metadata
+    assert (metadata["resumes"], metadata["cost_complete"]) == (1, False)
+    assert answer.content == TEXT
+    assert [call["args"] for call in answer.tool_calls] == [CUT_ARGUMENTS, {"city": "Paris"}]
+
+
+@in_prompts
+def test_wherever_a_stream_is_cut_its_calls_are_whole(dialect: Native) -> None:
+    """Every token is a place to cut, with what that holds back: a marker, a name, a bracket."""
+    tokens, written = dialect.tokens(TEXT, [CUT, PARIS]), dialect.written(TEXT, [CUT, PARIS])
+    request = HTTPRequest(url="http://127.0.0.1", content=b"", headers={})
+    in_text = ToolCallParsing(["get_weather"])
+    for place in range(1, len(tokens)):
+        sink = CompletionStream(
+            Call(request, "m", "p", body={"input": "Q:"}, resumes=1, calls=in_text)
+        )
+        sink.begin({}, 1)
+        items = [item for read in tokens[:place] for item in sink.feed(read)]
+        with pytest.raises(VoxtralError) as caught:
+            items.extend(sink.end())
+        content = sink.resumption(caught.value).content
+        assert isinstance(content, bytes)
+        sent = json.loads(content)
+        assert sent["input"] == "Q:" + written[: 3 * place]
+        sink.begin({}, 2)
+        items += [item for read in tokens[place:] for item in sink.feed(read)]
+        items += sink.feed(dialect.last())
+        whole = sink.said(items)
+        assert whole.text == TEXT
+        assert [call.arguments for call in whole.calls] == [CUT_ARGUMENTS, {"city": "Paris"}]
+
+
+@in_every_dialect
+@pytest.mark.parametrize("way", ["stream", "astream"])
+async def test_a_forced_call_that_is_cut_is_never_taken_up_again(
+    dialect: Dialect, way: str
+) -> None:
+    """The server's grammar would start over."""
+    tokens: list[Step] = [*dialect.tokens("", [CUT])[:-8], End.CUT]
+    with ScriptedServer(events(*tokens), dialect.streamed("", [CUT])) as server:
+        chat = dialect.chat(server, max_stream_resumes=3)
+        with pytest.raises(VoxtralIncompleteStreamError) as caught:
+            await chunks_of(chat.bind_tools(TOOLS, tool_choice="any"), way)
+        assert len(server.requests) == 1
+    assert caught.value.partial == ""
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("reason", ["length", "content_filter"])
+async def test_a_call_that_was_cut_before_its_arguments_has_none_made_up(
+    way: str, reason: str
+) -> None:
+    call = Called("get_weather", "", "abcdef123")
+    with ScriptedServer(CHAT.reply(way, "", [call], reason=reason)) as server:
+        answer = await said(CHAT.chat(server).bind_tools(TOOLS), way)
+    assert (answer.tool_calls, len(answer.invalid_tool_calls)) == ([], 1)
+
+
+@in_prompts
+async def test_log_probabilities_leave_a_broken_call_as_it_was_written(dialect: Native) -> None:
+    written = dialect.written("", [CUT])[:-30]
+    with ScriptedServer(
+        dialect.streamed(written, reason="length"), dialect.whole(written)
+    ) as server:
+        chat = dialect.chat(server).bind_tools(TOOLS)
+        told = chat.invoke("?", logprobs=True).invalid_tool_calls
+        plain = chat.invoke("?").invalid_tool_calls
+    assert [call["args"] for call in told] == [call["args"] for call in plain]
+    assert [call["error"] for call in told] == ["the answer was cut within the call"]

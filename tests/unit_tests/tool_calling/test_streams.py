@@ -1,0 +1,255 @@
+"""Streams with tool calls: what is shown when, and in which chunk."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.messages import AIMessageChunk
+from support.call_modes import sum_of
+from support.scripted_server import Gate, ScriptedServer, Step
+from support.sse_replies import event, events, token
+from support.tool_calls import (
+    LYON,
+    NOW_TOOL,
+    PARIS,
+    WEATHER_TOOL,
+    chunks_of,
+    expected,
+    parts_of,
+    with_ids_of,
+)
+from support.tool_dialects import CHAT, USAGE, Called, Dialect, Native, in_every_dialect, in_prompts
+
+TOOLS = [WEATHER_TOOL, NOW_TOOL]
+TEXT = "Let me look that up."
+streaming_ways = pytest.mark.parametrize("way", ["stream", "astream"])
+
+
+class Watching:
+    """Reads a stream chunk by chunk, in either way."""
+
+    def __init__(self, chat: Any, way: str) -> None:
+        self._chunks = chat.stream("Hello!") if way == "stream" else chat.astream("Hello!")
+        self.seen: list[AIMessageChunk] = []
+
+    async def __aiter__(self) -> AsyncIterator[AIMessageChunk]:
+        while True:
+            if hasattr(self._chunks, "__anext__"):
+                chunk = await anext(self._chunks, None)
+            else:
+                chunk = await asyncio.to_thread(next, self._chunks, None)
+            if chunk is None:
+                return
+            self.seen.append(chunk)
+            yield chunk
+
+    @property
+    def text(self) -> str:
+        """The text so far."""
+        return "".join(chunk.text for chunk in self.seen)
+
+
+def patient(dialect: Dialect, server: ScriptedServer) -> Any:
+    """A model with tools that fails if what it waits for is held back by itself."""
+    return dialect.chat(server, stream_idle_timeout=10).bind_tools(TOOLS)
+
+
+@in_every_dialect
+@streaming_ways
+@pytest.mark.parametrize("size", [1, 3, 10_000])
+async def test_each_chunk_is_text_or_calls_or_the_metadata(
+    dialect: Dialect, way: str, size: int
+) -> None:
+    reply = dialect.streamed(TEXT, [PARIS, LYON], size)
+    with ScriptedServer(reply) as server:
+        *chunks, last = await chunks_of(dialect.chat(server).bind_tools(TOOLS), way)
+
+    assert last == AIMessageChunk(
+        content="",
+        usage_metadata=USAGE,
+        response_metadata=dialect.metadata([PARIS, LYON], streamed=True),
+        chunk_position="last",
+        id=last.id,
+    )
+    kinds = [(bool(chunk.text), len(chunk.tool_call_chunks)) for chunk in chunks]
+    assert set(kinds) <= {(True, 0), (False, 1)}
+    assert kinds == sorted(kinds, reverse=True)
+    told = {"usage_metadata", "response_metadata", "chunk_position"}
+    assert [chunk for chunk in chunks if any(getattr(chunk, name) for name in told)] == []
+    answer = with_ids_of(dialect, sum_of([*chunks, last]), [PARIS, LYON])
+    made = [(PARIS, {"city": "Paris"}), (LYON, {"city": "Lyon"})]
+    assert parts_of(answer) == expected(dialect, TEXT, made, streamed=True)
+
+
+@in_every_dialect
+@streaming_ways
+async def test_each_call_begins_with_its_name_and_id_and_goes_on_with_arguments_alone(
+    dialect: Dialect, way: str
+) -> None:
+    long = Called("get_weather", json.dumps({"city": "Llanfair" * 40}), "llanfair3")
+    with ScriptedServer(dialect.streamed("", [PARIS, long])) as server:
+        chunks = await chunks_of(dialect.chat(server).bind_tools(TOOLS), way)
+    parts = [part for chunk in chunks for part in chunk.tool_call_chunks]
+    indices = list(dict.fromkeys(part["index"] for part in parts))
+    for index, call in zip(indices, [PARIS, long], strict=True):
+        first, *rest = [part for part in parts if part["index"] == index]
+        assert (first["name"], len(str(first["id"]))) == (call.name, 9)
+        assert [(part["name"], part["id"]) for part in rest] == [(None, None)] * len(rest)
+        arguments = [part["args"] or "" for part in (first, *rest)]
+        assert "".join(arguments) == call.arguments
+        assert len([text for text in arguments if text]) >= (1 if call is PARIS else 3)
+
+
+@in_every_dialect
+@streaming_ways
+async def test_text_is_shown_before_a_call_is_complete(dialect: Dialect, way: str) -> None:
+    tokens, gate = dialect.tokens(TEXT, [PARIS]), Gate()
+    steps: list[Step] = [*tokens[:-4], gate, *tokens[-4:], dialect.last()]
+    with ScriptedServer(events(*steps)) as server:
+        watching = Watching(patient(dialect, server), way)
+        async for _ in watching:
+            if watching.text == TEXT:
+                break
+        gate.open()
+        async for _ in watching:
+            pass
+    [call] = sum_of(watching.seen).tool_calls
+    assert (watching.text, call["args"]) == (TEXT, {"city": "Paris"})
+
+
+@in_every_dialect
+@streaming_ways
+async def test_a_call_is_named_before_its_arguments_have_ended(dialect: Dialect, way: str) -> None:
+    tokens, gate = dialect.tokens("", [PARIS], size=1), Gate()
+    # What is left out is the end of the arguments, and of the call.
+    steps: list[Step] = [*tokens[:-6], gate, *tokens[-6:], dialect.last()]
+    if dialect.name == "mistral":
+        tail = len(f'}}, "id": "{PARIS.id}"}}]') + 4
+        steps = [*tokens[:-tail], gate, *tokens[-tail:], dialect.last()]
+    with ScriptedServer(events(*steps)) as server:
+        watching = Watching(patient(dialect, server), way)
+        async for chunk in watching:
+            if chunk.tool_call_chunks:
+                break
+        [named] = watching.seen[-1].tool_call_chunks
+        assert (named["name"], named["args"]) == ("get_weather", "")
+        gate.open()
+        async for _ in watching:
+            pass
+    [call] = sum_of(watching.seen).tool_calls
+    assert (call["name"], call["args"]) == ("get_weather", {"city": "Paris"})
+
+
+@in_every_dialect
+@streaming_ways
+async def test_arguments_are_shown_while_they_are_written(dialect: Dialect, way: str) -> None:
+    call = Called("get_weather", json.dumps({"city": "x" * 1000}))
+    tokens, gate = dialect.tokens("", [call], size=10), Gate()
+    steps: list[Step] = [*tokens[:60], gate, *tokens[60:], dialect.last()]
+    with ScriptedServer(events(*steps)) as server:
+        watching = Watching(patient(dialect, server), way)
+        async for _ in watching:
+            shown = sum_of(watching.seen).tool_call_chunks
+            if shown and len(shown[0]["args"] or "") > 300:
+                break
+        gate.open()
+        async for _ in watching:
+            pass
+    assert sum_of(watching.seen).tool_calls[0]["args"] == {"city": "x" * 1000}
+
+
+@in_prompts
+@streaming_ways
+@pytest.mark.parametrize("begun", ["{", "{ ", '{"na', '{"name": "get_w', "[", "[TOOL_"])
+async def test_what_may_be_a_call_waits_and_is_shown_once_it_is_none(
+    dialect: Native, way: str, begun: str
+) -> None:
+    gate = Gate()
+    steps: list[Step] = [token(begun), token(" x}"), gate, token(" more"), dialect.last()]
+    with ScriptedServer(events(*steps)) as server:
+        watching = Watching(patient(dialect, server), way)
+        async for _ in watching:
+            if watching.text == begun + " x}":
+                break
+        gate.open()
+        async for _ in watching:
+            pass
+    answer = sum_of(watching.seen)
+    assert (answer.content, answer.tool_calls) == (begun + " x} more", [])
+
+
+@in_every_dialect
+@streaming_ways
+async def test_long_arguments_take_few_chunks(dialect: Dialect, way: str) -> None:
+    arguments = {"city": "".join(chr(97 + at % 26) for at in range(10_000))}
+    call = Called("get_weather", json.dumps(arguments))
+    with ScriptedServer(dialect.streamed("", [call], size=4)) as server:
+        chunks = await chunks_of(dialect.chat(server).bind_tools(TOOLS), way)
+    assert len(chunks) < 40
+    assert sum_of(chunks).tool_calls[0]["args"] == arguments
+
+
+class Listener(BaseCallbackHandler):
+    """Keeps the chunks it is told of, and the texts beside them."""
+
+    run_inline = True
+
+    def __init__(self) -> None:
+        self.told: list[tuple[Any, Any]] = []
+
+    def on_llm_new_token(self, token: Any, *, chunk: Any = None, **_: Any) -> None:
+        self.told.append((token, chunk.message))
+
+
+@in_every_dialect
+@streaming_ways
+async def test_a_handler_is_told_of_each_chunk_once_and_in_order(
+    dialect: Dialect, way: str
+) -> None:
+    listener = Listener()
+    with ScriptedServer(dialect.streamed(TEXT, [PARIS, LYON])) as server:
+        bound = dialect.chat(server).bind_tools(TOOLS)
+        chunks = await chunks_of(bound, way, config={"callbacks": [listener]})
+    assert listener.told == [(chunk.text, chunk) for chunk in chunks]
+
+
+@in_every_dialect
+@pytest.mark.parametrize("way", ["invoke", "ainvoke"])
+async def test_a_model_that_streams_inside_gives_the_same_answer(
+    dialect: Dialect, way: str
+) -> None:
+    with ScriptedServer(dialect.streamed(TEXT, [PARIS, LYON])) as server:
+        bound = dialect.chat(server, streaming=True).bind_tools(TOOLS)
+        answer = bound.invoke("Hello!") if way == "invoke" else await bound.ainvoke("Hello!")
+    with_ids_of(dialect, answer, [PARIS, LYON])
+    made = [(PARIS, {"city": "Paris"}), (LYON, {"city": "Lyon"})]
+    assert parts_of(answer) == expected(dialect, TEXT, made, streamed=True)
+
+
+@streaming_ways
+async def test_two_calls_that_a_server_writes_by_turns_are_kept_apart(way: str) -> None:
+    """Parts of several calls may come mixed: OpenAI's protocol tells them apart by index."""
+
+    def part(index: int, **news: Any) -> bytes:
+        delta = {"tool_calls": [{"index": index, **news}]}
+        return event({"id": "c", "choices": [{"index": 0, "delta": delta}]})
+
+    named = [
+        part(0, id="first0001", function={"name": "get_weather", "arguments": ""}),
+        part(1, id="second002", function={"name": "get_weather", "arguments": ""}),
+    ]
+    pieces = ['{"ci', 'ty": "', "Paris", '"}']
+    mixed = [
+        part(index, function={"arguments": piece.replace("Paris", city)})
+        for piece in pieces
+        for index, city in enumerate(["Paris", "Lyon"])
+    ]
+    with ScriptedServer(events(*named, *mixed, CHAT.last("tool_calls"))) as server:
+        chunks = await chunks_of(CHAT.chat(server).bind_tools(TOOLS), way)
+    assert [(call["id"], call["args"]) for call in sum_of(chunks).tool_calls] == [
+        ("first0001", {"city": "Paris"}),
+        ("second002", {"city": "Lyon"}),
+    ]

@@ -1,0 +1,100 @@
+"""What a transcription will take, and budgets for it."""
+
+import asyncio
+from dataclasses import astuple
+
+import pytest
+from langchain_core.stores import InMemoryByteStore
+from support import speech_samples
+from support.scripted_server import ScriptedServer
+from support.transcription_calls import LONG, PARSES, SHORT, heard, parser_of
+
+from langchain_voxtral import VoxtralTranscriptionLoader, VoxtralTranscriptionParser
+from langchain_voxtral.errors import VoxtralAudioError, VoxtralInvalidRequestError
+
+
+def test_an_estimate_needs_no_key_and_sends_nothing() -> None:
+    parser = VoxtralTranscriptionParser(chunk_seconds=11)
+    assert astuple(parser.estimate(LONG)) == pytest.approx((30.0, 3, 3 * 376, 0.0005))
+    loader = VoxtralTranscriptionLoader([LONG, SHORT], parser=parser)
+    assert astuple(loader.estimate()) == pytest.approx((32.0, 4, 4 * 376, 0.032 / 60))
+
+
+@pytest.mark.parametrize("way", PARSES)
+def test_a_budget_is_checked_before_the_first_request(way: str) -> None:
+    with ScriptedServer(default=heard("x")) as server:
+        parser = parser_of(server, price_per_minute=0.001, max_cost_usd=0.0004)
+        with pytest.raises(VoxtralInvalidRequestError, match=r"about \$0.000500.*Nothing was sent"):
+            PARSES[way](parser, LONG)
+        assert server.requests == []
+        PARSES[way](parser, SHORT)
+    assert len(server.requests) == 1
+
+
+def test_a_budget_needs_a_price() -> None:
+    with (
+        ScriptedServer() as server,
+        pytest.raises(VoxtralInvalidRequestError, match="give price_per_minute="),
+    ):
+        parser_of(server, max_cost_usd=1).parse(SHORT)
+
+
+@pytest.mark.parametrize("amount", [-1, float("nan")])
+def test_a_loaders_budget_is_an_amount_of_money(amount: float) -> None:
+    with pytest.raises(VoxtralInvalidRequestError, match="is no amount of US dollars"):
+        VoxtralTranscriptionLoader(LONG, max_cost_usd=amount)
+
+
+def test_a_loader_names_one_recording_as_one() -> None:
+    with ScriptedServer() as server:
+        loader = VoxtralTranscriptionLoader(
+            LONG, parser=parser_of(server, price_per_minute=1), max_cost_usd=0
+        )
+        with pytest.raises(VoxtralInvalidRequestError, match=r"^1 recording: transcribing 30\.0 s"):
+            loader.load()
+
+
+@pytest.mark.parametrize("way", ["load", "aload"])
+def test_a_loaders_budget_leaves_room_for_marks(way: str) -> None:
+    with ScriptedServer(default=heard("x")) as server:
+        for on_error in ("mark", "raise"):
+            parser = parser_of(server, price_per_minute=0.001, on_error=on_error)
+            loader = VoxtralTranscriptionLoader(
+                [SHORT, b"Dear diary"], parser=parser, max_cost_usd=1
+            )
+            if on_error == "mark":
+                made = loader.load() if way == "load" else asyncio.run(loader.aload())
+                assert ["error" in one.metadata for one in made] == [False, True]
+                continue
+            with pytest.raises(VoxtralAudioError):
+                _ = loader.load() if way == "load" else asyncio.run(loader.aload())
+    assert len(server.requests) == 1
+
+
+def test_a_loaders_budget_needs_recordings_that_can_be_read_twice() -> None:
+    with ScriptedServer() as server, speech_samples.pipe(SHORT) as pipe:
+        loader = VoxtralTranscriptionLoader(pipe, parser=parser_of(server), max_cost_usd=1)
+        with pytest.raises(VoxtralInvalidRequestError, match="a file that cannot seek"):
+            loader.load()
+
+
+def test_what_costs_nothing_any_more_needs_no_price() -> None:
+    store = InMemoryByteStore()
+    with ScriptedServer(heard("A")) as server:
+        parser_of(server, store=store).parse(SHORT)
+        parser = parser_of(server, store=store, max_cost_usd=0)
+        [made] = parser.parse(SHORT)
+        assert astuple(parser.estimate(SHORT)) == (0, 0, 0, 0)
+    assert made.page_content == "A"
+
+
+def test_a_loaders_budget_is_for_all_recordings() -> None:
+    with ScriptedServer(default=heard("x")) as server:
+        loader = VoxtralTranscriptionLoader(
+            [LONG, LONG],
+            parser=parser_of(server, price_per_minute=0.001),
+            max_cost_usd=0.0009,
+        )
+        with pytest.raises(VoxtralInvalidRequestError, match=r"2 recordings: transcribing 60\.0 s"):
+            loader.load()
+    assert server.requests == []

@@ -1,0 +1,117 @@
+"""How far a transcription has come: what is shown, where, and under which name."""
+
+import importlib.util
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+from support.scripted_server import Gate, Reply, ScriptedServer
+from support.transcription_calls import BOUNDS, LONG, PARSES, SHORT, heard, parser_of
+
+from langchain_voxtral.transcription.progress import Progress
+
+needs_tqdm = pytest.mark.skipif(importlib.util.find_spec("tqdm") is None, reason="no tqdm here")
+
+
+@pytest.fixture(params=[pytest.param(True, marks=needs_tqdm), False], ids=["tqdm", "lines"])
+def tqdm(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Whether tqdm is installed."""
+    if not request.param:
+        monkeypatch.setitem(sys.modules, "tqdm.auto", None)
+    return bool(request.param)
+
+
+@pytest.mark.parametrize("way", PARSES)
+def test_progress_is_told_before_the_first_chunk_and_after_each(way: str) -> None:
+    told: list[Progress] = []
+    with ScriptedServer(default=heard("x")) as server:
+        PARSES[way](parser_of(server, chunk_seconds=11, progress=told.append), LONG)
+    assert told == [
+        Progress("the recording", 0, 3, 0.0, 30.0),
+        *(
+            Progress("the recording", number, 3, end, 30.0)
+            for number, (_, end) in enumerate(BOUNDS, 1)
+        ),
+    ]
+
+
+@pytest.mark.parametrize("progress", [None, False])
+def test_nothing_is_shown_where_nobody_looks(
+    progress: bool | None, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with ScriptedServer(default=heard("x")) as server:
+        parser_of(server, progress=progress).parse(SHORT)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_bar_counts_seconds_under_the_files_name(
+    tqdm: bool, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "talk.wav"
+    path.write_bytes(LONG)
+    with ScriptedServer(default=heard("x")) as server:
+        parser_of(server, chunk_seconds=11, progress=True).parse(path)
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert str(tmp_path) not in err
+    steps = [step for step in err.replace("\r", "\n").split("\n") if step.strip()]
+    assert all(step.startswith("talk.wav: ") for step in steps)
+    assert "0 of 30 s" in steps[0]
+    assert "30 of 30 s" in steps[-1]
+    if not tqdm:
+        assert steps == [f"talk.wav: {second} of 30 s" for second in (0, 10, 20, 30)]
+
+
+def test_a_bar_is_there_before_the_first_answer(
+    tqdm: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = Gate()
+
+    class Terminal:
+        """Lets the server answer when a bar is seen."""
+
+        def write(self, text: str) -> int:
+            if "0 of 2 s" in text and not gate_opened.is_set():
+                gate_opened.set()
+                gate.open()
+            return len(text)
+
+        def flush(self) -> None:
+            pass
+
+        def isatty(self) -> bool:
+            return True
+
+    gate_opened = threading.Event()
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    with ScriptedServer(Reply(steps=(gate, heard("Hello.").body or b""))) as server:
+        [made] = parser_of(server).parse(SHORT)
+    assert made.page_content == "Hello."
+
+
+def test_a_process_without_a_console_shows_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", None)
+    monkeypatch.setitem(sys.modules, "tqdm.auto", None)
+    with ScriptedServer(default=heard("x")) as server:
+        for progress in (None, True):
+            assert parser_of(server, progress=progress).parse(SHORT) != []
+
+
+def test_recordings_in_parallel_have_lines_of_their_own(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setitem(sys.modules, "tqdm.auto", None)
+    paths = [tmp_path / f"{number}.wav" for number in range(4)]
+    for path in paths:
+        path.write_bytes(LONG)
+    with ScriptedServer(default=heard("x")) as server:
+        parser = parser_of(server, progress=True, chunk_seconds=11)
+        threads = [threading.Thread(target=parser.parse, args=(path,)) for path in paths]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert sorted(capfd.readouterr().err.splitlines()) == sorted(
+        f"{path.name}: {second} of 30 s" for path in paths for second in (0, 10, 20, 30)
+    )

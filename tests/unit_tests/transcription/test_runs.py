@@ -1,0 +1,448 @@
+"""Runs of transcription: in parallel, failing, stopped."""
+
+import asyncio
+import gc
+import hashlib
+import io
+import pickle
+import signal
+import subprocess
+import sys
+import threading
+import weakref
+from collections.abc import Generator
+from contextlib import aclosing, closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from pydantic import SecretStr
+from support import speech_samples
+from support.scripted_server import PATIENCE, End, Gate, Reply, ScriptedServer
+from support.sse_replies import json_reply
+from support.transcription_calls import (
+    BOUNDS,
+    BUSY,
+    KEY,
+    LONG,
+    MODEL,
+    PARSES,
+    SHORT,
+    form_of,
+    heard,
+    parser_of,
+    place_of,
+)
+
+from langchain_voxtral import VoxtralTranscriptionParser
+from langchain_voxtral.errors import (
+    VoxtralAudioError,
+    VoxtralAuthenticationError,
+    VoxtralError,
+    VoxtralInvalidRequestError,
+    VoxtralRateLimitError,
+)
+from langchain_voxtral.transcription.concurrency import ain_order, in_order
+from langchain_voxtral.transcription.cuts import Piece
+from langchain_voxtral.transcription.progress import Progress
+
+if TYPE_CHECKING:
+    from langchain_core.documents import Document
+
+AUDIOS = {"short": SHORT, "long": LONG}
+ENDS = {"short": [2.0], "long": [end for _, end in BOUNDS]}
+WHERE = "chunk 2 of 3 \\(9.8 s to 19.9 s\\)"
+
+# Order and parallel work
+
+
+@pytest.mark.parametrize("way", PARSES)
+def test_chunks_are_asked_for_at_once_and_come_back_in_order(way: str) -> None:
+    gates = [Gate(), Gate(), Gate()]
+    bodies = [heard(text).body or b"" for text in "ABC"]
+    script = [Reply(steps=(gate, body)) for gate, body in zip(gates, bodies, strict=True)]
+    with ScriptedServer(*script) as server:
+
+        def answer_the_last_first() -> None:
+            server.await_requests(3)
+            for gate in reversed(gates):
+                gate.open()
+
+        answering = threading.Thread(target=answer_the_last_first)
+        answering.start()
+        made = PARSES[way](parser_of(server, chunk_seconds=11, mode="chunk"), LONG)
+        answering.join()
+    came = [place_of(seen) for seen in server.requests]
+    assert sorted(came) == [0, 1, 2]
+    assert [one.page_content for one in made] == ["ABC"[came.index(place)] for place in range(3)]
+
+
+class Thing:
+    """Something whose end can be seen."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+
+def things(count: int, most_alive: list[int]) -> Generator[Thing]:
+    """Yield things, and note how many are alive whenever one more was made."""
+    alive: weakref.WeakSet[Thing] = weakref.WeakSet()
+    for number in range(count):
+        thing = Thing(number)
+        alive.add(thing)
+        most_alive.append(len(alive))
+        yield thing
+        del thing
+
+
+def test_no_more_things_are_alive_than_are_worked_on_and_one() -> None:
+    most_alive: list[int] = []
+    barrier = threading.Barrier(3)
+
+    def work(thing: Thing) -> int:
+        barrier.wait(10)
+        return thing.number
+
+    assert [*in_order(things(12, most_alive), work, 3)] == [*range(12)]
+    assert max(most_alive) <= 4
+
+
+async def test_no_more_things_are_alive_on_the_event_loop_either() -> None:
+    most_alive: list[int] = []
+    barrier = asyncio.Barrier(3)
+
+    async def work(thing: Thing) -> int:
+        async with asyncio.timeout(10):
+            await barrier.wait()
+        return thing.number
+
+    results = ain_order(things(12, most_alive), work, 3)
+    assert [result async for result in results] == [*range(12)]
+    assert max(most_alive) <= 4
+
+
+def test_after_a_failure_nothing_is_begun_and_what_is_under_way_ends() -> None:
+    begun: list[int] = []
+    failed = threading.Event()
+
+    def work(number: int) -> int:
+        begun.append(number)
+        if number == 1:
+            failed.set()
+            raise ValueError("one")
+        assert failed.wait(10)
+        return number
+
+    results = in_order((number for number in range(100)), work, 2)
+    assert next(results) == 0
+    with pytest.raises(ValueError, match="one"):
+        next(results)
+    assert begun == [0, 1]
+
+
+def test_what_is_under_way_ends_in_the_background_when_the_caller_leaves() -> None:
+    begun, left, ended = threading.Event(), threading.Event(), threading.Event()
+
+    def work(number: int) -> int:
+        if number == 0:
+            assert begun.wait(10)
+            return number
+        begun.set()
+        assert left.wait(10)
+        ended.set()
+        return number
+
+    with closing(in_order((number for number in range(2)), work, 2)) as results:
+        assert next(results) == 0
+    assert not ended.is_set()
+    left.set()
+    assert ended.wait(10)
+
+
+async def test_what_is_under_way_is_cancelled_when_the_caller_leaves() -> None:
+    begun, cancelled = asyncio.Event(), asyncio.Event()
+
+    async def work(number: int) -> int:
+        if number == 0:
+            await begun.wait()
+            return 0
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            cancelled.set()
+            raise
+        return number
+
+    async with aclosing(ain_order((number for number in range(3)), work, 2)) as results:
+        assert await anext(results) == 0
+    assert cancelled.is_set()
+
+
+_INTERRUPTED = """
+import sys
+from langchain_voxtral import VoxtralTranscriptionParser
+VoxtralTranscriptionParser(base_url=sys.argv[1], chunk_seconds=11).parse(sys.argv[2])
+"""
+
+
+def test_an_interrupted_process_does_not_wait_for_the_server(tmp_path: Path) -> None:
+    path = tmp_path / "long.wav"
+    path.write_bytes(LONG)
+    with ScriptedServer(default=Reply(steps=(End.STALL,))) as server:
+        process = subprocess.Popen(  # noqa: S603 - our own interpreter
+            [sys.executable, "-c", _INTERRUPTED, server.url, str(path)], stderr=subprocess.PIPE
+        )
+        try:
+            server.await_requests(3)
+            process.send_signal(signal.SIGINT)
+            _, said = process.communicate(timeout=PATIENCE)
+        finally:
+            process.kill()
+    assert said.rstrip().endswith(b"KeyboardInterrupt")
+
+
+def test_a_loop_may_end_while_a_thing_is_made() -> None:
+    made, goes_on = threading.Event(), threading.Event()
+    tasks: list[asyncio.Task[None]] = []
+
+    def slow() -> Generator[int]:
+        made.set()
+        assert goes_on.wait(PATIENCE)
+        yield 1
+
+    async def work(number: int) -> int:
+        return number
+
+    async def run() -> None:
+        async for _ in ain_order(slow(), work, 1):
+            pass
+
+    async def go_on_when_all_are_cancelled() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            for _ in range(10):  # so that the other task has come to its end, or waits
+                await asyncio.sleep(0)
+            goes_on.set()
+
+    async def leave() -> None:
+        tasks.extend(map(asyncio.create_task, [run(), go_on_when_all_are_cancelled()]))
+        assert await asyncio.to_thread(made.wait, PATIENCE)
+
+    asyncio.run(leave())
+    assert [task.cancelled() for task in tasks] == [True, True]
+
+
+async def test_a_cancelled_run_lets_go_of_its_connections() -> None:
+    with ScriptedServer(default=Reply(steps=(End.STALL,))) as server:
+        running = asyncio.create_task(parser_of(server, chunk_seconds=11).aparse(LONG))
+        await asyncio.to_thread(server.await_requests, 3)
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+        await asyncio.to_thread(server.await_gone)
+
+
+class Slow(io.BytesIO):
+    """Counts how often it is read, and waits at one of these times."""
+
+    def __init__(self, data: bytes, waits_at: int = 0) -> None:
+        super().__init__(data)
+        self.reads, self.waits_at = 0, waits_at
+        self.waits, self.goes_on = threading.Event(), threading.Event()
+
+    def _count(self) -> None:
+        self.reads += 1
+        if self.reads == self.waits_at:
+            self.waits.set()
+            assert self.goes_on.wait(PATIENCE)
+
+    def read(self, size: int | None = -1) -> bytes:
+        self._count()
+        return super().read(size)
+
+    def readinto(self, buffer: Any) -> int:
+        self._count()
+        return super().readinto(buffer)
+
+
+async def test_planning_ends_when_the_run_is_cancelled() -> None:
+    sound = speech_samples.encoded("flac", speech_samples.noise(120.0))
+    whole = Slow(sound)
+    parser = VoxtralTranscriptionParser(chunk_seconds=1)
+    parser.estimate(whole)
+    file = Slow(sound, whole.reads // 3)
+    running = asyncio.create_task(parser.aparse(file))
+    assert await asyncio.to_thread(file.waits.wait, PATIENCE)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    file.goes_on.set()
+    await asyncio.get_running_loop().shutdown_default_executor()
+    assert whole.reads // 3 <= file.reads < whole.reads * 2 // 3
+
+
+async def test_files_are_never_read_on_the_event_loop() -> None:
+    class Watched(io.BytesIO):
+        """Notes where it is read."""
+
+        def read(self, size: int | None = -1) -> bytes:
+            readers.add(threading.get_ident())
+            return super().read(size)
+
+    readers: set[int] = set()
+    with ScriptedServer(default=heard("x")) as server:
+        parser = parser_of(server, chunk_seconds=11)
+        for sound in (SHORT, LONG):
+            await parser.aparse(Watched(sound))
+            await parser.aestimate(Watched(sound))
+    assert readers
+    assert threading.get_ident() not in readers
+
+
+def test_a_parser_serves_several_threads_at_once() -> None:
+    made: dict[str, list[Document]] = {}
+    with ScriptedServer(default=heard("x")) as server:
+        parser = parser_of(server, chunk_seconds=11, mode="chunk")
+
+        def run(name: str, audio: bytes) -> None:
+            made[name] = parser.parse(audio)
+
+        audios = {f"{name}{number}": audio for number in range(3) for name, audio in AUDIOS.items()}
+        threads = [threading.Thread(target=run, args=item) for item in audios.items()]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    for name, audio in audios.items():
+        assert [one.metadata["end"] for one in made[name]] == ENDS[name[:-1]]
+        assert made[name][0].metadata["sha256"] == hashlib.sha256(audio).hexdigest()
+
+
+# Failures
+
+
+@pytest.mark.parametrize("way", PARSES)
+def test_a_failed_chunk_raises_and_the_error_says_which(way: str) -> None:
+    with (
+        ScriptedServer(heard("A"), BUSY, default=heard("C")) as server,
+        pytest.raises(VoxtralRateLimitError, match=WHERE) as caught,
+    ):
+        PARSES[way](parser_of(server, chunk_seconds=11, max_concurrency=1), LONG)
+    assert caught.value.status_code == 429
+    assert len(server.requests) == 2
+
+
+@pytest.mark.parametrize("way", PARSES)
+@pytest.mark.parametrize("mode", ["chunk", "segment"])
+def test_a_failed_chunk_is_marked_if_asked_for(mode: str, way: str) -> None:
+    settings: dict[str, Any] = {"mode": mode, "max_concurrency": 1, "on_error": "mark"}
+    with ScriptedServer(heard("A"), BUSY, heard("C")) as server:
+        made = PARSES[way](parser_of(server, chunk_seconds=11, **settings), LONG)
+    assert [one.page_content for one in made] == ["A", "", "C"]
+    assert ["error" in one.metadata for one in made] == [False, True, False]
+    failed = made[1].metadata
+    assert (failed["start"], failed["end"], failed["chunk"]) == (*BOUNDS[1], 1)
+    assert failed["error_type"] == "VoxtralRateLimitError"
+    assert "chunk 2 of 3" in failed["error"]
+
+
+@pytest.mark.parametrize("mode", ["document", "srt", "vtt"])
+def test_the_document_of_a_whole_recording_tells_of_failed_chunks(mode: str) -> None:
+    with ScriptedServer(heard("A"), BUSY, heard("C")) as server:
+        [made] = parser_of(
+            server, chunk_seconds=11, max_concurrency=1, on_error="mark", mode=mode
+        ).parse(LONG)
+    assert "A" in made.page_content
+    assert "C" in made.page_content
+    assert made.metadata["failed_chunks"] == 1
+    assert "chunk 2 of 3 (9.8 s to 19.9 s)" in made.metadata["error"]
+
+
+@pytest.mark.parametrize("way", PARSES)
+@pytest.mark.parametrize("failure", [BUSY, Reply(steps=(End.RESET,))], ids=["busy", "reset"])
+def test_chunks_that_failed_do_not_stay_in_memory(failure: Reply, way: str) -> None:
+    alive: list[int] = []
+
+    def look(_: Progress) -> None:
+        alive.append(sum(isinstance(one, Piece) for one in gc.get_objects()))
+
+    gc.collect()
+    gc.disable()  # it may be long until it comes around to what is old
+    try:
+        with ScriptedServer(default=failure) as server:
+            parser = parser_of(
+                server, chunk_seconds=2, on_error="mark", max_concurrency=1, progress=look
+            )
+            [made] = PARSES[way](parser, LONG)
+    finally:
+        gc.enable()
+    assert made.metadata["failed_chunks"] == len(alive) - 1
+    assert max(alive) <= 2
+
+
+@pytest.mark.parametrize("way", PARSES)
+def test_a_key_that_is_refused_is_never_marked(way: str) -> None:
+    refusal = json_reply({"detail": "User is not authorized to access this resource"}, status=401)
+    with (
+        ScriptedServer(default=refusal) as server,
+        pytest.raises(VoxtralAuthenticationError) as caught,
+    ):
+        PARSES[way](parser_of(server, on_error="mark"), SHORT)
+    assert KEY not in str(caught.value)
+
+
+@pytest.mark.parametrize("way", PARSES)
+def test_a_recording_that_cannot_be_decoded_raises_or_is_marked(way: str) -> None:
+    with ScriptedServer() as server:
+        with pytest.raises(VoxtralAudioError, match="no recording of a known kind"):
+            PARSES[way](parser_of(server), b"Dear diary, ...")
+        [made] = PARSES[way](parser_of(server, on_error="mark"), b"Dear diary, ...")
+    assert made.page_content == ""
+    assert made.metadata["error_type"] == "VoxtralAudioError"
+    assert server.requests == []
+
+
+def test_damage_at_the_end_is_told_before_anything_is_sent() -> None:
+    flac = speech_samples.encoded("flac", speech_samples.noise(30.0))
+    with ScriptedServer() as server, pytest.raises(VoxtralAudioError):
+        parser_of(server, chunk_seconds=11).parse(flac[: len(flac) * 2 // 3])
+    assert server.requests == []
+
+
+@pytest.mark.parametrize("way", PARSES)
+def test_a_chunk_is_sent_again_whole(way: str) -> None:
+    early = Reply(status=503, body=b"", closes=True)
+    with ScriptedServer(BUSY, early, heard("A"), default=heard("B")) as server:
+        parser = parser_of(server, max_retries=2)
+        [made] = PARSES[way](parser, AUDIOS["long"])
+    assert made.page_content == "A"
+    assert [form_of(seen)[1][3] for seen in server.requests] == [LONG] * 3
+    assert {seen.headers.get("transfer-encoding") for seen in server.requests} == {None}
+
+
+def test_audio_that_the_server_cannot_read_is_not_sent_again() -> None:
+    with (
+        ScriptedServer(default=json_reply({"detail": "inference error"}, status=500)) as server,
+        pytest.raises(VoxtralInvalidRequestError, match="cannot read the audio"),
+    ):
+        parser_of(server, max_retries=2).parse(SHORT)
+    assert len(server.requests) == 1
+
+
+# The rest of a parser's life
+
+
+def test_a_parser_is_pickled_without_its_key() -> None:
+    parser = VoxtralTranscriptionParser(api_key=SecretStr(KEY), language="fr", mode="srt")
+    written = pickle.dumps(parser)
+    assert KEY.encode() not in written
+    read = pickle.loads(written)  # noqa: S301 - our own
+    assert (read.language, read.mode, read.model, read.api_key) == ("fr", "srt", MODEL, None)
+    assert KEY not in repr(parser)
+
+
+def test_without_a_key_nothing_is_sent() -> None:
+    with pytest.raises(VoxtralError, match="DeepInfra needs a key"):
+        VoxtralTranscriptionParser().parse(SHORT)

@@ -1,0 +1,138 @@
+"""Transcriptions by servers as strict as the real ones."""
+
+from typing import Any
+
+import pytest
+from support import speech_samples
+from support.documented_exchanges import KEY, MODEL, Server, answering
+from support.strict_servers import SAID, SERVERS, strict
+from support.transcription_calls import LONG, PARSES, SHORT
+
+from langchain_voxtral import VoxtralTranscriptionParser
+from langchain_voxtral.errors import VoxtralError
+
+ENDPOINTS = {
+    **{name: settings | {"endpoint": "transcriptions"} for name, settings in SERVERS.items()},
+    "native": {"endpoint": "native"},
+}
+RECORDINGS = {
+    "wav": SHORT,
+    "mp3": speech_samples.encoded("mp3"),
+    "webm": speech_samples.encoded("webm"),
+}
+
+
+def parser_at(server: Server, /, **settings: Any) -> VoxtralTranscriptionParser:
+    return VoxtralTranscriptionParser(
+        **{"api_key": KEY, "max_retries": 0, **server.settings, **settings}
+    )
+
+
+def playing(server: Server, name: str) -> None:
+    server.answer = strict("deepinfra" if name == "native" else name)
+
+
+@pytest.mark.parametrize("way", PARSES)
+@pytest.mark.parametrize("mode", ["document", "srt"])
+@pytest.mark.parametrize("form", RECORDINGS)
+@pytest.mark.parametrize("name", ENDPOINTS)
+def test_every_server_takes_what_it_is_asked(
+    server: Server, name: str, form: str, mode: str, way: str
+) -> None:
+    playing(server, name)
+    [document] = PARSES[way](parser_at(server, **ENDPOINTS[name], mode=mode), RECORDINGS[form])
+    assert SAID in document.page_content
+    assert (document.page_content == SAID) == (mode == "document")
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("way", PARSES)
+@pytest.mark.parametrize("name", ENDPOINTS)
+def test_a_prompt_and_a_language_leave_it_a_transcription(
+    server: Server, name: str, way: str
+) -> None:
+    """llama.cpp has the prompt for its instruction."""
+    playing(server, name)
+    parser = parser_at(server, **ENDPOINTS[name], language="fr", prompt="Zoé, Chloé")
+    [document] = PARSES[way](parser, SHORT)
+    assert document.page_content == SAID
+    assert "Zoé, Chloé" in server.request.content.decode(errors="replace")
+
+
+@pytest.mark.parametrize("way", PARSES)
+@pytest.mark.parametrize("task", ["transcribe", "translate"])
+@pytest.mark.parametrize("name", SERVERS)
+def test_every_server_is_asked_in_a_chat_as_it_takes_it(
+    server: Server, name: str, task: str, way: str
+) -> None:
+    playing(server, name)
+    parser = parser_at(server, **SERVERS[name], endpoint="chat", task=task, prompt="Zoé")
+    [document] = PARSES[way](parser, RECORDINGS["mp3"])
+    assert document.page_content == "Two cities."
+
+
+@pytest.mark.parametrize("endpoint", ["transcriptions", "native"])
+def test_deepinfra_translates(server: Server, endpoint: str) -> None:
+    server.answer = strict("deepinfra")
+    parser = parser_at(server, endpoint=endpoint, task="translate", mode="vtt")
+    [document] = parser.parse(SHORT)
+    assert SAID in document.page_content
+
+
+@pytest.mark.parametrize("name", ENDPOINTS)
+def test_chunks_come_in_order(server: Server, name: str) -> None:
+    playing(server, name)
+    parser = parser_at(server, **ENDPOINTS[name], chunk_seconds=11, mode="chunk")
+    told = [(part.page_content, part.metadata["chunk"]) for part in parser.parse(LONG)]
+    assert told == [(SAID, 0), (SAID, 1), (SAID, 2)]
+
+
+@pytest.mark.parametrize(
+    ("name", "cost"),
+    [
+        ("deepinfra", {"cost": pytest.approx(2 * 0.001 / 60), "cost_source": "estimated"}),
+        # Its `unknown` status has zeros for defaults.
+        ("native", {"cost": pytest.approx(2 * 0.001 / 60), "cost_source": "estimated"}),
+        ("vllm", {}),
+        ("llama_cpp", {}),
+    ],
+)
+def test_a_price_that_nobody_told_is_none(server: Server, name: str, cost: dict[str, Any]) -> None:
+    playing(server, name)
+    [document] = parser_at(server, **ENDPOINTS[name]).parse(SHORT)
+    told = {key: document.metadata[key] for key in document.metadata if key.startswith("cost")}
+    assert told == cost
+    assert document.metadata["model"] == MODEL
+
+
+@pytest.mark.parametrize("name", ["vllm", "llama_cpp"])
+def test_a_server_of_ones_own_needs_no_key_and_gets_none_of_deepinfras(
+    server: Server, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DEEPINFRA_API_TOKEN", KEY)
+    playing(server, name)
+    assert parser_at(server, **SERVERS[name], api_key=None).parse(SHORT)[0].page_content == SAID
+    assert "authorization" not in server.request.headers
+    assert KEY.encode() not in server.request.content
+
+
+@pytest.mark.parametrize("way", PARSES)
+@pytest.mark.parametrize(
+    ("status", "words", "advice"),
+    [
+        (500, "Please install vllm[audio] for audio support", "vLLM needs vllm[audio]"),
+        (501, "The current model does not support audio input.", "the model's --mmproj file"),
+        (500, "Failed to load image or audio file", "send it as WAV"),
+        (200, "Invalid or unsupported audio file.", "send it as WAV"),
+    ],
+)
+def test_a_recording_that_will_never_be_heard_is_sent_once(
+    server: Server, status: int, words: str, advice: str, way: str
+) -> None:
+    server.answer = lambda _: answering({"error": {"message": words}}, status)
+    parser = parser_at(server, **SERVERS["vllm"], max_retries=2)
+    with pytest.raises(VoxtralError) as caught:
+        PARSES[way](parser, SHORT)
+    assert advice in caught.value.message
+    assert words in caught.value.message
+    assert len(server.requests) == 1

@@ -1,0 +1,272 @@
+"""The store of what was heard: a run that was killed and begun again pays for what is missing."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import astuple
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from langchain_core.stores import InMemoryByteStore
+from pydantic import SecretStr
+from support import speech_samples
+from support.scripted_server import ScriptedServer
+from support.transcription_calls import BUSY, KEY, LONG, PARSES, SHORT, heard, parser_of, place_of
+
+from langchain_voxtral import VoxtralTranscriptionLoader, VoxtralTranscriptionParser
+from langchain_voxtral.errors import VoxtralAudioError, VoxtralRateLimitError
+from langchain_voxtral.transcription.cuts import Cuts, Span
+from langchain_voxtral.transcription.progress import Progress
+from langchain_voxtral.transcription.store import write_cuts
+
+
+@pytest.mark.parametrize("way", PARSES)
+def test_a_killed_run_pays_only_for_what_is_missing(way: str) -> None:
+    store = InMemoryByteStore()
+    settings: dict[str, Any] = {"chunk_seconds": 11, "max_concurrency": 1, "store": store}
+    with ScriptedServer(heard("A"), heard("B"), BUSY, heard("C")) as server:
+        parser = parser_of(server, mode="chunk", **settings)
+        with pytest.raises(VoxtralRateLimitError):
+            PARSES[way](parser, LONG)
+        assert astuple(parser.estimate(LONG)) == (pytest.approx(10.15), 1, 376, None)
+        made = PARSES[way](parser, LONG)
+        again = PARSES[way](parser, LONG)
+    assert [place_of(seen) for seen in server.requests] == [0, 1, 2, 2]
+    assert [one.page_content for one in made] == ["A", "B", "C"]
+    assert [one.metadata["chunks_from_store"] for one in made] == [1, 1, 0]
+    assert [one.metadata["chunks_from_store"] for one in again] == [1, 1, 1]
+    for one in (*made, *again):
+        del one.metadata["chunks_from_store"]
+    assert made == again
+
+
+SETTINGS: dict[str, tuple[dict[str, Any], bool]] = {
+    "language": ({"language": "en"}, True),
+    "prompt": ({"prompt": "p"}, True),
+    "temperature": ({"temperature": 0.5}, True),
+    "model": ({"model": "a/b"}, True),
+    "task": ({"task": "translate"}, True),
+    "endpoint": ({"endpoint": "native"}, True),
+    "server": ({"server": "vllm"}, True),
+    "times": ({"mode": "srt"}, True),
+    "chunks": ({"mode": "chunk"}, False),
+    "parallel work": ({"max_concurrency": 1}, False),
+    "progress": ({"progress": print}, False),
+    "price": ({"price_per_minute": 1, "max_cost_usd": 1}, False),
+    "marks": ({"on_error": "mark"}, False),
+    "a key": ({"api_key": "another"}, False),
+}
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_only_what_changes_an_answer_is_asked_anew(name: str) -> None:
+    settings, anew = SETTINGS[name]
+    store = InMemoryByteStore()
+    with ScriptedServer(default=heard("x")) as server:
+        parser_of(server, store=store).parse(SHORT)
+        parser_of(server, store=store, **settings).parse(SHORT)
+    assert len(server.requests) == 1 + anew
+
+
+def test_the_store_knows_a_recording_by_its_sound_not_by_its_name(tmp_path: Path) -> None:
+    store = InMemoryByteStore()
+    with ScriptedServer(heard("A"), heard("B")) as server:
+        for name, sound in (("a", SHORT), ("b", SHORT), ("a", LONG)):
+            path = tmp_path / name
+            path.write_bytes(sound)
+            [made] = parser_of(server, store=store).parse(path)
+            assert made.metadata["source"] == str(path)
+    assert made.page_content == "B"
+    assert len(server.requests) == 2
+
+
+def _half(entry: bytes) -> bytes:
+    return entry[: len(entry) // 2]
+
+
+def _other(entry: bytes) -> bytes:
+    return entry.replace(b'"A"', b'"Z"').replace(b"2.0", b"3.0")
+
+
+DAMAGES: dict[str, Callable[[bytes], bytes]] = {
+    "empty": lambda _: b"",
+    "half": _half,
+    "other": _other,
+    "no entry": lambda _: b"Dear diary",
+}
+
+
+@pytest.mark.parametrize("way", PARSES)
+@pytest.mark.parametrize("name", DAMAGES)
+def test_a_damaged_entry_is_made_anew(
+    name: str, way: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = InMemoryByteStore()
+    with ScriptedServer(heard("A"), heard("B")) as server:
+        parser = parser_of(server, store=store)
+        PARSES[way](parser, SHORT)
+        keys = [*store.yield_keys()]
+        store.mset([(key, DAMAGES[name](store.mget([key])[0] or b"")) for key in keys])
+        [made] = PARSES[way](parser, SHORT)
+        again = PARSES[way](parser, SHORT)
+    assert (made.page_content, made.metadata["end"]) == ("B", 2.0)
+    assert again[0].page_content == "B"
+    assert [*store.yield_keys()] == keys
+    assert caplog.text.count("is damaged; it is made anew") == 2
+
+
+def test_an_entry_of_another_recording_is_not_taken() -> None:
+    store = InMemoryByteStore()
+    with ScriptedServer(heard("A"), heard("B"), heard("C")) as server:
+        parser = parser_of(server, store=store)
+        parser.parse(LONG)
+        [long_cuts, long_text] = [entry or b"" for entry in store.mget([*store.yield_keys()])]
+        parser.parse(SHORT)
+        [cuts, text] = [*store.yield_keys()][2:]
+        store.mset([(cuts, long_cuts), (text, long_text)])
+        [made] = parser.parse(SHORT)
+    assert (made.page_content, made.metadata["end"]) == ("C", 2.0)
+
+
+class FaultyStore(InMemoryByteStore):
+    """Fails at reading, or at writing from some write on."""
+
+    def __init__(self, *, reads: bool = True, writes: int = 99) -> None:
+        super().__init__()
+        self.reads, self.writes = reads, writes
+
+    def mget(self, keys: Sequence[str]) -> list[bytes | None]:
+        if not self.reads:
+            raise OSError(5, "Input/output error")
+        return super().mget(keys)
+
+    def mset(self, key_value_pairs: Sequence[tuple[str, bytes]]) -> None:
+        if not self.writes:
+            raise OSError(28, "No space left on device")
+        self.writes -= 1
+        super().mset(key_value_pairs)
+
+    async def amget(self, keys: Sequence[str]) -> list[bytes | None]:
+        return self.mget(keys)
+
+    async def amset(self, key_value_pairs: Sequence[tuple[str, bytes]]) -> None:
+        self.mset(key_value_pairs)
+
+
+@pytest.mark.parametrize("way", PARSES)
+@pytest.mark.parametrize("faults", [{"reads": False}, {"writes": 0}])
+def test_a_store_that_fails_is_told_before_anything_is_paid(
+    faults: dict[str, Any], way: str
+) -> None:
+    store = FaultyStore(**faults)
+    with ScriptedServer(default=heard("x")) as server, pytest.raises(OSError, match=r"error|space"):
+        PARSES[way](parser_of(server, store=store), SHORT)
+    assert server.requests == []
+
+
+@pytest.mark.parametrize("way", PARSES)
+def test_what_is_paid_is_not_lost_with_the_store(
+    way: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with ScriptedServer(heard("A"), heard("B"), heard("C")) as server:
+        parser = parser_of(server, store=FaultyStore(writes=2), chunk_seconds=11, max_concurrency=1)
+        [made] = PARSES[way](parser, LONG)
+    assert made.page_content == "A B C"
+    assert [record.getMessage() for record in caplog.records] == [
+        f"store: the recording, {chunk} could not be kept, and another run will pay for it again "
+        "(OSError: [Errno 28] No space left on device)"
+        for chunk in (
+            "chunk 2 of 3 (9.8 s to 19.9 s)",
+            "chunk 3 of 3 (19.9 s to 30.0 s)",
+        )
+    ]
+
+
+class AsyncStore(InMemoryByteStore):
+    """Has no synchronous side, as stores in databases may have none."""
+
+    def mget(self, keys: Sequence[str]) -> list[bytes | None]:
+        raise NotImplementedError
+
+    def mset(self, key_value_pairs: Sequence[tuple[str, bytes]]) -> None:
+        raise NotImplementedError
+
+    async def amget(self, keys: Sequence[str]) -> list[bytes | None]:
+        return super().mget(keys)
+
+    async def amset(self, key_value_pairs: Sequence[tuple[str, bytes]]) -> None:
+        super().mset(key_value_pairs)
+
+
+async def test_a_store_may_be_asynchronous_only() -> None:
+    store = AsyncStore()
+    with ScriptedServer(heard("A")) as server:
+        parser = parser_of(server, store=store, price_per_minute=0.001)
+        loader = VoxtralTranscriptionLoader([SHORT, SHORT], parser=parser, max_cost_usd=1)
+        assert (await loader.aestimate()).chunks == 2
+        made = [document.page_content async for document in loader.alazy_load()]
+        assert (await parser.aestimate(SHORT)).dollars == 0
+    assert made == ["A", "A"]
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("way", PARSES)
+def test_a_recording_that_changes_meanwhile_is_not_mistaken_for_the_one_before(
+    way: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "talk.wav"
+    path.write_bytes(LONG)
+    store = InMemoryByteStore()
+    other = speech_samples.encoded("wav", speech_samples.noise(30.0))
+
+    def overwrite(progress: Progress) -> None:
+        if progress.done == 1:
+            path.write_bytes(other)
+
+    with ScriptedServer(default=heard("x")) as server:
+        parser = parser_of(
+            server, store=store, chunk_seconds=11, max_concurrency=1, progress=overwrite
+        )
+        with pytest.raises(VoxtralAudioError, match=r"talk\.wav changed while it was transcribed"):
+            PARSES[way](parser.model_copy(update={"mode": "chunk"}), path)
+        [made] = PARSES[way](parser.model_copy(update={"progress": False}), path)
+        path.write_bytes(LONG)
+        [marked] = PARSES[way](parser.model_copy(update={"on_error": "mark", "prompt": "p"}), path)
+    assert made.metadata["sha256"] == hashlib.sha256(other).hexdigest()
+    assert made.metadata["chunks_from_store"] == 0
+    assert marked.metadata["error_type"] == "VoxtralAudioError"
+
+
+@pytest.mark.parametrize("way", PARSES)
+def test_cuts_of_another_version_are_forgotten(way: str) -> None:
+    store = InMemoryByteStore()
+    with ScriptedServer(default=heard("x")) as server:
+        parser = parser_of(server, store=store, chunk_seconds=11, max_concurrency=1)
+        parser.parse(LONG)
+        key = next(iter(store.yield_keys()))
+        old = write_cuts(key, Cuts((Span(0, 0.0, 15.0), Span(1, 15.0, 30.0))))
+        store.mset([(key, old)])
+        with pytest.raises(VoxtralAudioError, match="Begin again"):
+            PARSES[way](parser, LONG)
+        [made] = PARSES[way](parser, LONG)
+    assert made.metadata["chunks_from_store"] == 3
+    assert len(server.requests) == 3
+
+
+def test_what_the_store_has_needs_no_key_and_no_server() -> None:
+    store = InMemoryByteStore()
+    answers = httpx.MockTransport(lambda _: httpx.Response(200, json={"text": "A"}))
+    with httpx.Client(transport=answers) as client:
+        VoxtralTranscriptionParser(api_key=SecretStr(KEY), http_client=client, store=store).parse(
+            SHORT
+        )
+    [made] = VoxtralTranscriptionParser(store=store).parse(SHORT)
+    assert made.page_content == "A"
+
+
+def test_keys_suit_file_stores() -> None:
+    store = InMemoryByteStore()
+    with ScriptedServer(heard("A")) as server:
+        parser_of(server, store=store).parse(SHORT)
+    assert all(key.replace("-", "").isalnum() for key in store.yield_keys())
