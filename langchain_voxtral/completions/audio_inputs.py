@@ -60,7 +60,7 @@ class AudioCache:
             clip = encode_for_upload(
                 part.data,
                 takes=server.audio_formats,
-                name=part.where,
+                name=part.location,
                 longest=server.longest_seconds,
             )
         if clip.data is not part.data or clip.kind != WAV:  # such a file is looked at in no time
@@ -137,22 +137,22 @@ def seconds_heard(turn: Turn, server: Provider, clips: AudioCache) -> list[float
             read, or is too long.
         VoxtralMissingAudioExtraError: It must be decoded, and the libraries are not installed.
     """
-    for part in turn.recordings:
+    for part in turn.audio:
         if part.url is not None:
             raise VoxtralInvalidRequestError(
-                f"{part.where}: the recording is a URL, and how long it is is not known before it "
-                "is fetched: send the recording itself (audio_block(path))."
+                f"{part.location}: the recording is a URL, and how long it is is not known before "
+                "it is fetched: send the recording itself (audio_block(path))."
             )
-    return [clips.clip(part, server).seconds for part in turn.recordings]
+    return [clips.clip(part, server).seconds for part in turn.audio]
 
 
 def _links(turns: Sequence[Turn], rules: FetchPolicy | None) -> list[tuple[str, str, FetchPolicy]]:
     """Return each URL of a recording once, with its first place and what may be fetched."""
     places: dict[str, str] = {}
     for turn in turns:
-        for part in turn.recordings:
+        for part in turn.audio:
             if part.url is not None:
-                places.setdefault(part.url, part.where)
+                places.setdefault(part.url, part.location)
     if places and rules is None:
         raise VoxtralInvalidRequestError(
             f"{next(iter(places.values()))}: the recording is a URL, and URLs are not fetched: "
@@ -172,14 +172,15 @@ def _ready(
             part = replace(part, data=fetched[part.url], url=None)
         return _sendable(part, server, clips)
 
-    return [turn.saying(map(ready, turn.parts)) if turn.parts else turn for turn in turns]
+    return [turn.with_content(map(ready, turn.parts)) if turn.parts else turn for turn in turns]
 
 
 def _sendable(part: AudioPart, server: Provider, clips: AudioCache) -> AudioPart:
     clip = clips.clip(part, server)
     if len(clip.data) > server.most_bytes:
         raise VoxtralInvalidRequestError(
-            f"{part.where}: the recording has {len(clip.data):,} bytes, and {server.most_bytes:,} "
-            "can be sent: compress or shorten it, or transcribe it in pieces and send the text."
+            f"{part.location}: the recording has {len(clip.data):,} bytes, and "
+            f"{server.most_bytes:,} can be sent: compress or shorten it, or transcribe it in "
+            "pieces and send the text."
         )
-    return replace(part, data=clip.data, kind=clip.kind)
+    return replace(part, data=clip.data, format=clip.kind)

@@ -165,13 +165,13 @@ def parse_audio_block(block: Mapping[str, object], where: str) -> AudioPart | No
     value = value.strip()
     if _DATA_URL.match(value):
         data = _of_data_url(value, where)
-        return AudioPart(data, detect_format(data), where=where)
+        return AudioPart(data, detect_format(data), location=where)
     if source != "url":
         data = _of_base64(value, where)
-        return AudioPart(data, detect_format(data), where=where)
+        return AudioPart(data, detect_format(data), location=where)
     if not _WEB.match(value):
         raise _wrong(where, f"its URL is none of http:, https: and data:. {_INSTEAD}")
-    return AudioPart(url=value, where=where)
+    return AudioPart(url=value, location=where)
 
 
 def is_audio_block(block: Mapping[str, object]) -> bool:

@@ -7,8 +7,6 @@ from langchain_voxtral.errors import VoxtralInvalidRequestError
 from langchain_voxtral.messages.audio_blocks import parse_audio_block
 from langchain_voxtral.messages.turns import AudioPart, Role
 
-__all__ = ["MessageContent", "parse_content"]
-
 _TEXT_KEYS = {"text": "text", "input_text": "text", "output_text": "text", "refusal": "refusal"}
 
 _CALLS = frozenset(

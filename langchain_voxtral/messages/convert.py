@@ -17,10 +17,8 @@ from langchain_core.messages import (
 
 from langchain_voxtral.errors import VoxtralInvalidRequestError
 from langchain_voxtral.messages.content import parse_content
-from langchain_voxtral.messages.results import CallLedger
+from langchain_voxtral.messages.results import ToolCallTracker
 from langchain_voxtral.messages.turns import Role, ToolCall, Turn
-
-__all__ = ["to_turn", "to_turns"]
 
 _ROLES: tuple[tuple[type[BaseMessage], Role], ...] = (
     (HumanMessage, "user"),
@@ -85,13 +83,13 @@ def to_turns(messages: Sequence[BaseMessage]) -> list[Turn]:
     if not messages:
         raise VoxtralInvalidRequestError("There are no messages: give at least one.")
     turns: list[Turn] = []
-    ledger = CallLedger()
+    ledger = ToolCallTracker()
     answered = {message.tool_call_id for message in messages if isinstance(message, ToolMessage)}
     for index, message in enumerate(messages):
         for turn in (to_turn(index, message), *_results_of_broken_calls(message, answered)):
             ledger.enter(index, turn)
             if turns and _belongs_to(turns[-1], turn):
-                turns[-1] = turn.after(turns[-1])
+                turns[-1] = turn.merged_after(turns[-1])
             else:
                 turns.append(turn)
     ledger.settle()
@@ -119,7 +117,7 @@ def to_turn(index: int, message: BaseMessage) -> Turn:
     role = _role(index, message)
     where = f"messages[{index}] ({role})"
     flat = parse_content(message.content, where=where, role=role)
-    turn = Turn(role).saying(flat.content)
+    turn = Turn(role).with_content(flat.content)
     if role == "assistant":
         calls = _calls(index, message)
         has_calls = flat.has_calls or "function_call" in message.additional_kwargs
@@ -134,7 +132,7 @@ def to_turn(index: int, message: BaseMessage) -> Turn:
         text = _as_error(turn.text) if failed else turn.text
         return Turn(role, text, tool_call_id=getattr(message, "tool_call_id", None))
     if role == "user" and message.name:
-        return turn.saying([f"{message.name}: ", *turn.content])
+        return turn.with_content([f"{message.name}: ", *turn.content])
     return turn
 
 

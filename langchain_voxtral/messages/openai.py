@@ -4,14 +4,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from langchain_voxtral.errors import VoxtralInvalidRequestError
-from langchain_voxtral.messages.systems import merge_systems
+from langchain_voxtral.messages.systems import merge_system_into_user
 from langchain_voxtral.messages.turns import AudioPart, ToolCall, Turn
 from langchain_voxtral.tools.call_ids import to_mistral_call_id
 from langchain_voxtral.tools.json_text import dumps
 
-__all__ = ["AudioWriter", "to_openai"]
-
-AudioWriter = Callable[[bytes, str], dict[str, Any]]
+AudioPartEncoder = Callable[[bytes, str], dict[str, Any]]
 """Makes a part of a message's content of a recording and the short name of its kind."""
 
 
@@ -19,7 +17,7 @@ def to_openai(
     turns: Sequence[Turn],
     *,
     instruction: str = "",
-    audio_part: AudioWriter | None = None,
+    audio_part: AudioPartEncoder | None = None,
     system_with_audio: bool = False,
 ) -> list[dict[str, Any]]:
     """Return a conversation as the messages of OpenAI's chat completions API.
@@ -54,18 +52,18 @@ def to_openai(
     """
     if instruction:
         turns = _instructed(turns, Turn("system", instruction))
-    if not system_with_audio and any(turn.recordings for turn in turns):
-        turns = merge_systems(turns)
+    if not system_with_audio and any(turn.audio for turn in turns):
+        turns = merge_system_into_user(turns)
     return [_message(index, turn, audio_part) for index, turn in enumerate(turns)]
 
 
 def _instructed(turns: Sequence[Turn], instruction: Turn) -> Sequence[Turn]:
     if not (turns and turns[0].role == "system"):
         return [instruction, *turns]
-    return [instruction.after(turns[0]), *turns[1:]]
+    return [instruction.merged_after(turns[0]), *turns[1:]]
 
 
-def _message(index: int, turn: Turn, audio_part: AudioWriter | None) -> dict[str, Any]:
+def _message(index: int, turn: Turn, audio_part: AudioPartEncoder | None) -> dict[str, Any]:
     message: dict[str, Any] = {"role": turn.role, "content": turn.text}
     if turn.parts:
         message["content"] = [_part(part, audio_part) for part in turn.parts]
@@ -81,13 +79,13 @@ def _message(index: int, turn: Turn, audio_part: AudioWriter | None) -> dict[str
     return message
 
 
-def _part(part: str | AudioPart, audio_part: AudioWriter | None) -> dict[str, Any]:
+def _part(part: str | AudioPart, audio_part: AudioPartEncoder | None) -> dict[str, Any]:
     if isinstance(part, str):
         return {"type": "text", "text": part}
-    if audio_part is None or part.kind is None:
-        problem = "the server takes no recordings" if part.kind else "it has not been loaded"
-        raise VoxtralInvalidRequestError(f"{part.where}: a recording cannot be sent: {problem}.")
-    return audio_part(part.data, part.kind.name)
+    if audio_part is None or part.format is None:
+        problem = "the server takes no recordings" if part.format else "it has not been loaded"
+        raise VoxtralInvalidRequestError(f"{part.location}: a recording cannot be sent: {problem}.")
+    return audio_part(part.data, part.format.name)
 
 
 def _call(call: ToolCall) -> dict[str, Any]:

@@ -3,10 +3,8 @@
 from langchain_voxtral.errors import VoxtralInvalidRequestError
 from langchain_voxtral.messages.turns import Turn
 
-__all__ = ["CallLedger"]
 
-
-class CallLedger:
+class ToolCallTracker:
     """Checks that every result answers a call, and that no call is left out among others.
 
     Ids may be used again by a later turn, as some models do (`call_0` in each turn). Calls of

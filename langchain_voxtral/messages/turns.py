@@ -30,15 +30,15 @@ class AudioPart:
 
     Args:
         data: The file's bytes; empty if there is only a URL.
-        kind: What the file is, by its content; None if that is not known (yet).
+        format: What the file is, by its content; None if that is not known (yet).
         url: Where it is, on the web.
-        where: Which block of which message this is, for errors.
+        location: Which block of which message this is, for errors.
     """
 
     data: bytes = field(default=b"", repr=False)
-    kind: AudioFormat | None = None
+    format: AudioFormat | None = None
     url: str | None = None
-    where: str = field(default="the recording", compare=False)
+    location: str = field(default="the recording", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,18 +65,18 @@ class Turn:
         return self.parts or ((self.text,) if self.text else ())
 
     @property
-    def recordings(self) -> tuple[AudioPart, ...]:
+    def audio(self) -> tuple[AudioPart, ...]:
         """The recordings alone."""
         return tuple(part for part in self.parts if isinstance(part, AudioPart))
 
-    def saying(self, content: Iterable[str | AudioPart]) -> "Turn":
+    def with_content(self, content: Iterable[str | AudioPart]) -> "Turn":
         """Return this turn with other content; texts that touch become one.
 
         Example:
             ```python
             from langchain_voxtral.messages import Turn
 
-            assert Turn("user").saying(["Hel", "lo!"]) == Turn("user", "Hello!")
+            assert Turn("user").with_content(["Hel", "lo!"]) == Turn("user", "Hello!")
             ```
         """
         parts: list[str | AudioPart] = []
@@ -89,16 +89,16 @@ class Turn:
         heard = any(isinstance(part, AudioPart) for part in parts)
         return replace(self, text=text, parts=tuple(parts) if heard else ())
 
-    def after(self, earlier: "Turn") -> "Turn":
+    def merged_after(self, earlier: "Turn") -> "Turn":
         r"""Return this turn with what another says before it, with a blank line between texts.
 
         Example:
             ```python
             from langchain_voxtral.messages import Turn
 
-            assert Turn("user", "B").after(Turn("user", "A")) == Turn("user", "A\n\nB")
+            assert Turn("user", "B").merged_after(Turn("user", "A")) == Turn("user", "A\n\nB")
             ```
         """
         before, own = earlier.content, self.content
         texts = before and own and isinstance(before[-1], str) and isinstance(own[0], str)
-        return self.saying([*before, *(["\n\n"] if texts else []), *own])
+        return self.with_content([*before, *(["\n\n"] if texts else []), *own])

@@ -8,10 +8,8 @@ from langchain_voxtral.prompts.formats import ToolCallSyntax
 from langchain_voxtral.tools.call_ids import to_mistral_call_id
 from langchain_voxtral.tools.json_text import dumps
 
-__all__ = ["split_calls", "write_calls"]
 
-
-def write_calls(calls: Sequence[ToolCall], syntax: ToolCallSyntax) -> Iterator[str]:
+def render_calls(calls: Sequence[ToolCall], syntax: ToolCallSyntax) -> Iterator[str]:
     """Yield the JSON texts of calls: one for each, or one array for all.
 
     Args:

@@ -5,27 +5,25 @@ one token in Tekken, and keeps every known tokenizer from seeing the marker. A m
 repeats such text repeats the breaker too; `Restorer` takes it out of the answer.
 """
 
+import json
 import re
 from collections.abc import Iterable, Iterator
 
+from langchain_voxtral.prompts.special_tokens import (
+    TOKEN_REMAINDERS,
+    break_special_tokens,
+    may_become_special_token,
+)
 from langchain_voxtral.tools.call_accumulator import ToolCallChunk
-from langchain_voxtral.tools.json_text import escape_markers, is_json
-from langchain_voxtral.tools.special_tokens import REST_OF_MARKER, begins_marker, break_markers
 
-__all__ = [
-    "BREAKER",
-    "PartsRestorer",
-    "Restorer",
-    "escape",
-    "neutralise_result",
-    "unescape",
-]
-
-BREAKER = "\u2060"
-_BROKEN_FIRSTS = {first: first + BREAKER for first in REST_OF_MARKER}
-_BREAKERS = re.compile(
+WORD_JOINER = "\u2060"
+# In JSON a special token can only stand inside a string: none of them is valid outside of one.
+_JSON_ESCAPES = {"<": r"\u003c", "[": r"\u005b"}
+_BROKEN_FIRSTS = {first: first + WORD_JOINER for first in TOKEN_REMAINDERS}
+_JOINERS = re.compile(
     "|".join(
-        f"(?<={re.escape(first)}){BREAKER}(?={rest})" for first, rest in REST_OF_MARKER.items()
+        f"(?<={re.escape(first)}){WORD_JOINER}(?={rest})"
+        for first, rest in TOKEN_REMAINDERS.items()
     )
 )
 
@@ -46,10 +44,10 @@ def escape(text: str) -> str:
         assert escape("</s>[INST]") == "<\u2060/s>[\u2060INST]"
         ```
     """
-    return break_markers(text, _BROKEN_FIRSTS)
+    return break_special_tokens(text, _BROKEN_FIRSTS)
 
 
-def neutralise_result(text: str) -> str:
+def escape_tool_result(text: str) -> str:
     """Return the result of a tool with its control markers broken.
 
     A result that is JSON stays JSON and parses to the same value; any other is treated as
@@ -59,7 +57,21 @@ def neutralise_result(text: str) -> str:
         text: What the tool returned.
     """
     broken = escape(text)
-    return escape_markers(text) if broken != text and is_json(text) else broken
+    return escape_json(text) if broken != text and is_json(text) else broken
+
+
+def escape_json(json_text: str) -> str:
+    r"""Return JSON of the same value with `\u003c` and `\u005b` where a special token begins."""
+    return break_special_tokens(json_text, _JSON_ESCAPES)
+
+
+def is_json(text: str) -> bool:
+    """Return whether `text` is a JSON value."""
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def unescape(text: str) -> str:
@@ -77,7 +89,7 @@ def unescape(text: str) -> str:
         assert unescape("<\u2060/s> \u2060") == "</s> \u2060"
         ```
     """
-    return _BREAKERS.sub("", text) if BREAKER in text else text
+    return _JOINERS.sub("", text) if WORD_JOINER in text else text
 
 
 class Restorer:
@@ -105,13 +117,13 @@ class Restorer:
 
     def feed(self, text: str) -> str:
         """Return what of the text so far can be shown now."""
-        if BREAKER not in text and not self._held:
+        if WORD_JOINER not in text and not self._held:
             self._last = text[-1:] or self._last
             return text
         text = self._last + self._held + text
         # Only the last breaker can be undecided: no marker reaches across another breaker.
-        at = text.rfind(BREAKER)
-        if not begins_marker(text[at - 1 : at], text[at + 1 :]):
+        at = text.rfind(WORD_JOINER)
+        if not may_become_special_token(text[at - 1 : at], text[at + 1 :]):
             at = len(text)
         shown = unescape(text[:at])[len(self._last) :]
         self._held = text[at:]

@@ -10,22 +10,9 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from langchain_voxtral.errors import VoxtralInvalidRequestError
-from langchain_voxtral.tools.special_tokens import find_marker
+from langchain_voxtral.prompts.special_tokens import find_special_token
 
-__all__ = [
-    "CHATML",
-    "FORMATS",
-    "LLAMA3",
-    "MISTRAL",
-    "Delimiters",
-    "PromptFormat",
-    "ToolCallSyntax",
-    "ToolDefinitionSyntax",
-    "ToolPlace",
-    "get_format",
-]
-
-ToolPlace = Literal["last_user", "system"]
+ToolPosition = Literal["last_user", "system"]
 """Where the tools on offer are described."""
 
 
@@ -99,15 +86,15 @@ class ToolDefinitionSyntax:
 
     open: str
     close: str
-    place: ToolPlace
+    place: ToolPosition
     array: bool = False
     wrapped: bool = True
 
     def __post_init__(self) -> None:
-        if self.place not in get_args(ToolPlace):
+        if self.place not in get_args(ToolPosition):
             raise VoxtralInvalidRequestError(
                 f"The place of tools is {self.place!r}: choose one of "
-                f"{', '.join(map(repr, get_args(ToolPlace)))}."
+                f"{', '.join(map(repr, get_args(ToolPosition)))}."
             )
 
 
@@ -167,7 +154,7 @@ class PromptFormat:
 
     def __post_init__(self) -> None:
         for marker in self._written():
-            if marker and find_marker(marker) is None:
+            if marker and find_special_token(marker) is None:
                 raise VoxtralInvalidRequestError(
                     f"The marker {marker!r} of prompt format {self.name!r} contains none of the "
                     "control markers that content is protected from, so a user's text could "

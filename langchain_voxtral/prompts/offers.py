@@ -6,15 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from langchain_voxtral.prompts.formats import ToolDefinitionSyntax
 from langchain_voxtral.tools.json_text import dumps
 
-__all__ = ["BLANK_LINE", "parse_tools", "split_tools", "write_tools"]
-
 BLANK_LINE = "\n\n"
 """Stands between what a system turn says, the tools on offer, and an instruction."""
 
 Tools = tuple[dict[str, object], ...]
 
 
-def write_tools(
+def render_tools(
     tools: Sequence[Mapping[str, object]],
     syntax: ToolDefinitionSyntax,
     treated: Callable[[str], str],

@@ -6,21 +6,19 @@ from typing import Literal
 
 from langchain_voxtral.errors import VoxtralInvalidRequestError
 from langchain_voxtral.messages.turns import Turn
-from langchain_voxtral.prompts.calls import write_calls
-from langchain_voxtral.prompts.escaping import escape, neutralise_result
-from langchain_voxtral.prompts.formats import PromptFormat, ToolPlace
-from langchain_voxtral.prompts.offers import BLANK_LINE, write_tools
+from langchain_voxtral.prompts.calls import render_calls
+from langchain_voxtral.prompts.escaping import escape, escape_json, escape_tool_result
+from langchain_voxtral.prompts.formats import PromptFormat, ToolPosition
+from langchain_voxtral.prompts.offers import BLANK_LINE, render_tools
+from langchain_voxtral.prompts.special_tokens import find_special_token
 from langchain_voxtral.tools.call_ids import to_mistral_call_id
-from langchain_voxtral.tools.json_text import dumps, escape_markers
-from langchain_voxtral.tools.special_tokens import find_marker
-
-__all__ = ["SpecialTokens", "reject_audio", "reject_special_tokens", "render"]
+from langchain_voxtral.tools.json_text import dumps
 
 SpecialTokens = Literal["neutralize", "error", "allow"]
 
 
 @dataclass(frozen=True, slots=True)
-class _Treatment:
+class _EscapingMode:
     """What is done to control markers in content: in text, in tool results, in our JSON."""
 
     text: Callable[[str], str]
@@ -32,9 +30,9 @@ def _as_it_is(text: str) -> str:
     return text
 
 
-_LEFT_ALONE = _Treatment(_as_it_is, _as_it_is, _as_it_is)
-_TREATMENTS: dict[SpecialTokens, _Treatment] = {
-    "neutralize": _Treatment(escape, neutralise_result, escape_markers),
+_LEFT_ALONE = _EscapingMode(_as_it_is, _as_it_is, _as_it_is)
+_ESCAPING_MODES: dict[SpecialTokens, _EscapingMode] = {
+    "neutralize": _EscapingMode(escape, escape_tool_result, escape_json),
     "error": _LEFT_ALONE,  # content that has a marker is refused before
     "allow": _LEFT_ALONE,
 }
@@ -81,11 +79,11 @@ def render(
         assert render(turns, MISTRAL) == "<s>[INST]Q1[/INST]A1</s>[INST]Q2[/INST]"
         ```
     """
-    treatment = _TREATMENTS.get(special_tokens)
+    treatment = _ESCAPING_MODES.get(special_tokens)
     if treatment is None:
         raise VoxtralInvalidRequestError(
             f"special_tokens is {special_tokens!r}: choose one of "
-            f"{', '.join(map(repr, _TREATMENTS))}."
+            f"{', '.join(map(repr, _ESCAPING_MODES))}."
         )
     reject_audio(turns)
     if special_tokens == "error":
@@ -119,9 +117,9 @@ def reject_audio(turns: Sequence[Turn]) -> None:
         VoxtralInvalidRequestError: There is one; the message says where.
     """
     for turn in turns:
-        for recording in turn.recordings:
+        for recording in turn.audio:
             raise VoxtralInvalidRequestError(
-                f"{recording.where}: the raw prompt of the native endpoint carries no audio: "
+                f"{recording.location}: the raw prompt of the native endpoint carries no audio: "
                 "leave api='auto', or pass api='chat_completions', or send what is said in the "
                 "recording as text."
             )
@@ -131,7 +129,7 @@ def _joined(*texts: str) -> str:
     return BLANK_LINE.join(filter(None, texts))
 
 
-def _inside(turn: Turn, fmt: PromptFormat, treatment: _Treatment) -> str:
+def _inside(turn: Turn, fmt: PromptFormat, treatment: _EscapingMode) -> str:
     if turn.role == "tool":
         return _result_id(turn, fmt) + treatment.result(turn.text)
     text = treatment.text(turn.text)
@@ -140,7 +138,7 @@ def _inside(turn: Turn, fmt: PromptFormat, treatment: _Treatment) -> str:
     syntax = fmt.calls
     written = [
         syntax.open + treatment.json(json_text) + syntax.close
-        for json_text in write_calls(turn.tool_calls, syntax)
+        for json_text in render_calls(turn.tool_calls, syntax)
     ]
     return syntax.separator.join([text, *written] if text else written)
 
@@ -157,17 +155,17 @@ def _result_id(turn: Turn, fmt: PromptFormat) -> str:
 
 
 def _offers(
-    tools: Sequence[Mapping[str, object]], fmt: PromptFormat, treatment: _Treatment
-) -> dict[ToolPlace, str]:
+    tools: Sequence[Mapping[str, object]], fmt: PromptFormat, treatment: _EscapingMode
+) -> dict[ToolPosition, str]:
     """Return the description of the tools by the place where it is to stand."""
     if not tools:
         return {}
     if fmt.tools is None:
         raise VoxtralInvalidRequestError(
             f"Prompt format {fmt.name!r} has no place for tools: give it one, as "
-            "PromptFormat(tools=ToolSyntax(...)), or describe them in a system message."
+            "PromptFormat(tools=ToolDefinitionSyntax(...)), or describe them in a system message."
         )
-    return {fmt.tools.place: write_tools(tools, fmt.tools, treatment.json)}
+    return {fmt.tools.place: render_tools(tools, fmt.tools, treatment.json)}
 
 
 def _last_user(turns: Sequence[Turn], fmt: PromptFormat) -> int:
@@ -202,7 +200,7 @@ def reject_special_tokens(
 
 
 def _refuse_marker(text: str, where: str) -> None:
-    marker = find_marker(text)
+    marker = find_special_token(text)
     if marker is not None:
         raise VoxtralInvalidRequestError(
             f"{where} contains the control marker {marker.group()!r} at character "

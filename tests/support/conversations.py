@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from langchain_voxtral.local.prompting.prompt_reader import ParsedPrompt
 from langchain_voxtral.messages import ToolCall, Turn
 from langchain_voxtral.prompts import PromptFormat, escape
-from langchain_voxtral.prompts.escaping import neutralise_result
+from langchain_voxtral.prompts.escaping import escape_tool_result
 from langchain_voxtral.tools.call_ids import to_mistral_call_id
 
 MARKERS = [
@@ -102,7 +102,7 @@ def as_read(turns: list[Turn], fmt: PromptFormat) -> ParsedPrompt:
         seen.append(
             Turn(
                 turn.role,
-                neutralise_result(turn.text) if turn.role == "tool" else escape(turn.text),
+                escape_tool_result(turn.text) if turn.role == "tool" else escape(turn.text),
                 tuple(replace(call, id=read_ids[call.id]) for call in turn.tool_calls),
                 read_ids[turn.tool_call_id] if turn.role == "tool" else None,
             )

@@ -15,7 +15,7 @@ from langchain_voxtral.local.prompting.gguf import read_text_field
 from langchain_voxtral.local.prompting.prompt_reader import ParsedPrompt
 from langchain_voxtral.messages.turns import Turn
 from langchain_voxtral.prompts import FORMATS, render, unescape
-from langchain_voxtral.prompts.escaping import BREAKER
+from langchain_voxtral.prompts.escaping import WORD_JOINER
 
 __all__ = ["CHATML", "LLAMA3", "MISTRAL", "Template", "template_for"]
 
@@ -146,7 +146,7 @@ def _disarm(text: str) -> str:
     """Break the model's own markers, and mend those that only other models know."""
     text = unescape(text)
     for marker in _SMOLLM2_MARKERS:
-        text = text.replace(marker, marker[0] + BREAKER + marker[1:])
+        text = text.replace(marker, marker[0] + WORD_JOINER + marker[1:])
     return text
 
 

@@ -74,7 +74,7 @@ def test_texts_and_recordings_arrive_as_they_were_in_their_order(said: list[str 
         else:
             meant.append(one if isinstance(one, str) else files[one])
     assert read == meant
-    assert all(part.kind == WAV for part in turns[0].recordings)
+    assert all(part.format == WAV for part in turns[0].audio)
 
 
 # What was converted is kept
@@ -88,7 +88,7 @@ def test_a_recording_is_converted_once() -> None:
     clips, part = AudioCache(), flac(1)
     clip = clips.clip(part, VLLM)
     assert clip.seconds == 1.0
-    again = AudioPart(bytes(bytearray(part.data)), where="elsewhere")
+    again = AudioPart(bytes(bytearray(part.data)), location="elsewhere")
     assert clips.clip(again, VLLM) is clip
     assert clips.clip(flac(2), VLLM).seconds == 2.0
     assert clips.clip(part, DEEPINFRA) is not clip

@@ -48,7 +48,7 @@ BLOCKS: list[dict[str, Any]] = [
 def test_every_form_of_block_is_the_recording_in_it(block: dict[str, Any]) -> None:
     [turn] = to_turns([HumanMessage(["Listen: ", block, {"type": "text", "text": "Well?"}])])
     assert turn == Turn("user", "Listen: Well?", parts=("Listen: ", AudioPart(DATA, WAV), "Well?"))
-    assert turn.recordings[0].where == "messages[0] (user), block 1"
+    assert turn.audio[0].location == "messages[0] (user), block 1"
 
 
 @pytest.mark.parametrize(
@@ -68,12 +68,12 @@ def test_the_content_tells_the_kind_and_not_the_label() -> None:
     flac = base64.b64encode(b"fLaC" + bytes(38)).decode()
     block = {"type": "input_audio", "input_audio": {"data": flac, "format": "mp3"}}
     [turn] = to_turns([HumanMessage([block])])
-    assert turn.recordings[0].kind == FLAC
+    assert turn.audio[0].format == FLAC
 
 
 def test_a_data_url_need_not_be_base64() -> None:
     [turn] = to_turns([HumanMessage([{"type": "audio", "url": "data:audio/wav,RIFF%00%ff"}])])
-    assert turn.recordings == (AudioPart(b"RIFF\x00\xff"),)
+    assert turn.audio == (AudioPart(b"RIFF\x00\xff"),)
 
 
 SEND_IT = "Send the recording itself: audio_block(path) makes a block of it."

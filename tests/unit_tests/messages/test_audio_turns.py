@@ -6,7 +6,7 @@ from langchain_core.messages import HumanMessage
 from langchain_voxtral.audio.formats import MP3, WAV
 from langchain_voxtral.errors import VoxtralInvalidRequestError
 from langchain_voxtral.messages import AudioPart, Turn, to_openai, to_turns
-from langchain_voxtral.messages.systems import merge_systems
+from langchain_voxtral.messages.systems import merge_system_into_user
 from langchain_voxtral.prompts import LLAMA3, MISTRAL, PromptFormat, render
 from langchain_voxtral.providers import PROVIDERS
 
@@ -18,7 +18,7 @@ MP3_PART = {"type": "input_audio", "input_audio": {"data": "SUQz", "format": "mp
 
 
 def heard(*parts: str | AudioPart) -> Turn:
-    return Turn("user").saying(parts)
+    return Turn("user").with_content(parts)
 
 
 def text(said: str) -> dict[str, str]:
@@ -114,11 +114,11 @@ def test_an_instruction_beside_recordings_is_the_users() -> None:
 def test_system_text_begins_the_users_turn_that_follows(
     turns: list[Turn], merged: list[Turn]
 ) -> None:
-    assert merge_systems(turns) == merged
+    assert merge_system_into_user(turns) == merged
 
 
 def test_a_recording_that_was_not_loaded_is_never_sent() -> None:
-    part = AudioPart(url="https://x/y", where="messages[0] (user), block 0")
+    part = AudioPart(url="https://x/y", location="messages[0] (user), block 0")
     with pytest.raises(VoxtralInvalidRequestError) as raised:
         to_openai([heard(part)], audio_part=PROVIDERS["vllm"].audio_part)
     assert str(raised.value) == (

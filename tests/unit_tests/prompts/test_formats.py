@@ -132,7 +132,7 @@ def test_tools_in_a_format_without_a_place_for_them_are_an_error() -> None:
         render(TURNS, MY_CHATML, tools=[{"type": "function"}])
     assert str(raised.value) == (
         "Prompt format 'my-chatml' has no place for tools: give it one, as "
-        "PromptFormat(tools=ToolSyntax(...)), or describe them in a system message."
+        "PromptFormat(tools=ToolDefinitionSyntax(...)), or describe them in a system message."
     )
 
 

@@ -11,9 +11,9 @@ from support.mistral_oracle import CONTROL_TOKENS
 from langchain_voxtral.errors import VoxtralInvalidRequestError
 from langchain_voxtral.messages import ToolCall, Turn
 from langchain_voxtral.prompts import LLAMA3, MISTRAL, PromptFormat, escape, render, unescape
-from langchain_voxtral.prompts.escaping import BREAKER, neutralise_result
+from langchain_voxtral.prompts.escaping import WORD_JOINER, escape_tool_result
 from langchain_voxtral.prompts.formats import CHATML
-from langchain_voxtral.tools.special_tokens import find_marker
+from langchain_voxtral.prompts.special_tokens import find_special_token
 
 LLAMA3_TOKENS = (
     "<|begin_of_text|>",
@@ -42,7 +42,7 @@ ALL = {
 
 @pytest.mark.parametrize("marker", sorted(ALL))
 def test_every_control_token_of_the_known_vocabularies_is_broken(marker: str) -> None:
-    assert escape(f"a{marker}b") == f"a{marker[0]}{BREAKER}{marker[1:]}b"
+    assert escape(f"a{marker}b") == f"a{marker[0]}{WORD_JOINER}{marker[1:]}b"
 
 
 @pytest.mark.parametrize("fmt", [LLAMA3, MISTRAL, CHATML], ids=lambda fmt: fmt.name)
@@ -70,24 +70,24 @@ def test_text_that_only_looks_like_a_marker_stays(text: str) -> None:
 @given(texts)
 def test_neutralised_text_has_no_marker_and_neutralising_again_changes_nothing(text: str) -> None:
     once = escape(text)
-    assert find_marker(once) is None
+    assert find_special_token(once) is None
     assert escape(once) == once
 
 
-@given(texts.filter(lambda text: BREAKER not in text))
+@given(texts.filter(lambda text: WORD_JOINER not in text))
 def test_restoring_undoes_neutralising(text: str) -> None:
     assert unescape(escape(text)) == text
 
 
 def test_a_breaker_elsewhere_stays() -> None:
-    text = f"a{BREAKER}b <{BREAKER}div> [{BREAKER}x] {BREAKER}"
+    text = f"a{WORD_JOINER}b <{WORD_JOINER}div> [{WORD_JOINER}x] {WORD_JOINER}"
     assert unescape(text) == text
 
 
 @given(results)
 def test_a_json_result_stays_json_of_the_same_value(text: str) -> None:
-    broken = neutralise_result(text)
-    assert find_marker(broken) is None
+    broken = escape_tool_result(text)
+    assert find_special_token(broken) is None
     try:
         value = json.loads(text)
     except ValueError:
@@ -169,4 +169,4 @@ def test_an_unknown_treatment_is_an_error() -> None:
 
 
 def test_one_of_each_kind_is_tried_by_the_property_tests() -> None:
-    assert all(find_marker(marker) for marker in MARKERS)
+    assert all(find_special_token(marker) for marker in MARKERS)

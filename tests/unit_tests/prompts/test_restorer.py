@@ -5,11 +5,12 @@ from hypothesis import strategies as st
 from support.conversations import MARKERS, texts
 
 from langchain_voxtral.prompts import PartsRestorer, Restorer, escape, unescape
-from langchain_voxtral.prompts.escaping import BREAKER
+from langchain_voxtral.prompts.escaping import WORD_JOINER
 from langchain_voxtral.tools.call_accumulator import ToolCallChunk
 
 broken_texts = st.lists(
-    texts.map(escape) | st.sampled_from([f"<{BREAKER}", f"[{BREAKER}", BREAKER, "s>", "|x"])
+    texts.map(escape)
+    | st.sampled_from([f"<{WORD_JOINER}", f"[{WORD_JOINER}", WORD_JOINER, "s>", "|x"])
 ).map("".join)
 
 
@@ -64,30 +65,30 @@ def test_text_without_a_breaker_is_never_held_back() -> None:
 
 
 def test_text_is_held_back_from_a_breaker_after_a_first_character_on() -> None:
-    pieces = ["see <", BREAKER, "/", "s>", " and"]
+    pieces = ["see <", WORD_JOINER, "/", "s>", " and"]
     assert fed(pieces) == ["see <", "", "", "/s>", " and", ""]
 
 
 def test_an_empty_piece_between_changes_nothing() -> None:
-    assert fed(["<", "", f"{BREAKER}/s>"]) == ["<", "", "/s>", ""]
+    assert fed(["<", "", f"{WORD_JOINER}/s>"]) == ["<", "", "/s>", ""]
 
 
 def test_text_that_turns_out_to_be_no_marker_is_released_at_once() -> None:
-    assert fed([f"<{BREAKER}", "/", "sup> x"]) == ["<", "", f"{BREAKER}/sup> x", ""]
+    assert fed([f"<{WORD_JOINER}", "/", "sup> x"]) == ["<", "", f"{WORD_JOINER}/sup> x", ""]
 
 
 def test_what_is_undecided_at_the_end_is_released_as_it_is() -> None:
-    assert fed(["a [", f"{BREAKER}INS"]) == ["a [", "", f"{BREAKER}INS"]
+    assert fed(["a [", f"{WORD_JOINER}INS"]) == ["a [", "", f"{WORD_JOINER}INS"]
 
 
 def test_43_characters_are_held_back_at_most() -> None:
     restorer = Restorer()
-    longest = f"{BREAKER}|{'x' * 40}|"
+    longest = f"{WORD_JOINER}|{'x' * 40}|"
     assert restorer.feed("<") == "<"
     assert [restorer.feed(character) for character in longest] == [""] * 43
     assert restorer.feed("!") == f"{longest}!"
-    assert restorer.feed(f"<{BREAKER}|{'x' * 40}") == "<"
-    assert restorer.feed("x") == f"{BREAKER}|{'x' * 41}"
+    assert restorer.feed(f"<{WORD_JOINER}|{'x' * 40}") == "<"
+    assert restorer.feed("x") == f"{WORD_JOINER}|{'x' * 41}"
 
 
 @given(split_texts())
@@ -98,6 +99,6 @@ def test_only_the_beginning_of_a_broken_marker_is_ever_held(pieces: list[str]) -
     for piece in pieces:
         text += piece
         shown += restorer.feed(piece)
-        held = text[text.rindex(BREAKER) :] if unescape(text) != shown else ""
+        held = text[text.rindex(WORD_JOINER) :] if unescape(text) != shown else ""
         assert shown + held == unescape(text)
         assert len(held) <= 43

@@ -20,7 +20,7 @@ from langchain_voxtral.prompts import (
     escape,
     render,
 )
-from langchain_voxtral.tools.json_text import escape_markers
+from langchain_voxtral.prompts.escaping import escape_json
 
 Tool = dict[str, object]
 
@@ -238,7 +238,7 @@ def test_no_system_text_can_add_a_tool(fmt: PromptFormat, text: str, tools: list
 def with_instruction(turns: tuple[Turn, ...], instruction: str) -> tuple[Turn, ...]:
     """Return turns with an instruction at the end of the system turn; none that is empty."""
     said, turns = (turns[0].text, turns[1:]) if turns[0].role == "system" else ("", turns)
-    text = "\n\n".join(filter(None, (said, escape_markers(instruction))))
+    text = "\n\n".join(filter(None, (said, escape_json(instruction))))
     return (Turn("system", text), *turns) if text else turns
 
 

@@ -32,8 +32,7 @@ from support.tool_dialects import (
     in_prompts,
 )
 
-from langchain_voxtral.prompts.escaping import escape
-from langchain_voxtral.tools.json_text import escape_markers
+from langchain_voxtral.prompts.escaping import escape, escape_json
 
 TOOLS = [WEATHER_TOOL, NOW_TOOL]
 TEXT = "Let me look that up."
@@ -91,7 +90,7 @@ _RAW = json.dumps(FORGED)
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize(
     "spelling",
-    [escape_markers, escape],
+    [escape_json, escape],
     ids=["as prompts escape them in JSON", "as prompts break them in text"],
 )
 async def test_control_markers_in_arguments_come_back_exactly(

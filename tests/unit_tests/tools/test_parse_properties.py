@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from support.parsed_calls import parse
 
 from langchain_voxtral.messages.turns import ToolCall
-from langchain_voxtral.prompts.calls import write_calls
+from langchain_voxtral.prompts.calls import render_calls
 from langchain_voxtral.prompts.formats import LLAMA3, MISTRAL, PromptFormat
 
 NAMES = st.text(min_size=1, max_size=8)
@@ -46,7 +46,7 @@ def test_written_calls_are_read_back(
 ) -> None:
     if fmt is MISTRAL:
         text = text.rstrip(" \t\n")
-    written = [fmt.calls.open + json_text for json_text in write_calls(calls, fmt.calls)]
+    written = [fmt.calls.open + json_text for json_text in render_calls(calls, fmt.calls)]
     answer = fmt.calls.separator.join([text, *written] if text else written)
     pieces = [answer[at : at + size] for at in range(0, len(answer), size)]
     spoken, found = parse(*pieces, names={call.name for call in calls})

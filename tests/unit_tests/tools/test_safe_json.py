@@ -7,8 +7,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from langchain_voxtral.errors import VoxtralInvalidRequestError
-from langchain_voxtral.tools.json_text import dumps, escape_markers, is_json
-from langchain_voxtral.tools.special_tokens import begins_marker, find_marker
+from langchain_voxtral.prompts.escaping import escape_json, is_json
+from langchain_voxtral.prompts.special_tokens import find_special_token, may_become_special_token
+from langchain_voxtral.tools.json_text import dumps
 
 strings = st.lists(
     st.text(st.characters(), max_size=8)
@@ -23,8 +24,8 @@ values = st.recursive(
 
 @given(values)
 def test_escaped_json_has_no_marker_and_parses_to_the_same_value(value: object) -> None:
-    text = escape_markers(dumps(value))
-    assert find_marker(text) is None
+    text = escape_json(dumps(value))
+    assert find_special_token(text) is None
     assert json.loads(text) == value
 
 
@@ -88,4 +89,4 @@ def test_json_is_told_from_text(text: str, answer: bool) -> None:
     ],
 )
 def test_the_beginning_of_a_marker_is_recognised(first: str, rest: str, answer: bool) -> None:
-    assert begins_marker(first, rest) is answer
+    assert may_become_special_token(first, rest) is answer

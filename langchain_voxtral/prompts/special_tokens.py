@@ -8,8 +8,6 @@ Mistral's Tekken vocabulary.
 import re
 from functools import partial
 
-__all__ = ["REST_OF_MARKER", "begins_marker", "break_markers", "find_marker"]
-
 _TEKKEN_ANGLE = ("s>", "/s>", "unk>", "pad>")
 _TEKKEN_SQUARE = (
     "INST]",
@@ -57,11 +55,11 @@ _ANGLE = "|".join(
 )
 _SQUARE = "|".join(map(re.escape, _TEKKEN_SQUARE))
 
-REST_OF_MARKER: dict[str, str] = {"<": f"(?:{_ANGLE})", "[": f"(?:{_SQUARE})"}
+TOKEN_REMAINDERS: dict[str, str] = {"<": f"(?:{_ANGLE})", "[": f"(?:{_SQUARE})"}
 """For each character that a marker can begin with, a pattern of what follows it."""
 
 # One pattern for each first character: a search for a literal prefix runs at memory speed.
-_MARKERS = {first: re.compile(re.escape(first) + rest) for first, rest in REST_OF_MARKER.items()}
+_MARKERS = {first: re.compile(re.escape(first) + rest) for first, rest in TOKEN_REMAINDERS.items()}
 
 
 def _beginnings(rests: tuple[str, ...]) -> str:
@@ -82,22 +80,22 @@ _BEGUN = {
 }
 
 
-def find_marker(text: str) -> re.Match[str] | None:
+def find_special_token(text: str) -> re.Match[str] | None:
     """Return the first control marker in `text`, or None.
 
     Example:
         ```python
-        from langchain_voxtral.tools.special_tokens import find_marker
+        from langchain_voxtral.prompts.special_tokens import find_special_token
 
-        assert find_marker("a </s> b").group() == "</s>"
-        assert find_marker("a[0] < b") is None
+        assert find_special_token("a </s> b").group() == "</s>"
+        assert find_special_token("a[0] < b") is None
         ```
     """
     found = [match for marker in _MARKERS.values() if (match := marker.search(text))]
     return min(found, key=re.Match.start, default=None)
 
 
-def break_markers(text: str, firsts: dict[str, str]) -> str:
+def break_special_tokens(text: str, firsts: dict[str, str]) -> str:
     """Return `text` with the first character of every control marker replaced.
 
     Args:
@@ -114,7 +112,7 @@ def _with_first(first: str, marker: re.Match[str]) -> str:
     return first + marker.group()[1:]
 
 
-def begins_marker(first: str, rest: str) -> bool:
+def may_become_special_token(first: str, rest: str) -> bool:
     """Return whether more text could make a control marker of `first` + `rest`.
 
     Args:
