@@ -48,11 +48,11 @@ class CallForm:
         schemas = {
             tool["function"]["name"]: tool["function"].get("parameters", {}) for tool in self.tools
         }
-        calls = tuple(_checked(call, schemas) for call in said.calls)
+        calls = tuple(_checked(call, schemas) for call in said.tool_calls)
         problems = [call.error for call in calls if call.error]
         if not calls:
             problems = ["it calls no function"]
-        return replace(said, calls=calls), problems[0] if problems else None
+        return replace(said, tool_calls=calls), problems[0] if problems else None
 
 
 def _checked(call: ParsedToolCall, schemas: Mapping[str, Mapping[str, Any]]) -> ParsedToolCall:
@@ -82,7 +82,7 @@ class ValueForm:
 
     def judged(self, said: Completion) -> tuple[Completion, str | None]:
         """Check the text; a code fence around all of it is taken off."""
-        if said.calls:
+        if said.tool_calls:
             return said, None
         text = said.text.strip()
         fenced = _FENCED.fullmatch(text)

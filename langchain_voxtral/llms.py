@@ -22,13 +22,15 @@ from pydantic import PrivateAttr, model_validator
 
 from langchain_voxtral._version import __version__
 from langchain_voxtral.base import VoxtralBase
+from langchain_voxtral.completions.outputs import generation_info, response_metadata, usage_metadata
 from langchain_voxtral.completions.request import Plan, prompt_plan
-from langchain_voxtral.completions.response import Completion, ResponseInfo, StreamItem, TextDelta
+from langchain_voxtral.completions.response import Completion, StreamItem, TextDelta
 from langchain_voxtral.connection import MODEL_CONFIG
 from langchain_voxtral.errors import VoxtralInvalidRequestError
 from langchain_voxtral.messages import Turn
 from langchain_voxtral.messages.audio_blocks import is_audio_block
 from langchain_voxtral.prompts import PromptFormat, get_format, render
+from langchain_voxtral.protocol.responses import ResponseInfo
 from langchain_voxtral.providers import PROVIDERS
 from langchain_voxtral.settings import SamplingSettings, canonical_names
 from langchain_voxtral.transport import ClientLease
@@ -206,13 +208,13 @@ class VoxtralLLM(VoxtralBase, BaseLLM):
 
 
 def _info(outcome: ResponseInfo) -> dict[str, Any]:
-    usage = outcome.usage_metadata()
-    return outcome.response_metadata() | ({"usage_metadata": dict(usage)} if usage else {})
+    usage = usage_metadata(outcome)
+    return response_metadata(outcome) | ({"usage_metadata": dict(usage)} if usage else {})
 
 
 def _result(answers: Sequence[Answers]) -> LLMResult:
-    outcomes = [said.outcome for answer in answers for said in answer]
-    usages = [usage for outcome in outcomes if (usage := outcome.usage_metadata())]
+    outcomes = [said.info for answer in answers for said in answer]
+    usages = [usage for outcome in outcomes if (usage := usage_metadata(outcome))]
     output: dict[str, Any] = {"model_name": outcomes[0].model} if outcomes else {}
     if usages:
         output["token_usage"] = reduce(add_usage, usages, None)
@@ -229,10 +231,10 @@ def _generation(said: Completion) -> ChatGeneration:
     """Make a generation with a message in it: LangChain's tracers read usage from nowhere else."""
     message = AIMessage(
         content=said.text,
-        usage_metadata=said.outcome.usage_metadata(),
-        response_metadata=said.outcome.response_metadata(),
+        usage_metadata=usage_metadata(said.info),
+        response_metadata=response_metadata(said.info),
     )
-    return ChatGeneration(message=message, generation_info=_info(said.outcome))
+    return ChatGeneration(message=message, generation_info=_info(said.info))
 
 
 class _LastChunk(GenerationChunk):
@@ -252,12 +254,12 @@ class _LastChunk(GenerationChunk):
 
 def _chunk(item: StreamItem) -> GenerationChunk:
     if isinstance(item, TextDelta):
-        return GenerationChunk(text=item.text, generation_info=item.generation_info())
+        return GenerationChunk(text=item.text, generation_info=generation_info(item))
     outcome = cast("ResponseInfo", item)  # a string offers no tools, so there are no calls
     message = AIMessageChunk(
         content="",
-        usage_metadata=outcome.usage_metadata(),
-        response_metadata=outcome.response_metadata(),
+        usage_metadata=usage_metadata(outcome),
+        response_metadata=response_metadata(outcome),
         chunk_position="last",
     )
     return _LastChunk(text="", generation_info=_info(outcome), message=message)

@@ -10,11 +10,11 @@ from dataclasses import replace
 from typing import Any, Protocol
 
 from langchain_voxtral.completions.request import Ask, Plan
-from langchain_voxtral.completions.response import Completion, ResponseInfo, StreamItem, TextDelta
+from langchain_voxtral.completions.response import Completion, StreamItem, TextDelta
 from langchain_voxtral.errors import VoxtralUnsupportedFeatureError
 from langchain_voxtral.forms import form_of
 from langchain_voxtral.messages import Turn
-from langchain_voxtral.protocol.responses import Usage
+from langchain_voxtral.protocol.responses import ResponseInfo, Usage
 from langchain_voxtral.tools.call_accumulator import ToolCallChunk, make_unparsable
 
 __all__ = ["Rounds", "in_pieces"]
@@ -66,9 +66,9 @@ class Rounds:
             return
         before = self._sent_back
         structure = "prompted" if before is None else "failed" if problem else "repaired"
-        usage = said.outcome.usage if before is None else _sum(before.outcome, said.outcome)
-        outcome = replace(said.outcome, structure=structure, usage=usage)
-        self.answers = [replace(said, outcome=outcome)]
+        usage = said.info.usage if before is None else _sum(before.info, said.info)
+        outcome = replace(said.info, structured_output=structure, usage=usage)
+        self.answers = [replace(said, info=outcome)]
 
     def refused(self, refusal: VoxtralUnsupportedFeatureError) -> None:
         """Take a refusal of the current request: go on in words if it was of the constraint.
@@ -96,7 +96,7 @@ class Rounds:
         begun = last.text if last.role == "assistant" and not last.tool_calls else ""
         turns = [
             *(earlier if begun else self._ask.turns),
-            Turn("assistant", begun + said.raw),
+            Turn("assistant", begun + said.raw_text),
             Turn("user", f"That answer will not do: {problem}. Answer again, in the right form."),
         ]
         self.plan = self._planner(replace(self._ask, turns=turns), instruction)
@@ -123,7 +123,7 @@ def in_pieces(answers: Sequence[Completion]) -> Iterator[StreamItem]:
     for said in answers:
         if said.text:
             yield TextDelta(said.text)
-        for index, call in enumerate(said.calls):
+        for index, call in enumerate(said.tool_calls):
             arguments = make_unparsable(call.text) if call.error else call.text
             yield ToolCallChunk(index, call.id, call.name, arguments)
-        yield said.outcome
+        yield said.info

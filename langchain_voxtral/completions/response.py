@@ -4,8 +4,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from langchain_core.messages.ai import InputTokenDetails, UsageMetadata
-
 from langchain_voxtral.errors import (
     VoxtralError,
     VoxtralIncompleteStreamError,
@@ -14,8 +12,8 @@ from langchain_voxtral.errors import (
 )
 from langchain_voxtral.prompts import PartsRestorer, StopSequenceFilter, unescape
 from langchain_voxtral.protocol.endpoints import NATIVE, TextEndpoint
-from langchain_voxtral.protocol.responses import Usage
-from langchain_voxtral.tools.call_accumulator import ParsedToolCall, ToolCallChunk, assemble_calls
+from langchain_voxtral.protocol.responses import ResponseInfo, Usage
+from langchain_voxtral.tools.call_accumulator import ParsedToolCall, assemble_calls
 from langchain_voxtral.tools.call_parser import ToolCallParser
 from langchain_voxtral.transport import HTTPRequest, HTTPResponse
 
@@ -88,77 +86,6 @@ class Call:
     calls: ToolCallParsing | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ResponseInfo:
-    """All about an answer but its text.
-
-    Args:
-        model: The model that answered.
-        provider: Who answered.
-        usage: Tokens and cost.
-        finish_reason: Why the text ended, if known.
-        derived: Whether the finish reason was concluded here, not told by the server.
-        request_id: The server's id of the request.
-        runtime_ms: Milliseconds of inference, as the server says.
-        attempts: How often the request was sent.
-        usage_incomplete: Whether the stream was closed before usage and cost had come.
-        resumes: How often the stream was cut and taken up again; the server's numbers for the
-            cut attempts are unknown.
-        logprobs: All tokens with their log probabilities, of a stream that was gathered.
-        structure: How a form was had that the server would not constrain the answer to:
-            `prompted`, `repaired`, or `failed`.
-    """
-
-    model: str
-    provider: str
-    usage: Usage = field(default_factory=Usage)
-    finish_reason: str | None = None
-    derived: bool = False
-    request_id: str | None = None
-    runtime_ms: int | None = None
-    attempts: int = 1
-    usage_incomplete: bool = False
-    resumes: int = 0
-    logprobs: Sequence[Mapping[str, Any]] = ()
-    structure: str | None = None
-
-    def usage_metadata(self) -> UsageMetadata | None:
-        """Return LangChain's usage, or None unless the server told both numbers."""
-        given, made = self.usage.input_tokens, self.usage.output_tokens
-        if given is None or made is None:
-            return None
-        told = UsageMetadata(input_tokens=given, output_tokens=made, total_tokens=given + made)
-        cached, heard = self.usage.cached_tokens, self.usage.audio_tokens
-        details = InputTokenDetails()
-        if cached is not None:
-            details["cache_read"] = cached
-        if heard is not None:
-            details["audio"] = heard
-        if details:
-            told["input_token_details"] = details
-        return told
-
-    def response_metadata(self) -> dict[str, Any]:
-        """Return what is known, by name; what is not known is absent."""
-        source = "derived" if self.derived else "server"
-        metadata = {
-            "model_name": self.model,
-            "model_provider": self.provider,
-            "finish_reason": self.finish_reason,
-            "finish_reason_source": source if self.finish_reason is not None else None,
-            "request_id": self.request_id,
-            "cost": self.usage.cost,
-            "runtime_ms": self.runtime_ms,
-            "attempts": self.attempts if self.attempts > 1 else None,
-            "usage_incomplete": self.usage_incomplete or None,
-            "resumes": self.resumes or None,
-            "cost_complete": False if self.resumes else None,
-            "logprobs": {"content": list(self.logprobs)} if self.logprobs else None,
-            "structured_output": self.structure,
-        }
-        return {name: value for name, value in metadata.items() if value is not None}
-
-
 @dataclass(slots=True)
 class TextDelta:
     """Text to show now (not frozen: one is made for every token).
@@ -171,13 +98,9 @@ class TextDelta:
     text: str
     logprobs: Sequence[Mapping[str, Any]] = ()
 
-    def generation_info(self) -> dict[str, Any] | None:
-        """Return the log probabilities in the shape that OpenAI made common."""
-        return {"logprobs": {"content": list(self.logprobs)}} if self.logprobs else None
-
 
 StreamItem = TextDelta | ToolCallChunk | ResponseInfo
-"""What a streamed answer is made of; the last one is its outcome."""
+"""What a streamed completion is made of; the last item is its `ResponseInfo`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,15 +109,15 @@ class Completion:
 
     Args:
         text: Its text.
-        outcome: All else about it.
-        calls: The tool calls it makes.
-        raw: The text with the calls in it, as the model wrote it.
+        info: All else about it.
+        tool_calls: The tool calls it makes.
+        raw_text: The text with the calls in it, as the model wrote it.
     """
 
     text: str
-    outcome: ResponseInfo
-    calls: tuple[ParsedToolCall, ...] = ()
-    raw: str = field(default="", repr=False, compare=False)
+    info: ResponseInfo
+    tool_calls: tuple[ParsedToolCall, ...] = ()
+    raw_text: str = field(default="", repr=False, compare=False)
 
 
 def collect_stream(items: Iterable[StreamItem]) -> Completion:
@@ -211,7 +134,7 @@ def collect_stream(items: Iterable[StreamItem]) -> Completion:
     text = "".join(texts)
     if outcome is None:
         raise VoxtralIncompleteStreamError("The stream ended early.", partial=text)
-    return Completion(text, replace(outcome, logprobs=logprobs), raw=text)
+    return Completion(text, replace(outcome, logprobs=logprobs), raw_text=text)
 
 
 def is_cut(finish_reason: str | None) -> bool:
@@ -248,28 +171,28 @@ def parse_completions(call: Call, reply: HTTPResponse) -> list[Completion]:
         raise VoxtralResponseError(
             f"{call.n} responses were asked for and {len(answer.texts)} came. "
             f"Check that the server supports {call.api.names['n']}, or leave n unset.",
-            request_id=answer.request_id,
+            request_id=answer.info.request_id,
             attempts=reply.attempts,
         )
     first = ResponseInfo(
         model=headers.get("x-voxtral-model", call.model),
         provider=call.provider,
-        usage=answer.usage,
-        request_id=answer.request_id,
-        runtime_ms=answer.runtime_ms,
+        usage=answer.info.usage,
+        request_id=answer.info.request_id,
+        runtime_ms=answer.info.runtime_ms,
         attempts=reply.attempts,
     )
     read = []
     for index, raw in enumerate(answer.texts):
         text, stopped = up_to_stop(call, raw)
         told = answer.finish_reasons[index] if answer.finish_reasons else None
-        reason = (None if stopped else told) or _derived_reason(call, stopped, answer.usage)
+        reason = (None if stopped else told) or _derived_reason(call, stopped, answer.info.usage)
         derived = told is None or reason != told
-        outcome = replace(first, finish_reason=reason, derived=derived)
-        written = answer.calls[index] if answer.calls else ()
+        outcome = replace(first, finish_reason=reason, finish_reason_is_derived=derived)
+        written = answer.tool_calls[index] if answer.tool_calls else ()
         spoken, calls = _split(call, text, written, cut=is_cut(reason))
         outcome = outcome if index == 0 else replace(outcome, usage=Usage())
-        read.append(Completion(spoken, outcome, calls, raw=text))
+        read.append(Completion(spoken, outcome, calls, raw_text=text))
     return read
 
 

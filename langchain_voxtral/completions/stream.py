@@ -8,7 +8,6 @@ from typing import Any
 from langchain_voxtral.completions.response import (
     Call,
     Completion,
-    ResponseInfo,
     StreamItem,
     TextDelta,
     collect_stream,
@@ -25,7 +24,7 @@ from langchain_voxtral.errors import (
 )
 from langchain_voxtral.prompts import PartsRestorer, StopSequenceFilter, unescape
 from langchain_voxtral.protocol.json_body import encode_request
-from langchain_voxtral.protocol.responses import Delta, Final, StreamEvent
+from langchain_voxtral.protocol.responses import ResponseInfo, StreamEvent, TokenDelta
 from langchain_voxtral.tools.call_accumulator import ToolCallAccumulator, ToolCallChunk
 from langchain_voxtral.transport import HTTPRequest, HTTPResponse
 
@@ -124,13 +123,13 @@ class CompletionStream:
             self.annotate(error)
             raise error
         last: list[StreamItem] = []
-        self._add_last(last, Final("stop"), incomplete=True)
+        self._add_last(last, ResponseInfo("stop"), incomplete=True)
         yield from last
 
     def said(self, items: Iterable[StreamItem]) -> Completion:
         """Return the whole answer, of all the items that came of it."""
         said = collect_stream(items)
-        return replace(said, calls=tuple(self._assembler.finished()), raw=self._raw())
+        return replace(said, tool_calls=tuple(self._assembler.finished()), raw_text=self._raw())
 
     def resumption(self, error: VoxtralError) -> HTTPRequest:
         """Return the request that takes a cut stream up again: the prompt and the text so far.
@@ -159,7 +158,7 @@ class CompletionStream:
     def _digest(self, events: Sequence[StreamEvent]) -> Sequence[StreamItem]:
         if not events or self._outcome is not None:
             return ()
-        final = events[-1] if isinstance(events[-1], Final) else None
+        final = events[-1] if isinstance(events[-1], ResponseInfo) else None
         items: list[StreamItem] = []
         told: Sequence[Any] = events[:-1] if final is not None else events
         self._tokens += len(told)
@@ -176,7 +175,7 @@ class CompletionStream:
             self._add_last(items, final)
         return items
 
-    def _add(self, items: list[StreamItem], deltas: Sequence[Delta]) -> None:
+    def _add(self, items: list[StreamItem], deltas: Sequence[TokenDelta]) -> None:
         if self._trimmer.stopped or not deltas:
             return
         text = deltas[0].text if len(deltas) == 1 else "".join([delta.text for delta in deltas])
@@ -192,7 +191,9 @@ class CompletionStream:
         if text:
             self._show(items, text)
 
-    def _add_last(self, items: list[StreamItem], final: Final, *, incomplete: bool = False) -> None:
+    def _add_last(
+        self, items: list[StreamItem], final: ResponseInfo, *, incomplete: bool = False
+    ) -> None:
         """Append all that was held back, and the outcome."""
         rest = self._trimmer.close()
         outcome = self._finish(final, incomplete=incomplete)
@@ -237,7 +238,7 @@ class CompletionStream:
             return call.calls.split(text, restores=call.restores)[0]
         return unescape(text) if call.restores else text
 
-    def _finish(self, final: Final, *, incomplete: bool = False) -> ResponseInfo:
+    def _finish(self, final: ResponseInfo, *, incomplete: bool = False) -> ResponseInfo:
         stopped, usage = self._trimmer.stopped, final.usage
         if usage.output_tokens is not None:
             usage = replace(usage, output_tokens=usage.output_tokens + self._tokens_before)
@@ -246,7 +247,7 @@ class CompletionStream:
             provider=self._call.provider,
             usage=usage,
             finish_reason="stop" if stopped else final.finish_reason,
-            derived=stopped and (incomplete or final.finish_reason != "stop"),
+            finish_reason_is_derived=stopped and (incomplete or final.finish_reason != "stop"),
             request_id=final.request_id or header_request_id(self._call, self._headers),
             attempts=self._attempts,
             usage_incomplete=incomplete,
@@ -282,12 +283,12 @@ class CompletionStream:
         )
 
 
-def _logprob(delta: Delta) -> dict[str, Any]:
+def _logprob(delta: TokenDelta) -> dict[str, Any]:
     return {"token": delta.text, "id": delta.token_id, "logprob": delta.logprob}
 
 
 def _runs(events: Sequence[Any]) -> Iterable[tuple[type, Sequence[Any]]]:
     """Return events by runs of one kind; mostly there is text alone, which is left as it is."""
     if ToolCallChunk not in map(type, events):
-        return [(Delta, events)]
+        return [(TokenDelta, events)]
     return [(kind, list(run)) for kind, run in groupby(events, type)]

@@ -8,20 +8,26 @@ from langchain_voxtral.errors import VoxtralResponseError
 from langchain_voxtral.protocol.chat_messages import UnexpectedShapeError, index_in, read_message
 from langchain_voxtral.protocol.error_responses import error_in
 from langchain_voxtral.protocol.fields import as_float, as_int, non_empty, safe_text, whole_document
-from langchain_voxtral.protocol.responses import Answer, Delta, StreamEvent, Usage
+from langchain_voxtral.protocol.responses import (
+    ParsedResponse,
+    ResponseInfo,
+    StreamEvent,
+    TokenDelta,
+    Usage,
+)
 from langchain_voxtral.protocol.sse import MAX_EVENT_BYTES, JsonObject
 from langchain_voxtral.protocol.stream_decoder import AnswerStream
 from langchain_voxtral.tools.call_accumulator import ToolCallChunk
 
-__all__ = ["FINISH_REASONS", "ChatDecoder", "decode_answer"]
+__all__ = ["FINISH_REASONS", "ChatDecoder", "parse_response"]
 
 FINISH_REASONS: dict[str, str] = {"function_call": "tool_calls"}
 """Finish reasons of OpenAI's older API by today's names; any other reason is kept as it is."""
 
 
-def decode_answer(
+def parse_response(
     data: bytes, *, header_request_id: str | None = None, secrets: Sequence[str] = ()
-) -> Answer:
+) -> ParsedResponse:
     """Return what a whole (not streamed) answer says.
 
     The choices are read in the order of their index. A refusal is text. The calls of a choice
@@ -39,9 +45,9 @@ def decode_answer(
 
     Example:
         ```python
-        from langchain_voxtral.protocol.chat_completions import decode_answer
+        from langchain_voxtral.protocol.chat_completions import parse_response
 
-        answer = decode_answer(b'{"choices": [{"message": {"content": "Hello!"}}]}')
+        answer = parse_response(b'{"choices": [{"message": {"content": "Hello!"}}]}')
         assert answer.texts == ("Hello!",)
         ```
     """
@@ -57,12 +63,11 @@ def decode_answer(
         raise VoxtralResponseError(
             f"The server's answer has {misfit}.", status_code=200, request_id=request_id
         ) from None
-    return Answer(
+    return ParsedResponse(
         texts=tuple(text for text, _ in read),
-        usage=Usage(**_numbers_in(document)),
-        request_id=request_id,
+        info=ResponseInfo(usage=Usage(**_numbers_in(document)), request_id=request_id),
         finish_reasons=tuple(map(_finish_reason, choices)),
-        calls=tuple(
+        tool_calls=tuple(
             tuple(replace(call, index=place) for place, call in enumerate(calls))
             for _, calls in read
         ),
@@ -93,12 +98,13 @@ class ChatDecoder(AnswerStream):
     Example:
         ```python
         from langchain_voxtral.protocol.chat_completions import ChatDecoder
-        from langchain_voxtral.protocol.responses import Delta, Final
+        from langchain_voxtral.protocol.responses import TokenDelta, ResponseInfo
 
         stream = ChatDecoder()
-        assert stream.feed(b'data: {"choices": [{"delta": {"content": "Hi"}}]}\n') == [Delta("Hi")]
+        events = stream.feed(b'data: {"choices": [{"delta": {"content": "Hi"}}]}\n')
+        assert events == [TokenDelta("Hi")]
         stream.feed(b'data: {"choices": [{"delta": {}, "finish_reason": "stop"}]}\n')
-        assert stream.feed(b"data: [DONE]\n") == [Final("stop")]
+        assert stream.feed(b"data: [DONE]\n") == [ResponseInfo("stop")]
         ```
     """
 
@@ -160,7 +166,7 @@ class ChatDecoder(AnswerStream):
             raise UnexpectedShapeError
         if text:
             logprobs = choice.get("logprobs")
-            events += [Delta(text)] if logprobs is None else _deltas(text, logprobs)
+            events += [TokenDelta(text)] if logprobs is None else _deltas(text, logprobs)
         for part in parts:
             news = self._news(part)
             if news is not None:
@@ -207,12 +213,13 @@ def _deltas(text: str, logprobs: object) -> list[StreamEvent]:
     told = content if isinstance(content, list) else []
     entries = [entry for entry in told if isinstance(entry, dict)]
     if len(entries) == 1:  # its token may be bytes of a character that the text has whole
-        return [Delta(text, logprob=_logprob(entries[0]))]
+        return [TokenDelta(text, logprob=_logprob(entries[0]))]
     tokens = [non_empty(entry.get("token")) or "" for entry in entries]
     if "".join(tokens) != text:
-        return [Delta(text)]
+        return [TokenDelta(text)]
     return [
-        Delta(token, logprob=_logprob(entry)) for token, entry in zip(tokens, entries, strict=True)
+        TokenDelta(token, logprob=_logprob(entry))
+        for token, entry in zip(tokens, entries, strict=True)
     ]
 
 

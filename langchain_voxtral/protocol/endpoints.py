@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from langchain_voxtral.protocol import chat_completions, native
 from langchain_voxtral.protocol.chat_completions import ChatDecoder
 from langchain_voxtral.protocol.native import NativeDecoder
-from langchain_voxtral.protocol.responses import Answer
+from langchain_voxtral.protocol.responses import ParsedResponse
 from langchain_voxtral.providers import Route
 
 __all__ = ["CHAT_COMPLETIONS", "NATIVE", "TextEndpoint"]
@@ -44,7 +44,7 @@ class TextEndpoint:
 
     route: Route
     names: Mapping[str, str]
-    decode: Callable[..., Answer]
+    decode: Callable[..., ParsedResponse]
     stream: Callable[..., NativeDecoder | ChatDecoder]
     stream_fields: Mapping[str, object] = field(default_factory=lambda: {"stream": True})
     logprobs_fields: Mapping[str, object] = field(default_factory=dict)
@@ -53,7 +53,7 @@ class TextEndpoint:
 NATIVE = TextEndpoint(
     route="native",
     names={"max_tokens": "max_new_tokens", **_SHARED_NAMES, "n": "num_responses"},
-    decode=native.decode_answer,
+    decode=native.parse_response,
     stream=NativeDecoder,
 )
 """Text generation from a raw prompt; the answer's tokens tell their probabilities unasked."""
@@ -61,7 +61,7 @@ NATIVE = TextEndpoint(
 CHAT_COMPLETIONS = TextEndpoint(
     route="chat_completions",
     names={"max_tokens": "max_tokens", **_SHARED_NAMES, "n": "n"},
-    decode=chat_completions.decode_answer,
+    decode=chat_completions.parse_response,
     stream=ChatDecoder,
     stream_fields={"stream": True, "stream_options": {"include_usage": True}},
     logprobs_fields={"logprobs": True},

@@ -7,12 +7,18 @@ from langchain_voxtral.errors import VoxtralResponseError
 from langchain_voxtral.protocol.error_responses import error_in
 from langchain_voxtral.protocol.fields import as_float, as_int, non_empty, safe_text, whole_document
 from langchain_voxtral.protocol.json_body import encode_request
-from langchain_voxtral.protocol.responses import Answer, Delta, StreamEvent, Usage
+from langchain_voxtral.protocol.responses import (
+    ParsedResponse,
+    ResponseInfo,
+    StreamEvent,
+    TokenDelta,
+    Usage,
+)
 from langchain_voxtral.protocol.sse import JsonObject
 from langchain_voxtral.protocol.stream_decoder import QUOTE_LIMIT, AnswerStream
 from langchain_voxtral.protocol.words import quoted
 
-__all__ = ["FINISH_REASONS", "NativeDecoder", "decode_answer", "encode_request"]
+__all__ = ["FINISH_REASONS", "NativeDecoder", "encode_request", "parse_response"]
 
 FINISH_REASONS: dict[str, str] = {"eos_token": "stop", "stop_sequence": "stop"}
 """Finish reasons of text-generation-inference, which the endpoint once was, by today's names;
@@ -23,9 +29,9 @@ _EVENT_KEYS = frozenset(
 )
 
 
-def decode_answer(
+def parse_response(
     data: bytes, *, header_request_id: str | None = None, secrets: Sequence[str] = ()
-) -> Answer:
+) -> ParsedResponse:
     """Return what a whole (not streamed) answer says.
 
     What the server leaves out is None and what is not known is passed over; only the texts are
@@ -42,9 +48,9 @@ def decode_answer(
 
     Example:
         ```python
-        from langchain_voxtral.protocol.native import decode_answer
+        from langchain_voxtral.protocol.native import parse_response
 
-        answer = decode_answer(b'{"results": [{"generated_text": "Hello!"}], "num_tokens": 2}')
+        answer = parse_response(b'{"results": [{"generated_text": "Hello!"}], "num_tokens": 2}')
         assert answer.texts == ("Hello!",)
         assert answer.usage.output_tokens == 2
         ```
@@ -56,15 +62,14 @@ def decode_answer(
         raise error.having(request_id=error.request_id or request_id)
     inference = document.get("inference_status")
     status: JsonObject = inference if isinstance(inference, dict) else {}
-    return Answer(
+    usage = Usage(
+        input_tokens=as_int(document.get("num_input_tokens"), status.get("tokens_input")),
+        output_tokens=as_int(document.get("num_tokens"), status.get("tokens_generated")),
+        cost=as_float(status.get("cost")),
+    )
+    return ParsedResponse(
         texts=_texts(document, status, request_id, secrets),
-        usage=Usage(
-            input_tokens=as_int(document.get("num_input_tokens"), status.get("tokens_input")),
-            output_tokens=as_int(document.get("num_tokens"), status.get("tokens_generated")),
-            cost=as_float(status.get("cost")),
-        ),
-        request_id=request_id,
-        runtime_ms=as_int(status.get("runtime_ms")),
+        info=ResponseInfo(None, usage, request_id, as_int(status.get("runtime_ms"))),
     )
 
 
@@ -91,13 +96,13 @@ class NativeDecoder(AnswerStream):
     Example:
         ```python
         from langchain_voxtral.protocol.native import NativeDecoder
-        from langchain_voxtral.protocol.responses import Delta, Final, Usage
+        from langchain_voxtral.protocol.responses import TokenDelta, ResponseInfo, Usage
 
         stream = NativeDecoder()
-        assert stream.feed(b'data: {"token": {"text": "Hi"}}\n') == [Delta("Hi")]
+        assert stream.feed(b'data: {"token": {"text": "Hi"}}\n') == [TokenDelta("Hi")]
         last = b'{"details": {"finish_reason": "stop"}, "num_output_tokens": 1}'
         assert stream.feed(b"data: " + last + b"\n") == []  # more numbers may come
-        assert stream.close() == [Final("stop", Usage(output_tokens=1))]
+        assert stream.close() == [ResponseInfo("stop", Usage(output_tokens=1))]
         assert stream.finished
         ```
     """
@@ -146,7 +151,7 @@ class NativeDecoder(AnswerStream):
         self._tally(told, _numbers_in(document, details), events)
         self._in_text = self._reason is None
 
-    def _delta(self, token: object) -> Delta:
+    def _delta(self, token: object) -> TokenDelta:
         text = token.get("text") if isinstance(token, dict) else None
         if not isinstance(token, dict) or not isinstance(text, str):
             raise self._unknown({"token": token})
@@ -156,8 +161,8 @@ class NativeDecoder(AnswerStream):
         logprob = token.get("logprob")
         # Without an id the endpoint fills in 0.0 where it tells no probability.
         if token_id is None and not logprob:
-            return Delta(text)
-        return Delta(
+            return TokenDelta(text)
+        return TokenDelta(
             text,
             token_id if isinstance(token_id, int) else None,
             logprob if isinstance(logprob, int | float) else None,

@@ -1,6 +1,8 @@
-"""What a server says, whichever endpoint said it."""
+"""What servers answer, whichever endpoint it came from."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from langchain_voxtral.tools.call_accumulator import ToolCallChunk
 
@@ -25,28 +27,58 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """A whole answer.
+class ResponseInfo:
+    """All that is known of a response but its text; what is not known is None.
 
     Args:
-        texts: One text for each response asked for; without the prompt.
-        usage: Totals over all of them.
+        finish_reason: `stop`, `length`, `tool_calls`, `content_filter`, ...
+        usage: Tokens and cost.
         request_id: The server's id of the request.
-        runtime_ms: Milliseconds of inference, as the server says.
-        finish_reasons: For each text why it ended; the native endpoint does not say it here.
-        calls: For each text the tool calls that came beside it, each whole, in one part.
+        runtime_ms: Milliseconds of inference, as the server reports them.
+        model: The model that answered.
+        provider: The server that answered; also the tracer's `ls_provider`.
+        finish_reason_is_derived: Whether the client concluded the finish reason.
+        attempts: How often the request was sent.
+        usage_incomplete: Whether the stream was closed before usage and cost had come.
+        resumes: How often the stream was cut and resumed; the usage of the cut attempts is unknown.
+        logprobs: All tokens with their log probabilities, of a stream that was collected.
+        structured_output: `prompted` if the server refused to constrain the answer, and the
+            prompt asked for the form instead.
     """
 
-    texts: tuple[str, ...]
+    finish_reason: str | None = None
     usage: Usage = field(default_factory=Usage)
     request_id: str | None = None
     runtime_ms: int | None = None
+    model: str = ""
+    provider: str = ""
+    finish_reason_is_derived: bool = False
+    attempts: int = 1
+    usage_incomplete: bool = False
+    resumes: int = 0
+    logprobs: Sequence[Mapping[str, Any]] = ()
+    structured_output: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedResponse:
+    """A whole response, as its body tells it.
+
+    Args:
+        texts: One text for each completion asked for; without the prompt.
+        info: Usage over all of them, and what else the body tells.
+        finish_reasons: Why each text ended; empty where the body does not tell.
+        tool_calls: The tool calls beside each text, each whole, in one chunk.
+    """
+
+    texts: tuple[str, ...]
+    info: ResponseInfo = field(default_factory=ResponseInfo)
     finish_reasons: tuple[str | None, ...] = ()
-    calls: tuple[tuple[ToolCallChunk, ...], ...] = ()
+    tool_calls: tuple[tuple[ToolCallChunk, ...], ...] = ()
 
 
 @dataclass(slots=True)
-class Delta:
+class TokenDelta:
     """A piece of a streamed answer (not frozen: one is made for every token).
 
     Args:
@@ -60,19 +92,5 @@ class Delta:
     logprob: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Final:
-    """The last event of a streamed answer; without it the stream was cut.
-
-    Args:
-        finish_reason: `stop`, `length`, `tool_calls`, `content_filter`, ...
-        usage: Tokens and cost.
-        request_id: The server's id of the request.
-    """
-
-    finish_reason: str
-    usage: Usage = field(default_factory=Usage)
-    request_id: str | None = None
-
-
-StreamEvent = Delta | ToolCallChunk | Final
+StreamEvent = TokenDelta | ToolCallChunk | ResponseInfo
+"""What streams are decoded into. A `ResponseInfo` ends a stream; without it the stream was cut."""

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from pydantic_core import to_json
 
 from langchain_voxtral.errors import VoxtralError, VoxtralResponseError
-from langchain_voxtral.protocol.responses import Final, StreamEvent, Usage
+from langchain_voxtral.protocol.responses import ResponseInfo, StreamEvent, Usage
 from langchain_voxtral.protocol.sse import MAX_EVENT_BYTES, JsonObject, SSEDecoder
 from langchain_voxtral.protocol.words import quoted
 
@@ -18,7 +18,7 @@ QUOTE_LIMIT = 200
 
 
 class AnswerStream(ABC):
-    """Turns the bytes of a streamed answer into events, the last of them a `Final`.
+    """Turns the bytes of a streamed answer into events, the last of them a `ResponseInfo`.
 
     The final event is due when the finish reason was told. It is returned at once if the numbers
     that end a stream are told with it, else it waits for an event that does, for `[DONE]` or for
@@ -141,7 +141,7 @@ class AnswerStream(ABC):
     def _finish(self, reason: str, events: list[StreamEvent]) -> None:
         if not self.finished:
             self.finished = True
-            events.append(Final(reason, self.usage, self._request_id))
+            events.append(ResponseInfo(reason, self.usage, self._request_id))
 
     def _unknown(self, document: JsonObject) -> VoxtralResponseError:
         """Return the error for a document that may carry text in a form not known here."""

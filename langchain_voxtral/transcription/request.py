@@ -153,7 +153,7 @@ class Asking:
                 header_request_id=request_id,
                 secrets=secrets,
             )
-        answer = chat_completions.decode_answer(
+        answer = chat_completions.parse_response(
             content, header_request_id=request_id, secrets=secrets
         )
         text = without_template_text(answer.texts[0]).strip()
@@ -162,10 +162,10 @@ class Asking:
                 "The transcript was cut at the most tokens that an answer may have. Have the "
                 "recording cut into shorter chunks (chunk_seconds=).",
                 status_code=200,
-                request_id=answer.request_id,
+                request_id=answer.info.request_id,
                 partial=text,
             )
-        return Transcript(text, usage=answer.usage, request_id=answer.request_id)
+        return Transcript(text, usage=answer.info.usage, request_id=answer.info.request_id)
 
     def refuses_times(self, error: VoxtralInvalidRequestError) -> bool:
         """Tell whether a refusal is one of the times asked for (vLLM: "do not support verbose")."""

@@ -6,24 +6,24 @@ from dataclasses import replace
 import pytest
 from support.sse_replies import whole
 
+from langchain_voxtral.completions.outputs import generation_info, response_metadata, usage_metadata
 from langchain_voxtral.completions.response import (
     Call,
     Completion,
-    ResponseInfo,
     TextDelta,
     collect_stream,
     parse_completions,
 )
 from langchain_voxtral.errors import VoxtralIncompleteStreamError, VoxtralResponseError
-from langchain_voxtral.protocol.responses import Usage
+from langchain_voxtral.protocol.responses import ResponseInfo, Usage
 from langchain_voxtral.transport import HTTPRequest, HTTPResponse
 
 CALL = Call(HTTPRequest("http://127.0.0.1/", b"{}", {}), "voxtral", "deepinfra")
 FIRST = ResponseInfo(
-    "voxtral",
-    "deepinfra",
+    model="voxtral",
+    provider="deepinfra",
     usage=Usage(input_tokens=12, output_tokens=25, cost=0.0000436),
-    derived=True,
+    finish_reason_is_derived=True,
     request_id="RWZDRhS5kdoM1XWwXLEshynO",
     runtime_ms=243,
 )
@@ -102,29 +102,36 @@ def test_headers_tell_the_model_and_the_request_id_that_the_body_does_not() -> N
     bare = json.dumps({"results": [{"generated_text": "Hi"}]}).encode()
     assert parse_completions(CALL, HTTPResponse(bare, headers, attempts=2)) == [
         Completion(
-            "Hi", ResponseInfo("SmolLM2", "deepinfra", derived=True, request_id="H1", attempts=2)
+            "Hi",
+            ResponseInfo(
+                model="SmolLM2",
+                provider="deepinfra",
+                finish_reason_is_derived=True,
+                request_id="H1",
+                attempts=2,
+            ),
         )
     ]
 
 
 def test_metadata_has_what_is_known_and_nothing_else() -> None:
-    assert ResponseInfo("voxtral", "deepinfra").response_metadata() == {
+    assert response_metadata(ResponseInfo(model="voxtral", provider="deepinfra")) == {
         "model_name": "voxtral",
         "model_provider": "deepinfra",
     }
     known = ResponseInfo(
-        "voxtral",
-        "deepinfra",
+        model="voxtral",
+        provider="deepinfra",
         usage=Usage(input_tokens=0, output_tokens=0, cost=0.0),
         finish_reason="length",
-        derived=True,
+        finish_reason_is_derived=True,
         request_id="R1",
         runtime_ms=0,
         attempts=2,
         usage_incomplete=True,
         logprobs=[{"token": "Hi", "id": None, "logprob": -0.5}],
     )
-    assert known.response_metadata() == {
+    assert response_metadata(known) == {
         "model_name": "voxtral",
         "model_provider": "deepinfra",
         "finish_reason": "length",
@@ -136,12 +143,12 @@ def test_metadata_has_what_is_known_and_nothing_else() -> None:
         "usage_incomplete": True,
         "logprobs": {"content": [{"token": "Hi", "id": None, "logprob": -0.5}]},
     }
-    assert known.usage_metadata() == {"input_tokens": 0, "output_tokens": 0, "total_tokens": 0}
+    assert usage_metadata(known) == {"input_tokens": 0, "output_tokens": 0, "total_tokens": 0}
 
 
 @pytest.mark.parametrize("usage", [Usage(), Usage(input_tokens=12), Usage(output_tokens=25)])
 def test_there_is_no_usage_unless_both_counts_are_told(usage: Usage) -> None:
-    assert ResponseInfo("voxtral", "deepinfra", usage=usage).usage_metadata() is None
+    assert usage_metadata(ResponseInfo(usage=usage)) is None
 
 
 def test_a_gathered_stream_is_one_answer() -> None:
@@ -159,5 +166,5 @@ def test_a_stream_without_an_outcome_cannot_be_gathered() -> None:
 
 def test_a_piece_tells_its_log_probabilities_in_the_common_shape() -> None:
     told = {"token": "Hi", "id": 1, "logprob": -0.5}
-    assert TextDelta("Hi").generation_info() is None
-    assert TextDelta("Hi", (told,)).generation_info() == {"logprobs": {"content": [told]}}
+    assert generation_info(TextDelta("Hi")) is None
+    assert generation_info(TextDelta("Hi", (told,))) == {"logprobs": {"content": [told]}}

@@ -13,14 +13,13 @@ from support.sse_replies import event, final, token
 from langchain_voxtral.completions.response import (
     Call,
     Completion,
-    ResponseInfo,
     StreamItem,
     TextDelta,
     collect_stream,
     parse_completions,
 )
 from langchain_voxtral.completions.stream import MOST_EXCESS, CompletionStream
-from langchain_voxtral.protocol.responses import Usage
+from langchain_voxtral.protocol.responses import ResponseInfo, Usage
 from langchain_voxtral.transport import HTTPRequest, HTTPResponse
 
 # As DeepInfra's API page prints it, without blank lines.
@@ -28,8 +27,8 @@ DOCUMENTED = b"".join(map(token, ["Hello", "!", " It", "'s"])) + final()
 PRINTED = DOCUMENTED.replace(b"\n\n", b"\n")
 REQUEST = HTTPRequest("http://127.0.0.1/", b"{}", {})
 ENDED = ResponseInfo(
-    "voxtral",
-    "deepinfra",
+    model="voxtral",
+    provider="deepinfra",
     usage=Usage(input_tokens=12, output_tokens=25, cost=0.0000386),
     finish_reason="stop",
     request_id="H1",
@@ -126,7 +125,7 @@ def test_log_probabilities_are_those_of_the_tokens_up_to_the_stop(
     asked = call(stops=["STOP"], logprobs=True, coalesces=coalesces)
     said = collect_stream(items_of(asked, split(stream, [cut_at])))
     assert said.text == "one "
-    assert said.outcome.logprobs == [
+    assert said.info.logprobs == [
         {"token": "one ", "id": 1, "logprob": -0.1},
         {"token": "ST", "id": 2, "logprob": -0.2},
         {"token": "OP", "id": 3, "logprob": -0.3},
@@ -148,7 +147,7 @@ def test_a_stream_that_goes_on_after_its_stop_is_read_for_a_while() -> None:
     assert reads == MOST_EXCESS + 1
     [outcome] = sink.end()
     assert isinstance(outcome, ResponseInfo)
-    assert (outcome.finish_reason, outcome.derived, outcome.usage_incomplete) == (
+    assert (outcome.finish_reason, outcome.finish_reason_is_derived, outcome.usage_incomplete) == (
         "stop",
         True,
         True,
@@ -169,8 +168,8 @@ def test_the_finish_reason_is_the_servers_unless_a_stop_was_cut_here(
     reason: str, stops: list[str], told: str, derived: bool
 ) -> None:
     stream = token("Hello!") + final(details={"finish_reason": reason})
-    outcome = collect_stream(items_of(call(stops=stops), [stream])).outcome
-    assert (outcome.finish_reason, outcome.derived) == (told, derived)
+    outcome = collect_stream(items_of(call(stops=stops), [stream])).info
+    assert (outcome.finish_reason, outcome.finish_reason_is_derived) == (told, derived)
 
 
 def test_a_new_attempt_starts_afresh() -> None:
@@ -179,4 +178,4 @@ def test_a_new_attempt_starts_afresh() -> None:
     sink.feed(token("lost")[:30])
     sink.begin({"x-request-id": "H1"}, 2)
     said = collect_stream([*sink.feed(token("Hello") + final()), *sink.end()])
-    assert (said.text, said.outcome.request_id, said.outcome.attempts) == ("Hello", "H1", 2)
+    assert (said.text, said.info.request_id, said.info.attempts) == ("Hello", "H1", 2)

@@ -14,8 +14,8 @@ from langchain_voxtral.errors import (
     VoxtralResponseError,
     VoxtralUnsupportedFeatureError,
 )
-from langchain_voxtral.protocol.chat_completions import decode_answer
-from langchain_voxtral.protocol.responses import Answer, Usage
+from langchain_voxtral.protocol.chat_completions import parse_response
+from langchain_voxtral.protocol.responses import ParsedResponse, ResponseInfo, Usage
 from langchain_voxtral.tools.call_accumulator import ToolCallChunk
 
 CALLED = {
@@ -58,19 +58,21 @@ def test_an_answer_of_deepinfra_is_read_whole() -> None:
             "prompt_tokens_details": {"cached_tokens": 8},
         },
     }
-    assert decode_answer(json.dumps(body).encode()) == Answer(
+    assert parse_response(json.dumps(body).encode()) == ParsedResponse(
         texts=("Bonjour",),
-        usage=Usage(input_tokens=15, output_tokens=16, cost=0.0000268, cached_tokens=8),
-        request_id="chatcmpl-guMTxWgpFf",
+        info=ResponseInfo(
+            usage=Usage(input_tokens=15, output_tokens=16, cost=0.0000268, cached_tokens=8),
+            request_id="chatcmpl-guMTxWgpFf",
+        ),
         finish_reasons=("stop",),
-        calls=((),),
+        tool_calls=((),),
     )
 
 
 def test_the_header_names_the_request_before_the_body() -> None:
     body = answering({"content": "a"}, id="chatcmpl-1")
-    assert decode_answer(body, header_request_id="H1").request_id == "H1"
-    assert decode_answer(body).request_id == "chatcmpl-1"
+    assert parse_response(body, header_request_id="H1").info.request_id == "H1"
+    assert parse_response(body).info.request_id == "chatcmpl-1"
 
 
 @pytest.mark.parametrize(
@@ -88,8 +90,8 @@ def test_the_header_names_the_request_before_the_body() -> None:
     ],
 )
 def test_the_text_is_found_in_each_form_of_message(message: object, text: str) -> None:
-    assert decode_answer(answering(message)) == Answer(
-        (text,), finish_reasons=("stop",), calls=((),)
+    assert parse_response(answering(message)) == ParsedResponse(
+        (text,), finish_reasons=("stop",), tool_calls=((),)
     )
 
 
@@ -99,17 +101,17 @@ def test_several_answers_come_in_the_order_of_their_index() -> None:
         {"index": 0, "message": {"content": "a"}, "finish_reason": "length"},
         {"index": 1, "message": {"tool_calls": [CALLED]}, "finish_reason": "tool_calls"},
     ]
-    assert decode_answer(json.dumps({"choices": choices}).encode()) == Answer(
+    assert parse_response(json.dumps({"choices": choices}).encode()) == ParsedResponse(
         texts=("a", "", "c"),
         finish_reasons=("length", "tool_calls", "stop"),
-        calls=((), (ToolCallChunk(0, "call_1", "weather", '{"city":"Paris"}'),), ()),
+        tool_calls=((), (ToolCallChunk(0, "call_1", "weather", '{"city":"Paris"}'),), ()),
     )
 
 
 def test_choices_without_an_index_stay_as_they_stand() -> None:
     choices = [{"message": {"content": text}} for text in "ab"]
-    assert decode_answer(json.dumps({"choices": choices}).encode()) == Answer(
-        ("a", "b"), finish_reasons=(None, None), calls=((), ())
+    assert parse_response(json.dumps({"choices": choices}).encode()) == ParsedResponse(
+        ("a", "b"), finish_reasons=(None, None), tool_calls=((), ())
     )
 
 
@@ -126,14 +128,14 @@ def test_choices_without_an_index_stay_as_they_stand() -> None:
 )
 def test_finish_reasons_go_by_todays_names(told: object, reason: str | None) -> None:
     choice = {"message": {"content": "a"}, "finish_reason": told}
-    assert decode_answer(json.dumps({"choices": [choice]}).encode()).finish_reasons == (reason,)
+    assert parse_response(json.dumps({"choices": [choice]}).encode()).finish_reasons == (reason,)
 
 
 def test_calls_beside_a_text_are_numbered_as_they_stand() -> None:
     calls = [CALLED | {"index": 0}, CALLED | {"index": 0, "id": "call_2"}]
-    answer = decode_answer(answering({"content": "Looking.", "tool_calls": calls}))
+    answer = parse_response(answering({"content": "Looking.", "tool_calls": calls}))
     assert answer.texts == ("Looking.",)
-    assert answer.calls == (
+    assert answer.tool_calls == (
         (
             ToolCallChunk(0, "call_1", "weather", '{"city":"Paris"}'),
             ToolCallChunk(1, "call_2", "weather", '{"city":"Paris"}'),
@@ -170,14 +172,16 @@ def test_calls_beside_a_text_are_numbered_as_they_stand() -> None:
 def test_what_a_call_leaves_out_or_writes_its_own_way_is_kept_as_it_is(
     call: object, part: ToolCallChunk
 ) -> None:
-    assert decode_answer(answering({"tool_calls": [call]})).calls == ((part,),)
+    assert parse_response(answering({"tool_calls": [call]})).tool_calls == ((part,),)
 
 
 def test_the_older_form_of_a_call_is_one_call() -> None:
     message = {"content": None, "function_call": {"name": "now", "arguments": "{}"}}
-    assert decode_answer(answering(message)).calls == ((ToolCallChunk(0, None, "now", "{}"),),)
+    assert parse_response(answering(message)).tool_calls == (
+        (ToolCallChunk(0, None, "now", "{}"),),
+    )
     both = message | {"tool_calls": [CALLED]}
-    assert [part.name for part in decode_answer(answering(both)).calls[0]] == ["weather"]
+    assert [part.name for part in parse_response(answering(both)).tool_calls[0]] == ["weather"]
 
 
 @pytest.mark.parametrize(
@@ -193,7 +197,7 @@ def test_the_older_form_of_a_call_is_one_call() -> None:
     ],
 )
 def test_a_number_that_is_missing_or_odd_is_none(told: object, usage: Usage) -> None:
-    assert decode_answer(answering({"content": "a"}, usage=told)).usage == usage
+    assert parse_response(answering({"content": "a"}, usage=told)).info.usage == usage
 
 
 @pytest.mark.parametrize(
@@ -243,7 +247,7 @@ def test_a_200_that_is_no_answer_is_the_right_error(
     body: bytes, kind: type[VoxtralError], words: str
 ) -> None:
     with pytest.raises(VoxtralError) as caught:
-        decode_answer(body, header_request_id="H1")
+        parse_response(body, header_request_id="H1")
     assert type(caught.value) is kind
     assert words in caught.value.message
     assert (caught.value.status_code, caught.value.request_id) == (200, "H1")
@@ -251,14 +255,14 @@ def test_a_200_that_is_no_answer_is_the_right_error(
 
 def test_an_error_names_the_request_as_the_body_does_where_the_header_does_not() -> None:
     with pytest.raises(VoxtralAPIError) as caught:
-        decode_answer(b'{"error": "boom", "id": "chatcmpl-1"}')
+        parse_response(b'{"error": "boom", "id": "chatcmpl-1"}')
     assert caught.value.request_id == "chatcmpl-1"
 
 
 @pytest.mark.parametrize("body", [b"no: sk-1", b'{"error": "no: sk-1"}', b'{"id": "sk-1"}'])
 def test_a_key_that_the_body_echoes_stays_out_of_the_error(body: bytes) -> None:
     with pytest.raises(VoxtralError) as caught:
-        decode_answer(body, secrets=["sk-1"])
+        parse_response(body, secrets=["sk-1"])
     assert "sk-1" not in f"{caught.value} {caught.value!r} {caught.value.args}"
     assert "[redacted]" in str(caught.value)
 
@@ -282,7 +286,7 @@ def test_any_message_gives_an_answer_or_an_error_of_this_package(
     message: object, fields: dict[str, object]
 ) -> None:
     try:
-        answer = decode_answer(answering(message, **fields))
+        answer = parse_response(answering(message, **fields))
     except VoxtralResponseError:
         return
-    assert len(answer.texts) == len(answer.calls) == 1
+    assert len(answer.texts) == len(answer.tool_calls) == 1

@@ -16,7 +16,7 @@ from langchain_voxtral.errors import (
     VoxtralUnsupportedFeatureError,
 )
 from langchain_voxtral.protocol.chat_completions import ChatDecoder
-from langchain_voxtral.protocol.responses import Delta, Final, StreamEvent, Usage
+from langchain_voxtral.protocol.responses import ResponseInfo, StreamEvent, TokenDelta, Usage
 from langchain_voxtral.tools.call_accumulator import ToolCallChunk
 
 USAGE = {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7}
@@ -54,7 +54,7 @@ def events_of(*reads: bytes) -> list[StreamEvent]:
     return events + stream.close()
 
 
-FINAL = Final("stop", Usage(3, 4), "H1")
+FINAL = ResponseInfo("stop", Usage(3, 4), "H1")
 ROLE = chunk({"role": "assistant", "content": ""})
 DEEPINFRA = sse(ROLE, says("Hi"), says(" you"), chunk({}, "stop", usage=USAGE)) + DONE
 OPENAI = (
@@ -79,7 +79,7 @@ def test_each_servers_stream_gives_the_same_events_however_it_is_cut(
     for cut in range(len(body) + 1):
         stream = ChatDecoder(header_request_id="H1")
         events = [*stream.feed(body[:cut]), *stream.feed(body[cut:])]
-        assert events == [Delta("Hi"), Delta(" you"), FINAL]
+        assert events == [TokenDelta("Hi"), TokenDelta(" you"), FINAL]
         assert stream.finished
         assert stream.close() == []
 
@@ -90,43 +90,43 @@ def test_a_stream_cut_before_its_finish_reason_is_not_finished(body: bytes) -> N
     for cut in range(last + 1):
         stream = ChatDecoder()
         events = [*stream.feed(body[:cut]), *stream.close()]
-        assert events == [Delta("Hi"), Delta(" you")][: len(events)]
+        assert events == [TokenDelta("Hi"), TokenDelta(" you")][: len(events)]
         assert not stream.finished
 
 
 def test_usage_on_the_last_chunk_is_not_held_back() -> None:
     stream = ChatDecoder()
     told = USAGE | {"estimated_cost": 0.5, "prompt_tokens_details": {"cached_tokens": 2}}
-    final = Final("length", Usage(3, 4, 0.5, 2))
-    assert stream.feed(sse(says("a", reason="length", usage=told))) == [Delta("a"), final]
+    final = ResponseInfo("length", Usage(3, 4, 0.5, 2))
+    assert stream.feed(sse(says("a", reason="length", usage=told))) == [TokenDelta("a"), final]
     assert stream.finished
 
 
 def test_usage_that_comes_after_the_finish_reason_is_in_the_final_event() -> None:
     stream = ChatDecoder()
-    assert stream.feed(sse(says("a"), chunk({}, "stop"))) == [Delta("a")]
+    assert stream.feed(sse(says("a"), chunk({}, "stop"))) == [TokenDelta("a")]
     assert stream.is_ending
     assert not stream.finished
-    assert stream.feed(sse({"choices": [], "usage": USAGE})) == [Final("stop", Usage(3, 4))]
+    assert stream.feed(sse({"choices": [], "usage": USAGE})) == [ResponseInfo("stop", Usage(3, 4))]
     assert stream.finished
 
 
 def test_usage_before_the_finish_reason_ends_nothing_and_the_last_counts() -> None:
     stream = ChatDecoder()
-    assert stream.feed(sse(says("a", usage=USAGE))) == [Delta("a")]
+    assert stream.feed(sse(says("a", usage=USAGE))) == [TokenDelta("a")]
     assert not stream.is_ending
     more = USAGE | {"completion_tokens": 9}
-    assert stream.feed(sse(says("b", usage=more), chunk({}, "stop"))) == [Delta("b")]
+    assert stream.feed(sse(says("b", usage=more), chunk({}, "stop"))) == [TokenDelta("b")]
     assert stream.usage == Usage(3, 9)
-    assert stream.close() == [Final("stop", Usage(3, 9))]
+    assert stream.close() == [ResponseInfo("stop", Usage(3, 9))]
 
 
 def test_without_usage_the_end_of_the_stream_brings_the_final_event() -> None:
     body = sse(says("a"), chunk({}, "stop"))
-    assert events_of(body) == [Delta("a"), Final("stop", request_id="H1")]
+    assert events_of(body) == [TokenDelta("a"), ResponseInfo("stop", request_id="H1")]
     stream = ChatDecoder()
-    assert stream.feed(body) == [Delta("a")]
-    assert stream.feed(DONE) == [Final("stop")]
+    assert stream.feed(body) == [TokenDelta("a")]
+    assert stream.feed(DONE) == [ResponseInfo("stop")]
     assert stream.close() == []
 
 
@@ -134,12 +134,12 @@ def test_half_a_usage_waits_for_the_other_half() -> None:
     stream = ChatDecoder()
     assert stream.feed(sse(chunk({}, "stop", usage={"prompt_tokens": 3}))) == []
     late = {"choices": [], "usage": {"completion_tokens": 4}}
-    assert stream.feed(sse(late)) == [Final("stop", Usage(3, 4))]
+    assert stream.feed(sse(late)) == [ResponseInfo("stop", Usage(3, 4))]
 
 
 def test_done_without_a_finish_reason_does_not_finish_a_stream() -> None:
     stream = ChatDecoder()
-    assert stream.feed(sse(says("a"), {"choices": [], "usage": USAGE}) + DONE) == [Delta("a")]
+    assert stream.feed(sse(says("a"), {"choices": [], "usage": USAGE}) + DONE) == [TokenDelta("a")]
     assert stream.close() == []
     assert not stream.finished
     assert not stream.is_ending
@@ -150,14 +150,14 @@ def test_done_without_a_finish_reason_does_not_finish_a_stream() -> None:
     [("stop", "stop"), ("tool_calls", "tool_calls"), ("function_call", "tool_calls"), ("x", "x")],
 )
 def test_finish_reasons_go_by_todays_names(told: str, reason: str) -> None:
-    assert events_of(sse(chunk({}, told))) == [Final(reason, request_id="H1")]
+    assert events_of(sse(chunk({}, told))) == [ResponseInfo(reason, request_id="H1")]
 
 
 def test_the_request_id_comes_from_the_header_before_the_chunks() -> None:
     body = sse({"choices": [], "id": "c0"}, says("a", id="c1"), chunk({}, "stop", id="c1"))
-    assert events_of(body)[-1] == Final("stop", request_id="H1")
+    assert events_of(body)[-1] == ResponseInfo("stop", request_id="H1")
     stream = ChatDecoder()
-    assert [*stream.feed(body), *stream.close()][-1] == Final("stop", request_id="c0")
+    assert [*stream.feed(body), *stream.close()][-1] == ResponseInfo("stop", request_id="c0")
 
 
 @pytest.mark.parametrize(
@@ -178,7 +178,7 @@ def test_the_request_id_comes_from_the_header_before_the_chunks() -> None:
 )
 def test_chunks_that_say_nothing_are_passed_over(document: object) -> None:
     body = sse(document, says("a"), document, says("b"))
-    assert events_of(b": ping\n\n" + body) == [Delta("a"), Delta("b")]
+    assert events_of(b": ping\n\n" + body) == [TokenDelta("a"), TokenDelta("b")]
 
 
 @pytest.mark.parametrize(
@@ -189,7 +189,7 @@ def test_chunks_that_say_nothing_are_passed_over(document: object) -> None:
     ],
 )
 def test_text_in_another_form_is_text(delta: object, text: str) -> None:
-    assert events_of(sse(chunk(delta))) == [Delta(text)]
+    assert events_of(sse(chunk(delta))) == [TokenDelta(text)]
 
 
 # Tool calls
@@ -205,21 +205,21 @@ def test_the_parts_of_calls_come_as_the_server_streams_them() -> None:
         chunk({}, "tool_calls", usage=USAGE),
     )
     assert events_of(body) == [
-        Delta("Looking."),
+        TokenDelta("Looking."),
         ToolCallChunk(0, "c1", "weather"),
         ToolCallChunk(0, arguments='{"city":'),
         ToolCallChunk(0, arguments='"Paris"}'),
         ToolCallChunk(1, "c2", "now", "{}"),
-        Final("tool_calls", Usage(3, 4), "H1"),
+        ResponseInfo("tool_calls", Usage(3, 4), "H1"),
     ]
 
 
 def test_a_chunk_with_all_gives_its_text_then_its_calls_then_the_final_event() -> None:
     delta = {"tool_calls": [call(None, "{}", id="c1", name="now")], "content": "a"}
     assert events_of(sse(chunk(delta, "tool_calls", usage=USAGE))) == [
-        Delta("a"),
+        TokenDelta("a"),
         ToolCallChunk(0, "c1", "now", "{}"),
-        Final("tool_calls", Usage(3, 4), "H1"),
+        ResponseInfo("tool_calls", Usage(3, 4), "H1"),
     ]
 
 
@@ -268,25 +268,25 @@ def entry(token: object, logprob: object) -> dict[str, object]:
 @pytest.mark.parametrize(
     ("logprobs", "events"),
     [
-        ({"content": [entry("ab", -0.5)]}, [Delta("ab", None, -0.5)]),
-        ({"content": [entry("bytes:\\xc3", 0)]}, [Delta("ab", None, 0)]),
+        ({"content": [entry("ab", -0.5)]}, [TokenDelta("ab", None, -0.5)]),
+        ({"content": [entry("bytes:\\xc3", 0)]}, [TokenDelta("ab", None, 0)]),
         (
             {"content": [entry("a", -0.5), entry("b", -1.5)]},
-            [Delta("a", None, -0.5), Delta("b", None, -1.5)],
+            [TokenDelta("a", None, -0.5), TokenDelta("b", None, -1.5)],
         ),
         (
             {"content": [entry("a", -0.5), entry("", -0.1), entry("b", None)]},
-            [Delta("a", None, -0.5), Delta("", None, -0.1), Delta("b")],
+            [TokenDelta("a", None, -0.5), TokenDelta("", None, -0.1), TokenDelta("b")],
         ),
-        ({"content": [entry("a", -0.5), entry("c", -1.5)]}, [Delta("ab")]),
-        ({"content": [entry(1, -0.5), entry(None, -1.5)]}, [Delta("ab")]),
-        ({"content": [entry("ab", "-0.5")]}, [Delta("ab")]),
-        ({"content": [entry("ab", False)]}, [Delta("ab")]),
-        ({"content": []}, [Delta("ab")]),
-        ({"content": None, "refusal": None}, [Delta("ab")]),
-        ({"content": "ab"}, [Delta("ab")]),
-        ({"content": 5}, [Delta("ab")]),
-        ("ab", [Delta("ab")]),
+        ({"content": [entry("a", -0.5), entry("c", -1.5)]}, [TokenDelta("ab")]),
+        ({"content": [entry(1, -0.5), entry(None, -1.5)]}, [TokenDelta("ab")]),
+        ({"content": [entry("ab", "-0.5")]}, [TokenDelta("ab")]),
+        ({"content": [entry("ab", False)]}, [TokenDelta("ab")]),
+        ({"content": []}, [TokenDelta("ab")]),
+        ({"content": None, "refusal": None}, [TokenDelta("ab")]),
+        ({"content": "ab"}, [TokenDelta("ab")]),
+        ({"content": 5}, [TokenDelta("ab")]),
+        ("ab", [TokenDelta("ab")]),
     ],
 )
 def test_probabilities_go_with_the_tokens_that_make_up_the_text(
@@ -344,7 +344,7 @@ def test_text_or_calls_after_the_finish_reason_are_an_error(delta: object, usage
 def test_a_second_answer_is_an_error() -> None:
     stream = ChatDecoder()
     other = {"index": 1, "delta": {"content": "b"}}
-    assert stream.feed(sse(says("a"), {"choices": [other]})) == [Delta("a")]
+    assert stream.feed(sse(says("a"), {"choices": [other]})) == [TokenDelta("a")]
     with pytest.raises(VoxtralResponseError, match="more than one answer"):
         stream.close()
 
@@ -401,7 +401,7 @@ def test_an_error_in_the_stream_is_raised_as_its_class(
 def test_events_before_an_error_come_first_and_the_error_next(error: bytes) -> None:
     stream = ChatDecoder()
     body = sse(says("a", id="c1"), calls(call(0, "{", name="now"))) + error
-    assert stream.feed(body) == [Delta("a"), ToolCallChunk(0, None, "now", "{")]
+    assert stream.feed(body) == [TokenDelta("a"), ToolCallChunk(0, None, "now", "{")]
     assert stream.failure is not None
     assert "boom" in stream.failure.message
     with pytest.raises(VoxtralAPIError, match="boom") as caught:
@@ -415,7 +415,7 @@ def test_events_before_an_error_come_first_and_the_error_next(error: bytes) -> N
 def test_a_failed_stream_does_not_finish() -> None:
     stream = ChatDecoder()
     body = sse(says("a"), chunk({}, "stop"), {"error": "boom"}) + DONE
-    assert stream.feed(body) == [Delta("a")]
+    assert stream.feed(body) == [TokenDelta("a")]
     with pytest.raises(VoxtralAPIError, match="boom"):
         stream.close()
     assert not stream.finished
@@ -435,7 +435,7 @@ def test_a_key_that_the_stream_echoes_stays_out_of_the_error(body: bytes) -> Non
 def test_a_key_that_the_stream_echoes_as_its_id_stays_out_of_the_final_event() -> None:
     stream = ChatDecoder(secrets=["sk-1"])
     body = sse(chunk({}, "stop", id="sk-1", usage=USAGE))
-    assert stream.feed(body) == [Final("stop", Usage(3, 4), "[redacted]")]
+    assert stream.feed(body) == [ResponseInfo("stop", Usage(3, 4), "[redacted]")]
 
 
 def test_an_event_beyond_the_limit_is_an_error() -> None:
@@ -446,20 +446,20 @@ def test_an_event_beyond_the_limit_is_an_error() -> None:
 
 # Properties
 
-SAID = st.text(min_size=1).map(Delta)
+SAID = st.text(min_size=1).map(TokenDelta)
 CALLED = st.builds(ToolCallChunk, st.integers(0, 2), arguments=st.text(min_size=1))
 
 
-def sent(event: Delta | ToolCallChunk) -> dict[str, object]:
+def sent(event: TokenDelta | ToolCallChunk) -> dict[str, object]:
     """The chunk that says an event."""
-    if isinstance(event, Delta):
+    if isinstance(event, TokenDelta):
         return says(event.text)
     return calls(call(event.index, event.arguments))
 
 
 @given(events=st.lists(SAID | CALLED), cuts=st.lists(st.integers(0, 10_000)), late=st.booleans())
 def test_every_split_of_the_bytes_gives_the_same_events(
-    events: list[Delta | ToolCallChunk], cuts: list[int], late: bool
+    events: list[TokenDelta | ToolCallChunk], cuts: list[int], late: bool
 ) -> None:
     ending = [chunk({}, "stop", usage=None if late else USAGE)]
     body = sse(*map(sent, events), *ending, *[{"choices": [], "usage": USAGE}] * late) + DONE
@@ -494,4 +494,6 @@ def test_any_document_gives_events_or_an_error_of_this_package(
         except VoxtralError:
             assert stream.failure is not None
         else:
-            assert all(isinstance(event, Delta | ToolCallChunk | Final) for event in events)
+            assert all(
+                isinstance(event, TokenDelta | ToolCallChunk | ResponseInfo) for event in events
+            )

@@ -13,8 +13,8 @@ from langchain_voxtral.errors import (
     VoxtralRateLimitError,
     VoxtralResponseError,
 )
-from langchain_voxtral.protocol.native import decode_answer
-from langchain_voxtral.protocol.responses import Answer, Usage
+from langchain_voxtral.protocol.native import parse_response
+from langchain_voxtral.protocol.responses import ParsedResponse, ResponseInfo, Usage
 
 
 def test_the_documented_answer_is_read_whole() -> None:
@@ -29,28 +29,30 @@ def test_the_documented_answer_is_read_whole() -> None:
         "Hello! It's nice to meet you. Is there something I can help you with or would you like "
         "to chat for a bit?"
     )
-    assert decode_answer(body, header_request_id="H1") == Answer(
+    assert parse_response(body, header_request_id="H1") == ParsedResponse(
         texts=(text,),
-        usage=Usage(input_tokens=12, output_tokens=25, cost=0.0000436),
-        request_id="RWZDRhS5kdoM1XWwXLEshynO",
-        runtime_ms=243,
+        info=ResponseInfo(
+            usage=Usage(input_tokens=12, output_tokens=25, cost=0.0000436),
+            request_id="RWZDRhS5kdoM1XWwXLEshynO",
+            runtime_ms=243,
+        ),
     )
 
 
 @pytest.mark.parametrize(
     ("document", "answer"),
     [
-        ({"results": [{"generated_text": ""}]}, Answer(("",))),
+        ({"results": [{"generated_text": ""}]}, ParsedResponse(("",))),
         (
             {"results": [{"generated_text": "a", "x": 1}, {"generated_text": "b"}], "new": {}},
-            Answer(("a", "b")),
+            ParsedResponse(("a", "b")),
         ),
         (
             {
                 "results": [{"generated_text": "a"}],
                 "inference_status": {"tokens_input": 3, "tokens_generated": 4.0, "runtime_ms": 1.6},
             },
-            Answer(("a",), Usage(3, 4), runtime_ms=2),
+            ParsedResponse(("a",), ResponseInfo(usage=Usage(3, 4), runtime_ms=2)),
         ),
         (
             {
@@ -61,20 +63,23 @@ def test_the_documented_answer_is_read_whole() -> None:
                 "request_id": None,
                 "error": None,
             },
-            Answer(("a",)),
+            ParsedResponse(("a",)),
         ),
-        ({"results": [{"generated_text": "a"}], "inference_status": "fine"}, Answer(("a",))),
+        (
+            {"results": [{"generated_text": "a"}], "inference_status": "fine"},
+            ParsedResponse(("a",)),
+        ),
     ],
 )
 def test_what_is_missing_or_odd_is_none_and_what_is_unknown_is_passed_over(
-    document: dict[str, object], answer: Answer
+    document: dict[str, object], answer: ParsedResponse
 ) -> None:
-    assert decode_answer(json.dumps(document).encode()) == answer
+    assert parse_response(json.dumps(document).encode()) == answer
 
 
 def test_the_header_names_the_request_where_the_body_does_not() -> None:
-    answer = decode_answer(b'{"results": [{"generated_text": "a"}]}', header_request_id="H1")
-    assert answer.request_id == "H1"
+    answer = parse_response(b'{"results": [{"generated_text": "a"}]}', header_request_id="H1")
+    assert answer.info.request_id == "H1"
 
 
 @pytest.mark.parametrize(
@@ -113,7 +118,7 @@ def test_a_200_that_is_no_answer_is_the_right_error(
     body: bytes, kind: type[VoxtralError], words: str
 ) -> None:
     with pytest.raises(VoxtralError) as caught:
-        decode_answer(body, header_request_id="H1")
+        parse_response(body, header_request_id="H1")
     assert type(caught.value) is kind
     assert words in caught.value.message
     assert (caught.value.status_code, caught.value.request_id) == (200, "H1")
@@ -121,14 +126,14 @@ def test_a_200_that_is_no_answer_is_the_right_error(
 
 def test_an_error_names_the_request_as_the_body_does() -> None:
     with pytest.raises(VoxtralAPIError) as caught:
-        decode_answer(b'{"error": "boom", "request_id": "R1"}', header_request_id="H1")
+        parse_response(b'{"error": "boom", "request_id": "R1"}', header_request_id="H1")
     assert caught.value.request_id == "R1"
 
 
 @pytest.mark.parametrize("body", [b"no: sk-1", b'{"error": "no: sk-1"}', b'["sk-1"]'])
 def test_a_key_that_the_body_echoes_stays_out_of_the_error(body: bytes) -> None:
     with pytest.raises(VoxtralError) as caught:
-        decode_answer(body, secrets=["sk-1"])
+        parse_response(body, secrets=["sk-1"])
     assert "sk-1" not in f"{caught.value} {caught.value!r} {caught.value.args}"
     assert "[redacted]" in str(caught.value)
 
@@ -136,4 +141,4 @@ def test_a_key_that_the_body_echoes_stays_out_of_the_error(body: bytes) -> None:
 @given(st.binary())
 def test_any_bytes_give_an_answer_or_an_error_of_this_package(body: bytes) -> None:
     with pytest.raises(VoxtralError):
-        decode_answer(body)
+        parse_response(body)

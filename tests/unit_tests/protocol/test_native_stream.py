@@ -14,7 +14,7 @@ from langchain_voxtral.errors import (
     VoxtralResponseError,
 )
 from langchain_voxtral.protocol.native import NativeDecoder
-from langchain_voxtral.protocol.responses import Delta, Final, StreamEvent, Usage
+from langchain_voxtral.protocol.responses import ResponseInfo, StreamEvent, TokenDelta, Usage
 
 DOCUMENTED = (
     b'data: {"token": {"id": null, "text": "Hello", "logprob": 0.0, "special": false}, '
@@ -30,11 +30,11 @@ DOCUMENTED = (
     b'"num_input_tokens": 12, "estimated_cost": 0.0000386}\n'
 )
 DOCUMENTED_EVENTS: list[StreamEvent] = [
-    Delta("Hello"),
-    Delta("!"),
-    Delta(" It"),
-    Delta("'s"),
-    Final("stop", Usage(input_tokens=12, output_tokens=25, cost=0.0000386)),
+    TokenDelta("Hello"),
+    TokenDelta("!"),
+    TokenDelta(" It"),
+    TokenDelta("'s"),
+    ResponseInfo("stop", Usage(input_tokens=12, output_tokens=25, cost=0.0000386)),
 ]
 STOPPED: dict[str, object] = {"finish_reason": "stop"}
 
@@ -87,7 +87,7 @@ def test_a_stream_cut_anywhere_before_its_last_line_is_not_finished() -> None:
 
 def test_done_alone_does_not_finish_a_stream() -> None:
     stream = NativeDecoder()
-    assert stream.feed(sse(token("a")) + b"data: [DONE]\n\n") == [Delta("a")]
+    assert stream.feed(sse(token("a")) + b"data: [DONE]\n\n") == [TokenDelta("a")]
     assert stream.close() == []
     assert not stream.finished
 
@@ -101,10 +101,10 @@ def test_token_ids_and_probabilities_are_told_where_the_server_tells_them(place:
         {"token": {"id": "7", "text": ".", "logprob": "-1"}},
     ]
     assert events_of(sse(*documents))[place:] == [
-        Delta(",", 29892, -0.25),
-        Delta("!", 7, 0),
-        Delta("?", None, -1.5),
-        Delta("."),
+        TokenDelta(",", 29892, -0.25),
+        TokenDelta("!", 7, 0),
+        TokenDelta("?", None, -1.5),
+        TokenDelta("."),
     ]
 
 
@@ -112,8 +112,8 @@ def test_token_ids_and_probabilities_are_told_where_the_server_tells_them(place:
 def test_the_text_of_a_special_token_is_not_shown(place: int) -> None:
     special = {"token": {"id": 2, "text": "</s>", "logprob": -0.5, "special": True}}
     documents = [token("x")] * place + [special]
-    assert events_of(sse(*documents))[place:] == [Delta("", 2, -0.5)]
-    assert events_of(sse(special | {"details": STOPPED})) == [Final("stop", request_id="H1")]
+    assert events_of(sse(*documents))[place:] == [TokenDelta("", 2, -0.5)]
+    assert events_of(sse(special | {"details": STOPPED})) == [ResponseInfo("stop", request_id="H1")]
 
 
 def test_the_last_stream_of_text_generation_inference_is_read() -> None:
@@ -127,8 +127,8 @@ def test_the_last_stream_of_text_generation_inference_is_read() -> None:
             "seed": None,
         },
     }
-    final = Final("stop", Usage(input_tokens=7, output_tokens=2), "H1")
-    assert events_of(sse(token("Hello"), last)) == [Delta("Hello"), final]
+    final = ResponseInfo("stop", Usage(input_tokens=7, output_tokens=2), "H1")
+    assert events_of(sse(token("Hello"), last)) == [TokenDelta("Hello"), final]
 
 
 @pytest.mark.parametrize(
@@ -144,20 +144,20 @@ def test_the_last_stream_of_text_generation_inference_is_read() -> None:
 )
 def test_finish_reasons_go_by_todays_names(told: str, reason: str) -> None:
     assert events_of(sse(token("", details={"finish_reason": told}))) == [
-        Final(reason, request_id="H1")
+        ResponseInfo(reason, request_id="H1")
     ]
 
 
 def test_text_on_the_last_event_comes_before_the_final_event() -> None:
     last = token("b", generated_text="ab", details=STOPPED, num_output_tokens=2)
-    final = Final("stop", Usage(output_tokens=2), "H1")
-    assert events_of(sse(token("a"), last)) == [Delta("a"), Delta("b"), final]
+    final = ResponseInfo("stop", Usage(output_tokens=2), "H1")
+    assert events_of(sse(token("a"), last)) == [TokenDelta("a"), TokenDelta("b"), final]
 
 
 def test_a_final_event_that_tells_all_is_not_held_back() -> None:
     stream = NativeDecoder()
     numbers = {"num_input_tokens": 0, "num_output_tokens": 0, "estimated_cost": 0.0}
-    final = Final("stop", Usage(0, 0, 0.0))
+    final = ResponseInfo("stop", Usage(0, 0, 0.0))
     assert stream.feed(sse(token("", details=STOPPED, **numbers))) == [final]
     assert stream.finished
 
@@ -166,7 +166,7 @@ def test_an_answer_in_the_final_event_alone_is_not_passed_off_as_empty() -> None
     last = {"token": None, "generated_text": "Hello!", "details": STOPPED}
     with pytest.raises(VoxtralResponseError, match="Hello!"):
         events_of(sse(last))
-    assert events_of(sse(token("Hello!"), last))[0] == Delta("Hello!")
+    assert events_of(sse(token("Hello!"), last))[0] == TokenDelta("Hello!")
 
 
 @pytest.mark.parametrize("late", [{"token": None}, {}, {"token": {"text": ""}}])
@@ -175,21 +175,21 @@ def test_counts_that_come_after_the_finish_reason_are_in_the_final_event(
 ) -> None:
     stream = NativeDecoder()
     assert stream.feed(sse(token("a"), token("", details=STOPPED, estimated_cost=0.5))) == [
-        Delta("a")
+        TokenDelta("a")
     ]
     assert not stream.finished
     usage = late | {"num_input_tokens": 3, "num_output_tokens": 4}
-    assert stream.feed(sse(usage)) == [Final("stop", Usage(3, 4, 0.5))]
+    assert stream.feed(sse(usage)) == [ResponseInfo("stop", Usage(3, 4, 0.5))]
     assert stream.finished
 
 
 def test_counts_that_come_before_the_finish_reason_are_in_the_final_event() -> None:
     stream = NativeDecoder()
     counting = token("b", num_input_tokens=3, num_output_tokens=1, estimated_cost=0.5)
-    assert stream.feed(sse(token("a"), counting)) == [Delta("a"), Delta("b")]
+    assert stream.feed(sse(token("a"), counting)) == [TokenDelta("a"), TokenDelta("b")]
     assert stream.usage == Usage(3, 1, 0.5)
     assert stream.feed(sse(token("", details=STOPPED))) == []
-    assert stream.close() == [Final("stop", Usage(3, 1, 0.5))]
+    assert stream.close() == [ResponseInfo("stop", Usage(3, 1, 0.5))]
 
 
 def test_a_cost_that_comes_alone_is_kept() -> None:
@@ -201,13 +201,13 @@ def test_a_cost_that_comes_alone_is_kept() -> None:
 def test_done_brings_a_final_event_that_waits_for_counts() -> None:
     stream = NativeDecoder()
     assert stream.feed(sse(token("", details=STOPPED))) == []
-    assert stream.feed(b"data: [DONE]\n") == [Final("stop")]
+    assert stream.feed(b"data: [DONE]\n") == [ResponseInfo("stop")]
     assert stream.close() == []
 
 
 def test_the_request_id_comes_from_an_event_before_the_header() -> None:
     last = token("", details=STOPPED, num_output_tokens=1)
-    final = Final("stop", Usage(output_tokens=1), "R1")
+    final = ResponseInfo("stop", Usage(output_tokens=1), "R1")
     assert events_of(sse(token("a", request_id="R1"), last))[-1] == final
     assert events_of(sse({"request_id": "R1"}, token("a"), last))[-1] == final
     assert events_of(sse(token("a"), last | {"request_id": "R1"}))[-1] == final
@@ -216,7 +216,7 @@ def test_the_request_id_comes_from_an_event_before_the_header() -> None:
 def test_documents_that_say_nothing_are_passed_over() -> None:
     nothing = {"token": None, "generated_text": None, "details": None, "estimated_cost": None}
     body = b": ping\n\n" + sse({}, nothing, token("a"), {}, nothing, token("b"))
-    assert events_of(body) == [Delta("a"), Delta("b")]
+    assert events_of(body) == [TokenDelta("a"), TokenDelta("b")]
 
 
 @pytest.mark.parametrize(
@@ -302,7 +302,7 @@ def test_an_error_in_the_stream_is_raised_as_its_class(
 @pytest.mark.parametrize("error", [sse({"error": "boom"}), b"data: boom\n"])
 def test_tokens_before_an_error_come_first_and_the_error_next(error: bytes) -> None:
     stream = NativeDecoder(header_request_id="H1")
-    assert stream.feed(sse(token("a"), token("b")) + error) == [Delta("a"), Delta("b")]
+    assert stream.feed(sse(token("a"), token("b")) + error) == [TokenDelta("a"), TokenDelta("b")]
     assert stream.failure is not None
     assert "boom" in stream.failure.message
     with pytest.raises(VoxtralAPIError, match="boom") as caught:
@@ -316,7 +316,7 @@ def test_tokens_before_an_error_come_first_and_the_error_next(error: bytes) -> N
 def test_a_failed_stream_does_not_finish() -> None:
     stream = NativeDecoder()
     body = sse(token("a"), token("b", details=STOPPED), {"error": "boom"}) + b"data: [DONE]\n"
-    assert stream.feed(body) == [Delta("a"), Delta("b")]
+    assert stream.feed(body) == [TokenDelta("a"), TokenDelta("b")]
     with pytest.raises(VoxtralAPIError, match="boom"):
         stream.close()
     assert not stream.finished
@@ -343,6 +343,6 @@ def test_an_event_beyond_the_limit_is_an_error() -> None:
 def test_no_character_is_lost_doubled_or_moved(texts: list[str], size: int) -> None:
     body = sse(*map(token, texts), token("", details=STOPPED, num_output_tokens=len(texts)))
     reads = [body[at : at + size] for at in range(0, len(body), size)]
-    expected: list[StreamEvent] = [Delta(text) for text in texts]
-    final = Final("stop", Usage(output_tokens=len(texts)), "H1")
+    expected: list[StreamEvent] = [TokenDelta(text) for text in texts]
+    final = ResponseInfo("stop", Usage(output_tokens=len(texts)), "H1")
     assert events_of(*reads) == [*expected, final]

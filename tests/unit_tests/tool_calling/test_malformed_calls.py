@@ -261,7 +261,7 @@ def test_wherever_a_stream_is_cut_its_calls_are_whole(dialect: Native) -> None:
         items += sink.feed(dialect.last())
         whole = sink.said(items)
         assert whole.text == TEXT
-        assert [call.arguments for call in whole.calls] == [CUT_ARGUMENTS, {"city": "Paris"}]
+        assert [call.arguments for call in whole.tool_calls] == [CUT_ARGUMENTS, {"city": "Paris"}]
 
 
 @in_every_dialect

@@ -8,7 +8,7 @@ from support.call_modes import Caller, broken
 from support.scripted_server import End, Reply, ScriptedServer, Step
 from support.sse_replies import events, final, json_reply, streamed, token
 
-from langchain_voxtral.completions.response import Call, ResponseInfo, TextDelta
+from langchain_voxtral.completions.response import Call, TextDelta
 from langchain_voxtral.completions.stream import CompletionStream
 from langchain_voxtral.errors import (
     VoxtralAPIError,
@@ -16,6 +16,7 @@ from langchain_voxtral.errors import (
     VoxtralIncompleteStreamError,
     VoxtralInvalidRequestError,
 )
+from langchain_voxtral.protocol.responses import ResponseInfo
 from langchain_voxtral.transport import HTTPRequest
 
 BUSY = json_reply({"error": "busy"}, status=503, headers={"retry-after": "0"})

@@ -15,7 +15,6 @@ from support.sse_replies import event, events, json_reply, streamed, token, whol
 from langchain_voxtral.completions.response import (
     Call,
     Completion,
-    ResponseInfo,
     StreamItem,
     TextDelta,
     parse_completions,
@@ -27,6 +26,7 @@ from langchain_voxtral.errors import (
     VoxtralError,
     VoxtralRateLimitError,
 )
+from langchain_voxtral.protocol.responses import ResponseInfo
 from langchain_voxtral.transport import (
     ClientPool,
     ClientSettings,
@@ -83,7 +83,7 @@ def exchange(way: str, server: ScriptedServer, policy: RetryPolicy = QUICK) -> S
                 [said] = parse_completions(call, post(clients, request))
             case _:
                 [said] = asyncio.run(reply())
-        return [TextDelta(said.text), said.outcome]
+        return [TextDelta(said.text), said.info]
     finally:
         clients.close()
 
