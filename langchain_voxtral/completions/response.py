@@ -13,7 +13,7 @@ from langchain_voxtral.errors import (
 from langchain_voxtral.prompts import PartsRestorer, StopSequenceFilter, unescape
 from langchain_voxtral.protocol.endpoints import NATIVE, TextEndpoint
 from langchain_voxtral.protocol.responses import ResponseInfo, Usage
-from langchain_voxtral.tools.call_accumulator import ParsedToolCall, assemble_calls
+from langchain_voxtral.tools.call_accumulator import ParsedToolCall, ToolCallChunk, assemble_calls
 from langchain_voxtral.tools.call_parser import ToolCallParser
 from langchain_voxtral.transport import HTTPRequest, HTTPResponse
 
