@@ -15,9 +15,8 @@ from langchain_core.utils.json import parse_partial_json
 from pydantic import ConfigDict
 
 from langchain_voxtral.errors import VoxtralInvalidRequestError
-from langchain_voxtral.tools.conversion import convert
 from langchain_voxtral.tools.json_schema import close_objects
-from langchain_voxtral.tools.schema import NO_PARAMETERS, TOOL_CHOICES
+from langchain_voxtral.tools.schema import NO_PARAMETERS, TOOL_CHOICES, to_openai_tool
 from langchain_voxtral.tools.shapes import OutputSchema, explain, output_schema, quoted
 
 __all__ = ["Method", "StructuredOutputParser", "bind_schema"]
@@ -85,7 +84,7 @@ def bind_schema(
             f"method={method!r} needs a schema; without one only method='json_mode' works."
         )
     tracing = {"kwargs": {"method": method, "strict": strict}, "schema": schema}
-    function = {} if schema is None else convert(schema, "schema", strict=strict)["function"]
+    function = {} if schema is None else to_openai_tool(schema, "schema", strict=strict)["function"]
     bound: Runnable[LanguageModelInput, AIMessage]
     if method == "function_calling" and schema is not None:
         tool = _choosable(function["name"])

@@ -1,22 +1,27 @@
-"""Tools as LangChain has them, as OpenAI writes them, and as the schema of their calls."""
+"""Tools in OpenAI's form, the choice among them, and the schema of their calls."""
 
+import json
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
+from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
+from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool
+from langchain_core.utils.function_calling import convert_to_openai_function
+from langchain_core.utils.json_schema import dereference_refs
+from pydantic import BaseModel
+from pydantic.v1 import BaseModel as BaseModelV1
 
 from langchain_voxtral.errors import VoxtralInvalidRequestError
-from langchain_voxtral.tools.conversion import convert
-from langchain_voxtral.tools.json_schema import close_objects, relocate_definitions
-
-__all__ = [
-    "NO_PARAMETERS",
-    "TOOL_CHOICES",
-    "normalize_tool_choice",
-    "to_openai_tools",
-    "tool_call_schema",
-]
+from langchain_voxtral.tools.json_schema import (
+    close_objects,
+    iter_subschemas,
+    map_subschemas,
+    relocate_definitions,
+    resolve_ref,
+)
 
 NO_PARAMETERS: Mapping[str, Any] = {
     "type": "object",
@@ -36,83 +41,214 @@ TOOL_CHOICES: Mapping[object, str] = {
 }
 """Every `tool_choice` that is not a tool's name, and what it means."""
 
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+"""OpenAI's API reference, `tools[].function.name`; DeepInfra speaks that protocol."""
+
+_MAX_REASON = 400
+_JSON_TYPES = {"null", "boolean", "integer", "number", "string", "array", "object"}
+_KEYWORD_TYPES: Mapping[str, type] = {
+    **dict.fromkeys(("properties", "patternProperties", "$defs", "definitions"), dict),
+    **dict.fromkeys(("required", "enum", "anyOf", "allOf", "oneOf", "prefixItems"), list),
+}
+_CONVERSION_ERRORS = (ValueError, TypeError, AttributeError, LookupError, NameError, RuntimeError)
+"""What langchain-core, pydantic and pydantic.v1 raise for what they cannot convert."""
+
+
+# Tools in OpenAI's form
+
 
 def to_openai_tools(
     tools: Iterable[dict[str, Any] | type | Callable[..., Any] | BaseTool],
     *,
     strict: bool | None = None,
 ) -> list[dict[str, Any]]:
-    """Return tools as OpenAI tool dicts: `{"type": "function", "function": {...}}`.
-
-    The conversion is remembered for as long as the tool lives; the dicts are fresh each time.
-
-    Args:
-        tools: Tools, functions, pydantic classes, TypedDicts, JSON schemas with a title, tool
-            dicts of OpenAI, Anthropic or Bedrock.
-        strict: OpenAI's `strict`; None says nothing about it.
+    """Return tools as new dicts in OpenAI's form; equal ones once.
 
     Raises:
-        VoxtralInvalidRequestError: One of them is no tool, its name is missing, malformed or
-            taken, or its parameters are no object schema.
-
-    Example:
-        ```python
-        from langchain_voxtral.tools.schema import to_openai_tools
-
-        def add(a: int, b: int) -> int:
-            '''Add two integers.'''
-            return a + b
-
-        assert to_openai_tools([add])[0]["function"]["parameters"]["required"] == ["a", "b"]
-        ```
+        VoxtralInvalidRequestError: One of them is no tool, its name is malformed or that of
+            another, or its parameters are no object schema.
     """
     if isinstance(tools, str | Mapping | BaseTool | type) or not isinstance(tools, Iterable):
         raise VoxtralInvalidRequestError(
             f"tools must be a list of tools, not {type(tools).__name__}: write tools=[...]."
         )
-    offered = [convert(tool, f"tools[{at}]", strict=strict) for at, tool in enumerate(tools)]
-    seen: dict[str, int] = {}
-    for at, name in enumerate(map(_name, offered)):
-        if name in seen:
+    by_name: dict[str, tuple[int, dict[str, Any]]] = {}
+    for index, tool in enumerate(tools):
+        converted = to_openai_tool(tool, f"tools[{index}]", strict=strict)
+        first, known = by_name.setdefault(_name(converted), (index, converted))
+        if known != converted and _comparable(known) != _comparable(converted):
             raise VoxtralInvalidRequestError(
-                f"tools[{seen[name]}] and tools[{at}] are both named {name!r}. The model tells "
-                "tools apart by their names: rename one."
+                f"tools[{first}] and tools[{index}] are both named {_name(converted)!r}. The "
+                "model tells tools apart by their names: rename one."
             )
-        seen[name] = at
-    return offered
+    return [tool for _, tool in by_name.values()]
 
 
 def _name(tool: Mapping[str, Any]) -> str:
     return str(tool["function"]["name"])
 
 
+def _comparable(tool: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a tool without what tells a class from its own JSON schema: titles, references."""
+    schema = dereference_refs(tool["function"].get("parameters", {}))
+    inlined = {key: schema[key] for key in schema.keys() - {"$defs", "definitions"}}
+    return {**tool["function"], "parameters": _without_titles(inlined)}
+
+
+def to_openai_tool(tool: object, place: str, *, strict: bool | None = None) -> dict[str, Any]:
+    """Return one tool as a new dict in OpenAI's form; `place` says in errors where it stands.
+
+    Raises:
+        VoxtralInvalidRequestError: It is no tool, its name is missing or malformed, or its
+            parameters are no object schema.
+    """
+    try:
+        function = _to_function(tool, strict=strict)
+        _check_function(function)
+        # By way of JSON: a copy that is the caller's own, of what can be sent.
+        return {"type": "function", "function": json.loads(json.dumps(function, allow_nan=False))}
+    except _CONVERSION_ERRORS as error:
+        reason = " ".join(str(error).split())[:_MAX_REASON]
+        raise VoxtralInvalidRequestError(
+            f"{place} ({_label(tool)}) cannot be offered to the model: {reason}"
+        ) from error
+
+
+def _label(tool: object) -> str:
+    """Return how an error names a tool, which may be anything."""
+    if isinstance(tool, Mapping):
+        inner = tool.get("function")
+        named = inner if isinstance(inner, Mapping) else tool
+        name = named.get("name") or named.get("title") or tool.get("type")
+    else:
+        name = getattr(tool, "name", None) or getattr(tool, "__name__", None)
+    return name if isinstance(name, str) else type(tool).__name__
+
+
+def _to_function(tool: Any, *, strict: bool | None) -> dict[str, Any]:
+    if isinstance(tool, Runnable) and not isinstance(tool, BaseTool):
+        raise TypeError(
+            "a Runnable has no name and no description for the model; make a tool of it with "
+            ".as_tool(name=..., description=...)"
+        )
+    if isinstance(tool, BaseTool) and (tool.metadata or {}).get("type") == "custom_tool":
+        raise ValueError("OpenAI's custom tools take free text; this model takes JSON arguments")
+    if isinstance(tool, Mapping):
+        tool = _function_dict(tool)
+    converted = convert_to_openai_function(tool)
+    function = {key: value for key, value in converted.items() if value not in (None, {})}
+    if (schema := _recursive_parameters(tool)) is not None:
+        function["parameters"] = schema
+    if strict is None:
+        return function
+    # langchain-core fails with a KeyError where a strict function has no parameters.
+    parameters = {"parameters": {"type": "object", "properties": {}}} if strict else {}
+    return convert_to_openai_function(parameters | function, strict=strict)
+
+
+def _function_dict(tool: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a dict that langchain-core converts correctly, from one that it might not."""
+    kind = tool.get("type")
+    if kind == "function":
+        # OpenAI's chat completions wrap the function, its responses API does not.
+        return dict(tool.get("function", tool))
+    if isinstance(kind, str) and kind not in _JSON_TYPES and "input_schema" not in tool:
+        raise ValueError(
+            f"{kind!r} is a built-in tool of another provider, and this model has none; write "
+            "it as a function or a tool of your own"
+        )
+    if "title" in tool and not {"name", "input_schema", "toolSpec"} & tool.keys():
+        # langchain-core drops the parameters of such a schema when it has no `properties`.
+        schema = {key: tool[key] for key in tool.keys() - {"title", "description"}}
+        return {"name": tool["title"], "description": tool.get("description"), "parameters": schema}
+    return dict(tool)
+
+
+def _recursive_parameters(tool: Any) -> dict[str, Any] | None:
+    """Return the parameters of a tool if they refer to themselves, else None.
+
+    langchain-core replaces each `$ref` by what it names, and a `$ref` to a schema around it by
+    an empty schema, which allows anything.
+    """
+    source = tool.tool_call_schema if isinstance(tool, BaseTool) else tool
+    if isinstance(source, type) and issubclass(source, BaseModel):
+        schema = source.model_json_schema()
+    elif isinstance(source, type) and issubclass(source, BaseModelV1):
+        schema = source.schema()
+    elif isinstance(source, dict) and isinstance(tool, BaseTool):
+        schema = source
+    else:
+        return None
+    graph = {ref: _references(resolve_ref(ref, schema)) for ref in _references(schema)}
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError:
+        untitled = _without_titles(schema)
+        untitled.pop("description", None)
+        return untitled
+    return None
+
+
+def _references(schema: object) -> set[str]:
+    parts = iter_subschemas(schema) if isinstance(schema, Mapping) else ()
+    return {part["$ref"] for part in parts if "$ref" in part}
+
+
+def _without_titles(schema: Mapping[str, Any]) -> dict[str, Any]:
+    untitled = map_subschemas(schema, _without_titles)
+    untitled.pop("title", None)
+    return untitled
+
+
+def _check_function(function: Mapping[str, Any]) -> None:
+    name, parameters = function.get("name"), function.get("parameters")
+    if not name:
+        raise ValueError("it has no name")
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise ValueError(
+            f"its name {name!r} is not 1 to 64 letters of A-Z and a-z, digits, underscores "
+            "and dashes; give it another name (the title of a schema is its name)"
+        )
+    if parameters is None:
+        return
+    if not _is_object_schema(parameters):
+        raise ValueError(
+            "its parameters are not the JSON schema of an object; write "
+            '{"type": "object", "properties": {...}}'
+        )
+    for part in iter_subschemas(parameters):
+        for keyword in part.keys() & _KEYWORD_TYPES.keys():
+            if not isinstance(part[keyword], _KEYWORD_TYPES[keyword]):
+                raise TypeError(f"{keyword!r} in its parameters cannot be {part[keyword]!r:.80}")
+        if "$ref" in part:
+            resolve_ref(part["$ref"], parameters)
+
+
+def _is_object_schema(schema: object) -> bool:
+    """Return whether a schema is one of objects, as far as its first level tells."""
+    if not isinstance(schema, Mapping):
+        return False
+    if "type" in schema:
+        return schema["type"] in ("object", ["object"])
+    return bool(schema.keys() & {"properties", "$ref", "anyOf", "oneOf", "allOf"})
+
+
+# The choice among them
+
+
 def normalize_tool_choice(tool_choice: object, tools: Sequence[Mapping[str, Any]]) -> str:
     """Return what a `tool_choice` asks for: `auto`, `any`, `none`, or a tool's name.
 
-    Args:
-        tool_choice: None or `"auto"` (the model decides), `"any"`, `"required"` or True (it
-            must call a tool), `"none"` or False (it must not), a tool's name, or OpenAI's
-            `{"type": "function", "function": {"name": NAME}}`. A tool that is named like one
-            of these words cannot be chosen by name: the word keeps its meaning.
-        tools: The tools, as `to_openai_tools` returns them.
+    A tool that is named like one of the words in `TOOL_CHOICES` cannot be chosen by name.
 
     Raises:
-        VoxtralInvalidRequestError: It is none of these, names a tool that is not there, or
+        VoxtralInvalidRequestError: It means nothing, names a tool that is not there, or
             demands a call where there are no tools.
-
-    Example:
-        ```python
-        from langchain_voxtral.tools.schema import normalize_tool_choice
-
-        tools = [{"type": "function", "function": {"name": "add"}}]
-        assert normalize_tool_choice("required", tools) == "any"
-        assert normalize_tool_choice("add", tools) == "add"
-        ```
     """
     if tool_choice is None or isinstance(tool_choice, str | bool):
         choice = TOOL_CHOICES.get(tool_choice)
     else:
-        tool_choice, choice = _named(tool_choice), None
+        tool_choice, choice = _chosen_name(tool_choice), None
     if choice in {"auto", "none"}:
         return str(choice)
     if not tools:
@@ -131,7 +267,7 @@ def normalize_tool_choice(tool_choice: object, tools: Sequence[Mapping[str, Any]
     )
 
 
-def _named(tool_choice: object) -> str:
+def _chosen_name(tool_choice: object) -> str:
     match tool_choice:
         case {"type": "function", "function": {"name": str(name)}}:
             if name in TOOL_CHOICES:
@@ -146,6 +282,9 @@ def _named(tool_choice: object) -> str:
     )
 
 
+# The schema of their calls
+
+
 def tool_call_schema(
     tools: Sequence[Mapping[str, Any]],
     *,
@@ -153,7 +292,7 @@ def tool_call_schema(
     several: bool = False,
     final: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Return the JSON schema that a call of one of the tools follows.
+    """Return the JSON schema of a call of one of the tools.
 
     Args:
         tools: The tools, as `to_openai_tools` returns them.
@@ -163,44 +302,31 @@ def tool_call_schema(
 
     Raises:
         VoxtralInvalidRequestError: There is nothing to choose from, or a `$ref` names nothing.
-
-    Example:
-        ```python
-        from langchain_voxtral.tools.schema import NO_PARAMETERS, tool_call_schema
-
-        tools = [{"type": "function", "function": {"name": "now"}}]
-        assert tool_call_schema(tools, arguments_key="arguments") == {
-            "type": "object",
-            "properties": {"name": {"const": "now"}, "arguments": NO_PARAMETERS},
-            "required": ["name", "arguments"],
-            "additionalProperties": False,
-        }
-        ```
     """
     alternatives: list[dict[str, Any]] = []
     definitions: dict[str, Any] = {}
-    for at, tool in enumerate(tools):
+    for index, tool in enumerate(tools):
         parameters = tool["function"].get("parameters") or NO_PARAMETERS
-        arguments, named = relocate_definitions(close_objects(parameters), f"call{at}")
-        alternatives.append(_call(_name(tool), arguments_key, arguments))
+        arguments, named = relocate_definitions(close_objects(parameters), f"call{index}")
+        alternatives.append(_call_schema(_name(tool), arguments_key, arguments))
         definitions |= named
     if several and alternatives:
-        alternatives = [{"type": "array", "minItems": 1, "items": _any(alternatives)}]
+        alternatives = [{"type": "array", "minItems": 1, "items": _any_of(alternatives)}]
     if final is not None:
         answer, named = relocate_definitions(close_objects(final), "final")
         alternatives.append(answer)
         definitions |= named
     if not alternatives:
         raise VoxtralInvalidRequestError("A call is demanded, but there are no tools.")
-    schema = _any(alternatives)
+    schema = _any_of(alternatives)
     return schema | {"$defs": definitions} if definitions else schema
 
 
-def _any(alternatives: list[dict[str, Any]]) -> dict[str, Any]:
+def _any_of(alternatives: list[dict[str, Any]]) -> dict[str, Any]:
     return alternatives[0] if len(alternatives) == 1 else {"anyOf": alternatives}
 
 
-def _call(name: str, arguments_key: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+def _call_schema(name: str, arguments_key: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "type": "object",
         "properties": {"name": {"const": name}, arguments_key: arguments},
