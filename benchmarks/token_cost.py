@@ -26,7 +26,7 @@ def cost(calls: ToolCallParsing | None) -> float:
     best = float("inf")
     for _ in range(ROUNDS):
         sink = CompletionStream(Call(REQUEST, "m", "p", stops=["<|eot_id|>"], calls=calls))
-        sink.begin({}, 1)
+        sink.start_attempt({}, 1)
         gc.disable()
         start = time.process_time()
         for _ in range(TOKENS):

@@ -105,9 +105,9 @@ class VoxtralBase(ConnectionSettings, SamplingSettings):
             headers=self._headers(endpoint, streaming=streaming),
             secrets=self._secrets(endpoint),
             model=options.model,
-            limits=self._limits(streaming=streaming),
+            timeouts=self._limits(streaming=streaming),
             retry=self._retry_policy(),
-            carried_audio=plan.carries_audio,
+            has_audio=plan.carries_audio,
         )
         return Call(
             request=request,

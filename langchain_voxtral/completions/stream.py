@@ -69,7 +69,7 @@ class CompletionStream:
         return self._tokens > self._tokens_before or self._outcome is not None
 
     @property
-    def winding_down(self) -> bool:
+    def is_finishing(self) -> bool:
         """Whether the text is complete."""
         return self._trimmer.stopped or self._decoder.is_ending
 
@@ -78,7 +78,7 @@ class CompletionStream:
         """Whether nothing more is to be read: the stream failed, or went on for too long."""
         return self._decoder.failure is not None or self._excess > MOST_EXCESS
 
-    def begin(self, headers: Mapping[str, str], attempts: int) -> None:
+    def start_attempt(self, headers: Mapping[str, str], attempts: int) -> None:
         """Start on the body of a new response."""
         self._headers, self._attempts = headers, attempts
         self._decoder = self._call.api.stream(
@@ -88,11 +88,11 @@ class CompletionStream:
 
     def feed(self, data: bytes) -> Sequence[StreamItem]:
         """Take bytes, return the pieces they complete."""
-        if self.winding_down:
+        if self.is_finishing:
             self._excess += 1
         return self._digest(self._decoder.feed(data))
 
-    def misfit(self, content: bytes) -> VoxtralError:
+    def not_a_stream_error(self, content: bytes) -> VoxtralError:
         """Return the error for an answer that is one document."""
         try:
             parse_completions(self._call, HTTPResponse(content, self._headers, self._attempts))
@@ -104,7 +104,7 @@ class CompletionStream:
             request_id=header_request_id(self._call, self._headers),
         )
 
-    def end(self, error: VoxtralError | None = None) -> Iterator[StreamItem]:
+    def finish(self, error: VoxtralError | None = None) -> Iterator[StreamItem]:
         """Take the end of the body; yield the last items, then raise unless the text is whole.
 
         Raises:
@@ -120,7 +120,7 @@ class CompletionStream:
             return
         if not self._trimmer.stopped:
             error = self._cut_short(error)
-            self.annotate(error)
+            self.add_context(error)
             raise error
         last: list[StreamItem] = []
         self._add_last(last, ResponseInfo("stop"), incomplete=True)
@@ -131,7 +131,7 @@ class CompletionStream:
         said = collect_stream(items)
         return replace(said, tool_calls=tuple(self._assembler.finished()), raw_text=self._raw())
 
-    def resumption(self, error: VoxtralError) -> HTTPRequest:
+    def resume_request(self, error: VoxtralError) -> HTTPRequest:
         """Return the request that takes a cut stream up again: the prompt and the text so far.
 
         What was held back stays so, since the text goes on right behind it.
@@ -273,7 +273,7 @@ class CompletionStream:
             return ""
         return " Set max_stream_resumes to have such streams taken up again."
 
-    def annotate(self, error: VoxtralError) -> None:
+    def add_context(self, error: VoxtralError) -> None:
         """Note on an error the text so far, its tokens, and the server's id of the request."""
         error.having(
             partial=self._partial(),

@@ -6,8 +6,14 @@ from typing import Any, ClassVar
 
 from langchain_voxtral.errors import VoxtralResponseError
 from langchain_voxtral.protocol.chat_messages import UnexpectedShapeError, index_in, read_message
-from langchain_voxtral.protocol.error_responses import error_in
-from langchain_voxtral.protocol.fields import as_float, as_int, non_empty, safe_text, whole_document
+from langchain_voxtral.protocol.error_responses import error_from_body
+from langchain_voxtral.protocol.fields import (
+    as_float,
+    as_int,
+    non_empty,
+    parse_json_object,
+    safe_text,
+)
 from langchain_voxtral.protocol.responses import (
     ParsedResponse,
     ResponseInfo,
@@ -16,10 +22,8 @@ from langchain_voxtral.protocol.responses import (
     Usage,
 )
 from langchain_voxtral.protocol.sse import MAX_EVENT_BYTES, JsonObject
-from langchain_voxtral.protocol.stream_decoder import AnswerStream
+from langchain_voxtral.protocol.stream_decoder import StreamDecoderBase
 from langchain_voxtral.tools.call_accumulator import ToolCallChunk
-
-__all__ = ["FINISH_REASONS", "ChatDecoder", "parse_response"]
 
 FINISH_REASONS: dict[str, str] = {"function_call": "tool_calls"}
 """Finish reasons of OpenAI's older API by today's names; any other reason is kept as it is."""
@@ -40,20 +44,12 @@ def parse_response(
         secrets: Texts that must not come back in an error, such as the API key.
 
     Raises:
-        VoxtralError: The body reports a failure; the class as for `failures.error_in`.
+        VoxtralError: The body reports a failure; the class as for `error_from_body`.
         VoxtralResponseError: The body is no answer of this API.
-
-    Example:
-        ```python
-        from langchain_voxtral.protocol.chat_completions import parse_response
-
-        answer = parse_response(b'{"choices": [{"message": {"content": "Hello!"}}]}')
-        assert answer.texts == ("Hello!",)
-        ```
     """
-    document = whole_document(data, request_id=header_request_id, secrets=secrets)
+    document = parse_json_object(data, request_id=header_request_id, secrets=secrets)
     request_id = header_request_id or safe_text(document.get("id"), secrets)
-    error = error_in(document, secrets=secrets)
+    error = error_from_body(document, secrets=secrets)
     if error is not None:
         raise error.having(request_id=error.request_id or request_id)
     try:
@@ -74,7 +70,7 @@ def parse_response(
     )
 
 
-class ChatDecoder(AnswerStream):
+class ChatDecoder(StreamDecoderBase):
     r"""Turns the bytes of a streamed answer into texts, parts of tool calls and one final event.
 
     The final event is due with the finish reason: at once if usage rides on the same chunk, as at
@@ -94,18 +90,6 @@ class ChatDecoder(AnswerStream):
 
     Attributes:
         finished: Whether the final event was returned.
-
-    Example:
-        ```python
-        from langchain_voxtral.protocol.chat_completions import ChatDecoder
-        from langchain_voxtral.protocol.responses import TokenDelta, ResponseInfo
-
-        stream = ChatDecoder()
-        events = stream.feed(b'data: {"choices": [{"delta": {"content": "Hi"}}]}\n')
-        assert events == [TokenDelta("Hi")]
-        stream.feed(b'data: {"choices": [{"delta": {}, "finish_reason": "stop"}]}\n')
-        assert stream.feed(b"data: [DONE]\n") == [ResponseInfo("stop")]
-        ```
     """
 
     _last_numbers: ClassVar[frozenset[str]] = frozenset({"input_tokens", "output_tokens"})
@@ -141,7 +125,7 @@ class ChatDecoder(AnswerStream):
         """Return the choices of a chunk; one that only tells usage has none."""
         choices = document.get("choices")
         if not choices or "error" in document:
-            error = error_in(document, secrets=self._secrets)
+            error = error_from_body(document, secrets=self._secrets)
             if error is not None:
                 raise error
         if isinstance(choices, list):

@@ -6,8 +6,6 @@ from langchain_voxtral.protocol.fields import non_empty
 from langchain_voxtral.protocol.sse import JsonObject
 from langchain_voxtral.tools.call_accumulator import ToolCallChunk
 
-__all__ = ["UnexpectedShapeError", "index_in", "read_message"]
-
 _TEXT_PARTS = {"text": "text", "refusal": "refusal"}
 """Types of content parts that are text, with the key that it stands under."""
 
@@ -29,16 +27,6 @@ def read_message(message: object) -> tuple[str, list[ToolCallChunk]]:
 
     Raises:
         UnexpectedShapeError: Part of the message is of no known form.
-
-    Example:
-        ```python
-        from langchain_voxtral.tools.call_accumulator import ToolCallChunk
-        from langchain_voxtral.protocol.chat_messages import read_message
-
-        calls = [{"id": "c1", "function": {"name": "now", "arguments": "{}"}}]
-        message = {"content": None, "tool_calls": calls}
-        assert read_message(message) == ("", [ToolCallChunk(0, "c1", "now", "{}")])
-        ```
     """
     if not isinstance(message, dict):
         raise UnexpectedShapeError("a choice without a message")

@@ -9,8 +9,6 @@ from langchain_voxtral.protocol.native import NativeDecoder
 from langchain_voxtral.protocol.responses import ParsedResponse
 from langchain_voxtral.providers import Route
 
-__all__ = ["CHAT_COMPLETIONS", "NATIVE", "TextEndpoint"]
-
 _SHARED_NAMES = {
     name: name
     for name in (

@@ -5,28 +5,31 @@ from typing import Any
 
 from langchain_voxtral.errors import VoxtralError
 from langchain_voxtral.protocol.error_table import (
-    BY_HUNDREDS,
     BY_STATUS,
+    BY_STATUS_CLASS,
+    ERROR_PATTERNS,
     REDIRECT,
-    SIGNS,
-    STATUS_OF_NAME,
+    STATUS_BY_ERROR_CODE,
     UNEXPECTED,
-    Case,
+    ErrorCase,
 )
 from langchain_voxtral.protocol.headers import header, parse_retry_after
-from langchain_voxtral.protocol.words import Words, quoted, words_in, words_of
+from langchain_voxtral.protocol.words import (
+    ErrorDetails,
+    details_from_bytes,
+    details_from_json,
+    sanitize,
+)
 
-__all__ = ["error_in", "failure", "parse_retry_after"]
 
-
-def failure(
+def error_from_response(
     status: int,
     headers: Mapping[str, str],
     body: bytes,
     *,
     secrets: Sequence[str] = (),
     model: str | None = None,
-    carried_audio: bool = False,
+    has_audio: bool = False,
 ) -> VoxtralError:
     """Return the error that an HTTP answer means; the caller raises it.
 
@@ -41,25 +44,15 @@ def failure(
         body: The whole body: JSON in any of the shapes in use, HTML, text or nothing.
         secrets: Texts that must not come back in the error, such as the API key.
         model: The model's id, for messages.
-        carried_audio: Whether the request carried audio. DeepInfra answers a recording that it
+        has_audio: Whether the request carried audio. DeepInfra answers a recording that it
             cannot read with a 500 "inference error", which is then not worth a retry; without
-            audio the same words are an ordinary failure of the server.
-
-    Example:
-        ```python
-        from langchain_voxtral.errors import VoxtralRateLimitError
-        from langchain_voxtral.protocol.error_responses import failure
-
-        error = failure(429, {"retry-after": "2"}, b'{"detail": "Rate limited"}')
-        assert isinstance(error, VoxtralRateLimitError)
-        assert error.retry_after == 2.0
-        ```
+            audio the same words are an ordinary error_from_response of the server.
     """
-    words = words_of(body)
-    case = _case(status, words, carried_audio=carried_audio)
+    words = details_from_bytes(body)
+    case = _case(status, words, has_audio=has_audio)
     location = header(headers, "location") if case is REDIRECT else None
     if location:
-        words = Words(text=location, request_id=words.request_id)
+        words = ErrorDetails(text=location, request_id=words.request_id)
     return _error(
         case,
         words,
@@ -71,49 +64,39 @@ def failure(
     )
 
 
-def error_in(
+def error_from_body(
     document: Mapping[str, Any], *, status: int = 200, secrets: Sequence[str] = ()
 ) -> VoxtralError | None:
     """Return the error that a document within an answer or a stream reports, or None.
 
-    The document's own status, code or type picks the class by the same tables as `failure`,
-    then its words. `status_code` stays the HTTP status, so judge by class or `is_retryable`.
+    The document's own status, code or type picks the class by the same tables as
+    `error_from_response`, then its words. `status_code` stays the HTTP status.
 
     Args:
         document: One JSON object: a 200 body or a stream event.
         status: HTTP status of the answer.
         secrets: Texts that must not come back in the error, such as the API key.
-
-    Example:
-        ```python
-        from langchain_voxtral.errors import VoxtralRateLimitError
-        from langchain_voxtral.protocol.error_responses import error_in
-
-        busy = {"error": {"message": "Model busy, retry later", "code": "engine_overloaded"}}
-        assert isinstance(error_in(busy), VoxtralRateLimitError)
-        assert error_in({"token": {"text": "Hi"}}) is None
-        ```
     """
     if not _reports_error(document):
         return None
-    words = words_in(document)
-    named = (STATUS_OF_NAME[name] for name in words.names if name in STATUS_OF_NAME)
+    words = details_from_json(document)
+    named = (STATUS_BY_ERROR_CODE[name] for name in words.names if name in STATUS_BY_ERROR_CODE)
     case = _case(words.status or next(named, status), words)
     return _error(case, words, status=status, secrets=secrets, request_id=words.request_id)
 
 
-def _case(status: int, words: Words, *, carried_audio: bool = False) -> Case:
+def _case(status: int, words: ErrorDetails, *, has_audio: bool = False) -> ErrorCase:
     heard = "\n".join((words.text, *words.names))
-    for sign in SIGNS:
-        fits = status in sign.statuses and (carried_audio or not sign.about_audio)
+    for sign in ERROR_PATTERNS:
+        fits = status in sign.statuses and (has_audio or not sign.about_audio)
         if fits and sign.pattern.search(heard):
             return sign.case
-    return BY_STATUS.get(status) or BY_HUNDREDS.get(status // 100, UNEXPECTED)
+    return BY_STATUS.get(status) or BY_STATUS_CLASS.get(status // 100, UNEXPECTED)
 
 
 def _error(
-    case: Case,
-    words: Words,
+    case: ErrorCase,
+    words: ErrorDetails,
     *,
     status: int,
     secrets: Sequence[str],
@@ -122,11 +105,11 @@ def _error(
     retry_after: float | None = None,
 ) -> VoxtralError:
     advice = case.advice.format(model=f"the model {model!r}" if model else "the model")
-    said = quoted(words.text, secrets)
+    said = sanitize(words.text, secrets)
     return case.kind(
         f'{advice} The server said: "{said}"' if said else f"{advice} The server gave no reason.",
         status_code=status,
-        request_id=quoted(request_id, secrets) if request_id else None,
+        request_id=sanitize(request_id, secrets) if request_id else None,
         retry_after=retry_after,
     )
 

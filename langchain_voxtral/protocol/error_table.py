@@ -18,21 +18,9 @@ from langchain_voxtral.errors import (
     VoxtralUnsupportedFeatureError,
 )
 
-__all__ = [
-    "BY_HUNDREDS",
-    "BY_STATUS",
-    "REDIRECT",
-    "SIGNS",
-    "STATUS_OF_NAME",
-    "UNEXPECTED",
-    "WITHIN_ANSWER",
-    "Case",
-    "Sign",
-]
-
 
 @dataclass(frozen=True, slots=True)
-class Case:
+class ErrorCase:
     """A kind of failure: its error class, and what it means and asks for.
 
     `advice` may name the model by `{model}`.
@@ -43,7 +31,7 @@ class Case:
 
 
 @dataclass(frozen=True, slots=True)
-class Sign:
+class ErrorPattern:
     """Words that tell a case better than the status does, with the statuses where they do.
 
     `about_audio`: only in answers to requests that carried audio.
@@ -51,117 +39,117 @@ class Sign:
 
     statuses: frozenset[int]
     pattern: re.Pattern[str]
-    case: Case
+    case: ErrorCase
     about_audio: bool = False
 
 
-WITHIN_ANSWER = 200
+IN_BODY = 200
 
-_UNAUTHENTICATED = Case(
+_UNAUTHENTICATED = ErrorCase(
     VoxtralAuthenticationError,
     "The server does not accept the API key: pass api_key=, or set DEEPINFRA_API_TOKEN "
     "(for any other server VOXTRAL_API_KEY).",
 )
-_BUSY = Case(
+_BUSY = ErrorCase(
     VoxtralRateLimitError,
     "There are too many requests, or the model is busy: wait (retry_after says how long, if the "
     "server does) and send fewer at once (max_concurrency of batch); DeepInfra allows 200 at once.",
 )
-_INVALID = Case(
+_INVALID = ErrorCase(
     VoxtralInvalidRequestError,
     "The server refuses the request as invalid: change what its words name.",
 )
-_OVERFLOW = Case(
+_OVERFLOW = ErrorCase(
     VoxtralContextOverflowError,
     "The prompt, with the tokens asked for, is longer than the context of {model}: shorten the "
     "conversation or lower max_tokens.",
 )
-_SPEECH_ONLY = Case(
+_AUDIO_ONLY = ErrorCase(
     VoxtralUnsupportedFeatureError,
     "This deployment of {model} takes speech only, it demands a recording in place of text. What "
     "may work: transcription of recordings, api='chat_completions', a self-hosted server that "
     "serves it for text (base_url=) or the embedded engine (base_url='local').",
 )
-_TEXT_ONLY = Case(
+_TEXT_ONLY = ErrorCase(
     VoxtralUnsupportedFeatureError,
     "This deployment of {model} takes text only at this endpoint, it demands a prompt in place of "
     "a recording. What may work: endpoint='transcriptions' or 'chat', a server of your own "
     "(base_url=, server=) or the embedded engine (base_url='local').",
 )
-_NO_TOOLS = Case(
+_NO_TOOLS = ErrorCase(
     VoxtralUnsupportedFeatureError,
     "The server does not offer tool calling for {model} at this endpoint: pass api='native', "
     "which describes the tools in the prompt and reads the calls from the text.",
 )
-_BAD_AUDIO = Case(
+_BAD_AUDIO = ErrorCase(
     VoxtralInvalidRequestError,
     "The server cannot read the audio: send it as WAV, mono and 16 kHz, which all servers read. "
     "(DeepInfra has answered WebM like this, and a vLLM with an older libsndfile MP3.)",
 )
-_TOOLS_OFF = Case(
+_TOOLS_OFF = ErrorCase(
     VoxtralUnsupportedFeatureError,
     "The server was started without tool calling: vLLM needs --enable-auto-tool-choice and "
     "--tool-call-parser mistral, llama.cpp --jinja.",
 )
-_DEAF = Case(
+_NO_AUDIO_SUPPORT = ErrorCase(
     VoxtralUnsupportedFeatureError,
     "The server does not hear with {model}, or not at this endpoint. If the model is Voxtral, look "
     "at how the server was started: vLLM needs vllm[audio], llama.cpp the model's --mmproj file.",
 )
-_TOO_LARGE = Case(
+_TOO_LARGE = ErrorCase(
     VoxtralInvalidRequestError,
     "The request is larger than the server takes: shorten the prompt, or compress or split the "
     "audio (chunk_seconds= of a transcription).",
 )
-_UNAVAILABLE = Case(
+_UNAVAILABLE = ErrorCase(
     VoxtralAPIError,
     "The server is out of capacity or a gateway before it failed: try again later; the request "
     "may have been billed all the same.",
 )
-_FAILED = Case(VoxtralAPIError, "The server failed: try again later.")
-REDIRECT = Case(
+_FAILED = ErrorCase(VoxtralAPIError, "The server failed: try again later.")
+REDIRECT = ErrorCase(
     VoxtralResponseError,
     "The server redirects, and redirects are not followed, because they would carry the API key "
     "elsewhere: set base_url to the right address.",
 )
-UNEXPECTED = Case(VoxtralResponseError, "The server answers with a status that is no failure.")
+UNEXPECTED = ErrorCase(VoxtralResponseError, "The server answers with a status that is no failure.")
 
-BY_STATUS: dict[int, Case] = {
-    WITHIN_ANSWER: Case(VoxtralAPIError, "The server reports a failure within its answer."),
+BY_STATUS: dict[int, ErrorCase] = {
+    IN_BODY: ErrorCase(VoxtralAPIError, "The server reports a failure within its answer."),
     400: _INVALID,
     401: _UNAUTHENTICATED,
-    402: Case(
+    402: ErrorCase(
         VoxtralPaymentRequiredError,
         "The account has no balance or no payment method: add one in its billing settings.",
     ),
-    403: Case(
+    403: ErrorCase(
         VoxtralPermissionDeniedError,
         "The API key may not do this: use a key whose account and scope allow {model}.",
     ),
-    404: Case(
+    404: ErrorCase(
         VoxtralNotFoundError,
         "The server does not know {model} or the path: check model=, base_url= and server= (for "
         "vLLM 'vllm', for llama.cpp 'llama_cpp'); below base_url, /openai/models lists the models "
         "it has, /models those of vLLM and llama.cpp.",
     ),
-    405: Case(
+    405: ErrorCase(
         VoxtralUnsupportedFeatureError,
         "The server does not offer a feature that the request uses for {model}: leave out what "
         "its words name (tools, response_format); if they name none, check base_url=.",
     ),
-    408: Case(
+    408: ErrorCase(
         VoxtralTimeoutError, "The server gave up waiting for the whole request: send it again."
     ),
     413: _TOO_LARGE,
     422: _INVALID,
-    423: Case(
+    423: ErrorCase(
         VoxtralPermissionDeniedError,
         "The server has locked what was asked for: look at the account and the model on the "
         "provider's dashboard, sending again does not help.",
     ),
     429: _BUSY,
     500: _FAILED,
-    501: Case(
+    501: ErrorCase(
         VoxtralResponseError,
         "The server does not know requests of this kind, so it is none of this API: check "
         "base_url=.",
@@ -169,9 +157,9 @@ BY_STATUS: dict[int, Case] = {
     **dict.fromkeys((502, 503, 504), _UNAVAILABLE),
 }
 """What each HTTP status means (DeepInfra's API pages and recorded answers)."""
-BY_HUNDREDS = {3: REDIRECT, 4: _INVALID, 5: _FAILED}
+BY_STATUS_CLASS = {3: REDIRECT, 4: _INVALID, 5: _FAILED}
 
-STATUS_OF_NAME: dict[str, int] = {
+STATUS_BY_ERROR_CODE: dict[str, int] = {
     "authentication_error": 401,
     "context_length_exceeded": 400,
     "engine_overloaded": 429,
@@ -195,9 +183,9 @@ STATUS_OF_NAME: dict[str, int] = {
 """The status that the name of an error stands for, where no status tells: in a stream or a 200
 answer (DeepInfra's and OpenAI's codes, the error types of text-generation-inference)."""
 
-SIGNS: tuple[Sign, ...] = (
-    Sign(
-        frozenset({WITHIN_ANSWER, 400, 413, 422, 500}),
+ERROR_PATTERNS: tuple[ErrorPattern, ...] = (
+    ErrorPattern(
+        frozenset({IN_BODY, 400, 413, 422, 500}),
         # DeepInfra, then vLLM, OpenAI, llama.cpp, text-generation-inference, SGLang, Mistral.
         re.compile(
             r"input length \d+ exceeds|(?:requested|maximum) input length"
@@ -210,36 +198,36 @@ SIGNS: tuple[Sign, ...] = (
         ),
         _OVERFLOW,
     ),
-    Sign(
+    ErrorPattern(
         frozenset({400, 422}),
         # The body field `audio` itself, not one within a message (`messages.0.content.audio`).
         re.compile(r"(?:^|; )audio: [^;]*required|field required\W+audio\b", re.IGNORECASE),
-        _SPEECH_ONLY,
+        _AUDIO_ONLY,
     ),
-    Sign(
+    ErrorPattern(
         frozenset({400, 422}),
         re.compile(r"(?:^|; )input: [^;]*required", re.IGNORECASE),
         _TEXT_ONLY,
         about_audio=True,
     ),
-    Sign(
+    ErrorPattern(
         frozenset({500}),
         re.compile(r"^\s*inference error\s*$", re.IGNORECASE | re.MULTILINE),  # DeepInfra
         _BAD_AUDIO,
         about_audio=True,
     ),
-    Sign(
-        frozenset({WITHIN_ANSWER, 400, 500, 501}),
+    ErrorPattern(
+        frozenset({IN_BODY, 400, 500, 501}),
         # vLLM without its extra, vLLM and llama.cpp with a model that has no ears.
         re.compile(
             r"install vllm\[audio\]|does not support (?:transcriptions|translations) api"
             r"|does not support audio input|audio input is not supported",
             re.IGNORECASE,
         ),
-        _DEAF,
+        _NO_AUDIO_SUPPORT,
     ),
-    Sign(
-        frozenset({WITHIN_ANSWER, 400, 500}),
+    ErrorPattern(
+        frozenset({IN_BODY, 400, 500}),
         # vLLM, libsndfile within it, and llama.cpp, which has the same words for pictures.
         re.compile(
             r"invalid or unsupported audio|format not recogni[sz]ed"
@@ -248,28 +236,28 @@ SIGNS: tuple[Sign, ...] = (
         ),
         _BAD_AUDIO,
     ),
-    Sign(
-        frozenset({WITHIN_ANSWER, 400}),
+    ErrorPattern(
+        frozenset({IN_BODY, 400}),
         re.compile(r"maximum file size exceeded", re.IGNORECASE),  # vLLM
         _TOO_LARGE,
     ),
-    Sign(
+    ErrorPattern(
         frozenset({400, 500}),
         re.compile(r"--enable-auto-tool-choice|requires --jinja"),  # vLLM, llama.cpp
         _TOOLS_OFF,
     ),
-    Sign(
+    ErrorPattern(
         frozenset({405}),
         re.compile(r"\btools?\b.*\bnot supported", re.IGNORECASE),
         _NO_TOOLS,
     ),
-    Sign(
-        frozenset({WITHIN_ANSWER, 403}),
+    ErrorPattern(
+        frozenset({IN_BODY, 403}),
         re.compile(r"not authenticated|not authorized to access", re.IGNORECASE),
         _UNAUTHENTICATED,
     ),
-    Sign(
-        frozenset({WITHIN_ANSWER}),
+    ErrorPattern(
+        frozenset({IN_BODY}),
         re.compile(r"\brate limit|model busy|too many requests|\boverloaded\b", re.IGNORECASE),
         _BUSY,
     ),

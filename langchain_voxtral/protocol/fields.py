@@ -7,14 +7,12 @@ from pydantic_core import from_json
 
 from langchain_voxtral.errors import VoxtralResponseError
 from langchain_voxtral.protocol.sse import JsonObject
-from langchain_voxtral.protocol.words import quoted, words_of
-
-__all__ = ["as_float", "as_int", "non_empty", "safe_text", "whole_document"]
+from langchain_voxtral.protocol.words import details_from_bytes, sanitize
 
 _MOST = sys.float_info.max  # a longer integer is a number too, and no float
 
 
-def whole_document(data: bytes, *, request_id: str | None, secrets: Sequence[str]) -> JsonObject:
+def parse_json_object(data: bytes, *, request_id: str | None, secrets: Sequence[str]) -> JsonObject:
     """Return the JSON object that a whole answer is.
 
     Args:
@@ -31,7 +29,7 @@ def whole_document(data: bytes, *, request_id: str | None, secrets: Sequence[str
         document = None
     if isinstance(document, dict):
         return document
-    said = quoted(words_of(data).text, secrets) or "nothing"
+    said = sanitize(details_from_bytes(data).text, secrets) or "nothing"
     raise VoxtralResponseError(
         f"The server's answer is not a JSON object but: {said}. Check base_url=.",
         status_code=200,
@@ -47,7 +45,7 @@ def non_empty(value: object) -> str | None:
 def safe_text(value: object, secrets: Sequence[str]) -> str | None:
     """Return a text that shows in messages and metadata, such as an id, without secrets."""
     told = non_empty(value)
-    return quoted(told, secrets) if told else None
+    return sanitize(told, secrets) if told else None
 
 
 def as_int(*values: object) -> int | None:

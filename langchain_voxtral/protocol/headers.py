@@ -6,19 +6,9 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
-__all__ = ["header", "parse_retry_after"]
-
 
 def header(headers: Mapping[str, str], name: str) -> str | None:
-    """Return the value of the header `name` (lower case), or None.
-
-    Example:
-        ```python
-        from langchain_voxtral.protocol.headers import header
-
-        assert header({"X-Request-Id": "R1"}, "x-request-id") == "R1"
-        ```
-    """
+    """Return the value of the header `name` (lower case), or None."""
     return next((value for key, value in headers.items() if key.lower() == name), None)
 
 
@@ -31,14 +21,6 @@ def parse_retry_after(headers: Mapping[str, str], now: datetime | None = None) -
     Args:
         headers: HTTP headers.
         now: The time to count a date from, with its zone; by default the present.
-
-    Example:
-        ```python
-        from langchain_voxtral.protocol.headers import parse_retry_after
-
-        assert parse_retry_after({"Retry-After": "1.5"}) == 1.5
-        assert parse_retry_after({"retry-after-ms": "250"}) == 0.25
-        ```
     """
     milliseconds = _number(header(headers, "retry-after-ms"))
     if milliseconds is not None:

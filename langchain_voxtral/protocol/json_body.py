@@ -7,8 +7,6 @@ from pydantic_core import PydanticSerializationError, to_json
 
 from langchain_voxtral.errors import VoxtralInvalidRequestError
 
-__all__ = ["encode_request"]
-
 
 def encode_request(body: Mapping[str, object]) -> bytes:
     """Return a request body as compact JSON in UTF-8.
@@ -19,13 +17,6 @@ def encode_request(body: Mapping[str, object]) -> bytes:
     Raises:
         VoxtralInvalidRequestError: A value that JSON does not have (a set, NaN, a key that is no
             string) or text that UTF-8 cannot write; the message names the field.
-
-    Example:
-        ```python
-        from langchain_voxtral.protocol.json_body import encode_request
-
-        assert encode_request({"input": "Hé", "stop": []}) == '{"input":"Hé","stop":[]}'.encode()
-        ```
     """
     try:
         _check(body, "")

@@ -5,8 +5,6 @@ from difflib import get_close_matches
 
 from langchain_voxtral.errors import VoxtralInvalidRequestError
 
-__all__ = ["LANGUAGES", "language_code", "told_language"]
-
 _NAMES = """
 af afrikaans   am amharic    ar arabic      as assamese   az azerbaijani  ba bashkir
 be belarusian  bg bulgarian  bn bengali     bo tibetan    br breton       bs bosnian
@@ -48,7 +46,7 @@ _OTHER_NAMES = {
 _CODES = {name: code for code, name in LANGUAGES.items()} | _OTHER_NAMES
 
 
-def language_code(language: str) -> str:
+def validate_language(language: str) -> str:
     """Return a language's code if it is one that speech endpoints know.
 
     Args:
@@ -57,13 +55,6 @@ def language_code(language: str) -> str:
     Raises:
         VoxtralInvalidRequestError: It is something else; if it names a language ("French",
             "en-US"), the message has its code.
-
-    Example:
-        ```python
-        from langchain_voxtral.protocol.languages import language_code
-
-        assert language_code("fr") == "fr"
-        ```
     """
     if language in LANGUAGES:
         return language
@@ -75,17 +66,10 @@ def language_code(language: str) -> str:
     )
 
 
-def told_language(told: str) -> str:
+def normalize_language(told: str) -> str:
     """Return the code of a language that a server names, or what it says if that is unknown.
 
     OpenAI's servers say "english" where others say "en".
-
-    Example:
-        ```python
-        from langchain_voxtral.protocol.languages import told_language
-
-        assert told_language("english") == "en"
-        ```
     """
     return _CODES.get(told.lower(), told)
 

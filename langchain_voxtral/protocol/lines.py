@@ -2,8 +2,6 @@
 
 from itertools import takewhile
 
-__all__ = ["LineSplitter"]
-
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -19,16 +17,6 @@ class LineSplitter:
 
     Attributes:
         overflowed: Whether a line was longer than `limit`; it and all after it are left out.
-
-    Example:
-        ```python
-        from langchain_voxtral.protocol.lines import LineSplitter
-
-        splitter = LineSplitter(limit=100)
-        assert splitter.split(b"a\r") == [b"a"]
-        assert splitter.split(b"\nb\nc") == [b"b"]
-        assert splitter.rest() == b"c"
-        ```
     """
 
     def __init__(self, limit: int) -> None:

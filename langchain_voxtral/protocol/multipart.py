@@ -7,8 +7,6 @@ from itertools import count
 
 from langchain_voxtral.errors import VoxtralInvalidRequestError
 
-__all__ = ["FilePart", "encode_multipart", "multipart_parts"]
-
 _BOUNDARY = "voxtral-form-{:08d}"
 _TAKEN = re.compile(rb"voxtral-form-(\d{8})")
 
@@ -52,19 +50,6 @@ def encode_multipart(fields: Iterable[tuple[str, str]], file: FilePart) -> tuple
     Raises:
         VoxtralInvalidRequestError: A name or a text is not Unicode (half a surrogate pair), or the
             file's MIME type is none.
-
-    Example:
-        ```python
-        from langchain_voxtral.protocol.multipart import FilePart, encode_multipart
-
-        file = FilePart("audio", "audio.wav", "audio/wav", b"RIFF")
-        body, content_type = encode_multipart([("task", "transcribe")], file)
-        assert content_type == "multipart/form-data; boundary=voxtral-form-00000000"
-        assert body.startswith(
-            b"--voxtral-form-00000000\r\n"
-            b'Content-Disposition: form-data; name="task"\r\n\r\ntranscribe\r\n'
-        )
-        ```
     """
     parts, content_type = multipart_parts(fields, file)
     return b"".join(parts), content_type

@@ -4,9 +4,14 @@ from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar
 
 from langchain_voxtral.errors import VoxtralResponseError
-from langchain_voxtral.protocol.error_responses import error_in
-from langchain_voxtral.protocol.fields import as_float, as_int, non_empty, safe_text, whole_document
-from langchain_voxtral.protocol.json_body import encode_request
+from langchain_voxtral.protocol.error_responses import error_from_body
+from langchain_voxtral.protocol.fields import (
+    as_float,
+    as_int,
+    non_empty,
+    parse_json_object,
+    safe_text,
+)
 from langchain_voxtral.protocol.responses import (
     ParsedResponse,
     ResponseInfo,
@@ -15,10 +20,8 @@ from langchain_voxtral.protocol.responses import (
     Usage,
 )
 from langchain_voxtral.protocol.sse import JsonObject
-from langchain_voxtral.protocol.stream_decoder import QUOTE_LIMIT, AnswerStream
-from langchain_voxtral.protocol.words import quoted
-
-__all__ = ["FINISH_REASONS", "NativeDecoder", "encode_request", "parse_response"]
+from langchain_voxtral.protocol.stream_decoder import QUOTE_LIMIT, StreamDecoderBase
+from langchain_voxtral.protocol.words import sanitize
 
 FINISH_REASONS: dict[str, str] = {"eos_token": "stop", "stop_sequence": "stop"}
 """Finish reasons of text-generation-inference, which the endpoint once was, by today's names;
@@ -43,21 +46,12 @@ def parse_response(
         secrets: Texts that must not come back in an error, such as the API key.
 
     Raises:
-        VoxtralError: The body reports a failure; the class as for `failures.error_in`.
+        VoxtralError: The body reports a failure; the class as for `error_from_body`.
         VoxtralResponseError: The body is no answer of this API.
-
-    Example:
-        ```python
-        from langchain_voxtral.protocol.native import parse_response
-
-        answer = parse_response(b'{"results": [{"generated_text": "Hello!"}], "num_tokens": 2}')
-        assert answer.texts == ("Hello!",)
-        assert answer.usage.output_tokens == 2
-        ```
     """
-    document = whole_document(data, request_id=header_request_id, secrets=secrets)
+    document = parse_json_object(data, request_id=header_request_id, secrets=secrets)
     request_id = safe_text(document.get("request_id"), secrets) or header_request_id
-    error = error_in(document, secrets=secrets)
+    error = error_from_body(document, secrets=secrets)
     if error is not None:
         raise error.having(request_id=error.request_id or request_id)
     inference = document.get("inference_status")
@@ -73,7 +67,7 @@ def parse_response(
     )
 
 
-class NativeDecoder(AnswerStream):
+class NativeDecoder(StreamDecoderBase):
     r"""Turns the bytes of a streamed answer into deltas and one final event.
 
     The final event is due when an event tells the finish reason. It is returned at once if the
@@ -92,19 +86,6 @@ class NativeDecoder(AnswerStream):
 
     Attributes:
         finished: Whether the final event was returned.
-
-    Example:
-        ```python
-        from langchain_voxtral.protocol.native import NativeDecoder
-        from langchain_voxtral.protocol.responses import TokenDelta, ResponseInfo, Usage
-
-        stream = NativeDecoder()
-        assert stream.feed(b'data: {"token": {"text": "Hi"}}\n') == [TokenDelta("Hi")]
-        last = b'{"details": {"finish_reason": "stop"}, "num_output_tokens": 1}'
-        assert stream.feed(b"data: " + last + b"\n") == []  # more numbers may come
-        assert stream.close() == [ResponseInfo("stop", Usage(output_tokens=1))]
-        assert stream.finished
-        ```
     """
 
     _last_numbers: ClassVar[frozenset[str]] = frozenset({"input_tokens", "output_tokens", "cost"})
@@ -128,7 +109,7 @@ class NativeDecoder(AnswerStream):
 
     def _read_any(self, document: JsonObject, events: list[StreamEvent]) -> None:
         """Append the events that a document of any kind stands for."""
-        error = error_in(document, secrets=self._secrets)
+        error = error_from_body(document, secrets=self._secrets)
         if error is not None:
             raise error
         if document and document.keys().isdisjoint(_EVENT_KEYS):
@@ -187,7 +168,7 @@ def _texts(
     texts: list[str] = []
     problem = None
     if not isinstance(results, list) or not results:
-        told = quoted(non_empty(status.get("status")) or "not told", secrets, QUOTE_LIMIT)
+        told = sanitize(non_empty(status.get("status")) or "not told", secrets, QUOTE_LIMIT)
         problem = f"no results (status: {told}); check that base_url= and model= lead to text"
         results = []
     for result in results:

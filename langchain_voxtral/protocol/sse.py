@@ -8,9 +8,7 @@ from pydantic_core import from_json
 
 from langchain_voxtral.errors import VoxtralResponseError
 from langchain_voxtral.protocol.lines import LineSplitter
-from langchain_voxtral.protocol.words import quoted
-
-__all__ = ["MAX_EVENT_BYTES", "JsonObject", "SSEDecoder"]
+from langchain_voxtral.protocol.words import sanitize
 
 JsonObject: TypeAlias = dict[str, Any]
 """A JSON object, as decoded."""
@@ -48,16 +46,6 @@ class SSEDecoder:
         done: Whether `[DONE]` came; what follows it is ignored.
         failure: An error that waits until the documents before it are taken; `feed` and `close`
             raise it when they are next called, or at once if there is none before it.
-
-    Example:
-        ```python
-        from langchain_voxtral.protocol.sse import SSEDecoder
-
-        decoder = SSEDecoder()
-        assert decoder.feed(b'data: {"a": 1}\ndata: {"b"') == [{"a": 1}]
-        assert decoder.feed(b": 2}\ndata: [DONE]\n") == [{"b": 2}]
-        assert decoder.done
-        ```
     """
 
     def __init__(
@@ -190,8 +178,8 @@ class SSEDecoder:
         return self._error("The server's stream has data that is not a JSON object:", text)
 
     def _error(self, what: str, text: bytes) -> VoxtralResponseError:
-        shown = text.decode("utf-8", errors="replace")
-        return VoxtralResponseError(f"{what} {quoted(shown, self._secrets, _LINE_QUOTE_LIMIT)!r}.")
+        shown = sanitize(text.decode("utf-8", errors="replace"), self._secrets, _LINE_QUOTE_LIMIT)
+        return VoxtralResponseError(f"{what} {shown!r}.")
 
 
 def _depth(line: bytes) -> int:

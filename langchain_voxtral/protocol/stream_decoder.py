@@ -9,15 +9,13 @@ from pydantic_core import to_json
 from langchain_voxtral.errors import VoxtralError, VoxtralResponseError
 from langchain_voxtral.protocol.responses import ResponseInfo, StreamEvent, Usage
 from langchain_voxtral.protocol.sse import MAX_EVENT_BYTES, JsonObject, SSEDecoder
-from langchain_voxtral.protocol.words import quoted
-
-__all__ = ["QUOTE_LIMIT", "AnswerStream"]
+from langchain_voxtral.protocol.words import sanitize
 
 QUOTE_LIMIT = 200
 """Characters of a document of an unknown form that a message quotes."""
 
 
-class AnswerStream(ABC):
+class StreamDecoderBase(ABC):
     """Turns the bytes of a streamed answer into events, the last of them a `ResponseInfo`.
 
     The final event is due when the finish reason was told. It is returned at once if the numbers
@@ -79,7 +77,7 @@ class AnswerStream(ABC):
         """Return the events that `data` completes.
 
         Raises:
-            VoxtralError: The stream reports a failure; the class as for `failures.error_in`.
+            VoxtralError: The stream reports a failure; the class as for `error_from_body`.
             VoxtralResponseError: The stream is not of this API; see `SSEDecoder`.
         """
         return self._events(data)
@@ -146,5 +144,5 @@ class AnswerStream(ABC):
     def _unknown(self, document: JsonObject) -> VoxtralResponseError:
         """Return the error for a document that may carry text in a form not known here."""
         what = "of no known form" if self._reason is None else "with text after its final event"
-        said = quoted(to_json(document).decode(), self._secrets, QUOTE_LIMIT)
+        said = sanitize(to_json(document).decode(), self._secrets, QUOTE_LIMIT)
         return VoxtralResponseError(f"The server's stream has an event {what}: {said}")

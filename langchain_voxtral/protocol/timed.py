@@ -7,22 +7,12 @@ from langchain_voxtral.protocol.chat_messages import UnexpectedShapeError
 from langchain_voxtral.protocol.sse import JsonObject
 from langchain_voxtral.protocol.transcripts import Segment
 
-__all__ = ["check_times", "read_segments"]
-
 
 def read_segments(told: object) -> tuple[Segment, ...]:
     """Return the segments that a list of JSON objects tells; null is an empty list.
 
     Raises:
         UnexpectedShapeError: One is of no known form, or as for `check_times`.
-
-    Example:
-        ```python
-        from langchain_voxtral.protocol.timed import read_segments
-        from langchain_voxtral.protocol.transcripts import Segment
-
-        assert read_segments([{"start": 0, "end": 1.5, "text": "Hi."}]) == (Segment(0, 1.5, "Hi."),)
-        ```
     """
     segments = tuple(_segments(told))
     check_times(segments)

@@ -11,23 +11,21 @@ from pydantic_core import from_json
 from langchain_voxtral.audio.subtitles import read_subtitles
 from langchain_voxtral.errors import VoxtralResponseError
 from langchain_voxtral.protocol.chat_messages import UnexpectedShapeError
-from langchain_voxtral.protocol.error_responses import error_in
-from langchain_voxtral.protocol.fields import as_float, as_int, non_empty, safe_text, whole_document
-from langchain_voxtral.protocol.languages import LANGUAGES, told_language
+from langchain_voxtral.protocol.error_responses import error_from_body
+from langchain_voxtral.protocol.fields import (
+    as_float,
+    as_int,
+    non_empty,
+    parse_json_object,
+    safe_text,
+)
+from langchain_voxtral.protocol.languages import LANGUAGES, normalize_language
 from langchain_voxtral.protocol.responses import Usage
 from langchain_voxtral.protocol.sse import JsonObject
 from langchain_voxtral.protocol.timed import check_times, read_segments
 from langchain_voxtral.protocol.transcription_requests import ResponseFormat
 from langchain_voxtral.protocol.transcripts import Segment, Transcript
-from langchain_voxtral.protocol.words import quoted, words_of
-
-__all__ = [
-    "Segment",
-    "Transcript",
-    "decode_native",
-    "decode_openai",
-    "without_template_text",
-]
+from langchain_voxtral.protocol.words import details_from_bytes, sanitize
 
 _CODES = "|".join(sorted(LANGUAGES, key=len, reverse=True))
 _TEMPLATE_TEXT = re.compile(rf"(?:lang:(?:{_CODES}))?(?:\[TRANSCRIBE\])?")
@@ -57,16 +55,8 @@ def decode_native(
         VoxtralResponseError: The body is no answer of this API, or has times that cannot be: out
             of order, negative, not a number, an end before its start. The error's `partial` is
             the text.
-
-    Example:
-        ```python
-        from langchain_voxtral.protocol.transcription import Segment, decode_native
-
-        body = b'{"text": "Hi.", "segments": [{"id": 0, "start": 0, "end": 0.5, "text": "Hi."}]}'
-        assert decode_native(body).segments == (Segment(0.0, 0.5, "Hi.", id=0),)
-        ```
     """
-    document = whole_document(data, request_id=header_request_id, secrets=secrets)
+    document = parse_json_object(data, request_id=header_request_id, secrets=secrets)
     told_id = safe_text(document.get("request_id"), secrets)
     return _transcript(document, told_id or header_request_id, secrets, timed=timed)
 
@@ -97,18 +87,10 @@ def decode_openai(
     Raises:
         VoxtralError: The body reports a failure; the class as for `failures.error_in`.
         VoxtralResponseError: As for `decode_native`.
-
-    Example:
-        ```python
-        from langchain_voxtral.protocol.transcription import Segment, decode_openai
-
-        body = b"1\n00:00:01,000 --> 00:00:02,500\nHello!\n"
-        assert decode_openai(body, "srt").segments == (Segment(1.0, 2.5, "Hello!"),)
-        ```
     """
     value = _json_in(data)
     if isinstance(value, dict) or response_format in {"json", "verbose_json"}:
-        document = whole_document(data, request_id=header_request_id, secrets=secrets)
+        document = parse_json_object(data, request_id=header_request_id, secrets=secrets)
         told_id = safe_text(document.get("request_id") or document.get("id"), secrets)
         return _transcript(document, header_request_id or told_id, secrets, timed=timed)
     in_json = "json" in (content_type or "").lower()
@@ -129,13 +111,6 @@ def without_template_text(text: str) -> str:
     """Return a text without what some servers leak of Voxtral's template: at its start only.
 
     The template ends in `lang:xx[TRANSCRIBE]`, where `lang:xx` is ordinary text to the model.
-
-    Example:
-        ```python
-        from langchain_voxtral.protocol.transcription import without_template_text
-
-        assert without_template_text("lang:en[TRANSCRIBE]Hello!") == "Hello!"
-        ```
     """
     leak = _TEMPLATE_TEXT.match(text)
     return text[leak.end() :].lstrip() if leak and leak[0] else text
@@ -144,7 +119,7 @@ def without_template_text(text: str) -> str:
 def _transcript(
     document: JsonObject, request_id: str | None, secrets: Sequence[str], *, timed: bool
 ) -> Transcript:
-    error = error_in(document, secrets=secrets)
+    error = error_from_body(document, secrets=secrets)
     if error is not None:
         raise error.having(request_id=error.request_id or request_id)
     inference = _told(_object(document, "inference_status"))
@@ -158,7 +133,7 @@ def _transcript(
     return Transcript(
         without_template_text(text),
         _without_template_text(segments),
-        language=told_language(language) if language else None,
+        language=normalize_language(language) if language else None,
         duration=_duration(document),
         billed_seconds=_first(usage.get("seconds"), usage.get("prompt_audio_seconds")),
         usage=_usage(usage, inference),
@@ -174,7 +149,7 @@ def _refuse(
     text: object = None,
 ) -> NoReturn:
     raise VoxtralResponseError(
-        f"The server's answer has {quoted(str(misfit), secrets)}.",
+        f"The server's answer has {sanitize(str(misfit), secrets)}.",
         status_code=200,
         request_id=request_id,
         partial=non_empty(text) or "",
@@ -263,7 +238,7 @@ def _cues(text: str) -> tuple[Segment, ...]:
 def _plain_text(data: bytes) -> str:
     if _HTML.match(data):
         # Else the page of a proxy would be taken for what was said.
-        said = words_of(data).text
+        said = details_from_bytes(data).text
         raise UnexpectedShapeError(f"a web page in place of a text (check base_url=): {said}")
     try:
         return data.decode()

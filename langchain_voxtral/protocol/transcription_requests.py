@@ -6,19 +6,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from langchain_voxtral.errors import VoxtralInvalidRequestError
-from langchain_voxtral.protocol.languages import language_code
-
-__all__ = [
-    "NATIVE_FILE_FIELD",
-    "OPENAI_FILE_FIELD",
-    "Fields",
-    "ResponseFormat",
-    "SpeechOptions",
-    "Task",
-    "Timestamps",
-    "native_fields",
-    "openai_fields",
-]
+from langchain_voxtral.protocol.languages import validate_language
 
 Task = Literal["transcribe", "translate"]
 Timestamps = Literal["segment", "word"]
@@ -41,7 +29,7 @@ _GRANULARITY_NAMES = ("timestamp_granularities", "timestamp_granularities[]")
 
 
 @dataclass(frozen=True, slots=True)
-class SpeechOptions:
+class TranscriptionOptions:
     """How a recording is to be written down; None leaves it to the server.
 
     Args:
@@ -54,17 +42,6 @@ class SpeechOptions:
 
     Raises:
         VoxtralInvalidRequestError: One of them has a wrong value.
-
-    Example:
-        ```python
-        from langchain_voxtral.protocol.transcription_requests import SpeechOptions, native_fields
-
-        assert native_fields(SpeechOptions(language="fr")) == [
-            ("task", "transcribe"),
-            ("temperature", "0.0"),
-            ("language", "fr"),
-        ]
-        ```
     """
 
     task: Task = "transcribe"
@@ -79,7 +56,7 @@ class SpeechOptions:
         if self.timestamps is not None:
             _check_choice("timestamps", self.timestamps, get_args(Timestamps))
         if self.language is not None:
-            language_code(self.language)
+            validate_language(self.language)
         if self.temperature is not None and not 0 <= self.temperature < math.inf:
             raise VoxtralInvalidRequestError(
                 f"temperature={self.temperature} must be a number from 0 on; 0 is best for "
@@ -91,7 +68,7 @@ class SpeechOptions:
             )
 
 
-def native_fields(options: SpeechOptions) -> Fields:
+def native_fields(options: TranscriptionOptions) -> Fields:
     """Return the form of DeepInfra's native speech endpoint, `POST /v1/inference/{model}`.
 
     The recording goes beside it, in the field `NATIVE_FILE_FIELD`.
@@ -111,7 +88,7 @@ def native_fields(options: SpeechOptions) -> Fields:
 
 
 def openai_fields(
-    options: SpeechOptions, *, model: str, response_format: ResponseFormat = "json"
+    options: TranscriptionOptions, *, model: str, response_format: ResponseFormat = "json"
 ) -> Fields:
     """Return the form of OpenAI's transcriptions, or of its translations if that is the task.
 
@@ -126,16 +103,6 @@ def openai_fields(
     Raises:
         VoxtralInvalidRequestError: An option that this endpoint has no field for: `language` and
             `timestamps` when translating, `chunk_length`, `timestamps` without `verbose_json`.
-
-    Example:
-        ```python
-        from langchain_voxtral.protocol.transcription_requests import SpeechOptions, openai_fields
-
-        assert openai_fields(SpeechOptions(temperature=None), model="m") == [
-            ("model", "m"),
-            ("response_format", "json"),
-        ]
-        ```
     """
     _check_choice("response_format", response_format, get_args(ResponseFormat))
     problem = _unsaid(options, response_format)
@@ -158,7 +125,7 @@ def openai_fields(
     ]
 
 
-def _unsaid(options: SpeechOptions, response_format: ResponseFormat) -> str:
+def _unsaid(options: TranscriptionOptions, response_format: ResponseFormat) -> str:
     """Return which option the form of OpenAI's endpoints cannot carry, or nothing."""
     translating = options.task == "translate"
     cases = {

@@ -4,8 +4,6 @@ from dataclasses import dataclass, field
 
 from langchain_voxtral.protocol.responses import Usage
 
-__all__ = ["Segment", "Transcript"]
-
 
 @dataclass(frozen=True, slots=True)
 class Segment:

@@ -10,8 +10,6 @@ from pydantic_core import from_json, to_json
 
 from langchain_voxtral.errors import redact
 
-__all__ = ["Words", "quoted", "words_in", "words_of"]
-
 _QUOTE_LIMIT = 500
 """Characters of a server's text that a message quotes."""
 
@@ -33,11 +31,11 @@ _TAG = re.compile(r"<[^>]*>")
 
 
 @dataclass(frozen=True, slots=True)
-class Words:
+class ErrorDetails:
     """What an error body says.
 
     Args:
-        text: The server's words, as sent; pass them through `quoted` before showing them.
+        text: The server's words, as sent; pass them through `sanitize` before showing them.
         names: Its names for the kind of error, lower case, the most precise first.
         status: An HTTP status that the body itself names, 400 to 599.
         request_id: The server's id of the request.
@@ -49,41 +47,26 @@ class Words:
     request_id: str | None = None
 
 
-def words_of(body: bytes) -> Words:
-    """Return what a whole error body says: JSON of any shape, HTML, plain text or nothing.
-
-    Example:
-        ```python
-        from langchain_voxtral.protocol.words import words_of
-
-        assert words_of(b'{"detail": {"error": "boom"}}').text == "boom"
-        assert words_of(b"<title>502 Bad Gateway</title>").text == "502 Bad Gateway"
-        ```
-    """
+def details_from_bytes(body: bytes) -> ErrorDetails:
+    """Return what a whole error body says: JSON of any shape, HTML, plain text or nothing."""
     try:
         document = from_json(body)
     except ValueError:
-        return Words(text=_plain(body.decode("utf-8", errors="replace")))
-    return words_in(document) if isinstance(document, dict) else Words(text=_text(document))
+        return ErrorDetails(text=_plain(body.decode("utf-8", errors="replace")))
+    return (
+        details_from_json(document)
+        if isinstance(document, dict)
+        else ErrorDetails(text=_text(document))
+    )
 
 
-def words_in(document: Mapping[str, Any]) -> Words:
-    """Return what an error document says.
-
-    Example:
-        ```python
-        from langchain_voxtral.protocol.words import Words, words_in
-
-        assert words_in({"error": "boom", "error_type": "Overloaded"}) == Words(
-            text="boom", names=("overloaded",)
-        )
-        ```
-    """
+def details_from_json(document: Mapping[str, Any]) -> ErrorDetails:
+    """Return what an error document says."""
     layers = list(_layers(document))
     names = [layer.get(key) for key in _NAME_KEYS for layer in layers]
     statuses = [_status(layer.get(key)) for key in _STATUS_KEYS for layer in layers]
     ids = [layer.get("request_id") for layer in layers]
-    return Words(
+    return ErrorDetails(
         text=_text(document) or to_json(document).decode(),
         names=tuple(name.lower() for name in names if isinstance(name, str)),
         status=next((status for status in statuses if status is not None), None),
@@ -91,17 +74,10 @@ def words_in(document: Mapping[str, Any]) -> Words:
     )
 
 
-def quoted(text: str, secrets: Sequence[str] = (), limit: int = _QUOTE_LIMIT) -> str:
+def sanitize(text: str, secrets: Sequence[str] = (), limit: int = _QUOTE_LIMIT) -> str:
     r"""Return a server's text fit for a message: one line, no secrets, at most `limit` characters.
 
     Secrets go first, so that none is half kept at the cut; a cut is shown by an ellipsis.
-
-    Example:
-        ```python
-        from langchain_voxtral.protocol.words import quoted
-
-        assert quoted("bad key\n sk-1", ["sk-1"]) == "bad key [redacted]"
-        ```
     """
     safe = " ".join(redact(text[:_SEARCH_LIMIT], secrets).split())
     shown = "".join(char if char.isprintable() else " " for char in safe[: 2 * limit])

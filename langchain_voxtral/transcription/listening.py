@@ -140,9 +140,9 @@ class Listening(Transcription):
             headers=headers | {"content-type": content_type},
             secrets=self._secrets(endpoint),
             model=asking.model,
-            limits=self._limits(streaming=False),
+            timeouts=self._limits(streaming=False),
             retry=self._retry_policy(),
-            carried_audio=True,
+            has_audio=True,
         )
 
     def _failed(self, job: Job, span: Span, error: VoxtralError) -> ChunkResult:

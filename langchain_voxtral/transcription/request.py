@@ -21,8 +21,8 @@ from langchain_voxtral.protocol.transcription_requests import (
     OPENAI_FILE_FIELD,
     Fields,
     ResponseFormat,
-    SpeechOptions,
     Task,
+    TranscriptionOptions,
     native_fields,
     openai_fields,
 )
@@ -80,7 +80,7 @@ class Asking:
     door: Door
     server: Provider
     model: str
-    options: SpeechOptions
+    options: TranscriptionOptions
     timed: bool
 
     def __post_init__(self) -> None:
@@ -176,7 +176,7 @@ class Asking:
         return self.server.response_format("verbose_json") if self.timed else "json"
 
     @property
-    def _options(self) -> SpeechOptions:
+    def _options(self) -> TranscriptionOptions:
         """The options as this endpoint has fields for them."""
         options = self.options
         if self.door == "transcriptions" and options.prompt and not self.server.prompt_is_hint:
@@ -206,7 +206,7 @@ class Asking:
         return body if options.temperature is None else body | {"temperature": options.temperature}
 
 
-def _instruction(options: SpeechOptions) -> str:
+def _instruction(options: TranscriptionOptions) -> str:
     """Return what a model is told to do with a recording."""
     hints = [
         _INSTRUCTIONS[options.task],

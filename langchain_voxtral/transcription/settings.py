@@ -12,7 +12,7 @@ from langchain_voxtral.audio.pricing import PRICE_PER_MINUTE
 from langchain_voxtral.connection import MODEL_CONFIG, ConnectionSettings
 from langchain_voxtral.endpoint import LOCAL_BASE_URL, is_deepinfra
 from langchain_voxtral.errors import VoxtralAudioError
-from langchain_voxtral.protocol.transcription_requests import SpeechOptions, Task
+from langchain_voxtral.protocol.transcription_requests import Task, TranscriptionOptions
 from langchain_voxtral.providers import PROVIDERS
 from langchain_voxtral.settings import SamplingSettings, unknown_option
 from langchain_voxtral.transcription.cuts import Windows
@@ -101,7 +101,7 @@ class Transcription(ConnectionSettings):
             door=self.endpoint,
             server=PROVIDERS[self.server],
             model=self.model,
-            options=SpeechOptions(self.task, self.language, self.prompt, self.temperature),
+            options=TranscriptionOptions(self.task, self.language, self.prompt, self.temperature),
             timed=self.mode in {"segment", "srt", "vtt"},
         )
 

@@ -8,42 +8,42 @@ from typing import TypeVar
 import httpx
 
 from langchain_voxtral.errors import VoxtralError, VoxtralResponseError, VoxtralTimeoutError
-from langchain_voxtral.transport.deadlines import Watch
-from langchain_voxtral.transport.httpx_errors import mapped_errors
-from langchain_voxtral.transport.retry import Attempts
+from langchain_voxtral.transport.deadlines import ReadDeadline
+from langchain_voxtral.transport.httpx_errors import map_httpx_errors
+from langchain_voxtral.transport.retry import RetryState
 from langchain_voxtral.transport.types import HTTPRequest, StreamDecoder
-from langchain_voxtral.transport.within import reads
+from langchain_voxtral.transport.within import iter_bytes_safely
 
 T = TypeVar("T")
 
-LONGEST_BODY = 64 * 2**20
+MAX_BODY_BYTES = 64 * 2**20
 """Bytes of an answer that is read whole; a longer one is an error, not a full memory."""
 
-WIND_DOWN = 0.5
+METADATA_GRACE_SECONDS = 0.5
 """Seconds that a stream may still take when only metadata is awaited."""
 
 
-def read(response: httpx.Response, request: HTTPRequest, attempts: Attempts) -> bytes:
+def read(response: httpx.Response, request: HTTPRequest, attempts: RetryState) -> bytes:
     """Return a whole body, within the call's deadline."""
     parts, size = [], 0
-    with Watch(response) as watch:
+    with ReadDeadline(response) as watch:
         watch.limit(attempts.remaining())
         try:
-            with mapped_errors(request, attempts):
-                for data in reads(response):
+            with map_httpx_errors(request, attempts):
+                for data in iter_bytes_safely(response):
                     size = _bounded(size + len(data))
                     parts.append(data)
         except VoxtralError as error:
-            if watch.fired:
-                raise attempts.overdue() from error
+            if watch.expired:
+                raise attempts.deadline_error() from error
             raise
     return b"".join(parts)
 
 
-async def aread(response: httpx.Response, request: HTTPRequest, attempts: Attempts) -> bytes:
+async def aread(response: httpx.Response, request: HTTPRequest, attempts: RetryState) -> bytes:
     """Do what `read` does, asynchronously; the caller keeps the deadline."""
     parts, size = [], 0
-    with mapped_errors(request, attempts):
+    with map_httpx_errors(request, attempts):
         async for data in response.aiter_bytes():
             size = _bounded(size + len(data))
             parts.append(data)
@@ -51,53 +51,57 @@ async def aread(response: httpx.Response, request: HTTPRequest, attempts: Attemp
 
 
 def _bounded(size: int) -> int:
-    if size > LONGEST_BODY:
+    if size > MAX_BODY_BYTES:
         raise VoxtralResponseError(
-            f"The server's answer is longer than {LONGEST_BODY >> 20} MiB; reading was stopped. "
+            f"The server's answer is longer than {MAX_BODY_BYTES >> 20} MiB; reading was stopped. "
             "Ask for fewer tokens (max_tokens) or check base_url."
         )
     return size
 
 
-def pump(
-    response: httpx.Response, request: HTTPRequest, attempts: Attempts, sink: StreamDecoder[T]
+def iter_body(
+    response: httpx.Response, request: HTTPRequest, attempts: RetryState, sink: StreamDecoder[T]
 ) -> Generator[T]:
     """Yield what the sink makes of a body, and what it has to say of the body's end."""
-    silence = Silence(request)
-    with Watch(response) as watch:
+    silence = IdleTimer(request)
+    with ReadDeadline(response) as watch:
         watch.limit(attempts.remaining())
         try:
-            with mapped_errors(request, attempts):
-                for data in reads(response):
+            with map_httpx_errors(request, attempts):
+                for data in iter_bytes_safely(response):
                     items = sink.feed(data)
                     yield from items
                     if sink.done:
                         break
-                    if sink.winding_down:
-                        watch.limit(WIND_DOWN)
+                    if sink.is_finishing:
+                        watch.limit(METADATA_GRACE_SECONDS)
                     silence.after(items)
         except VoxtralError as error:
-            overdue = watch.fired and not sink.winding_down
-            last = sink.end(attempts.overdue() if overdue else error)
+            overdue = watch.expired and not sink.is_finishing
+            last = sink.finish(attempts.deadline_error() if overdue else error)
         else:
-            last = sink.end()
+            last = sink.finish()
     # Only now: the connection may be in other hands while the caller looks at these.
     yield from last
 
 
-async def apump(
-    response: httpx.Response, request: HTTPRequest, attempts: Attempts, sink: StreamDecoder[T]
+async def aiter_body(
+    response: httpx.Response, request: HTTPRequest, attempts: RetryState, sink: StreamDecoder[T]
 ) -> AsyncGenerator[T]:
-    """Do what `pump` does, asynchronously."""
-    silence, reads = Silence(request), response.aiter_bytes()
+    """Do what `iter_body` does, asynchronously."""
+    silence, iter_bytes_safely = IdleTimer(request), response.aiter_bytes()
     clock = asyncio.get_running_loop().time
     left = attempts.remaining()
     due = None if left is None else clock() + left
     try:
-        with mapped_errors(request, attempts):
+        with map_httpx_errors(request, attempts):
             while True:
                 # Most reads have no limit of their own, and one costs more than a read.
-                data = await (anext(reads, None) if due is None else _read_by(due, reads))
+                data = await (
+                    anext(iter_bytes_safely, None)
+                    if due is None
+                    else _read_by(due, iter_bytes_safely)
+                )
                 if data is None:
                     break
                 items = sink.feed(data)
@@ -105,26 +109,28 @@ async def apump(
                     yield item
                 if sink.done:
                     break
-                if sink.winding_down:
-                    due = min(due or clock() + WIND_DOWN, clock() + WIND_DOWN)
+                if sink.is_finishing:
+                    due = min(
+                        due or clock() + METADATA_GRACE_SECONDS, clock() + METADATA_GRACE_SECONDS
+                    )
                 silence.after(items)
     except TimeoutError:
         # Once the text is complete it was only the metadata whose time ran out.
-        last = sink.end(None if sink.winding_down else attempts.overdue())
+        last = sink.finish(None if sink.is_finishing else attempts.deadline_error())
     except VoxtralError as error:
-        last = sink.end(error)
+        last = sink.finish(error)
     else:
-        last = sink.end()
+        last = sink.finish()
     for item in last:
         yield item
 
 
-async def _read_by(due: float, reads: AsyncIterator[bytes]) -> bytes | None:
+async def _read_by(due: float, iter_bytes_safely: AsyncIterator[bytes]) -> bytes | None:
     async with asyncio.timeout_at(due):
-        return await anext(reads, None)
+        return await anext(iter_bytes_safely, None)
 
 
-class Silence:
+class IdleTimer:
     """Notices a stream that is alive (comments keep coming) and yet says nothing.
 
     Args:
@@ -141,11 +147,11 @@ class Silence:
         Raises:
             VoxtralTimeoutError: None came for longer than the limit.
         """
-        limits, now = self._request.limits, time.monotonic()
+        limits, now = self._request.timeouts, time.monotonic()
         if items:
             self._since = now
         elif limits.read is not None and now - self._since > limits.read:
             raise VoxtralTimeoutError(
                 f"The stream is open and brought no text for {limits.read:g} s, the limit set "
-                f"by {limits.read_setting}=. Set it higher, or None for no limit."
+                f"by {limits.read_setting_name}=. Set it higher, or None for no limit."
             )

@@ -18,7 +18,7 @@ from typing import Any
 
 import httpx
 
-from langchain_voxtral.transport.within import within_httpx
+from langchain_voxtral.transport.within import httpx_guard
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +134,7 @@ class ClientPool:
             await _closed(loop, keeper)
             closing.detach()
 
-    def abandon(self) -> None:
+    def detach_after_fork(self) -> None:
         """In a forked child: let go of the parent's connections without touching them."""
         if self._closer is not None:
             self._closer.detach()
@@ -144,7 +144,7 @@ class ClientPool:
 
 
 def _close(client: httpx.Client) -> None:
-    with within_httpx:
+    with httpx_guard:
         client.close()
 
 
@@ -204,7 +204,7 @@ def _after_fork_in_child() -> None:
     _abandoned.append(dict(_keepers))
     _keepers.clear()
     for clients in list(_living):
-        clients.abandon()
+        clients.detach_after_fork()
 
 
 if hasattr(os, "register_at_fork"):
@@ -216,13 +216,6 @@ class ClientLease:
 
     Copies and pickles of a lease are new and hold nothing, so that a copied model gets
     clients of its own.
-
-    Example:
-        ```python
-        lease = Lease()
-        client = lease.clients(ClientSettings()).sync_client()
-        lease.close()
-        ```
     """
 
     def __init__(self) -> None:
@@ -243,7 +236,7 @@ class ClientLease:
                 clients = _by_settings[settings] = ClientPool(settings)
             clients.leases += 1
             self._held = clients
-            self._release = weakref.finalize(self, _let_go, clients)
+            self._release = weakref.finalize(self, _release, clients)
             self._release.atexit = False
         return clients
 
@@ -277,7 +270,7 @@ class ClientLease:
         return ClientLease, ()
 
 
-def _let_go(clients: ClientPool) -> None:
+def _release(clients: ClientPool) -> None:
     with _registry:
         clients.leases -= 1
         last = clients.leases == 0

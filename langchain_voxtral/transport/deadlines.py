@@ -16,7 +16,7 @@ from typing import Self
 import httpx
 
 
-class Watch:
+class ReadDeadline:
     """Time left for one response; use as a context manager.
 
     Args:
@@ -31,7 +31,7 @@ class Watch:
         # Held for each decision, so that a socket is never shut down for a response that is
         # over: the pool may have given it to the next request by then.
         self._deciding = threading.Lock()
-        self.fired = False
+        self.expired = False
 
     def __enter__(self) -> Self:
         return self
@@ -49,16 +49,16 @@ class Watch:
             self._due = due
             _keeper().add(due, self)
 
-    def stands(self, due: float) -> bool:
+    def is_current(self, due: float) -> bool:
         """Tell whether this is still the limit of a response that is not over."""
         return self._due == due
 
     def expire(self, due: float) -> None:
         """Shut the socket down, if this is still the limit; a blocked read then ends."""
         with self._deciding:
-            if not self.stands(due) or self._socket is None:
+            if not self.is_current(due) or self._socket is None:
                 return
-            self.fired = True
+            self.expired = True
             # Not SSLSocket.shutdown, which would unwrap the connection under the reader; an
             # OSError says that its owner has closed it in the meantime.
             with suppress(OSError):
@@ -69,17 +69,17 @@ _FEW = 64
 """Due times that are not worth sweeping."""
 
 
-class _Keeper:
+class _DeadlineThread:
     """The thread and its heap of due times."""
 
     def __init__(self) -> None:
-        self._heap: list[tuple[float, int, Watch]] = []
+        self._heap: list[tuple[float, int, ReadDeadline]] = []
         self._crowded = _FEW
         self._order = itertools.count()
         self._changed = threading.Condition()
         threading.Thread(target=self._run, name="voxtral-watchdog", daemon=True).start()
 
-    def add(self, due: float, watch: Watch) -> None:
+    def add(self, due: float, watch: ReadDeadline) -> None:
         with self._changed:
             if len(self._heap) >= self._crowded:
                 self._sweep()
@@ -89,7 +89,7 @@ class _Keeper:
 
     def _sweep(self) -> None:
         """Forget what is over: with a far deadline most responses end long before it is due."""
-        self._heap = [entry for entry in self._heap if entry[2].stands(entry[0])]
+        self._heap = [entry for entry in self._heap if entry[2].is_current(entry[0])]
         heapq.heapify(self._heap)
         self._crowded = max(_FEW, 2 * len(self._heap))  # so that a sweep pays for itself
 
@@ -104,10 +104,10 @@ class _Keeper:
 
 
 _lock = threading.Lock()
-_the_keeper: _Keeper | None = None
+_the_keeper: _DeadlineThread | None = None
 
 
-def _keeper() -> _Keeper:
+def _keeper() -> _DeadlineThread:
     """Return this process's keeper."""
     global _the_keeper  # noqa: PLW0603 - one thread a process
     keeper = _the_keeper
@@ -115,7 +115,7 @@ def _keeper() -> _Keeper:
         with _lock:
             keeper = _the_keeper
             if keeper is None:
-                keeper = _the_keeper = _Keeper()
+                keeper = _the_keeper = _DeadlineThread()
     return keeper
 
 

@@ -1,6 +1,6 @@
 """One request and its answer, whole or streamed; each as a synchronous and an async shell.
 
-The shells only move bytes and keep time: what is retried `Attempts` knows, what bytes mean
+The shells only move bytes and keep time: what is retried `RetryState` knows, what bytes mean
 the sink knows.
 """
 
@@ -19,13 +19,13 @@ from langchain_voxtral.errors import (
     VoxtralInvalidRequestError,
     VoxtralResponseError,
 )
-from langchain_voxtral.protocol.error_responses import failure
-from langchain_voxtral.transport.bodies import apump, aread, pump, read
+from langchain_voxtral.protocol.error_responses import error_from_response
+from langchain_voxtral.transport.bodies import aiter_body, aread, iter_body, read
 from langchain_voxtral.transport.client_pool import ClientPool
-from langchain_voxtral.transport.httpx_errors import mapped_errors
-from langchain_voxtral.transport.retry import Attempts
+from langchain_voxtral.transport.httpx_errors import map_httpx_errors
+from langchain_voxtral.transport.retry import RetryState
 from langchain_voxtral.transport.types import HTTPRequest, HTTPResponse, StreamDecoder
-from langchain_voxtral.transport.within import closed_after, within_httpx
+from langchain_voxtral.transport.within import closing_safely, httpx_guard
 
 T = TypeVar("T")
 
@@ -42,22 +42,22 @@ def post(clients: ClientPool, request: HTTPRequest) -> HTTPResponse:
     Raises:
         VoxtralError: Of the class that fits the failure.
     """
-    attempts = Attempts(request)
+    attempts = RetryState(request)
     while True:
         try:
-            with closed_after(_open(clients, request, attempts)) as response:
+            with closing_safely(_open(clients, request, attempts)) as response:
                 _check_coding(response)
                 content = read(response, request, attempts)
                 _check_status(response, request, content)
                 return HTTPResponse(content, response.headers, attempts.count)
         except VoxtralError as error:
-            pause = attempts.pause_after(error)
+            pause = attempts.delay_after(error)
         time.sleep(pause)
 
 
 async def apost(clients: ClientPool, request: HTTPRequest) -> HTTPResponse:
     """Do what `post` does, asynchronously."""
-    attempts = Attempts(request)
+    attempts = RetryState(request)
     while True:
         try:
             async with (
@@ -69,7 +69,7 @@ async def apost(clients: ClientPool, request: HTTPRequest) -> HTTPResponse:
                 _check_status(response, request, content)
                 return HTTPResponse(content, response.headers, attempts.count)
         except VoxtralError as error:
-            pause = attempts.pause_after(error)
+            pause = attempts.delay_after(error)
         await asyncio.sleep(pause)
 
 
@@ -85,17 +85,17 @@ def stream(clients: ClientPool, request: HTTPRequest, sink: StreamDecoder[T]) ->
         VoxtralError: Of the class that fits the failure. Once a token has arrived the request
             is not sent again, only what the sink would have it go on with.
     """
-    attempts = Attempts(request)
+    attempts = RetryState(request)
     while True:
         try:
-            with closed_after(_open(clients, request, attempts)) as response:
-                sink.begin(response.headers, attempts.count)
+            with closing_safely(_open(clients, request, attempts)) as response:
+                sink.start_attempt(response.headers, attempts.count)
                 _check_coding(response)
                 if not _is_stream(response):
                     content = read(response, request, attempts)
                     _check_status(response, request, content)
-                    raise sink.misfit(content)
-                yield from pump(response, request, attempts, sink)
+                    raise sink.not_a_stream_error(content)
+                yield from iter_body(response, request, attempts, sink)
                 return
         except VoxtralError as error:
             request, pause = _again(request, attempts, sink, error)
@@ -106,20 +106,20 @@ async def astream(
     clients: ClientPool, request: HTTPRequest, sink: StreamDecoder[T]
 ) -> AsyncGenerator[T]:
     """Do what `stream` does, asynchronously."""
-    attempts = Attempts(request)
+    attempts = RetryState(request)
     while True:
         try:
             async with _deadline(attempts):
                 response = await _aopen(clients, request, attempts)
             async with aclosing(response):
-                sink.begin(response.headers, attempts.count)
+                sink.start_attempt(response.headers, attempts.count)
                 _check_coding(response)
                 if not _is_stream(response):
                     async with _deadline(attempts):
                         content = await aread(response, request, attempts)
                     _check_status(response, request, content)
-                    raise sink.misfit(content)
-                async with aclosing(apump(response, request, attempts, sink)) as items:
+                    raise sink.not_a_stream_error(content)
+                async with aclosing(aiter_body(response, request, attempts, sink)) as items:
                     async for item in items:
                         yield item
                 return
@@ -129,37 +129,37 @@ async def astream(
 
 
 def _again(
-    request: HTTPRequest, attempts: Attempts, sink: StreamDecoder[T], error: VoxtralError
+    request: HTTPRequest, attempts: RetryState, sink: StreamDecoder[T], error: VoxtralError
 ) -> tuple[HTTPRequest, float]:
     """Return what to send next and the seconds to wait before, or raise the error.
 
     An attempt that brought no token is sent again as it was, if its failure may pass; one that
     brought some is resumed behind them, if the sink can.
     """
-    sink.annotate(error)
+    sink.add_context(error)
     if sink.started:
-        return sink.resumption(error), attempts.pause_before_resuming(error)
-    return request, attempts.pause_after(error)
+        return sink.resume_request(error), attempts.delay_before_resuming(error)
+    return request, attempts.delay_after(error)
 
 
-def _open(clients: ClientPool, request: HTTPRequest, attempts: Attempts) -> httpx.Response:
+def _open(clients: ClientPool, request: HTTPRequest, attempts: RetryState) -> httpx.Response:
     client = clients.sync_client()
     _check_open(client)
-    with mapped_errors(request, attempts), within_httpx:
-        sent = _build(client, request, attempts.begin())
+    with map_httpx_errors(request, attempts), httpx_guard:
+        sent = _build(client, request, attempts.start_attempt())
         response = client.send(sent, stream=True, follow_redirects=False)
-    attempts.answered(response.headers)
+    attempts.record_response(response.headers)
     return response
 
 
-async def _aopen(clients: ClientPool, request: HTTPRequest, attempts: Attempts) -> httpx.Response:
+async def _aopen(clients: ClientPool, request: HTTPRequest, attempts: RetryState) -> httpx.Response:
     client = await clients.async_client()
     _check_open(client)
-    with mapped_errors(request, attempts):
-        attempts.begin()
+    with map_httpx_errors(request, attempts):
+        attempts.start_attempt()
         sent = _build(client, request, None)  # the deadline has a timeout of its own
         response = await client.send(sent, stream=True, follow_redirects=False)
-    attempts.answered(response.headers)
+    attempts.record_response(response.headers)
     return response
 
 
@@ -174,7 +174,7 @@ def _check_open(client: httpx.Client | httpx.AsyncClient) -> None:
 def _build(
     client: httpx.Client | httpx.AsyncClient, request: HTTPRequest, left: float | None
 ) -> httpx.Request:
-    limits = request.limits
+    limits = request.timeouts
     connect, read = (
         limit if left is None else left if limit is None else min(limit, left)
         for limit in (limits.connect, limits.read)
@@ -244,20 +244,20 @@ def _check_coding(response: httpx.Response) -> None:
 
 def _check_status(response: httpx.Response, request: HTTPRequest, content: bytes) -> None:
     if not response.is_success:
-        raise failure(
+        raise error_from_response(
             response.status_code,
             response.headers,
             content,
             secrets=request.secrets,
             model=request.model,
-            carried_audio=request.carried_audio,
+            has_audio=request.has_audio,
         )
 
 
 @asynccontextmanager
-async def _deadline(attempts: Attempts) -> AsyncIterator[None]:
+async def _deadline(attempts: RetryState) -> AsyncIterator[None]:
     try:
         async with asyncio.timeout(attempts.remaining()):
             yield
     except TimeoutError as error:
-        raise attempts.overdue() from error
+        raise attempts.deadline_error() from error

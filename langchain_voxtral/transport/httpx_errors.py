@@ -13,18 +13,20 @@ from langchain_voxtral.errors import (
     VoxtralTimeoutError,
     redact,
 )
-from langchain_voxtral.transport.retry import Attempts
+from langchain_voxtral.transport.retry import RetryState
 from langchain_voxtral.transport.types import HTTPRequest
 
 
 @contextmanager
-def mapped_errors(request: HTTPRequest, attempts: Attempts) -> Iterator[None]:
+def map_httpx_errors(request: HTTPRequest, attempts: RetryState) -> Iterator[None]:
     """Raise every failure of httpx within as the matching `VoxtralError`."""
     try:
         yield
     except httpx.TimeoutException as error:
         # A deadline that was nearer than the other limits stood in for them.
-        raise (attempts.overdue() if attempts.is_overdue else _timeout(error, request)) from error
+        raise (
+            attempts.deadline_error() if attempts.is_overdue else _timeout(error, request)
+        ) from error
     except (httpx.RequestError, httpx.StreamError) as error:
         failure = _broken(error, request)
         if redact(str(error), request.secrets) == str(error):
@@ -40,7 +42,7 @@ def mapped_errors(request: HTTPRequest, attempts: Attempts) -> Iterator[None]:
 
 
 def _timeout(error: httpx.TimeoutException, request: HTTPRequest) -> VoxtralError:
-    limits, host = request.limits, httpx.URL(request.url).host
+    limits, host = request.timeouts, httpx.URL(request.url).host
     if isinstance(error, httpx.PoolTimeout):
         return VoxtralTimeoutError(
             f"No connection of the pool became free within {limits.read:g} s. Send fewer requests "
@@ -54,10 +56,10 @@ def _timeout(error: httpx.TimeoutException, request: HTTPRequest) -> VoxtralErro
     if isinstance(error, httpx.WriteTimeout):
         return VoxtralTimeoutError(
             f"{host} took nothing more of the request for {limits.read:g} s, the limit set by "
-            f"{limits.read_setting}=."
+            f"{limits.read_setting_name}=."
         )
     return VoxtralTimeoutError(
-        f"{host} sent nothing for {limits.read:g} s, the limit set by {limits.read_setting}=. "
+        f"{host} sent nothing for {limits.read:g} s, the limit set by {limits.read_setting_name}=. "
         "Set it higher for long answers or busy servers; None waits for ever."
     )
 

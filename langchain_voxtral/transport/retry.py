@@ -25,7 +25,7 @@ DeepInfra is undocumented."""
 _NEVER_SENT = (httpx.ConnectTimeout, httpx.PoolTimeout)
 
 
-class Attempts:
+class RetryState:
     """Counts the attempts of one call and decides about the next one.
 
     Args:
@@ -36,12 +36,12 @@ class Attempts:
         self.count = 0
         self._fresh_since = 0
         self._policy = request.retry
-        self._limits = request.limits
+        self._limits = request.timeouts
         self._secrets = request.secrets
         self._request_id: str | None = None
         self._began = time.monotonic()
 
-    def begin(self) -> float | None:
+    def start_attempt(self) -> float | None:
         """Count a new attempt; return the seconds it may take, None for no limit.
 
         Raises:
@@ -51,7 +51,7 @@ class Attempts:
         self._request_id = None
         return self.remaining()
 
-    def answered(self, headers: Mapping[str, str]) -> None:
+    def record_response(self, headers: Mapping[str, str]) -> None:
         """Take note of the id that the server gave this attempt, for any error that follows."""
         request_id = headers.get("x-request-id")
         self._request_id = None if request_id is None else redact(request_id, self._secrets)
@@ -64,7 +64,7 @@ class Attempts:
         """
         left = self._left()
         if left is not None and left <= 0:
-            raise self.overdue()
+            raise self.deadline_error()
         return left
 
     @property
@@ -77,7 +77,7 @@ class Attempts:
         deadline = self._limits.deadline
         return None if deadline is None else deadline - (time.monotonic() - self._began)
 
-    def overdue(self) -> VoxtralTimeoutError:
+    def deadline_error(self) -> VoxtralTimeoutError:
         """Return the error for a call that reached its deadline."""
         return VoxtralTimeoutError(
             f"The call did not finish within {self._limits.deadline:g} s, its overall deadline. "
@@ -85,7 +85,7 @@ class Attempts:
             attempts=self.count,
         )
 
-    def pause_after(self, error: VoxtralError) -> float:
+    def delay_after(self, error: VoxtralError) -> float:
         """Return the seconds to wait before the next attempt, or raise the error.
 
         Raises:
@@ -106,7 +106,7 @@ class Attempts:
         )
         return pause
 
-    def pause_before_resuming(self, error: VoxtralError) -> float:
+    def delay_before_resuming(self, error: VoxtralError) -> float:
         """Return the seconds to wait before a cut stream is taken up again, with fresh retries.
 
         Raises:
@@ -135,9 +135,9 @@ class Attempts:
         policy, left = self._policy, self._left()
         jitter = random.random()  # noqa: S311 - spreads load, guards nothing
         if error.retry_after is None:
-            back_off = min(policy.longest_pause, policy.first_pause * 2.0 ** (self.count - 1))
+            back_off = min(policy.max_backoff, policy.initial_backoff * 2.0 ** (self.count - 1))
             pause = back_off * (0.5 + 0.5 * jitter)
-        elif error.retry_after > policy.longest_retry_after:
+        elif error.retry_after > policy.max_retry_after:
             raise error
         else:
             pause = error.retry_after + jitter * min(1.0, 0.1 * error.retry_after)

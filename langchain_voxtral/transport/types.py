@@ -16,13 +16,13 @@ class Timeouts:
     Args:
         connect: To reach the server.
         read: Without a byte from the server (for a stream: without an event).
-        read_setting: The setting that `read` comes from, for the error message.
+        read_setting_name: The setting that `read` comes from, for the error message.
         deadline: For the whole call, retries included.
     """
 
     connect: float | None = 5.0
     read: float | None = 300.0
-    read_setting: str = "timeout"
+    read_setting_name: str = "timeout"
     deadline: float | None = None
 
 
@@ -32,18 +32,18 @@ class RetryPolicy:
 
     Args:
         retries: Attempts beyond the first.
-        first_pause: Seconds before the first retry; doubled for each further one.
-        longest_pause: Seconds that the doubling stops at.
-        longest_retry_after: Seconds of `Retry-After` that are waited for; a server that asks
+        initial_backoff: Seconds before the first retry; doubled for each further one.
+        max_backoff: Seconds that the doubling stops at.
+        max_retry_after: Seconds of `Retry-After` that are waited for; a server that asks
             for more is not waited for.
         retry_timeouts: Also retry when the answer did not come in time. The server may have
             done the work, so this may be billed twice.
     """
 
     retries: int = 2
-    first_pause: float = 0.5
-    longest_pause: float = 8.0
-    longest_retry_after: float = 60.0
+    initial_backoff: float = 0.5
+    max_backoff: float = 8.0
+    max_retry_after: float = 60.0
     retry_timeouts: bool = False
 
 
@@ -57,9 +57,9 @@ class HTTPRequest:
         headers: All headers but those that HTTP itself needs.
         secrets: Strings that must never show in an error.
         model: The model asked for, for messages.
-        limits: Time limits.
+        timeouts: Time limits.
         retry: When to send it again.
-        carried_audio: Whether there is a recording in it, which the server may fail to read.
+        has_audio: Whether there is a recording in it, which the server may fail to read.
     """
 
     url: str
@@ -67,9 +67,9 @@ class HTTPRequest:
     headers: Mapping[str, str] = field(repr=False)
     secrets: Sequence[str] = field(default=(), repr=False)
     model: str | None = None
-    limits: Timeouts = Timeouts()
+    timeouts: Timeouts = Timeouts()
     retry: RetryPolicy = RetryPolicy()
-    carried_audio: bool = False
+    has_audio: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,11 +96,11 @@ class StreamDecoder(Protocol[T_co]):
 
     @property
     def started(self) -> bool:
-        """Whether a token has arrived since `begin`: the request is then not sent again."""
+        """Whether a token has arrived since `start_attempt`: the request is then not sent again."""
         ...
 
     @property
-    def winding_down(self) -> bool:
+    def is_finishing(self) -> bool:
         """Whether nothing is awaited but the rest of the metadata."""
         ...
 
@@ -109,18 +109,18 @@ class StreamDecoder(Protocol[T_co]):
         """Whether nothing at all is awaited."""
         ...
 
-    def begin(self, headers: Mapping[str, str], attempts: int) -> None:
+    def start_attempt(self, headers: Mapping[str, str], attempts: int) -> None:
         """Start on the body of a new response."""
 
     def feed(self, data: bytes) -> Sequence[T_co]:
         """Take bytes, return the items they complete."""
         ...
 
-    def misfit(self, content: bytes) -> VoxtralError:
+    def not_a_stream_error(self, content: bytes) -> VoxtralError:
         """Return the error for a successful answer that is one document and no stream."""
         ...
 
-    def end(self, error: VoxtralError | None = None) -> Iterable[T_co]:
+    def finish(self, error: VoxtralError | None = None) -> Iterable[T_co]:
         """Take the end of the body, in order or by an error; yield the last items.
 
         Raises:
@@ -128,10 +128,10 @@ class StreamDecoder(Protocol[T_co]):
         """
         ...
 
-    def annotate(self, error: VoxtralError) -> None:
+    def add_context(self, error: VoxtralError) -> None:
         """Note on an error what has arrived so far."""
 
-    def resumption(self, error: VoxtralError) -> HTTPRequest:
+    def resume_request(self, error: VoxtralError) -> HTTPRequest:
         """Return the request that goes on where a started body was cut.
 
         Raises:

@@ -25,9 +25,7 @@ from langchain_voxtral.errors import (
     VoxtralTimeoutError,
 )
 from langchain_voxtral.transport.client_pool import ssl_context
-from langchain_voxtral.transport.deadlines import Watch
-
-__all__ = ["FetchPolicy", "afetch_url", "fetch_url", "is_public"]
+from langchain_voxtral.transport.deadlines import ReadDeadline
 
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -54,15 +52,6 @@ def is_public(address: IPAddress) -> bool:
 
     IPv6 addresses that stand for an IPv4 one (6to4, Teredo, mapped, NAT64) are not: where they
     lead depends on the network. Nor are those at which a cloud serves its own machines.
-
-    Example:
-        ```python
-        from ipaddress import ip_address
-        from langchain_voxtral.transport.url_fetch import is_public
-
-        assert is_public(ip_address("8.8.8.8"))
-        assert not is_public(ip_address("169.254.169.254"))
-        ```
     """
     if not address.is_global or any(address in network for network in _SPECIAL):
         return False
@@ -170,7 +159,7 @@ def _limit(request: httpx.Request, download: "_Download", watches: ExitStack) ->
     def watch(event: str, told: Mapping[str, Any]) -> None:
         if event in _OPENED:
             request.extensions["network_stream"] = told["return_value"]
-            watches.enter_context(Watch(request)).limit(download.left())
+            watches.enter_context(ReadDeadline(request)).limit(download.left())
 
     request.extensions["trace"] = watch
 

@@ -40,7 +40,7 @@ class _Within(threading.local):
             close()
 
 
-within_httpx = _Within()
+httpx_guard = _Within()
 """A context for every call into a synchronous client that may take the pool's lock."""
 
 _in_use: set[object] = set()
@@ -48,27 +48,27 @@ _in_use: set[object] = set()
 
 
 @contextmanager
-def closed_after(response: httpx.Response) -> Iterator[httpx.Response]:
+def closing_safely(response: httpx.Response) -> Iterator[httpx.Response]:
     """Close a response on leaving, also if it is a garbage collection that leaves."""
     _in_use.add(response)
     try:
         yield response
     finally:
-        within_httpx.close(response.close)
+        httpx_guard.close(response.close)
         _in_use.discard(response)
 
 
-def reads(response: httpx.Response) -> Generator[bytes]:
+def iter_bytes_safely(response: httpx.Response) -> Generator[bytes]:
     """Yield the body as it arrives."""
     parts: Generator[bytes] = response.iter_bytes()  # type: ignore[assignment]
     _in_use.add(parts)
     try:
         while True:
-            with within_httpx:
+            with httpx_guard:
                 part = next(parts, None)
             if part is None:
                 return
             yield part
     finally:
-        within_httpx.close(parts.close)
+        httpx_guard.close(parts.close)
         _in_use.discard(parts)

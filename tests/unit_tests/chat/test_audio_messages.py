@@ -311,7 +311,7 @@ async def test_the_same_words_about_text_are_a_failure_that_may_pass(
     make_chat: Make, server: Server, way: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        ChatVoxtral, "_retry_policy", lambda _: RetryPolicy(retries=1, first_pause=0)
+        ChatVoxtral, "_retry_policy", lambda _: RetryPolicy(retries=1, initial_backoff=0)
     )
     server.answer = lambda _: answering({"detail": "inference error"}, 500)
     with pytest.raises(Exception, match="The server failed"):

@@ -43,9 +43,9 @@ def items_of(
     call: Call, reads: Sequence[bytes], headers: Mapping[str, str] | None = None
 ) -> list[StreamItem]:
     sink = CompletionStream(call)
-    sink.begin({"x-request-id": "H1"} if headers is None else headers, 1)
+    sink.start_attempt({"x-request-id": "H1"} if headers is None else headers, 1)
     items = [item for read in reads for item in sink.feed(read)]
-    return [*items, *sink.end()]
+    return [*items, *sink.finish()]
 
 
 def split(data: bytes, places: Sequence[int]) -> list[bytes]:
@@ -134,18 +134,18 @@ def test_log_probabilities_are_those_of_the_tokens_up_to_the_stop(
 
 def test_a_stream_that_goes_on_after_its_stop_is_read_for_a_while() -> None:
     sink = CompletionStream(call(stops=["STOP"]))
-    sink.begin({}, 1)
-    assert (sink.started, sink.winding_down, sink.done) == (False, False, False)
+    sink.start_attempt({}, 1)
+    assert (sink.started, sink.is_finishing, sink.done) == (False, False, False)
     assert sink.feed(token("one ")) == [TextDelta("one ")]
-    assert (sink.started, sink.winding_down, sink.done) == (True, False, False)
+    assert (sink.started, sink.is_finishing, sink.done) == (True, False, False)
     sink.feed(token("STOP"))
     reads = 0
     while not sink.done:
-        assert sink.winding_down
+        assert sink.is_finishing
         assert not sink.feed(token("more"))
         reads += 1
     assert reads == MOST_EXCESS + 1
-    [outcome] = sink.end()
+    [outcome] = sink.finish()
     assert isinstance(outcome, ResponseInfo)
     assert (outcome.finish_reason, outcome.finish_reason_is_derived, outcome.usage_incomplete) == (
         "stop",
@@ -174,8 +174,8 @@ def test_the_finish_reason_is_the_servers_unless_a_stop_was_cut_here(
 
 def test_a_new_attempt_starts_afresh() -> None:
     sink = CompletionStream(call())
-    sink.begin({"x-request-id": "H0"}, 1)
+    sink.start_attempt({"x-request-id": "H0"}, 1)
     sink.feed(token("lost")[:30])
-    sink.begin({"x-request-id": "H1"}, 2)
-    said = collect_stream([*sink.feed(token("Hello") + final()), *sink.end()])
+    sink.start_attempt({"x-request-id": "H1"}, 2)
+    said = collect_stream([*sink.feed(token("Hello") + final()), *sink.finish()])
     assert (said.text, said.info.request_id, said.info.attempts) == ("Hello", "H1", 2)

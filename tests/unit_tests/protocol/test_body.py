@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from langchain_voxtral.errors import VoxtralInvalidRequestError
-from langchain_voxtral.protocol.native import encode_request
+from langchain_voxtral.protocol.json_body import encode_request
 
 VALUES = st.recursive(
     st.none()

@@ -23,7 +23,7 @@ from langchain_voxtral.errors import (
     VoxtralTimeoutError,
     VoxtralUnsupportedFeatureError,
 )
-from langchain_voxtral.protocol.error_responses import error_in, failure
+from langchain_voxtral.protocol.error_responses import error_from_body, error_from_response
 
 OVERFLOW = "Requested input length 99009 exceeds maximum input length 8192"
 LITERAL = {
@@ -255,7 +255,7 @@ def test_each_failure_is_its_class_and_says_what_to_do(
     status: int, body: Any, kind: type[VoxtralError], essentials: list[str]
 ) -> None:
     sent = body if isinstance(body, bytes) else json.dumps(body).encode()
-    error = failure(status, httpx.Headers({"X-Request-Id": "H1"}), sent, model="m/v")
+    error = error_from_response(status, httpx.Headers({"X-Request-Id": "H1"}), sent, model="m/v")
     assert type(error) is kind
     assert (error.status_code, error.request_id) == (status, "H1")
     for essential in essentials:
@@ -276,7 +276,7 @@ def test_each_failure_is_its_class_and_says_what_to_do(
     ],
 )
 def test_text_to_a_speech_only_deployment_names_what_may_work(body: dict[str, object]) -> None:
-    error = failure(422, {}, json.dumps(body).encode(), model="m/v")
+    error = error_from_response(422, {}, json.dumps(body).encode(), model="m/v")
     assert type(error) is VoxtralUnsupportedFeatureError
     assert isinstance(error, VoxtralInvalidRequestError)
     for way in (
@@ -299,24 +299,24 @@ def test_text_to_a_speech_only_deployment_names_what_may_work(body: dict[str, ob
     ],
 )
 def test_other_validation_errors_are_not_taken_for_speech_only(problem: dict[str, object]) -> None:
-    error = failure(422, {}, json.dumps({"detail": [problem]}).encode())
+    error = error_from_response(422, {}, json.dumps({"detail": [problem]}).encode())
     assert type(error) is VoxtralInvalidRequestError
     assert "speech only" not in error.message
 
 
 def test_an_inference_error_is_the_recordings_fault_only_where_one_was_sent() -> None:
     body = b'{"detail": "inference error"}'
-    bad_audio = failure(500, {}, body, carried_audio=True)
+    bad_audio = error_from_response(500, {}, body, has_audio=True)
     assert type(bad_audio) is VoxtralInvalidRequestError
     assert not bad_audio.is_retryable
     assert "send it as WAV" in bad_audio.message
-    assert failure(500, {}, body).is_retryable
-    assert failure(500, {}, b'{"detail": "boom"}', carried_audio=True).is_retryable
+    assert error_from_response(500, {}, body).is_retryable
+    assert error_from_response(500, {}, b'{"detail": "boom"}', has_audio=True).is_retryable
 
 
 def test_a_recording_to_a_text_only_deployment_names_what_may_work() -> None:
     body = b'{"detail": [{"loc": ["body", "input"], "msg": "Field required"}]}'
-    error = failure(422, {}, body, model="m/v", carried_audio=True)
+    error = error_from_response(422, {}, body, model="m/v", has_audio=True)
     assert type(error) is VoxtralUnsupportedFeatureError
     for way in ("'m/v' takes text only", "endpoint='transcriptions' or 'chat'", "base_url='local'"):
         assert way in error.message
@@ -324,46 +324,52 @@ def test_a_recording_to_a_text_only_deployment_names_what_may_work() -> None:
 
 @pytest.mark.parametrize("words", ["no inference error", "inference error in layer 3"])
 def test_other_words_about_inference_do_not_blame_the_recording(words: str) -> None:
-    assert failure(500, {}, json.dumps({"detail": words}).encode(), carried_audio=True).is_retryable
+    assert error_from_response(
+        500, {}, json.dumps({"detail": words}).encode(), has_audio=True
+    ).is_retryable
 
 
 def test_a_redirect_says_where_it_leads() -> None:
-    error = failure(307, {"Location": "https://other.example/?k=sk-1"}, b"x", secrets=["sk-1"])
+    error = error_from_response(
+        307, {"Location": "https://other.example/?k=sk-1"}, b"x", secrets=["sk-1"]
+    )
     assert type(error) is VoxtralResponseError
     assert "set base_url to" in error.message
     assert said("https://other.example/?k=[redacted]") in error.message
 
 
 def test_the_wait_that_the_server_asks_for_is_kept() -> None:
-    assert failure(429, {"Retry-After": "2"}, b"").retry_after == 2.0
-    assert failure(503, {}, b"").retry_after is None
+    assert error_from_response(429, {"Retry-After": "2"}, b"").retry_after == 2.0
+    assert error_from_response(503, {}, b"").retry_after is None
 
 
 def test_the_request_id_of_the_body_comes_before_the_headers() -> None:
     headers = {"x-request-id": "H1"}
-    assert failure(500, headers, b'{"error": "x", "request_id": "R1"}').request_id == "R1"
-    assert failure(500, headers, b'{"detail": {"request_id": "R2"}}').request_id == "R2"
-    assert failure(500, headers, b'{"request_id": 5}').request_id == "H1"
-    assert failure(500, {}, b"{}").request_id is None
+    assert (
+        error_from_response(500, headers, b'{"error": "x", "request_id": "R1"}').request_id == "R1"
+    )
+    assert error_from_response(500, headers, b'{"detail": {"request_id": "R2"}}').request_id == "R2"
+    assert error_from_response(500, headers, b'{"request_id": 5}').request_id == "H1"
+    assert error_from_response(500, {}, b"{}").request_id is None
 
 
 def test_a_model_that_is_not_known_here_is_not_named() -> None:
-    assert "does not know the model or the path" in failure(404, {}, b"").message
+    assert "does not know the model or the path" in error_from_response(404, {}, b"").message
 
 
 def test_a_long_text_is_cut_at_500_characters_and_shows_it() -> None:
-    message = failure(500, {}, b"x" * 501).message
+    message = error_from_response(500, {}, b"x" * 501).message
     assert said("x" * 499 + "…") in message
-    assert said("x" * 500) in failure(500, {}, b"x" * 500).message
+    assert said("x" * 500) in error_from_response(500, {}, b"x" * 500).message
 
 
 def test_words_are_found_behind_any_amount_of_white_space() -> None:
-    assert said("boom") in failure(500, {}, b"\n" * 5000 + b"boom").message
+    assert said("boom") in error_from_response(500, {}, b"\n" * 5000 + b"boom").message
 
 
 def test_words_are_one_line_without_control_characters() -> None:
     body = json.dumps({"error": " a\r\n\tb\x1b[31mc\u2028d "}).encode()
-    assert said("a b [31mc d") in failure(500, {}, body).message
+    assert said("a b [31mc d") in error_from_response(500, {}, body).message
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 422, 429, 500, 502, 307])
@@ -382,7 +388,7 @@ def test_words_are_one_line_without_control_characters() -> None:
 def test_a_key_that_the_server_echoes_stays_out_of_the_error(status: int, template: str) -> None:
     key = "sk-voxtral-0123456789"
     headers = {"x-request-id": key, "location": f"/{key}"}
-    error = failure(status, headers, template.format(key=key).encode(), secrets=[key])
+    error = error_from_response(status, headers, template.format(key=key).encode(), secrets=[key])
     everything = f"{error} {error!r} {error.args} {vars(error)}"
     assert "sk-voxtral" not in everything
     assert key.encode() not in pickle.dumps(error)
@@ -390,7 +396,7 @@ def test_a_key_that_the_server_echoes_stays_out_of_the_error(status: int, templa
 
 def test_a_key_at_the_end_of_what_is_read_of_a_long_page_is_not_half_shown() -> None:
     page = "<hr>" * 16_380 + " seen sk-voxtral-0123456789"
-    error = failure(502, {}, page.encode(), secrets=["sk-voxtral-0123456789"])
+    error = error_from_response(502, {}, page.encode(), secrets=["sk-voxtral-0123456789"])
     assert "sk-" not in error.message
     assert len(page) > 2**16
 
@@ -429,7 +435,7 @@ def test_a_key_at_the_end_of_what_is_read_of_a_long_page_is_not_half_shown() -> 
 def test_an_error_within_an_answer_is_its_class(
     document: dict[str, object], kind: type[VoxtralError], words: str
 ) -> None:
-    error = error_in(document)
+    error = error_from_body(document)
     assert type(error) is kind
     assert f'The server said: "{words}' in error.message
     assert error.status_code == 200
@@ -448,7 +454,7 @@ def test_an_error_within_an_answer_is_its_class(
     ],
 )
 def test_a_document_without_an_error_is_none(document: dict[str, object]) -> None:
-    assert error_in(document) is None
+    assert error_from_body(document) is None
 
 
 JSON = st.recursive(
@@ -466,6 +472,6 @@ JSON = st.recursive(
 
 @given(status=st.integers(100, 999), body=st.binary() | JSON.map(lambda v: json.dumps(v).encode()))
 def test_any_body_gives_an_error_that_can_be_shown(status: int, body: bytes) -> None:
-    error = failure(status, {}, body)
+    error = error_from_response(status, {}, body)
     assert error.status_code == status
     assert str(error).isprintable()

@@ -14,12 +14,11 @@ from langchain_voxtral.errors import (
 )
 from langchain_voxtral.protocol.responses import Usage
 from langchain_voxtral.protocol.transcription import (
-    Segment,
-    Transcript,
     decode_native,
     decode_openai,
 )
 from langchain_voxtral.protocol.transcription_requests import ResponseFormat
+from langchain_voxtral.protocol.transcripts import Segment, Transcript
 
 
 def body(**told: object) -> bytes:

@@ -5,16 +5,16 @@ from typing import Any
 import pytest
 
 from langchain_voxtral.errors import VoxtralInvalidRequestError
-from langchain_voxtral.protocol.languages import LANGUAGES, language_code
+from langchain_voxtral.protocol.languages import LANGUAGES, validate_language
 from langchain_voxtral.protocol.transcription_requests import (
     ResponseFormat,
-    SpeechOptions,
+    TranscriptionOptions,
     native_fields,
     openai_fields,
 )
 
-NOTHING = SpeechOptions(temperature=None)
-ALL = SpeechOptions(
+NOTHING = TranscriptionOptions(temperature=None)
+ALL = TranscriptionOptions(
     task="translate",
     language="haw",
     prompt="Voxtral, vLLM",
@@ -41,7 +41,7 @@ def test_what_is_unset_is_not_sent() -> None:
 
 
 def test_openais_form_has_granularities_under_both_names() -> None:
-    options = SpeechOptions(language="fr", prompt="Ça va?", timestamps="word")
+    options = TranscriptionOptions(language="fr", prompt="Ça va?", timestamps="word")
     assert openai_fields(options, model="a/b", response_format="verbose_json") == [
         ("model", "a/b"),
         ("prompt", "Ça va?"),
@@ -58,26 +58,26 @@ def test_openais_form_has_granularities_under_both_names() -> None:
 @pytest.mark.parametrize(
     ("options", "response_format", "problem"),
     [
-        (SpeechOptions(chunk_length=30), "json", "chunk_length=30"),
+        (TranscriptionOptions(chunk_length=30), "json", "chunk_length=30"),
         (
-            SpeechOptions(task="translate", language="fr"),
+            TranscriptionOptions(task="translate", language="fr"),
             "json",
             "language='fr' when translating",
         ),
         (
-            SpeechOptions(task="translate", timestamps="segment"),
+            TranscriptionOptions(task="translate", timestamps="segment"),
             "verbose_json",
             "timestamps='segment' when translating",
         ),
         (
-            SpeechOptions(timestamps="word"),
+            TranscriptionOptions(timestamps="word"),
             "srt",
             "timestamps='word' with response_format='srt', only with 'verbose_json'",
         ),
     ],
 )
 def test_an_option_that_openais_form_has_no_field_for_is_not_dropped(
-    options: SpeechOptions, response_format: ResponseFormat, problem: str
+    options: TranscriptionOptions, response_format: ResponseFormat, problem: str
 ) -> None:
     with pytest.raises(VoxtralInvalidRequestError) as caught:
         openai_fields(options, model="m", response_format=response_format)
@@ -101,7 +101,7 @@ def test_an_option_that_openais_form_has_no_field_for_is_not_dropped(
 )
 def test_a_wrong_option_is_an_error_that_names_it(wrong: dict[str, Any], problem: str) -> None:
     with pytest.raises(VoxtralInvalidRequestError) as caught:
-        SpeechOptions(**wrong)
+        TranscriptionOptions(**wrong)
     assert caught.value.message.startswith(problem)
 
 
@@ -112,7 +112,7 @@ def test_an_unknown_response_format_is_an_error() -> None:
 
 def test_whispers_hundred_languages_are_known() -> None:
     assert len(LANGUAGES) == 100
-    assert [language_code(code) for code in LANGUAGES] == list(LANGUAGES)
+    assert [validate_language(code) for code in LANGUAGES] == list(LANGUAGES)
     assert {code for code in LANGUAGES if len(code) != 2} == {"haw", "yue"}
 
 
@@ -136,7 +136,7 @@ def test_what_is_no_language_code_is_an_error_with_the_code_that_was_meant(
     language: str, hint: str
 ) -> None:
     with pytest.raises(VoxtralInvalidRequestError) as caught:
-        SpeechOptions(language=language)
+        TranscriptionOptions(language=language)
     assert caught.value.message == (
         f"language={language!r} is no code that speech endpoints know: give the ISO 639-1 code "
         f"{hint}, or leave it unset to let the model tell the language."

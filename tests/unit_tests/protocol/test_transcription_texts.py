@@ -9,12 +9,11 @@ from hypothesis import strategies as st
 
 from langchain_voxtral.errors import VoxtralError, VoxtralResponseError
 from langchain_voxtral.protocol.transcription import (
-    Segment,
-    Transcript,
     decode_native,
     decode_openai,
 )
 from langchain_voxtral.protocol.transcription_requests import ResponseFormat
+from langchain_voxtral.protocol.transcripts import Segment, Transcript
 
 SRT = (
     b"1\n00:00:00,000 --> 00:00:01,500\nHello &amp;\nagain.\n\n"

@@ -248,15 +248,15 @@ def test_wherever_a_stream_is_cut_its_calls_are_whole(dialect: Native) -> None:
         sink = CompletionStream(
             Call(request, "m", "p", body={"input": "Q:"}, resumes=1, calls=in_text)
         )
-        sink.begin({}, 1)
+        sink.start_attempt({}, 1)
         items = [item for read in tokens[:place] for item in sink.feed(read)]
         with pytest.raises(VoxtralError) as caught:
-            items.extend(sink.end())
-        content = sink.resumption(caught.value).content
+            items.extend(sink.finish())
+        content = sink.resume_request(caught.value).content
         assert isinstance(content, bytes)
         sent = json.loads(content)
         assert sent["input"] == "Q:" + written[: 3 * place]
-        sink.begin({}, 2)
+        sink.start_attempt({}, 2)
         items += [item for read in tokens[place:] for item in sink.feed(read)]
         items += sink.feed(dialect.last())
         whole = sink.said(items)

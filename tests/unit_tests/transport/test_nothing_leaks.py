@@ -20,7 +20,7 @@ from support.subprocesses import run
 from langchain_voxtral import ChatVoxtral
 from langchain_voxtral.errors import VoxtralAPIError, VoxtralIncompleteStreamError
 from langchain_voxtral.transport.client_pool import ClientLease, ClientPool
-from langchain_voxtral.transport.deadlines import Watch
+from langchain_voxtral.transport.deadlines import ReadDeadline
 
 pytestmark = [
     pytest.mark.usefixtures("_nobody_else", "_nothing_left_behind"),
@@ -83,7 +83,7 @@ def test_calls_with_a_far_deadline_leave_no_clocks_that_run_on(face: type[Model]
         for _ in range(CALLS):
             model.invoke("Hello!")
         model.close()
-    assert living(Watch) < CALLS / 2
+    assert living(ReadDeadline) < CALLS / 2
 
 
 def test_a_server_that_was_used_leaves_nothing_open(caller: Caller) -> None:

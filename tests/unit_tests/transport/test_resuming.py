@@ -123,16 +123,16 @@ def test_wherever_the_cut_falls_the_text_is_whole() -> None:
     for place in range(len(parts[0]), len(stream) + 1):
         request = HTTPRequest(url="http://127.0.0.1", content=b"", headers={})
         sink = CompletionStream(Call(request, "m", "p", body={"input": "Q:"}, resumes=1))
-        sink.begin({}, 1)
+        sink.start_attempt({}, 1)
         items = list(sink.feed(stream[:place]))
         with pytest.raises(VoxtralError) as caught:
-            items.extend(sink.end())
-        content = sink.resumption(caught.value).content
+            items.extend(sink.finish())
+        content = sink.resume_request(caught.value).content
         assert isinstance(content, bytes)
         received = json.loads(content)["input"].removeprefix("Q:")
         assert "".join(TOKENS).startswith(received)
         whole = next(n for n in range(len(TOKENS) + 1) if "".join(TOKENS[:n]) == received)
-        sink.begin({}, 2)
+        sink.start_attempt({}, 2)
         for text in TOKENS[whole:]:
             items.extend(sink.feed(token(text)))
         items.extend(sink.feed(final()))

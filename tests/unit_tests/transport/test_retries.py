@@ -37,10 +37,10 @@ from langchain_voxtral.transport import (
     post,
     stream,
 )
-from langchain_voxtral.transport.retry import Attempts
+from langchain_voxtral.transport.retry import RetryState
 
 AT_ONCE = {"retry-after": "0"}
-QUICK = RetryPolicy(first_pause=0.001)
+QUICK = RetryPolicy(initial_backoff=0.001)
 streamed_or_not = pytest.mark.parametrize("streaming", [True, False])
 
 
@@ -202,11 +202,11 @@ def test_pauses_grow_to_a_limit_or_are_what_the_server_asks_for(
     retry_after: float | None, first: float, longest: float, retries: int
 ) -> None:
     """Both are jittered: the back-off to no less than its half, Retry-After upwards alone."""
-    policy = RetryPolicy(retries, first_pause=first, longest_pause=longest)
-    attempts = Attempts(HTTPRequest("http://127.0.0.1/", b"", {}, retry=policy))
+    policy = RetryPolicy(retries, initial_backoff=first, max_backoff=longest)
+    attempts = RetryState(HTTPRequest("http://127.0.0.1/", b"", {}, retry=policy))
     for count in range(retries):
-        attempts.begin()
-        pause = attempts.pause_after(VoxtralAPIError("", status_code=503, retry_after=retry_after))
+        attempts.start_attempt()
+        pause = attempts.delay_after(VoxtralAPIError("", status_code=503, retry_after=retry_after))
         back_off = min(longest, first * 2**count)
         low, high = (
             (back_off / 2, back_off)
@@ -214,9 +214,9 @@ def test_pauses_grow_to_a_limit_or_are_what_the_server_asks_for(
             else (retry_after, retry_after + min(1, retry_after / 10))
         )
         assert low <= pause <= high * 1.000001
-    attempts.begin()
+    attempts.start_attempt()
     with pytest.raises(VoxtralAPIError):
-        attempts.pause_after(VoxtralAPIError("", status_code=503, retry_after=retry_after))
+        attempts.delay_after(VoxtralAPIError("", status_code=503, retry_after=retry_after))
 
 
 @ways
