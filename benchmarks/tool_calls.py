@@ -96,7 +96,7 @@ def call(model: LocalModel, question: str, tools: list[dict[str, Any]], choice: 
     """Return the call that the engine makes, or None."""
     reading = ParsedPrompt("llama3", (Turn("user", question),), "", tuple(tools))
     task = plan_task(reading, model.template, None, choice=choice)
-    if not task.is_call:
+    if not task.tool_names:
         return None
     texts: list[str] = []
 

@@ -174,7 +174,7 @@ class App:
         asked = (generation, task.constraint, request.scope["voxtral.request_id"])
         form = Form(
             self.model.name,
-            is_call=task.is_call,
+            tool_names=task.tool_names,
             logprobs=wanted.logprobs,
             usage=wanted.stream_options.include_usage,
         )

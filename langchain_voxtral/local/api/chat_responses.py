@@ -3,17 +3,19 @@
 The usage of a stream rides in the chunk that tells why it ended; no chunk has empty `choices`.
 """
 
+import json
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from langchain_voxtral.local.api.sending import COST, Made, StreamedAnswer, WholeAnswer, event
 from langchain_voxtral.local.engine.generation import Generation
 from langchain_voxtral.local.engine.llama import Token
-from langchain_voxtral.local.prompting.call_text import CallText
 from langchain_voxtral.local.prompting.json_grammar import Constraint
 from langchain_voxtral.tools.call_accumulator import ToolCallChunk
+from langchain_voxtral.tools.call_ids import new_call_id
+from langchain_voxtral.tools.call_parser import ToolCallParser
 
 __all__ = ["Completion", "CompletionStream", "Form"]
 
@@ -26,13 +28,13 @@ class Form:
 
     Args:
         model: The model's name.
-        is_call: The texts are calls of a tool, and told as such.
+        tool_names: Tools of which the texts are calls; none if they are no calls.
         logprobs: The tokens' probabilities are told.
         usage: A stream tells what it cost.
     """
 
     model: str
-    is_call: bool = False
+    tool_names: tuple[str, ...] = ()
     logprobs: bool = False
     usage: bool = True
 
@@ -70,11 +72,11 @@ class Completion(WholeAnswer):
     def _choice(self, index: int, made: Made) -> dict[str, Any]:
         message: dict[str, Any] = {"role": "assistant", "content": made.text}
         reason = made.finished.reason
-        if self._form.is_call:
-            call = CallText()
-            parts = [*call.feed(made.text), *call.end()]
-            message |= {"content": call.unread or None, **_calls(parts)}
-            reason = "tool_calls" if call.whole else reason
+        if self._form.tool_names:
+            call = _ToolCallText(self._form.tool_names)
+            parts = [*call.feed(made.text), *call.close()]
+            message |= _call_message(parts)
+            reason = "tool_calls" if call.is_complete else reason
         return {
             "index": index,
             "message": message,
@@ -106,7 +108,7 @@ class CompletionStream(StreamedAnswer):
         super().__init__(generation, constraint, request_id, keep_alive=keep_alive)
         self._heading = _heading(request_id, "chat.completion.chunk", form.model)
         self._form = form
-        self._call = CallText() if form.is_call else None
+        self._call = _ToolCallText(form.tool_names) if form.tool_names else None
 
     def _begin(self) -> Iterator[bytes]:
         yield self._chunk({"role": "assistant", "content": None if self._call else ""})
@@ -114,7 +116,7 @@ class CompletionStream(StreamedAnswer):
     def _go_on(self, token: Token) -> Iterator[bytes]:
         told = _logprobs([token]) if self._form.logprobs else None
         if self._call:
-            deltas = [_call_delta(part) for part in self._call.feed(token.text)]
+            deltas = [_delta(part) for part in self._call.feed(token.text)]
         else:
             deltas = [{"content": token.text}] if token.text else []
         if told and not deltas:
@@ -126,11 +128,9 @@ class CompletionStream(StreamedAnswer):
     def _end(self, made: Made) -> Iterator[bytes]:
         reason = made.finished.reason
         if self._call:
-            for part in self._call.end():
-                yield self._chunk(_call_delta(part))
-            if self._call.unread:
-                yield self._chunk({"content": self._call.unread})
-            reason = "tool_calls" if self._call.whole else reason
+            for part in self._call.close():
+                yield self._chunk(_delta(part))
+            reason = "tool_calls" if self._call.is_complete else reason
         usage = {"usage": _usage([made])} if self._form.usage else {}
         yield self._chunk({}, finish_reason=reason, **usage)
         yield _DONE
@@ -182,7 +182,38 @@ def _logprobs(tokens: Iterable[Token]) -> dict[str, Any]:
     return {"content": content, "refusal": None}
 
 
-def _call_delta(part: ToolCallChunk) -> dict[str, Any]:
+class _ToolCallText:
+    """The text of one call, read into parts that have an id."""
+
+    def __init__(self, names: Collection[str]) -> None:
+        self._parser = ToolCallParser(names)
+        self._arguments = ""
+
+    def feed(self, text: str) -> list[str | ToolCallChunk]:
+        return self._read(self._parser.feed(text))
+
+    def close(self) -> list[str | ToolCallChunk]:
+        return self._read(self._parser.close())
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the arguments are all there."""
+        try:
+            return isinstance(json.loads(self._arguments), dict)
+        except (ValueError, RecursionError):
+            return False
+
+    def _read(self, parts: list[str | ToolCallChunk]) -> list[str | ToolCallChunk]:
+        for part in parts:
+            if isinstance(part, ToolCallChunk):
+                part.id = new_call_id() if part.name else None
+                self._arguments += part.arguments
+        return parts
+
+
+def _delta(part: str | ToolCallChunk) -> dict[str, Any]:
+    if isinstance(part, str):
+        return {"content": part}
     function = {"arguments": part.arguments}
     if part.id is None:
         return {"tool_calls": [{"index": part.index, "function": function}]}
@@ -191,10 +222,13 @@ def _call_delta(part: ToolCallChunk) -> dict[str, Any]:
     return {"tool_calls": [call]}
 
 
-def _calls(parts: Sequence[ToolCallChunk]) -> dict[str, Any]:
-    """Return what a whole message says of its call, if it came to one."""
-    if not parts:
-        return {}
-    arguments = "".join(part.arguments for part in parts)
-    function = {"name": parts[0].name, "arguments": arguments}
-    return {"tool_calls": [{"id": parts[0].id, "type": "function", "function": function}]}
+def _call_message(parts: Sequence[str | ToolCallChunk]) -> dict[str, Any]:
+    """Return what a whole message says of its call, or the text if it came to none."""
+    chunks = [part for part in parts if isinstance(part, ToolCallChunk)]
+    content = "".join(part for part in parts if isinstance(part, str)) or None
+    if not chunks:
+        return {"content": content}
+    arguments = "".join(chunk.arguments for chunk in chunks)
+    function = {"name": chunks[0].name, "arguments": arguments}
+    call = {"id": chunks[0].id, "type": "function", "function": function}
+    return {"content": content, "tool_calls": [call]}

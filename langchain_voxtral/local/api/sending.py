@@ -85,7 +85,7 @@ class _Answer(ABC):
             raise FAILED from failure
 
     def _check(self, made: Made) -> None:
-        if made.finished.complete and not self._constraint.holds(made.text):
+        if made.finished.complete and not self._constraint.is_satisfied(made.text):
             raise _NOT_CONSTRAINED
 
 

@@ -13,7 +13,7 @@ from itertools import cycle
 from typing import Any
 
 from langchain_voxtral.messages.turns import Turn
-from langchain_voxtral.tools.conforms import resolve
+from langchain_voxtral.tools.json_schema import resolve_ref
 
 __all__ = ["call_examples"]
 
@@ -163,7 +163,7 @@ class _Sampler:
 
     def _inner(self, schema: Mapping[str, Any]) -> Iterator[Any]:
         if "$ref" in schema:
-            yield resolve(schema["$ref"], self._root)
+            yield resolve_ref(schema["$ref"], self._root)
         for combiner in _COMBINERS:
             if combiner in schema and "properties" not in schema:
                 yield schema[combiner][0]

@@ -1,19 +1,21 @@
 """`response_format` -> what constrains the decoding, and the check that it did.
 
 A model of 135M follows a schema only as far as it is forced to: left open, it invents keys and
-digits until its tokens run out. The schema is therefore tightened, on a copy, before it
-goes to llama.cpp. Every answer to the tightened schema is valid against the user's own, and it is
-against the user's own that it is checked.
+digits until its tokens run out. A copy of the schema with bounds therefore goes to llama.cpp.
+Every answer to the copy is valid against the user's own schema, and is checked against that one.
 """
 
-import json
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from itertools import count, islice
 from typing import Any
 
+from pydantic_core import SchemaError, SchemaValidator, core_schema, from_json
+
+from langchain_voxtral.errors import VoxtralInvalidRequestError, VoxtralMissingExtraError
 from langchain_voxtral.local.api.requests import (
     MAX_NEW_TOKENS,
     JsonObject,
@@ -22,22 +24,21 @@ from langchain_voxtral.local.api.requests import (
     Regex,
 )
 from langchain_voxtral.local.errors import Refusal
-from langchain_voxtral.tools.conforms import conforms, resolve
+from langchain_voxtral.tools.json_schema import iter_subschemas, map_subschemas, resolve_ref
 
-__all__ = ["FREE", "Constraint", "constrain", "constrain_json", "tighten"]
+try:
+    from jsonschema import Draft202012Validator, ValidationError
+    from jsonschema.validators import extend
+except ImportError as error:
+    raise VoxtralMissingExtraError("jsonschema") from error
 
 
 @dataclass(frozen=True, slots=True)
 class Constraint:
-    """How a generation is constrained.
-
-    Args:
-        fields: What llama.cpp is told.
-        holds: Whether a complete answer follows the constraint.
-    """
+    """How a generation is constrained: llama.cpp's fields, and the check of a complete answer."""
 
     fields: Mapping[str, object]
-    holds: Callable[[str], bool]
+    is_satisfied: Callable[[str], bool]
 
     @property
     def is_json(self) -> bool:
@@ -45,75 +46,44 @@ class Constraint:
         return "json_schema" in self.fields
 
 
-FREE = Constraint({}, lambda _: True)
-"""No constraint."""
+UNCONSTRAINED = Constraint({}, lambda _: True)
 
 MAX_LENGTH, MAX_ITEMS, MAX_PROPERTIES, MAX_INTEGER, DECIMAL_STEP = 120, 8, 8, 10**9, 0.000001
-
-LEAST_NUMBER = -(10**18)
+MIN_NUMBER = -(10**18)
 """llguidance overflows the stack, and ends the process, where an integer must be near -2^63."""
+MAX_SCHEMA_VALUES = 10_000
+"""JSON values in a schema: its check takes a third of a millisecond for each, in the event loop."""
+MAX_REFERENCES = 10_000
+"""References followed in the check of one answer; nested ones can double at each step."""
 
-_UNSUPPORTED = frozenset(
-    (
-        *("not", "if", "then", "else", "nullable", "propertyNames"),
-        *("uniqueItems", "contains", "minContains", "maxContains"),
-        *("dependentRequired", "dependentSchemas", "dependencies"),
-        *("unevaluatedProperties", "unevaluatedItems", "$dynamicRef", "$recursiveRef"),
-    )
+_META_SCHEMA_ID = Draft202012Validator.META_SCHEMA["$id"]
+_UNSUPPORTED = (
+    *("not", "if", "then", "else", "nullable", "propertyNames"),
+    *("uniqueItems", "contains", "minContains", "maxContains"),
+    *("dependentRequired", "dependentSchemas", "dependencies"),
+    *("unevaluatedProperties", "unevaluatedItems", "$dynamicRef", "$recursiveRef"),
 )
-"""Keywords that constrain and that llguidance, llama.cpp's grammar engine, cannot compile."""
+"""Keywords that llguidance, llama.cpp's grammar engine, cannot compile."""
+_SUPPORTED_SCHEMAS = Draft202012Validator(
+    {
+        "$schema": _META_SCHEMA_ID,
+        "$id": "urn:langchain-voxtral:supported-schemas",
+        "$dynamicAnchor": "meta",
+        "properties": {
+            **{keyword: {"const": False} for keyword in _UNSUPPORTED},
+            # llguidance takes time and memory for each item there may be.
+            "minItems": {"maximum": MAX_NEW_TOKENS},
+            "maxItems": {"maximum": MAX_NEW_TOKENS},
+            "enum": {"minItems": 1},
+        },
+        "allOf": [{"$ref": _META_SCHEMA_ID}],
+    }
+)
 
 _FORMATS_OF_FIXED_SIZE = frozenset({"date", "date-time", "time", "uuid", "ipv4", "ipv6"})
 _FORMATS = _FORMATS_OF_FIXED_SIZE | {"email", "hostname", "duration"}
-
-_ONE_SCHEMA = frozenset({"items", "additionalProperties"})
-_MANY_SCHEMAS = frozenset({"anyOf", "oneOf", "allOf", "prefixItems"})
-_NAMED_SCHEMAS = frozenset({"properties", "patternProperties", "$defs", "definitions"})
 _COMBINERS = ("anyOf", "oneOf", "allOf", "$ref")
-
-
-def _as_list(value: Any) -> Iterable[Any]:
-    return value if isinstance(value, list) else [value]
-
-
-def _is_schema(value: Any) -> bool:
-    return isinstance(value, dict | bool)
-
-
-_TYPE_NAMES = ("null", "boolean", "integer", "number", "string", "array", "object")
-_KINDS: dict[str, Callable[[Any], bool]] = {
-    **dict.fromkeys(
-        _NAMED_SCHEMAS,
-        lambda value: isinstance(value, dict) and all(map(_is_schema, value.values())),
-    ),
-    **dict.fromkeys(
-        _MANY_SCHEMAS,
-        lambda value: isinstance(value, list) and value != [] and all(map(_is_schema, value)),
-    ),
-    **dict.fromkeys(_ONE_SCHEMA, _is_schema),
-    "enum": lambda value: isinstance(value, list) and value != [],
-    **dict.fromkeys(("$ref", "pattern", "format"), lambda value: isinstance(value, str)),
-    **dict.fromkeys(
-        ("minLength", "maxLength", "minProperties", "maxProperties"),
-        lambda value: type(value) is int and value >= 0,
-    ),
-    **dict.fromkeys(
-        # llguidance takes time and memory for each item there may be; each is a token at least.
-        ("minItems", "maxItems"),
-        lambda value: type(value) is int and 0 <= value <= MAX_NEW_TOKENS,
-    ),
-    **dict.fromkeys(
-        ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"),
-        lambda value: type(value) in {int, float},
-    ),
-    "multipleOf": lambda value: type(value) in {int, float} and value > 0,
-    "required": lambda value: isinstance(value, list) and all(isinstance(x, str) for x in value),
-    "type": lambda value: all(one in _TYPE_NAMES for one in _as_list(value)),
-}
-"""What the values of keywords may be."""
-
 _COMPACT = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
-
 _SCALAR = {"anyOf": [{"type": name} for name in ("string", "number", "boolean", "null")]}
 _ANY_OBJECT = {
     "type": "object",
@@ -122,134 +92,155 @@ _ANY_OBJECT = {
 """What `json_object` is served with: an object that comes to an end."""
 
 
-def constrain(wanted: PlainText | JsonObject | JsonSchema | Regex | None) -> Constraint:
-    """Return the constraint that a request's `response_format` asks for.
-
-    Raises:
-        Refusal: 400, the schema is malformed, or a keyword in it cannot be enforced.
-
-    Example:
-        ```python
-        from langchain_voxtral.local.prompting.json_grammar import constrain
-        from langchain_voxtral.local.api.requests import Regex
-
-        assert constrain(Regex(type="regex", regex="[0-9]{4}")).holds("1969")
-        ```
-    """
-    match wanted:
+def constrain(response_format: PlainText | JsonObject | JsonSchema | Regex | None) -> Constraint:
+    """Return the constraint that a request's `response_format` asks for, or refuse it (400)."""
+    match response_format:
         case None | PlainText():
-            return FREE
+            return UNCONSTRAINED
         case JsonObject():
             return constrain_json(_ANY_OBJECT)
         case JsonSchema():
-            return constrain_json(wanted.json_schema.schema_)
+            return constrain_json(response_format.json_schema.schema_)
         case Regex():
-            return _regex(wanted.regex)
+            return _constrain_regex(response_format.regex)
 
 
 def constrain_json(schema: dict[str, Any]) -> Constraint:
-    """Return the constraint to JSON that is valid against a schema.
-
-    Raises:
-        Refusal: 400, the schema is malformed, or a keyword in it cannot be enforced.
-    """
-    tightened = {**tighten(schema), "x-guidance": _COMPACT}
-    return Constraint({"json_schema": tightened}, lambda text: _is_json_of(text, schema))
+    """Return the constraint to JSON that is valid against a schema, or refuse the schema (400)."""
+    fields = {"json_schema": {**bound_schema(schema), "x-guidance": _COMPACT}}
+    return Constraint(fields, lambda text: _is_valid_json(text, schema))
 
 
-def _is_json_of(text: str, schema: dict[str, Any]) -> bool:
-    try:
-        return conforms(json.loads(text, parse_float=Decimal), schema)
-    except (ValueError, ArithmeticError, RecursionError):
-        # Numbers beyond decimals, patterns beyond expressions, a schema that only names itself.
-        return False
-
-
-def _regex(pattern: str) -> Constraint:
+def _constrain_regex(pattern: str) -> Constraint:
     # In llguidance's notation a pattern stands between slashes.
     escaped = re.sub(r"(\\.)|/", lambda found: found[1] or r"\/", pattern, flags=re.DOTALL)
-    return Constraint(
-        {"grammar": f"%llguidance {{}}\nstart: /{escaped}/"},
-        lambda text: _matches(pattern, text),
-    )
+    fields = {"grammar": f"%llguidance {{}}\nstart: /{escaped}/"}
+    return Constraint(fields, lambda text: _matches(pattern, text))
 
 
 def _matches(pattern: str, text: str) -> bool:
+    """Return whether a pattern matches a whole text, by Rust's dialect, as llguidance reads it.
+
+    Rust's matching takes linear time. A pattern that it cannot compile matches nothing.
+    """
     try:
-        return re.fullmatch(pattern, text) is not None
-    except (re.error, OverflowError, RecursionError):
-        return True  # Rust's dialect knows patterns that Python's does not
+        schema = core_schema.str_schema(pattern=rf"\A(?:{pattern})\z", regex_engine="rust-regex")
+        return SchemaValidator(schema).isinstance_python(text)
+    except SchemaError:
+        return False
 
 
-def tighten(schema: Mapping[str, Any]) -> dict[str, Any]:
+# The check of an answer
+
+
+def _is_valid_json(text: str, schema: dict[str, Any]) -> bool:
+    references = count()
+
+    def check_reference(
+        validator: Any, reference: str, instance: Any, schema: Any
+    ) -> Iterator[ValidationError]:
+        if next(references) >= MAX_REFERENCES:
+            raise RecursionError
+        yield from Draft202012Validator.VALIDATORS["$ref"](validator, reference, instance, schema)
+
+    keywords = {"$ref": check_reference, "multipleOf": _check_multiple}
+    validator = extend(Draft202012Validator, keywords)  # type: ignore[no-untyped-call]
+    try:
+        value = from_json(text, allow_inf_nan=False)
+        return bool(validator(_without_patterns(schema)).is_valid(value))
+    except (ValueError, ArithmeticError, RecursionError):
+        return False  # no JSON, numbers beyond decimals, a schema that only names itself
+
+
+def _check_multiple(_: Any, step: float, value: Any, __: Any) -> Iterator[ValidationError]:
+    """Check `multipleOf` in decimals: as floats 0.07 is no multiple of 0.01."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if is_number and Decimal(repr(value)) % Decimal(repr(step)):
+        yield ValidationError(f"{value} is not a multiple of {step}")
+
+
+def _without_patterns(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a schema without patterns, which Python may match for ever, and other dialects."""
+    copy = map_subschemas(schema, _without_patterns)
+    dropped = {"pattern", "$schema", "$id"}
+    if "patternProperties" in copy:
+        dropped |= {"patternProperties", "additionalProperties"}
+    return {keyword: value for keyword, value in copy.items() if keyword not in dropped}
+
+
+# The schema with bounds
+
+
+def bound_schema(schema: Mapping[str, Any]) -> dict[str, Any]:
     """Return a copy of a schema that a small model can only follow to an end.
 
-    Objects that declare properties take no others, strings, arrays, open objects, integers
-    and decimals get bounds where they have none.
-
-    Raises:
-        Refusal: 400, the schema is malformed, or a keyword in it cannot be enforced.
-
-    Example:
-        ```python
-        from langchain_voxtral.local.prompting.json_grammar import tighten
-
-        assert tighten({"type": "string"}) == {"type": "string", "maxLength": 120}
-        ```
+    Objects that declare properties take no others; strings, arrays, open objects, integers
+    and decimals get bounds where they have none. A schema that is malformed, or cannot be
+    enforced, is refused (400).
     """
-    if not all(map(_is_safe, _numbers(schema))):
-        raise Refusal.saying(
-            400, "response_format: a number in the schema is below -10^18 or has over 64 bits"
-        )
-    parts = list(_subschemas(schema))
-    for part in parts:
-        _refuse_malformed(part, schema)
+    _check_supported(schema)
     # Objects that are intersected must stay open to each other's properties.
-    intersected = any(len(part.get("allOf", ())) > 1 for part in parts)
-    tightened: dict[str, Any] = _tighten(schema, "schema", closing=not intersected)
-    return tightened
+    is_intersected = any(len(part.get("allOf", ())) > 1 for part in iter_subschemas(schema))
+    return _bound(schema, closing=not is_intersected)
 
 
-def _tighten(schema: Any, path: str, *, closing: bool) -> Any:
-    if not isinstance(schema, Mapping):
-        return schema
-    combined = "properties" in schema and any(name in schema for name in _COMBINERS)
-    closing = closing and not combined
-    tightened = {}
-    for keyword, value in schema.items():
-        where = f"{path}.{keyword}"
-        if keyword in _UNSUPPORTED and value is not False:
-            raise Refusal.saying(
-                400, f"response_format: {where} is not supported by the embedded engine"
-            )
-        if keyword == "format" and value not in _FORMATS:
-            continue  # an annotation, by JSON Schema 2020-12 (validation, section 7)
-        tightened[keyword] = _tighten_value(keyword, value, where, closing=closing)
-    _add_bounds(tightened, closing=closing)
-    return tightened
+def _check_supported(schema: Mapping[str, Any]) -> None:
+    values = list(islice(_values(schema), MAX_SCHEMA_VALUES + 1))
+    if len(values) > MAX_SCHEMA_VALUES:
+        raise _refusal(f"the schema has more than {MAX_SCHEMA_VALUES} values")
+    if not all(map(_is_safe_number, values)):
+        raise _refusal("a number in the schema is below -10^18 or has over 64 bits")
+    for misuse in _SUPPORTED_SCHEMAS.iter_errors(schema):
+        path = misuse.absolute_path
+        place = ".".join(map(str, ("schema", *path)))
+        if path and path[-1] in _UNSUPPORTED:
+            raise _refusal(f"{place} is not supported by the embedded engine")
+        raise _refusal(f"{place} cannot be {misuse.instance!r:.80}")
+    parts = list(iter_subschemas(schema))
+    known = set(map(id, parts))
+    for reference in (part["$ref"] for part in parts if "$ref" in part):
+        try:
+            named = resolve_ref(reference, schema)
+        except VoxtralInvalidRequestError as error:
+            raise _refusal(error.message) from error
+        if id(named) not in known and not isinstance(named, bool):
+            raise _refusal(f"the $ref {reference!r} names no schema")
 
 
-def _tighten_value(keyword: str, value: Any, path: str, *, closing: bool) -> Any:
-    if keyword in _ONE_SCHEMA:
-        return _tighten(value, path, closing=closing)
-    if keyword in _MANY_SCHEMAS and isinstance(value, list):
-        return [_tighten(one, f"{path}[{i}]", closing=closing) for i, one in enumerate(value)]
-    if keyword in _NAMED_SCHEMAS and isinstance(value, Mapping):
-        return {
-            name: _tighten(one, f"{path}.{name}", closing=closing) for name, one in value.items()
-        }
-    return value
+def _refusal(reason: str) -> Refusal:
+    return Refusal.saying(400, f"response_format: {reason}")
 
 
-def _add_bounds(schema: dict[str, Any], *, closing: bool) -> None:
-    if "enum" in schema or "const" in schema:
-        return
-    kind = schema.get("type", "object" if "properties" in schema else [])
-    for name in _as_list(kind):
-        if name in _BOUNDS:
-            _BOUNDS[name](schema)
-    if closing and "properties" in schema:
-        schema.setdefault("additionalProperties", False)
+def _values(value: Any) -> Iterator[Any]:
+    """Yield a JSON value and all values in it."""
+    yield value
+    if isinstance(value, Mapping | list):
+        for inner in value.values() if isinstance(value, Mapping) else value:
+            yield from _values(inner)
+
+
+def _is_safe_number(value: Any) -> bool:
+    if not isinstance(value, int | float):
+        return True
+    # 1e400 was read as infinity.
+    return MIN_NUMBER <= value < (2**64 if isinstance(value, int) else math.inf)
+
+
+def _bound(schema: Mapping[str, Any], *, closing: bool) -> dict[str, Any]:
+    is_combined = "properties" in schema and any(name in schema for name in _COMBINERS)
+    closing = closing and not is_combined
+    bounded = map_subschemas(schema, lambda part: _bound(part, closing=closing))
+    if bounded.get("format") not in _FORMATS:
+        bounded.pop("format", None)  # an annotation (JSON Schema 2020-12, validation, section 7)
+    if "enum" in bounded or "const" in bounded:
+        return bounded
+    kinds = bounded.get("type", "object" if "properties" in bounded else [])
+    for kind in [kinds] if isinstance(kinds, str) else kinds:
+        if kind in _BOUNDS:
+            _BOUNDS[kind](bounded)
+    if closing and "properties" in bounded:
+        bounded.setdefault("additionalProperties", False)
+    return bounded
 
 
 def _bound_string(schema: dict[str, Any]) -> None:
@@ -288,48 +279,3 @@ _BOUNDS: dict[str, Callable[[dict[str, Any]], None]] = {
     "integer": _bound_integer,
     "number": _bound_number,
 }
-
-
-def _numbers(value: Any) -> Iterator[float]:
-    """Yield all numbers in a JSON value."""
-    if isinstance(value, int | float):
-        yield value
-    elif isinstance(value, Mapping | list):
-        for inner in value.values() if isinstance(value, Mapping) else value:
-            yield from _numbers(inner)
-
-
-def _is_safe(number: float) -> bool:
-    # 1e400 was read as infinity.
-    return LEAST_NUMBER <= number < (2**64 if isinstance(number, int) else math.inf)
-
-
-def _subschemas(node: Any) -> Iterator[Mapping[str, Any]]:
-    """Yield a schema and every schema within it."""
-    if not isinstance(node, Mapping):
-        return
-    yield node
-    for keyword, value in node.items():
-        inner: Iterable[Any] = ()
-        if keyword in _ONE_SCHEMA:
-            inner = [value]
-        elif keyword in _MANY_SCHEMAS and isinstance(value, list):
-            inner = value
-        elif keyword in _NAMED_SCHEMAS and isinstance(value, Mapping):
-            inner = value.values()
-        for part in inner:
-            yield from _subschemas(part)
-
-
-def _refuse_malformed(schema: Mapping[str, Any], root: Mapping[str, Any]) -> None:
-    for keyword, value in schema.items():
-        if keyword in _KINDS and not _KINDS[keyword](value):
-            raise Refusal.saying(400, f"response_format: {keyword} cannot be {value!r:.80}")
-    if "$ref" not in schema:
-        return
-    try:
-        resolve(schema["$ref"], root)
-    except (LookupError, TypeError, ValueError) as error:
-        raise Refusal.saying(
-            400, f"response_format: {schema['$ref']!r} names nothing within the schema"
-        ) from error

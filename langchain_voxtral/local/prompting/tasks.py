@@ -36,14 +36,14 @@ class Task:
     Args:
         prompt: What it reads, in its own format.
         constraint: How its decoding is constrained.
-        is_call: The text will be one JSON call `{"name": …, ARGUMENTS_KEY: {…}}`, or, if the
-            client's schema is one of an array, an array with that one call.
+        tool_names: Tools of which the text will be one JSON call `{"name": …, ARGUMENTS_KEY: {…}}`
+            (in an array, if the client's schema is one of an array); none if it is no call.
         opening: What the client is told before the text; the model does not write it.
     """
 
     prompt: str
     constraint: Constraint
-    is_call: bool = False
+    tool_names: tuple[str, ...] = ()
     opening: str = ""
 
 
@@ -76,7 +76,7 @@ def plan_input(wanted: InferenceRequest, template: Template) -> Task:
         own_format_text=wanted.input if is_own else None,
         form=_form(syntax, wanted.input),
     )
-    return replace(task, opening=syntax.open) if task.is_call and is_free else task
+    return replace(task, opening=syntax.open) if task.tool_names and is_free else task
 
 
 def plan_task(
@@ -164,7 +164,7 @@ def _plan(
         if _name(tool) in names
     ]
     examples = call_examples(functions, calls.arguments_key, calls.definitions, question=asked)
-    return Task(written(examples), with_words_of(asked, constraint), is_call=True)
+    return Task(written(examples), with_words_of(asked, constraint), names)
 
 
 def _asked_for(

@@ -6,7 +6,7 @@ from typing import Any
 
 from langchain_voxtral.errors import VoxtralInvalidRequestError
 from langchain_voxtral.local.errors import Refusal
-from langchain_voxtral.local.prompting.json_grammar import tighten
+from langchain_voxtral.local.prompting.json_grammar import bound_schema
 from langchain_voxtral.tools.schema import tool_call_schema
 
 __all__ = ["CallSchema", "make_call_schema", "read_call_schema"]
@@ -80,7 +80,7 @@ def make_call_schema(
     chosen = [tool for tool in tools if tool["function"]["name"] in names]
     try:
         for tool in chosen:
-            tighten(tool["function"].get("parameters") or {})
+            bound_schema(tool["function"].get("parameters") or {})
         schema = tool_call_schema(chosen, arguments_key=arguments_key)
     except VoxtralInvalidRequestError as error:
         raise Refusal.saying(400, error.message) from error

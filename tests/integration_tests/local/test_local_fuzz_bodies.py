@@ -111,4 +111,4 @@ def test_whether_an_answer_follows_its_format_can_always_be_told(wanted: Any, te
         constraint = constrain(asked.response_format)
     except Refusal:
         return
-    assert constraint.holds(text) in {True, False}
+    assert constraint.is_satisfied(text) in {True, False}

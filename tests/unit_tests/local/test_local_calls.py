@@ -157,9 +157,9 @@ def nested(depth: int) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
-        ({"type": "text"}, "response_format: type cannot be 'text'"),
-        ({"$defs": []}, "response_format: $defs cannot be []"),
-        ({"$ref": "#/$defs/X"}, "response_format: '#/$defs/X' names nothing within the schema"),
+        ({"type": "text"}, "response_format: schema.type cannot be 'text'"),
+        ({"$defs": []}, "response_format: schema.$defs cannot be []"),
+        ({"$ref": "#/enum/0", "enum": [1]}, "response_format: the $ref '#/enum/0' names no schema"),
         (nested(2000), "tools: the parameters are nested too deeply"),
     ],
 )

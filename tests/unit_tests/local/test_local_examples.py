@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from langchain_voxtral.local.prompting.copying import with_letters_of, with_words_of
 from langchain_voxtral.local.prompting.few_shot import call_examples
-from langchain_voxtral.local.prompting.json_grammar import FREE
+from langchain_voxtral.local.prompting.json_grammar import UNCONSTRAINED
 from langchain_voxtral.messages.turns import Turn
 
 
@@ -97,7 +97,7 @@ def test_values_are_others_than_those_of_the_question() -> None:
 
 
 def test_the_words_of_a_question_are_likelier() -> None:
-    fields = with_words_of("In Rome, in 你好!", FREE).fields
+    fields = with_words_of("In Rome, in 你好!", UNCONSTRAINED).fields
     forms = ["In", " In", "Rome", " Rome", "in", " in"]
     assert fields == {"logit_bias": [[form, 1.0] for form in forms]}
 

@@ -31,7 +31,7 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
         _ = local.Remote
 
 
-@pytest.mark.parametrize("library", ["xllamacpp", "starlette", "uvicorn"])
+@pytest.mark.parametrize("library", ["xllamacpp", "starlette", "uvicorn", "jsonschema"])
 def test_a_missing_library_is_named_with_the_way_to_install_it(library: str) -> None:
     """The model's file exists, so only the library is in the way."""
     program = WITHOUT_EXTRAS.format(missing=[library, f"{library}.applications"], model=__file__)

@@ -9,7 +9,7 @@ from langchain_voxtral.local.api.requests import InferenceRequest, JsonSchema, p
 from langchain_voxtral.local.errors import Refusal
 from langchain_voxtral.local.prompting.chat_template import CHATML
 from langchain_voxtral.local.prompting.chat_template import MISTRAL as OF_VOXTRAL
-from langchain_voxtral.local.prompting.json_grammar import FREE
+from langchain_voxtral.local.prompting.json_grammar import UNCONSTRAINED
 from langchain_voxtral.local.prompting.prompt_reader import ParsedPrompt
 from langchain_voxtral.local.prompting.tasks import Task, plan_input, plan_task
 from langchain_voxtral.messages.turns import ToolCall, Turn
@@ -74,7 +74,11 @@ def test_the_choice_and_the_rule_say_which_tool_is_called(
     choice: str, turns: list[Turn], schema: dict[str, Any] | None
 ) -> None:
     task = plan_task(reading(*turns), CHATML, None, choice=choice)
-    assert (schema_of(task), task.is_call, task.opening) == (schema, schema is not None, "")
+    assert (schema_of(task), bool(task.tool_names), task.opening) == (
+        schema,
+        schema is not None,
+        "",
+    )
 
 
 def test_examples_are_of_the_tools_that_may_be_called_now() -> None:
@@ -90,20 +94,20 @@ def test_examples_are_of_the_tools_that_may_be_called_now() -> None:
 
 
 def test_a_call_is_held_against_its_own_schema() -> None:
-    holds = plan_task(reading(ASKED), CHATML, None).constraint.holds
+    is_satisfied = plan_task(reading(ASKED), CHATML, None).constraint.is_satisfied
     texts = {
         '{"name": "add", "arguments": {"a": true}}': True,
         '{"name": "add", "arguments": {"a": 1}}': False,
         '{"name": "add", "parameters": {"a": true}}': False,
         '{"name": "subtract", "arguments": {}}': False,
     }
-    assert {text: holds(text) for text in texts} == texts
+    assert {text: is_satisfied(text) for text in texts} == texts
 
 
 def test_a_schema_of_calls_forces_one_whatever_the_choice() -> None:
     wanted = asking_for(tool_call_schema(TOOLS, arguments_key="parameters"))
     task = plan_task(reading(Turn("user", "3+4?")), CHATML, wanted, choice="none")
-    assert (schema_of(task), task.is_call) == (call("add", "parameters"), True)
+    assert (schema_of(task), bool(task.tool_names)) == (call("add", "parameters"), True)
 
 
 def test_an_array_of_calls_is_served_with_one() -> None:
@@ -111,7 +115,7 @@ def test_an_array_of_calls_is_served_with_one() -> None:
     task = plan_task(reading(Turn("user", "3+4?")), CHATML, wanted)
     one = {"type": "array", "minItems": 1, "maxItems": 1, "items": call("add", "parameters")}
     assert schema_of(task) == one
-    assert task.constraint.holds('[{"name": "add", "parameters": {"a": true}}]')
+    assert task.constraint.is_satisfied('[{"name": "add", "parameters": {"a": true}}]')
 
 
 @pytest.mark.parametrize("several", [False, True])
@@ -121,13 +125,13 @@ def test_beside_a_final_schema_the_rule_decides(said: str, several: bool, is_cal
         tool_call_schema(TOOLS, arguments_key="parameters", several=several, final=FINAL)
     )
     task = plan_task(reading(Turn("user", said)), CHATML, wanted)
-    assert task.is_call == is_call
-    assert task.constraint.holds('{"done": true}') != is_call
+    assert bool(task.tool_names) == is_call
+    assert task.constraint.is_satisfied('{"done": true}') != is_call
 
 
 def test_an_answer_that_is_already_begun_is_no_call() -> None:
     task = plan_task(reading(ASKED, prefill="It is"), CHATML, None)
-    assert (task.is_call, schema_of(task)) == (False, None)
+    assert (bool(task.tool_names), schema_of(task)) == (False, None)
 
 
 @pytest.mark.parametrize("choice", ["any", "subtract"])
@@ -153,9 +157,9 @@ def test_a_call_of_the_rules_is_in_the_syntax_of_the_prompt(
     made: object = {"name": "get_weather", key: {"city": "Rome"}}
     if fmt is MISTRAL:
         made = [{"name": "get_weather", key: {"city": "Rome"}, "id": to_mistral_call_id(prompt)}]
-    assert task.is_call
+    assert bool(task.tool_names)
     assert task.opening == opening
-    assert task.constraint.holds(json.dumps(made))
+    assert task.constraint.is_satisfied(json.dumps(made))
 
 
 @pytest.mark.parametrize("fmt", [LLAMA3, MISTRAL])
@@ -165,15 +169,15 @@ def test_a_call_of_the_clients_schema_is_bare_json(fmt: PromptFormat) -> None:
     prompt = render([Turn("user", "Weather?")], fmt, tools=TOOLS)
     task = plan_input(request(prompt, response_format=wanted), CHATML)
     made = {"name": "get_weather", fmt.calls.arguments_key: {"city": "Rome"}}
-    assert (task.is_call, task.opening) == (True, "")
-    assert task.constraint.holds(json.dumps(made))
+    assert (bool(task.tool_names), task.opening) == (True, "")
+    assert task.constraint.is_satisfied(json.dumps(made))
 
 
 def test_another_response_format_is_what_a_native_request_gets() -> None:
     prompt = render([ASKED], LLAMA3, tools=TOOLS)
     task = plan_input(request(prompt, response_format={"type": "json_object"}), CHATML)
-    assert task.is_call is False
-    assert task.constraint.holds("{}")
+    assert bool(task.tool_names) is False
+    assert task.constraint.is_satisfied("{}")
 
 
 def test_every_step_of_a_conversation_gives_its_call_another_id() -> None:
@@ -193,13 +197,13 @@ def test_every_step_of_a_conversation_gives_its_call_another_id() -> None:
 @pytest.mark.parametrize("prompt", ["Once upon a time add", "<|im_start|>user\nAdd<|im_end|>\n"])
 def test_a_prompt_without_tools_goes_to_the_model_as_it_is(prompt: str) -> None:
     task = plan_input(request(prompt), CHATML)
-    assert (task.prompt, task.constraint.fields, task.is_call) == (prompt, {}, False)
+    assert (task.prompt, task.constraint.fields, bool(task.tool_names)) == (prompt, {}, False)
 
 
 def test_a_model_that_reads_tools_in_its_prompt_decides_for_itself() -> None:
     prompt = render([Turn("user", "Weather?")], MISTRAL, tools=TOOLS)
     task = plan_input(request(prompt), OF_VOXTRAL)
-    assert task == Task(prompt.removeprefix("<s>"), FREE)
+    assert task == Task(prompt.removeprefix("<s>"), UNCONSTRAINED)
     other = render([Turn("user", "Weather?")], LLAMA3, tools=TOOLS)
     assert plan_input(request(other), OF_VOXTRAL) == task
 
@@ -216,4 +220,4 @@ def test_a_model_that_reads_tools_in_its_prompt_decides_for_itself() -> None:
 )
 def test_what_is_no_tool_cannot_be_called(tool: dict[str, Any]) -> None:
     prompt = f"<s>[AVAILABLE_TOOLS]{json.dumps([tool])}[/AVAILABLE_TOOLS][INST]Add[/INST]"
-    assert not plan_input(request(prompt), CHATML).is_call
+    assert not plan_input(request(prompt), CHATML).tool_names
