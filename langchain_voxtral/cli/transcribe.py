@@ -171,9 +171,9 @@ def _parser(arguments: argparse.Namespace) -> "VoxtralTranscriptionParser":
 
 def _check_ears() -> None:
     """Return if the embedded engine can hear; else each recording would fail by itself."""
-    from langchain_voxtral.local.engine.speech import has_ears  # noqa: PLC0415 - as needed
+    from langchain_voxtral.local.engine.speech import has_speech_support  # noqa: PLC0415 - as needed
 
-    if not has_ears():
+    if not has_speech_support():
         raise ValueError(
             "the embedded engine has no ears yet: pip install "
             '"langchain-voxtral[local-speech,audio]"; or set DEEPINFRA_API_TOKEN, and DeepInfra '

@@ -1,12 +1,11 @@
-"""What can go wrong with the embedded engine, for its users and on its wire."""
+"""The error responses of the embedded engine's server."""
 
 from collections.abc import Mapping
+from typing import Self
 
-__all__ = ["Refusal"]
 
-
-class Refusal(Exception):  # noqa: N818 - an HTTP answer on its way out, no failure of ours
-    """An HTTP answer other than 200, raised where the reason is found.
+class ErrorResponse(Exception):  # noqa: N818 - an HTTP response, not a failure of this package
+    """An HTTP response other than 200, raised where the reason is found.
 
     Args:
         status: The HTTP status code.
@@ -23,6 +22,10 @@ class Refusal(Exception):  # noqa: N818 - an HTTP answer on its way out, no fail
         self.headers = dict(headers or {})
 
     @classmethod
-    def saying(cls, status: int, message: str) -> "Refusal":
-        """Return a refusal in the shape that carries a plain message."""
+    def with_message(cls, status: int, message: str) -> Self:
+        """Return an error response that holds one plain message."""
         return cls(status, {"error": {"message": message}})
+
+
+INFERENCE_ERROR = ErrorResponse(500, {"detail": "inference error"})
+"""DeepInfra's response when a model fails, or when a recording cannot be decoded."""

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from langchain_voxtral.errors import VoxtralLocalError
 from langchain_voxtral.local.api.addresses import accepted_names, in_url, listen, require_key
-from langchain_voxtral.local.engine.speech import SPEECH_MODEL, has_ears
+from langchain_voxtral.local.engine.speech import SPEECH_MODEL, has_speech_support
 from langchain_voxtral.local.models import ModelFile, choose_file, load
 
 if TYPE_CHECKING:
@@ -246,7 +246,7 @@ def _introduction(server: LocalVoxtral) -> str:
     told = f"Embedded engine: answers come from {server.model_name}"
     if server.app.model.is_stand_in:
         told += ", a 135M stand-in, not from Voxtral"
-    return f"{told}; {SPEECH_MODEL} listens, English only" if has_ears() else told
+    return f"{told}; {SPEECH_MODEL} listens, English only" if has_speech_support() else told
 
 
 def _after_fork_in_child() -> None:

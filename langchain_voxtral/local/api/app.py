@@ -12,7 +12,7 @@ from langchain_voxtral.local.api.chat_audio import Spoken, take_recordings, writ
 from langchain_voxtral.local.api.chat_messages import to_reading
 from langchain_voxtral.local.api.chat_requests import ChatRequest
 from langchain_voxtral.local.api.chat_responses import Completion, CompletionStream, Form
-from langchain_voxtral.local.api.gate import Gate
+from langchain_voxtral.local.api.gate import AccessControl
 from langchain_voxtral.local.api.requests import MAX_NEW_TOKENS, parse_request, read_json, validate
 from langchain_voxtral.local.api.responses import EventStream, JsonAnswer
 from langchain_voxtral.local.api.sending import json_bytes, while_connected
@@ -27,10 +27,10 @@ from langchain_voxtral.local.api.speech_requests import (
 )
 from langchain_voxtral.local.api.speech_responses import SpeechAnswer
 from langchain_voxtral.local.engine.generation import Generation, engine_fields
-from langchain_voxtral.local.engine.hearing import Ears, Hearing
-from langchain_voxtral.local.engine.scheduler import Worker
+from langchain_voxtral.local.engine.hearing import SpeechTask, SpeechWorker
+from langchain_voxtral.local.engine.scheduler import Scheduler
 from langchain_voxtral.local.engine.speech import SPEECH_IDS, SPEECH_MODEL, require_extra
-from langchain_voxtral.local.errors import Refusal
+from langchain_voxtral.local.errors import ErrorResponse
 from langchain_voxtral.local.models import LocalModel, choose_file, load
 from langchain_voxtral.local.prompting.tasks import plan_input, plan_task
 
@@ -80,12 +80,12 @@ class App:
         keep_alive: float = KEEP_ALIVE_SECONDS,
     ) -> None:
         self.model = model
-        self._gate = Gate(api_key, hosts)
+        self._gate = AccessControl(api_key, hosts)
         self._max_body_bytes = max_body_bytes
         self._max_form_bytes = max_form_bytes
         self._keep_alive = keep_alive
-        self._worker = Worker(queue_size)
-        self._ears = Ears(queue_size)
+        self._worker = Scheduler(queue_size)
+        self._ears = SpeechWorker(queue_size)
         self._routes = routes = Starlette(
             routes=[
                 Route(_INFERENCE + "{model:path}", self._infer, methods=["POST"]),
@@ -106,7 +106,7 @@ class App:
                 Route("/health", self._health),
             ],
             exception_handlers={
-                Refusal: _refused,
+                ErrorResponse: _refused,
                 HTTPException: _no_route,
                 ClientDisconnect: _cut_off,
             },
@@ -143,7 +143,7 @@ class App:
         if is_form(request):
             return await self._hear(request, NativeForm)
         if request.path_params["model"] not in self.model.ids:
-            raise Refusal(404, _NO_MODEL)
+            raise ErrorResponse(404, _NO_MODEL)
         wanted = parse_request(await read_body(request, self._max_body_bytes))
         task = plan_input(wanted, self.model.template)
         fields = engine_fields(task.prompt, wanted, self.model, task.constraint)
@@ -163,7 +163,7 @@ class App:
         del written
         wanted = validate(body, ChatRequest)
         if wanted.model not in self.model.ids:
-            raise Refusal(404, _NO_MODEL)
+            raise ErrorResponse(404, _NO_MODEL)
         if spoken:
             await self._write_down(request, spoken)
             wanted = validate(body, ChatRequest)
@@ -186,7 +186,7 @@ class App:
         require_extra()
 
         async def heard(sound: BinaryIO) -> str:
-            with Hearing(self._ears, sound) as hearing:
+            with SpeechTask(self._ears, sound) as hearing:
                 return (await hearing.result()).text
 
         if not await while_connected(request.receive, write_down(spoken, heard)):
@@ -207,7 +207,7 @@ class App:
         named = form.model if isinstance(form, OpenAIForm) else request.path_params["model"]
         if named not in SPEECH_IDS:
             file.close()
-            raise Refusal(404, _NO_MODEL)
+            raise ErrorResponse(404, _NO_MODEL)
         return SpeechAnswer(self._ears, file, form, request.scope["voxtral.request_id"])
 
     async def _list_models(self, _: Request) -> Response:
@@ -216,7 +216,7 @@ class App:
     async def _tell_model(self, request: Request) -> Response:
         name = request.path_params["model"]
         if name not in self.model.ids:
-            raise Refusal(404, _NO_MODEL)
+            raise ErrorResponse(404, _NO_MODEL)
         return _json(200, self._listed(name))
 
     def _listed(self, name: str) -> dict[str, object]:
@@ -272,12 +272,12 @@ def _json(status: int, body: object, headers: dict[str, str] | None = None) -> R
 
 
 async def _refused(_: Request, refusal: Exception) -> Response:
-    if not isinstance(refusal, Refusal):
+    if not isinstance(refusal, ErrorResponse):
         raise refusal
     return _told(refusal)
 
 
-def _told(refusal: Refusal) -> Response:
+def _told(refusal: ErrorResponse) -> Response:
     return _json(refusal.status, refusal.body, refusal.headers)
 
 

@@ -4,7 +4,7 @@ import zlib
 from typing import TYPE_CHECKING
 
 from langchain_voxtral.errors import VoxtralMissingExtraError
-from langchain_voxtral.local.errors import Refusal
+from langchain_voxtral.local.errors import ErrorResponse
 
 try:
     from starlette.requests import Request
@@ -35,7 +35,7 @@ def within(request: Request, limit: int) -> Request:
 
     Args:
         request: The request, not yet read.
-        limit: Bytes that may be read of it. Reading more raises a `Refusal`, 413.
+        limit: Bytes that may be read of it. Reading more raises a `ErrorResponse`, 413.
     """
     return Request(request.scope, _limited(request.receive, limit))
 
@@ -65,10 +65,12 @@ async def read_body(request: Request, limit: int) -> bytes:
         limit: Bytes it may have, as sent and when unpacked.
 
     Raises:
-        Refusal: 413, it is larger; 415, it is no JSON, or packed otherwise.
+        ErrorResponse: 413, it is larger; 415, it is no JSON, or packed otherwise.
     """
     if (kind := media_type(request)) != "application/json":
-        raise Refusal.saying(415, f"This takes application/json, not {kind or 'an untyped body'}")
+        raise ErrorResponse.with_message(
+            415, f"This takes application/json, not {kind or 'an untyped body'}"
+        )
     body = await within(request, limit).body()
     match request.headers.get("content-encoding", "identity").strip().lower():
         case "identity":
@@ -76,27 +78,29 @@ async def read_body(request: Request, limit: int) -> bytes:
         case "gzip":
             return gunzip(body, limit)
         case other:
-            raise Refusal.saying(415, f"Content-Encoding {other!r} is not supported, only gzip")
+            raise ErrorResponse.with_message(
+                415, f"Content-Encoding {other!r} is not supported, only gzip"
+            )
 
 
 def gunzip(packed: bytes, limit: int) -> bytes:
     """Unpack a gzip body of at most `limit` bytes.
 
     Raises:
-        Refusal: 413, there is more in it; 400, it is not gzip, or cut.
+        ErrorResponse: 413, there is more in it; 400, it is not gzip, or cut.
     """
     unpacker = zlib.decompressobj(_GZIP)
     try:
         body = unpacker.decompress(packed, limit + 1)
     except zlib.error as error:
-        raise Refusal.saying(400, f"The body is not gzip: {error}") from error
+        raise ErrorResponse.with_message(400, f"The body is not gzip: {error}") from error
     if len(body) > limit:
         raise too_large(limit)
     if not unpacker.eof:
-        raise Refusal.saying(400, "The gzip body is cut short")
+        raise ErrorResponse.with_message(400, "The gzip body is cut short")
     return body
 
 
-def too_large(limit: int) -> Refusal:
+def too_large(limit: int) -> ErrorResponse:
     """Return the refusal of a body that has more bytes than it may."""
-    return Refusal.saying(413, f"The request is larger than {limit} bytes")
+    return ErrorResponse.with_message(413, f"The request is larger than {limit} bytes")

@@ -12,20 +12,20 @@ from typing import Annotated, Any, BinaryIO, Literal
 
 from pydantic import Field, ValidationError
 
-from langchain_voxtral.local.api.requests import Strict, faults_of
-from langchain_voxtral.local.errors import Refusal
+from langchain_voxtral.local.api.requests import StrictModel, validation_details
+from langchain_voxtral.local.errors import ErrorResponse
 
 __all__ = ["Spoken", "take_recordings", "write_down"]
 
 
-class Sound(Strict):
+class Sound(StrictModel):
     """A recording in base64. Its format is told from its content, as llama.cpp does it."""
 
     data: Annotated[str, Field(min_length=1)]
     format: Literal["wav", "mp3"] = "wav"
 
 
-class InputAudio(Strict):
+class InputAudio(StrictModel):
     """OpenAI's part of a message that is a recording."""
 
     type: Literal["input_audio"]
@@ -58,7 +58,7 @@ def take_recordings(body: object) -> list[Spoken]:
         body: The request's body, as parsed from JSON and not yet validated; it is changed.
 
     Raises:
-        Refusal: 422, a part is ill-formed; 400, there are system messages beside recordings,
+        ErrorResponse: 422, a part is ill-formed; 400, there are system messages beside recordings,
             which Voxtral's tokenizer refuses in these words (mistral-common).
 
     Example:
@@ -81,7 +81,7 @@ def take_recordings(body: object) -> list[Spoken]:
         places += [place] if taken else []
         spoken += taken
     if systems and places:
-        raise Refusal.saying(
+        raise ErrorResponse.with_message(
             400,
             f"Found system messages at indexes {systems} and audio chunks in messages at indexes "
             f"{places}. This is not allowed prior to the tokenizer version 13.",
@@ -126,10 +126,10 @@ def _sound(part: dict[str, Any], where: list[str | int]) -> tuple[BinaryIO, int]
     try:
         data = InputAudio.model_validate(part).input_audio.data
     except ValidationError as error:
-        raise Refusal(422, {"detail": faults_of(error, where)}) from error
+        raise ErrorResponse(422, {"detail": validation_details(error, where)}) from error
     try:
         return io.BytesIO(base64.b64decode(data, validate=True)), len(data)
     except (binascii.Error, ValueError) as error:
         fault = {"type": "value_error", "loc": ["body", *where, "input_audio", "data"]}
         told = {"msg": f"Value error, the recording is no base64: {error}", "input": data[:100]}
-        raise Refusal(422, {"detail": [{**fault, **told}]}) from error
+        raise ErrorResponse(422, {"detail": [{**fault, **told}]}) from error

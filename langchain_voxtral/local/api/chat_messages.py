@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pydantic_core import from_json
 
-from langchain_voxtral.local.api.requests import Strict
+from langchain_voxtral.local.api.requests import StrictModel
 from langchain_voxtral.local.prompting.prompt_reader import ParsedPrompt
 from langchain_voxtral.messages.turns import ToolCall, Turn
 
@@ -56,14 +56,14 @@ Name = Annotated[str, Field(min_length=1)]
 Content = Annotated[str, BeforeValidator(_joined)]
 
 
-class CalledFunction(Strict):
+class CalledFunction(StrictModel):
     """What a call calls, and with what."""
 
     name: Name
     arguments: Annotated[dict[str, Any], BeforeValidator(_arguments)]
 
 
-class Call(Strict):
+class Call(StrictModel):
     """A call of a tool by the model; `index` stands in calls that come from a stream."""
 
     id: Name
@@ -72,7 +72,7 @@ class Call(Strict):
     index: int | None = None
 
 
-class SystemMessage(Strict):
+class SystemMessage(StrictModel):
     """Instructions."""
 
     role: Literal["system"]
@@ -84,7 +84,7 @@ class SystemMessage(Strict):
         return Turn("system", self.content)
 
 
-class UserMessage(Strict):
+class UserMessage(StrictModel):
     """What a user says; a name goes before it, as prompts have no other place for it."""
 
     role: Literal["user"]
@@ -96,7 +96,7 @@ class UserMessage(Strict):
         return Turn("user", f"{self.name}: {self.content}" if self.name else self.content)
 
 
-class AssistantMessage(Strict):
+class AssistantMessage(StrictModel):
     """An earlier answer; the model's own name is not shown to it, or it would imitate it."""
 
     role: Literal["assistant"]
@@ -121,7 +121,7 @@ class AssistantMessage(Strict):
         return Turn("assistant", self.content or "", tuple(calls))
 
 
-class ToolMessage(Strict):
+class ToolMessage(StrictModel):
     """The result of a call."""
 
     role: Literal["tool"]

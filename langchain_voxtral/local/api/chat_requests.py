@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AliasChoices, BeforeValidator, Field, model_validator
 
 from langchain_voxtral.local.api.chat_messages import Messages, Name, without_nulls
-from langchain_voxtral.local.api.requests import Sampling, Strict
+from langchain_voxtral.local.api.requests import Sampling, StrictModel
 
 __all__ = ["ChatRequest"]
 
@@ -21,7 +21,7 @@ def _listed(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
-class Function(Strict):
+class Function(StrictModel):
     """What a tool is called, is for, and takes."""
 
     name: Name
@@ -30,27 +30,27 @@ class Function(Strict):
     strict: bool | None = None
 
 
-class Tool(Strict):
+class Tool(StrictModel):
     """A tool on offer."""
 
     type: Literal["function"]
     function: Function
 
 
-class NamedFunction(Strict):
+class NamedFunction(StrictModel):
     """The name of a tool."""
 
     name: Name
 
 
-class NamedChoice(Strict):
+class NamedChoice(StrictModel):
     """The choice of one tool."""
 
     type: Literal["function"]
     function: NamedFunction
 
 
-class StreamOptions(Strict):
+class StreamOptions(StrictModel):
     """What a stream tells; as DeepInfra documents it the usage is told unless told not to."""
 
     include_usage: bool = True

@@ -5,12 +5,12 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from langchain_voxtral.local.api.addresses import name_in
-from langchain_voxtral.local.errors import Refusal
+from langchain_voxtral.local.errors import ErrorResponse
 
 if TYPE_CHECKING:
     from starlette.types import Scope
 
-__all__ = ["Gate"]
+__all__ = ["AccessControl"]
 
 _NOT_AUTHENTICATED = {
     "error": {
@@ -30,7 +30,7 @@ _GUARDED: Mapping[str, Mapping[str, object]] = {
 """What needs the key, and what is answered without it."""
 
 
-class Gate:
+class AccessControl:
     """What a request must have before anything of it is looked at.
 
     Args:
@@ -42,17 +42,17 @@ class Gate:
         self._authorization = f"Bearer {api_key}".encode() if api_key else b""
         self._hosts = None if hosts is None else frozenset(hosts)
 
-    def refusal(self, scope: "Scope") -> Refusal | None:
+    def refusal(self, scope: "Scope") -> ErrorResponse | None:
         """Return why a request is not let in: 400, its Host header; 401, its key."""
         headers = dict(scope["headers"])
         host = name_in(headers.get(b"host", b"").decode("latin-1"))
         if self._hosts is not None and host not in self._hosts:
-            return Refusal.saying(400, f"Invalid Host header: {host!r}")
+            return ErrorResponse.with_message(400, f"Invalid Host header: {host!r}")
         given = headers.get(b"authorization", b"")
         if self._authorization and not secrets.compare_digest(given, self._authorization):
             # Routes are looked up without the root path, too.
             path = scope["path"].removeprefix(scope.get("root_path", ""))
             for start, body in _GUARDED.items():
                 if path.startswith(start):
-                    return Refusal(401, body)
+                    return ErrorResponse(401, body)
         return None

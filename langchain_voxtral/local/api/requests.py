@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import from_json, to_jsonable_python
 
-from langchain_voxtral.local.errors import Refusal
+from langchain_voxtral.local.errors import ErrorResponse
 
 __all__ = [
     "InferenceRequest",
@@ -20,37 +20,37 @@ __all__ = [
     "PlainText",
     "Regex",
     "Sampling",
-    "Strict",
-    "faults_of",
+    "StrictModel",
     "parse_body",
     "parse_request",
     "read_json",
     "validate",
+    "validation_details",
 ]
 
 MAX_NEW_TOKENS = 16_384
 """DeepInfra's default, bounded further by what the context has left."""
 
 
-class Strict(BaseModel):
+class StrictModel(BaseModel):
     """A part of a body: nothing in it is unknown, and nothing changes it."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-class PlainText(Strict):
+class PlainText(StrictModel):
     """No constraint."""
 
     type: Literal["text"]
 
 
-class JsonObject(Strict):
+class JsonObject(StrictModel):
     """Any JSON object."""
 
     type: Literal["json_object"]
 
 
-class NamedSchema(Strict):
+class NamedSchema(StrictModel):
     """A JSON schema and its name; `strict` and `description` change nothing here."""
 
     name: str = "response"
@@ -59,14 +59,14 @@ class NamedSchema(Strict):
     description: str | None = None
 
 
-class JsonSchema(Strict):
+class JsonSchema(StrictModel):
     """JSON that is valid against a schema."""
 
     type: Literal["json_schema"]
     json_schema: NamedSchema
 
 
-class Regex(Strict):
+class Regex(StrictModel):
     """Text that a regular expression matches as a whole."""
 
     type: Literal["regex"]
@@ -76,7 +76,7 @@ class Regex(Strict):
 ResponseFormat = Annotated[PlainText | JsonObject | JsonSchema | Regex, Field(discriminator="type")]
 
 
-class Sampling(Strict):
+class Sampling(StrictModel):
     """What a client may ask for, whatever it sends the prompt as; ranges are DeepInfra's."""
 
     max_new_tokens: int | None = Field(None, ge=1, le=1_000_000)
@@ -111,14 +111,14 @@ class InferenceRequest(Sampling):
         return self
 
 
-_Body = TypeVar("_Body", bound=Strict)
+_Body = TypeVar("_Body", bound=StrictModel)
 
 
 def parse_request(body: bytes) -> InferenceRequest:
     """Parse and validate the body of a native request.
 
     Raises:
-        Refusal: 422 with one `detail` entry for each fault, as DeepInfra answers.
+        ErrorResponse: 422 with one `detail` entry for each fault, as DeepInfra answers.
 
     Example:
         ```python
@@ -134,7 +134,7 @@ def parse_body(body: bytes, kind: type[_Body]) -> _Body:
     """Parse and validate a body of any kind.
 
     Raises:
-        Refusal: 422 with one `detail` entry for each fault, as DeepInfra answers.
+        ErrorResponse: 422 with one `detail` entry for each fault, as DeepInfra answers.
     """
     return validate(read_json(body), kind)
 
@@ -143,28 +143,30 @@ def read_json(body: bytes) -> Any:
     """Parse a body.
 
     Raises:
-        Refusal: 422, it is no JSON.
+        ErrorResponse: 422, it is no JSON.
     """
     try:
         return from_json(body, allow_inf_nan=False)
     except ValueError as error:
         fault = {"type": "json_invalid", "loc": ["body"], "msg": f"Invalid JSON: {error}"}
-        raise Refusal(422, {"detail": [{**fault, "input": {}}]}) from error
+        raise ErrorResponse(422, {"detail": [{**fault, "input": {}}]}) from error
 
 
 def validate(value: object, kind: type[_Body]) -> _Body:
     """Validate a body.
 
     Raises:
-        Refusal: 422 with one `detail` entry for each fault, as DeepInfra answers.
+        ErrorResponse: 422 with one `detail` entry for each fault, as DeepInfra answers.
     """
     try:
         return kind.model_validate(value)
     except ValidationError as error:
-        raise Refusal(422, {"detail": faults_of(error)}) from error
+        raise ErrorResponse(422, {"detail": validation_details(error)}) from error
 
 
-def faults_of(error: ValidationError, where: Sequence[str | int] = ()) -> list[dict[str, Any]]:
+def validation_details(
+    error: ValidationError, where: Sequence[str | int] = ()
+) -> list[dict[str, Any]]:
     """Return faults as DeepInfra tells them; `where` is the place of what was validated."""
     # 1e400 is read as infinity, and the fault quotes it: JSON could not.
     faults = to_jsonable_python(

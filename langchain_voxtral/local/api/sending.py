@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from langchain_voxtral.local.engine.generation import Generation
-from langchain_voxtral.local.engine.llama import Finished, Token
-from langchain_voxtral.local.errors import Refusal
+from langchain_voxtral.local.engine.llama import GenerationEnd, Token
+from langchain_voxtral.local.errors import INFERENCE_ERROR, ErrorResponse
 from langchain_voxtral.local.prompting.json_grammar import Constraint
 
 if TYPE_CHECKING:
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "COST",
-    "FAILED",
     "Made",
     "StreamedAnswer",
     "WholeAnswer",
@@ -33,12 +32,9 @@ logger = logging.getLogger("langchain_voxtral.local")
 COST = 0.0
 """US dollars; an engine on the user's own machine bills nothing."""
 
-_NOT_CONSTRAINED = Refusal.saying(
+_NOT_CONSTRAINED = ErrorResponse.with_message(
     400, "response_format: the embedded engine cannot enforce this schema or pattern"
 )
-FAILED = Refusal(500, {"detail": "inference error"})
-"""DeepInfra's answer when a model fails, and when a recording cannot be decoded."""
-
 _FAILED_LATER = {"error": {"message": "inference error"}}
 
 
@@ -52,7 +48,7 @@ class Made:
     """
 
     tokens: Sequence[Token]
-    finished: Finished
+    finished: GenerationEnd
 
     @property
     def text(self) -> str:
@@ -75,14 +71,14 @@ class _Answer(ABC):
     async def _generate(self, send: "Send") -> None:
         """Send the answer."""
 
-    async def _next(self, patience: float | None = None) -> Token | Finished | None:
+    async def _next(self, patience: float | None = None) -> Token | GenerationEnd | None:
         try:
             return await self._generation.next(patience)
-        except Refusal:
+        except ErrorResponse:
             raise
         except Exception as failure:
             logger.exception("The embedded engine failed in request %s", self._request_id)
-            raise FAILED from failure
+            raise INFERENCE_ERROR from failure
 
     def _check(self, made: Made) -> None:
         if made.finished.complete and not self._constraint.is_satisfied(made.text):
@@ -121,7 +117,7 @@ class WholeAnswer(_Answer):
         while isinstance(made := await self._next(), Token):
             tokens.append(made)
         if made is None:
-            raise FAILED
+            raise INFERENCE_ERROR
         answer = Made(tokens, made)
         self._check(answer)
         return answer
@@ -169,7 +165,7 @@ class StreamedAnswer(_Answer):
             await _send_pieces(send, self._begin())
             tokens: list[Token] = []
             try:
-                while not isinstance(made, Finished):
+                while not isinstance(made, GenerationEnd):
                     if made is None:
                         await _send_pieces(send, [b": keep-alive\n\n"])
                     else:
@@ -179,8 +175,8 @@ class StreamedAnswer(_Answer):
                 answer = Made(tokens, made)
                 self._check(answer)
                 last = b"".join(self._end(answer))
-            except Refusal as refusal:
-                last = event(_FAILED_LATER if refusal is FAILED else refusal.body)
+            except ErrorResponse as refusal:
+                last = event(_FAILED_LATER if refusal is INFERENCE_ERROR else refusal.body)
             await _send_pieces(send, [last])
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 

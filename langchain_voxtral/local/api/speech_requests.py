@@ -13,9 +13,9 @@ from pydantic import AfterValidator, Field, ValidationError, field_validator, mo
 
 from langchain_voxtral.errors import VoxtralMissingExtraError
 from langchain_voxtral.local.api.body import media_type, within
-from langchain_voxtral.local.api.requests import Strict
+from langchain_voxtral.local.api.requests import StrictModel
 from langchain_voxtral.local.engine.speech import LANGUAGE
-from langchain_voxtral.local.errors import Refusal
+from langchain_voxtral.local.errors import ErrorResponse
 
 try:
     from starlette.datastructures import FormData
@@ -59,7 +59,7 @@ Language = Annotated[str, AfterValidator(_english)]
 Level = Annotated[Literal["segment", "word"], AfterValidator(_segments_only)]
 
 
-class SpeechForm(Strict):
+class SpeechForm(StrictModel):
     """What a client may ask for, whatever the route."""
 
     file_field: ClassVar[str]
@@ -136,20 +136,26 @@ async def read_form(request: Request, kind: type[_Form], limit: int) -> tuple[_F
         limit: Bytes that the whole body may have.
 
     Raises:
-        Refusal: 413, it is larger; 415, it is no form, or packed; 400, it is ill-formed; 422
+        ErrorResponse: 413, it is larger; 415, it is no form, or packed; 400, it is ill-formed; 422
             with one `detail` entry for each fault, as DeepInfra answers.
     """
     if not is_form(request):
         given = media_type(request) or "an untyped body"
-        raise Refusal.saying(415, f"A recording is sent as multipart/form-data, not as {given}")
+        raise ErrorResponse.with_message(
+            415, f"A recording is sent as multipart/form-data, not as {given}"
+        )
     if (packing := request.headers.get("content-encoding", "identity")) != "identity":
-        raise Refusal.saying(415, f"Content-Encoding {packing!r} is not supported with a form")
+        raise ErrorResponse.with_message(
+            415, f"Content-Encoding {packing!r} is not supported with a form"
+        )
     try:
         sent = await _Parser(within(request, limit)).parse()
     except MultiPartException as error:
-        raise Refusal.saying(400, f"The form is ill-formed: {error.message}") from error
+        raise ErrorResponse.with_message(400, f"The form is ill-formed: {error.message}") from error
     except (ValueError, LookupError) as error:  # older Starlettes let these through
-        raise Refusal.saying(400, "The form is ill-formed: Invalid multipart data.") from error
+        raise ErrorResponse.with_message(
+            400, "The form is ill-formed: Invalid multipart data."
+        ) from error
     try:
         return _validated(sent, kind)
     except BaseException:
@@ -204,7 +210,7 @@ def _validated(sent: FormData, kind: type[_Form]) -> tuple[_Form, BinaryIO]:
             for one in told_faults
         ]
     if file is None or faults:
-        raise Refusal(422, {"detail": faults})
+        raise ErrorResponse(422, {"detail": faults})
     return form, file
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from langchain_voxtral.audio.subtitles import to_srt, to_vtt
 from langchain_voxtral.local.api.sending import COST, json_bytes, start, while_connected
 from langchain_voxtral.local.api.speech_requests import NativeForm, OpenAIForm
-from langchain_voxtral.local.engine.hearing import Ears, Heard, Hearing
+from langchain_voxtral.local.engine.hearing import SpeechResult, SpeechTask, SpeechWorker
 from langchain_voxtral.local.engine.speech import LANGUAGE
 
 if TYPE_CHECKING:
@@ -28,12 +28,12 @@ class SpeechAnswer:
     """
 
     def __init__(
-        self, ears: Ears, file: BinaryIO, form: NativeForm | OpenAIForm, request_id: str
+        self, ears: SpeechWorker, file: BinaryIO, form: NativeForm | OpenAIForm, request_id: str
     ) -> None:
         self._form = form
         self._request_id = request_id
         passage = form.chunk_length_s if isinstance(form, NativeForm) else None
-        self._hearing = Hearing(ears, file, passage)
+        self._hearing = SpeechTask(ears, file, passage)
 
     async def __call__(self, _: "Scope", receive: "Receive", send: "Send") -> None:
         """Hear the recording and send what is said."""
@@ -53,7 +53,7 @@ class SpeechAnswer:
         await send({"type": "http.response.body", "body": content})
 
 
-def _native(heard: Heard, request_id: str) -> dict[str, Any]:
+def _native(heard: SpeechResult, request_id: str) -> dict[str, Any]:
     return {
         "text": heard.text,
         "segments": _segments(heard),
@@ -70,14 +70,14 @@ def _native(heard: Heard, request_id: str) -> dict[str, Any]:
     }
 
 
-def _segments(heard: Heard) -> list[dict[str, Any]]:
+def _segments(heard: SpeechResult) -> list[dict[str, Any]]:
     return [
         {"id": number, "start": segment.start, "end": segment.end, "text": segment.text}
         for number, segment in enumerate(heard.segments)
     ]
 
 
-def _verbose(heard: Heard, task: str) -> dict[str, Any]:
+def _verbose(heard: SpeechResult, task: str) -> dict[str, Any]:
     return {
         "task": task,
         "language": LANGUAGE,
@@ -88,16 +88,16 @@ def _verbose(heard: Heard, task: str) -> dict[str, Any]:
     }
 
 
-def _usage(heard: Heard) -> dict[str, Any]:
+def _usage(heard: SpeechResult) -> dict[str, Any]:
     """Return OpenAI's usage by duration, with DeepInfra's field for what it costs."""
     return {"type": "duration", "seconds": heard.duration, "estimated_cost": COST}
 
 
-def _plain(heard: Heard) -> dict[str, Any]:
+def _plain(heard: SpeechResult) -> dict[str, Any]:
     return {"text": heard.text, "usage": _usage(heard)}
 
 
-_FORMATS: Mapping[str, tuple[str, Callable[[Heard, str], bytes]]] = {
+_FORMATS: Mapping[str, tuple[str, Callable[[SpeechResult, str], bytes]]] = {
     "json": (_JSON, lambda heard, _: json_bytes(_plain(heard))),
     "verbose_json": (_JSON, lambda heard, task: json_bytes(_verbose(heard, task))),
     "text": ("text/plain; charset=utf-8", lambda heard, _: heard.text.encode()),

@@ -11,7 +11,7 @@ import os
 import weakref
 from typing import Any, Protocol
 
-__all__ = ["HasServer", "guard"]
+__all__ = ["HasServer", "protect_after_fork"]
 
 
 class HasServer(Protocol):
@@ -25,7 +25,7 @@ _llama_cpp_ran = False
 _forked = False
 
 
-def guard(owner: HasServer) -> None:
+def protect_after_fork(owner: HasServer) -> None:
     """Let the owner of a server that was just made survive forks."""
     global _llama_cpp_ran  # noqa: PLW0603 - a fact about this process
     _llama_cpp_ran = True

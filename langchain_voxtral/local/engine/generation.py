@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Self
 
 from langchain_voxtral.local.api.requests import MAX_NEW_TOKENS, Sampling
-from langchain_voxtral.local.engine.llama import Engine, Finished, Token
-from langchain_voxtral.local.engine.scheduler import Worker
-from langchain_voxtral.local.errors import Refusal
+from langchain_voxtral.local.engine.llama import Engine, GenerationEnd, Token
+from langchain_voxtral.local.engine.scheduler import Scheduler
+from langchain_voxtral.local.errors import ErrorResponse
 from langchain_voxtral.local.models import LocalModel
 from langchain_voxtral.local.prompting.json_grammar import Constraint
 
@@ -62,12 +62,14 @@ class Generation:
     what runs at its next token.
     """
 
-    def __init__(self, engine: Engine, worker: Worker, tasks: Sequence[dict[str, object]]) -> None:
+    def __init__(
+        self, engine: Engine, worker: Scheduler, tasks: Sequence[dict[str, object]]
+    ) -> None:
         self._engine = engine
         self._worker = worker
         self._tasks = tasks
         self._loop = asyncio.get_running_loop()
-        self._made: asyncio.Queue[Token | Finished | Exception] = asyncio.Queue()
+        self._made: asyncio.Queue[Token | GenerationEnd | Exception] = asyncio.Queue()
         self._abandoned = False
         self.runtime_ms = 0
         """Milliseconds that the engine took so far, without the wait in the queue."""
@@ -80,14 +82,14 @@ class Generation:
         self._abandoned = True
         self._worker.withdraw(self)
 
-    async def next(self, patience: float | None = None) -> Token | Finished | None:
+    async def next(self, patience: float | None = None) -> Token | GenerationEnd | None:
         """Return the next token or, after a task's last one, how the task ended.
 
         Args:
             patience: Seconds to wait; then None is returned.
 
         Raises:
-            Refusal: The engine refused the request.
+            ErrorResponse: The engine refused the request.
         """
         try:
             async with asyncio.timeout(patience):
@@ -114,13 +116,13 @@ class Generation:
     def abort(self) -> None:
         """End at the next token, and tell whoever waits that the server stops."""
         self._abandoned = True
-        self._put(Refusal.saying(503, "The server is stopping"))
+        self._put(ErrorResponse.with_message(503, "The server is stopping"))
 
     def _keep(self, token: Token) -> bool:
         self._put(token)
         return not self._abandoned
 
-    def _put(self, made: Token | Finished | Exception) -> None:
+    def _put(self, made: Token | GenerationEnd | Exception) -> None:
         try:
             self._loop.call_soon_threadsafe(self._made.put_nowait, made)
         except RuntimeError:  # the loop is closed: nobody waits any more

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO, Self
 
 from langchain_voxtral.errors import VoxtralAudioError, VoxtralLocalError
-from langchain_voxtral.local.api.sending import FAILED
 from langchain_voxtral.local.engine.recordings import read_samples
-from langchain_voxtral.local.engine.scheduler import Worker
+from langchain_voxtral.local.engine.scheduler import Scheduler
 from langchain_voxtral.local.engine.speech import PASSAGE, RATE, SpeechEngine
-from langchain_voxtral.local.errors import Refusal
+from langchain_voxtral.local.errors import INFERENCE_ERROR, ErrorResponse
 from langchain_voxtral.protocol.transcripts import Segment
 
 if TYPE_CHECKING:
@@ -19,13 +18,13 @@ if TYPE_CHECKING:
 
     from langchain_voxtral.local.engine.recordings import Samples
 
-__all__ = ["Ears", "Heard", "Hearing"]
+__all__ = ["SpeechResult", "SpeechTask", "SpeechWorker"]
 
 logger = logging.getLogger("langchain_voxtral.local")
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class SpeechResult:
     """What is said in a recording.
 
     Args:
@@ -44,7 +43,7 @@ class Heard:
         return " ".join(segment.text for segment in self.segments)
 
 
-class Ears:
+class SpeechWorker:
     """The speech engine and its queue: one recording at a time, first come first served.
 
     Args:
@@ -53,7 +52,7 @@ class Ears:
 
     def __init__(self, queue_size: int) -> None:
         self.engine = SpeechEngine()
-        self.worker = Worker(queue_size)
+        self.worker = Scheduler(queue_size)
 
     def close(self, patience: float) -> None:
         """Take no more recordings and wait up to `patience` seconds for the one being heard."""
@@ -64,7 +63,7 @@ class _AbandonedError(Exception):
     """Nobody waits for the result."""
 
 
-class Hearing:
+class SpeechTask:
     """A recording to be heard, to be used as a context manager.
 
     Leaving it, however, withdraws what still waits, ends what runs at its next second of sound
@@ -76,12 +75,12 @@ class Hearing:
         passage: Seconds that a segment may be long, 1 to 30; None: as long as is best.
     """
 
-    def __init__(self, ears: Ears, file: BinaryIO, passage: float | None = None) -> None:
+    def __init__(self, ears: SpeechWorker, file: BinaryIO, passage: float | None = None) -> None:
         self._ears = ears
         self._file = file
         self._passage = passage or PASSAGE
         self._loop = asyncio.get_running_loop()
-        self._made: asyncio.Future[Heard] = self._loop.create_future()
+        self._made: asyncio.Future[SpeechResult] = self._loop.create_future()
         self._began = False
         self._abandoned = False
         self._count = 0
@@ -97,11 +96,11 @@ class Hearing:
             self._file.close()
         self._made.cancel()
 
-    async def result(self) -> Heard:
+    async def result(self) -> SpeechResult:
         """Return what is said.
 
         Raises:
-            Refusal: 500, the recording cannot be decoded; 400, what that needs is not installed;
+            ErrorResponse: 500, the recording cannot be decoded; 400, a library is missing;
                 429, the queue is full; 503, the server is stopping.
         """
         self._ears.worker.submit(self)
@@ -111,7 +110,7 @@ class Hearing:
         """Hear, in the worker's thread."""
         self._began = True
         try:
-            made: Heard | Exception = self._hear()
+            made: SpeechResult | Exception = self._hear()
         except Exception as failure:  # noqa: BLE001 - raised again where it is awaited
             made = _refusal(failure)
         finally:
@@ -121,16 +120,16 @@ class Hearing:
     def abort(self) -> None:
         """End soon, and tell whoever waits that the server stops."""
         self._abandoned = True
-        self._put(Refusal.saying(503, "The server is stopping"))
+        self._put(ErrorResponse.with_message(503, "The server is stopping"))
 
-    def _hear(self) -> Heard:
+    def _hear(self) -> SpeechResult:
         started = time.perf_counter()
         segments = []
         for segment in self._ears.engine.hear(self._samples(), self._passage):
             self._check_wanted()
             segments.append(segment)
         runtime_ms = round((time.perf_counter() - started) * 1000)
-        return Heard(tuple(segments), self._count / RATE, runtime_ms)
+        return SpeechResult(tuple(segments), self._count / RATE, runtime_ms)
 
     def _samples(self) -> "Iterator[Samples]":
         for block in read_samples(self._file):
@@ -142,13 +141,13 @@ class Hearing:
         if self._abandoned:
             raise _AbandonedError
 
-    def _put(self, made: Heard | Exception) -> None:
+    def _put(self, made: SpeechResult | Exception) -> None:
         try:
             self._loop.call_soon_threadsafe(self._settle, made)
         except RuntimeError:  # the loop is closed: nobody waits any more
             self._abandoned = True
 
-    def _settle(self, made: Heard | Exception) -> None:
+    def _settle(self, made: SpeechResult | Exception) -> None:
         if self._made.done():
             return
         if isinstance(made, Exception):
@@ -159,12 +158,12 @@ class Hearing:
 
 def _refusal(failure: Exception) -> Exception:
     match failure:
-        case Refusal() | _AbandonedError():
+        case ErrorResponse() | _AbandonedError():
             return failure
         case VoxtralLocalError():
-            return Refusal.saying(400, failure.message)
+            return ErrorResponse.with_message(400, failure.message)
         case VoxtralAudioError():
             logger.info("A recording could not be decoded: %s", failure)
         case _:
             logger.error("The embedded engine failed to hear", exc_info=failure)
-    return FAILED
+    return INFERENCE_ERROR

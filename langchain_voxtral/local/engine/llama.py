@@ -11,9 +11,9 @@ from typing import Any
 
 from langchain_voxtral.errors import VoxtralLocalError, VoxtralMissingExtraError
 from langchain_voxtral.local.engine import forks
-from langchain_voxtral.local.errors import Refusal
+from langchain_voxtral.local.errors import ErrorResponse
 
-__all__ = ["Engine", "Finished", "Token", "check_cpu", "cpu_lacks"]
+__all__ = ["Engine", "GenerationEnd", "Token", "check_cpu", "cpu_lacks"]
 
 _X86 = {"x86_64", "amd64"}
 _NEEDED_FLAGS = ("avx2", "fma")
@@ -36,7 +36,7 @@ class Token:
 
 
 @dataclass(frozen=True, slots=True)
-class Finished:
+class GenerationEnd:
     """How a generation ended.
 
     Args:
@@ -107,14 +107,14 @@ class Engine:
                 f"llama.cpp could not load {path}: {error}. "
                 "Is it a GGUF model, complete, and is there memory for it?"
             ) from error
-        forks.guard(self)
+        forks.protect_after_fork(self)
         self.n_ctx = n_ctx
         self.tokens_generated = 0
         """Tokens generated since the start, over all requests."""
 
     def generate(
         self, fields: Mapping[str, object], keep_going: Callable[[Token], bool]
-    ) -> Finished | None:
+    ) -> GenerationEnd | None:
         """Generate, handing over each token as it comes; blocks until the end.
 
         Args:
@@ -126,7 +126,7 @@ class Engine:
             How it ended, or None if `keep_going` ended it.
 
         Raises:
-            Refusal: The prompt does not fit the context, or llama.cpp refuses a field.
+            ErrorResponse: The prompt does not fit the context, or llama.cpp refuses a field.
         """
         call = _Call(self, keep_going)
         self.server.handle_completions(
@@ -145,7 +145,7 @@ class _Call:
         self._engine = engine
         self._keep_going = keep_going
         self._ended = False
-        self.finished: Finished | None = None
+        self.finished: GenerationEnd | None = None
         self.failure: BaseException | None = None
 
     def __call__(self, chunk: dict[str, Any]) -> bool:
@@ -162,7 +162,7 @@ class _Call:
         choice = chunk["choices"][0]
         if choice["finish_reason"]:
             usage = chunk["usage"]
-            self.finished = Finished(
+            self.finished = GenerationEnd(
                 choice["finish_reason"],
                 usage["prompt_tokens"],
                 usage["completion_tokens"],
@@ -177,12 +177,12 @@ class _Call:
         return self._keep_going(Token(choice["text"], content["id"], content["logprob"]))
 
 
-def _refusal(error: dict[str, Any]) -> Refusal:
+def _refusal(error: dict[str, Any]) -> ErrorResponse:
     """Turn llama.cpp's error into DeepInfra's."""
     if error.get("type") == "exceed_context_size_error":
         sizes = f"length {error['n_prompt_tokens']} exceeds maximum input length {error['n_ctx']}"
-        return Refusal.saying(400, f"Requested input {sizes}")
-    return Refusal.saying(int(error.get("code", 500)), str(error.get("message", error)))
+        return ErrorResponse.with_message(400, f"Requested input {sizes}")
+    return ErrorResponse.with_message(int(error.get("code", 500)), str(error.get("message", error)))
 
 
 def cpu_lacks(cpuinfo: str) -> list[str]:

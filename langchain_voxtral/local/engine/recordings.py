@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from langchain_voxtral.audio.formats import kind_in
 from langchain_voxtral.errors import VoxtralAudioError
 from langchain_voxtral.local.engine.speech import RATE
-from langchain_voxtral.local.errors import Refusal
+from langchain_voxtral.local.errors import ErrorResponse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,7 +33,7 @@ def read_samples(file: BinaryIO) -> "Iterator[Samples]":
 
     Raises:
         VoxtralAudioError: It cannot be decoded.
-        Refusal: 400, it needs the `audio` extra, which is not installed.
+        ErrorResponse: 400, it needs the `audio` extra, which is not installed.
     """
     if all(importlib.util.find_spec(library) for library in _DECODERS):
         from langchain_voxtral.audio.decoder import Recording  # noqa: PLC0415 - the extra
@@ -90,8 +90,8 @@ def _at_16_khz(samples: "Samples", rate: int) -> "Samples":
     return (sums * (size / len(samples))).astype(np.float32)
 
 
-def _needs_extra(what: str) -> Refusal:
-    return Refusal.saying(
+def _needs_extra(what: str) -> ErrorResponse:
+    return ErrorResponse.with_message(
         400,
         f"The embedded engine reads WAV of 16 bit PCM only, not {what}, as long as the decoders "
         'are not installed: pip install "langchain-voxtral[audio]"',

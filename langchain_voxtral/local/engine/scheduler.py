@@ -4,9 +4,9 @@ import threading
 from collections import deque
 from typing import Protocol
 
-from langchain_voxtral.local.errors import Refusal
+from langchain_voxtral.local.errors import ErrorResponse
 
-__all__ = ["Job", "Worker"]
+__all__ = ["Scheduler", "WorkItem"]
 
 _BUSY = {
     "error": {
@@ -18,7 +18,7 @@ _BUSY = {
 }
 
 
-class Job(Protocol):
+class WorkItem(Protocol):
     """What a worker does; it handles its own failures."""
 
     def run(self) -> None:
@@ -28,7 +28,7 @@ class Job(Protocol):
         """End it soon, because the server stops; called from another thread."""
 
 
-class Worker:
+class Scheduler:
     """A daemon thread that runs jobs in order.
 
     Generation gets a thread of its own because a call into llama.cpp blocks for seconds,
@@ -40,29 +40,29 @@ class Worker:
 
     def __init__(self, queue_size: int) -> None:
         self._queue_size = queue_size
-        self._waiting: deque[Job] = deque()
-        self._running: Job | None = None
+        self._waiting: deque[WorkItem] = deque()
+        self._running: WorkItem | None = None
         self._closed = False
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._run, name="voxtral-engine", daemon=True)
         self._thread.start()
 
-    def submit(self, job: Job) -> None:
+    def submit(self, job: WorkItem) -> None:
         """Queue a job.
 
         Raises:
-            Refusal: 429, the queue is full; 503, the server is stopping.
+            ErrorResponse: 429, the queue is full; 503, the server is stopping.
         """
         with self._changed:
             if self._closed:
-                raise Refusal.saying(503, "The server is stopping")
+                raise ErrorResponse.with_message(503, "The server is stopping")
             waiting = len(self._waiting) - (self._running is None)
             if waiting >= self._queue_size:
-                raise Refusal(429, _BUSY, {"retry-after": "1"})
+                raise ErrorResponse(429, _BUSY, {"retry-after": "1"})
             self._waiting.append(job)
             self._changed.notify()
 
-    def withdraw(self, job: Job) -> None:
+    def withdraw(self, job: WorkItem) -> None:
         """Give up a job's place in the queue, if it still has one."""
         with self._changed:
             if job in self._waiting:
@@ -83,7 +83,7 @@ class Worker:
         while job := self._next():
             job.run()
 
-    def _next(self) -> Job | None:
+    def _next(self) -> WorkItem | None:
         with self._changed:
             self._running = None
             self._changed.wait_for(lambda: self._waiting or self._closed)

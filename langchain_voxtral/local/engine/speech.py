@@ -12,8 +12,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from langchain_voxtral.errors import VoxtralLocalError
-from langchain_voxtral.local.engine.forks import guard
-from langchain_voxtral.local.errors import Refusal
+from langchain_voxtral.local.engine.forks import protect_after_fork
+from langchain_voxtral.local.errors import ErrorResponse
 from langchain_voxtral.protocol.transcripts import Segment
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ __all__ = [
     "SPEECH_IDS",
     "SPEECH_MODEL",
     "SpeechEngine",
-    "has_ears",
+    "has_speech_support",
     "require_extra",
 ]
 
@@ -73,17 +73,17 @@ def require_extra() -> None:
     """Check that what recordings need is installed, without loading it.
 
     Raises:
-        Refusal: 405, as of what a model does not support, with the way to install it.
+        ErrorResponse: 405, as of what a model does not support, with the way to install it.
     """
     if missing := _missing_libraries():
-        raise Refusal.saying(
+        raise ErrorResponse.with_message(
             405,
             f"The embedded engine needs {missing[0]} for recordings, which is not installed: "
             'pip install "langchain-voxtral[local-speech,audio]"',
         )
 
 
-def has_ears() -> bool:
+def has_speech_support() -> bool:
     """Tell whether what recordings need is installed, without loading it."""
     return not _missing_libraries()
 
@@ -94,7 +94,7 @@ def _missing_libraries() -> list[str]:
 
 @dataclass(eq=False)
 class _Loaded:
-    """Moonshine, named as `guard` wants it: a forked child must not free it.
+    """Moonshine, named as `protect_after_fork` wants it: a forked child must not free it.
 
     Args:
         server: The model, which hears words.
@@ -158,7 +158,7 @@ class SpeechEngine:
     def _load(self) -> _Loaded:
         if self._loaded is None:
             self._loaded = _moonshine()
-            guard(self._loaded)
+            protect_after_fork(self._loaded)
         return self._loaded
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from langchain_voxtral.errors import VoxtralInvalidRequestError
-from langchain_voxtral.local.errors import Refusal
+from langchain_voxtral.local.errors import ErrorResponse
 from langchain_voxtral.local.prompting.gguf import read_text_field
 from langchain_voxtral.local.prompting.prompt_reader import ParsedPrompt
 from langchain_voxtral.messages.turns import Turn
@@ -89,7 +89,7 @@ class Template:
             examples: Turns that show how tools are called, for a model that learns so.
 
         Raises:
-            Refusal: 400, the conversation cannot be written in this format.
+            ErrorResponse: 400, the conversation cannot be written in this format.
         """
         if self.by_example:
             reading = _with_examples(reading, examples)
@@ -156,7 +156,7 @@ def _in_format(name: str) -> Callable[[ParsedPrompt], str]:
         try:
             return render([*reading.turns, *prefill], FORMATS[name], tools=reading.tools)
         except VoxtralInvalidRequestError as error:
-            raise Refusal.saying(400, error.message) from error
+            raise ErrorResponse.with_message(400, error.message) from error
 
     return written
 

@@ -23,7 +23,7 @@ from langchain_voxtral.local.api.requests import (
     PlainText,
     Regex,
 )
-from langchain_voxtral.local.errors import Refusal
+from langchain_voxtral.local.errors import ErrorResponse
 from langchain_voxtral.tools.json_schema import iter_subschemas, map_subschemas, resolve_ref
 
 try:
@@ -207,8 +207,8 @@ def _check_supported(schema: Mapping[str, Any]) -> None:
             raise _refusal(f"the $ref {reference!r} names no schema")
 
 
-def _refusal(reason: str) -> Refusal:
-    return Refusal.saying(400, f"response_format: {reason}")
+def _refusal(reason: str) -> ErrorResponse:
+    return ErrorResponse.with_message(400, f"response_format: {reason}")
 
 
 def _values(value: Any) -> Iterator[Any]:

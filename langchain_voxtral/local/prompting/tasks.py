@@ -10,7 +10,7 @@ from langchain_voxtral.local.api.requests import (
     PlainText,
     ResponseFormat,
 )
-from langchain_voxtral.local.errors import Refusal
+from langchain_voxtral.local.errors import ErrorResponse
 from langchain_voxtral.local.prompting.chat_template import Template
 from langchain_voxtral.local.prompting.copying import with_letters_of, with_words_of
 from langchain_voxtral.local.prompting.few_shot import call_examples
@@ -58,7 +58,7 @@ def plan_input(wanted: InferenceRequest, template: Template) -> Task:
         template: The model's format.
 
     Raises:
-        Refusal: As `plan_task`.
+        ErrorResponse: As `plan_task`.
     """
     reading = parse_prompt(wanted.input)
     is_own = reading.format in {"raw", template.name}
@@ -106,7 +106,7 @@ def plan_task(
             to the model as it is.
 
     Raises:
-        Refusal: 400, a schema cannot be enforced, the conversation cannot be written in the
+        ErrorResponse: 400, a schema cannot be enforced, the conversation cannot be written in the
             model's format, or `choice` asks for a tool that is not on offer.
     """
     return _plan(
@@ -189,7 +189,9 @@ def _choose(
         return preferred(tools, reading.turns)
     if choice in names:
         return (choice,)
-    raise Refusal.saying(400, f"tool_choice: {choice!r} asks for a tool that is not on offer")
+    raise ErrorResponse.with_message(
+        400, f"tool_choice: {choice!r} asks for a tool that is not on offer"
+    )
 
 
 def _can_be_called(tool: Mapping[str, Any]) -> bool:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from langchain_voxtral.errors import VoxtralInvalidRequestError
-from langchain_voxtral.local.errors import Refusal
+from langchain_voxtral.local.errors import ErrorResponse
 from langchain_voxtral.local.prompting.json_grammar import bound_schema
 from langchain_voxtral.tools.schema import tool_call_schema
 
@@ -75,7 +75,7 @@ def make_call_schema(
         arguments_key: The key of the arguments in a call.
 
     Raises:
-        Refusal: 400, the parameters of one of them are no schema that can be enforced.
+        ErrorResponse: 400, the parameters of one of them are no schema that can be enforced.
     """
     chosen = [tool for tool in tools if tool["function"]["name"] in names]
     try:
@@ -83,9 +83,11 @@ def make_call_schema(
             bound_schema(tool["function"].get("parameters") or {})
         schema = tool_call_schema(chosen, arguments_key=arguments_key)
     except VoxtralInvalidRequestError as error:
-        raise Refusal.saying(400, error.message) from error
+        raise ErrorResponse.with_message(400, error.message) from error
     except RecursionError as error:
-        raise Refusal.saying(400, "tools: the parameters are nested too deeply") from error
+        raise ErrorResponse.with_message(
+            400, "tools: the parameters are nested too deeply"
+        ) from error
     calls = {part["properties"]["name"]["const"]: part for part in schema.get("anyOf", [schema])}
     bare = {name: _without_definitions(call) for name, call in calls.items()}
     return CallSchema(bare, arguments_key, schema.get("$defs", {}))

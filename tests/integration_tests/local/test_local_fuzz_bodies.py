@@ -13,7 +13,7 @@ from support.json_strategies import HUGE, response_formats, texts, values, writt
 from support.local_responses import FUZZ, INFER, PLAIN, assert_documented, data_in, strictly
 
 from langchain_voxtral.local.api.requests import parse_request
-from langchain_voxtral.local.errors import Refusal
+from langchain_voxtral.local.errors import ErrorResponse
 from langchain_voxtral.local.prompting.json_grammar import constrain
 
 
@@ -109,6 +109,6 @@ def test_whether_an_answer_follows_its_format_can_always_be_told(wanted: Any, te
     try:
         asked = parse_request(written({"input": "Hi", "response_format": wanted}).encode())
         constraint = constrain(asked.response_format)
-    except Refusal:
+    except ErrorResponse:
         return
     assert constraint.is_satisfied(text) in {True, False}

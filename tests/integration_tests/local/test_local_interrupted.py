@@ -13,7 +13,7 @@ import pytest
 
 from langchain_voxtral.local import LocalVoxtral
 from langchain_voxtral.local.api.app import App
-from langchain_voxtral.local.engine.llama import Engine, Finished, Token
+from langchain_voxtral.local.engine.llama import Engine, GenerationEnd, Token
 from langchain_voxtral.local.models import LocalModel
 from langchain_voxtral.local.prompting.chat_template import CHATML
 
@@ -103,7 +103,7 @@ class FailingEngine(Engine):
         self.n_ctx = 4096
         self._tokens = tokens
 
-    def generate(self, fields: object, keep_going: Callable[[Token], bool]) -> Finished | None:
+    def generate(self, fields: object, keep_going: Callable[[Token], bool]) -> GenerationEnd | None:
         for number in range(self._tokens):
             keep_going(Token(f"{number} ", number, -1.0))
         raise RuntimeError("the engine died")

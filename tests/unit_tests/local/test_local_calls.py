@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from langchain_voxtral.local.errors import Refusal
+from langchain_voxtral.local.errors import ErrorResponse
 from langchain_voxtral.local.prompting.tool_calling import (
     CallSchema,
     make_call_schema,
@@ -167,7 +167,7 @@ def test_parameters_that_are_no_schema_are_refused(
     parameters: dict[str, Any], message: str
 ) -> None:
     bad = {"type": "function", "function": {"name": "bad", "parameters": parameters}}
-    with pytest.raises(Refusal) as caught:
+    with pytest.raises(ErrorResponse) as caught:
         make_call_schema([NOW, bad], ["bad"], "arguments")
     assert (caught.value.status, caught.value.body) == (400, {"error": {"message": message}})
     assert make_call_schema([NOW, bad], ["now"], "arguments").calls.keys() == {"now"}

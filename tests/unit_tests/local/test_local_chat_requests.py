@@ -7,7 +7,7 @@ import pytest
 
 from langchain_voxtral.local.api.chat_requests import ChatRequest
 from langchain_voxtral.local.api.requests import JsonObject, parse_body
-from langchain_voxtral.local.errors import Refusal
+from langchain_voxtral.local.errors import ErrorResponse
 
 HI = {"model": "m", "messages": [{"role": "user", "content": "Hi"}]}
 WEATHER = {
@@ -26,7 +26,7 @@ def parse(**fields: object) -> ChatRequest:
 
 
 def refused(**fields: object) -> list[dict[str, Any]]:
-    with pytest.raises(Refusal) as caught:
+    with pytest.raises(ErrorResponse) as caught:
         parse(**fields)
     assert caught.value.status == 422
     faults = caught.value.body["detail"]
@@ -215,6 +215,6 @@ def test_every_fault_is_reported() -> None:
 
 
 def test_a_body_that_is_no_object_is_refused() -> None:
-    with pytest.raises(Refusal) as caught:
+    with pytest.raises(ErrorResponse) as caught:
         parse_body(b"[]", ChatRequest)
     assert caught.value.status == 422

@@ -14,7 +14,7 @@ from langchain_voxtral.local import LocalVoxtral, VoxtralLocalError
 from langchain_voxtral.local.api.addresses import accepted_names, in_url, listen, name_in
 from langchain_voxtral.local.api.body import gunzip
 from langchain_voxtral.local.engine.llama import cpu_lacks
-from langchain_voxtral.local.errors import Refusal
+from langchain_voxtral.local.errors import ErrorResponse
 from langchain_voxtral.local.models import ModelFile, choose_file
 
 
@@ -29,7 +29,7 @@ def test_a_gzip_body_is_unpacked(body: bytes) -> None:
     ids=["too long", "no gzip", "cut"],
 )
 def test_a_gzip_body_is_bounded_and_whole(packed: bytes, status: int) -> None:
-    with pytest.raises(Refusal) as caught:
+    with pytest.raises(ErrorResponse) as caught:
         gunzip(packed, 100)
     assert caught.value.status == status
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from langchain_voxtral.local.api.requests import JsonObject, JsonSchema, PlainText, Regex
-from langchain_voxtral.local.errors import Refusal
+from langchain_voxtral.local.errors import ErrorResponse
 from langchain_voxtral.local.prompting.json_grammar import UNCONSTRAINED, bound_schema, constrain
 
 BOUND = 10**9
@@ -136,7 +136,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
 
 @pytest.mark.parametrize(("schema", "message"), REFUSED)
 def test_a_schema_that_cannot_be_enforced_is_refused(schema: dict[str, Any], message: str) -> None:
-    with pytest.raises(Refusal) as caught:
+    with pytest.raises(ErrorResponse) as caught:
         constrain(schema_format(schema))
     assert (caught.value.status, caught.value.body) == (400, {"error": {"message": message}})
 

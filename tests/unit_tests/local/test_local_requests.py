@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from langchain_voxtral.local.api.requests import InferenceRequest, JsonSchema, Regex, parse_request
-from langchain_voxtral.local.errors import Refusal
+from langchain_voxtral.local.errors import ErrorResponse
 
 
 def parse(**fields: object) -> InferenceRequest:
@@ -14,7 +14,7 @@ def parse(**fields: object) -> InferenceRequest:
 
 
 def refused(**fields: object) -> list[dict[str, Any]]:
-    with pytest.raises(Refusal) as caught:
+    with pytest.raises(ErrorResponse) as caught:
         parse(**fields)
     assert caught.value.status == 422
     faults = caught.value.body["detail"]
@@ -106,7 +106,7 @@ def test_a_fault_has_the_documented_shape() -> None:
 
 
 def test_a_missing_input_is_named() -> None:
-    with pytest.raises(Refusal) as caught:
+    with pytest.raises(ErrorResponse) as caught:
         parse_request(b"{}")
     assert caught.value.body == {
         "detail": [
@@ -141,7 +141,7 @@ def test_what_cannot_be_served_is_refused(fields: dict[str, object], message: st
 
 @pytest.mark.parametrize("body", [b"", b"{", b'{"input": NaN}', b'"\xff"'])
 def test_a_body_that_is_no_json_is_refused(body: bytes) -> None:
-    with pytest.raises(Refusal) as caught:
+    with pytest.raises(ErrorResponse) as caught:
         parse_request(body)
     faults = caught.value.body["detail"]
     assert isinstance(faults, list)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from langchain_voxtral.local.api.requests import InferenceRequest, JsonSchema, parse_request
-from langchain_voxtral.local.errors import Refusal
+from langchain_voxtral.local.errors import ErrorResponse
 from langchain_voxtral.local.prompting.chat_template import CHATML
 from langchain_voxtral.local.prompting.chat_template import MISTRAL as OF_VOXTRAL
 from langchain_voxtral.local.prompting.json_grammar import UNCONSTRAINED
@@ -136,7 +136,7 @@ def test_an_answer_that_is_already_begun_is_no_call() -> None:
 
 @pytest.mark.parametrize("choice", ["any", "subtract"])
 def test_a_choice_without_its_tool_is_refused(choice: str) -> None:
-    with pytest.raises(Refusal) as caught:
+    with pytest.raises(ErrorResponse) as caught:
         plan_task(ParsedPrompt("chat", (ASKED,)), CHATML, None, choice=choice)
     message = f"tool_choice: {choice!r} asks for a tool that is not on offer"
     assert (caught.value.status, caught.value.body) == (400, {"error": {"message": message}})

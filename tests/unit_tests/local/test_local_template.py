@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from langchain_voxtral.errors import VoxtralLocalError
 from langchain_voxtral.local.api.requests import parse_request
-from langchain_voxtral.local.errors import Refusal
+from langchain_voxtral.local.errors import ErrorResponse
 from langchain_voxtral.local.prompting.chat_template import (
     CHATML,
     LLAMA3,
@@ -172,7 +172,7 @@ def test_what_a_format_has_no_place_for_is_refused() -> None:
     prompt = prompt_for(
         LLAMA3, "<s>[AVAILABLE_TOOLS][{}][/AVAILABLE_TOOLS][TOOL_RESULTS]2[/TOOL_RESULTS]"
     )
-    with pytest.raises(Refusal) as caught:
+    with pytest.raises(ErrorResponse) as caught:
         prompt_for(MISTRAL, prompt)
     assert caught.value.status == 400
 

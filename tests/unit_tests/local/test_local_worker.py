@@ -4,8 +4,8 @@ import threading
 
 import pytest
 
-from langchain_voxtral.local.engine.scheduler import Worker
-from langchain_voxtral.local.errors import Refusal
+from langchain_voxtral.local.engine.scheduler import Scheduler
+from langchain_voxtral.local.errors import ErrorResponse
 
 
 class Recorded:
@@ -29,8 +29,8 @@ class Recorded:
             self.gate.set()
 
 
-def busy_worker(log: list[str], queue_size: int = 16) -> tuple[Worker, Recorded]:
-    worker, running = Worker(queue_size), Recorded("running", log, threading.Event())
+def busy_worker(log: list[str], queue_size: int = 16) -> tuple[Scheduler, Recorded]:
+    worker, running = Scheduler(queue_size), Recorded("running", log, threading.Event())
     worker.submit(running)
     assert running.started.wait(10)
     return worker, running
@@ -54,7 +54,7 @@ def test_beyond_its_size_the_queue_is_full_until_a_place_is_given_up() -> None:
     worker, _ = busy_worker(log, queue_size=1)
     waiting = Recorded("waiting", log)
     worker.submit(waiting)
-    with pytest.raises(Refusal) as caught:
+    with pytest.raises(ErrorResponse) as caught:
         worker.submit(Recorded("too many", log))
     assert (caught.value.status, caught.value.headers) == (429, {"retry-after": "1"})
     assert caught.value.body == {
@@ -74,7 +74,7 @@ def test_beyond_its_size_the_queue_is_full_until_a_place_is_given_up() -> None:
 def test_an_idle_worker_takes_a_job_even_without_a_queue() -> None:
     log: list[str] = []
     worker, running = busy_worker(log, queue_size=0)
-    with pytest.raises(Refusal):
+    with pytest.raises(ErrorResponse):
         worker.submit(Recorded("too many", log))
     assert running.gate
     running.gate.set()
@@ -83,8 +83,8 @@ def test_an_idle_worker_takes_a_job_even_without_a_queue() -> None:
 
 
 def test_a_closed_worker_takes_no_jobs() -> None:
-    worker = Worker(1)
+    worker = Scheduler(1)
     worker.close(10)
-    with pytest.raises(Refusal) as caught:
+    with pytest.raises(ErrorResponse) as caught:
         worker.submit(Recorded("late", []))
     assert caught.value.status == 503
