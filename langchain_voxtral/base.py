@@ -23,7 +23,7 @@ class VoxtralBase(ConnectionSettings, SamplingSettings):
     """Fields and behaviour that both faces share. Not for direct use."""
 
     special_tokens: Literal["neutralize", "error", "allow"] = "neutralize"
-    """What to do with control markers in content: break them, refuse them, or let them work."""
+    """What to do with special tokens in content: break them, refuse them, or let them work."""
     chunk_coalescing: bool = True
     """Whether tokens that arrive together may leave as one chunk; none ever waits for another."""
 

@@ -29,7 +29,7 @@ from langchain_voxtral.connection import MODEL_CONFIG
 from langchain_voxtral.errors import VoxtralInvalidRequestError
 from langchain_voxtral.messages import Turn
 from langchain_voxtral.messages.audio_blocks import is_audio_block
-from langchain_voxtral.prompts import PromptFormat, get_format, render
+from langchain_voxtral.prompts import PromptFormat, get_format, has_special_tokens, render
 from langchain_voxtral.protocol.responses import ResponseInfo
 from langchain_voxtral.providers import PROVIDERS
 from langchain_voxtral.settings import SamplingSettings, canonical_names
@@ -49,7 +49,7 @@ class VoxtralLLM(VoxtralBase, BaseLLM):
 
     Args:
         prompt_format: `"llama3"` or `"mistral"` wrap the string as one user turn; `"raw"` sends
-            it as it is, control markers included.
+            it as it is, special tokens included.
 
     Raises:
         pydantic.ValidationError: A field is unknown or has a wrong value.
@@ -201,10 +201,12 @@ class VoxtralLLM(VoxtralBase, BaseLLM):
 
     def _plan(self, prompt: str, options: SamplingSettings) -> Plan:
         chosen = self._format()
-        if chosen is not None:
-            prompt = render([Turn("user", prompt)], chosen, special_tokens=self.special_tokens)
-        neutralised = chosen is not None and self.special_tokens == "neutralize"
-        return prompt_plan(prompt, chosen, options, restores=neutralised)
+        if chosen is None:
+            return prompt_plan(prompt, None, options, restores=False)
+        turns = [Turn("user", prompt)]
+        is_escaped = self.special_tokens == "neutralize" and has_special_tokens(turns)
+        prompt = render(turns, chosen, special_tokens=self.special_tokens)
+        return prompt_plan(prompt, chosen, options, restores=is_escaped)
 
 
 def _info(outcome: ResponseInfo) -> dict[str, Any]:

@@ -10,7 +10,13 @@ from langchain_voxtral.completions.response import ToolCallParsing
 from langchain_voxtral.errors import VoxtralInvalidRequestError
 from langchain_voxtral.messages import Turn
 from langchain_voxtral.messages.openai import to_openai
-from langchain_voxtral.prompts import PromptFormat, SpecialTokens, reject_special_tokens, render
+from langchain_voxtral.prompts import (
+    PromptFormat,
+    SpecialTokens,
+    has_special_tokens,
+    reject_special_tokens,
+    render,
+)
 from langchain_voxtral.protocol.endpoints import CHAT_COMPLETIONS, NATIVE, TextEndpoint
 from langchain_voxtral.providers import PROVIDERS, Provider
 from langchain_voxtral.settings import SamplingSettings
@@ -170,7 +176,7 @@ def native_plan(
     Args:
         ask: The question.
         prompt_format: The prompt's format.
-        special_tokens: What to do with control markers in content.
+        special_tokens: What to do with special tokens in content.
         instruction: The answer's form in words, for a server that does not constrain it.
 
     Raises:
@@ -193,7 +199,7 @@ def native_plan(
         prompt,
         prompt_format,
         options,
-        restores=special_tokens == "neutralize",
+        restores=special_tokens == "neutralize" and has_special_tokens(ask.turns),
         response_format=constraint,
         calls=ToolCallParsing(names, forced=ask.tools.forced) if names else None,
     )
@@ -250,7 +256,7 @@ def chat_plan(
 
     Args:
         ask: The question, its recordings loaded.
-        special_tokens: What to do with control markers in content. The server escapes them, or
+        special_tokens: What to do with special tokens in content. The server escapes them, or
             should: `neutralize` leaves them to it.
         server: Who answers.
         system_with_audio: What to do with system text beside recordings, if the server takes

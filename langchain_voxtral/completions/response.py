@@ -10,7 +10,7 @@ from langchain_voxtral.errors import (
     VoxtralResponseError,
     redact,
 )
-from langchain_voxtral.prompts import PartsRestorer, StopSequenceFilter, unescape
+from langchain_voxtral.prompts import StopSequenceFilter, StreamUnescaper, unescape
 from langchain_voxtral.protocol.endpoints import NATIVE, TextEndpoint
 from langchain_voxtral.protocol.responses import ResponseInfo, Usage
 from langchain_voxtral.tools.call_accumulator import ParsedToolCall, ToolCallChunk, assemble_calls
@@ -44,8 +44,8 @@ class ToolCallParsing:
         parser = self.parser()
         read = [*parser.feed(text), *parser.close()]
         if restores:
-            restorer = PartsRestorer()
-            read = [*restorer.feed(read), *restorer.close()]
+            unescaper = StreamUnescaper()
+            read = [*unescaper.feed_parts(read), *unescaper.finish()]
         spoken = "".join(item for item in read if isinstance(item, str))
         return spoken, [item for item in read if isinstance(item, ToolCallChunk)]
 
@@ -198,8 +198,8 @@ def parse_completions(call: Call, reply: HTTPResponse) -> list[Completion]:
 
 def up_to_stop(call: Call, raw: str) -> tuple[str, bool]:
     """Return a text up to the first stop sequence, and whether there was one."""
-    trimmer = StopSequenceFilter(call.stops)
-    return trimmer.feed(raw) + trimmer.close(), trimmer.stopped
+    stops = StopSequenceFilter(call.stops)
+    return stops.feed(raw) + stops.finish(), stops.stopped
 
 
 def _split(

@@ -22,7 +22,7 @@ from langchain_voxtral.errors import (
     VoxtralIncompleteStreamError,
     VoxtralResponseError,
 )
-from langchain_voxtral.prompts import PartsRestorer, StopSequenceFilter, unescape
+from langchain_voxtral.prompts import StopSequenceFilter, StreamUnescaper, unescape
 from langchain_voxtral.protocol.json_body import encode_request
 from langchain_voxtral.protocol.responses import ResponseInfo, StreamEvent, TokenDelta
 from langchain_voxtral.tools.call_accumulator import ToolCallAccumulator, ToolCallChunk
@@ -44,8 +44,8 @@ class CompletionStream:
     def __init__(self, call: Call) -> None:
         self._call = call
         self._decoder = call.api.stream()
-        self._trimmer = StopSequenceFilter(call.stops)
-        self._restorer = PartsRestorer() if call.restores else None
+        self._stop_filter = StopSequenceFilter(call.stops)
+        self._unescaper = StreamUnescaper() if call.restores else None
         self._parser = None if call.calls is None else call.calls.parser()
         self._assembler = ToolCallAccumulator()
         self._received: list[str] = []  # exactly as it came, for a resumed request
@@ -71,7 +71,7 @@ class CompletionStream:
     @property
     def is_finishing(self) -> bool:
         """Whether the text is complete."""
-        return self._trimmer.stopped or self._decoder.is_ending
+        return self._stop_filter.stopped or self._decoder.is_ending
 
     @property
     def done(self) -> bool:
@@ -118,7 +118,7 @@ class CompletionStream:
             error = error or broken
         if self._outcome is not None:
             return
-        if not self._trimmer.stopped:
+        if not self._stop_filter.stopped:
             error = self._cut_short(error)
             self.add_context(error)
             raise error
@@ -176,18 +176,18 @@ class CompletionStream:
         return items
 
     def _add(self, items: list[StreamItem], deltas: Sequence[TokenDelta]) -> None:
-        if self._trimmer.stopped or not deltas:
+        if self._stop_filter.stopped or not deltas:
             return
         text = deltas[0].text if len(deltas) == 1 else "".join([delta.text for delta in deltas])
         self._received.append(text)
         if self._call.logprobs:
             self._logprobs.extend(_logprob(delta) for delta in deltas if delta.logprob is not None)
-        text = self._trimmer.feed(text)
+        text = self._stop_filter.feed(text)
         if self._parser is not None:
             self._sort(items, self._parser.feed(text))
             return
-        if self._restorer is not None:
-            text = self._restorer.feed_text(text)
+        if self._unescaper is not None:
+            text = self._unescaper.feed(text)
         if text:
             self._show(items, text)
 
@@ -195,14 +195,14 @@ class CompletionStream:
         self, items: list[StreamItem], final: ResponseInfo, *, incomplete: bool = False
     ) -> None:
         """Append all that was held back, and the outcome."""
-        rest = self._trimmer.close()
+        rest = self._stop_filter.finish()
         outcome = self._finish(final, incomplete=incomplete)
         if self._parser is not None:
             self._sort(items, [*self._parser.feed(rest), *self._parser.close()])
         elif rest:
             self._sort(items, [rest])
-        if self._restorer is not None:
-            self._show_all(items, self._restorer.close())
+        if self._unescaper is not None:
+            self._show_all(items, self._unescaper.finish())
         if self._logprobs:
             self._show(items, "")
         items += self._assembler.close(cut=is_cut(outcome.finish_reason))
@@ -210,7 +210,7 @@ class CompletionStream:
 
     def _sort(self, items: list[StreamItem], read: Sequence[str | ToolCallChunk]) -> None:
         """Append what was read, restored."""
-        self._show_all(items, read if self._restorer is None else self._restorer.feed(read))
+        self._show_all(items, read if self._unescaper is None else self._unescaper.feed_parts(read))
 
     def _show_all(self, items: list[StreamItem], parts: Iterable[str | ToolCallChunk]) -> None:
         """Append text as pieces, calls as parts."""
@@ -239,7 +239,7 @@ class CompletionStream:
         return unescape(text) if call.restores else text
 
     def _finish(self, final: ResponseInfo, *, incomplete: bool = False) -> ResponseInfo:
-        stopped, usage = self._trimmer.stopped, final.usage
+        stopped, usage = self._stop_filter.stopped, final.usage
         if usage.output_tokens is not None:
             usage = replace(usage, output_tokens=usage.output_tokens + self._tokens_before)
         self._outcome = ResponseInfo(

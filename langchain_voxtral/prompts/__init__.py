@@ -1,6 +1,6 @@
 """Turns to the input string of a prompt format."""
 
-from langchain_voxtral.prompts.escaping import PartsRestorer, Restorer, escape, unescape
+from langchain_voxtral.prompts.escaping import StreamUnescaper, escape, unescape
 from langchain_voxtral.prompts.formats import (
     FORMATS,
     LLAMA3,
@@ -13,6 +13,7 @@ from langchain_voxtral.prompts.formats import (
 )
 from langchain_voxtral.prompts.render import (
     SpecialTokens,
+    has_special_tokens,
     reject_audio,
     reject_special_tokens,
     render,
@@ -24,15 +25,15 @@ __all__ = [
     "LLAMA3",
     "MISTRAL",
     "Delimiters",
-    "PartsRestorer",
     "PromptFormat",
-    "Restorer",
     "SpecialTokens",
     "StopSequenceFilter",
+    "StreamUnescaper",
     "ToolCallSyntax",
     "ToolDefinitionSyntax",
     "escape",
     "get_format",
+    "has_special_tokens",
     "reject_audio",
     "reject_special_tokens",
     "render",

@@ -1,36 +1,9 @@
 """Tool calls in an assistant turn: written and read by the same table."""
 
 import json
-from collections.abc import Iterator, Sequence
 
 from langchain_voxtral.messages.turns import ToolCall
 from langchain_voxtral.prompts.formats import ToolCallSyntax
-from langchain_voxtral.tools.call_ids import to_mistral_call_id
-from langchain_voxtral.tools.json_text import dumps
-
-
-def render_calls(calls: Sequence[ToolCall], syntax: ToolCallSyntax) -> Iterator[str]:
-    """Yield the JSON texts of calls: one for each, or one array for all.
-
-    Args:
-        calls: The calls of a turn.
-        syntax: How the format writes them.
-
-    Raises:
-        VoxtralInvalidRequestError: JSON cannot express the arguments of a call.
-    """
-    written = [_written(call, syntax) for call in calls]
-    if syntax.array:
-        yield f"[{', '.join(written)}]"
-    else:
-        yield from written
-
-
-def _written(call: ToolCall, syntax: ToolCallSyntax) -> str:
-    value: dict[str, object] = {"name": call.name, syntax.arguments_key: call.arguments}
-    if syntax.id_key:
-        value[syntax.id_key] = to_mistral_call_id(call.id)
-    return dumps(value, what=f"the arguments of the call of {call.name!r}")
 
 
 def split_calls(text: str, syntax: ToolCallSyntax) -> tuple[str, list[ToolCall]]:

@@ -1,13 +1,14 @@
-"""Text that cannot forge a turn: control markers in content are broken, and mended again.
+"""Special tokens in content: broken, so that they are read as text, and restored in the answer.
 
-A marker is broken by U+2060 (WORD JOINER) after its first character. It shows as nothing, is
-one token in Tekken, and keeps every known tokenizer from seeing the marker. A model that
-repeats such text repeats the breaker too; `Restorer` takes it out of the answer.
+A token is broken by U+2060 (WORD JOINER) after its first character. It shows as nothing, is
+one token in Tekken, and keeps every known tokenizer from seeing the special token. A model that
+repeats such text repeats the joiner too; `StreamUnescaper` takes it out of the answer.
 """
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
+from dataclasses import replace
 
 from langchain_voxtral.prompts.special_tokens import (
     TOKEN_REMAINDERS,
@@ -17,9 +18,9 @@ from langchain_voxtral.prompts.special_tokens import (
 from langchain_voxtral.tools.call_accumulator import ToolCallChunk
 
 WORD_JOINER = "\u2060"
+_BROKEN = {first: first + WORD_JOINER for first in TOKEN_REMAINDERS}
 # In JSON a special token can only stand inside a string: none of them is valid outside of one.
-_JSON_ESCAPES = {"<": r"\u003c", "[": r"\u005b"}
-_BROKEN_FIRSTS = {first: first + WORD_JOINER for first in TOKEN_REMAINDERS}
+_BROKEN_IN_JSON = {"<": r"\u003c", "[": r"\u005b"}
 _JOINERS = re.compile(
     "|".join(
         f"(?<={re.escape(first)}){WORD_JOINER}(?={rest})"
@@ -29,12 +30,10 @@ _JOINERS = re.compile(
 
 
 def escape(text: str) -> str:
-    r"""Return `text` with every control marker of every known format broken.
-
-    To do it twice is to do it once; `unescape` undoes it.
+    r"""Return `text` with every special token broken; to do it twice is to do it once.
 
     Args:
-        text: The whole text of a turn: a marker may be put together from several blocks.
+        text: The whole text of a turn: a token may be put together from several blocks.
 
     Example:
         ```python
@@ -44,29 +43,21 @@ def escape(text: str) -> str:
         assert escape("</s>[INST]") == "<\u2060/s>[\u2060INST]"
         ```
     """
-    return break_special_tokens(text, _BROKEN_FIRSTS)
-
-
-def escape_tool_result(text: str) -> str:
-    """Return the result of a tool with its control markers broken.
-
-    A result that is JSON stays JSON and parses to the same value; any other is treated as
-    `escape` treats text.
-
-    Args:
-        text: What the tool returned.
-    """
-    broken = escape(text)
-    return escape_json(text) if broken != text and is_json(text) else broken
+    return break_special_tokens(text, _BROKEN)
 
 
 def escape_json(json_text: str) -> str:
     r"""Return JSON of the same value with `\u003c` and `\u005b` where a special token begins."""
-    return break_special_tokens(json_text, _JSON_ESCAPES)
+    return break_special_tokens(json_text, _BROKEN_IN_JSON)
 
 
-def is_json(text: str) -> bool:
-    """Return whether `text` is a JSON value."""
+def escape_tool_result(text: str) -> str:
+    """Return a tool's result with special tokens broken; one that is JSON keeps its value."""
+    broken = escape(text)
+    return escape_json(text) if broken != text and _is_json(text) else broken
+
+
+def _is_json(text: str) -> bool:
     try:
         json.loads(text)
     except (ValueError, RecursionError):
@@ -75,12 +66,7 @@ def is_json(text: str) -> bool:
 
 
 def unescape(text: str) -> str:
-    r"""Return a whole answer with the breaker removed from every broken marker.
-
-    A U+2060 anywhere else is the model's own and stays.
-
-    Args:
-        text: The answer.
+    r"""Return a whole answer with its special tokens as they were; any other U+2060 stays.
 
     Example:
         ```python
@@ -92,95 +78,63 @@ def unescape(text: str) -> str:
     return _JOINERS.sub("", text) if WORD_JOINER in text else text
 
 
-class Restorer:
+class StreamUnescaper:
     r"""Does to a streamed answer what `unescape` does to a whole one, however it is split.
 
-    Text is held back only from a U+2060 after `<` or `[` on, and only as long as what follows
-    may still become a marker: 43 characters at most.
+    Text is held back only from a U+2060 after `<` or `[` on, while what follows may still
+    become a special token: 43 characters at most. Tool calls are read out of the text before:
+    a token that the model repeats as its prompt broke it must not become a call.
 
     Example:
         ```python
-        from langchain_voxtral.prompts import Restorer
+        from langchain_voxtral.prompts import StreamUnescaper
 
-        restorer = Restorer()
+        unescaper = StreamUnescaper()
         pieces = ["a <", "\u2060/", "s> b"]
-        assert [restorer.feed(piece) for piece in pieces] == ["a <", "", "/s> b"]
-        assert restorer.close() == ""
+        assert [unescaper.feed(piece) for piece in pieces] == ["a <", "", "/s> b"]
+        assert unescaper.finish() == []
         ```
     """
 
-    __slots__ = ("_held", "_last")
+    __slots__ = ("_call_index", "_held", "_previous")
 
     def __init__(self) -> None:
         self._held = ""
-        self._last = ""  # the last character before what is held: a breaker's place is after it
+        self._previous = ""  # the last character before what is held
+        self._call_index: int | None = None  # whose arguments came last; None: text
 
     def feed(self, text: str) -> str:
-        """Return what of the text so far can be shown now."""
+        """Return what is complete of the text so far."""
         if WORD_JOINER not in text and not self._held:
-            self._last = text[-1:] or self._last
+            self._previous = text[-1:] or self._previous
             return text
-        text = self._last + self._held + text
-        # Only the last breaker can be undecided: no marker reaches across another breaker.
+        text = self._previous + self._held + text
+        # Only the last joiner can be undecided: no token reaches across another joiner.
         at = text.rfind(WORD_JOINER)
         if not may_become_special_token(text[at - 1 : at], text[at + 1 :]):
             at = len(text)
-        shown = unescape(text[:at])[len(self._last) :]
+        complete = unescape(text[:at])[len(self._previous) :]
         self._held = text[at:]
-        self._last = text[at - 1 : at]
-        return shown
+        self._previous = text[at - 1 : at]
+        return complete
 
-    def close(self) -> str:
-        """Return what was held back: the text ended, so it is no marker."""
-        held, self._held, self._last = self._held, "", ""
-        return held
-
-
-class PartsRestorer:
-    r"""Restores an answer out of which the tool calls have been read.
-
-    Not before: a marker that the model repeats as its prompt broke it is a text about a call,
-    and must not become one.
-
-    Example:
-        ```python
-        from langchain_voxtral.prompts import PartsRestorer
-        from langchain_voxtral.tools.call_accumulator import ToolCallChunk
-
-        restorer = PartsRestorer()
-        parts = ["<\u2060/s>", ToolCallChunk(0, name="say", arguments='{"it": "[\u2060INST]"}')]
-        assert [*restorer.feed(parts), *restorer.close()] == [
-            "</s>",
-            ToolCallChunk(0, name="say", arguments='{"it": "[INST]"}'),
-        ]
-        ```
-    """
-
-    __slots__ = ("_call", "_restorer")
-
-    def __init__(self) -> None:
-        self._restorer = Restorer()
-        self._call: int | None = None  # whose arguments came last; None: text
-
-    def feed_text(self, text: str) -> str:
-        """Return what of the text can be shown now, of an answer that has no calls."""
-        return self._restorer.feed(text)
-
-    def feed(self, parts: Iterable[str | ToolCallChunk]) -> Iterator[str | ToolCallChunk]:
-        """Yield what of the text and the calls so far can be shown now."""
+    def feed_parts(self, parts: Iterable[str | ToolCallChunk]) -> list[str | ToolCallChunk]:
+        """Return what is complete of the text and of each call's arguments, apart from another."""
+        complete: list[str | ToolCallChunk] = []
         for part in parts:
-            call = part.index if isinstance(part, ToolCallChunk) else None
-            if call != self._call:
-                yield from self.close()
-                self._call = call
+            index = part.index if isinstance(part, ToolCallChunk) else None
+            if index != self._call_index:
+                complete += self.finish()
+                self._call_index = index
             if isinstance(part, ToolCallChunk):
-                arguments = self._restorer.feed(part.arguments)
-                yield ToolCallChunk(part.index, part.id, part.name, arguments)
-            elif text := self._restorer.feed(part):
-                yield text
+                complete.append(replace(part, arguments=self.feed(part.arguments)))
+            elif text := self.feed(part):
+                complete.append(text)
+        return complete
 
-    def close(self) -> Iterator[str | ToolCallChunk]:
-        """Yield what was held back: the text ended, or the arguments."""
-        held = self._restorer.close()
-        if held:
-            yield held if self._call is None else ToolCallChunk(self._call, arguments=held)
+    def finish(self) -> list[str | ToolCallChunk]:
+        """Return what was held back: the text ended, so it is no special token."""
+        held, self._held, self._previous = self._held, "", ""
+        if not held or self._call_index is None:
+            return [held] if held else []
+        return [ToolCallChunk(self._call_index, arguments=held)]

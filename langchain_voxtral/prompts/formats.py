@@ -157,7 +157,7 @@ class PromptFormat:
             if marker and find_special_token(marker) is None:
                 raise VoxtralInvalidRequestError(
                     f"The marker {marker!r} of prompt format {self.name!r} contains none of the "
-                    "control markers that content is protected from, so a user's text could "
+                    "special tokens that content is protected from, so a user's text could "
                     "forge a turn. Use markers like <|word|>, or those of LLAMA3 and MISTRAL."
                 )
 

@@ -1,35 +1,11 @@
 """Tools on offer: written and read by the same table."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
 
 from langchain_voxtral.prompts.formats import ToolDefinitionSyntax
-from langchain_voxtral.tools.json_text import dumps
-
-BLANK_LINE = "\n\n"
-"""Stands between what a system turn says, the tools on offer, and an instruction."""
+from langchain_voxtral.prompts.render import BLANK_LINE
 
 Tools = tuple[dict[str, object], ...]
-
-
-def render_tools(
-    tools: Sequence[Mapping[str, object]],
-    syntax: ToolDefinitionSyntax,
-    treated: Callable[[str], str],
-) -> str:
-    """Return the text that offers tools to the model.
-
-    Args:
-        tools: The tools, in OpenAI's form; at least one.
-        syntax: How the format writes them.
-        treated: What is done to control markers in their JSON.
-
-    Raises:
-        VoxtralInvalidRequestError: JSON cannot express a tool.
-    """
-    values = [dict(tool) if syntax.wrapped else _unwrapped(tool) for tool in tools]
-    texts = [dumps(value, what="the tools") for value in ([values] if syntax.array else values)]
-    return syntax.open + treated("\n".join(texts)) + syntax.close
 
 
 def parse_tools(text: str, syntax: ToolDefinitionSyntax) -> Tools | None:
@@ -61,13 +37,6 @@ def split_tools(text: str, syntax: ToolDefinitionSyntax) -> tuple[str, Tools]:
     if not tools:
         return text, ()
     return BLANK_LINE.join(filter(None, (before.removesuffix(BLANK_LINE), after))), tools
-
-
-def _unwrapped(tool: Mapping[str, object]) -> object:
-    """Return only the function of a tool in OpenAI's form; anything else as it is."""
-    function = tool.get("function")
-    is_plain = tool.keys() == {"type", "function"} and tool["type"] == "function"
-    return function if is_plain and isinstance(function, dict) and "name" in function else tool
 
 
 def _wrapped(value: dict[str, object]) -> dict[str, object]:

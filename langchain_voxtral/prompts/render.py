@@ -1,40 +1,42 @@
-"""Turns to the input string of a prompt format."""
+"""Turns and tools to the input string of a prompt format."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from langchain_voxtral.errors import VoxtralInvalidRequestError
-from langchain_voxtral.messages.turns import Turn
-from langchain_voxtral.prompts.calls import render_calls
+from langchain_voxtral.messages.turns import ToolCall, Turn
 from langchain_voxtral.prompts.escaping import escape, escape_json, escape_tool_result
-from langchain_voxtral.prompts.formats import PromptFormat, ToolPosition
-from langchain_voxtral.prompts.offers import BLANK_LINE, render_tools
+from langchain_voxtral.prompts.formats import (
+    PromptFormat,
+    ToolCallSyntax,
+    ToolDefinitionSyntax,
+    ToolPosition,
+)
 from langchain_voxtral.prompts.special_tokens import find_special_token
 from langchain_voxtral.tools.call_ids import to_mistral_call_id
 from langchain_voxtral.tools.json_text import dumps
+
+BLANK_LINE = "\n\n"
+"""Stands between the text of a system turn, the tools on offer, and an instruction."""
 
 SpecialTokens = Literal["neutralize", "error", "allow"]
 
 
 @dataclass(frozen=True, slots=True)
 class _EscapingMode:
-    """What is done to control markers in content: in text, in tool results, in our JSON."""
+    """What is done to special tokens in text, in tool results, and in JSON written here."""
 
     text: Callable[[str], str]
     result: Callable[[str], str]
     json: Callable[[str], str]
 
 
-def _as_it_is(text: str) -> str:
-    return text
-
-
-_LEFT_ALONE = _EscapingMode(_as_it_is, _as_it_is, _as_it_is)
+_UNCHANGED = _EscapingMode(str, str, str)
 _ESCAPING_MODES: dict[SpecialTokens, _EscapingMode] = {
     "neutralize": _EscapingMode(escape, escape_tool_result, escape_json),
-    "error": _LEFT_ALONE,  # content that has a marker is refused before
-    "allow": _LEFT_ALONE,
+    "error": _UNCHANGED,  # content that has a special token is rejected before
+    "allow": _UNCHANGED,
 }
 
 
@@ -57,15 +59,15 @@ def render(
     Args:
         turns: The conversation, as `langchain_voxtral.messages.to_turns` makes it.
         fmt: The format.
-        special_tokens: What to do with control markers, of any known format, in content:
+        special_tokens: What to do with special tokens, of any known format, in content:
             break them so that they are read as text, raise an error, or leave them.
         tools: Tools on offer in OpenAI's form, for a format that has a place for them.
         instruction: Trusted text that ends the first turn if that is a system turn, else a
             system turn of its own, such as the JSON schema of the answer for a server that
-            cannot constrain it. A control marker in it is taken to stand in JSON.
+            cannot constrain it. A special token in it is taken to stand in JSON.
 
     Raises:
-        VoxtralInvalidRequestError: Content has a control marker and `special_tokens` is
+        VoxtralInvalidRequestError: Content has a special token and `special_tokens` is
             `"error"`; arguments or tools that JSON cannot express; a result without its call's
             id in a format that writes it; tools in a format that has no place for them, or
             without a user turn to stand before; an unknown `special_tokens`; a recording.
@@ -79,8 +81,8 @@ def render(
         assert render(turns, MISTRAL) == "<s>[INST]Q1[/INST]A1</s>[INST]Q2[/INST]"
         ```
     """
-    treatment = _ESCAPING_MODES.get(special_tokens)
-    if treatment is None:
+    mode = _ESCAPING_MODES.get(special_tokens)
+    if mode is None:
         raise VoxtralInvalidRequestError(
             f"special_tokens is {special_tokens!r}: choose one of "
             f"{', '.join(map(repr, _ESCAPING_MODES))}."
@@ -88,29 +90,47 @@ def render(
     reject_audio(turns)
     if special_tokens == "error":
         reject_special_tokens(turns, tools, instruction)
-    offers = _offers(tools, fmt, treatment)
-    system_end = _joined(offers.get("system", ""), treatment.json(instruction))
+    offered = _offered_tools(tools, fmt, mode)
+    system_end = _paragraphs(offered.get("system", ""), mode.json(instruction))
     if system_end and not (turns and turns[0].role == "system"):
         turns = [Turn("system"), *turns]
     prefill = ""
     if turns and turns[-1].role == "assistant" and not turns[-1].tool_calls:
         turns, prefill = turns[:-1], turns[-1].text
-    insides = [_inside(turn, fmt, treatment) for turn in turns]
+    contents = [_content(turn, fmt, mode) for turn in turns]
     if system_end:
-        insides[0] = _joined(insides[0], system_end)
-    before = [""] * len(turns)
-    if "last_user" in offers:
-        before[_last_user(turns, fmt)] = offers["last_user"]
+        contents[0] = _paragraphs(contents[0], system_end)
+    tools_before = _last_user(turns, fmt) if "last_user" in offered else None
     around = {"system": fmt.system, "user": fmt.user, "assistant": fmt.assistant, "tool": fmt.tool}
     parts = [fmt.begin]
-    for turn, offer, inside in zip(turns, before, insides, strict=True):
-        markers = around[turn.role]
-        parts += (offer, markers.open, inside, markers.close)
-    parts += (fmt.assistant.open, treatment.text(prefill))
+    for index, (turn, content) in enumerate(zip(turns, contents, strict=True)):
+        if index == tools_before:
+            parts.append(offered["last_user"])
+        delimiters = around[turn.role]
+        parts += (delimiters.open, content, delimiters.close)
+    parts += (fmt.assistant.open, mode.text(prefill))
     return "".join(parts)
 
 
-def reject_audio(turns: Sequence[Turn]) -> None:
+def render_calls(calls: Sequence[ToolCall], syntax: ToolCallSyntax) -> list[str]:
+    """Return the JSON texts of tool calls: one for each, or one array of them all."""
+    texts = [_call(call, syntax) for call in calls]
+    return [f"[{', '.join(texts)}]"] if syntax.array else texts
+
+
+def render_tools(tools: Sequence[Mapping[str, object]], syntax: ToolDefinitionSyntax) -> str:
+    """Return the JSON that describes tools, given in OpenAI's form."""
+    values = [dict(tool) if syntax.wrapped else _function(tool) for tool in tools]
+    texts = [dumps(value, what="the tools") for value in ([values] if syntax.array else values)]
+    return "\n".join(texts)
+
+
+def has_special_tokens(turns: Iterable[Turn]) -> bool:
+    """Return whether a text has a special token, which rendering breaks by default."""
+    return any(find_special_token(turn.text) for turn in turns)
+
+
+def reject_audio(turns: Iterable[Turn]) -> None:
     """Check that there are no recordings, which an input string cannot hold.
 
     Raises:
@@ -125,22 +145,58 @@ def reject_audio(turns: Sequence[Turn]) -> None:
             )
 
 
-def _joined(*texts: str) -> str:
+def reject_special_tokens(
+    turns: Sequence[Turn], tools: Sequence[Mapping[str, object]], instruction: str
+) -> None:
+    """Check that content has no special token of any known format.
+
+    Raises:
+        VoxtralInvalidRequestError: It has one; the message says where.
+    """
+    for index, turn in enumerate(turns):
+        _reject_special_token(turn.text, f"The text of turn {index} ({turn.role})")
+        for call in turn.tool_calls:
+            text = dumps([call.name, call.arguments], what=f"the arguments of {call.name!r}")
+            _reject_special_token(text, f"The call of {call.name!r} in turn {index} ({turn.role})")
+    for tool in tools:
+        _reject_special_token(dumps(dict(tool), what="the tools"), "The description of a tool")
+    _reject_special_token(instruction, "The instruction")
+
+
+def _reject_special_token(text: str, where: str) -> None:
+    token = find_special_token(text)
+    if token is not None:
+        raise VoxtralInvalidRequestError(
+            f"{where} contains the special token {token.group()!r} at character "
+            f"{token.start()}: remove it, or use special_tokens='neutralize', which sends it "
+            "as harmless text."
+        )
+
+
+def _paragraphs(*texts: str) -> str:
     return BLANK_LINE.join(filter(None, texts))
 
 
-def _inside(turn: Turn, fmt: PromptFormat, treatment: _EscapingMode) -> str:
+def _content(turn: Turn, fmt: PromptFormat, mode: _EscapingMode) -> str:
+    """Return what stands between the delimiters of a turn."""
     if turn.role == "tool":
-        return _result_id(turn, fmt) + treatment.result(turn.text)
-    text = treatment.text(turn.text)
+        return _result_id(turn, fmt) + mode.result(turn.text)
+    text = mode.text(turn.text)
     if not turn.tool_calls:
         return text
     syntax = fmt.calls
-    written = [
-        syntax.open + treatment.json(json_text) + syntax.close
+    calls = [
+        syntax.open + mode.json(json_text) + syntax.close
         for json_text in render_calls(turn.tool_calls, syntax)
     ]
-    return syntax.separator.join([text, *written] if text else written)
+    return syntax.separator.join([text, *calls] if text else calls)
+
+
+def _call(call: ToolCall, syntax: ToolCallSyntax) -> str:
+    value: dict[str, object] = {"name": call.name, syntax.arguments_key: call.arguments}
+    if syntax.id_key:
+        value[syntax.id_key] = to_mistral_call_id(call.id)
+    return dumps(value, what=f"the arguments of the call of {call.name!r}")
 
 
 def _result_id(turn: Turn, fmt: PromptFormat) -> str:
@@ -154,10 +210,10 @@ def _result_id(turn: Turn, fmt: PromptFormat) -> str:
     return to_mistral_call_id(turn.tool_call_id) + fmt.result_id_end
 
 
-def _offers(
-    tools: Sequence[Mapping[str, object]], fmt: PromptFormat, treatment: _EscapingMode
+def _offered_tools(
+    tools: Sequence[Mapping[str, object]], fmt: PromptFormat, mode: _EscapingMode
 ) -> dict[ToolPosition, str]:
-    """Return the description of the tools by the place where it is to stand."""
+    """Return the description of the tools by the position where it is to stand."""
     if not tools:
         return {}
     if fmt.tools is None:
@@ -165,7 +221,15 @@ def _offers(
             f"Prompt format {fmt.name!r} has no place for tools: give it one, as "
             "PromptFormat(tools=ToolDefinitionSyntax(...)), or describe them in a system message."
         )
-    return {fmt.tools.place: render_tools(tools, fmt.tools, treatment.json)}
+    syntax = fmt.tools
+    return {syntax.place: syntax.open + mode.json(render_tools(tools, syntax)) + syntax.close}
+
+
+def _function(tool: Mapping[str, object]) -> object:
+    """Return only the function of a tool in OpenAI's form; anything else as it is."""
+    function = tool.get("function")
+    is_plain = tool.keys() == {"type", "function"} and tool["type"] == "function"
+    return function if is_plain and isinstance(function, dict) and "name" in function else tool
 
 
 def _last_user(turns: Sequence[Turn], fmt: PromptFormat) -> int:
@@ -176,34 +240,3 @@ def _last_user(turns: Sequence[Turn], fmt: PromptFormat) -> int:
             "there is none: add one."
         )
     return last
-
-
-def reject_special_tokens(
-    turns: Sequence[Turn], tools: Sequence[Mapping[str, object]], instruction: str
-) -> None:
-    """Refuse content that has a control marker of any known format.
-
-    Raises:
-        VoxtralInvalidRequestError: It has one; the message says where.
-    """
-    for index, turn in enumerate(turns):
-        _refuse_marker(
-            turn.text,
-            f"The text of turn {index} ({turn.role})",
-        )
-        for call in turn.tool_calls:
-            written = dumps([call.name, call.arguments], what=f"the arguments of {call.name!r}")
-            _refuse_marker(written, f"The call of {call.name!r} in turn {index} ({turn.role})")
-    for tool in tools:
-        _refuse_marker(dumps(dict(tool), what="the tools"), "The description of a tool")
-    _refuse_marker(instruction, "The instruction")
-
-
-def _refuse_marker(text: str, where: str) -> None:
-    marker = find_special_token(text)
-    if marker is not None:
-        raise VoxtralInvalidRequestError(
-            f"{where} contains the control marker {marker.group()!r} at character "
-            f"{marker.start()}: remove it, or use special_tokens='neutralize', which sends it "
-            "as harmless text."
-        )

@@ -114,7 +114,7 @@ def test_a_format_whose_markers_content_could_forge_is_refused() -> None:
             calls=ToolCallSyntax(arguments_key="arguments"),
         )
     assert str(raised.value) == (
-        "The marker '\\n' of prompt format 'transcript' contains none of the control markers "
+        "The marker '\\n' of prompt format 'transcript' contains none of the special tokens "
         "that content is protected from, so a user's text could forge a turn. Use markers like "
         "<|word|>, or those of LLAMA3 and MISTRAL."
     )

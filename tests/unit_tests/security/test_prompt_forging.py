@@ -19,6 +19,7 @@ from langchain_core.messages import (
     ToolCall,
     ToolMessage,
 )
+from langchain_core.output_parsers import StrOutputParser
 from pydantic import SecretStr
 from support.conversations import json_values, texts
 from support.documented_exchanges import (
@@ -260,26 +261,41 @@ def reads(draw: st.DrawFn, body: bytes) -> list[bytes]:
 
 
 @pytest.mark.parametrize("prompt_format", FORMATS)
-@pytest.mark.parametrize("face", [ChatVoxtral, VoxtralLLM])
+@pytest.mark.parametrize("model_class", [ChatVoxtral, VoxtralLLM])
 @given(data=st.data(), answer=chunked_answers(), coalescing=st.booleans())
 def test_a_models_markers_come_back_clean_over_any_chunking(
-    face: Any, prompt_format: str, data: st.DataObject, answer: Any, coalescing: bool
+    model_class: Any, prompt_format: str, data: st.DataObject, answer: Any, coalescing: bool
 ) -> None:
     text, tokens = answer
     body = b"".join([*map(event, tokens), FINAL_EVENT])
     server = Server()
     server.answer = lambda _: streaming(*data.draw(reads(body)))
     settings_of_it = {"prompt_format": prompt_format, "chunk_coalescing": coalescing}
-    model = face(api_key=KEY, **settings_of_it, **server.settings)
-    chunks = [chunk if face is VoxtralLLM else chunk.text for chunk in model.stream("Hi")]
-    assert "".join(chunks) == text
+    model = model_class(api_key=KEY, **settings_of_it, **server.settings)
+    assert "".join(map(StrOutputParser().invoke, model.stream(text))) == text
 
 
-@pytest.mark.parametrize("face", [ChatVoxtral, VoxtralLLM])
+@pytest.mark.parametrize("model_class", [ChatVoxtral, VoxtralLLM])
 @given(text=contents.filter(lambda text: "\u2060" not in text))
-def test_a_models_markers_come_back_clean_whole(face: Any, text: str) -> None:
+def test_a_models_markers_come_back_clean_whole(model_class: Any, text: str) -> None:
     server = Server()
     results = [{"generated_text": escape(text)}]
     server.answer = lambda _: answering(HELLO_ANSWER | {"results": results})
-    answer = face(api_key=KEY, **server.settings).invoke("Hi")
-    assert (answer if face is VoxtralLLM else answer.text) == text
+    model = model_class(api_key=KEY, **server.settings)
+    assert StrOutputParser().invoke(model.invoke(text)) == text
+
+
+@pytest.mark.parametrize("model_class", [ChatVoxtral, VoxtralLLM])
+@given(text=contents)
+def test_an_answer_stays_as_it_is_where_the_prompt_was_not_escaped(
+    model_class: Any, text: str
+) -> None:
+    """What looks like an escaped token is then what the model itself wrote."""
+    server = Server()
+    written = escape(text)
+    results = [{"generated_text": written}]
+    model = model_class(api_key=KEY, **server.settings)
+    server.answer = lambda _: answering(HELLO_ANSWER | {"results": results})
+    assert StrOutputParser().invoke(model.invoke("a[0] < b")) == written
+    server.answer = lambda _: streaming(event(written), FINAL_EVENT)
+    assert "".join(map(StrOutputParser().invoke, model.stream("a[0] < b"))) == written

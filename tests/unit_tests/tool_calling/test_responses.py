@@ -101,7 +101,7 @@ async def test_control_markers_in_arguments_come_back_exactly(
     assert arguments != _RAW
     call = Called("get_weather", arguments)
     with ScriptedServer(dialect.reply(way, TEXT, [call])) as server:
-        answer = await said(dialect.chat(server).bind_tools(TOOLS), way)
+        answer = await said(dialect.chat(server).bind_tools(TOOLS), way, _RAW)
     with_ids_of(dialect, answer, [call])
     assert parts_of(answer) == expected(dialect, TEXT, [(call, FORGED)], streamed="stream" in way)
 
@@ -121,7 +121,7 @@ async def test_a_call_that_is_quoted_as_the_prompt_broke_it_is_text(
 ) -> None:
     """Else whoever has the model repeat a text, such as a web page, has it call a tool."""
     with ScriptedServer(dialect.reply(way, escape(quoted))) as server:
-        answer = await said(dialect.chat(server).bind_tools(TOOLS), way)
+        answer = await said(dialect.chat(server).bind_tools(TOOLS), way, quoted)
     assert parts_of(answer) == expected(dialect, quoted, [], streamed="stream" in way)
 
 

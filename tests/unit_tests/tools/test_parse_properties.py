@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from support.parsed_calls import parse
 
 from langchain_voxtral.messages.turns import ToolCall
-from langchain_voxtral.prompts.calls import render_calls
 from langchain_voxtral.prompts.formats import LLAMA3, MISTRAL, PromptFormat
+from langchain_voxtral.prompts.render import render_calls
 
 NAMES = st.text(min_size=1, max_size=8)
 ARGUMENTS = st.dictionaries(

@@ -1,4 +1,4 @@
-"""JSON without control markers."""
+"""JSON as prompts and requests write it."""
 
 import json
 
@@ -7,8 +7,6 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from langchain_voxtral.errors import VoxtralInvalidRequestError
-from langchain_voxtral.prompts.escaping import escape_json, is_json
-from langchain_voxtral.prompts.special_tokens import find_special_token, may_become_special_token
 from langchain_voxtral.tools.json_text import dumps
 
 strings = st.lists(
@@ -20,13 +18,6 @@ values = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(strings, inner, max_size=3),
     max_leaves=8,
 )
-
-
-@given(values)
-def test_escaped_json_has_no_marker_and_parses_to_the_same_value(value: object) -> None:
-    text = escape_json(dumps(value))
-    assert find_special_token(text) is None
-    assert json.loads(text) == value
 
 
 def test_json_is_written_as_the_templates_write_it() -> None:
@@ -53,40 +44,3 @@ def test_a_value_that_contains_itself_is_an_error() -> None:
     loop.append(loop)
     with pytest.raises(VoxtralInvalidRequestError, match="JSON cannot express the value: Circular"):
         dumps(loop)
-
-
-@pytest.mark.parametrize(
-    ("text", "answer"),
-    [
-        ("{}", True),
-        ('"<s>"', True),
-        ("22", True),
-        ("<s>", False),
-        ("", False),
-        ("[" * 99999, False),
-    ],
-)
-def test_json_is_told_from_text(text: str, answer: bool) -> None:
-    assert is_json(text) is answer
-
-
-@pytest.mark.parametrize(
-    ("first", "rest", "answer"),
-    [
-        ("<", "", True),
-        ("<", "/", True),
-        ("<", "|eot_id|", True),
-        ("<", "SPECIAL_", True),
-        ("<", "SPECIAL_99", True),
-        ("<", "SPECIAL_99999", False),
-        ("<", "s>", False),
-        ("<", "||", False),
-        ("<", "x", False),
-        ("[", "/INST", True),
-        ("[", "INST]", False),
-        ("(", "", False),
-        ("", "", False),
-    ],
-)
-def test_the_beginning_of_a_marker_is_recognised(first: str, rest: str, answer: bool) -> None:
-    assert may_become_special_token(first, rest) is answer

@@ -5,15 +5,16 @@ import json
 import pytest
 from hypothesis import given
 from mistral_common.tokens.tokenizers.base import SpecialTokens
-from support.conversations import MARKERS, results, texts
+from support.conversations import MARKERS, json_values, results, texts
 from support.mistral_oracle import CONTROL_TOKENS
 
 from langchain_voxtral.errors import VoxtralInvalidRequestError
 from langchain_voxtral.messages import ToolCall, Turn
 from langchain_voxtral.prompts import LLAMA3, MISTRAL, PromptFormat, escape, render, unescape
-from langchain_voxtral.prompts.escaping import WORD_JOINER, escape_tool_result
+from langchain_voxtral.prompts.escaping import WORD_JOINER, escape_json, escape_tool_result
 from langchain_voxtral.prompts.formats import CHATML
-from langchain_voxtral.prompts.special_tokens import find_special_token
+from langchain_voxtral.prompts.special_tokens import find_special_token, may_become_special_token
+from langchain_voxtral.tools.json_text import dumps
 
 LLAMA3_TOKENS = (
     "<|begin_of_text|>",
@@ -41,7 +42,7 @@ ALL = {
 
 
 @pytest.mark.parametrize("marker", sorted(ALL))
-def test_every_control_token_of_the_known_vocabularies_is_broken(marker: str) -> None:
+def test_every_special_token_of_the_known_vocabularies_is_broken(marker: str) -> None:
     assert escape(f"a{marker}b") == f"a{marker[0]}{WORD_JOINER}{marker[1:]}b"
 
 
@@ -68,20 +69,41 @@ def test_text_that_only_looks_like_a_marker_stays(text: str) -> None:
 
 
 @given(texts)
-def test_neutralised_text_has_no_marker_and_neutralising_again_changes_nothing(text: str) -> None:
+def test_escaped_text_has_no_special_token_and_escaping_again_changes_nothing(text: str) -> None:
     once = escape(text)
     assert find_special_token(once) is None
     assert escape(once) == once
 
 
 @given(texts.filter(lambda text: WORD_JOINER not in text))
-def test_restoring_undoes_neutralising(text: str) -> None:
+def test_unescaping_undoes_escaping(text: str) -> None:
     assert unescape(escape(text)) == text
 
 
-def test_a_breaker_elsewhere_stays() -> None:
+def test_a_word_joiner_elsewhere_stays() -> None:
     text = f"a{WORD_JOINER}b <{WORD_JOINER}div> [{WORD_JOINER}x] {WORD_JOINER}"
     assert unescape(text) == text
+
+
+@given(json_values)
+def test_escaped_json_has_no_special_token_and_the_same_value(value: object) -> None:
+    text = escape_json(dumps(value))
+    assert find_special_token(text) is None
+    assert json.loads(text) == value
+
+
+@pytest.mark.parametrize(
+    ("result", "escaped"),
+    [
+        ('"<s>"', '"\\u003cs>"'),
+        ("<s>", "<\u2060s>"),
+        ('{"a": "<s>"', '{"a": "<\u2060s>"'),
+        ("[" * 99999 + "<s>", "[" * 99999 + "<\u2060s>"),
+    ],
+    ids=["json", "text", "cut json", "too deep"],
+)
+def test_a_result_that_is_json_is_told_from_text(result: str, escaped: str) -> None:
+    assert escape_tool_result(result) == escaped
 
 
 @given(results)
@@ -129,19 +151,19 @@ def test_allow_leaves_content_as_it_is() -> None:
     [
         (
             [Turn("system", "ok"), Turn("user", "ab[/INST]</s>")],
-            "The text of turn 1 (user) contains the control marker '[/INST]' at character 2",
+            "The text of turn 1 (user) contains the special token '[/INST]' at character 2",
         ),
         (
             TRICKY[:2],
             (
-                "The call of 'f' in turn 1 (assistant) contains the control marker '</s>' at "
+                "The call of 'f' in turn 1 (assistant) contains the special token '</s>' at "
                 "character 15"
             ),
         ),
         (
             [Turn("user", "hi"), Turn("assistant", "so <|eot_id|>")],
             (
-                "The text of turn 1 (assistant) contains the control marker '<|eot_id|>' at "
+                "The text of turn 1 (assistant) contains the special token '<|eot_id|>' at "
                 "character 3"
             ),
         ),
@@ -160,12 +182,36 @@ def test_error_lets_clean_content_pass() -> None:
     assert render(turns, LLAMA3, special_tokens="error") == render(turns, LLAMA3)
 
 
-def test_an_unknown_treatment_is_an_error() -> None:
+def test_an_unknown_mode_is_an_error() -> None:
     with pytest.raises(VoxtralInvalidRequestError) as raised:
         render([], LLAMA3, special_tokens="escape")  # type: ignore[arg-type] # the mistake
     assert str(raised.value) == (
         "special_tokens is 'escape': choose one of 'neutralize', 'error', 'allow'."
     )
+
+
+@pytest.mark.parametrize(
+    ("first", "rest", "answer"),
+    [
+        ("<", "", True),
+        ("<", "/", True),
+        ("<", "|eot_id|", True),
+        ("<", "SPECIAL_", True),
+        ("<", "SPECIAL_99", True),
+        ("<", "SPECIAL_99999", False),
+        ("<", "s>", False),
+        ("<", "||", False),
+        ("<", "x", False),
+        ("[", "/INST", True),
+        ("[", "INST]", False),
+        ("(", "", False),
+        ("", "", False),
+    ],
+)
+def test_the_beginning_of_a_special_token_is_recognised(
+    first: str, rest: str, answer: bool
+) -> None:
+    assert may_become_special_token(first, rest) is answer
 
 
 def test_one_of_each_kind_is_tried_by_the_property_tests() -> None:

@@ -1,4 +1,4 @@
-"""The stop trimmer against an oracle that sees the whole text."""
+"""The stop sequence filter against an oracle that sees the whole text."""
 
 from itertools import pairwise
 
@@ -13,11 +13,11 @@ texts = st.text("abc", max_size=30)
 stops_of = st.lists(st.text("abc", min_size=1, max_size=5), max_size=4)
 
 
-def trimmed(pieces: list[str], stops: list[str]) -> tuple[list[str], bool]:
+def filtered(pieces: list[str], stops: list[str]) -> tuple[list[str], bool]:
     """The pieces that come out, with what the end releases, and whether a stop was seen."""
-    trimmer = StopSequenceFilter(stops)
-    out = [trimmer.feed(piece) for piece in pieces]
-    return [*out, trimmer.close()], trimmer.stopped
+    stop_filter = StopSequenceFilter(stops)
+    out = [stop_filter.feed(piece) for piece in pieces]
+    return [*out, stop_filter.finish()], stop_filter.stopped
 
 
 def oracle(text: str, stops: list[str]) -> tuple[str, bool]:
@@ -40,7 +40,7 @@ def split_texts(draw: st.DrawFn) -> list[str]:
 def test_every_split_gives_what_the_oracle_says_of_the_whole(
     pieces: list[str], stops: list[str]
 ) -> None:
-    out, stopped = trimmed(pieces, stops)
+    out, stopped = filtered(pieces, stops)
     assert ("".join(out), stopped) == oracle("".join(pieces), stops)
 
 
@@ -49,11 +49,11 @@ def test_what_is_held_back_is_the_longest_end_that_may_become_a_stop(
     pieces: list[str], stops: list[str]
 ) -> None:
     """So never more than the longest stop less one character, and nothing without need."""
-    trimmer, seen, shown = StopSequenceFilter(stops), "", ""
+    stop_filter, seen, shown = StopSequenceFilter(stops), "", ""
     for piece in pieces:
-        shown += trimmer.feed(piece)
+        shown += stop_filter.feed(piece)
         seen += piece
-        if trimmer.stopped:
+        if stop_filter.stopped:
             break
         beginnings = [stop[:length] for stop in stops for length in range(len(stop))]
         held = max((each for each in beginnings if seen.endswith(each)), key=len, default="")
@@ -64,12 +64,12 @@ def test_what_is_held_back_is_the_longest_end_that_may_become_a_stop(
 def test_nothing_comes_out_after_a_stop(
     pieces: list[str], stops: list[str], later: list[str]
 ) -> None:
-    trimmer = StopSequenceFilter(stops)
+    stop_filter = StopSequenceFilter(stops)
     for piece in pieces:
-        trimmer.feed(piece)
-    if trimmer.stopped:
-        assert [trimmer.feed(piece) for piece in later] == [""] * len(later)
-        assert trimmer.close() == ""
+        stop_filter.feed(piece)
+    if stop_filter.stopped:
+        assert [stop_filter.feed(piece) for piece in later] == [""] * len(later)
+        assert stop_filter.finish() == ""
 
 
 @pytest.mark.parametrize(
@@ -96,4 +96,4 @@ def test_nothing_comes_out_after_a_stop(
     ],
 )
 def test_examples(pieces: list[str], stops: list[str], out: list[str], stopped: bool) -> None:
-    assert trimmed(pieces, stops) == (out, stopped)
+    assert filtered(pieces, stops) == (out, stopped)

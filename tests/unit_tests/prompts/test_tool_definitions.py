@@ -128,7 +128,7 @@ def test_tools_before_a_turn_without_a_marker_are_refused() -> None:
             tools=ToolDefinitionSyntax("Tools: ", "\n", "last_user"),
         )
     assert str(raised.value) == (
-        "The marker 'Tools: ' of prompt format 'mine' contains none of the control markers that "
+        "The marker 'Tools: ' of prompt format 'mine' contains none of the special tokens that "
         "content is protected from, so a user's text could forge a turn. Use markers like "
         "<|word|>, or those of LLAMA3 and MISTRAL."
     )
@@ -263,15 +263,15 @@ def test_conversations_with_tools_and_an_instruction_are_read_back(
             [Turn("system", LLAMA3_SECTION)],
             [],
             "",
-            "The text of turn 0 (system) contains the control marker '<|tools|>' at character 0",
+            "The text of turn 0 (system) contains the special token '<|tools|>' at character 0",
         ),
         (
             [HI],
             [NOW, {"type": "function", "function": {"name": "</s>"}}],
             "",
-            "The description of a tool contains the control marker '</s>' at character 43",
+            "The description of a tool contains the special token '</s>' at character 43",
         ),
-        ([HI], [], "[INST]", "The instruction contains the control marker '[INST]' at character 0"),
+        ([HI], [], "[INST]", "The instruction contains the special token '[INST]' at character 0"),
     ],
 )  # fmt: skip
 def test_error_names_a_marker_in_what_is_added_too(

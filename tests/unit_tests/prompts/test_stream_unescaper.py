@@ -1,14 +1,14 @@
-"""The breaker leaves the answer again, however the stream is split."""
+"""Word joiners leave the answer again, however the stream is split."""
 
 from hypothesis import given
 from hypothesis import strategies as st
 from support.conversations import MARKERS, texts
 
-from langchain_voxtral.prompts import PartsRestorer, Restorer, escape, unescape
+from langchain_voxtral.prompts import StreamUnescaper, escape, unescape
 from langchain_voxtral.prompts.escaping import WORD_JOINER
 from langchain_voxtral.tools.call_accumulator import ToolCallChunk
 
-broken_texts = st.lists(
+escaped_texts = st.lists(
     texts.map(escape)
     | st.sampled_from([f"<{WORD_JOINER}", f"[{WORD_JOINER}", WORD_JOINER, "s>", "|x"])
 ).map("".join)
@@ -16,35 +16,35 @@ broken_texts = st.lists(
 
 @st.composite
 def split_texts(draw: st.DrawFn) -> list[str]:
-    text = draw(broken_texts)
+    text = draw(escaped_texts)
     cuts = sorted(draw(st.lists(st.integers(0, len(text)), max_size=12)))
     return [text[start:end] for start, end in zip([0, *cuts], [*cuts, len(text)], strict=True)]
 
 
 def fed(pieces: list[str]) -> list[str]:
-    restorer = Restorer()
-    return [*(restorer.feed(piece) for piece in pieces), restorer.close()]
+    unescaper = StreamUnescaper()
+    return [*(unescaper.feed(piece) for piece in pieces), "".join(map(str, unescaper.finish()))]
 
 
 @given(split_texts())
-def test_however_it_is_split_a_stream_is_restored_as_the_whole_is(pieces: list[str]) -> None:
+def test_however_it_is_split_a_stream_is_unescaped_as_the_whole_is(pieces: list[str]) -> None:
     assert "".join(fed(pieces)) == unescape("".join(pieces))
 
 
-@given(broken_texts)
-def test_a_stream_of_single_characters_is_restored_as_the_whole_is(text: str) -> None:
+@given(escaped_texts)
+def test_a_stream_of_single_characters_is_unescaped_as_the_whole_is(text: str) -> None:
     assert "".join(fed(list(text))) == unescape(text)
 
 
 @given(split_texts(), split_texts(), split_texts())
-def test_text_and_each_call_are_restored_by_themselves(
+def test_text_and_each_call_are_unescaped_by_themselves(
     said: list[str], first: list[str], second: list[str]
 ) -> None:
     parts: list[str | ToolCallChunk] = [*said]
     parts += [ToolCallChunk(0, arguments=piece) for piece in first]
     parts += [ToolCallChunk(1, arguments=piece) for piece in second]
-    restorer = PartsRestorer()
-    shown = [*restorer.feed(parts), *restorer.close()]
+    unescaper = StreamUnescaper()
+    shown = [*unescaper.feed_parts(parts), *unescaper.finish()]
     calls = [part for part in shown if isinstance(part, ToolCallChunk)]
     assert "".join(part for part in shown if isinstance(part, str)) == unescape("".join(said))
     for index, pieces in enumerate((first, second)):
@@ -52,19 +52,19 @@ def test_text_and_each_call_are_restored_by_themselves(
         assert arguments == unescape("".join(pieces))
 
 
-def test_every_marker_is_mended_at_every_split() -> None:
+def test_every_token_is_unescaped_at_every_split() -> None:
     for marker in MARKERS:
         text = f"a {escape(marker)} b"
         for cut in range(len(text)):
             assert "".join(fed([text[:cut], text[cut:]])) == f"a {marker} b"
 
 
-def test_text_without_a_breaker_is_never_held_back() -> None:
+def test_text_without_a_word_joiner_is_never_held_back() -> None:
     pieces = ["if a <", "", " b", " [", "INST", "] </", "s", ">"]
     assert fed(pieces) == [*pieces, ""]
 
 
-def test_text_is_held_back_from_a_breaker_after_a_first_character_on() -> None:
+def test_text_is_held_back_from_a_word_joiner_after_a_first_character_on() -> None:
     pieces = ["see <", WORD_JOINER, "/", "s>", " and"]
     assert fed(pieces) == ["see <", "", "", "/s>", " and", ""]
 
@@ -73,7 +73,7 @@ def test_an_empty_piece_between_changes_nothing() -> None:
     assert fed(["<", "", f"{WORD_JOINER}/s>"]) == ["<", "", "/s>", ""]
 
 
-def test_text_that_turns_out_to_be_no_marker_is_released_at_once() -> None:
+def test_text_that_turns_out_to_be_no_token_is_released_at_once() -> None:
     assert fed([f"<{WORD_JOINER}", "/", "sup> x"]) == ["<", "", f"{WORD_JOINER}/sup> x", ""]
 
 
@@ -82,23 +82,23 @@ def test_what_is_undecided_at_the_end_is_released_as_it_is() -> None:
 
 
 def test_43_characters_are_held_back_at_most() -> None:
-    restorer = Restorer()
+    unescaper = StreamUnescaper()
     longest = f"{WORD_JOINER}|{'x' * 40}|"
-    assert restorer.feed("<") == "<"
-    assert [restorer.feed(character) for character in longest] == [""] * 43
-    assert restorer.feed("!") == f"{longest}!"
-    assert restorer.feed(f"<{WORD_JOINER}|{'x' * 40}") == "<"
-    assert restorer.feed("x") == f"{WORD_JOINER}|{'x' * 41}"
+    assert unescaper.feed("<") == "<"
+    assert [unescaper.feed(character) for character in longest] == [""] * 43
+    assert unescaper.feed("!") == f"{longest}!"
+    assert unescaper.feed(f"<{WORD_JOINER}|{'x' * 40}") == "<"
+    assert unescaper.feed("x") == f"{WORD_JOINER}|{'x' * 41}"
 
 
 @given(split_texts())
-def test_only_the_beginning_of_a_broken_marker_is_ever_held(pieces: list[str]) -> None:
+def test_only_the_beginning_of_a_broken_token_is_ever_held(pieces: list[str]) -> None:
     """Whatever is held could still become a marker, if the right text followed."""
-    restorer = Restorer()
+    unescaper = StreamUnescaper()
     text = shown = ""
     for piece in pieces:
         text += piece
-        shown += restorer.feed(piece)
+        shown += unescaper.feed(piece)
         held = text[text.rindex(WORD_JOINER) :] if unescape(text) != shown else ""
         assert shown + held == unescape(text)
         assert len(held) <= 43
