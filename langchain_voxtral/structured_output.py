@@ -1,8 +1,9 @@
 """`with_structured_output`: a chat model whose answers are objects of a schema."""
 
 import json
-from collections.abc import AsyncIterator, Iterator, Mapping
-from typing import Any, Literal
+import re
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from typing import Any, Literal, NoReturn
 
 from langchain_core.exceptions import OutputParserException
 from langchain_core.language_models import BaseChatModel, LanguageModelInput
@@ -12,16 +13,17 @@ from langchain_core.outputs import ChatGeneration, Generation
 from langchain_core.runnables import Runnable, RunnableGenerator
 from langchain_core.runnables.utils import AddableDict
 from langchain_core.utils.json import parse_partial_json
-from pydantic import ConfigDict
+from pydantic import BaseModel
+from pydantic.v1 import BaseModel as BaseModelV1
 
 from langchain_voxtral.errors import VoxtralInvalidRequestError
 from langchain_voxtral.tools.json_schema import close_objects
 from langchain_voxtral.tools.schema import NO_PARAMETERS, TOOL_CHOICES, to_openai_tool
-from langchain_voxtral.tools.shapes import OutputSchema, explain, output_schema, quoted
-
-__all__ = ["Method", "StructuredOutputParser", "bind_schema"]
 
 Method = Literal["function_calling", "json_schema", "json_mode"]
+
+_MAX_QUOTE = 200
+_MAX_REASONS = 3
 
 
 def bind_schema(
@@ -35,40 +37,9 @@ def bind_schema(
 ) -> Runnable[LanguageModelInput, Any]:
     """Return a chat model that answers with objects of a schema.
 
-    `function_calling` is the default: `response_format` only constrains what is generated,
-    while the description of a tool also tells the model what the fields mean.
-
-    Args:
-        model: A chat model that can bind tools.
-        schema: A pydantic class (the answer is an instance), or a TypedDict, a JSON schema with
-            a title or an OpenAI function (the answer is a dict that follows the schema; of a
-            TypedDict any field may be None). None, with `json_mode`: any object.
-        method: `function_calling`, a forced call of a tool that takes the schema as its
-            arguments; `json_schema`, an answer constrained to the schema; `json_mode`, the
-            same where there is a schema, else any JSON object.
-        include_raw: Whether the answer is `{"raw": ..., "parsed": ..., "parsing_error": ...}`,
-            and an answer that does not fit no error.
-        strict: OpenAI's `strict`; None says nothing about it.
-        **kwargs: Options of the calls, as `bind` takes them.
-
     Raises:
         VoxtralInvalidRequestError: There is no schema, or it cannot be sent.
         OutputParserException: (when called) The answer is no object of the schema.
-
-    Example:
-        ```python
-        from pydantic import BaseModel
-
-        from langchain_voxtral import ChatVoxtral
-        from langchain_voxtral.structured_output import bind_schema
-
-        class City(BaseModel):
-            '''A city.'''
-
-            name: str
-
-        cities = bind_schema(ChatVoxtral(), City)  # = ChatVoxtral().with_structured_output(City)
-        ```
     """
     if method not in {"function_calling", "json_schema", "json_mode"}:
         raise VoxtralInvalidRequestError(
@@ -84,10 +55,13 @@ def bind_schema(
             f"method={method!r} needs a schema; without one only method='json_mode' works."
         )
     tracing = {"kwargs": {"method": method, "strict": strict}, "schema": schema}
-    function = {} if schema is None else to_openai_tool(schema, "schema", strict=strict)["function"]
+    function = {}
+    if schema is not None:
+        function = to_openai_tool(schema, "schema", strict=strict)["function"]
+    tool = None
     bound: Runnable[LanguageModelInput, AIMessage]
     if method == "function_calling" and schema is not None:
-        tool = _choosable(function["name"])
+        tool = _forcible_name(function["name"])
         bound = model.bind_tools(
             [schema],
             tool_choice=tool,
@@ -96,20 +70,21 @@ def bind_schema(
             **kwargs,
         )
     else:
-        tool = None
         bound = model.bind(
             response_format=_json_schema(function) if function else {"type": "json_object"},
             ls_structured_output_format=tracing,
             **kwargs,
         )
-    parameters = function.get("parameters", NO_PARAMETERS) if function else None
-    parser = StructuredOutputParser(shape=output_schema(schema, parameters), tool=tool)
+    output_class = None
+    if isinstance(schema, type) and issubclass(schema, BaseModel | BaseModelV1):
+        output_class = schema
+    parser = StructuredOutputParser(output_class=output_class, tool=tool)
     if not include_raw:
         return bound | parser
     return bound | RunnableGenerator(parser.with_raw, parser.awith_raw)
 
 
-def _choosable(name: str) -> str:
+def _forcible_name(name: str) -> str:
     if name in TOOL_CHOICES:
         raise VoxtralInvalidRequestError(
             f"A schema named {name!r} cannot be forced, because the word has a meaning of its own "
@@ -133,166 +108,217 @@ def _json_schema(function: Mapping[str, Any]) -> dict[str, Any]:
 class StructuredOutputParser(BaseTransformOutputParser[Any]):
     """Reads the object out of an answer, and says what is wrong where there is none.
 
-    A whole answer is never repaired. While an answer is streamed its beginnings are completed
-    to objects, and those that fit are shown; at its end it is read like a whole one.
+    While an answer streams, its beginnings are completed to objects, and those that are valid
+    are yielded. A whole answer is never repaired, neither is a stream at its end.
 
     Args:
-        shape: What the object must be.
+        output_class: What the object must be an instance of; None: it is a dict.
         tool: The tool whose arguments it is; None: it is the text of the answer.
     """
 
-    model_config = ConfigDict(arbitrary_types_allowed=True)
-
-    shape: OutputSchema
+    output_class: type[BaseModel] | type[BaseModelV1] | None = None
     tool: str | None = None
 
     def parse(self, text: str) -> Any:
         """Return the object that a text is."""
-        return self.read(AIMessage(content=text))
+        return self.parse_result([Generation(text=text)])
 
     def parse_result(self, result: list[Generation], *, partial: bool = False) -> Any:
-        """Return the object that an answer holds; with `partial`, None where it holds none yet."""
-        generation = result[0]
-        message: BaseMessage = AIMessage(content=generation.text)
-        if isinstance(generation, ChatGeneration):
-            message = generation.message
-        return self.beginning(message) if partial else self.read(message)
+        """Return the object that an answer holds; None if it is `partial` and holds none yet."""
+        message: BaseMessage = AIMessageChunk(content=result[0].text)
+        if isinstance(result[0], ChatGeneration):
+            message = result[0].message
+        return self.parse_partial(message) if partial else self.parse_whole(message)
 
     async def aparse_result(self, result: list[Generation], *, partial: bool = False) -> Any:
         """Do what `parse_result` does; it is too short for a thread of its own."""
         return self.parse_result(result, partial=partial)
 
-    def read(self, message: BaseMessage) -> Any:
+    def parse_whole(self, message: BaseMessage) -> Any:
         """Return the object that a whole answer holds.
 
         Raises:
-            OutputParserException: It holds none, or one that does not fit.
+            OutputParserException: It holds none, or one that is not valid.
         """
         text = str(message.text)
         try:
-            if self.tool is not None:
-                text = _arguments(message, self.tool)
-            return self.shape.whole(text)
+            return self._load(self._json_text(message))
         except ValueError as error:
+            name = "JSON object" if self.output_class is None else self.output_class.__name__
             cut = message.response_metadata.get("finish_reason") == "length"
             raise OutputParserException(
-                f"The answer is no {self.shape.name}: {explain(error)}."
+                f"The answer is no {name}: {explain(error)}."
                 + (" It was cut at max_tokens: raise max_tokens." if cut else ""),
                 llm_output=text,
             ) from error
 
-    def beginning(self, message: BaseMessage) -> Any:
-        """Return what can be shown of an answer whose end is still to come, or None."""
+    def parse_partial(self, message: BaseMessage) -> Any:
+        """Return the object that a begun answer can be completed to, or None."""
         try:
-            text = str(message.text) if self.tool is None else _arguments(message, self.tool)
-            begun = parse_partial_json(text)
+            begun = parse_partial_json(self._json_text(message))
+            if not isinstance(begun, dict):
+                return None
+            return begun if self.output_class is None else self._load(json.dumps(begun))
         except ValueError:
             return None
-        return self.shape.part(begun) if isinstance(begun, dict) else None
+
+    def _load(self, text: str) -> Any:
+        value = _load_object(text)
+        if self.output_class is None:
+            return value
+        # As JSON: only there a strict pydantic model takes strings for dates, lists for tuples.
+        if issubclass(self.output_class, BaseModel):
+            return self.output_class.model_validate_json(text)
+        return self.output_class.parse_raw(text)
+
+    def _json_text(self, message: BaseMessage) -> str:
+        """Return the JSON of an answer: its text, or the arguments of the one call asked for.
+
+        Raises:
+            ValueError: There is no such call, or another one, or it is broken.
+        """
+        if self.tool is None:
+            return _without_fence(str(message.text))
+        calls = _tool_calls(message)
+        if not calls:
+            raise ValueError(f"no tool was called; the answer says {_quoted(str(message.text))}")
+        if len(calls) > 1:
+            raise ValueError(f"{len(calls)} calls came where one was asked for")
+        [(name, arguments, broken)] = calls
+        if not name:
+            raise ValueError(f"the call broke off before its name was whole: {_quoted(arguments)}")
+        if name != self.tool:
+            raise ValueError(f"{name!r} was called in place of {self.tool!r}")
+        if broken:
+            raise ValueError(f"the call is broken ({broken}): {_quoted(arguments)}")
+        # A function without parameters may be called without arguments.
+        return arguments or "{}"
 
     # Streams
 
     def _transform(self, input: Iterator[str | BaseMessage]) -> Iterator[Any]:  # noqa: A002
-        reading = _Reading(self)
+        objects = _ObjectStream(self)
         for chunk in input:
-            yield from reading.add(chunk)
-        yield from reading.end()
+            yield from objects.feed(chunk)
+        yield from objects.close()
 
     async def _atransform(
         self,
         input: AsyncIterator[str | BaseMessage],  # noqa: A002
     ) -> AsyncIterator[Any]:
-        reading = _Reading(self)
+        objects = _ObjectStream(self)
         async for chunk in input:
-            for value in reading.add(chunk):
+            for value in objects.feed(chunk):
                 yield value
-        for value in reading.end():
+        for value in objects.close():
             yield value
 
     def with_raw(self, messages: Iterator[BaseMessage]) -> Iterator[AddableDict]:
-        """Pass an answer on as it comes, and in the end what it holds or why it holds nothing."""
-        whole = None
+        """Yield an answer as it comes, and in the end what it holds or why it holds nothing."""
+        received = []
         for message in messages:
-            whole = _joined(whole, message)
+            received.append(message)
             yield AddableDict(raw=message)
-        yield self._outcome(whole)
+        yield self._outcome(received)
 
     async def awith_raw(self, messages: AsyncIterator[BaseMessage]) -> AsyncIterator[AddableDict]:
         """Do what `with_raw` does."""
-        whole = None
+        received = []
         async for message in messages:
-            whole = _joined(whole, message)
+            received.append(message)
             yield AddableDict(raw=message)
-        yield self._outcome(whole)
+        yield self._outcome(received)
 
-    def _outcome(self, message: BaseMessage | None) -> AddableDict:
+    def _outcome(self, received: Sequence[Any]) -> AddableDict:
+        first, *rest = received or [AIMessage("")]
         try:
-            return AddableDict(parsed=self.read(message or AIMessage("")), parsing_error=None)
+            parsed = self.parse_whole(first + rest if rest else first)
         except Exception as error:  # noqa: BLE001 - a validator may raise anything; it is returned
             return AddableDict(parsed=None, parsing_error=error)
+        return AddableDict(parsed=parsed, parsing_error=None)
 
 
-class _Reading:
-    """A streamed answer so far, and the last object that was shown of it."""
+class _ObjectStream:
+    """The objects of a streamed answer: completed beginnings, and in the end the whole.
+
+    Not `BaseCumulativeTransformOutputParser`: that one ends with the completed beginning.
+    """
 
     def __init__(self, parser: StructuredOutputParser) -> None:
         self._parser = parser
-        self._message: BaseMessage | None = None
-        self._shown: Any = None
+        self._message: Any = None
+        self._last: Any = None
 
-    def add(self, chunk: str | BaseMessage) -> Iterator[Any]:
+    def feed(self, chunk: str | BaseMessage) -> Iterator[Any]:
+        """Take a part of the answer; yield the object so far if it has changed."""
         message = AIMessageChunk(content=chunk) if isinstance(chunk, str) else chunk
-        self._message = _joined(self._message, message)
-        yield from self._show(self._parser.beginning(self._message))
+        self._message = message if self._message is None else self._message + message
+        yield from self._changed(self._parser.parse_partial(self._message))
 
-    def end(self) -> Iterator[Any]:
+    def close(self) -> Iterator[Any]:
+        """Yield the object of the whole answer if it was not yielded before."""
         if self._message is not None:
-            yield from self._show(self._parser.read(self._message))
+            yield from self._changed(self._parser.parse_whole(self._message))
 
-    def _show(self, value: Any) -> Iterator[Any]:
-        if value is not None and value != self._shown:
-            self._shown = value
+    def _changed(self, value: Any) -> Iterator[Any]:
+        if value is not None and value != self._last:
+            self._last = value
             yield value
 
 
-def _joined(whole: BaseMessage | None, message: BaseMessage) -> BaseMessage:
-    if isinstance(whole, AIMessageChunk) and isinstance(message, AIMessageChunk):
-        return whole + message
-    return message
-
-
-def _arguments(message: BaseMessage, tool: str) -> str:
-    """Return the arguments of the one call that was asked for, as JSON text.
-
-    Raises:
-        ValueError: There is no such call, or another one, or it is broken.
-    """
-    calls = _calls(message)
-    if not calls:
-        raise ValueError(f"no tool was called; the answer says {quoted(str(message.text))}")
-    if len(calls) > 1:
-        raise ValueError(f"{len(calls)} calls came where one was asked for")
-    [(name, arguments, broken)] = calls
-    if not name:
-        raise ValueError(f"the call broke off before its name was whole: {quoted(arguments)}")
-    if name != tool:
-        raise ValueError(f"{name!r} was called in place of {tool!r}")
-    if broken:
-        raise ValueError(f"the call is broken ({broken}): {quoted(arguments)}")
-    # A function without parameters may be called without arguments.
-    return arguments or "{}"
-
-
-def _calls(message: BaseMessage) -> list[tuple[str | None, str, str | None]]:
+def _tool_calls(message: BaseMessage) -> list[tuple[str | None, str, str | None]]:
     """Return the name of each call, its arguments as text, and what is broken about it."""
     if isinstance(message, AIMessageChunk) and message.tool_call_chunks:
         # As the server wrote them: `tool_calls` of a chunk holds them completed.
         return [(part["name"], part["args"] or "", None) for part in message.tool_call_chunks]
     if not isinstance(message, AIMessage):
         return []
-    whole = [(call["name"], json.dumps(call["args"]), None) for call in message.tool_calls]
-    unread = "its arguments are no JSON object"
-    return whole + [
-        (call["name"], call["args"] or "", call["error"] or unread)
+    valid = [(call["name"], json.dumps(call["args"]), None) for call in message.tool_calls]
+    unknown = "its arguments are no JSON object"
+    return valid + [
+        (call["name"], call["args"] or "", call["error"] or unknown)
         for call in message.invalid_tool_calls
     ]
+
+
+_FENCED = re.compile(r"\s*```(?:json)?\s*\n(.*?)\s*(?:```\s*)?", re.DOTALL | re.IGNORECASE)
+
+
+def _without_fence(text: str) -> str:
+    """Return a text without the Markdown code fence that all of it stands in, if there is one."""
+    fenced = _FENCED.fullmatch(text)
+    return fenced[1] if fenced else text
+
+
+def _load_object(text: str) -> dict[str, Any]:
+    if not text.strip():
+        raise ValueError("the answer is empty")
+    try:
+        value = json.loads(text, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"the answer is not JSON ({error}): {_quoted(text)}") from error
+    if not isinstance(value, dict):
+        raise ValueError(f"the answer is not a JSON object: {_quoted(text)}")  # noqa: TRY004 - JSON
+    return value
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON number")
+
+
+def _quoted(text: str) -> str:
+    return repr(text if len(text) <= _MAX_QUOTE else f"{text[:_MAX_QUOTE]}...")
+
+
+def explain(error: ValueError) -> str:
+    """Return in words what a `ValueError` says; of pydantic's, which field is wrong."""
+    listed = getattr(error, "errors", None)
+    if listed is None:
+        return str(error)
+    reasons = [f"{_place(one['loc'])}: {one['msg']}" for one in listed()]
+    more = len(reasons) - _MAX_REASONS
+    return "; ".join(reasons[:_MAX_REASONS]) + (f"; and {more} more" if more > 0 else "")
+
+
+def _place(location: tuple[str | int, ...]) -> str:
+    return "$" + "".join(f"[{at}]" if isinstance(at, int) else f".{at}" for at in location)

@@ -58,6 +58,8 @@ SCHEMAS: dict[str, tuple[Any, Any]] = {
     "a JSON schema": (PERSON_SCHEMA, VALUES),
 }
 of_each_kind = pytest.mark.parametrize(("schema", "value"), SCHEMAS.values(), ids=SCHEMAS)
+of_each_class = pytest.mark.parametrize("schema", [Person, PersonV1])
+of_each_dict = pytest.mark.parametrize("schema", [PersonDict, PERSON_SCHEMA])
 by_each_method = pytest.mark.parametrize("method", METHODS)
 
 
@@ -216,9 +218,9 @@ async def test_strict_is_passed_on(dialect: Dialect) -> None:
 
 @in_every_dialect
 @by_each_method
-@of_each_kind
-async def test_an_answer_that_does_not_fit_is_an_error_that_names_the_field(
-    dialect: Dialect, method: Any, schema: Any, value: Any
+@of_each_class
+async def test_an_answer_that_is_not_valid_is_an_error_that_names_the_field(
+    dialect: Dialect, method: Any, schema: Any
 ) -> None:
     wrong = '{"name": "Anna", "age": "old"}'
     replies = [reply(dialect, way, method, wrong) for way in WAYS for _ in range(2)]
@@ -236,15 +238,44 @@ async def test_an_answer_that_does_not_fit_is_an_error_that_names_the_field(
 
 @in_every_dialect
 @by_each_method
-async def test_a_missing_field_is_never_filled_in(dialect: Dialect, method: Any) -> None:
-    schemas = [schema for schema, _ in SCHEMAS.values()]
-    replies = [reply(dialect, way, method, '{"name": "Anna"}') for way in WAYS]
-    with ScriptedServer(*replies * len(schemas)) as server:
-        for schema in schemas:
+@of_each_class
+async def test_a_missing_field_is_never_filled_in(
+    dialect: Dialect, method: Any, schema: Any
+) -> None:
+    with ScriptedServer(
+        *[reply(dialect, way, method, '{"name": "Anna"}') for way in WAYS]
+    ) as server:
+        chain = dialect.chat(server).with_structured_output(schema, method=method)
+        for way in WAYS:
+            with pytest.raises(OutputParserException, match="age"):
+                await result(chain, way)
+
+
+@in_every_dialect
+@by_each_method
+@of_each_dict
+@pytest.mark.parametrize("written", ['{"name": "Anna", "age": "old"}', '{"name": "Anna"}'])
+async def test_dicts_come_as_they_are_written(
+    dialect: Dialect, method: Any, schema: Any, written: str
+) -> None:
+    with ScriptedServer(*[reply(dialect, way, method, written) for way in WAYS]) as server:
+        chain = dialect.chat(server).with_structured_output(schema, method=method)
+        for way in WAYS:
+            assert (await result(chain, way))[-1] == json.loads(written)
+
+
+@in_every_dialect
+@pytest.mark.parametrize("method", ["json_schema", "json_mode"])
+@of_each_kind
+async def test_a_code_fence_around_the_whole_answer_is_no_part_of_it(
+    dialect: Dialect, method: Any, schema: Any, value: Any
+) -> None:
+    fenced = [f"```json\n{JSON}\n```", f" ```\n{JSON}```\n", f"```JSON \n{JSON}"]
+    for written in fenced:
+        replies = [reply(dialect, way, method, written) for way in WAYS]
+        with ScriptedServer(*replies) as server:
             chain = dialect.chat(server).with_structured_output(schema, method=method)
-            for way in WAYS:
-                with pytest.raises(OutputParserException, match="age"):
-                    await result(chain, way)
+            assert [(await result(chain, way))[-1] for way in WAYS] == [value] * 4
 
 
 @in_every_dialect

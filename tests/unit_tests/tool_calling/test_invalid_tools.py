@@ -38,11 +38,12 @@ class WithSocket(BaseModel, arbitrary_types_allowed=True):
     socket: Socket
 
 
+OTHER_WEATHER = {"name": "get_weather", "description": "Tell the weather of tomorrow."}
 WRONG_TOOLS: dict[str, tuple[list[Any], str]] = {
     "no name": ([{"type": "function", "function": {"parameters": {}}}], r"tools\[0\]"),
     "an empty name": ([{"type": "function", "function": {"name": ""}}], r"tools\[0\]"),
     "a name with spaces": ([{"name": "get weather", "description": ""}], "get weather"),
-    "two of one name": ([WEATHER_TOOL, NOW_TOOL, WEATHER_TOOL], r"tools\[0\] and tools\[2\]"),
+    "two of one name": ([WEATHER_TOOL, NOW_TOOL, OTHER_WEATHER], r"tools\[0\] and tools\[2\]"),
     "a Runnable": ([NOW_TOOL, RunnableLambda(str)], r"tools\[1\].*as_tool"),
     "a built-in tool of others": ([{"type": "web_search"}], "web_search.*another provider"),
     "a function of something else": ([open_socket], "open_socket"),
