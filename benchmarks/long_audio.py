@@ -16,8 +16,7 @@ import numpy as np
 import soundfile
 
 from langchain_voxtral.audio.chunking import split_at_silence
-from langchain_voxtral.audio.decoder import Recording
-from langchain_voxtral.audio.decoders import library
+from langchain_voxtral.audio.decoder import Recording, import_optional
 
 RATE = 44_100
 FORMATS = {"mp3": "MPEG_LAYER_III", "flac": "PCM_16", "wav": "PCM_16"}
@@ -37,10 +36,13 @@ def write(path: Path, subtype: str, hours: float) -> None:
 def cut(path: Path) -> None:
     """Cut one recording and print its row."""
     for name in ("numpy", "soundfile", "soxr", "av"):
-        library(name)
+        import_optional(name)
     before = _peak()
     started = time.perf_counter()
-    bounds = [(chunk.start, chunk.end) for chunk in split_at_silence(Recording(path))]
+    bounds = [
+        (chunk.start, chunk.end)
+        for chunk in split_at_silence(Recording(path), max_seconds=600, max_bytes=25_000_000)
+    ]
     seconds = time.perf_counter() - started
     print(
         f"{path.suffix[1:]:5} {path.stat().st_size / 1e6:7.0f} MB {bounds[-1][1] / 3600:5.2f} h "

@@ -18,7 +18,7 @@ from pathlib import Path
 from long_audio import write
 
 from langchain_voxtral import VoxtralTranscriptionParser
-from langchain_voxtral.audio.decoders import library
+from langchain_voxtral.audio.decoders import import_optional
 
 ANSWER = b'{"text": "It was the best of times, it was the worst of times."}'
 READ = 1 << 20
@@ -57,7 +57,7 @@ def serve(seconds: float) -> None:
 def transcribe(path: Path, port: str, parallel: int) -> None:
     """Transcribe the recording and print its row."""
     for name in ("numpy", "soundfile", "soxr", "av"):
-        library(name)
+        import_optional(name)
     before = peak()
     parser = VoxtralTranscriptionParser(
         base_url=f"http://127.0.0.1:{port}/v1", progress=False, max_concurrency=parallel

@@ -10,7 +10,7 @@ from langchain_core.document_loaders import BaseBlobParser, BaseLoader
 from langchain_core.documents import Document
 from langchain_core.documents.base import Blob
 
-from langchain_voxtral.audio.estimates import Estimate
+from langchain_voxtral.audio.pricing import Estimate
 from langchain_voxtral.errors import VoxtralAudioError, VoxtralInvalidRequestError
 from langchain_voxtral.transcription.listening import Listening
 from langchain_voxtral.transcription.pipeline import check_cost

@@ -1,7 +1,7 @@
-"""Long recordings in pieces that a server takes, cut where it is quiet.
+"""Long recordings in chunks that a server takes, cut where it is quiet.
 
-Silence only says where to cut. Nothing is left out and nothing is sent twice: the pieces, one
-after the other, are the recording, sample for sample.
+Silence only decides where to cut. The chunks, one after the other, are the recording, sample for
+sample.
 """
 
 import math
@@ -9,26 +9,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from langchain_voxtral.audio.decoder import Recording
-from langchain_voxtral.audio.decoders import library
+from langchain_voxtral.audio.decoders import import_optional
 from langchain_voxtral.audio.formats import WAV, AudioFormat
 from langchain_voxtral.audio.pricing import BLOCK_SECONDS
-from langchain_voxtral.audio.wav import SAMPLE_RATE, pcm16, wav_header
+from langchain_voxtral.audio.wav import SAMPLE_RATE, wav_header
 from langchain_voxtral.errors import VoxtralInvalidRequestError
 
-__all__ = ["LONGEST", "MOST_BYTES", "AudioChunk", "split_at_silence"]
-
-LONGEST = 600.0
-"""Seconds that vLLM decodes of one recording, by its default."""
-MOST_BYTES = 25_000_000
-"""Bytes that vLLM and OpenAI take of one recording, by their default (25 MB)."""
-
-_SHORTEST = SAMPLE_RATE
+_MIN_SAMPLES = SAMPLE_RATE
 _HEADER_BYTES = len(wav_header(0))
 _BLOCK = BLOCK_SECONDS * SAMPLE_RATE
 _STEP = SAMPLE_RATE // 100
 _PAUSE = 30  # steps: 0.3 s, a short pause in speech
 _AS_QUIET = 2.0  # in power: 3 dB
-_SILENCE = 10.0**2  # in power of 16-bit samples: -70 dB, what rooms and converters hum
+_SILENCE = 10.0**2  # in power of 16-bit samples: -70 dB, the noise of rooms and converters
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,125 +44,111 @@ class AudioChunk:
 def split_at_silence(
     recording: Recording,
     *,
-    longest: float = LONGEST,
-    most_bytes: int = MOST_BYTES,
-    target: float | None = None,
-    window: float = 30.0,
+    max_seconds: float,
+    max_bytes: int,
+    target_seconds: float | None = None,
+    window_seconds: float = 30.0,
 ) -> Iterator[AudioChunk]:
-    """Cut a recording into pieces, while it is decoded.
+    """Cut a recording into WAV files while it is decoded; at most about two are in memory.
 
-    A cut lies in the middle of the quietest 0.3 seconds of the `window` before the length aimed
-    at. Among places as quiet as that, the one is taken that leaves the last of the model's
-    30-second blocks fullest, for a block is paid for whole. A recording that is short enough
-    stays in one piece; else, when its file tells its length, the pieces are about equally
-    long, so that no word or two is left for the last; in any case it has a second or more, or
-    half of the length aimed at.
+    A cut lies in the middle of the quietest 0.3 seconds of the window before the target length.
+    Among equally quiet places the one is taken that leaves the model's last 30-second block
+    fullest, since a block is paid for whole. Without a target there are as few chunks as possible,
+    of about equal length if the file tells its own. Each has a second or more, or half the target.
 
     Args:
-        recording: The recording; at most about two pieces of it are in memory at once.
-        longest: Seconds that a piece may have.
-        most_bytes: Bytes that a piece's WAV file may have.
-        target: Seconds to aim at, if not at as few pieces as can be.
-        window: Seconds before the length aimed at in which to look for silence; at most a
-            quarter of that length.
+        recording: The recording.
+        max_seconds: Longest chunk.
+        max_bytes: Largest chunk.
+        target_seconds: Length to aim at; None: as few chunks as possible.
+        window_seconds: How long before the target to look for silence; at most a quarter of it.
 
     Raises:
-        VoxtralInvalidRequestError: A piece could not even have a second.
+        VoxtralInvalidRequestError: A chunk could not even have a second.
         VoxtralAudioError: The recording cannot be decoded.
-
-    Example:
-        ```python
-        from langchain_voxtral.audio.chunking import split_at_silence
-        from langchain_voxtral.audio.decoder import Recording
-        from langchain_voxtral.audio.wav import wav_header
-
-        silence = Recording(wav_header(32_000 * 70) + bytes(32_000 * 70))
-        bounds = [(chunk.start, chunk.end) for chunk in split_at_silence(silence, longest=60)]
-        assert bounds == [(0.0, 30.0), (30.0, 70.0)]
-        ```
     """
-    plan = _Plan.of(recording.duration, longest, most_bytes, target, window)
-    held, start, index = bytearray(), 0, 0
-    for block, most in _with_most(recording, plan.limit):
-        held += block
-        while len(held) // 2 > most:
-            cut = _quietest(held, *plan.search(start, len(held) // 2))
-            yield _chunk(held, index, start, cut)
-            del held[: cut * 2]
+    plan = _plan(recording.duration, max_seconds, max_bytes, target_seconds, window_seconds)
+    pcm, start, index = bytearray(), 0, 0
+    for block, max_samples in _blocks_and_limits(recording, plan.limit):
+        pcm += block
+        while len(pcm) // 2 > max_samples:
+            cut = _quietest_point(pcm, *plan.cut_range(start, len(pcm) // 2))
+            yield _chunk(pcm, index, start, cut)
+            del pcm[: cut * 2]
             start, index = start + cut, index + 1
-    yield _chunk(held, index, start, len(held) // 2, is_last=True)
+    yield _chunk(pcm, index, start, len(pcm) // 2, is_last=True)
 
 
-def _with_most(recording: Recording, limit: int) -> Iterator[tuple[bytes, int]]:
-    """Decode, and say with each block how many samples may be held before there must be a cut.
+def _blocks_and_limits(recording: Recording, limit: int) -> Iterator[tuple[bytes, int]]:
+    """Decode, and tell with each block how many samples may be held before a cut.
 
-    Until the end is reached a little more is held: a pause in whose middle the limit lies is
-    seen whole, and of what is left after a cut there is enough for a piece.
+    A second more is held until the end, so that a pause at the limit is seen whole, and so that
+    what is left after a cut is enough for a chunk.
     """
-    for block in recording.blocks():
-        yield pcm16(block), limit + _SHORTEST
+    for block in recording.iter_pcm():
+        yield block, limit + _MIN_SAMPLES
     yield b"", limit
 
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """Where to look for cuts; all lengths in samples."""
+    """Where to cut; all lengths in samples."""
 
     limit: int
     window: int
-    even: bool
+    is_even: bool
     total: int | None
 
-    @classmethod
-    def of(
-        cls,
-        duration: float | None,
-        longest: float,
-        most_bytes: int,
-        target: float | None,
-        window: float,
-    ) -> "_Plan":
-        limit = min(int(longest * SAMPLE_RATE), (most_bytes - _HEADER_BYTES) // 2)
-        aim = limit if target is None else int(target * SAMPLE_RATE)
-        if min(limit, aim) < _SHORTEST or window <= 0:
-            raise VoxtralInvalidRequestError(
-                f"No piece of a recording fits into longest={longest} s, most_bytes={most_bytes}, "
-                f"target={target} s, window={window} s: give each piece a second or more "
-                f"({_SHORTEST * 2 + _HEADER_BYTES} bytes)."
-            )
-        return cls(
-            limit=min(limit, aim),
-            window=int(window * SAMPLE_RATE),
-            even=target is None,
-            total=None if duration is None else int(duration * SAMPLE_RATE),
-        )
+    def cut_range(self, start: int, held: int) -> tuple[int, int]:
+        """Return the least and the greatest length of the chunk that begins at `start`.
 
-    def search(self, start: int, held: int) -> tuple[int, int]:
-        """Return between which lengths the piece that begins at `start` is to be cut.
-
-        A second is left for the next one, or, where pieces may have hardly more, a half of it.
+        A second is left for the next one, or half of what is held if that is hardly more.
         """
-        aim = self.limit
+        target = self.limit
         rest = 0 if self.total is None else self.total - start
-        if self.even and rest > self.limit:
-            pieces = math.ceil(rest / (self.limit - self._window(self.limit)))
-            aim = min(max(round(rest / pieces / _BLOCK), 1) * _BLOCK, self.limit)
-        aim = min(aim, max(held - _SHORTEST, held // 2))
-        return aim - self._window(aim), aim
+        if self.is_even and rest > self.limit:
+            count = math.ceil(rest / (self.limit - self._window(self.limit)))
+            target = min(max(round(rest / count / _BLOCK), 1) * _BLOCK, self.limit)
+        target = min(target, max(held - _MIN_SAMPLES, held // 2))
+        return target - self._window(target), target
 
-    def _window(self, aim: int) -> int:
-        return min(self.window, aim // 4)
+    def _window(self, target: int) -> int:
+        return min(self.window, target // 4)
 
 
-def _quietest(pcm: bytearray, first: int, last: int) -> int:
+def _plan(
+    duration: float | None,
+    max_seconds: float,
+    max_bytes: int,
+    target_seconds: float | None,
+    window_seconds: float,
+) -> _Plan:
+    limit = min(int(max_seconds * SAMPLE_RATE), (max_bytes - _HEADER_BYTES) // 2)
+    if target_seconds is not None:
+        limit = min(limit, int(target_seconds * SAMPLE_RATE))
+    if limit < _MIN_SAMPLES or window_seconds <= 0:
+        raise VoxtralInvalidRequestError(
+            f"No chunk of a recording fits into {max_seconds} s and {max_bytes} bytes, with a "
+            f"target of {target_seconds} s and a window of {window_seconds} s: give each chunk a "
+            f"second or more ({_MIN_SAMPLES * 2 + _HEADER_BYTES} bytes)."
+        )
+    return _Plan(
+        limit=limit,
+        window=int(window_seconds * SAMPLE_RATE),
+        is_even=target_seconds is None,
+        total=None if duration is None else int(duration * SAMPLE_RATE),
+    )
+
+
+def _quietest_point(pcm: bytearray, first: int, last: int) -> int:
     """Return where to cut between two lengths, in samples."""
-    np = library("numpy")
+    np = import_optional("numpy")
     half = _PAUSE * _STEP // 2
     end = min(last + half, len(pcm) // 2)
     begin = max(min(first - half, end - 2 * half), 0)
     steps = (end - begin) // _STEP
-    sound = np.frombuffer(bytes(pcm[begin * 2 : (begin + steps * _STEP) * 2]), dtype="<i2")
-    power = np.square(sound.astype(np.float64)).reshape(steps, _STEP).mean(axis=1)
+    samples = np.frombuffer(bytes(pcm[begin * 2 : (begin + steps * _STEP) * 2]), dtype="<i2")
+    power = np.square(samples.astype(np.float64)).reshape(steps, _STEP).mean(axis=1)
     sums = np.concatenate(([0.0], np.cumsum(power)))
     pauses = (sums[_PAUSE:] - sums[:-_PAUSE]) / _PAUSE
     middles = begin + half + np.arange(len(pauses)) * _STEP

@@ -5,11 +5,11 @@ import logging
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, BinaryIO, Literal
 
-from langchain_voxtral.audio.decoders import Track, library, track
-from langchain_voxtral.audio.formats import KINDS, AudioFormat, kind_in
+from langchain_voxtral.audio.decoders import AudioTrack, import_optional, track
+from langchain_voxtral.audio.formats import AUDIO_FORMATS, AudioFormat, detect_format
 from langchain_voxtral.audio.lengths import check_whole
 from langchain_voxtral.audio.source import AudioInput, AudioSource
-from langchain_voxtral.audio.wav import SAMPLE_RATE
+from langchain_voxtral.audio.wav import SAMPLE_RATE, pcm16
 from langchain_voxtral.errors import VoxtralAudioError, VoxtralTruncatedAudioError
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class Recording:
             as its sound is, and never closed. A file that cannot seek is copied to disk first.
         name: What errors call it; by default the path.
         truncated: `"error"` refuses a recording that is cut off or damaged, as soon as that is
-            seen; `"keep"` takes what can be decoded, logs a warning and sets `complete` to False.
+            seen; `"keep"` takes what can be decoded, logs a warning, and `is_complete` is False.
             Files that do not say how long they are (MP3 without a `Xing` header; AAC; Ogg; FLAC,
             WAV, MP4 and WebM as they are streamed) and are cut between two of their parts cannot
             be told from whole ones.
@@ -52,15 +52,15 @@ class Recording:
         from langchain_voxtral.audio.wav import wav_header
 
         recording = Recording(wav_header(64_000) + bytes(64_000))
-        assert recording.kind.name == "wav"
+        assert recording.format.name == "wav"
         assert recording.duration == 2.0
-        assert [block.shape for block in recording.blocks()] == [(16_000,), (16_000,)]
+        assert [block.shape for block in recording.iter_samples()] == [(16_000,), (16_000,)]
         ```
     """
 
-    kind: AudioFormat
+    format: AudioFormat
     """What it is, by its content."""
-    complete: bool | None
+    is_complete: bool | None
     """False once it is known to be cut off or damaged, True once all of it was decoded."""
 
     def __init__(
@@ -70,15 +70,15 @@ class Recording:
         name: str | None = None,
         truncated: Truncated = "error",
     ) -> None:
-        self.complete = None
+        self.is_complete = None
         self._told: float | None = None
         self._truncated = truncated
         self._source = source if isinstance(source, AudioSource) else AudioSource(source, name=name)
         self.name = name or self._source.title
         with self._source.open() as file, self._named():
-            self.kind = _known_kind(file)
+            self.format = _known_kind(file)
             try:
-                self._told = check_whole(file, self.kind)
+                self._told = check_whole(file, self.format)
             except VoxtralTruncatedAudioError as error:
                 self._take_or_raise(error)
 
@@ -88,18 +88,14 @@ class Recording:
 
         For WAV and MP3 files this needs no decoder; frames of MP3 are counted.
         """
-        if self.complete is False:
+        if self.is_complete is False:
             return None
         if self._told is not None:
             return self._told
-        with self._source.open() as file, self._named(), track(file, self.kind) as sound:
+        with self._source.open() as file, self._named(), track(file, self.format) as sound:
             return sound.seconds
 
-    def measure(self) -> float:
-        """Return its length in seconds, exactly, by decoding it all."""
-        return sum(map(len, self.blocks())) / SAMPLE_RATE
-
-    def blocks(self) -> "Iterator[NDArray[np.float32]]":
+    def iter_samples(self) -> "Iterator[NDArray[np.float32]]":
         """Decode it: mono samples at 16 kHz, from -1 to 1, in blocks of about a second.
 
         Each call begins anew; two at once need two recordings when the source is a file.
@@ -110,16 +106,20 @@ class Recording:
             VoxtralMissingAudioExtraError: The libraries that decode are not installed.
         """
         count = 0
-        with self._source.open() as file, self._named(), track(file, self.kind) as sound:
+        with self._source.open() as file, self._named(), track(file, self.format) as sound:
             for block in _resampled(self._until_cut(sound), sound.rate):
                 count += len(block)
                 yield block
             if not count:
                 raise VoxtralAudioError("it has no sound: 0 samples")
-        if self.complete is None:
-            self.complete = True
+        if self.is_complete is None:
+            self.is_complete = True
 
-    def _until_cut(self, sound: Track) -> "Iterator[NDArray[np.float32]]":
+    def iter_pcm(self) -> Iterator[bytes]:
+        """Decode it: mono samples at 16 kHz, 16-bit PCM, in blocks of about a second."""
+        return map(pcm16, self.iter_samples())
+
+    def _until_cut(self, sound: AudioTrack) -> "Iterator[NDArray[np.float32]]":
         try:
             yield from sound.pieces
         except VoxtralTruncatedAudioError as error:
@@ -130,9 +130,9 @@ class Recording:
         if self._truncated == "error":
             error.message += "; give the whole recording"
             raise error
-        if self.complete is not False:
+        if self.is_complete is not False:
             logger.warning("%s: %s; what can be decoded is taken", self.name, error.message)
-        self.complete = False
+        self.is_complete = False
 
     @contextlib.contextmanager
     def _named(self) -> Iterator[None]:
@@ -145,11 +145,11 @@ class Recording:
 
 
 def _known_kind(file: BinaryIO) -> AudioFormat:
-    kind = kind_in(file)
+    kind = detect_format(file)
     if kind is None:
         file.seek(0)
         head = file.read(16)
-        known = ", ".join(kind.name for kind in KINDS)
+        known = ", ".join(kind.name for kind in AUDIO_FORMATS)
         raise VoxtralAudioError(
             f"it is no recording of a known kind ({known}): it begins with {head!r}"
             if head
@@ -162,13 +162,13 @@ def _resampled(
     pieces: "Iterator[NDArray[np.float32]]", rate: int
 ) -> "Iterator[NDArray[np.float32]]":
     """Bring sound to 16 kHz, as one stream: nothing is heard where its blocks meet."""
-    np = library("numpy")
+    np = import_optional("numpy")
     blocks = _finite(pieces, rate)
     if rate == SAMPLE_RATE:
         for block in blocks:
             yield from _if_any(block)
         return
-    stream = library("soxr").ResampleStream(rate, SAMPLE_RATE, 1, dtype="float32")
+    stream = import_optional("soxr").ResampleStream(rate, SAMPLE_RATE, 1, dtype="float32")
     for block in blocks:
         yield from _if_any(stream.resample_chunk(block))
     yield from _if_any(stream.resample_chunk(np.zeros(0, dtype=np.float32), last=True))
@@ -180,7 +180,7 @@ def _if_any(block: "NDArray[np.float32]") -> "Iterator[NDArray[np.float32]]":
 
 
 def _finite(blocks: "Iterator[NDArray[np.float32]]", rate: int) -> "Iterator[NDArray[np.float32]]":
-    np = library("numpy")
+    np = import_optional("numpy")
     before = 0
     for block in blocks:
         finite = np.isfinite(block)

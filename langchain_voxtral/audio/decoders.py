@@ -26,7 +26,7 @@ from langchain_voxtral.audio.formats import (
     AudioFormat,
 )
 from langchain_voxtral.audio.mp3 import FramesOnly
-from langchain_voxtral.audio.wav import wav_header_facts
+from langchain_voxtral.audio.wav import read_wav_header
 from langchain_voxtral.errors import (
     VoxtralAudioError,
     VoxtralMissingAudioExtraError,
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["Track", "library", "track"]
+__all__ = ["AudioTrack", "import_optional", "track"]
 
 _BY_LIBSNDFILE = {WAV, FLAC, AIFF, AU}
 _TELL_THEIR_LENGTH = {OGG, OPUS, M4A, MP4, WEBM, MKA}
@@ -61,7 +61,7 @@ _MOST_SILENCE = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
-class Track:
+class AudioTrack:
     """The sound of an open file.
 
     Args:
@@ -75,7 +75,7 @@ class Track:
     pieces: "Iterator[NDArray[np.float32]]"
 
 
-def library(name: str) -> ModuleType:
+def import_optional(name: str) -> ModuleType:
     """Import a library of the `audio` extra.
 
     Raises:
@@ -88,7 +88,7 @@ def library(name: str) -> ModuleType:
 
 
 @contextlib.contextmanager
-def track(file: BinaryIO, kind: AudioFormat) -> Iterator[Track]:
+def track(file: BinaryIO, kind: AudioFormat) -> Iterator[AudioTrack]:
     """Open the sound of a file.
 
     Raises:
@@ -111,15 +111,15 @@ def track(file: BinaryIO, kind: AudioFormat) -> Iterator[Track]:
 def _is_for_ffmpeg(file: BinaryIO) -> bool:
     """Tell whether libsndfile would take a wrong length of a WAV file."""
     try:
-        facts = wav_header_facts(file)
+        facts = read_wav_header(file)
     except VoxtralAudioError:
         return False
-    return not facts.told or facts.encoding == _MP3_IN_WAV
+    return not facts.has_length or facts.encoding == _MP3_IN_WAV
 
 
-def _by_libsndfile(file: BinaryIO, stack: contextlib.ExitStack) -> Track | None:
+def _by_libsndfile(file: BinaryIO, stack: contextlib.ExitStack) -> AudioTrack | None:
     """Return the track; None for what libsndfile does not know: an encoding, a length."""
-    soundfile = library("soundfile")
+    soundfile = import_optional("soundfile")
     file.seek(0)
     try:
         sound = stack.enter_context(soundfile.SoundFile(file))
@@ -141,11 +141,11 @@ def _by_libsndfile(file: BinaryIO, stack: contextlib.ExitStack) -> Track | None:
             count += len(piece)
             yield _mono(piece)
 
-    return Track(rate, frames / rate, pieces())
+    return AudioTrack(rate, frames / rate, pieces())
 
 
-def _by_ffmpeg(file: BinaryIO, kind: AudioFormat, stack: contextlib.ExitStack) -> Track:
-    av = library("av")
+def _by_ffmpeg(file: BinaryIO, kind: AudioFormat, stack: contextlib.ExitStack) -> AudioTrack:
+    av = import_optional("av")
     file.seek(0)
     source = cast("BinaryIO", FramesOnly(file)) if kind == MP3 else file
     form = "mp3" if kind == MP3 else None
@@ -164,7 +164,7 @@ def _by_ffmpeg(file: BinaryIO, kind: AudioFormat, stack: contextlib.ExitStack) -
     if stream.codec_context is None:
         raise VoxtralAudioError(f"it begins like {kind.name} and its encoding is not known")
     seconds = _told(container, stream, kind) if kind in _TELL_THEIR_LENGTH else None
-    return Track(stream.rate, seconds, _frames(av, container, stream, kind, seconds))
+    return AudioTrack(stream.rate, seconds, _frames(av, container, stream, kind, seconds))
 
 
 def _told(container: Any, stream: Any, kind: AudioFormat) -> float | None:
@@ -212,7 +212,7 @@ def _frames(
 
 
 def _silence(seconds: float, rate: int) -> "Iterator[NDArray[np.float32]]":
-    numpy = library("numpy")
+    numpy = import_optional("numpy")
     left = round(seconds * rate)
     while left > 0:
         yield numpy.zeros(min(left, rate), dtype=numpy.float32)
@@ -255,7 +255,7 @@ def _packed(frame: Any) -> "NDArray[np.float32]":
 
 def _mono(sound: "NDArray[np.float32]") -> "NDArray[np.float32]":
     """Return the mean of all channels, by a product: many times quicker than `mean`."""
-    numpy, channels = library("numpy"), sound.shape[1]
+    numpy, channels = import_optional("numpy"), sound.shape[1]
     if channels == 1:
         return sound[:, 0]  # a third of what decoding such a recording would take
     with numpy.errstate(all="ignore"):  # what is no number is refused later

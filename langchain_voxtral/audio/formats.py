@@ -6,8 +6,6 @@ from typing import BinaryIO
 
 from langchain_voxtral.audio.mp3 import LOOKAHEAD, id3_size, starts_with_frames
 
-__all__ = ["AudioFormat", "detect_format", "kind_in"]
-
 _SEEN = 1 << 16
 _TAGS = 16
 """How many tags may stand in front."""
@@ -44,7 +42,7 @@ AIFF = AudioFormat("aiff", "audio/aiff", ".aiff")
 AU = AudioFormat("au", "audio/basic", ".au")
 CAF = AudioFormat("caf", "audio/x-caf", ".caf")
 
-KINDS = (WAV, MP3, FLAC, OGG, OPUS, M4A, MP4, WEBM, MKA, AAC, AIFF, AU, CAF)
+AUDIO_FORMATS = (WAV, MP3, FLAC, OGG, OPUS, M4A, MP4, WEBM, MKA, AAC, AIFF, AU, CAF)
 
 _MAGIC: tuple[tuple[int, bytes, AudioFormat], ...] = (
     (8, b"WAVE", WAV),
@@ -67,25 +65,9 @@ _EBML = b"\x1a\x45\xdf\xa3"
 _ADTS = (b"\xff\xf1", b"\xff\xf9", b"\xff\xf0", b"\xff\xf8")
 
 
-def detect_format(data: bytes) -> AudioFormat | None:
-    """Return what kind of recording these bytes are, or None for what is no recording.
-
-    Args:
-        data: The whole file, or its beginning (with a tag in front, also what follows the tag).
-
-    Example:
-        ```python
-        from langchain_voxtral.audio.formats import detect_format
-
-        assert detect_format(b"fLaC" + bytes(38)).mime_type == "audio/flac"
-        assert detect_format(b"Dear diary, ...") is None
-        ```
-    """
-    return kind_in(io.BytesIO(data))
-
-
-def kind_in(file: BinaryIO) -> AudioFormat | None:
-    """Return what kind of recording a file is, or None; it is read from its start."""
+def detect_format(data: bytes | BinaryIO) -> AudioFormat | None:
+    """Return the format of a recording, given as its bytes or a file; None if it is none."""
+    file = io.BytesIO(data) if isinstance(data, bytes) else data
     file.seek(0)
     head = file.read(_SEEN)
     start = 0

@@ -27,7 +27,7 @@ from langchain_voxtral.audio.formats import (
 )
 from langchain_voxtral.audio.mp3 import mp3_facts
 from langchain_voxtral.audio.ogg import check_ogg
-from langchain_voxtral.audio.wav import wav_header_facts
+from langchain_voxtral.audio.wav import read_wav_header
 from langchain_voxtral.errors import VoxtralTruncatedAudioError, concatenated_error
 
 __all__ = ["check_whole"]
@@ -94,7 +94,7 @@ def _check_flac(file: BinaryIO) -> None:
 
 
 def _check_wav(file: BinaryIO) -> float | None:
-    return wav_header_facts(file).seconds
+    return read_wav_header(file).seconds
 
 
 def _check_mp3(file: BinaryIO) -> float:

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["SAMPLE_RATE", "WavFacts", "pcm16", "wav_bytes", "wav_header", "wav_header_facts"]
-
 SAMPLE_RATE = 16_000
 """Samples a second that the model takes."""
 
@@ -34,7 +32,7 @@ _HEADER = struct.Struct("<4sI4s4sIHHIIHH4sI")
 
 
 @dataclass(frozen=True, slots=True)
-class WavFacts:
+class WavHeader:
     """What the header of a WAV file says, and how much sound is there.
 
     Args:
@@ -46,7 +44,7 @@ class WavFacts:
         frame_bytes: Bytes of one sample of all channels.
         data_start: Where the sound begins, in bytes from the file's start.
         data_bytes: How many bytes of sound there are.
-        told: Whether the header says this length; files written as a stream do not.
+        has_length: Whether the header says this length; files written as a stream do not.
     """
 
     encoding: int
@@ -56,7 +54,7 @@ class WavFacts:
     frame_bytes: int
     data_start: int
     data_bytes: int
-    told: bool
+    has_length: bool
 
     @property
     def seconds(self) -> float | None:
@@ -66,7 +64,7 @@ class WavFacts:
         return self.data_bytes // self.frame_bytes / self.rate
 
 
-def wav_header_facts(data: bytes | BinaryIO) -> WavFacts:
+def read_wav_header(data: bytes | BinaryIO) -> WavHeader:
     """Return what a WAV file's header says, checked against what is there.
 
     Args:
@@ -78,9 +76,9 @@ def wav_header_facts(data: bytes | BinaryIO) -> WavFacts:
 
     Example:
         ```python
-        from langchain_voxtral.audio.wav import wav_header, wav_header_facts
+        from langchain_voxtral.audio.wav import wav_header, read_wav_header
 
-        facts = wav_header_facts(wav_header(32_000) + bytes(32_000))
+        facts = read_wav_header(wav_header(32_000) + bytes(32_000))
         assert (facts.rate, facts.channels, facts.seconds) == (16_000, 1, 1.0)
         ```
     """
@@ -96,7 +94,7 @@ def wav_header_facts(data: bytes | BinaryIO) -> WavFacts:
     raise VoxtralAudioError("its WAV header has no data chunk: it holds no sound")
 
 
-def _facts(file: BinaryIO, head: bytes, data: Box, told: int) -> WavFacts:
+def _facts(file: BinaryIO, head: bytes, data: Box, told: int) -> WavHeader:
     encoding, channels, rate, byte_rate, frame_bytes, bits = struct.unpack(
         "<HHIIHH", head[:16].ljust(16, b"\0")
     )
@@ -115,7 +113,7 @@ def _facts(file: BinaryIO, head: bytes, data: Box, told: int) -> WavFacts:
     there = size_of(file) - data.start
     second = min(byte_rate, rate * frame_bytes)
     kept = _told_honestly(file, data.start, told, there, slack=second // 10)
-    return WavFacts(
+    return WavHeader(
         encoding,
         channels,
         rate,
@@ -198,10 +196,10 @@ def wav_bytes(samples: "NDArray[np.float32]", rate: int = SAMPLE_RATE) -> bytes:
         ```python
         import numpy as np
 
-        from langchain_voxtral.audio.wav import wav_bytes, wav_header_facts
+        from langchain_voxtral.audio.wav import wav_bytes, read_wav_header
 
         tone = np.sin(np.arange(16_000, dtype=np.float32) / 10)
-        assert wav_header_facts(wav_bytes(tone)).seconds == 1.0
+        assert read_wav_header(wav_bytes(tone)).seconds == 1.0
         ```
     """
     data = pcm16(samples)

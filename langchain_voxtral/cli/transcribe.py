@@ -189,7 +189,7 @@ def _check_cost(
     Raises:
         ValueError: They cost more, or the price is not known.
     """
-    from langchain_voxtral.audio.estimates import Estimate  # noqa: PLC0415 - the same
+    from langchain_voxtral.audio.pricing import Estimate  # noqa: PLC0415 - the same
     from langchain_voxtral.errors import VoxtralAudioError  # noqa: PLC0415 - as needed
 
     whole = Estimate(0.0, 0, 0, 0.0)

@@ -59,11 +59,11 @@ class AudioCache:
         if clip is None:
             clip = encode_for_upload(
                 part.data,
-                takes=server.audio_formats,
+                accepted_formats=server.audio_formats,
                 name=part.location,
-                longest=server.longest_seconds,
+                max_seconds=server.longest_seconds,
             )
-        if clip.data is not part.data or clip.kind != WAV:  # such a file is looked at in no time
+        if clip.data is not part.data or clip.format != WAV:  # such a file is looked at in no time
             self._keep(key, clip)
         return clip
 
@@ -183,4 +183,4 @@ def _sendable(part: AudioPart, server: Provider, clips: AudioCache) -> AudioPart
             f"{server.most_bytes:,} can be sent: compress or shorten it, or transcribe it in "
             "pieces and send the text."
         )
-    return replace(part, data=clip.data, format=clip.kind)
+    return replace(part, data=clip.data, format=clip.format)

@@ -13,7 +13,7 @@ from langchain_voxtral.audio.source import AudioInput, AudioSource
 from langchain_voxtral.errors import VoxtralAudioError, VoxtralInvalidRequestError
 from langchain_voxtral.messages.turns import AudioPart
 
-__all__ = ["audio_block", "is_audio_block", "parse_audio_block", "plain_mime_type"]
+__all__ = ["audio_block", "is_audio_block", "normalize_mime_type", "parse_audio_block"]
 
 _INSTEAD = "Send the recording itself: audio_block(path) makes a block of it"
 
@@ -55,14 +55,14 @@ _SYNONYMS = {
 """Media types in use for which there is a usual one."""
 
 
-def plain_mime_type(mime_type: str) -> str:
+def normalize_mime_type(mime_type: str) -> str:
     """Return a media type without parameters and under its usual name.
 
     Example:
         ```python
-        from langchain_voxtral.messages.audio_blocks import plain_mime_type
+        from langchain_voxtral.messages.audio_blocks import normalize_mime_type
 
-        assert plain_mime_type("Audio/X-WAV; codecs=1") == "audio/wav"
+        assert normalize_mime_type("Audio/X-WAV; codecs=1") == "audio/wav"
         ```
     """
     plain = mime_type.partition(";")[0].strip().lower()
@@ -98,13 +98,13 @@ def audio_block(
         ```
     """
     if isinstance(source, str) and _WEB.match(source):
-        told = {"mime_type": plain_mime_type(mime_type)} if mime_type else {}
+        told = {"mime_type": normalize_mime_type(mime_type)} if mime_type else {}
         return {"type": "audio", "url": source, **told}
     recording = _open(source)
     return {
         "type": "audio",
         "base64": base64.b64encode(recording.read()).decode(),
-        "mime_type": Recording(recording).kind.mime_type,
+        "mime_type": Recording(recording).format.mime_type,
     }
 
 
@@ -189,7 +189,7 @@ def is_audio_block(block: Mapping[str, object]) -> bool:
     if kind == "audio" or kind in _HOLDERS:
         return True
     is_typed = kind in _BY_MIME_TYPE and isinstance(mime_type, str)
-    return is_typed and plain_mime_type(str(mime_type)).startswith("audio/")
+    return is_typed and normalize_mime_type(str(mime_type)).startswith("audio/")
 
 
 def _given(held: Mapping[str, object], keys: Iterable[str]) -> list[str]:

@@ -126,19 +126,22 @@ def _advising() -> Iterator[None]:
 
 
 def _pieces(recording: Given, windows: Windows, sound: Recording) -> Iterator[Piece]:
-    if sound.kind.name in windows.takes and recording.size <= windows.most_bytes:
+    if sound.format.name in windows.takes and recording.size <= windows.most_bytes:
         seconds = sound.duration
         if seconds is not None and seconds <= windows.aim:
             clip = encode_for_upload(
                 recording.read(),
-                takes=windows.takes,
+                accepted_formats=windows.takes,
                 name=recording.title,
                 truncated=windows.truncated,
             )
-            yield Piece(Span(0, 0.0, clip.seconds), clip.data, clip.kind)
+            yield Piece(Span(0, 0.0, clip.seconds), clip.data, clip.format)
             return
     made = split_at_silence(
-        sound, longest=windows.longest, most_bytes=windows.most_bytes, target=windows.target
+        sound,
+        max_seconds=windows.longest,
+        max_bytes=windows.most_bytes,
+        target_seconds=windows.target,
     )
     yield from map(_piece, made)  # a loop's variable would keep a piece alive that is sent already
 
@@ -180,4 +183,4 @@ def planned(
     first = next(pieces)
     spans = [first.span, *(piece.span for piece in pieces)]
     whole = first if len(spans) == 1 else None
-    return Cuts(tuple(spans), whole, truncated=sound.complete is False)
+    return Cuts(tuple(spans), whole, truncated=sound.is_complete is False)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-from langchain_voxtral.audio.estimates import Estimate, estimate_of
+from langchain_voxtral.audio.pricing import Estimate, estimate_cost
 from langchain_voxtral.errors import VoxtralAudioError, VoxtralInvalidRequestError
 from langchain_voxtral.transcription.cuts import Cuts, Piece, Span, Windows, cut, planned
 from langchain_voxtral.transcription.progress import Progress
@@ -138,7 +138,7 @@ class Job:
 
     def estimate(self) -> Estimate:
         """Return what the missing pieces will take."""
-        return estimate_of([span.seconds for span in self.missing], self.price_per_minute)
+        return estimate_cost([span.seconds for span in self.missing], self.price_per_minute)
 
     def check_cost(self, most: float | None) -> None:
         """Return if what is missing costs no more than this.

@@ -17,6 +17,10 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
+from langchain_voxtral.audio import Recording
+from langchain_voxtral.audio.source import AudioInput
+from langchain_voxtral.audio.wav import pcm16, wav_header
+
 Sound = NDArray[np.float32]
 
 _BY_SOUNDFILE = {
@@ -67,6 +71,23 @@ def speech(path: Path = BECKETT, rate: int = 16_000) -> Sound:
     at_rate: Sound = samples if own == rate else soxr.resample(samples, own, rate)
     at_rate.flags.writeable = False
     return at_rate
+
+
+def wav_bytes(sound: Sound, rate: int = 16_000) -> bytes:
+    """Return sound as a mono 16-bit WAV file."""
+    data = pcm16(sound)
+    return wav_header(len(data), rate) + data
+
+
+def decoded(source: AudioInput | Recording) -> Sound:
+    """Return all samples of a recording."""
+    recording = source if isinstance(source, Recording) else Recording(source)
+    return np.concatenate(list(recording.iter_samples()))
+
+
+def seconds_of(source: AudioInput | Recording) -> float:
+    """Return the length of a recording, by decoding it."""
+    return len(decoded(source)) / 16_000
 
 
 def encoded(way: str, sound: Sound | None = None, rate: int = 16_000) -> bytes:

@@ -4,7 +4,7 @@ import importlib.util
 import wave
 from typing import TYPE_CHECKING, BinaryIO
 
-from langchain_voxtral.audio.formats import kind_in
+from langchain_voxtral.audio.formats import detect_format
 from langchain_voxtral.errors import VoxtralAudioError
 from langchain_voxtral.local.engine.speech import RATE
 from langchain_voxtral.local.errors import ErrorResponse
@@ -38,9 +38,9 @@ def read_samples(file: BinaryIO) -> "Iterator[Samples]":
     if all(importlib.util.find_spec(library) for library in _DECODERS):
         from langchain_voxtral.audio.decoder import Recording  # noqa: PLC0415 - the extra
 
-        yield from Recording(file).blocks()
+        yield from Recording(file).iter_samples()
         return
-    kind = kind_in(file)
+    kind = detect_format(file)
     if kind is None:
         raise VoxtralAudioError("This is no recording of a known kind.")
     file.seek(0)

@@ -2,12 +2,13 @@
 
 import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from support import speech_samples
+from support import speech_samples as samples
 
-from langchain_voxtral.audio.decoder import Recording
+from langchain_voxtral.audio import Recording
 
 SECONDS = 9.963375
 LOSSLESS = {
@@ -24,11 +25,11 @@ LOSSLESS = {
 UNTOLD = {"aac", "caf", "flac streamed", "webm streamed"}
 
 
-def decoded(source: bytes) -> speech_samples.Sound:
-    return np.concatenate(list(Recording(source).blocks()))
+def decoded(source: bytes) -> samples.Sound:
+    return np.concatenate(list(Recording(source).iter_samples()))
 
 
-def likeness(one: speech_samples.Sound, other: speech_samples.Sound) -> float:
+def likeness(one: samples.Sound, other: samples.Sound) -> float:
     """Return the correlation of two sounds at the shift where it is highest: decoders delay."""
     size = len(one) + len(other)
     spectrum = np.fft.rfft(one, size) * np.conj(np.fft.rfft(other, size))
@@ -36,109 +37,106 @@ def likeness(one: speech_samples.Sound, other: speech_samples.Sound) -> float:
     return float(highest / np.linalg.norm(one) / np.linalg.norm(other))
 
 
-@pytest.mark.parametrize("way", speech_samples.WAYS)
+@pytest.mark.parametrize("way", samples.WAYS)
 def test_every_format_is_the_same_speech(way: str) -> None:
-    recording = Recording(speech_samples.encoded(way))
-    sound = np.concatenate(list(recording.blocks()))
-    assert recording.complete is True
+    recording = Recording(samples.encoded(way))
+    sound = np.concatenate(list(recording.iter_samples()))
+    assert recording.is_complete is True
     assert (sound.dtype.name, sound.ndim) == ("float32", 1)
     assert len(sound) / 16_000 == pytest.approx(SECONDS, abs=0.1)
-    assert likeness(sound, speech_samples.speech()) > 0.98
+    assert likeness(sound, samples.speech()) > 0.98
 
 
 @pytest.mark.parametrize("way", sorted(LOSSLESS))
 def test_lossless_formats_keep_every_sample(way: str) -> None:
-    np.testing.assert_allclose(
-        decoded(speech_samples.encoded(way)), speech_samples.speech(), atol=1e-6
-    )
+    np.testing.assert_allclose(decoded(samples.encoded(way)), samples.speech(), atol=1e-6)
 
 
-@pytest.mark.parametrize("way", speech_samples.WAYS)
+@pytest.mark.parametrize("way", samples.WAYS)
 def test_the_length_is_told_before_decoding_where_the_file_tells_it(way: str) -> None:
-    recording = Recording(speech_samples.encoded(way))
+    recording = Recording(samples.encoded(way))
     expected = None if way in UNTOLD else pytest.approx(SECONDS, abs=0.1)
     assert recording.duration == expected
-    assert recording.measure() == pytest.approx(SECONDS, abs=0.1)
+    assert samples.seconds_of(recording) == pytest.approx(SECONDS, abs=0.1)
 
 
 @pytest.mark.parametrize("rate", [8_000, 11_025, 22_050, 44_100, 48_000, 96_000, 192_000])
 @pytest.mark.parametrize("way", ["wav", "flac"])
 def test_any_rate_becomes_16_khz(way: str, rate: int) -> None:
-    speech = speech_samples.speech(rate=rate)
-    sound = decoded(speech_samples.encoded(way, speech, rate))
+    speech = samples.speech(rate=rate)
+    sound = decoded(samples.encoded(way, speech, rate))
     assert abs(len(sound) - len(speech) * 16_000 / rate) <= 1
-    assert likeness(sound, speech_samples.speech()) > (0.98 if rate >= 16_000 else 0.9)
+    assert likeness(sound, samples.speech()) > (0.98 if rate >= 16_000 else 0.9)
 
 
 def test_resampling_in_blocks_is_resampling_at_once() -> None:
     import soxr  # noqa: PLC0415 - here only
 
-    speech = speech_samples.speech(speech_samples.TWO_CITIES, 44_100)
-    sound = decoded(speech_samples.encoded("wav float", speech, 44_100))
+    speech = samples.speech(samples.TWO_CITIES, 44_100)
+    sound = decoded(samples.encoded("wav float", speech, 44_100))
     np.testing.assert_allclose(sound, soxr.resample(speech, 44_100, 16_000), atol=1e-4)
 
 
 @pytest.mark.parametrize("channels", [2, 8])
 @pytest.mark.parametrize("way", ["wav", "flac", "ogg"])
 def test_channels_become_their_mean(way: str, channels: int) -> None:
-    speech = speech_samples.speech()
+    speech = samples.speech()
     silent = np.zeros((len(speech), channels - 1), dtype=np.float32)
-    sound = decoded(speech_samples.encoded(way, np.column_stack((speech, silent))))
+    sound = decoded(samples.encoded(way, np.column_stack((speech, silent))))
     np.testing.assert_allclose(sound, speech / channels, atol=0.05 / channels)
     assert np.corrcoef(sound, speech)[0, 1] > 0.98
 
 
 def test_a_block_is_about_a_second() -> None:
     for way in ("wav", "mp3", "webm"):
-        lengths = [len(block) for block in Recording(speech_samples.encoded(way)).blocks()]
+        lengths = [len(block) for block in Recording(samples.encoded(way)).iter_samples()]
         assert max(lengths) <= 17_000
         assert len(lengths) in (10, 11)
 
 
 def test_paths_files_pipes_and_bytes_are_the_same_recording(tmp_path: Path) -> None:
-    data = speech_samples.encoded("flac")
+    data = samples.encoded("flac")
     path = tmp_path / "talk.txt"
     path.write_bytes(data)
     with path.open("rb") as file:
         file.seek(100)
-        sources = [data, bytearray(data), memoryview(data), path, str(path), file, io.BytesIO(data)]
-        lengths = [Recording(source).measure() for source in (*sources, speech_samples.pipe(data))]  # type: ignore[arg-type]
+        sources: list[Any] = [data, bytearray(data), memoryview(data), path, str(path)]
+        sources += [file, io.BytesIO(data), samples.pipe(data)]
+        lengths = [samples.seconds_of(source) for source in sources]
         assert not file.closed
     assert lengths == [SECONDS] * 8
 
 
 def test_a_recording_can_be_decoded_again_and_again() -> None:
-    recording = Recording(io.BytesIO(speech_samples.encoded("opus")))
-    first = next(recording.blocks())
-    assert [recording.measure() for _ in range(3)] == [recording.measure()] * 3
-    np.testing.assert_array_equal(next(recording.blocks()), first)
+    recording = Recording(io.BytesIO(samples.encoded("opus")))
+    first = next(recording.iter_samples())
+    assert [samples.seconds_of(recording) for _ in range(3)] == [samples.seconds_of(recording)] * 3
+    np.testing.assert_array_equal(next(recording.iter_samples()), first)
 
 
 @pytest.mark.parametrize("way", ["ogg", "opus", "mp3", "mp3 without xing", "aac", "webm", "mka"])
 def test_joined_streams_are_decoded_to_the_last(way: str) -> None:
     """Two files one after the other are a valid file of these formats."""
-    length = Recording(speech_samples.encoded(way) * 2).measure()
+    length = samples.seconds_of(samples.encoded(way) * 2)
     assert length == pytest.approx(2 * SECONDS, abs=0.25)
 
 
 @pytest.mark.parametrize("container", ["mp4", "mov", "matroska"])
 @pytest.mark.parametrize("late", [0.0, 0.7, 2.5])
 def test_the_sound_of_a_film_is_where_it_is_in_the_film(container: str, late: float) -> None:
-    sound = decoded(
-        speech_samples.film(speech_samples.encoded("m4a"), container=container, late=late)
-    )
+    sound = decoded(samples.film(samples.encoded("m4a"), container=container, late=late))
     assert len(sound) / 16_000 == pytest.approx(late + SECONDS, abs=0.1)
     begin = round((late - 0.1) * 16_000)  # AAC begins with 64 ms of nothing
     assert late == 0 or not sound[:begin].any()
-    assert likeness(sound[max(begin, 0) :], speech_samples.speech()) > 0.98
+    assert likeness(sound[max(begin, 0) :], samples.speech()) > 0.98
 
 
 def test_a_pause_in_which_a_call_sends_nothing_is_silence() -> None:
-    call = speech_samples.film(
-        speech_samples.encoded("webm"), container="webm", late=0.7, pause=2.0, picture=False
+    call = samples.film(
+        samples.encoded("webm"), container="webm", late=0.7, pause=2.0, picture=False
     )
     recording = Recording(call)
-    sound = np.concatenate(list(recording.blocks()))
+    sound = np.concatenate(list(recording.iter_samples()))
     assert len(sound) / 16_000 == pytest.approx(SECONDS + 2.7, abs=0.1)
     assert recording.duration == pytest.approx(SECONDS + 2.7, abs=0.1)
     middle = round((SECONDS / 2 + 1.7) * 16_000)
@@ -148,6 +146,6 @@ def test_a_pause_in_which_a_call_sends_nothing_is_silence() -> None:
 @pytest.mark.parametrize("way", ["m4a", "mp4", "webm"])
 def test_tags_in_any_encoding_are_no_matter(way: str) -> None:
     """Old programs write them in Latin-1."""
-    data = speech_samples.encoded(way).replace(b"Lavf", b"L\xe4vf")
+    data = samples.encoded(way).replace(b"Lavf", b"L\xe4vf")
     assert b"L\xe4vf" in data
-    assert Recording(data).measure() == pytest.approx(SECONDS, abs=0.1)
+    assert samples.seconds_of(data) == pytest.approx(SECONDS, abs=0.1)

@@ -6,25 +6,25 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support import speech_samples
+from support import speech_samples as samples
 
 from langchain_voxtral.audio.decoder import Recording, Truncated
 from langchain_voxtral.errors import VoxtralAudioError, VoxtralTruncatedAudioError
 
-WAV = speech_samples.encoded("wav")
+WAV = samples.encoded("wav")
 SECONDS = 9.963375
-CUT = [way for way in speech_samples.WAYS if way != "m4a"]  # whose index stands at its end
+CUT = [way for way in samples.WAYS if way != "m4a"]  # whose index stands at its end
 
 JOINED_IS_ILL = [
     way
-    for way in speech_samples.WAYS
+    for way in samples.WAYS
     if way.split()[0] in {"wav", "flac", "aiff", "au", "caf", "m4a", "mp4"}
 ]
 
 
 def refusal(source: bytes | Path) -> str:
     with pytest.raises(VoxtralAudioError) as caught:
-        list(Recording(source, name=None if isinstance(source, Path) else "talk").blocks())
+        list(Recording(source, name=None if isinstance(source, Path) else "talk").iter_samples())
     return str(caught.value)
 
 
@@ -49,21 +49,21 @@ def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
 
 def test_a_wrong_extension_does_not_matter(tmp_path: Path) -> None:
     path = tmp_path / "talk.mp3"
-    path.write_bytes(speech_samples.encoded("flac"))
-    assert (Recording(path).kind.name, Recording(path).measure()) == ("flac", SECONDS)
+    path.write_bytes(samples.encoded("flac"))
+    assert (Recording(path).format.name, samples.seconds_of(path)) == ("flac", SECONDS)
 
 
 @pytest.mark.parametrize("way", ["wav", "ogg", "aiff", "au", "caf"])
 def test_no_samples_are_refused(way: str) -> None:
-    nothing = speech_samples.encoded(way, speech_samples.silence(0))
+    nothing = samples.encoded(way, samples.silence(0))
     assert refusal(nothing) == "talk: it has no sound: 0 samples."
 
 
 @pytest.mark.parametrize("way", CUT)
 def test_a_file_that_is_cut_off_is_refused(way: str) -> None:
-    whole = speech_samples.encoded(way)
+    whole = samples.encoded(way)
     with pytest.raises(VoxtralTruncatedAudioError, match=r"^talk: .* cut off") as caught:
-        list(Recording(whole[: len(whole) * 6 // 10 + 1], name="talk").blocks())
+        list(Recording(whole[: len(whole) * 6 // 10 + 1], name="talk").iter_samples())
     assert str(caught.value).endswith("; give the whole recording.")
     assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)  # noqa: S301 - our own
 
@@ -72,24 +72,24 @@ def test_a_file_that_is_cut_off_is_refused(way: str) -> None:
 def test_what_there_is_of_a_cut_file_is_taken_when_asked_for(
     way: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    whole = speech_samples.encoded(way)
+    whole = samples.encoded(way)
     recording = Recording(whole[: len(whole) * 6 // 10 + 1], name="talk", truncated="keep")
     with caplog.at_level(logging.WARNING, "langchain_voxtral"):
-        sound = np.concatenate(list(recording.blocks()))
+        sound = np.concatenate(list(recording.iter_samples()))
     assert 0.45 * SECONDS < len(sound) / 16_000 < 0.7 * SECONDS
-    assert (recording.complete, recording.duration) == (False, None)
+    assert (recording.is_complete, recording.duration) == (False, None)
 
 
-@pytest.mark.parametrize("way", speech_samples.WAYS)
+@pytest.mark.parametrize("way", samples.WAYS)
 @pytest.mark.parametrize("lacking", [1, 30])
 def test_not_even_the_last_bytes_may_be_missing(way: str, lacking: int) -> None:
     with pytest.raises(VoxtralTruncatedAudioError, match="cut off"):
-        list(Recording(speech_samples.encoded(way)[:-lacking]).blocks())
+        list(Recording(samples.encoded(way)[:-lacking]).iter_samples())
 
 
 @pytest.mark.parametrize("way", ["ogg", "opus"])
 def test_an_ogg_with_a_damaged_page_is_refused(way: str) -> None:
-    data = bytearray(speech_samples.encoded(way))
+    data = bytearray(samples.encoded(way))
     at = data.rindex(b"OggS")
     data[-10] ^= 1
     assert f"its page at byte {at} is damaged" in refusal(bytes(data))
@@ -97,7 +97,7 @@ def test_an_ogg_with_a_damaged_page_is_refused(way: str) -> None:
 
 @pytest.mark.parametrize("way", ["ogg", "opus"])
 def test_an_ogg_that_lacks_a_page_in_its_middle_is_refused_or_taken_without_it(way: str) -> None:
-    pages = speech_samples.pages(speech_samples.encoded(way))
+    pages = samples.pages(samples.encoded(way))
     before, after = pages[: len(pages) // 2], pages[len(pages) // 2 + 1 :]
     data = b"".join(before + after)
     assert refusal(data) == (
@@ -105,13 +105,15 @@ def test_an_ogg_that_lacks_a_page_in_its_middle_is_refused_or_taken_without_it(w
         "damaged there; give the whole recording."
     )
     kept = Recording(data, truncated="keep")
-    assert kept.measure() == pytest.approx(SECONDS, abs=0.1)  # with silence for what is missing
-    assert kept.complete is False
+    assert samples.seconds_of(kept) == pytest.approx(
+        SECONDS, abs=0.1
+    )  # with silence for what is missing
+    assert kept.is_complete is False
 
 
 @pytest.mark.parametrize("way", ["webm", "webm streamed"])
 def test_a_webm_with_a_hole_is_refused(way: str) -> None:
-    data = bytearray(speech_samples.encoded(way))
+    data = bytearray(samples.encoded(way))
     middle = len(data) // 2
     data[middle : middle + 300] = bytes(300)
     assert "cut off" in refusal(bytes(data))
@@ -119,9 +121,7 @@ def test_a_webm_with_a_hole_is_refused(way: str) -> None:
 
 def test_a_clock_that_jumps_by_hours_is_refused() -> None:
     """Else a few bytes were days of silence."""
-    call = speech_samples.film(
-        speech_samples.encoded("webm"), container="webm", pause=7_200, picture=False
-    )
+    call = samples.film(samples.encoded("webm"), container="webm", pause=7_200, picture=False)
     assert "it cannot be decoded beyond" in refusal(call)
 
 
@@ -136,23 +136,23 @@ def test_impossible_rates_are_refused(rate: int) -> None:
 
 @pytest.mark.parametrize("truncated", ["error", "keep"])
 def test_a_cut_file_without_its_index_is_refused_in_any_case(truncated: Truncated) -> None:
-    whole = speech_samples.encoded("m4a")
+    whole = samples.encoded("m4a")
     said = {
         "error": "its part 'mdat' lacks .* it is cut off",
         "keep": "it begins like m4a and cannot be opened",
     }
     with pytest.raises(VoxtralAudioError, match=said[truncated]):
-        list(Recording(whole[: len(whole) // 2], truncated=truncated).blocks())
+        list(Recording(whole[: len(whole) // 2], truncated=truncated).iter_samples())
 
 
 @pytest.mark.parametrize("told", [0, 0xFFFF_FFFF, 0x7FFF_FFFF, 0x7FFF_F000])
 def test_a_wav_that_was_written_as_a_stream_is_decoded_to_its_end(told: int) -> None:
-    recording = Recording(speech_samples.telling(WAV, told))
-    assert (recording.duration, recording.measure()) == (SECONDS, SECONDS)
+    recording = Recording(samples.telling(WAV, told))
+    assert (recording.duration, samples.seconds_of(recording)) == (SECONDS, SECONDS)
 
 
 def test_a_wav_that_tells_of_less_than_there_is_is_refused() -> None:
-    assert refusal(speech_samples.telling(WAV, 100)) == (
+    assert refusal(samples.telling(WAV, 100)) == (
         "talk: its header tells of 100 bytes of sound, and 318728 bytes after it are neither "
         "sound nor chunks: the header is wrong; save the recording anew."
     )
@@ -164,8 +164,8 @@ def test_joined_files_are_refused_where_only_the_first_would_be_heard(
     way: str, seconds: float
 ) -> None:
     one, two = (
-        speech_samples.encoded(way),
-        speech_samples.encoded(way, speech_samples.noise(seconds)),
+        samples.encoded(way),
+        samples.encoded(way, samples.noise(seconds)),
     )
     assert refusal(one + two) == (
         f"talk: another recording begins at byte {len(one)}: files were joined, and only the "
@@ -174,36 +174,30 @@ def test_joined_files_are_refused_where_only_the_first_would_be_heard(
 
 
 def test_a_long_flac_is_searched_for_a_second_one_to_its_end() -> None:
-    one = speech_samples.encoded("flac", speech_samples.noise(120))
+    one = samples.encoded("flac", samples.noise(120))
     assert len(one) > 1 << 20
     for length in (len(one), (1 << 20) - 3):
-        whole = one[:length] + speech_samples.encoded("flac")
+        whole = one[:length] + samples.encoded("flac")
         assert f"another recording begins at byte {length}:" in refusal(whole)
 
 
 def test_a_second_data_chunk_is_refused() -> None:
-    assert "another recording begins" in refusal(WAV + speech_samples.chunk(b"data", WAV[44:]))
+    assert "another recording begins" in refusal(WAV + samples.chunk(b"data", WAV[44:]))
 
 
 def test_chunks_around_the_sound_are_passed_over() -> None:
-    extra = speech_samples.chunk(b"LIST", b"INFOISFT\x05\0\0\0Lavf\0")
-    data = speech_samples.with_chunks(
-        WAV, extra, extra + speech_samples.chunk(b"id3 ", speech_samples.id3(99))
-    )
-    assert Recording(data).measure() == SECONDS
-    assert Recording(data + b"TAG" + bytes(125)).measure() == SECONDS
+    extra = samples.chunk(b"LIST", b"INFOISFT\x05\0\0\0Lavf\0")
+    data = samples.with_chunks(WAV, extra, extra + samples.chunk(b"id3 ", samples.id3(99)))
+    assert samples.seconds_of(data) == SECONDS
+    assert samples.seconds_of(data + b"TAG" + bytes(125)) == SECONDS
 
 
 @pytest.mark.parametrize("pad", [b"\0", b""])
 def test_a_chunk_after_an_odd_number_of_bytes_is_passed_over(pad: bytes) -> None:
-    sound = speech_samples.speech()[:16_001]
-    data = speech_samples.encoded("wav mu-law", sound)
-    data = (
-        data[: data.index(b"data") + 8 + len(sound)]
-        + pad
-        + speech_samples.chunk(b"LIST", bytes(3_000))
-    )
-    assert Recording(data).measure() == 16_001 / 16_000
+    sound = samples.speech()[:16_001]
+    data = samples.encoded("wav mu-law", sound)
+    data = data[: data.index(b"data") + 8 + len(sound)] + pad + samples.chunk(b"LIST", bytes(3_000))
+    assert samples.seconds_of(data) == 16_001 / 16_000
 
 
 @pytest.mark.parametrize(
@@ -212,7 +206,7 @@ def test_a_chunk_after_an_odd_number_of_bytes_is_passed_over(pad: bytes) -> None
         (WAV[:20], "talk: its WAV header has no data chunk: it holds no sound."),
         (WAV[:36], "talk: its WAV header has no data chunk: it holds no sound."),
         (WAV[:44], "it is cut off"),
-        (speech_samples.telling(WAV, 0)[:44], "talk: it has no sound: 0 samples."),
+        (samples.telling(WAV, 0)[:44], "talk: it has no sound: 0 samples."),
         (WAV[:22] + b"\0\0" + WAV[24:], "talk: its WAV header has no usable format: 0 channels"),
         (
             WAV[:32] + b"\1\0" + WAV[34:],
@@ -231,58 +225,58 @@ def test_broken_wav_headers_are_refused(data: bytes, said: str) -> None:
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 @pytest.mark.parametrize("rate", [16_000, 48_000])
 def test_samples_that_are_no_numbers_are_refused(bad: float, rate: int) -> None:
-    sound = speech_samples.speech(rate=rate).copy()
+    sound = samples.speech(rate=rate).copy()
     sound[rate * 3 // 2] = bad
-    assert refusal(speech_samples.encoded("wav float", sound, rate)) == (
+    assert refusal(samples.encoded("wav float", sound, rate)) == (
         f"talk: its sample at 1.500 s is {bad}, no number: save the recording anew."
     )
 
 
 def test_an_mp3_with_tags_and_without_a_length_is_decoded() -> None:
-    frames = speech_samples.encoded("mp3 without xing")
-    tagged = speech_samples.id3(70_000) + frames + b"APETAGEX" + bytes(24) + b"TAG" + bytes(125)
+    frames = samples.encoded("mp3 without xing")
+    tagged = samples.id3(70_000) + frames + b"APETAGEX" + bytes(24) + b"TAG" + bytes(125)
     recording = Recording(tagged)
     assert recording.duration == pytest.approx(10.044)
-    assert recording.measure() == pytest.approx(10.044)
+    assert samples.seconds_of(recording) == pytest.approx(10.044)
 
 
 def test_an_mp3_with_a_hole_is_refused() -> None:
-    frames = speech_samples.encoded("mp3")
+    frames = samples.encoded("mp3")
     hole = frames[:20_000] + b"hole" * 500 + frames[22_000:]
     assert "are no MP3 frames: it is damaged there" in refusal(hole)
 
 
 def test_an_mp3_that_goes_on_with_something_else_is_refused() -> None:
     """A little after its end may be a tag of a kind nobody knows."""
-    frames = speech_samples.encoded("mp3 without xing")
+    frames = samples.encoded("mp3 without xing")
     junk = np.random.default_rng(1).bytes(100_000)
     assert "bytes at its end are no MP3 frames: it is damaged there" in refusal(frames + junk)
-    assert Recording(frames + b"LYRICSBEGIN" * 100).measure() == pytest.approx(10.044)
+    assert samples.seconds_of(frames + b"LYRICSBEGIN" * 100) == pytest.approx(10.044)
 
 
 def test_an_mp3_is_searched_through_zeros_and_many_tags() -> None:
-    frames = speech_samples.encoded("mp3 without xing")
-    seam = bytes(200_000) + speech_samples.id3(0) * 1_000
+    frames = samples.encoded("mp3 without xing")
+    seam = bytes(200_000) + samples.id3(0) * 1_000
     seam += bytes(-(len(frames) + len(seam) + 4) % 65_536) + b"APETAGEX" + bytes(24)
-    assert Recording(frames + seam + frames).measure() == pytest.approx(20.088)
+    assert samples.seconds_of(frames + seam + frames) == pytest.approx(20.088)
 
 
 def test_an_mp3_whose_rate_changes_is_refused() -> None:
-    other = speech_samples.encoded("mp3", speech_samples.speech(rate=48_000), 48_000)
-    assert refusal(speech_samples.encoded("mp3") + other) == (
+    other = samples.encoded("mp3", samples.speech(rate=48_000), 48_000)
+    assert refusal(samples.encoded("mp3") + other) == (
         "talk: its channels or rate change at 10.1 s, or cannot be mixed: files were joined, or "
         "it is damaged; save the recording anew."
     )
 
 
 def test_an_mp3_that_lacks_whole_frames_is_refused() -> None:
-    frames = speech_samples.encoded("mp3")
+    frames = samples.encoded("mp3")
     at = frames.rindex(frames[:2], 0, 30_000)
     assert "it is cut off" in refusal(frames[:at])
 
 
 def test_damage_within_a_flac_is_refused() -> None:
-    data = bytearray(speech_samples.encoded("flac"))
+    data = bytearray(samples.encoded("flac"))
     data[60_000:60_050] = bytes(50)
     assert "it is cut off or damaged there" in refusal(bytes(data))
 

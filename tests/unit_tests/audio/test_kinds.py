@@ -3,14 +3,14 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support import speech_samples
+from support import speech_samples as samples
 
-from langchain_voxtral.audio.formats import KINDS, detect_format
+from langchain_voxtral.audio.formats import AUDIO_FORMATS, detect_format
 
 
-@pytest.mark.parametrize("way", speech_samples.WAYS)
+@pytest.mark.parametrize("way", samples.WAYS)
 def test_a_file_is_told_by_its_content(way: str) -> None:
-    kind = detect_format(speech_samples.encoded(way))
+    kind = detect_format(samples.encoded(way))
     assert kind is not None
     assert kind.name == way.split(maxsplit=1)[0]
 
@@ -18,13 +18,13 @@ def test_a_file_is_told_by_its_content(way: str) -> None:
 @pytest.mark.parametrize("way", ["mp3", "flac", "aac"])
 @pytest.mark.parametrize("size", [10, 300_000])
 def test_a_tag_in_front_of_any_length_is_no_matter(way: str, size: int) -> None:
-    kind = detect_format(speech_samples.id3(size) + speech_samples.encoded(way))
+    kind = detect_format(samples.id3(size) + samples.encoded(way))
     assert kind is not None
     assert kind.name == way
 
 
 def test_an_mp3_may_begin_amid_a_frame() -> None:
-    kind = detect_format(speech_samples.encoded("mp3 without xing")[-9_000:])
+    kind = detect_format(samples.encoded("mp3 without xing")[-9_000:])
     assert kind is not None
     assert kind.name == "mp3"
 
@@ -52,4 +52,4 @@ def test_what_is_no_recording_has_no_kind(data: bytes) -> None:
 
 @given(st.binary(max_size=3_000))
 def test_any_bytes_have_a_kind_or_none(data: bytes) -> None:
-    assert detect_format(data) in (None, *KINDS)
+    assert detect_format(data) in (None, *AUDIO_FORMATS)

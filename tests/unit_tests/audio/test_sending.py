@@ -5,11 +5,11 @@ import sys
 
 import numpy as np
 import pytest
-from support import speech_samples
+from support import speech_samples as samples
 
 from langchain_voxtral.audio.decoder import Recording
 from langchain_voxtral.audio.upload import encode_for_upload, to_wav
-from langchain_voxtral.audio.wav import wav_bytes, wav_header_facts
+from langchain_voxtral.audio.wav import read_wav_header
 from langchain_voxtral.errors import VoxtralAudioError, VoxtralTruncatedAudioError
 
 SECONDS = 9.963375
@@ -17,74 +17,76 @@ SECONDS = 9.963375
 
 @pytest.mark.parametrize("way", ["wav", "wav extensible", "mp3"])
 def test_what_servers_take_passes_unchanged(way: str) -> None:
-    data = speech_samples.encoded(way)
+    data = samples.encoded(way)
     clip = encode_for_upload(data)
     assert clip.data is data
-    assert clip.kind.name == way.split(maxsplit=1)[0]
+    assert clip.format.name == way.split(maxsplit=1)[0]
     assert clip.seconds == pytest.approx(SECONDS)
 
 
 def facts_of(wav: bytes) -> tuple[object, ...]:
-    facts = wav_header_facts(wav)
-    return facts.encoding, facts.channels, facts.rate, facts.bits, facts.told
+    facts = read_wav_header(wav)
+    return facts.encoding, facts.channels, facts.rate, facts.bits, facts.has_length
 
 
 @pytest.mark.parametrize(
     "way",
     [
         way
-        for way in speech_samples.WAYS
+        for way in samples.WAYS
         if way not in {"wav", "wav extensible", "mp3", "mp3 without xing"}
     ],
 )
 def test_all_else_becomes_mono_16_khz_16_bit_wav(way: str) -> None:
-    clip = encode_for_upload(speech_samples.encoded(way))
-    assert clip.kind.name == "wav"
+    clip = encode_for_upload(samples.encoded(way))
+    assert clip.format.name == "wav"
     assert facts_of(clip.data) == (1, 1, 16_000, 16, True)
-    assert clip.seconds == wav_header_facts(clip.data).seconds == pytest.approx(SECONDS, abs=0.1)
+    assert clip.seconds == read_wav_header(clip.data).seconds == pytest.approx(SECONDS, abs=0.1)
 
 
 @pytest.mark.parametrize(
     ("channels", "rate"), [(2, 16_000), (8, 16_000), (1, 48_000), (1, 192_000)]
 )
 def test_other_channels_and_rates_become_such_a_wav(channels: int, rate: int) -> None:
-    sound = np.column_stack([speech_samples.speech(rate=rate)] * channels)
-    clip = encode_for_upload(speech_samples.encoded("wav", sound, rate))
+    sound = np.column_stack([samples.speech(rate=rate)] * channels)
+    clip = encode_for_upload(samples.encoded("wav", sound, rate))
     assert facts_of(clip.data) == (1, 1, 16_000, 16, True)
     assert clip.seconds == pytest.approx(SECONDS, abs=0.001)
 
 
 def test_a_stereo_mp3_becomes_wav() -> None:
-    data = speech_samples.encoded("mp3", np.column_stack([speech_samples.speech()] * 2))
+    data = samples.encoded("mp3", np.column_stack([samples.speech()] * 2))
     assert facts_of(encode_for_upload(data).data) == (1, 1, 16_000, 16, True)
 
 
 def test_a_server_that_takes_no_mp3_gets_wav() -> None:
-    assert facts_of(encode_for_upload(speech_samples.encoded("mp3"), takes={"wav"}).data)[0] == 1
+    assert (
+        facts_of(encode_for_upload(samples.encoded("mp3"), accepted_formats={"wav"}).data)[0] == 1
+    )
 
 
 def test_a_wav_without_a_length_gets_one() -> None:
-    streamed = speech_samples.telling(speech_samples.encoded("wav"), 0)
-    assert encode_for_upload(streamed).data == wav_bytes(speech_samples.speech())
+    streamed = samples.telling(samples.encoded("wav"), 0)
+    assert encode_for_upload(streamed).data == samples.wav_bytes(samples.speech())
 
 
 @pytest.mark.parametrize("way", ["wav", "mp3"])
 def test_a_cut_recording_is_refused_or_kept_as_wav(way: str) -> None:
-    cut = speech_samples.encoded(way)[:30_001]
+    cut = samples.encoded(way)[:30_001]
     with pytest.raises(VoxtralTruncatedAudioError, match=r"^message 0: "):
         encode_for_upload(cut, name="message 0")
-    assert encode_for_upload(cut, truncated="keep").kind.name == "wav"
+    assert encode_for_upload(cut, truncated="keep").format.name == "wav"
 
 
 @pytest.mark.parametrize("way", ["wav", "flac"])
 def test_a_recording_that_is_too_long_is_refused(way: str) -> None:
     with pytest.raises(VoxtralAudioError, match=r"^the recording: it is longer than 9\.9 s: "):
-        encode_for_upload(speech_samples.encoded(way), longest=9.9)
-    assert encode_for_upload(speech_samples.encoded(way), longest=10).seconds == SECONDS
+        encode_for_upload(samples.encoded(way), max_seconds=9.9)
+    assert encode_for_upload(samples.encoded(way), max_seconds=10).seconds == SECONDS
 
 
 def test_the_whole_recording_as_one_wav() -> None:
-    assert to_wav(Recording(speech_samples.BECKETT)) == wav_bytes(speech_samples.speech())
+    assert to_wav(Recording(samples.BECKETT)) == samples.wav_bytes(samples.speech())
 
 
 WITHOUT_EXTRA = """
@@ -118,7 +120,7 @@ MISSING = (
 def test_without_the_extra_wav_and_mp3_pass_and_the_rest_names_it(way: str, said: str) -> None:
     done = subprocess.run(  # noqa: S603 - a program of this file
         [sys.executable, "-c", WITHOUT_EXTRA],
-        input=speech_samples.encoded(way),
+        input=samples.encoded(way),
         capture_output=True,
         check=True,
     )

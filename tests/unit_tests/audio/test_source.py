@@ -7,7 +7,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from support import speech_samples
+from support import speech_samples as samples
 
 from langchain_voxtral.audio.source import AudioSource
 from langchain_voxtral.errors import VoxtralAudioError
@@ -61,7 +61,7 @@ def test_a_file_keeps_its_name_and_stays_open(tmp_path: Path) -> None:
 
 
 def test_a_file_that_cannot_seek_is_copied() -> None:
-    with AudioSource(speech_samples.pipe(DATA)) as source:
+    with AudioSource(samples.pipe(DATA)) as source:
         assert_holds_data(source)
         copy = source.content
     assert isinstance(copy, io.IOBase)
@@ -78,7 +78,7 @@ def test_a_named_pipe_is_copied(tmp_path: Path) -> None:
 
 
 def test_a_copy_is_deleted_with_its_source() -> None:
-    source = AudioSource(speech_samples.pipe(DATA))
+    source = AudioSource(samples.pipe(DATA))
     copy = source.content
     assert isinstance(copy, io.IOBase)
     del source

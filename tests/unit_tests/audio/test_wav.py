@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support import speech_samples
+from support import speech_samples as samples
 
-from langchain_voxtral.audio.wav import WavFacts, pcm16, wav_bytes, wav_header_facts
+from langchain_voxtral.audio.wav import WavHeader, pcm16, read_wav_header
 from langchain_voxtral.errors import VoxtralAudioError
 
 
 def test_the_facts_of_a_header() -> None:
-    data = speech_samples.encoded("wav", speech_samples.silence(2, 48_000), 48_000)
-    assert wav_header_facts(data) == WavFacts(
+    data = samples.encoded("wav", samples.silence(2, 48_000), 48_000)
+    assert read_wav_header(data) == WavHeader(
         encoding=1,
         channels=1,
         rate=48_000,
@@ -23,9 +23,9 @@ def test_the_facts_of_a_header() -> None:
         frame_bytes=2,
         data_start=44,
         data_bytes=192_000,
-        told=True,
+        has_length=True,
     )
-    assert wav_header_facts(io.BytesIO(data)).seconds == 2.0
+    assert read_wav_header(io.BytesIO(data)).seconds == 2.0
 
 
 @pytest.mark.parametrize(
@@ -39,15 +39,13 @@ def test_the_facts_of_a_header() -> None:
     ],
 )
 def test_the_encoding_behind_a_header(way: str, facts: tuple[int, int, float | None]) -> None:
-    found = wav_header_facts(speech_samples.encoded(way, speech_samples.silence(1)))
+    found = read_wav_header(samples.encoded(way, samples.silence(1)))
     assert (found.encoding, found.bits, found.seconds) == facts
 
 
 def test_a_streamed_header_tells_no_length() -> None:
-    data = speech_samples.telling(
-        speech_samples.encoded("wav", speech_samples.noise(1)), 0xFFFF_FFFF
-    )
-    assert (wav_header_facts(data).told, wav_header_facts(data).data_bytes) == (False, 32_000)
+    data = samples.telling(samples.encoded("wav", samples.noise(1)), 0xFFFF_FFFF)
+    assert (read_wav_header(data).has_length, read_wav_header(data).data_bytes) == (False, 32_000)
 
 
 @given(st.lists(st.integers(-32_768, 32_767), max_size=50))
@@ -62,16 +60,16 @@ def test_samples_beyond_the_range_are_clipped() -> None:
 
 
 def test_others_read_what_is_written() -> None:
-    with wave.open(io.BytesIO(wav_bytes(speech_samples.speech(), 8_000))) as read:
-        assert read.getparams()[:4] == (1, 2, 8_000, len(speech_samples.speech()))
-        assert read.readframes(10**6) == pcm16(speech_samples.speech())
+    with wave.open(io.BytesIO(samples.wav_bytes(samples.speech(), 8_000))) as read:
+        assert read.getparams()[:4] == (1, 2, 8_000, len(samples.speech()))
+        assert read.readframes(10**6) == pcm16(samples.speech())
 
 
 @given(st.binary(max_size=200))
 def test_any_header_is_read_or_refused(rest: bytes) -> None:
     for head in (b"", b"fmt \x10\0\0\0\1\0\1\0\x80\x3e\0\0\0\x7d\0\0\2\0\x10\0data"):
         try:
-            facts = wav_header_facts(b"RIFF\0\0\0\0WAVE" + head + rest)
+            facts = read_wav_header(b"RIFF\0\0\0\0WAVE" + head + rest)
         except VoxtralAudioError:
             continue
         assert facts.data_bytes <= len(rest)

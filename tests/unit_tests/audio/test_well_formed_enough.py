@@ -4,18 +4,18 @@ import struct
 
 import numpy as np
 import pytest
-from support import speech_samples
+from support import speech_samples as samples
 
 from langchain_voxtral.audio.decoder import Recording
 
-WAV = speech_samples.encoded("wav")
+WAV = samples.encoded("wav")
 SECONDS = 9.963375
 
 
 def measured(data: bytes) -> float:
     recording = Recording(data)
-    length = recording.measure()
-    assert recording.complete is True
+    length = samples.seconds_of(recording)
+    assert recording.is_complete is True
     return length
 
 
@@ -32,7 +32,7 @@ def with_checksum(page: bytes) -> bytes:
 @pytest.mark.parametrize("way", ["ogg", "opus"])
 def test_an_ogg_whose_end_is_not_marked_is_whole(way: str) -> None:
     """Android's own writer leaves the mark out, and with it voice messages of Telegram."""
-    *pages, last = speech_samples.pages(speech_samples.encoded(way))
+    *pages, last = samples.pages(samples.encoded(way))
     assert last == with_checksum(last)
     unmarked = with_checksum(last[:5] + bytes([last[5] & ~4]) + last[6:])
     assert measured(b"".join(pages) + unmarked) == pytest.approx(SECONDS, abs=0.05)
@@ -40,7 +40,7 @@ def test_an_ogg_whose_end_is_not_marked_is_whole(way: str) -> None:
 
 @pytest.mark.parametrize("way", ["ogg", "opus"])
 def test_an_ogg_whose_end_is_marked_twice_is_whole(way: str) -> None:
-    *pages, last = speech_samples.pages(speech_samples.encoded(way))
+    *pages, last = samples.pages(samples.encoded(way))
     (number,) = struct.unpack("<I", last[18:22])
     empty = with_checksum(last[:18] + struct.pack("<I", number + 1) + bytes(5))
     assert measured(b"".join([*pages, last, empty])) == pytest.approx(SECONDS, abs=0.05)
@@ -48,7 +48,7 @@ def test_an_ogg_whose_end_is_marked_twice_is_whole(way: str) -> None:
 
 @pytest.mark.parametrize("numbers", [bytes(4), b"\1\0\0\0"])
 def test_an_ogg_whose_pages_are_not_counted_is_whole(numbers: bytes) -> None:
-    pages = speech_samples.pages(speech_samples.encoded("opus"))
+    pages = samples.pages(samples.encoded("opus"))
     uncounted = [with_checksum(page[:18] + numbers + page[22:]) for page in pages]
     assert measured(b"".join(uncounted)) == pytest.approx(SECONDS, abs=0.05)
 
@@ -57,10 +57,8 @@ def test_an_ogg_whose_pages_are_not_counted_is_whole(numbers: bytes) -> None:
     ("way", "container"), [("m4a", "mp4"), ("m4a", "mov"), ("opus", "ogg"), ("webm", "matroska")]
 )
 def test_a_pause_in_which_nothing_is_sent_is_silence(way: str, container: str) -> None:
-    call = speech_samples.film(
-        speech_samples.encoded(way), container=container, pause=2.0, picture=False
-    )
-    sound = np.concatenate(list(Recording(call).blocks()))
+    call = samples.film(samples.encoded(way), container=container, pause=2.0, picture=False)
+    sound = np.concatenate(list(Recording(call).iter_samples()))
     assert len(sound) / 16_000 == pytest.approx(SECONDS + 2.0, abs=0.1)
     quiet = np.flatnonzero(np.abs(sound).reshape(-1)[: 11 * 16_000] > 0)
     assert np.diff(quiet).max() / 16_000 == pytest.approx(2.0, abs=0.1)
@@ -68,7 +66,7 @@ def test_a_pause_in_which_nothing_is_sent_is_silence(way: str, container: str) -
 
 def test_the_length_of_a_webm_by_a_clock_on_the_wall_is_no_promise() -> None:
     """Browsers write none; what mends their files counts from the click to the stop."""
-    webm = speech_samples.encoded("webm")
+    webm = samples.encoded("webm")
     at = webm.index(b"\x44\x89\x88") + 3
     late = webm[:at] + struct.pack(">d", SECONDS * 1000 + 3_000) + webm[at + 8 :]
     assert Recording(late).duration == pytest.approx(SECONDS + 3)
@@ -77,7 +75,7 @@ def test_the_length_of_a_webm_by_a_clock_on_the_wall_is_no_promise() -> None:
 
 @pytest.mark.parametrize("beyond", [36, 44])
 def test_a_wav_that_counts_its_header_as_sound_is_whole(beyond: int) -> None:
-    assert measured(speech_samples.telling(WAV, len(WAV) - 44 + beyond)) == SECONDS
+    assert measured(samples.telling(WAV, len(WAV) - 44 + beyond)) == SECONDS
 
 
 def test_zeros_after_the_sound_of_a_wav_are_no_matter() -> None:
@@ -85,13 +83,13 @@ def test_zeros_after_the_sound_of_a_wav_are_no_matter() -> None:
 
 
 def test_mp3_within_wav_is_decoded() -> None:
-    wav = speech_samples.film(speech_samples.encoded("mp3"), container="wav", picture=False)
+    wav = samples.film(samples.encoded("mp3"), container="wav", picture=False)
     assert measured(wav) == pytest.approx(SECONDS, abs=0.1)
 
 
 def test_an_mp3_that_counts_its_first_frame_is_whole() -> None:
     """As mp3splt writes it; the frame that tells the number has no sound."""
-    mp3 = speech_samples.encoded("mp3")
+    mp3 = samples.encoded("mp3")
     at = mp3.index(b"Xing") + 8
     (told,) = struct.unpack(">I", mp3[at : at + 4])
     one_more = mp3[:at] + struct.pack(">I", told + 1) + mp3[at + 4 :]
@@ -99,6 +97,6 @@ def test_an_mp3_that_counts_its_first_frame_is_whole() -> None:
 
 
 def test_an_mp4_may_have_boxes_of_its_own_between_the_others() -> None:
-    m4a, free, own = speech_samples.encoded("m4a"), b"\0\0\0\x08free", b"\0\0\0\x08beam"
+    m4a, free, own = samples.encoded("m4a"), b"\0\0\0\x08free", b"\0\0\0\x08beam"
     assert free in m4a[: m4a.index(b"moov")]
     assert measured(m4a.replace(free, own)) == measured(m4a)

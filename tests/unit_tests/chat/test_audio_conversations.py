@@ -11,11 +11,10 @@ from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.prompts import ChatPromptTemplate, MessagesPlaceholder
 from support.call_modes import WAYS, ask
 from support.documented_exchanges import Server, answering, streaming
-from support.speech_samples import encoded, speech
+from support.speech_samples import encoded, speech, wav_bytes
 from support.strict_servers import strict
 
 from langchain_voxtral import ChatVoxtral, VoxtralLLM, audio_block
-from langchain_voxtral.audio.wav import wav_bytes
 from langchain_voxtral.errors import (
     VoxtralError,
     VoxtralInvalidRequestError,

@@ -18,11 +18,10 @@ from langchain_core.messages import (
 )
 from support.call_modes import WAYS, ask
 from support.documented_exchanges import MODEL, Server, answering, streaming
-from support.speech_samples import encoded, silence, speech
+from support.speech_samples import encoded, silence, speech, wav_bytes
 from support.strict_servers import SERVERS, strict
 
 from langchain_voxtral import ChatVoxtral, audio_block
-from langchain_voxtral.audio.wav import wav_bytes
 from langchain_voxtral.completions import request as plans
 from langchain_voxtral.errors import VoxtralInvalidRequestError
 from langchain_voxtral.transport import RetryPolicy

@@ -12,10 +12,9 @@ from langchain_core.messages import (
     trim_messages,
 )
 from langchain_core.messages.utils import count_tokens_approximately
-from support.speech_samples import encoded, silence
+from support.speech_samples import encoded, silence, wav_bytes
 
 from langchain_voxtral import ChatVoxtral, audio_block
-from langchain_voxtral.audio.wav import wav_bytes
 from langchain_voxtral.errors import VoxtralInvalidRequestError
 
 

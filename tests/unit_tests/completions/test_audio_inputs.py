@@ -9,12 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from langchain_core.messages import HumanMessage
-from support.speech_samples import encoded, silence
+from support.speech_samples import encoded, silence, wav_bytes
 from unit_tests.transport.test_fetching import Site, ok
 
 from langchain_voxtral import audio_block
 from langchain_voxtral.audio.formats import MP3, WAV
-from langchain_voxtral.audio.wav import wav_bytes
 from langchain_voxtral.completions.audio_inputs import AudioCache, ahear, hear
 from langchain_voxtral.errors import VoxtralInvalidRequestError
 from langchain_voxtral.messages import AudioPart, Turn, to_openai, to_turns

@@ -14,7 +14,7 @@ from langchain_voxtral.audio.formats import FLAC, WAV
 from langchain_voxtral.audio.wav import wav_header
 from langchain_voxtral.errors import VoxtralAudioError, VoxtralInvalidRequestError
 from langchain_voxtral.messages import AudioPart, Turn, to_turns
-from langchain_voxtral.messages.audio_blocks import plain_mime_type
+from langchain_voxtral.messages.audio_blocks import normalize_mime_type
 
 DATA = wav_header(3_200) + bytes(3_197) + b"\xff\xef\xbf"
 B64 = base64.b64encode(DATA).decode()
@@ -242,4 +242,4 @@ def test_a_recording_that_is_cut_off_is_refused_at_once() -> None:
     ],
 )
 def test_media_types_have_one_name(given: str, plain: str) -> None:
-    assert plain_mime_type(given) == plain
+    assert normalize_mime_type(given) == plain

@@ -21,7 +21,7 @@ from support.transcription_calls import (
 )
 
 from langchain_voxtral import VoxtralTranscriptionParser
-from langchain_voxtral.audio.wav import wav_header_facts
+from langchain_voxtral.audio.wav import read_wav_header
 from langchain_voxtral.errors import VoxtralResponseError
 
 OPENAI = [("model", MODEL), ("response_format", "json"), ("temperature", "0.0")]
@@ -122,7 +122,7 @@ def test_a_mono_mp3_goes_as_it_is_and_other_formats_as_wav() -> None:
     sent = [form_of(seen)[1] for seen in server.requests]
     assert sent[0] == ("file", "audio.mp3", "audio/mpeg", mp3)
     assert sent[1][:3] == ("file", "audio.wav", "audio/wav")
-    facts = wav_header_facts(sent[1][3])
+    facts = read_wav_header(sent[1][3])
     assert (facts.channels, facts.rate, facts.bits) == (1, 16_000, 16)
     assert facts.seconds == len(speech_samples.speech()) / 16_000
 
@@ -131,7 +131,7 @@ def test_the_chunks_together_are_the_recording() -> None:
     with ScriptedServer(default=heard("x")) as server:
         parser_of(server, chunk_seconds=11, max_concurrency=1).parse(LONG)
     sent = [form_of(seen)[1][3] for seen in server.requests]
-    assert [wav_header_facts(wav).seconds for wav in sent] == [
+    assert [read_wav_header(wav).seconds for wav in sent] == [
         pytest.approx(end - start) for start, end in BOUNDS
     ]
     assert b"".join(wav[44:] for wav in sent) == LONG[44:]
