@@ -71,7 +71,7 @@ class CompletionStream:
     @property
     def is_finishing(self) -> bool:
         """Whether the text is complete."""
-        return self._stop_filter.stopped or self._decoder.is_ending
+        return self._stop_filter.stopped or self._decoder.has_finish_reason
 
     @property
     def done(self) -> bool:

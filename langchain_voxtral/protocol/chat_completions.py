@@ -4,12 +4,16 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
 
+from pydantic_core import to_json
+
 from langchain_voxtral.errors import VoxtralResponseError
-from langchain_voxtral.protocol.chat_messages import UnexpectedShapeError, index_in, read_message
 from langchain_voxtral.protocol.error_responses import error_from_body
 from langchain_voxtral.protocol.fields import (
+    JsonObject,
+    UnexpectedShapeError,
     as_float,
     as_int,
+    as_object,
     non_empty,
     parse_json_object,
     safe_text,
@@ -21,31 +25,39 @@ from langchain_voxtral.protocol.responses import (
     TokenDelta,
     Usage,
 )
-from langchain_voxtral.protocol.sse import MAX_EVENT_BYTES, JsonObject
+from langchain_voxtral.protocol.sse import MAX_EVENT_BYTES
 from langchain_voxtral.protocol.stream_decoder import StreamDecoderBase
 from langchain_voxtral.tools.call_accumulator import ToolCallChunk
 
 FINISH_REASONS: dict[str, str] = {"function_call": "tool_calls"}
 """Finish reasons of OpenAI's older API by today's names; any other reason is kept as it is."""
 
+_TEXT_PARTS = ("text", "refusal")
+"""Types of content parts that are text, which stands under a key of the same name."""
+
+# Voxtral does not reason. Another model at the same address may (DeepInfra forwards the requests
+# for a model it retires); its reasoning is no part of the answer, so neither these parts nor
+# `reasoning_content` beside the content are read.
+_REASONING_PARTS = ("thinking", "reasoning")
+
+_NOT_PLAIN_TEXT = ("refusal", "tool_calls", "function_call")
+
 
 def parse_response(
     data: bytes, *, header_request_id: str | None = None, secrets: Sequence[str] = ()
 ) -> ParsedResponse:
-    """Return what a whole (not streamed) answer says.
+    """Return what a whole (not streamed) response contains, its choices in order of their index.
 
-    The choices are read in the order of their index. A refusal is text. The calls of a choice
-    are numbered as they stand; their arguments stay as sent, or are written as JSON where the
-    server sends an object in place of a string.
+    A refusal is text. The calls of a choice are numbered in their order.
 
     Args:
-        data: Body of a 200 answer, an OpenAI `chat.completion`.
+        data: Body of a 200 response, an OpenAI `chat.completion`.
         header_request_id: Value of the `x-request-id` header; without it the body's `id` is taken.
-        secrets: Texts that must not come back in an error, such as the API key.
+        secrets: Texts that must not show in an error, such as the API key.
 
     Raises:
-        VoxtralError: The body reports a failure; the class as for `error_from_body`.
-        VoxtralResponseError: The body is no answer of this API.
+        VoxtralError: The body reports an error.
+        VoxtralResponseError: The body is no response of this API.
     """
     document = parse_json_object(data, request_id=header_request_id, secrets=secrets)
     request_id = header_request_id or safe_text(document.get("id"), secrets)
@@ -53,46 +65,36 @@ def parse_response(
     if error is not None:
         raise error.having(request_id=error.request_id or request_id)
     try:
-        choices = _choices(document)
-        read = [read_message(choice.get("message")) for choice in choices]
-    except UnexpectedShapeError as misfit:
+        choices = _sorted_choices(document)
+        messages = [_parse_message(choice.get("message")) for choice in choices]
+    except UnexpectedShapeError as problem:
         raise VoxtralResponseError(
-            f"The server's answer has {misfit}.", status_code=200, request_id=request_id
+            f"The server's answer has {problem}.", status_code=200, request_id=request_id
         ) from None
     return ParsedResponse(
-        texts=tuple(text for text, _ in read),
-        info=ResponseInfo(usage=Usage(**_numbers_in(document)), request_id=request_id),
+        texts=tuple(text for text, _ in messages),
+        info=ResponseInfo(usage=Usage(**_usage(document)), request_id=request_id),
         finish_reasons=tuple(map(_finish_reason, choices)),
         tool_calls=tuple(
-            tuple(replace(call, index=place) for place, call in enumerate(calls))
-            for _, calls in read
+            tuple(replace(call, index=index) for index, call in enumerate(calls))
+            for _, calls in messages
         ),
     )
 
 
 class ChatDecoder(StreamDecoderBase):
-    r"""Turns the bytes of a streamed answer into texts, parts of tool calls and one final event.
+    """Decodes a streamed response into texts, chunks of tool calls and one final event.
 
-    The final event is due with the finish reason: at once if usage rides on the same chunk, as at
-    DeepInfra, else with a later chunk that has it, as OpenAI and vLLM send it, at `[DONE]` or at
-    the end of the body. Usage on earlier chunks (`continuous_usage_stats`) ends nothing. `[DONE]`
-    alone is no final event: a stream that never told its finish reason was cut.
+    Usage rides on the chunk with the finish reason (DeepInfra), or on a later one without choices
+    (OpenAI, vLLM); on earlier chunks (`continuous_usage_stats`) it ends nothing.
 
-    Of a call its id and its name are told once, in the first part that has them, however often
-    the server repeats them. A document that is no chunk of this API is an error, because it may
-    carry text in a form that is not known here, and so is a second choice; an empty object and a
-    chunk that says nothing are passed over.
-
-    Args:
-        header_request_id: Value of the `x-request-id` header; without it the chunks' `id` is taken.
-        secrets: Texts that must not come back in an error, such as the API key.
-        max_event_bytes: Longest event in bytes; a longer one is an error.
-
-    Attributes:
-        finished: Whether the final event was returned.
+    The id and the name of a call are returned once, in the first chunk that has them, however
+    often the server repeats them. A document that is no chunk of this API is an error, because it
+    may carry text in a form that is not known here, and so is a second choice; an empty object
+    and a chunk without content are passed over.
     """
 
-    _last_numbers: ClassVar[frozenset[str]] = frozenset({"input_tokens", "output_tokens"})
+    _final_usage: ClassVar[frozenset[str]] = frozenset({"input_tokens", "output_tokens"})
 
     def __init__(
         self,
@@ -104,25 +106,33 @@ class ChatDecoder(StreamDecoderBase):
         super().__init__(
             header_request_id=header_request_id, secrets=secrets, max_event_bytes=max_event_bytes
         )
-        self._calls: dict[int, ToolCallChunk] = {}  # what is known of each call: id and name
+        self._calls: dict[int, ToolCallChunk] = {}  # the id and the name of each call
 
-    def _read(self, documents: Iterable[JsonObject], events: list[StreamEvent]) -> None:
+    def _decode(self, documents: Iterable[JsonObject], events: list[StreamEvent]) -> None:
         for document in documents:
-            choices = self._choices(document)
-            if self._request_id is None:
-                self._request_id = safe_text(document.get("id"), self._secrets)
-            reason = None
-            for choice in choices:
-                try:
-                    self._read_choice(choice, events)
-                except UnexpectedShapeError:
-                    raise self._unknown(document) from None
-                reason = _finish_reason(choice) or reason
-            if reason or document.get("usage"):
-                self._tally(reason, _numbers_in(document), events)
+            # A chunk of nothing but text takes a short way: it comes for every token.
+            text = _plain_text(document)
+            if text and self._request_id and not self.has_finish_reason:
+                events.append(TokenDelta(text))
+            else:
+                self._decode_any(document, events)
+
+    def _decode_any(self, document: JsonObject, events: list[StreamEvent]) -> None:
+        """Append the events that a document of any kind stands for."""
+        choices = self._choices(document)
+        self._request_id = self._request_id or safe_text(document.get("id"), self._secrets)
+        reason = None
+        for choice in choices:
+            try:
+                self._decode_choice(choice, events)
+            except UnexpectedShapeError:
+                raise self._unknown_event(document) from None
+            reason = _finish_reason(choice) or reason
+        if reason or document.get("usage"):
+            self._record_usage(reason, _usage(document), events)
 
     def _choices(self, document: JsonObject) -> list[Any]:
-        """Return the choices of a chunk; one that only tells usage has none."""
+        """Return the choices of a chunk; one that only has usage has none."""
         choices = document.get("choices")
         if not choices or "error" in document:
             error = error_from_body(document, secrets=self._secrets)
@@ -131,10 +141,10 @@ class ChatDecoder(StreamDecoderBase):
         if isinstance(choices, list):
             return choices
         if document and (choices is not None or not document.get("usage")):
-            raise self._unknown(document)
+            raise self._unknown_event(document)
         return []
 
-    def _read_choice(self, choice: object, events: list[StreamEvent]) -> None:
+    def _decode_choice(self, choice: object, events: list[StreamEvent]) -> None:
         """Append the events that a choice stands for: its text, then its calls."""
         if not isinstance(choice, dict):
             raise UnexpectedShapeError
@@ -145,36 +155,114 @@ class ChatDecoder(StreamDecoderBase):
         delta = choice.get("delta")
         if delta is None and not (choice.get("message") or choice.get("text")):
             return
-        text, parts = read_message(delta)
-        if (text or parts) and self._reason is not None:
+        text, calls = _parse_message(delta)
+        if (text or calls) and self.has_finish_reason:
             raise UnexpectedShapeError
         if text:
-            logprobs = choice.get("logprobs")
-            events += [TokenDelta(text)] if logprobs is None else _deltas(text, logprobs)
-        for part in parts:
-            news = self._news(part)
-            if news is not None:
-                events.append(news)
+            events += _deltas(text, choice.get("logprobs"))
+        events += filter(None, map(self._without_repetition, calls))
 
-    def _news(self, part: ToolCallChunk) -> ToolCallChunk | None:
-        """Return what a part tells that is new, or None."""
-        known = self._calls.setdefault(part.index, ToolCallChunk(part.index))
-        if known.name and part.name and known.name != part.name:
+    def _without_repetition(self, chunk: ToolCallChunk) -> ToolCallChunk | None:
+        """Return what is new in a chunk of a call, or None."""
+        known = self._calls.setdefault(chunk.index, ToolCallChunk(chunk.index))
+        if known.name and chunk.name and known.name != chunk.name:
             # Two calls under one index would become one with the arguments of both.
             raise UnexpectedShapeError
-        # The id is not compared: vLLM has sent a new one with every part of a call.
-        news = ToolCallChunk(
-            part.index,
-            id=None if known.id else part.id,
-            name=None if known.name else part.name,
-            arguments=part.arguments,
+        # The id is not compared: vLLM has sent a new one with every chunk of a call.
+        new = ToolCallChunk(
+            chunk.index,
+            id=None if known.id else chunk.id,
+            name=None if known.name else chunk.name,
+            arguments=chunk.arguments,
         )
-        known.id, known.name = known.id or part.id, known.name or part.name
-        return news if news.id or news.name or news.arguments else None
+        known.id, known.name = known.id or chunk.id, known.name or chunk.name
+        return new if new.id or new.name or new.arguments else None
 
 
-def _choices(document: JsonObject) -> list[JsonObject]:
-    """Return the choices of an answer in the order of their index."""
+def _plain_text(document: JsonObject) -> str | None:
+    """Return the text of a chunk with nothing else in it, or None."""
+    choices = document.get("choices")
+    if not isinstance(choices, list) or len(choices) != 1:
+        return None
+    if document.get("usage") or "error" in document:
+        return None
+    choice = choices[0]
+    if (
+        not isinstance(choice, dict)
+        or choice.get("index") not in (None, 0)
+        or choice.get("finish_reason") is not None
+        or choice.get("logprobs") is not None
+    ):
+        return None
+    delta = choice.get("delta")
+    if not isinstance(delta, dict) or any(map(delta.get, _NOT_PLAIN_TEXT)):
+        return None
+    text = delta.get("content")
+    return text if isinstance(text, str) else None
+
+
+def _parse_message(message: object) -> tuple[str, list[ToolCallChunk]]:
+    """Return the text and the tool calls of a message, or of a stream's piece of one.
+
+    Raises:
+        UnexpectedShapeError: Part of the message is of no known form.
+    """
+    if not isinstance(message, dict):
+        raise UnexpectedShapeError("a choice without a message")
+    text = _text(message.get("content"))
+    if message.get("refusal"):
+        text += _text(message["refusal"])
+    calls = message.get("tool_calls")
+    if not calls and message.get("function_call"):  # OpenAI's older name for a single call
+        calls = [{"function": message["function_call"]}]
+    if calls and not isinstance(calls, list):
+        raise UnexpectedShapeError("tool calls that are not a list")
+    return text, [_call(call, position) for position, call in enumerate(calls or ())]
+
+
+def _text(content: object) -> str:
+    if content is None or isinstance(content, str):
+        return content or ""
+    if not isinstance(content, list):
+        raise UnexpectedShapeError("a message whose content is neither text nor a list of parts")
+    return "".join(map(_part_text, content))
+
+
+def _part_text(part: object) -> str:
+    kind = as_object(part).get("type")
+    text = as_object(part).get(kind) if kind in _TEXT_PARTS else None
+    if isinstance(text, str):
+        return text
+    if kind in _REASONING_PARTS:
+        return ""
+    raise UnexpectedShapeError("a content part that is not text")
+
+
+def _call(call: object, position: int) -> ToolCallChunk:
+    function = as_object(call).get("function")
+    if not isinstance(call, dict) or not isinstance(function, dict):
+        raise UnexpectedShapeError("a tool call without a function")
+    arguments = function.get("arguments")
+    if not isinstance(arguments, str):
+        # An object in place of a string. Not-a-number stays, to be refused by who reads it.
+        arguments = (
+            "" if arguments is None else to_json(arguments, inf_nan_mode="constants").decode()
+        )
+    return ToolCallChunk(
+        _index(call, position),
+        id=non_empty(call.get("id")),
+        name=non_empty(function.get("name")),
+        arguments=arguments,
+    )
+
+
+def _index(item: JsonObject, position: int) -> int:
+    """Return the index of a choice or a call, by default its position."""
+    index = item.get("index")
+    return index if isinstance(index, int) and index >= 0 else position
+
+
+def _sorted_choices(document: JsonObject) -> list[JsonObject]:
     choices = document.get("choices")
     if not isinstance(choices, list) or not choices:
         raise UnexpectedShapeError(
@@ -182,8 +270,8 @@ def _choices(document: JsonObject) -> list[JsonObject]:
         )
     if not all(isinstance(choice, dict) for choice in choices):
         raise UnexpectedShapeError("a choice that is not an object")
-    places = [index_in(choice, position) for position, choice in enumerate(choices)]
-    return [choice for _, choice in sorted(zip(places, choices, strict=True), key=lambda at: at[0])]
+    indices = [_index(choice, position) for position, choice in enumerate(choices)]
+    return [choices[place] for place in sorted(range(len(choices)), key=indices.__getitem__)]
 
 
 def _finish_reason(choice: JsonObject) -> str | None:
@@ -191,11 +279,11 @@ def _finish_reason(choice: JsonObject) -> str | None:
     return None if reason is None else FINISH_REASONS.get(reason, reason)
 
 
-def _deltas(text: str, logprobs: object) -> list[StreamEvent]:
+def _deltas(text: str, logprobs: object) -> list[TokenDelta]:
     """Return a text as its tokens with their log probabilities, if these make it up."""
-    content = logprobs.get("content") if isinstance(logprobs, dict) else None
-    told = content if isinstance(content, list) else []
-    entries = [entry for entry in told if isinstance(entry, dict)]
+    content = as_object(logprobs).get("content")
+    entries = content if isinstance(content, list) else []
+    entries = [entry for entry in entries if isinstance(entry, dict)]
     if len(entries) == 1:  # its token may be bytes of a character that the text has whole
         return [TokenDelta(text, logprob=_logprob(entries[0]))]
     tokens = [non_empty(entry.get("token")) or "" for entry in entries]
@@ -208,22 +296,18 @@ def _deltas(text: str, logprobs: object) -> list[StreamEvent]:
 
 
 def _logprob(entry: JsonObject) -> float | None:
-    told = entry.get("logprob")
-    return told if isinstance(told, int | float) and not isinstance(told, bool) else None
+    value = entry.get("logprob")
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
-def _numbers_in(document: JsonObject) -> dict[str, Any]:
-    """Return the counts and the cost that a document tells, by the names of `Usage`."""
-    usage = document.get("usage")
-    if not isinstance(usage, dict):
-        return {}
-    given = usage.get("prompt_tokens_details")
-    details = given if isinstance(given, dict) else {}
-    told = {
+def _usage(document: JsonObject) -> dict[str, Any]:
+    """Return the counts and the cost of a document, by the names of `Usage`."""
+    usage = as_object(document.get("usage"))
+    details = as_object(usage.get("prompt_tokens_details"))
+    return {
         "input_tokens": as_int(usage.get("prompt_tokens")),
         "output_tokens": as_int(usage.get("completion_tokens")),
         "cost": as_float(usage.get("estimated_cost")),
         "cached_tokens": as_int(details.get("cached_tokens")),
         "audio_tokens": as_int(details.get("audio_tokens")),
     }
-    return {name: number for name, number in told.items() if number is not None}

@@ -1,4 +1,4 @@
-"""What failures are: their classes and advice, and the statuses, names and words that tell them."""
+"""Kinds of errors: their classes and advice, and the statuses, codes and words that tell them."""
 
 import re
 from dataclasses import dataclass
@@ -21,26 +21,23 @@ from langchain_voxtral.errors import (
 
 @dataclass(frozen=True, slots=True)
 class ErrorCase:
-    """A kind of failure: its error class, and what it means and asks for.
+    """A kind of error: its class, and what to do about it (`{model}` stands for the model)."""
 
-    `advice` may name the model by `{model}`.
-    """
-
-    kind: type[VoxtralError]
+    error_class: type[VoxtralError]
     advice: str
 
 
 @dataclass(frozen=True, slots=True)
 class ErrorPattern:
-    """Words that tell a case better than the status does, with the statuses where they do.
+    """Words that are more precise than the status, and the statuses that they come with.
 
-    `about_audio`: only in answers to requests that carried audio.
+    `needs_audio`: only where the request carried audio.
     """
 
     statuses: frozenset[int]
-    pattern: re.Pattern[str]
+    regex: re.Pattern[str]
     case: ErrorCase
-    about_audio: bool = False
+    needs_audio: bool = False
 
 
 IN_BODY = 200
@@ -57,7 +54,7 @@ _BUSY = ErrorCase(
 )
 _INVALID = ErrorCase(
     VoxtralInvalidRequestError,
-    "The server refuses the request as invalid: change what its words name.",
+    "The server refuses the request as invalid: change what its message names.",
 )
 _OVERFLOW = ErrorCase(
     VoxtralContextOverflowError,
@@ -93,8 +90,9 @@ _TOOLS_OFF = ErrorCase(
 )
 _NO_AUDIO_SUPPORT = ErrorCase(
     VoxtralUnsupportedFeatureError,
-    "The server does not hear with {model}, or not at this endpoint. If the model is Voxtral, look "
-    "at how the server was started: vLLM needs vllm[audio], llama.cpp the model's --mmproj file.",
+    "The server does not take audio with {model}, or not at this endpoint. If the model is "
+    "Voxtral, look at how the server was started: vLLM needs vllm[audio], llama.cpp the model's "
+    "--mmproj file.",
 )
 _TOO_LARGE = ErrorCase(
     VoxtralInvalidRequestError,
@@ -135,7 +133,7 @@ BY_STATUS: dict[int, ErrorCase] = {
     405: ErrorCase(
         VoxtralUnsupportedFeatureError,
         "The server does not offer a feature that the request uses for {model}: leave out what "
-        "its words name (tools, response_format); if they name none, check base_url=.",
+        "its message names (tools, response_format); if they name none, check base_url=.",
     ),
     408: ErrorCase(
         VoxtralTimeoutError, "The server gave up waiting for the whole request: send it again."
@@ -208,17 +206,17 @@ ERROR_PATTERNS: tuple[ErrorPattern, ...] = (
         frozenset({400, 422}),
         re.compile(r"(?:^|; )input: [^;]*required", re.IGNORECASE),
         _TEXT_ONLY,
-        about_audio=True,
+        needs_audio=True,
     ),
     ErrorPattern(
         frozenset({500}),
         re.compile(r"^\s*inference error\s*$", re.IGNORECASE | re.MULTILINE),  # DeepInfra
         _BAD_AUDIO,
-        about_audio=True,
+        needs_audio=True,
     ),
     ErrorPattern(
         frozenset({IN_BODY, 400, 500, 501}),
-        # vLLM without its extra, vLLM and llama.cpp with a model that has no ears.
+        # vLLM without its extra, vLLM and llama.cpp with a model that takes no audio.
         re.compile(
             r"install vllm\[audio\]|does not support (?:transcriptions|translations) api"
             r"|does not support audio input|audio input is not supported",

@@ -2,23 +2,23 @@
 
 import sys
 from collections.abc import Sequence
+from typing import Any, TypeAlias
 
 from pydantic_core import from_json
 
 from langchain_voxtral.errors import VoxtralResponseError
-from langchain_voxtral.protocol.sse import JsonObject
-from langchain_voxtral.protocol.words import details_from_bytes, sanitize
+from langchain_voxtral.protocol.error_responses import details_from_bytes, sanitize
 
-_MOST = sys.float_info.max  # a longer integer is a number too, and no float
+JsonObject: TypeAlias = dict[str, Any]
+"""A JSON object, as decoded."""
+
+
+class UnexpectedShapeError(Exception):
+    """Part of a response is of no known form; the text says which. It never leaves `protocol`."""
 
 
 def parse_json_object(data: bytes, *, request_id: str | None, secrets: Sequence[str]) -> JsonObject:
-    """Return the JSON object that a whole answer is.
-
-    Args:
-        data: Body of a 200 answer.
-        request_id: The server's id of the request, for the error.
-        secrets: Texts that must not come back in the error, such as the API key.
+    """Return the JSON object that a whole response is.
 
     Raises:
         VoxtralResponseError: The body is something else; the message quotes it.
@@ -29,12 +29,17 @@ def parse_json_object(data: bytes, *, request_id: str | None, secrets: Sequence[
         document = None
     if isinstance(document, dict):
         return document
-    said = sanitize(details_from_bytes(data).text, secrets) or "nothing"
+    quote = sanitize(details_from_bytes(data).text, secrets) or "nothing"
     raise VoxtralResponseError(
-        f"The server's answer is not a JSON object but: {said}. Check base_url=.",
+        f"The server's answer is not a JSON object but: {quote}. Check base_url=.",
         status_code=200,
         request_id=request_id,
     )
+
+
+def as_object(value: object) -> JsonObject:
+    """Return a value if it is a JSON object, else an empty one."""
+    return value if isinstance(value, dict) else {}
 
 
 def non_empty(value: object) -> str | None:
@@ -44,17 +49,21 @@ def non_empty(value: object) -> str | None:
 
 def safe_text(value: object, secrets: Sequence[str]) -> str | None:
     """Return a text that shows in messages and metadata, such as an id, without secrets."""
-    told = non_empty(value)
-    return sanitize(told, secrets) if told else None
+    text = non_empty(value)
+    return sanitize(text, secrets) if text else None
 
 
 def as_int(*values: object) -> int | None:
     """Return the first value that is a count, as an int; servers also write 25.0."""
-    return next((round(value) for value in map(as_float, values) if value is not None), None)
+    number = as_float(*values)
+    return None if number is None else round(number)
 
 
-def as_float(value: object) -> float | None:
-    """Return a value if it is a finite number and not negative."""
-    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= _MOST:
-        return float(value)
+def as_float(*values: object) -> float | None:
+    """Return the first value that is a finite number and not negative."""
+    for value in values:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            continue
+        if 0 <= value <= sys.float_info.max:  # JSON has integers that no float can be
+            return float(value)
     return None

@@ -1,4 +1,4 @@
-"""What the streamed answers of all endpoints share: failures that wait, and the final event."""
+"""What the streamed responses of all endpoints share: waiting errors, and the final event."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
@@ -7,36 +7,34 @@ from typing import Any, ClassVar
 from pydantic_core import to_json
 
 from langchain_voxtral.errors import VoxtralError, VoxtralResponseError
+from langchain_voxtral.protocol.error_responses import sanitize
+from langchain_voxtral.protocol.fields import JsonObject
 from langchain_voxtral.protocol.responses import ResponseInfo, StreamEvent, Usage
-from langchain_voxtral.protocol.sse import MAX_EVENT_BYTES, JsonObject, SSEDecoder
-from langchain_voxtral.protocol.words import sanitize
+from langchain_voxtral.protocol.sse import MAX_EVENT_BYTES, SSEDecoder
 
 QUOTE_LIMIT = 200
 """Characters of a document of an unknown form that a message quotes."""
 
 
 class StreamDecoderBase(ABC):
-    """Turns the bytes of a streamed answer into events, the last of them a `ResponseInfo`.
+    """Decodes the bytes of a streamed response into events, the last of them a `ResponseInfo`.
 
-    The final event is due when the finish reason was told. It is returned at once if the numbers
-    that end a stream are told with it, else it waits for an event that does, for `[DONE]` or for
-    the end of the body, so that late numbers are not lost. `[DONE]` alone is no final event: a
-    stream that never told its finish reason was cut.
+    The final event is due once the finish reason has come. It is returned at once if all of
+    `_final_usage` has come with or after the reason, else with an event that completes it, at
+    `[DONE]` or at the end of the body, so that late numbers are not lost. `[DONE]` alone is no
+    final event: a stream without a finish reason was cut.
 
-    A subclass knows an endpoint's documents: it appends the events they stand for in `_read`, and
-    hands what they tell of the end to `_tally`.
-
-    Args:
-        header_request_id: Value of the `x-request-id` header.
-        secrets: Texts that must not come back in an error, such as the API key.
-        max_event_bytes: Longest event in bytes; a longer one is an error.
+    A subclass turns the documents of one endpoint into events.
 
     Attributes:
         finished: Whether the final event was returned.
+        has_finish_reason: Whether the finish reason came, so that only metadata can follow.
+        failure: What is wrong with the stream, after the events returned so far. It is raised by
+            the next call, or at once if there are no events before it in the same bytes.
     """
 
-    _last_numbers: ClassVar[frozenset[str]]
-    """Fields of `Usage` that an endpoint tells last; with the finish reason they are the end."""
+    _final_usage: ClassVar[frozenset[str]]
+    """The fields of `Usage` that an endpoint sends last."""
 
     def __init__(
         self,
@@ -46,103 +44,70 @@ class StreamDecoderBase(ABC):
         max_event_bytes: int = MAX_EVENT_BYTES,
     ) -> None:
         self.finished = False
-        self._decoder = SSEDecoder(max_event_bytes, secrets=secrets)
+        self.has_finish_reason = False
+        self.failure: VoxtralError | None = None
+        self._sse = SSEDecoder(max_event_bytes, secrets=secrets)
         self._secrets = tuple(secrets)
         self._request_id = header_request_id
-        self._numbers: dict[str, Any] = {}  # by the names of Usage's fields
-        self._reason: str | None = None
-        self._told_last: set[str] = set()  # the numbers that came with or after the reason
-        self._failure: VoxtralError | None = None
+        self._finish_reason: str | None = None
+        self._usage: dict[str, Any] = {}  # by the names of `Usage`
+        self._final_fields: set[str] = set()  # those that came with or after the finish reason
 
-    @property
-    def failure(self) -> VoxtralError | None:
-        """An error that waits until the events before it are taken, or None.
-
-        Events that came before an error in the same bytes are returned first; `feed` and `close`
-        raise the error when they are next called, or at once if there are none before it.
-        """
-        return self._failure or self._decoder.failure
-
-    @property
-    def is_ending(self) -> bool:
-        """Whether the finish reason came, so that only numbers can follow."""
-        return self._reason is not None
-
-    @property
-    def usage(self) -> Usage:
-        """What the server has counted so far, for a stream that breaks."""
-        return Usage(**self._numbers)
-
-    def feed(self, data: bytes) -> list[StreamEvent]:
-        """Return the events that `data` completes.
+    def feed(self, data: bytes | None) -> list[StreamEvent]:
+        """Return the events that `data` completes; None is the end of the body.
 
         Raises:
-            VoxtralError: The stream reports a failure; the class as for `error_from_body`.
-            VoxtralResponseError: The stream is not of this API; see `SSEDecoder`.
+            VoxtralError: The stream reports an error, or is not of this API.
         """
-        return self._events(data)
-
-    def close(self) -> list[StreamEvent]:
-        """Return the events that the end of the body completes.
-
-        Look at `finished` afterwards: if it is false, the stream was cut.
-
-        Raises:
-            VoxtralError: As for `feed`.
-        """
-        return self._events(None)
-
-    @abstractmethod
-    def _read(self, documents: Iterable[JsonObject], events: list[StreamEvent]) -> None:
-        """Append the events that documents stand for.
-
-        Raises:
-            VoxtralError: A document reports a failure, or is of no known form; what was appended
-                before it counts.
-        """
-
-    def _events(self, data: bytes | None) -> list[StreamEvent]:
-        """Return the events that `data`, or the end of the body, completes."""
-        if self._failure is not None:
-            raise self._failure
+        if self.failure is not None:
+            raise self.failure
         events: list[StreamEvent] = []
+        sse = self._sse
         try:
-            self._read(self._decoder.close() if data is None else self._decoder.feed(data), events)
-        except VoxtralError as failure:
-            self._failure = failure.having(
-                status_code=200, request_id=failure.request_id or self._request_id
+            self._decode(sse.close() if data is None else sse.feed(data), events)
+            if sse.failure is not None:
+                raise sse.failure
+        except VoxtralError as error:
+            self.failure = error.having(
+                status_code=200, request_id=error.request_id or self._request_id
             )
-        if self._failure is not None:
             if not events:
-                raise self._failure
-        elif self._reason is not None and (data is None or self._decoder.done):
-            self._finish(self._reason, events)
+                raise
+        else:
+            if self.has_finish_reason and (data is None or sse.done):
+                self._finish(events)
         return events
 
-    def _tally(
-        self, reason: str | None, numbers: dict[str, Any], events: list[StreamEvent]
+    def close(self) -> list[StreamEvent]:
+        """Return the events that the end of the body completes; look at `finished` afterwards."""
+        return self.feed(None)
+
+    @abstractmethod
+    def _decode(self, documents: Iterable[JsonObject], events: list[StreamEvent]) -> None:
+        """Append the events that documents stand for, up to one that raises a `VoxtralError`."""
+
+    def _record_usage(
+        self, finish_reason: str | None, usage: dict[str, Any], events: list[StreamEvent]
     ) -> None:
-        """Keep what an event tells of the end, and append the final event if it is due.
+        """Keep a finish reason and fields of `Usage`, if known; append the final event if due."""
+        usage = {name: number for name, number in usage.items() if number is not None}
+        self._usage |= usage
+        if finish_reason is not None:
+            self.has_finish_reason, self._finish_reason = True, finish_reason
+        if self.has_finish_reason:
+            self._final_fields |= usage.keys()
+            if self._final_fields >= self._final_usage:
+                self._finish(events)
 
-        Args:
-            reason: The finish reason, if told.
-            numbers: Counts and cost by the names of `Usage`'s fields; none that is not told.
-            events: Where the final event goes.
-        """
-        self._numbers.update(numbers)
-        self._reason = reason or self._reason
-        if self._reason is not None:
-            self._told_last |= numbers.keys()
-            if self._told_last >= self._last_numbers:
-                self._finish(self._reason, events)
-
-    def _finish(self, reason: str, events: list[StreamEvent]) -> None:
+    def _finish(self, events: list[StreamEvent]) -> None:
         if not self.finished:
             self.finished = True
-            events.append(ResponseInfo(reason, self.usage, self._request_id))
+            events.append(ResponseInfo(self._finish_reason, Usage(**self._usage), self._request_id))
 
-    def _unknown(self, document: JsonObject) -> VoxtralResponseError:
+    def _unknown_event(self, document: JsonObject) -> VoxtralResponseError:
         """Return the error for a document that may carry text in a form not known here."""
-        what = "of no known form" if self._reason is None else "with text after its final event"
-        said = sanitize(to_json(document).decode(), self._secrets, QUOTE_LIMIT)
-        return VoxtralResponseError(f"The server's stream has an event {what}: {said}")
+        problem = (
+            "with text after its final event" if self.has_finish_reason else "of no known form"
+        )
+        quote = sanitize(to_json(document).decode(), self._secrets, QUOTE_LIMIT)
+        return VoxtralResponseError(f"The server's stream has an event {problem}: {quote}")

@@ -3,8 +3,7 @@
 import math
 from collections.abc import Iterator, Sequence
 
-from langchain_voxtral.protocol.chat_messages import UnexpectedShapeError
-from langchain_voxtral.protocol.sse import JsonObject
+from langchain_voxtral.protocol.fields import JsonObject, UnexpectedShapeError
 from langchain_voxtral.protocol.transcripts import Segment
 
 

@@ -10,9 +10,10 @@ from pydantic_core import from_json
 
 from langchain_voxtral.audio.subtitles import read_subtitles
 from langchain_voxtral.errors import VoxtralResponseError
-from langchain_voxtral.protocol.chat_messages import UnexpectedShapeError
-from langchain_voxtral.protocol.error_responses import error_from_body
+from langchain_voxtral.protocol.error_responses import details_from_bytes, error_from_body, sanitize
 from langchain_voxtral.protocol.fields import (
+    JsonObject,
+    UnexpectedShapeError,
     as_float,
     as_int,
     non_empty,
@@ -21,11 +22,9 @@ from langchain_voxtral.protocol.fields import (
 )
 from langchain_voxtral.protocol.languages import LANGUAGES, normalize_language
 from langchain_voxtral.protocol.responses import Usage
-from langchain_voxtral.protocol.sse import JsonObject
 from langchain_voxtral.protocol.timed import check_times, read_segments
 from langchain_voxtral.protocol.transcription_requests import ResponseFormat
 from langchain_voxtral.protocol.transcripts import Segment, Transcript
-from langchain_voxtral.protocol.words import details_from_bytes, sanitize
 
 _CODES = "|".join(sorted(LANGUAGES, key=len, reverse=True))
 _TEMPLATE_TEXT = re.compile(rf"(?:lang:(?:{_CODES}))?(?:\[TRANSCRIBE\])?")

@@ -105,7 +105,7 @@ def test_usage_on_the_last_chunk_is_not_held_back() -> None:
 def test_usage_that_comes_after_the_finish_reason_is_in_the_final_event() -> None:
     stream = ChatDecoder()
     assert stream.feed(sse(says("a"), chunk({}, "stop"))) == [TokenDelta("a")]
-    assert stream.is_ending
+    assert stream.has_finish_reason
     assert not stream.finished
     assert stream.feed(sse({"choices": [], "usage": USAGE})) == [ResponseInfo("stop", Usage(3, 4))]
     assert stream.finished
@@ -114,10 +114,9 @@ def test_usage_that_comes_after_the_finish_reason_is_in_the_final_event() -> Non
 def test_usage_before_the_finish_reason_ends_nothing_and_the_last_counts() -> None:
     stream = ChatDecoder()
     assert stream.feed(sse(says("a", usage=USAGE))) == [TokenDelta("a")]
-    assert not stream.is_ending
+    assert not stream.has_finish_reason
     more = USAGE | {"completion_tokens": 9}
     assert stream.feed(sse(says("b", usage=more), chunk({}, "stop"))) == [TokenDelta("b")]
-    assert stream.usage == Usage(3, 9)
     assert stream.close() == [ResponseInfo("stop", Usage(3, 9))]
 
 
@@ -142,7 +141,7 @@ def test_done_without_a_finish_reason_does_not_finish_a_stream() -> None:
     assert stream.feed(sse(says("a"), {"choices": [], "usage": USAGE}) + DONE) == [TokenDelta("a")]
     assert stream.close() == []
     assert not stream.finished
-    assert not stream.is_ending
+    assert not stream.has_finish_reason
 
 
 @pytest.mark.parametrize(

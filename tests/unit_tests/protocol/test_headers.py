@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from langchain_voxtral.protocol.headers import header, parse_retry_after
+from langchain_voxtral.protocol.error_responses import header, parse_retry_after
 
 NOON = datetime(2026, 5, 4, 12, 0, 0, tzinfo=UTC)
 

@@ -187,15 +187,14 @@ def test_counts_that_come_before_the_finish_reason_are_in_the_final_event() -> N
     stream = NativeDecoder()
     counting = token("b", num_input_tokens=3, num_output_tokens=1, estimated_cost=0.5)
     assert stream.feed(sse(token("a"), counting)) == [TokenDelta("a"), TokenDelta("b")]
-    assert stream.usage == Usage(3, 1, 0.5)
     assert stream.feed(sse(token("", details=STOPPED))) == []
     assert stream.close() == [ResponseInfo("stop", Usage(3, 1, 0.5))]
 
 
 def test_a_cost_that_comes_alone_is_kept() -> None:
     stream = NativeDecoder()
-    stream.feed(sse(token("a"), token("b", estimated_cost=0.5)))
-    assert stream.usage == Usage(cost=0.5)
+    stream.feed(sse(token("a"), token("b", estimated_cost=0.5), token("", details=STOPPED)))
+    assert stream.close() == [ResponseInfo("stop", Usage(cost=0.5))]
 
 
 def test_done_brings_a_final_event_that_waits_for_counts() -> None:

@@ -1,6 +1,7 @@
 """The bytes of an event stream into JSON documents."""
 
 import json
+import re
 from itertools import pairwise
 
 import pytest
@@ -8,14 +9,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from langchain_voxtral.errors import VoxtralResponseError
-from langchain_voxtral.protocol.sse import JsonObject, SSEDecoder
+from langchain_voxtral.protocol.fields import JsonObject
+from langchain_voxtral.protocol.sse import SSEDecoder
 
 
 def decoded(*reads: bytes) -> list[JsonObject]:
     """Every document of a body that comes in these reads."""
     decoder = SSEDecoder()
     documents = [document for read in reads for document in decoder.feed(read)]
-    return documents + decoder.close()
+    documents += decoder.close()
+    if decoder.failure is not None:
+        raise decoder.failure
+    return documents
+
+
+def failed(decoder: SSEDecoder) -> str:
+    """The message of a decoder's failure."""
+    assert isinstance(decoder.failure, VoxtralResponseError)
+    return decoder.failure.message
 
 
 @pytest.mark.parametrize(
@@ -83,8 +94,8 @@ def test_after_done_even_a_line_that_is_too_long_is_ignored() -> None:
 
 def test_done_does_not_end_an_object_that_has_begun() -> None:
     decoder = SSEDecoder()
-    with pytest.raises(VoxtralResponseError, match="not a JSON object"):
-        decoder.feed(b'data: {"a":\ndata: [DONE]\n\n')
+    assert decoder.feed(b'data: {"a":\ndata: [DONE]\n\n') == []
+    assert "not a JSON object" in failed(decoder)
     assert not decoder.done
 
 
@@ -153,20 +164,18 @@ def test_what_is_no_event_stream_is_an_error_that_quotes_it(body: bytes, message
 
 def test_an_error_quotes_at_most_200_characters_and_no_secret() -> None:
     decoder = SSEDecoder(secrets=["sk-1"])
-    with pytest.raises(VoxtralResponseError) as caught:
-        decoder.feed(b"data: sk-1 " + b"x" * 500 + b"\n")
-    quote = caught.value.message.split("'", 2)[2]
+    decoder.feed(b"data: sk-1 " + b"x" * 500 + b"\n")
+    quote = failed(decoder).split("'", 2)[2]
     assert quote == "[redacted] " + "x" * 188 + "…'."
 
 
-def test_documents_before_an_error_come_first_and_the_error_next() -> None:
+def test_documents_before_a_failure_are_returned_and_none_after_it() -> None:
     decoder = SSEDecoder()
-    assert decoder.feed(b'data: {"a": 1}\ndata: hello\ndata: {"b": 2}\n') == [{"a": 1}]
-    assert isinstance(decoder.failure, VoxtralResponseError)
-    with pytest.raises(VoxtralResponseError, match="hello"):
-        decoder.feed(b'data: {"c": 3}\n')
-    with pytest.raises(VoxtralResponseError, match="hello"):
-        decoder.close()
+    assert decoder.feed(b'data: {"a": 1}\ndata: hello\ndata: {"b": 2}\nnoise\n') == [{"a": 1}]
+    assert "'hello'" in failed(decoder)
+    assert decoder.feed(b'data: {"c": 3}\n') == []
+    assert decoder.close() == []
+    assert "'hello'" in failed(decoder)
 
 
 @pytest.mark.parametrize(
@@ -199,21 +208,40 @@ def test_a_line_as_long_as_the_limit_is_read() -> None:
 def test_a_longer_line_is_an_error_that_names_the_limit_however_it_is_cut(size: int) -> None:
     body = b'data: {"a": "xxxxxx"}\n'
     decoder = SSEDecoder(max_event_bytes=20)
-    with pytest.raises(VoxtralResponseError, match=r"longer than 20 bytes.*max_event_bytes"):
-        _ = [decoder.feed(body[at : at + size]) for at in range(0, len(body), size)]
+    documents = [decoder.feed(body[at : at + size]) for at in range(0, len(body), size)]
+    assert not any(documents)
+    assert re.search(r"longer than 20 bytes.*max_event_bytes", failed(decoder))
 
 
 def test_documents_before_a_line_that_is_too_long_come_first() -> None:
     decoder = SSEDecoder(max_event_bytes=20)
     assert decoder.feed(b'data: {"a": 1}\ndata: ' + b"x" * 20 + b'\ndata: {"b": 2}') == [{"a": 1}]
-    with pytest.raises(VoxtralResponseError, match="20 bytes"):
-        decoder.close()
+    assert "20 bytes" in failed(decoder)
+    assert decoder.close() == []
+
+
+def test_a_line_whose_end_never_comes_is_bounded_too() -> None:
+    decoder = SSEDecoder(max_event_bytes=20)
+    assert decoder.feed(b'data: {"a": 1}\ndata: {"b": ') == [{"a": 1}]
+    assert decoder.feed(b"x" * 8) == []
+    assert decoder.failure is None
+    assert decoder.feed(b"x") == []
+    assert "20 bytes" in failed(decoder)
+
+
+def test_an_empty_read_does_not_part_a_crlf() -> None:
+    assert decoded(b'data: {"a":\r', b"", b"\ndata: 1}\r\n") == [{"a": 1}]
+
+
+def test_a_byte_order_mark_is_left_out_at_the_start_only() -> None:
+    with pytest.raises(VoxtralResponseError, match="not an event stream"):
+        decoded(b'data: {"a": 1}\n\xef\xbb\xbfdata: {"b": 2}\n')
 
 
 def test_an_event_of_short_lines_is_bounded_too() -> None:
     decoder = SSEDecoder(max_event_bytes=20)
-    with pytest.raises(VoxtralResponseError, match="20 bytes"):
-        decoder.feed(b"data: {[[[[\n" * 5)
+    decoder.feed(b"data: {[[[[\n" * 5)
+    assert "20 bytes" in failed(decoder)
 
 
 JSON = st.recursive(
