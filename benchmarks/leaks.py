@@ -21,7 +21,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from support import sse_replies
-from support.resource_usage import connections_to, held, idle
+from support.resource_usage import count_connections, resource_usage, wait_until_idle
 from support.scripted_server import End, Reply, ScriptedServer
 
 from langchain_voxtral import ChatVoxtral
@@ -55,12 +55,12 @@ def resident_bytes() -> int:
 async def count(port: int) -> Counts:
     """Count, once nothing runs any more."""
     await asyncio.sleep(0)  # closing may be due and not have begun
-    await idle()
+    await wait_until_idle()
     gc.collect()
-    now = held()
+    now = resource_usage()
     return Counts(
         files=now.files,
-        connections=connections_to(port),
+        connections=count_connections(port),
         threads=now.threads,
         tasks=len(asyncio.all_tasks()),
         resident=resident_bytes() / 2**20,

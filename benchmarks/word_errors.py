@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-from support.reference_transcripts import HELD_OUT, SAID, word_errors
+from support.reference_transcripts import HELD_OUT, TRANSCRIPTS, word_errors
 from support.speech_samples import encoded, speech
 
 from langchain_voxtral.local.engine.recordings import read_samples
@@ -65,25 +65,26 @@ def main() -> None:
     """Hear everything, and print both tables."""
     engine = SpeechEngine()
     heard_in(engine, encoded("wav"))  # loads the model
-    seconds = {path: len(speech(path)) / 16_000 for path in SAID}
-    heard = {path: heard_in(engine, path.read_bytes()) for path in SAID}
+    seconds = {path: len(speech(path)) / 16_000 for path in TRANSCRIPTS}
+    heard = {path: heard_in(engine, path.read_bytes()) for path in TRANSCRIPTS}
     head("recording")
     for path, (text, took) in heard.items():
-        row(path.stem, seconds[path], [SAID[path]], [text], took)
-    for name, paths in (("held out", HELD_OUT), ("all", tuple(SAID))):
+        row(path.stem, seconds[path], [TRANSCRIPTS[path]], [text], took)
+    for name, paths in (("held out", HELD_OUT), ("all", tuple(TRANSCRIPTS))):
         row(
             name,
             sum(seconds[path] for path in paths),
-            [SAID[path] for path in paths],
+            [TRANSCRIPTS[path] for path in paths],
             [heard[path][0] for path in paths],
             sum(heard[path][1] for path in paths),
         )
     head("all, as")
     for name, (way, rate, channels) in FORMATS.items():
         texts, times = zip(
-            *(heard_in(engine, written(path, way, rate, channels)) for path in SAID), strict=True
+            *(heard_in(engine, written(path, way, rate, channels)) for path in TRANSCRIPTS),
+            strict=True,
         )
-        row(name, sum(seconds.values()), list(SAID.values()), list(texts), sum(times))
+        row(name, sum(seconds.values()), list(TRANSCRIPTS.values()), list(texts), sum(times))
 
 
 if __name__ == "__main__":

@@ -1,12 +1,12 @@
-"""What all tests share."""
+"""Settings of all tests."""
 
 import signal
 
 from hypothesis import settings
 
-# A busy machine is no failure: an example may take as long as it needs.
+# An example may take as long as it needs: a slow machine is not a failure.
 settings.register_profile("voxtral", deadline=None)
 settings.load_profile("voxtral")
 
-# Started in the background, a process ignores Ctrl-C, and so does all that it starts.
+# A process that was started in the background ignores Ctrl-C, and so do its children.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -1,6 +1,6 @@
-"""Play every fault in all eight ways and print what came of it: `python tests/print_faults.py`.
+"""Run every fault in all eight call modes and print the outcomes: `python tests/print_faults.py`.
 
-The exit status is 1 if any outcome is not the expected one.
+The exit status is 1 if an outcome is not the expected one.
 """
 
 import logging
@@ -8,7 +8,7 @@ import sys
 import time
 from dataclasses import fields
 
-from support.faults.runner import WAYS, Fault, Outcome, Way, happened
+from support.faults.runner import CALL_MODES, CallMode, Fault, Outcome, run_case
 from support.faults.table import FAULTS
 
 NAME, CELL = max(len(fault.name) for fault in FAULTS) + 2, 8
@@ -20,7 +20,11 @@ def main() -> int:
     logging.disable(logging.WARNING)  # retries are expected here
     began = time.monotonic()
     _say(" " * NAME + "".join(f"{owner:<{4 * CELL}}" for owner in ("chat", "llm")))
-    _say(f"{'fault':<{NAME}}" + "".join(f"{way.method:<{CELL}}" for way in WAYS) + "must be")
+    _say(
+        f"{'fault':<{NAME}}"
+        + "".join(f"{call_mode.method:<{CELL}}" for call_mode in CALL_MODES)
+        + "must be"
+    )
     counts = [_row(fault) for fault in FAULTS]
     played, differing = (sum(column) for column in zip(*counts, strict=True))
     verdict = f"{differing} not as expected" if differing else "all as expected"
@@ -30,18 +34,18 @@ def main() -> int:
 
 
 def _row(fault: Fault) -> tuple[int, int]:
-    """Play one fault and print its row; return how many outcomes it has, and how many differ."""
+    """Run one fault and print its row; return the number of outcomes and of those that differ."""
     cells, problems, expected = [], [], list[str]()
-    for way in WAYS:
-        scene = way.scene(fault)
-        if scene is None:
+    for call_mode in CALL_MODES:
+        case = call_mode.case(fault)
+        if case is None:
             cells.append("·")
             continue
-        problem = _difference(way, scene.outcome, happened(scene, way))
+        problem = _difference(call_mode, case.outcome, run_case(case, call_mode))
         cells.append("✗" if problem else "✓")
         problems += [problem] if problem else []
-        if scene.outcome.verdict() not in expected:
-            expected.append(scene.outcome.verdict())
+        if case.outcome.verdict() not in expected:
+            expected.append(case.outcome.verdict())
     row = "".join(f"{cell:<{CELL}}" for cell in cells)
     _say(f"{fault.name:<{NAME}}{row}{'; streamed: '.join(expected)}")
     for problem in problems:
@@ -49,14 +53,14 @@ def _row(fault: Fault) -> tuple[int, int]:
     return len(cells) - cells.count("·"), len(problems)
 
 
-def _difference(way: Way, expected: Outcome, found: Outcome) -> str:
-    """Return in what an outcome differs from the expected one; nothing if in nothing."""
-    told = [
+def _difference(call_mode: CallMode, expected: Outcome, found: Outcome) -> str:
+    """Return how an outcome differs from the expected one; "" if it does not."""
+    differences = [
         f"{field.name} is {getattr(found, field.name)!r}, not {getattr(expected, field.name)!r}"
         for field in fields(Outcome)
         if getattr(found, field.name) != getattr(expected, field.name)
     ]
-    return f"    {way} {found.verdict()}: {'; '.join(told)}" if told else ""
+    return f"    {call_mode} {found.verdict()}: {'; '.join(differences)}" if differences else ""
 
 
 def _say(line: str) -> None:

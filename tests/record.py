@@ -1,10 +1,11 @@
 """Record cassettes from real servers: `python tests/record.py embedded` or `hosted`.
 
-Names of scenes after it record these alone; a recording that tells nothing new is left as it is.
+Names of scenarios after it record only these. A cassette stays as it is if only ids and times
+would change.
 
-`embedded` starts the embedded engine (the extras `local` and `local-speech`) and needs neither key
-nor network once its weights are there. `hosted` asks DeepInfra, and only if one of its key
-variables is set; without one it says so and leaves everything as it is, which is no failure.
+`embedded` starts the embedded engine (the extras `local` and `local-speech`); it needs no key, and
+no network once the weights are downloaded. `hosted` calls DeepInfra if one of its key variables is
+set; otherwise it prints that and exits with 0.
 """
 
 import logging
@@ -17,15 +18,20 @@ from urllib.parse import urlsplit
 
 from support.cassettes.format import json_bytes
 from support.cassettes.replay import CASSETTES, record
-from support.cassettes.scenes import SCENES, SMALL_CONTEXT, Scene, play
-from support.cassettes.speech_scenes import CHATS, HEARINGS, Hearing, hear
+from support.cassettes.scenarios import SCENARIOS, SMALL_CONTEXT, Scenario, play
+from support.cassettes.speech_scenarios import (
+    CHATS,
+    TRANSCRIPTIONS,
+    TranscriptionScenario,
+    transcribe,
+)
 
 from langchain_voxtral import __version__
 from langchain_voxtral.endpoint import DEEPINFRA_KEYS, DEEPINFRA_URL
 from langchain_voxtral.errors import VoxtralError
 
-HEARD: dict[str, Scene | Hearing] = {**CHATS, **HEARINGS}
-ALL = SCENES | HEARD
+SPEECH_SCENARIOS: dict[str, Scenario | TranscriptionScenario] = {**CHATS, **TRANSCRIPTIONS}
+ALL = SCENARIOS | SPEECH_SCENARIOS
 
 HOSTED = (
     "chat_invoke",
@@ -40,10 +46,10 @@ HOSTED = (
     "llm_stream",
     "unknown_model",
     "wrong_key",
-    *(name for name in HEARD if name != "speech_not_english"),
+    *(name for name in SPEECH_SCENARIOS if name != "speech_not_english"),
 )
-"""Scenes that make sense at DeepInfra: nobody makes a shared server busy for a recording, and
-Voxtral hears French."""
+"""Scenarios that make sense at DeepInfra: a shared server cannot be made busy, and Voxtral
+transcribes French."""
 
 ENDLESS = {
     "input": "Tell me a very long story.",
@@ -55,7 +61,7 @@ ENDLESS = {
 
 
 def record_embedded(names: Collection[str]) -> bool:
-    """Record scenes from the embedded engine; return whether all went as they should."""
+    """Record scenarios from the embedded engine; return whether all outcomes are as expected."""
     from langchain_voxtral.local import LocalVoxtral  # noqa: PLC0415 - needs the local extra
     from langchain_voxtral.local.engine.speech import SPEECH_MODEL  # noqa: PLC0415 - the same
 
@@ -74,7 +80,7 @@ def record_embedded(names: Collection[str]) -> bool:
             for name in group:
                 models = (
                     f"{server.model_name} and {SPEECH_MODEL}"
-                    if name in HEARD
+                    if name in SPEECH_SCENARIOS
                     else server.model_name
                 )
                 source = f"embedded: {models}, langchain-voxtral {__version__}"
@@ -86,7 +92,7 @@ def record_embedded(names: Collection[str]) -> bool:
 
 
 def record_hosted(names: Collection[str]) -> bool:
-    """Record scenes from DeepInfra; return whether all went as they should."""
+    """Record scenarios from DeepInfra; return whether all outcomes are as expected."""
     if not any(os.environ.get(name, "").strip() for name in DEEPINFRA_KEYS):
         _say(f"No DeepInfra key is set ({', '.join(DEEPINFRA_KEYS)}): nothing was recorded.")
         return True
@@ -96,24 +102,28 @@ def record_hosted(names: Collection[str]) -> bool:
 
 
 def _record(folder: str, name: str, source: str, base_url: str, api_key: str | None) -> bool:
-    """Record one scene; an unexpected answer of a server is recorded too, and reported."""
-    scene = ALL[name]
+    """Record one scenario; an unexpected response is recorded too, and reported."""
+    scenario = ALL[name]
     path = CASSETTES / folder / f"{name}.yaml"
     with record(path, source):
-        outcome = _outcome(scene, base_url, api_key)
-    as_expected = type(outcome) is (scene.error or str)
+        outcome = _outcome(scenario, base_url, api_key)
+    as_expected = type(outcome) is (scenario.error or str)
     _say(f"{'ok' if as_expected else 'NOT AS EXPECTED'}  {path.name}: {outcome!r:.200}")
     return as_expected
 
 
-def _outcome(scene: Scene | Hearing, base_url: str, api_key: str | None) -> str | VoxtralError:
+def _outcome(
+    scenario: Scenario | TranscriptionScenario, base_url: str, api_key: str | None
+) -> str | VoxtralError:
     try:
-        if isinstance(scene, Hearing):
-            return "\n".join(heard.page_content for heard in hear(scene, base_url, api_key))
-        return str(play(scene.model(base_url, api_key), scene).text)
+        if isinstance(scenario, TranscriptionScenario):
+            return "\n".join(
+                document.page_content for document in transcribe(scenario, base_url, api_key)
+            )
+        return str(play(scenario.model(base_url, api_key), scenario).text)
     except VoxtralError as error:
         if error.status_code is None:
-            raise  # nobody answered, so there is nothing to record
+            raise  # no response, so there is nothing to record
         return error
 
 
@@ -127,8 +137,8 @@ def _idle(base_url: str, api_key: str) -> Iterator[None]:
 def _occupied(base_url: str, api_key: str) -> Iterator[None]:
     """Keep an engine without a queue busy until it has refused a request.
 
-    The request that occupies it goes over a plain socket, which no cassette sees. It is cut as
-    soon as the client announces that it will try again, so the second attempt is answered.
+    The request that occupies it goes over a plain socket, outside the cassette. It is closed as
+    soon as the client logs its retry, so the second attempt succeeds.
     """
     address = urlsplit(base_url)
     body = json_bytes(ENDLESS)
@@ -151,7 +161,7 @@ def _occupied(base_url: str, api_key: str) -> Iterator[None]:
 
 
 class _OnRetry(logging.Handler):
-    """Closes a connection when the client says that it will send its request again."""
+    """Closes a connection when the client logs a retry."""
 
     def __init__(self, connection: socket.socket) -> None:
         super().__init__()
@@ -167,13 +177,13 @@ def _say(line: str) -> None:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Record what the arguments name; 0 if all went as it should, 1 if not, 2 for usage."""
+    """Record the named scenarios; return 0 if all is as expected, 1 if not, 2 for wrong usage."""
     recorders = {"embedded": (record_embedded, tuple(ALL)), "hosted": (record_hosted, HOSTED)}
     place, names = "".join(arguments[:1]), arguments[1:]
     record_from, known = recorders.get(place, (None, ()))
     if record_from is None or not set(names) <= set(known):
-        _say(f"usage: python tests/record.py {'|'.join(recorders)} [SCENE...]")
-        _say(f"scenes: {', '.join(known or ALL)}")
+        _say(f"usage: python tests/record.py {'|'.join(recorders)} [SCENARIO...]")
+        _say(f"scenarios: {', '.join(known or ALL)}")
         return 2
     return 0 if record_from(names or known) else 1
 

@@ -9,13 +9,13 @@ from langchain_voxtral.local import LocalVoxtral
 
 @pytest.fixture(scope="session")
 def local_server() -> Iterator[LocalVoxtral]:
-    """A running server on the real model; its weights are fetched if they are not there."""
+    """A running server with the real model; its weights are downloaded if needed."""
     with LocalVoxtral() as server:
         yield server
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what a test class does not name in its `only`: an inherited suite has it all."""
+    """Deselect inherited tests that a test class does not name in `only`."""
     kept: list[pytest.Item] = []
     left_out: list[pytest.Item] = []
     for item in items:

@@ -25,7 +25,7 @@ from langchain_voxtral.errors import (
 from langchain_voxtral.transcription.request import Door
 
 pytest.importorskip("support.speech_samples", reason="speech is in the wheel of moonshine-voice")
-from support.cassettes.speech_scenes import NO_SOUND, SILENCE, SPOKEN
+from support.cassettes.speech_scenarios import NO_SOUND, SILENCE, SPEECH
 
 pytestmark = pytest.mark.live
 
@@ -49,7 +49,7 @@ def _heard(**settings: Any) -> list[Document]:
     """Transcribe what is spoken, each way once."""
     try:
         with _parser(**settings) as parser:
-            return parser.parse(SPOKEN)
+            return parser.parse(SPEECH)
     except (VoxtralUnsupportedFeatureError, VoxtralNotFoundError) as refusal:
         pytest.skip(f"DeepInfra does not offer {settings}: {refusal}")
 
@@ -77,7 +77,7 @@ def test_every_endpoint_transcribes(door: Door) -> None:
 async def test_every_endpoint_transcribes_asynchronously(door: Door) -> None:
     _heard(endpoint=door)  # skips where there is no such endpoint
     async with _parser(endpoint=door) as parser:
-        [document] = await parser.aparse(SPOKEN)
+        [document] = await parser.aparse(SPEECH)
     _check(document)
 
 
@@ -136,7 +136,7 @@ def _chat() -> ChatVoxtral:
 
 def _question(folder: Path) -> HumanMessage:
     path = folder / "spoken.wav"
-    path.write_bytes(SPOKEN)
+    path.write_bytes(SPEECH)
     return HumanMessage(
         [audio_block(path), {"type": "text", "text": "Repeat what is said in this recording."}]
     )

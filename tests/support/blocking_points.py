@@ -1,4 +1,4 @@
-"""The moments at which a call waits for what a server does not give, to stop it just there."""
+"""The points at which a call waits for a server, so that tests can stop it there."""
 
 import logging
 import threading
@@ -6,7 +6,7 @@ from typing import Self
 
 import pytest
 from support.call_modes import Model, text_of
-from support.scripted_server import PATIENCE, End, Reply, ScriptedServer
+from support.scripted_server import TIMEOUT_SECONDS, End, Reply, ScriptedServer
 from support.sse_replies import events, json_reply, token
 
 OPEN = events(token("Hel"), End.STALL)
@@ -24,22 +24,24 @@ _AWAITED = {
     "the next token": (OPEN, True),
     "the next attempt to stream": (BUSY, True),
 }
-awaiting = pytest.mark.parametrize(("reply", "streaming"), _AWAITED.values(), ids=_AWAITED)
-"""What a server does so that a call waits, and whether that call streams."""
+at_each_blocking_point = pytest.mark.parametrize(
+    ("reply", "streaming"), _AWAITED.values(), ids=_AWAITED
+)
+"""The reply that makes a call wait, and whether that call streams."""
 
 
-class Moment(logging.Handler):
-    """Comes when a call waits, as the server, our log or the reader of a stream tells.
+class BlockingPoint(logging.Handler):
+    """Detects that a call waits, from the server, our log or the reader of a stream.
 
     Args:
         server: The server that is called.
-        reply: What it does, of those in `awaiting`.
+        reply: Its reply, one of `at_each_blocking_point`.
 
     Example:
         ```python
-        with ScriptedServer(OPEN) as server, Moment(server, OPEN) as moment:
-            task = asyncio.create_task(moment.acall(model, streaming=True))
-            await asyncio.to_thread(moment.wait)
+        with ScriptedServer(OPEN) as server, Moment(server, OPEN) as point:
+            task = asyncio.create_task(point.acall(model, streaming=True))
+            await asyncio.to_thread(point.wait)
             task.cancel()
         ```
     """
@@ -59,16 +61,16 @@ class Moment(logging.Handler):
         logging.getLogger("langchain_voxtral").removeHandler(self)
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Take note of a pause that the log tells of."""
+        """Record that the log reports a pause."""
         self._paused.set()
 
     def wait(self) -> None:
-        """Block until it has come."""
-        self._server.await_requests(1)
+        """Block until the call waits."""
+        self._server.wait_for_requests(1)
         if self._reply is BUSY:
-            assert self._paused.wait(PATIENCE)
+            assert self._paused.wait(TIMEOUT_SECONDS)
         if self._reply is OPEN:
-            assert self._shown.wait(PATIENCE)
+            assert self._shown.wait(TIMEOUT_SECONDS)
 
     def call(self, model: Model, *, streaming: bool) -> None:
         """Call the model."""
@@ -80,7 +82,7 @@ class Moment(logging.Handler):
             self._shown.set()
 
     async def acall(self, model: Model, *, streaming: bool) -> None:
-        """Call the model in this loop."""
+        """Call the model asynchronously."""
         if not streaming:
             await model.ainvoke("Hello!")
             return

@@ -15,41 +15,40 @@ from support.scripted_server import ScriptedServer
 from langchain_voxtral import ChatVoxtral, VoxtralLLM
 from langchain_voxtral.errors import VoxtralError
 
-WAYS = ("invoke", "ainvoke", "stream", "astream")
+CALL_MODES = ("invoke", "ainvoke", "stream", "astream")
 
 T = TypeVar("T")
 Model = ChatVoxtral | VoxtralLLM
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
-    """An answer, or a chunk of one: its text, and all that rides beside it."""
+class Response:
+    """A response or a chunk of one: its text and its metadata."""
 
     text: str
     info: dict[str, Any] = field(default_factory=dict)
 
 
 class Caller:
-    """Calls models of one face.
+    """Calls models of one class.
 
-    A synchronous test drives an asynchronous call through a loop that stays the same, one step
-    at a time, so that both are written once.
+    Asynchronous calls run in one loop, step by step, so that a synchronous test covers both.
 
     Args:
-        face: The class of the models.
+        model_class: The class of the models.
         runner: The loop for asynchronous calls; None calls synchronously.
     """
 
-    def __init__(self, face: type[Model], runner: asyncio.Runner | None) -> None:
-        self.face = face
+    def __init__(self, model_class: type[Model], runner: asyncio.Runner | None) -> None:
+        self.model_class = model_class
         self._runner = runner
 
     def model(self, server: ScriptedServer, **fields: Any) -> Model:
-        """Return a model that asks this server."""
-        return self.face(base_url=server.url, **fields)
+        """Return a model that calls this server."""
+        return self.model_class(base_url=server.url, **fields)
 
-    def invoke(self, model: Model, prompt: str = "Hello!", **options: Any) -> Said:
-        """Return a whole answer."""
+    def invoke(self, model: Model, prompt: str = "Hello!", **options: Any) -> Response:
+        """Return an unstreamed response."""
         if isinstance(model, ChatVoxtral):
             return _of_message(
                 model.invoke(prompt, **options)
@@ -62,11 +61,11 @@ class Caller:
             else self._run(model.agenerate([prompt], **options))
         )
 
-    def stream(self, model: Model, prompt: str = "Hello!", **options: Any) -> Iterator[Said]:
-        """Yield the chunks of a streamed answer, each as soon as it is there."""
-        told = _Told()
-        for chunk in self._chunks(model, prompt, {"callbacks": [told]}, options):
-            yield _of_message(chunk) if isinstance(chunk, AIMessage) else told.said.pop()
+    def stream(self, model: Model, prompt: str = "Hello!", **options: Any) -> Iterator[Response]:
+        """Yield the chunks of a streamed response as they arrive."""
+        recorder = _ChunkRecorder()
+        for chunk in self._chunks(model, prompt, {"callbacks": [recorder]}, options):
+            yield _of_message(chunk) if isinstance(chunk, AIMessage) else recorder.chunks.pop()
 
     def close(self, model: Model) -> None:
         """Close a model's connections."""
@@ -94,55 +93,55 @@ class Caller:
         return self._runner.run(coroutine)
 
 
-class _Told(BaseCallbackHandler):
-    """Keeps what rides beside each token, which an LLM's stream tells callbacks alone."""
+class _ChunkRecorder(BaseCallbackHandler):
+    """Records the metadata of chunks, which an LLM's stream gives to callbacks only."""
 
     run_inline = True
 
     def __init__(self) -> None:
-        self.said: list[Said] = []
+        self.chunks: list[Response] = []
 
     def on_llm_new_token(self, token: Any, *, chunk: Any = None, **_: Any) -> None:
-        self.said.append(Said(token, chunk.generation_info or {}))
+        self.chunks.append(Response(token, chunk.generation_info or {}))
 
 
-def _of_message(message: AIMessage) -> Said:
+def _of_message(message: AIMessage) -> Response:
     usage = {"usage_metadata": dict(message.usage_metadata)} if message.usage_metadata else {}
-    return Said(message.text, message.response_metadata | usage)
+    return Response(message.text, message.response_metadata | usage)
 
 
-def _of_result(result: LLMResult) -> Said:
+def _of_result(result: LLMResult) -> Response:
     [[generation]] = result.generations
-    return Said(generation.text, generation.generation_info or {})
+    return Response(generation.text, generation.generation_info or {})
 
 
-def broken(chunks: Iterator[Said]) -> tuple[str, VoxtralError]:
-    """Return the text that was shown before a stream raised, which it must, and the error."""
-    shown: list[Said] = []
+def read_until_error(chunks: Iterator[Response]) -> tuple[str, VoxtralError]:
+    """Read a stream that must raise; return the text before the error, and the error."""
+    shown: list[Response] = []
     with pytest.raises(VoxtralError) as caught:
         shown.extend(chunks)
     return "".join(chunk.text for chunk in shown), caught.value
 
 
 def text_of(answer: object) -> str:
-    """Return the text of what a model gives: a message or a string."""
+    """Return the text of a message or a string."""
     return answer.text if isinstance(answer, BaseMessage) else str(answer)
 
 
-async def ask(model: Runnable[Any, Any], way: str, prompt: Any, /, **options: Any) -> str:
-    """Ask in the given way; return the text of the answer."""
-    method = getattr(model, way)
-    if way == "invoke":
+async def ask(model: Runnable[Any, Any], call_mode: str, prompt: Any, /, **options: Any) -> str:
+    """Call the model in the given mode; return the text of the response."""
+    method = getattr(model, call_mode)
+    if call_mode == "invoke":
         return text_of(method(prompt, **options))
-    if way == "ainvoke":
+    if call_mode == "ainvoke":
         return text_of(await method(prompt, **options))
-    if way == "stream":
+    if call_mode == "stream":
         return "".join(text_of(chunk) for chunk in method(prompt, **options))
     return "".join([text_of(chunk) async for chunk in method(prompt, **options)])
 
 
 def sum_of(chunks: list[AIMessageChunk]) -> AIMessageChunk:
-    """Add up the chunks of a stream, as users do."""
+    """Add up the chunks of a stream."""
     whole = chunks[0]
     for chunk in chunks[1:]:
         whole += chunk

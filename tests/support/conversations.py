@@ -1,4 +1,4 @@
-"""Conversations for property tests."""
+"""Hypothesis strategies for conversations."""
 
 import json
 from dataclasses import replace
@@ -39,14 +39,14 @@ MARKERS = [
     "[BEGIN_AUDIO]",
     "[TRANSCRIBE]",
 ]
-"""One of each kind of control marker, as a forger would write it."""
+"""One of each kind of control marker, as an attacker would write it."""
 
 plain = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 shards = st.sampled_from(
     [*MARKERS, *(marker[:-1] for marker in MARKERS), "<", "[", "|", "\n", "\r\n", " ", "\u2060"]
 )
 texts = st.lists(plain | shards, max_size=6).map("".join)
-"""Text with markers of every format, whole and in shards, and line breaks at its edges."""
+"""Text with special tokens of every format, whole and in fragments, and with line breaks."""
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | texts,

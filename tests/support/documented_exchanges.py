@@ -1,4 +1,4 @@
-"""The exchanges that DeepInfra's API page prints, and a server that answers with them."""
+"""The exchanges in DeepInfra's API documentation, and a server that answers with them."""
 
 import json
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -12,7 +12,7 @@ URL = "https://api.deepinfra.com/v1/inference/mistralai/Voxtral-Mini-3B-2507"
 KEY = "tok-4f81c6e0-distinctive"
 
 AS_PRINTED: dict[str, Any] = {"temperature": None, "top_p": None, "stop": []}
-"""Options by which nothing is sent that the page does not print."""
+"""Options with which only the documented fields are sent."""
 
 HELLO_INPUT = (
     "<|begin_of_text|><|start_header_id|>user<|end_header_id|>\n\nHello!<|eot_id|>"
@@ -83,7 +83,7 @@ CHEF_BODY = {
 }
 
 TOKENS = ("Hello", "!", " It", "'s")
-"""The tokens that the page prints of a stream, before it elides the rest."""
+"""The tokens of the documented stream, up to its ellipsis."""
 
 
 def token_event(text: str, *, token_id: int | None = None, logprob: float = 0.0) -> bytes:
@@ -101,7 +101,7 @@ STREAM = (*(token_event(token) for token in TOKENS), FINAL_EVENT)
 
 
 class Reads(httpx.SyncByteStream, httpx.AsyncByteStream):
-    """A body that arrives read by read, to a synchronous client and to an async one."""
+    """A body that arrives in these reads, for sync and async clients."""
 
     def __init__(self, reads: Sequence[bytes]) -> None:
         self._reads = reads
@@ -127,7 +127,7 @@ def streaming(*reads: bytes) -> httpx.Response:
 
 
 def as_documented(request: httpx.Request) -> httpx.Response:
-    """Answer as the page prints it, with as many results as were asked for."""
+    """Answer as documented, with as many results as were requested."""
     asked = json.loads(request.content)
     if asked.get("stream"):
         return streaming()
@@ -137,7 +137,7 @@ def as_documented(request: httpx.Request) -> httpx.Response:
 
 
 class Server:
-    """Answers requests and keeps them.
+    """Answers requests and records them.
 
     `answer` may be replaced by any function from a request to a response.
     """

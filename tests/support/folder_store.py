@@ -1,4 +1,4 @@
-"""A byte store in a folder, as `LocalFileStore` is one."""
+"""A byte store in a folder, like `LocalFileStore`."""
 
 from collections.abc import Iterator, Sequence
 from os import PathLike

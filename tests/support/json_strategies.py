@@ -1,11 +1,11 @@
-"""JSON of any kind: values, schemas, response formats, and how they are written."""
+"""Hypothesis strategies for JSON values, schemas and response formats."""
 
 import json
 
 from hypothesis import strategies as st
 
 HUGE = "@1e400"
-"""Stands for a number that JSON can write and no float can hold."""
+"""A placeholder for a number that is valid JSON but too large for a float."""
 texts = st.text(max_size=20)
 numbers = st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.sampled_from(
     [0, 1, -1, 0.5, 2**31, 2**63, 2**64, 10**9, 10**30, -(10**30), 1e308, 5e-324, HUGE]

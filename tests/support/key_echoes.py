@@ -1,4 +1,4 @@
-"""Servers that echo a key: every shape of answer, every spelling of the key, for the tests."""
+"""Servers that echo the API key: every shape of response, every spelling of the key."""
 
 import json
 import string
@@ -34,7 +34,7 @@ SPELLINGS: dict[str, Callable[[str], str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Echo:
-    """What a server has to say of a key: in two places, which may have half of it each."""
+    """The two texts of a response that contain the key, or half of it each."""
 
     first: str
     second: str
@@ -118,7 +118,7 @@ BREAKS = (
 
 
 class Broken(Reads):
-    """A body that ends by an error of the client library, which quotes what it could not read."""
+    """A body that ends with an error of httpx that quotes what it could not read."""
 
     def __init__(self, reads: Sequence[bytes], error: Exception) -> None:
         super().__init__(reads)
@@ -175,7 +175,7 @@ def answers_with_event(draw: st.DrawFn, echo: Echo, event: Callable[[Echo], byte
 
 @st.composite
 def broken_answers(draw: st.DrawFn, echo: Echo, kind: Callable[[str], Exception]) -> Answer:
-    """Draw an answer that the client library gives up on, before or in its body."""
+    """Draw a response on which httpx fails, before or in its body."""
     tokens = draw(st.sampled_from([None, (), (token_event("Hi"),)]))
     headers = {"content-type": "text/event-stream"} | draw(headers_with(echo))
 

@@ -1,10 +1,10 @@
-"""Chat completions asked for, and their answers taken apart."""
+"""Request chat completions of the embedded engine and read the responses."""
 
 import json
 from typing import Any
 
 import httpx
-from support.local_responses import CHAT, PLAIN_CHAT, data_in
+from support.local_responses import CHAT, PLAIN_CHAT, event_data
 
 ENGINE = "SmolLM2-135M-Instruct"
 FRANCE = [{"role": "user", "content": "What is the capital of France?"}]
@@ -22,20 +22,20 @@ def ask(http: httpx.Client, messages: object = FRANCE, **fields: object) -> dict
 
 
 def text(http: httpx.Client, messages: object = FRANCE, **fields: object) -> str:
-    said: str = ask(http, messages, **fields)["choices"][0]["message"]["content"]
-    return said
+    content: str = ask(http, messages, **fields)["choices"][0]["message"]["content"]
+    return content
 
 
 def events(http: httpx.Client, messages: object = FRANCE, **fields: object) -> list[str]:
     with http.stream("POST", CHAT, json=body(messages, stream=True, **fields)) as answer:
         assert answer.headers["content-type"] == "text/event-stream"
-        return data_in(answer.read().decode())
+        return event_data(answer.read().decode())
 
 
 def chunks(http: httpx.Client, messages: object = FRANCE, **fields: object) -> list[dict[str, Any]]:
-    *told, done = events(http, messages, **fields)
+    *data, done = events(http, messages, **fields)
     assert done == "[DONE]"
-    return [json.loads(event) for event in told]
+    return [json.loads(event) for event in data]
 
 
 def deltas(http: httpx.Client, messages: object = FRANCE, **fields: object) -> list[dict[str, Any]]:

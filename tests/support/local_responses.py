@@ -1,4 +1,4 @@
-"""What the embedded server may answer, whatever it is sent."""
+"""The responses that the embedded server may send to any request."""
 
 import json
 from typing import Any
@@ -16,11 +16,11 @@ PLAIN_CHAT = {
     "messages": [{"role": "user", "content": "Hi"}],
     "max_tokens": 1,
 }
-PATIENCE = 20.0
-"""Seconds after which a request that has no answer counts as hanging."""
+TIMEOUT_SECONDS = 20.0
+"""Seconds after which a request without a response counts as hanging."""
 REFUSALS = {400, 401, 404, 405, 413, 415, 422}
 NO_HTTP = (400, "text/plain; charset=utf-8", b"Invalid HTTP request received.")
-"""What uvicorn answers to bytes that are no HTTP."""
+"""The response of uvicorn to bytes that are not HTTP."""
 
 FUZZ = settings(
     max_examples=250,
@@ -28,8 +28,8 @@ FUZZ = settings(
 )
 
 
-def strictly(document: bytes | str) -> Any:
-    """Parse JSON as the standard has it: without NaN and Infinity."""
+def parse_strict_json(document: bytes | str) -> Any:
+    """Parse JSON without NaN and Infinity, as the standard demands."""
 
     def refused(constant: str) -> None:
         raise AssertionError(f"{constant} is no JSON")
@@ -37,8 +37,8 @@ def strictly(document: bytes | str) -> Any:
     return json.loads(document, parse_constant=refused)
 
 
-def data_in(stream: str) -> list[str]:
-    """Return what the events of a whole stream carry; comments, sent in a pause, carry nothing."""
+def event_data(stream: str) -> list[str]:
+    """Return the data of the events of a whole stream, without comments."""
     *events, rest = stream.split("\n\n")
     assert rest == ""
     return [event.removeprefix("data: ") for event in events if not event.startswith(":")]
@@ -49,7 +49,7 @@ def assert_documented(status: int, kind: str, body: bytes) -> None:
         assert kind in {"application/json", "text/event-stream"}
         return
     assert (status in REFUSALS, kind) == (True, "application/json"), (status, kind, body)
-    match strictly(body):
+    match parse_strict_json(body):
         case {"error": str(message) | {"message": str(message)}} | {"detail": str(message)}:
             assert message
         case {"detail": [*faults]}:

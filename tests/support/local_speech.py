@@ -1,4 +1,4 @@
-"""How the speech routes are asked, and what their answers are checked by."""
+"""Request the speech routes of the embedded engine and read the responses."""
 
 import io
 import wave
@@ -8,7 +8,7 @@ import httpx
 from support.speech_samples import BECKETT
 
 MODEL = "mistralai/Voxtral-Mini-3B-2507"
-HEARS = "moonshine-tiny-en"
+SPEECH_MODEL = "moonshine-tiny-en"
 NATIVE = f"inference/{MODEL}"
 TRANSCRIPTIONS = "openai/audio/transcriptions"
 TRANSLATIONS = "openai/audio/translations"
@@ -39,7 +39,7 @@ def ask(
     return http.post(route, files=file, data={**named, **fields})
 
 
-def told(answer: httpx.Response) -> dict[str, Any]:
+def json_body(answer: httpx.Response) -> dict[str, Any]:
     assert answer.status_code == 200, answer.text
     document: dict[str, Any] = answer.json()
     return document

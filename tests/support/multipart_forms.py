@@ -1,4 +1,4 @@
-"""Forms as servers read them."""
+"""Multipart forms as servers parse them."""
 
 from io import BytesIO
 
@@ -8,8 +8,8 @@ Parts = list[tuple[str, str | None, str | None, bytes]]
 """Name, file name, MIME type and content of each part."""
 
 
-def parsed_form(body: bytes, content_type: str) -> Parts:
-    """Return what the parser of Starlette and FastAPI, so of vLLM, finds in a form."""
+def parse_multipart(body: bytes, content_type: str) -> Parts:
+    """Parse a form with the parser of Starlette and FastAPI, and so of vLLM."""
     parts: Parts = []
 
     def take_file(file: File) -> None:

@@ -1,4 +1,4 @@
-"""What the parser of tool calls makes of an answer, put together again."""
+"""Feed an answer to the parser of tool calls and join what comes out."""
 
 from collections.abc import Collection
 

@@ -1,4 +1,4 @@
-"""What is said in the recordings that tests hear, and how much of it was heard wrongly."""
+"""Reference transcripts of the recordings of the tests, and word errors against them."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,9 +6,9 @@ from pathlib import Path
 import jiwer
 from support.speech_samples import BECKETT, TWO_CITIES
 
-_SPEECH = Path(__file__).parents[1] / "speech"
+_FOLDER = Path(__file__).parents[1] / "speech"
 
-SAID = {
+TRANSCRIPTS = {
     BECKETT: "Ever tried. Ever failed. No matter. Try again. Fail again. Fail better.",
     TWO_CITIES: "It was the best of times, it was the worst of times, it was the age of wisdom, it "
     "was the age of foolishness, it was the epoch of belief, it was the epoch of incredulity, it "
@@ -17,22 +17,22 @@ SAID = {
     "direct to Heaven, we were all going direct the other way—in short, the period was so far like "
     "the present period, that some of its noisiest authorities insisted on its being received, for "
     "good or for evil, in the superlative degree of comparison only.",
-    _SPEECH / "jfk.flac": "And so, my fellow Americans, ask not what your country can do for you, "
+    _FOLDER / "jfk.flac": "And so, my fellow Americans, ask not what your country can do for you, "
     "ask what you can do for your country.",
-    _SPEECH / "austen_0870.flac": "And Mr. John Dashwood had then leisure to consider how much "
+    _FOLDER / "austen_0870.flac": "And Mr. John Dashwood had then leisure to consider how much "
     "there might be prudently in his power to do for them.",
-    _SPEECH / "austen_0880.flac": "He was not an ill-disposed young man,",
-    _SPEECH / "austen_0890.flac": "unless to be rather cold hearted, and rather selfish, is to be "
+    _FOLDER / "austen_0880.flac": "He was not an ill-disposed young man,",
+    _FOLDER / "austen_0890.flac": "unless to be rather cold hearted, and rather selfish, is to be "
     "ill-disposed.",
-    _SPEECH / "austen_0920.flac": "Had he married a more amiable woman, he might have been made "
+    _FOLDER / "austen_0920.flac": "Had he married a more amiable woman, he might have been made "
     "still more respectable than he was:",
-    _SPEECH / "austen_0930.flac": "he might even have been made amiable himself;",
+    _FOLDER / "austen_0930.flac": "he might even have been made amiable himself;",
 }
-"""Recordings, all of 44 s at most, and their words. None but `BECKETT` and `TWO_CITIES` was ever
-looked at when the engine was set up."""
+"""Recordings of at most 44 s and their words. Only `BECKETT` and `TWO_CITIES` were used to tune the
+engine."""
 
-HELD_OUT = tuple(path for path in SAID if path.parent == _SPEECH)
-"""The recordings that the engine was not set up with."""
+HELD_OUT = tuple(path for path in TRANSCRIPTS if path.parent == _FOLDER)
+"""The recordings that were not used to tune the engine."""
 
 _WORDS = jiwer.Compose(
     [
@@ -44,14 +44,16 @@ _WORDS = jiwer.Compose(
         jiwer.ReduceToListOfListOfWords(),
     ]
 )
-"""Case, punctuation, hyphens and the spelling of "mister" are not heard; no number is said."""
+"""Ignores case, punctuation, hyphens and the spelling of "mister"; no text has numbers."""
 
 
-def word_errors(said: str | Sequence[str], heard: str | Sequence[str]) -> jiwer.WordOutput:
-    """Compare one text, or several, with what was heard; `wer` of the result is the rate."""
+def word_errors(
+    reference: str | Sequence[str], hypothesis: str | Sequence[str]
+) -> jiwer.WordOutput:
+    """Compare one text or several with their transcripts; `wer` of the result is the error rate."""
     return jiwer.process_words(
-        said if isinstance(said, str) else list(said),
-        heard if isinstance(heard, str) else list(heard),
+        reference if isinstance(reference, str) else list(reference),
+        hypothesis if isinstance(hypothesis, str) else list(hypothesis),
         reference_transform=_WORDS,
         hypothesis_transform=_WORDS,
     )

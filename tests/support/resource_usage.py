@@ -1,4 +1,4 @@
-"""What a process holds, as counts, for tests and benchmarks of leaks; Linux tells all of it."""
+"""Counts of resources that this process holds, for tests and benchmarks of leaks (Linux)."""
 
 import asyncio
 import gc
@@ -10,8 +10,8 @@ _ESTABLISHED = "01"
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
-    """What this process holds.
+class ResourceUsage:
+    """Resources that this process holds.
 
     Args:
         files: Open file descriptors, sockets among them.
@@ -22,13 +22,13 @@ class Held:
     threads: int
 
 
-def held() -> Held:
-    """Count what this process holds."""
-    return Held(len(list(Path("/proc/self/fd").iterdir())), threading.active_count())
+def resource_usage() -> ResourceUsage:
+    """Count the resources that this process holds."""
+    return ResourceUsage(len(list(Path("/proc/self/fd").iterdir())), threading.active_count())
 
 
-def connections_to(port: int) -> int:
-    """Count this process's open sockets that are connected to a port of this machine."""
+def count_connections(port: int) -> int:
+    """Count this process's open sockets that are connected to a local port."""
     ours = {_target(file) for file in Path("/proc/self/fd").iterdir()}
     count = 0
     for line in Path("/proc/self/net/tcp").read_text().splitlines()[1:]:
@@ -38,14 +38,14 @@ def connections_to(port: int) -> int:
     return count
 
 
-def living(kind: type) -> int:
-    """Count the objects of a class that are alive once garbage is collected."""
+def count_instances(kind: type) -> int:
+    """Count the instances of a class after a garbage collection."""
     gc.collect()
     return sum(type(thing) is kind for thing in gc.get_objects())
 
 
-async def idle() -> None:
-    """Wait until nothing but the caller runs in this event loop."""
+async def wait_until_idle() -> None:
+    """Wait until the caller is the only task of this event loop."""
     me = asyncio.current_task()
     while others := asyncio.all_tasks() - {me}:
         await asyncio.wait(others)

@@ -1,7 +1,7 @@
-"""A server that does what a test scripts: raw sockets on loopback, in a thread of its own.
+"""A scripted HTTP server: raw sockets on loopback, in a thread of its own.
 
-Faults are the point: an answer is a list of steps, so that a test decides which bytes leave
-when, and how a connection ends.
+A response is a list of steps, so that a test decides which bytes are sent when, and how the
+connection ends.
 """
 
 import asyncio
@@ -17,8 +17,8 @@ from enum import Enum, auto
 from itertools import repeat
 from typing import Any, Self
 
-PATIENCE = 10.0
-"""Seconds after which a test that waits for something fails, instead of hanging."""
+TIMEOUT_SECONDS = 10.0
+"""Seconds after which a test that waits fails instead of hanging."""
 
 
 class Gate:
@@ -28,17 +28,17 @@ class Gate:
         self._opened: Future[None] = Future()
 
     def open(self) -> None:
-        """Let the server go on."""
+        """Let the server continue."""
         self._opened.set_result(None)
 
-    async def passed(self) -> None:
+    async def wait(self) -> None:
         """Wait until the gate is open."""
         await asyncio.shield(asyncio.wrap_future(self._opened))
 
 
 @dataclass(frozen=True, slots=True)
 class Repeat:
-    """A step that sends the same chunk until the client is gone, or so many times.
+    """A step that sends the same chunk until the client disconnects, or `times` times.
 
     `pause` is in seconds, after each.
     """
@@ -48,17 +48,17 @@ class Repeat:
     times: int | None = None
 
     def rounds(self) -> Iterator[None]:
-        """Return as many items as there are chunks to send."""
+        """Return one item for each chunk to send."""
         return repeat(None) if self.times is None else repeat(None, self.times)
 
 
 class End(Enum):
-    """A step at which an answer ends otherwise than in order."""
+    """A step that ends a response abnormally."""
 
     STALL = auto()
-    """Send nothing more, until the client is gone."""
+    """Send nothing more until the client disconnects."""
     CUT = auto()
-    """Close the connection before the body is whole (FIN)."""
+    """Close the connection before the body is complete (FIN)."""
     RESET = auto()
     """Abort the connection (RST)."""
 
@@ -68,16 +68,16 @@ Step = bytes | Gate | Repeat | End
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What the server answers to one request.
+    """The response to one request.
 
     Args:
         status: HTTP status.
         headers: Headers, besides those that frame the body.
         body: The whole body, sent with its length after all steps.
-        steps: What to do one by one; bytes leave as one HTTP chunk. The head goes out with the
-            first bytes, so that other steps before them happen before the answer begins; b""
+        steps: What to do in order; bytes are sent as one HTTP chunk. The head is sent with the
+            first bytes, so other steps before them happen before the response begins; b""
             sends the head alone.
-        closes: Whether the connection is closed after the answer, unannounced.
+        closes: Whether the connection is closed after the response without notice.
     """
 
     status: int = 200
@@ -99,18 +99,18 @@ class Reply:
 
 @dataclass(slots=True)
 class Connection:
-    """A client's connection: its port, whether it is closed, and the HTTP chunks it was sent."""
+    """A client's connection: its port, whether it is closed, and the HTTP chunks sent to it."""
 
     port: int
-    gone: threading.Event = field(default_factory=threading.Event)
+    closed: threading.Event = field(default_factory=threading.Event)
     sent: int = 0
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """A request that came: header names in lower case, the body decoded from JSON.
+class ReceivedRequest:
+    """A received request: header names in lower case, the body decoded from JSON.
 
-    The body of a multipart form is the bytes as they came.
+    The body of a multipart form stays bytes.
     """
 
     method: str
@@ -124,19 +124,19 @@ class ScriptedServer:
     """Answers each request with the next reply of the script, then with the default.
 
     Attributes:
-        requests: What came, in order.
-        connections: Who came, in order.
+        requests: The received requests, in order.
+        connections: The clients' connections, in order.
 
     Example:
         ```python
-        with ScriptedServer(replies.whole("Hi")) as server:
+        with ScriptedServer(sse_replies.whole("Hi")) as server:
             ChatVoxtral(base_url=server.url).invoke("Hello!")
         assert len(server.requests) == 1
         ```
     """
 
     def __init__(self, *replies: Reply, default: Reply | None = None) -> None:
-        self.requests: list[Seen] = []
+        self.requests: list[ReceivedRequest] = []
         self.connections: list[Connection] = []
         self._script = deque(replies)
         self._default = default or Reply(status=500, body=b"the script is at its end")
@@ -147,29 +147,31 @@ class ScriptedServer:
 
     def __enter__(self) -> Self:
         self._thread.start()
-        self._ready.result(PATIENCE)
+        self._ready.result(TIMEOUT_SECONDS)
         return self
 
     def __exit__(self, *_: object) -> None:
         loop, stop, _port = self._ready.result()
         loop.call_soon_threadsafe(stop.set)
-        self._thread.join(PATIENCE)
+        self._thread.join(TIMEOUT_SECONDS)
 
     @property
     def url(self) -> str:
         """The base URL to give to a model."""
         return f"http://127.0.0.1:{self._ready.result()[2]}/v1"
 
-    def await_requests(self, count: int) -> None:
-        """Block until so many requests have come."""
+    def wait_for_requests(self, count: int) -> None:
+        """Block until this many requests have arrived."""
         with self._changed:
-            came = self._changed.wait_for(lambda: len(self.requests) >= count, PATIENCE)
-        assert came, f"{len(self.requests)} requests came in {PATIENCE} s, not {count}"
+            came = self._changed.wait_for(lambda: len(self.requests) >= count, TIMEOUT_SECONDS)
+        assert came, f"{len(self.requests)} requests came in {TIMEOUT_SECONDS} s, not {count}"
 
-    def await_gone(self) -> None:
+    def wait_until_disconnected(self) -> None:
         """Block until every connection so far is closed."""
         for connection in self.connections:
-            assert connection.gone.wait(PATIENCE), f"port {connection.port} is still connected"
+            assert connection.closed.wait(TIMEOUT_SECONDS), (
+                f"port {connection.port} is still connected"
+            )
 
     async def _serve(self) -> None:
         stop = asyncio.Event()
@@ -196,17 +198,17 @@ class ScriptedServer:
             pass  # the client went away
         finally:
             writer.close()
-            connection.gone.set()
+            connection.closed.set()
 
     async def _converse(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, connection: Connection
     ) -> None:
         first = await reader.read(1)
         while first:
-            seen = await _request(first, reader, connection)
+            request = await _request(first, reader, connection)
             reply = self._script.popleft() if self._script else self._default
             with self._changed:
-                self.requests.append(seen)
+                self.requests.append(request)
                 self._changed.notify_all()
             # A client that awaits an answer sends nothing, so what can be read is its end.
             watch = asyncio.ensure_future(reader.read(1))
@@ -218,7 +220,9 @@ class ScriptedServer:
             first = await watch
 
 
-async def _request(first: bytes, reader: asyncio.StreamReader, connection: Connection) -> Seen:
+async def _request(
+    first: bytes, reader: asyncio.StreamReader, connection: Connection
+) -> ReceivedRequest:
     head = (first + await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
     start, *lines = head.rstrip().split("\r\n")
     method, path, _version = start.split(" ")
@@ -227,11 +231,11 @@ async def _request(first: bytes, reader: asyncio.StreamReader, connection: Conne
     }
     body = await reader.readexactly(int(headers.get("content-length", 0)))
     is_form = headers.get("content-type", "").startswith("multipart/")
-    return Seen(method, path, headers, body if is_form else json.loads(body), connection)
+    return ReceivedRequest(method, path, headers, body if is_form else json.loads(body), connection)
 
 
 async def _play(reply: Reply, writer: asyncio.StreamWriter, connection: Connection) -> None:
-    """Do the steps of a reply."""
+    """Send a reply step by step."""
     unsent = reply.head()
 
     async def send(chunk: bytes) -> None:
@@ -247,7 +251,7 @@ async def _play(reply: Reply, writer: asyncio.StreamWriter, connection: Connecti
             case bytes():
                 await send(step)
             case Gate():
-                await step.passed()
+                await step.wait()
             case Repeat():
                 for _ in step.rounds():
                     await send(step.data)

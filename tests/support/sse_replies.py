@@ -1,4 +1,4 @@
-"""Ready-made replies for the scripted server: the exchanges that DeepInfra's API page documents."""
+"""Ready-made replies for the scripted server, as in DeepInfra's API documentation."""
 
 import json
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ from support.scripted_server import Reply, Step
 
 
 def whole(*texts: str, headers: Mapping[str, str] | None = None) -> Reply:
-    """Return the documented answer to an unstreamed request; several texts as for `n`."""
+    """Return the documented unstreamed response; several texts as for `n`."""
     document = {
         "request_id": "RWZDRhS5kdoM1XWwXLEshynO",
         "inference_status": {
@@ -39,12 +39,12 @@ def event(document: object) -> bytes:
 
 def token(text: str, *, special: bool = False) -> bytes:
     """Return the documented event of a token."""
-    said = {"id": None, "text": text, "logprob": 0.0, "special": special}
-    return event({"token": said, "generated_text": "", "details": None, "estimated_cost": None})
+    details = {"id": None, "text": text, "logprob": 0.0, "special": special}
+    return event({"token": details, "generated_text": "", "details": None, "estimated_cost": None})
 
 
 def final(**changed: object) -> bytes:
-    """Return the documented last event, some fields changed."""
+    """Return the documented last event with some fields changed."""
     documented = {
         "token": {"id": None, "text": "", "logprob": 0.0, "special": False},
         "generated_text": None,

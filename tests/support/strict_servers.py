@@ -1,7 +1,7 @@
-"""Servers that judge requests as strictly as the real ones do, or more so.
+"""Servers that validate requests at least as strictly as the real ones.
 
-What a real server passes over in silence, such as a field that it does not know, is refused here:
-else nobody would see that it does nothing. Sources: DeepInfra's OpenAPI description; vLLM's OpenAI
+What a real server ignores silently, such as an unknown field, is an error here, because otherwise
+no test would notice. Sources: DeepInfra's OpenAPI description; vLLM's OpenAI
 server and its limits on audio, with mistral-common's checks of conversations behind it; the
 chat completions and transcriptions of llama.cpp's `llama-server`.
 """
@@ -19,16 +19,16 @@ from typing import Any
 
 import httpx
 import soundfile
-from support.multipart_forms import parsed_form
+from support.multipart_forms import parse_multipart
 
 from langchain_voxtral.protocol.languages import LANGUAGES
 
-Judge = Callable[[httpx.Request], httpx.Response]
+Handler = Callable[[httpx.Request], httpx.Response]
 
 RATE = 16_000
 MODEL = "mistralai/Voxtral-Mini-3B-2507"
-SAID = "Good morning."
-"""What is said in every recording."""
+TRANSCRIPT = "Good morning."
+"""The transcript of every recording."""
 
 SERVERS: dict[str, dict[str, Any]] = {
     "deepinfra": {},
@@ -66,15 +66,15 @@ _FORM = _words("model prompt response_format temperature language")
 
 
 class RefusedError(Exception):
-    """A request that the server does not take."""
+    """The server rejects the request."""
 
 
 @dataclass(frozen=True, slots=True)
 class Strict:
-    """What a kind of server takes.
+    """What a kind of server accepts.
 
-    `forms` has the fields of its speech endpoints by their paths, the recording's first; `times`
-    are fields that may come twice.
+    `forms` has the fields of its speech endpoints by path, the file's first; `times` are fields
+    that may be repeated.
     """
 
     chat: str
@@ -83,9 +83,9 @@ class Strict:
     formats: frozenset[str]
     penalty: str
     sounds: frozenset[str]
-    most_recordings: float
-    longest: float
-    most_bytes: float
+    max_recordings: float
+    max_seconds: float
+    max_bytes: float
     refusal: Callable[[str], httpx.Response]
     names_tools: bool = True
 
@@ -105,9 +105,9 @@ STRICT = {
         formats=_words("json verbose_json text srt vtt"),
         penalty="repetition_penalty",
         sounds=_words("WAV MP3"),
-        most_recordings=math.inf,
-        longest=math.inf,
-        most_bytes=math.inf,
+        max_recordings=math.inf,
+        max_seconds=math.inf,
+        max_bytes=math.inf,
         refusal=lambda why: httpx.Response(
             422, json={"detail": [{"type": "value_error", "loc": ["body"], "msg": why}]}
         ),
@@ -120,9 +120,9 @@ STRICT = {
         formats=_words("json text"),
         penalty="repetition_penalty",
         sounds=_words("WAV"),  # its libsndfile may be one without MP3
-        most_recordings=5,
-        longest=600,
-        most_bytes=25 * 2**20,
+        max_recordings=5,
+        max_seconds=600,
+        max_bytes=25 * 2**20,
         refusal=lambda why: httpx.Response(
             400,
             json={"error": {"message": why, "type": "BadRequestError", "param": None, "code": 400}},
@@ -135,9 +135,9 @@ STRICT = {
         formats=_words("json"),
         penalty="repeat_penalty",
         sounds=_words("WAV MP3"),
-        most_recordings=math.inf,
-        longest=math.inf,
-        most_bytes=math.inf,
+        max_recordings=math.inf,
+        max_seconds=math.inf,
+        max_bytes=math.inf,
         refusal=lambda why: httpx.Response(
             400, json={"error": {"code": 400, "message": why, "type": "invalid_request_error"}}
         ),
@@ -146,24 +146,24 @@ STRICT = {
 }
 
 
-def strict(name: str) -> Judge:
-    """Return what a server of this name does with a request."""
+def strict(name: str) -> Handler:
+    """Return the request handler of a server."""
     server = STRICT[name]
 
-    def judge(request: httpx.Request) -> httpx.Response:
+    def handle(request: httpx.Request) -> httpx.Response:
         path = request.url.path
         try:
             if path == server.chat:
                 _check_chat(server, json.loads(request.content))
                 return httpx.Response(200, json=ANSWER)
             if path in server.forms:
-                told = _heard(server, request)
-                return httpx.Response(200, json=_ANSWERS[name](path, *told))
+                checked = _check_transcription(server, request)
+                return httpx.Response(200, json=_ANSWERS[name](path, *checked))
         except RefusedError as refusal:
             return server.refusal(str(refusal))
         return httpx.Response(404, json={"detail": "Not Found"})
 
-    return judge
+    return handle
 
 
 # Chats
@@ -175,21 +175,21 @@ def _check_chat(server: Strict, body: dict[str, Any]) -> None:
     if not server.names_tools and not isinstance(body.get("tool_choice", "auto"), str):
         raise RefusedError("tool_choice must be a string")
     messages = body["messages"]
-    heard = [message for message in messages if isinstance(message["content"], list)]
-    if heard and any(message["role"] == "system" for message in messages):
+    audio_messages = [message for message in messages if isinstance(message["content"], list)]
+    if audio_messages and any(message["role"] == "system" for message in messages):
         raise RefusedError("Found system messages and audio chunks. This is not allowed.")
     roles = [message["role"] for message in messages]
     if any(one == other == "user" for one, other in itertools.pairwise(roles)):
         raise RefusedError("Conversation roles must alternate.")
     _check_calls(messages)
-    for message in heard:
+    for message in audio_messages:
         if message["role"] != "user" or message.keys() != {"role", "content"}:
             raise RefusedError("Only users send parts.")
         for part in message["content"]:
             _check_part(server, part)
-    parts = [part for message in heard for part in message["content"]]
-    if sum(part["type"] != "text" for part in parts) > server.most_recordings:
-        raise RefusedError(f"At most {server.most_recordings} audio(s) may be provided.")
+    parts = [part for message in audio_messages for part in message["content"]]
+    if sum(part["type"] != "text" for part in parts) > server.max_recordings:
+        raise RefusedError(f"At most {server.max_recordings} audio(s) may be provided.")
 
 
 def _check_calls(messages: list[dict[str, Any]]) -> None:
@@ -221,10 +221,10 @@ def _check_part(server: Strict, part: dict[str, Any]) -> None:
 # Recordings
 
 
-def _heard(server: Strict, request: httpx.Request) -> tuple[dict[str, str], float]:
-    """Return the fields of a form and how long its recording is."""
+def _check_transcription(server: Strict, request: httpx.Request) -> tuple[dict[str, str], float]:
+    """Return the fields of a form and the duration of its recording in seconds."""
     file_field, known = server.forms[request.url.path]
-    parts = parsed_form(request.content, request.headers["content-type"])
+    parts = parse_multipart(request.content, request.headers["content-type"])
     texts = [(name, data.decode()) for name, file, _, data in parts if file is None]
     [recording] = [(name, file, data) for name, file, _, data in parts if file is not None]
     fields = dict(texts)
@@ -246,7 +246,7 @@ def _heard(server: Strict, request: httpx.Request) -> tuple[dict[str, str], floa
 
 
 def _seconds(server: Strict, data: bytes, extension: str) -> float:
-    if len(data) > server.most_bytes:
+    if len(data) > server.max_bytes:
         raise RefusedError("Maximum file size exceeded")
     try:
         sound = soundfile.info(io.BytesIO(data))
@@ -256,7 +256,7 @@ def _seconds(server: Strict, data: bytes, extension: str) -> float:
         raise RefusedError(f"Format not recognised: {sound.format} under the name of {extension}")
     if sound.channels != 1 or (extension == "wav" and sound.samplerate != RATE):
         raise RefusedError("this is not mono, or a wav of another rate than 16 kHz")
-    if sound.duration > server.longest:
+    if sound.duration > server.max_seconds:
         raise RefusedError("Audio duration exceeds the limit")
     return float(sound.duration)
 
@@ -267,8 +267,8 @@ def _seconds(server: Strict, data: bytes, extension: str) -> float:
 def _of_deepinfra(path: str, fields: dict[str, str], seconds: float) -> dict[str, Any]:
     if "task" in fields:
         return {
-            "text": SAID,
-            "segments": [{"end": seconds, "id": 0, "start": 0.0, "text": SAID}],
+            "text": TRANSCRIPT,
+            "segments": [{"end": seconds, "id": 0, "start": 0.0, "text": TRANSCRIPT}],
             "language": fields.get("language"),
             "input_length_ms": round(seconds * 1000),
             "words": None,
@@ -278,22 +278,22 @@ def _of_deepinfra(path: str, fields: dict[str, str], seconds: float) -> dict[str
             | {"tokens_generated": 0, "tokens_input": 0, "output_length": 0},
         }
     if fields["response_format"] == "json":
-        return {"text": SAID}
+        return {"text": TRANSCRIPT}
     nothing = dict.fromkeys(("segments", "language", "words"))
     task = "translate" if path.endswith("translations") else "transcribe"
-    return {"task": task, "text": SAID, "duration": seconds, **nothing}
+    return {"task": task, "text": TRANSCRIPT, "duration": seconds, **nothing}
 
 
 def _of_vllm(_: str, __: dict[str, str], seconds: float) -> dict[str, Any]:
-    return {"text": SAID, "usage": {"type": "duration", "seconds": math.ceil(seconds)}}
+    return {"text": TRANSCRIPT, "usage": {"type": "duration", "seconds": math.ceil(seconds)}}
 
 
 def _of_llama_cpp(_: str, fields: dict[str, str], __: float) -> dict[str, Any]:
-    """Return a model's answer to the prompt, which stands in the place of an instruction."""
+    """Return the model's answer; the prompt replaces its instruction."""
     asked = fields.get("prompt", "Transcribe audio to text")
     obeys = re.search("write down|transcribe", asked, re.IGNORECASE)
     usage = {"type": "tokens", "input_tokens": 380, "output_tokens": 4, "total_tokens": 384}
-    text = SAID if obeys else "I am not sure what you mean."
+    text = TRANSCRIPT if obeys else "I am not sure what you mean."
     return {"type": "transcript.text.done", "text": text, "usage": usage}
 
 

@@ -1,4 +1,4 @@
-"""Asking for tool calls in each of the four ways, and what of an answer is compared."""
+"""Ask for tool calls in each call mode, and compare the responses."""
 
 import re
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from typing import Any
 from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.runnables import Runnable
 from support.call_modes import sum_of
-from support.tool_dialects import USAGE, Called, Dialect
+from support.tool_dialects import USAGE, Dialect, ScriptedCall
 
 WEATHER: dict[str, Any] = {
     "name": "get_weather",
@@ -22,35 +22,35 @@ WEATHER_TOOL: dict[str, Any] = {"type": "function", "function": WEATHER}
 NOW: dict[str, Any] = {"name": "now", "description": "Tell the time."}
 NOW_TOOL: dict[str, Any] = {"type": "function", "function": NOW}
 
-PARIS = Called("get_weather", '{"city": "Paris"}', "parisAAA1")
-LYON = Called("get_weather", '{"city": "Lyon"}', "lyonAAAA2")
+PARIS = ScriptedCall("get_weather", '{"city": "Paris"}', "parisAAA1")
+LYON = ScriptedCall("get_weather", '{"city": "Lyon"}', "lyonAAAA2")
 _ID = re.compile("[A-Za-z0-9]{9}")
 
 
 async def chunks_of(
-    model: Runnable[Any, Any], way: str, prompt: Any = "Hello!", **options: Any
+    model: Runnable[Any, Any], call_mode: str, prompt: Any = "Hello!", **options: Any
 ) -> list[AIMessageChunk]:
     """Return the chunks of a streamed answer."""
-    if way == "stream":
+    if call_mode == "stream":
         return list(model.stream(prompt, **options))
     return [chunk async for chunk in model.astream(prompt, **options)]
 
 
-async def said(
-    model: Runnable[Any, Any], way: str, prompt: Any = "Hello!", **options: Any
+async def get_message(
+    model: Runnable[Any, Any], call_mode: str, prompt: Any = "Hello!", **options: Any
 ) -> AIMessage:
-    """Ask in a way; of a stream add up the chunks."""
-    if "stream" in way:
-        return sum_of(await chunks_of(model, way, prompt, **options))
-    if way == "invoke":
+    """Call the model; add up the chunks if it streams."""
+    if "stream" in call_mode:
+        return sum_of(await chunks_of(model, call_mode, prompt, **options))
+    if call_mode == "invoke":
         invoked: AIMessage = model.invoke(prompt, **options)
         return invoked
     awaited: AIMessage = await model.ainvoke(prompt, **options)
     return awaited
 
 
-def parts_of(message: AIMessage) -> dict[str, Any]:
-    """Return all that an answer tells, whole or added up from chunks; its own id is random."""
+def fields_of(message: AIMessage) -> dict[str, Any]:
+    """Return the fields of an answer that are compared: all but its random id."""
     return {
         "content": message.content,
         "tool_calls": message.tool_calls,
@@ -62,9 +62,13 @@ def parts_of(message: AIMessage) -> dict[str, Any]:
 
 
 def expected(  # noqa: D417 - the rest is what a server scripted
-    dialect: Dialect, text: str, made: Sequence[tuple[Called, dict[str, Any]]], *, streamed: bool
+    dialect: Dialect,
+    text: str,
+    made: Sequence[tuple[ScriptedCall, dict[str, Any]]],
+    *,
+    streamed: bool,
 ) -> dict[str, Any]:
-    """Return what `parts_of` gives for an answer that came to its end.
+    """Return what `fields_of` gives for an answer that came to its end.
 
     Args:
         made: The calls, each with its arguments as Python has them.
@@ -83,8 +87,8 @@ def expected(  # noqa: D417 - the rest is what a server scripted
     }
 
 
-def with_ids_of(dialect: Dialect, message: AIMessage, calls: Sequence[Called]) -> AIMessage:
-    """Check the ids of an answer's calls; where they were made up, put those of `calls` there."""
+def with_ids_of(dialect: Dialect, message: AIMessage, calls: Sequence[ScriptedCall]) -> AIMessage:
+    """Check the ids of an answer's calls; replace generated ids with those of `calls`."""
     made = [*message.tool_calls, *message.invalid_tool_calls]
     ids = [str(call["id"]) for call in made]
     assert len(set(ids)) == len(ids)

@@ -1,7 +1,7 @@
-"""The three ways a server speaks of tools: in text, in two prompt formats, and in JSON beside it.
+"""The three encodings of tool calls: as text in two prompt formats, and as JSON fields.
 
-A test says once what a model answers, and each dialect makes the bytes of it; what was asked is
-read back out of the request in the same way.
+A test states once what the model answers, and each dialect encodes it. The dialect also reads the
+request.
 """
 
 import json
@@ -23,11 +23,11 @@ from langchain_voxtral.prompts import FORMATS
 
 MODEL = "mistralai/Voxtral-Mini-3B-2507"
 USAGE = UsageMetadata(input_tokens=12, output_tokens=25, total_tokens=37)
-"""What every answer below costs."""
+"""The usage that every response below reports."""
 
 
 @dataclass(frozen=True, slots=True)
-class Called:
+class ScriptedCall:
     """A call that the scripted model makes.
 
     Args:
@@ -42,32 +42,34 @@ class Called:
 
 
 class Dialect(ABC):
-    """How one endpoint speaks of tools.
+    """How one endpoint encodes tools and calls.
 
     Args:
-        name: What it is called.
-        fields: What makes a `ChatVoxtral` speak it.
+        name: Its name.
+        fields: The settings with which a `ChatVoxtral` uses it.
     """
 
     name: str
     fields: Mapping[str, Any]
     has_ids: bool
-    """Whether the ids of calls are the server's; else they are made up by who reads them."""
+    """Whether the server sends ids of calls; else the client generates them."""
 
     def chat(self, server: ScriptedServer, **fields: Any) -> ChatVoxtral:
-        """Return a model that asks this server in this dialect."""
+        """Return a model that calls this server in this dialect."""
         return ChatVoxtral(base_url=server.url, **{**self.fields, **fields})
 
     @abstractmethod
-    def whole(self, text: str = "", calls: Sequence[Called] = (), reason: str = "") -> Reply:
-        """Return an unstreamed answer that says a text and then makes calls.
+    def whole(self, text: str = "", calls: Sequence[ScriptedCall] = (), reason: str = "") -> Reply:
+        """Return an unstreamed response with a text and then calls.
 
-        `reason` is the finish reason, where the endpoint tells it.
+        `reason` is the finish reason, where the endpoint has one.
         """
 
     @abstractmethod
-    def tokens(self, text: str = "", calls: Sequence[Called] = (), size: int = 3) -> list[bytes]:
-        """Return the events of a streamed answer but for its last, `size` characters in each."""
+    def tokens(
+        self, text: str = "", calls: Sequence[ScriptedCall] = (), size: int = 3
+    ) -> list[bytes]:
+        """Return the events of a stream except the last, `size` characters in each."""
 
     @abstractmethod
     def texts(self, text: str, size: int = 3) -> list[bytes]:
@@ -75,41 +77,41 @@ class Dialect(ABC):
 
     @abstractmethod
     def last(self, reason: str = "") -> bytes:
-        """Return the last event of a streamed answer: the finish reason, usage and cost."""
+        """Return the last event of a stream: finish reason, usage and cost."""
 
     def streamed(
-        self, text: str = "", calls: Sequence[Called] = (), size: int = 3, reason: str = ""
+        self, text: str = "", calls: Sequence[ScriptedCall] = (), size: int = 3, reason: str = ""
     ) -> Reply:
-        """Return a streamed answer, each event in a chunk of its own."""
+        """Return a stream, each event in a chunk of its own."""
         reason = reason or self.reason(calls)
         return events(*self.tokens(text, calls, size), self.last(reason))
 
     def reply(
-        self, way: str, text: str = "", calls: Sequence[Called] = (), reason: str = ""
+        self, call_mode: str, text: str = "", calls: Sequence[ScriptedCall] = (), reason: str = ""
     ) -> Reply:
-        """Return an answer to who asks in this way: `invoke`, `astream`, ..."""
-        say = self.streamed if "stream" in way else self.whole
-        return say(text, calls, reason=reason)
+        """Return the response for a call mode: `invoke`, `astream`, ..."""
+        make_reply = self.streamed if "stream" in call_mode else self.whole
+        return make_reply(text, calls, reason=reason)
 
     @abstractmethod
-    def reason(self, calls: Sequence[Called]) -> str:
-        """Return the finish reason of an answer that came to its end."""
+    def reason(self, calls: Sequence[ScriptedCall]) -> str:
+        """Return the finish reason of a complete response."""
 
     @abstractmethod
-    def metadata(self, calls: Sequence[Called], *, streamed: bool) -> dict[str, Any]:
-        """Return the `response_metadata` of an answer that came to its end."""
+    def metadata(self, calls: Sequence[ScriptedCall], *, streamed: bool) -> dict[str, Any]:
+        """Return the `response_metadata` of a complete response."""
 
     @abstractmethod
-    def begun(self, call: Called, size: int) -> tuple[str, list[Called]]:
-        """Return what has been said when so many characters of a call have come."""
+    def begun(self, call: ScriptedCall, size: int) -> tuple[str, list[ScriptedCall]]:
+        """Return text and calls after this many characters of a call."""
 
     @abstractmethod
-    def length(self, call: Called) -> int:
-        """Return how many characters a call is, as `begun` counts them."""
+    def length(self, call: ScriptedCall) -> int:
+        """Return the number of characters of a call, as `begun` counts them."""
 
     @abstractmethod
     def offered(self, body: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """Return the functions that a request tells the model of."""
+        """Return the functions that a request offers to the model."""
 
     @abstractmethod
     def conversation(self, body: Mapping[str, Any]) -> Any:
@@ -118,11 +120,11 @@ class Dialect(ABC):
 
 @dataclass(frozen=True, slots=True)
 class Native(Dialect):
-    """Tools described in the prompt, and calls within the text.
+    """Tools described in the prompt, calls in the text.
 
     Args:
         name: The prompt format.
-        key: What it calls the arguments.
+        key: Its JSON key for arguments.
     """
 
     name: str
@@ -131,10 +133,10 @@ class Native(Dialect):
 
     @property
     def fields(self) -> Mapping[str, Any]:  # type: ignore[override]
-        """What makes a `ChatVoxtral` speak it."""
+        """The settings with which a `ChatVoxtral` uses it."""
         return {"prompt_format": self.name}
 
-    def written(self, text: str, calls: Sequence[Called]) -> str:
+    def written(self, text: str, calls: Sequence[ScriptedCall]) -> str:
         """Return an answer as the model writes it."""
         if self.name == "mistral":
             inner = ", ".join(
@@ -145,10 +147,12 @@ class Native(Dialect):
         lines = [f'{{"name": "{call.name}", "parameters": {call.arguments}}}' for call in calls]
         return "\n".join([text, *lines] if text else lines)
 
-    def whole(self, text: str = "", calls: Sequence[Called] = (), reason: str = "") -> Reply:
+    def whole(self, text: str = "", calls: Sequence[ScriptedCall] = (), reason: str = "") -> Reply:
         return documented(self.written(text, calls))
 
-    def tokens(self, text: str = "", calls: Sequence[Called] = (), size: int = 3) -> list[bytes]:
+    def tokens(
+        self, text: str = "", calls: Sequence[ScriptedCall] = (), size: int = 3
+    ) -> list[bytes]:
         return self.texts(self.written(text, calls), size)
 
     def texts(self, text: str, size: int = 3) -> list[bytes]:
@@ -157,21 +161,25 @@ class Native(Dialect):
     def last(self, reason: str = "") -> bytes:
         return final(details={"finish_reason": reason or "stop"})
 
-    def reason(self, calls: Sequence[Called]) -> str:
+    def reason(self, calls: Sequence[ScriptedCall]) -> str:
         return "stop"
 
-    def metadata(self, calls: Sequence[Called], *, streamed: bool) -> dict[str, Any]:
+    def metadata(self, calls: Sequence[ScriptedCall], *, streamed: bool) -> dict[str, Any]:
         known = {"model_name": MODEL, "model_provider": "deepinfra"}
         if streamed:
-            told = {"finish_reason": "stop", "finish_reason_source": "server", "cost": 0.0000386}
+            details = {"finish_reason": "stop", "finish_reason_source": "server", "cost": 0.0000386}
         else:
-            told = {"request_id": "RWZDRhS5kdoM1XWwXLEshynO", "cost": 0.0000436, "runtime_ms": 243}
-        return known | told
+            details = {
+                "request_id": "RWZDRhS5kdoM1XWwXLEshynO",
+                "cost": 0.0000436,
+                "runtime_ms": 243,
+            }
+        return known | details
 
-    def begun(self, call: Called, size: int) -> tuple[str, list[Called]]:
+    def begun(self, call: ScriptedCall, size: int) -> tuple[str, list[ScriptedCall]]:
         return self.written("", [call])[:size], []
 
-    def length(self, call: Called) -> int:
+    def length(self, call: ScriptedCall) -> int:
         return len(self.written("", [call]))
 
     def offered(self, body: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -191,13 +199,13 @@ class Native(Dialect):
 
 @dataclass(frozen=True, slots=True)
 class ChatCompletions(Dialect):
-    """OpenAI's chat completions: the server describes the tools, and reads the calls."""
+    """OpenAI's chat completions: tools and calls are fields of the JSON."""
 
     name: str = "chat_completions"
     fields: Mapping[str, Any] = field(default_factory=lambda: {"api": "chat_completions"})
     has_ids: bool = True
 
-    def whole(self, text: str = "", calls: Sequence[Called] = (), reason: str = "") -> Reply:
+    def whole(self, text: str = "", calls: Sequence[ScriptedCall] = (), reason: str = "") -> Reply:
         message: dict[str, Any] = {"role": "assistant", "content": text or None}
         if calls:
             message["tool_calls"] = [
@@ -210,7 +218,9 @@ class ChatCompletions(Dialect):
         }
         return json_reply(_DOCUMENT | {"choices": [choice], "usage": _usage(0.0000436)})
 
-    def tokens(self, text: str = "", calls: Sequence[Called] = (), size: int = 3) -> list[bytes]:
+    def tokens(
+        self, text: str = "", calls: Sequence[ScriptedCall] = (), size: int = 3
+    ) -> list[bytes]:
         deltas: list[dict[str, Any]] = []
         for index, call in enumerate(calls):
             begun = {"index": index, "id": call.id, "type": "function"}
@@ -230,10 +240,10 @@ class ChatCompletions(Dialect):
     def last(self, reason: str = "") -> bytes:
         return _chunk({}, reason or "stop", usage=_usage(0.0000386)) + b"data: [DONE]\n\n"
 
-    def reason(self, calls: Sequence[Called]) -> str:
+    def reason(self, calls: Sequence[ScriptedCall]) -> str:
         return "tool_calls" if calls else "stop"
 
-    def metadata(self, calls: Sequence[Called], *, streamed: bool) -> dict[str, Any]:
+    def metadata(self, calls: Sequence[ScriptedCall], *, streamed: bool) -> dict[str, Any]:
         return {
             "model_name": MODEL,
             "model_provider": "deepinfra",
@@ -243,10 +253,10 @@ class ChatCompletions(Dialect):
             "cost": 0.0000386 if streamed else 0.0000436,
         }
 
-    def begun(self, call: Called, size: int) -> tuple[str, list[Called]]:
+    def begun(self, call: ScriptedCall, size: int) -> tuple[str, list[ScriptedCall]]:
         return "", [replace(call, arguments=call.arguments[:size])]
 
-    def length(self, call: Called) -> int:
+    def length(self, call: ScriptedCall) -> int:
         return len(call.arguments)
 
     def offered(self, body: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -259,7 +269,7 @@ class ChatCompletions(Dialect):
 _DOCUMENT: dict[str, Any] = {"id": "chatcmpl-guMTxWgpFf", "created": 1700000000, "model": MODEL}
 
 
-def _function(call: Called) -> dict[str, str]:
+def _function(call: ScriptedCall) -> dict[str, str]:
     return {"name": call.name, "arguments": call.arguments}
 
 

@@ -1,4 +1,4 @@
-"""What tests of transcription share: recordings without speech, answers, forms as they came."""
+"""Shared by the tests of transcription: recordings, replies, and parsers of received forms."""
 
 import asyncio
 import re
@@ -7,7 +7,7 @@ from typing import Any
 
 from langchain_core.documents import Document
 from support import speech_samples
-from support.scripted_server import Reply, ScriptedServer, Seen
+from support.scripted_server import ReceivedRequest, Reply, ScriptedServer
 from support.sse_replies import json_reply
 
 from langchain_voxtral import VoxtralTranscriptionParser
@@ -26,7 +26,7 @@ LONG = speech_samples.encoded(
         )
     ),
 )
-"""Half a minute with pauses, that `chunk_seconds=11` cuts in three."""
+"""Half a minute with pauses; `chunk_seconds=11` cuts it into three chunks."""
 BOUNDS = [(0.0, 9.85), (9.85, 19.85), (19.85, 30.0)]
 
 
@@ -34,12 +34,12 @@ BUSY = json_reply({"error": {"message": "Model busy, retry later"}}, status=429)
 
 
 def heard(text: str, **more: Any) -> Reply:
-    """Return an answer of OpenAI's transcriptions."""
+    """Return a response of OpenAI's transcriptions endpoint."""
     return json_reply({"text": text, **more}, headers={"x-request-id": f"id-{text.strip()}"})
 
 
 def parser_of(scripted: ScriptedServer, /, **settings: Any) -> VoxtralTranscriptionParser:
-    """Return a parser that asks a scripted server, and never twice."""
+    """Return a parser that calls a scripted server, without retries."""
     return VoxtralTranscriptionParser(
         **{"api_key": KEY, "base_url": scripted.url, "max_retries": 0, **settings}
     )
@@ -55,7 +55,7 @@ def _aparse(parser: VoxtralTranscriptionParser, audio: Any) -> list[Document]:
 PARSES: dict[str, Parse] = {"parse": VoxtralTranscriptionParser.parse, "aparse": _aparse}
 
 
-def form_of(seen: Seen) -> tuple[list[tuple[str, str]], tuple[str, str, str, bytes]]:
+def form_of(seen: ReceivedRequest) -> tuple[list[tuple[str, str]], tuple[str, str, str, bytes]]:
     """Return the fields of a form, and its file: field, name, type, bytes."""
     boundary = seen.headers["content-type"].partition("boundary=")[2].encode()
     fields: list[tuple[str, str]] = []
@@ -63,10 +63,10 @@ def form_of(seen: Seen) -> tuple[list[tuple[str, str]], tuple[str, str, str, byt
     for part in seen.body.split(b"--" + boundary)[1:-1]:
         head, content = part.removeprefix(b"\r\n").split(b"\r\n\r\n", 1)
         content = content.removesuffix(b"\r\n")
-        said = head.decode()
-        named = dict(re.findall(r'(name|filename)="([^"]*)"', said))
+        header = head.decode()
+        named = dict(re.findall(r'(name|filename)="([^"]*)"', header))
         if "filename" in named:
-            kind = said.partition("Content-Type: ")[2]
+            kind = header.partition("Content-Type: ")[2]
             files.append((named["name"], named["filename"], kind, content))
         else:
             fields.append((named["name"], content.decode()))
@@ -74,8 +74,8 @@ def form_of(seen: Seen) -> tuple[list[tuple[str, str]], tuple[str, str, str, byt
     return fields, file
 
 
-def place_of(seen: Seen) -> int:
-    """Return which chunk of `LONG` a form holds, by its sound."""
+def place_of(seen: ReceivedRequest) -> int:
+    """Return the number of the chunk of `LONG` that a form holds."""
     sound = form_of(seen)[1][3][44:]
     starts = [round(start * 32_000) for start, _ in BOUNDS]
     return starts.index(LONG[44:].index(sound))

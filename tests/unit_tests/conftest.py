@@ -1,4 +1,4 @@
-"""What the unit tests share: a clean environment and models that talk to a recording server."""
+"""Fixtures of the unit tests: a clean environment, and models that call a recording server."""
 
 import os
 from collections.abc import Callable
@@ -14,7 +14,7 @@ _FOREIGN = ("DEEPINFRA_", "VOXTRAL_", "LANGSMITH_", "LANGCHAIN_", "LC_")
 
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep the keys and settings of whoever runs the tests out of them."""
+    """Remove the developer's own keys and settings from the environment."""
     for name in [name for name in os.environ if name.startswith(_FOREIGN)]:
         monkeypatch.delenv(name)
 
@@ -42,7 +42,7 @@ def make_llm(server: Server) -> Callable[..., VoxtralLLM]:
 
 @pytest.fixture(params=[ChatVoxtral, VoxtralLLM], ids=["chat", "llm"])
 def make(request: pytest.FixtureRequest, server: Server) -> Callable[..., ChatVoxtral | VoxtralLLM]:
-    """Make either face: a test that asks for this runs for both."""
+    """Make a chat model or an LLM: the test runs for both."""
 
     def make(**settings: Any) -> ChatVoxtral | VoxtralLLM:
         made: ChatVoxtral | VoxtralLLM = request.param(

@@ -1,11 +1,11 @@
-"""A bare HTTP client of the embedded server, and what it hears of a short recording."""
+"""A plain HTTP client of the embedded server, and its transcript of a short recording."""
 
 from collections.abc import Iterator
 from typing import Any
 
 import httpx
 import pytest
-from support.local_speech import ask, told
+from support.local_speech import ask, json_body
 
 from langchain_voxtral.local import LocalVoxtral
 
@@ -21,5 +21,5 @@ def http(local_server: LocalVoxtral) -> Iterator[httpx.Client]:
 
 @pytest.fixture(scope="session")
 def heard_once(http: httpx.Client) -> dict[str, Any]:
-    """Three seconds of speech, told as `verbose_json`."""
-    return told(ask(http, response_format="verbose_json"))
+    """The transcript of three seconds of speech as `verbose_json`."""
+    return json_body(ask(http, response_format="verbose_json"))

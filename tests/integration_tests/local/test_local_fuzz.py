@@ -20,11 +20,11 @@ from support.local_responses import (
     INFER,
     NO_HTTP,
     PATH,
-    PATIENCE,
     PLAIN,
     PLAIN_CHAT,
+    TIMEOUT_SECONDS,
     assert_documented,
-    strictly,
+    parse_strict_json,
 )
 
 from langchain_voxtral.local import LocalVoxtral
@@ -77,7 +77,7 @@ def good_headers(server: LocalVoxtral) -> dict[str, str]:
 
 def connected(server: LocalVoxtral) -> socket.socket:
     port = urlsplit(server.base_url).port
-    return socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
+    return socket.create_connection(("127.0.0.1", port), timeout=TIMEOUT_SECONDS)
 
 
 def heard(client: socket.socket) -> bytes:
@@ -270,7 +270,7 @@ def test_a_body_beyond_the_limit_is_refused_before_it_is_whole(packed: bool) -> 
                 client.sendall(b"%x\r\n%b\r\n" % (1000, bytes(1000)))
             answer = HTTPResponse(client)
             answer.begin()
-            refusal = (answer.status, strictly(answer.read()))
+            refusal = (answer.status, parse_strict_json(answer.read()))
     assert refusal == (413, {"error": {"message": "The request is larger than 1000 bytes"}})
 
 

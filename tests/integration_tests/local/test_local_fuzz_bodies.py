@@ -10,7 +10,14 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from support.json_strategies import HUGE, response_formats, texts, values, written
-from support.local_responses import FUZZ, INFER, PLAIN, assert_documented, data_in, strictly
+from support.local_responses import (
+    FUZZ,
+    INFER,
+    PLAIN,
+    assert_documented,
+    event_data,
+    parse_strict_json,
+)
 
 from langchain_voxtral.local.api.requests import parse_request
 from langchain_voxtral.local.errors import ErrorResponse
@@ -65,10 +72,10 @@ def test_any_values_of_the_fields(http: httpx.Client, body: Any) -> None:
     assert answer.status_code in {200, 400, 422}
     assert_documented(answer.status_code, answer.headers["content-type"], answer.content)
     if answer.status_code == 200 and body.get("stream"):
-        for event in data_in(answer.text):
-            strictly(event)
+        for event in event_data(answer.text):
+            parse_strict_json(event)
     elif answer.status_code == 200:
-        strictly(answer.content)
+        parse_strict_json(answer.content)
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,8 @@ from support.local_responses import (
     FUZZ,
     PLAIN_CHAT,
     assert_documented,
-    data_in,
-    strictly,
+    event_data,
+    parse_strict_json,
 )
 
 
@@ -141,9 +141,9 @@ def test_any_values_of_the_fields(http: httpx.Client, body: Any) -> None:
     assert answer.status_code in {200, 400, 404, 422}
     assert_documented(answer.status_code, answer.headers["content-type"], answer.content)
     if answer.status_code == 200 and body.get("stream"):
-        *told, last = data_in(answer.text)
+        *told, last = event_data(answer.text)
         for event in told:
-            strictly(event)
-        assert last == "[DONE]" or "error" in strictly(last)
+            parse_strict_json(event)
+        assert last == "[DONE]" or "error" in parse_strict_json(last)
     elif answer.status_code == 200:
-        strictly(answer.content)
+        parse_strict_json(answer.content)

@@ -5,7 +5,7 @@ from typing import Any
 
 import httpx
 import pytest
-from support.local_responses import data_in
+from support.local_responses import event_data
 
 from langchain_voxtral.messages.turns import ToolCall, Turn
 from langchain_voxtral.prompts import LLAMA3, MISTRAL, PromptFormat, render
@@ -85,7 +85,7 @@ def test_tools_that_are_asked_for_are_called_one_after_the_other_and_then_answer
 def test_a_call_is_streamed_as_it_is_answered(http: httpx.Client, fmt: PromptFormat) -> None:
     turns = [Turn("user", "What is 3+4?")]
     asked = body(fmt, turns, TOOLS, stream=True)
-    *tokens, final = [json.loads(data) for data in data_in(http.post(INFER, json=asked).text)]
+    *tokens, final = [json.loads(data) for data in event_data(http.post(INFER, json=asked).text)]
     texts = [event["token"]["text"] for event in tokens]
     assert "".join(texts) == say(http, fmt, turns, TOOLS)
     assert [event["token"] for event in tokens if event["token"]["id"] is None] == [

@@ -8,8 +8,8 @@ import httpx
 import numpy as np
 import psutil
 import pytest
-from support.local_speech import FRAMES, NATIVE, ask, told, wav
-from support.reference_transcripts import HELD_OUT, SAID, word_errors
+from support.local_speech import FRAMES, NATIVE, ask, json_body, wav
+from support.reference_transcripts import HELD_OUT, TRANSCRIPTS, word_errors
 from support.speech_samples import BECKETT, TWO_CITIES, encoded, speech
 
 from langchain_voxtral.local.engine.speech import SpeechEngine
@@ -17,13 +17,15 @@ from langchain_voxtral.local.engine.speech import SpeechEngine
 
 @pytest.mark.parametrize("paths", [HELD_OUT, (BECKETT,), (TWO_CITIES,)], ids=["held out", "a", "b"])
 def test_real_speech_is_understood(http: httpx.Client, paths: tuple[Path, ...]) -> None:
-    heard = [told(ask(http, sound=path.read_bytes()))["text"] for path in paths]
-    assert word_errors([SAID[path] for path in paths], heard).wer < 0.15, heard
+    heard = [json_body(ask(http, sound=path.read_bytes()))["text"] for path in paths]
+    assert word_errors([TRANSCRIPTS[path] for path in paths], heard).wer < 0.15, heard
 
 
 def test_a_recording_longer_than_one_look(http: httpx.Client) -> None:
-    heard = told(ask(http, NATIVE, wav(5 * FRAMES)))
-    assert word_errors(" ".join([SAID[BECKETT]] * 5), heard["text"]).wer < 0.15, heard["text"]
+    heard = json_body(ask(http, NATIVE, wav(5 * FRAMES)))
+    assert word_errors(" ".join([TRANSCRIPTS[BECKETT]] * 5), heard["text"]).wer < 0.15, heard[
+        "text"
+    ]
     assert heard["duration"] == 5 * len(FRAMES) / 32_000
     # The border of the first look, at 45 s, is in the middle of the last passage.
     begins = [segment["start"] for segment in heard["segments"]]
@@ -47,7 +49,7 @@ def test_segments_are_where_there_is_speech(http: httpx.Client) -> None:
     """Silence of 3 s before and 5 s after, and between two passages, belongs to none of them."""
     short = FRAMES[: 2 * 48_000]
     sound = wav(bytes(2 * 48_000) + short + bytes(2 * 80_000) + short)
-    segments = told(ask(http, sound=sound, response_format="verbose_json"))["segments"]
+    segments = json_body(ask(http, sound=sound, response_format="verbose_json"))["segments"]
     bounds = [(segment["start"], segment["end"]) for segment in segments]
     inside = [(2.9, 6.5), (10.9, 14.0)]
     assert all(
@@ -76,13 +78,13 @@ def test_segments_are_where_there_is_speech(http: httpx.Client) -> None:
 def test_other_kinds_of_files(http: httpx.Client, way: str, rate: int, channels: int) -> None:
     sound = np.column_stack([speech(BECKETT, rate)] * channels) if channels > 1 else None
     made = encoded(way, speech(BECKETT, rate) if sound is None else sound, rate)
-    heard = told(ask(http, sound=made))["text"]
-    assert word_errors(SAID[BECKETT], heard).wer < 0.15, heard
+    heard = json_body(ask(http, sound=made))["text"]
+    assert word_errors(TRANSCRIPTS[BECKETT], heard).wer < 0.15, heard
 
 
 def test_faint_speech_is_heard(http: httpx.Client) -> None:
-    heard = told(ask(http, sound=encoded("wav float", speech() / np.float32(200))))["text"]
-    assert word_errors(SAID[BECKETT], heard).wer < 0.15, heard
+    heard = json_body(ask(http, sound=encoded("wav float", speech() / np.float32(200))))["text"]
+    assert word_errors(TRANSCRIPTS[BECKETT], heard).wer < 0.15, heard
 
 
 def noise() -> bytes:
@@ -92,7 +94,7 @@ def noise() -> bytes:
 
 @pytest.mark.parametrize("frames", [bytes(32_000), bytes(96_000), noise()])
 def test_without_speech_there_are_no_words(http: httpx.Client, frames: bytes) -> None:
-    heard = told(ask(http, sound=wav(frames), response_format="verbose_json"))
+    heard = json_body(ask(http, sound=wav(frames), response_format="verbose_json"))
     assert (heard["text"], heard["segments"]) == ("", [])
     assert heard["duration"] == len(frames) / 32_000
 
@@ -101,7 +103,7 @@ def test_parallel_requests_get_the_same_answers(
     http: httpx.Client, heard_once: dict[str, Any]
 ) -> None:
     with ThreadPoolExecutor(4) as pool:
-        answers = list(pool.map(lambda _: told(ask(http, NATIVE)), range(4)))
+        answers = list(pool.map(lambda _: json_body(ask(http, NATIVE)), range(4)))
     assert [(one["text"], one["segments"]) for one in answers] == [
         (heard_once["text"], heard_once["segments"])
     ] * 4

@@ -5,7 +5,7 @@ from typing import Any
 import httpx
 import openai
 import pytest
-from support.local_speech import HEARS, NATIVE, SHORT, TRANSLATIONS, ask, told
+from support.local_speech import NATIVE, SHORT, SPEECH_MODEL, TRANSLATIONS, ask, json_body
 from support.speech_samples import BECKETT
 
 from langchain_voxtral.audio.subtitles import Cue, read_subtitles
@@ -24,7 +24,7 @@ def test_the_native_answer_has_the_documented_shape(
     http: httpx.Client, heard_once: dict[str, Any]
 ) -> None:
     answer = ask(http, NATIVE)
-    document = told(answer)
+    document = json_body(answer)
     assert document == {
         "text": heard_once["text"],
         "segments": heard_once["segments"],
@@ -40,7 +40,7 @@ def test_the_native_answer_has_the_documented_shape(
         },
     }
     assert document["inference_status"]["runtime_ms"] > 0
-    assert answer.headers["x-voxtral-model"] == HEARS
+    assert answer.headers["x-voxtral-model"] == SPEECH_MODEL
     assert "x-voxtral-ignored" not in answer.headers
 
 
@@ -93,21 +93,21 @@ def test_text_and_json(http: httpx.Client, heard_once: dict[str, Any]) -> None:
     plain = ask(http, response_format="text")
     assert plain.headers["content-type"] == "text/plain; charset=utf-8"
     assert plain.text == heard_once["text"]
-    assert told(ask(http, response_format="json")) == plainly(heard_once)
-    assert told(ask(http)) == plainly(heard_once)
+    assert json_body(ask(http, response_format="json")) == plainly(heard_once)
+    assert json_body(ask(http)) == plainly(heard_once)
 
 
 def test_english_translated_into_english_is_its_transcription(
     http: httpx.Client, heard_once: dict[str, Any]
 ) -> None:
-    translated = told(ask(http, TRANSLATIONS, response_format="verbose_json"))
+    translated = json_body(ask(http, TRANSLATIONS, response_format="verbose_json"))
     assert translated == {**heard_once, "task": "translate"}
-    assert told(ask(http, NATIVE, task="translate"))["text"] == heard_once["text"]
+    assert json_body(ask(http, NATIVE, task="translate"))["text"] == heard_once["text"]
 
 
 @pytest.mark.parametrize("route", ["audio/transcriptions", "audio/translations"])
 def test_the_short_routes(http: httpx.Client, heard_once: dict[str, Any], route: str) -> None:
-    assert told(ask(http, route, model=HEARS)) == plainly(heard_once)
+    assert json_body(ask(http, route, model=SPEECH_MODEL)) == plainly(heard_once)
 
 
 @pytest.mark.parametrize("name", ["timestamp_granularities", "timestamp_granularities[]"])
@@ -115,18 +115,18 @@ def test_times_of_segments_may_be_asked_for(
     http: httpx.Client, heard_once: dict[str, Any], name: str
 ) -> None:
     asked: dict[str, Any] = {"response_format": "verbose_json", name: ["segment", "segment"]}
-    assert told(ask(http, language="en", **asked)) == heard_once
+    assert json_body(ask(http, language="en", **asked)) == heard_once
 
 
 def test_what_changes_nothing_is_named(http: httpx.Client, heard_once: dict[str, Any]) -> None:
     answer = ask(http, prompt="A play.", temperature="0.5")
     assert answer.headers["x-voxtral-ignored"] == "prompt, temperature"
-    assert told(answer) == plainly(heard_once)
+    assert json_body(answer) == plainly(heard_once)
     assert ask(http, NATIVE, initial_prompt="A").headers["x-voxtral-ignored"] == "prompt"
 
 
 def test_the_chunk_length_bounds_the_segments(http: httpx.Client) -> None:
-    segments = told(ask(http, NATIVE, BECKETT.read_bytes(), chunk_length_s="3"))["segments"]
+    segments = json_body(ask(http, NATIVE, BECKETT.read_bytes(), chunk_length_s="3"))["segments"]
     assert len(segments) > 1
     assert max(segment["end"] - segment["start"] for segment in segments) <= 3
 
@@ -139,7 +139,7 @@ def test_openais_own_sdk_reads_the_answers(
         base_url=f"{local_server.base_url}/openai", api_key=local_server.api_key, max_retries=0
     ) as sdk:
         heard: Any = sdk.audio.transcriptions.create(
-            model=HEARS, file=("a.wav", SHORT), response_format=response_format
+            model=SPEECH_MODEL, file=("a.wav", SHORT), response_format=response_format
         )
     answer = ask(http, response_format=response_format)
     assert (heard if isinstance(heard, str) else heard.text) == (

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from support.local_responses import PLAIN, assert_documented
-from support.local_speech import HEARS, NATIVE, TRANSCRIPTIONS, TRANSLATIONS
+from support.local_speech import NATIVE, SPEECH_MODEL, TRANSCRIPTIONS, TRANSLATIONS
 
 BOUNDARY = b"bnd"
 TYPE = "multipart/form-data; boundary=bnd"
@@ -35,7 +35,7 @@ def part(disposition: bytes, body: bytes, *further: bytes) -> bytes:
 
 END = b"--" + BOUNDARY + b"--\r\n"
 FILE = part(b'; name="file"; filename="a.wav"', b"no sound", b"Content-Type: audio/wav")
-FORM = part(b'; name="model"', HEARS.encode()) + FILE + END
+FORM = part(b'; name="model"', SPEECH_MODEL.encode()) + FILE + END
 
 
 def assert_answered(answer: httpx.Response) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import moonshine_voice
 import pytest
-from support.subprocesses import run
+from support.subprocesses import run_python
 
 from langchain_voxtral.local import LocalVoxtral
 
@@ -95,7 +95,7 @@ async def test_a_stopping_server_ends_what_it_hears() -> None:
 
 @pytest.mark.parametrize("library", ["moonshine_voice", "python_multipart"])
 def test_without_the_extra_the_answer_says_what_to_install(library: str) -> None:
-    run(
+    run_python(
         """
         import sys
         sys.modules[sys.argv[1]] = sys.modules["multipart"] = None  # the latter is an old name
@@ -120,7 +120,7 @@ def test_without_the_extra_the_answer_says_what_to_install(library: str) -> None
 
 
 def test_a_client_is_told_what_to_install() -> None:
-    run(
+    run_python(
         """
         import sys
         sys.modules["moonshine_voice"] = None
@@ -144,7 +144,7 @@ def test_a_library_that_does_not_load_is_told_with_what_it_needs(tmp_path: Path)
     package = tmp_path / "moonshine_voice"
     package.mkdir()
     (package / "__init__.py").write_text("raise OSError(\"version 'GLIBC_2.34' not found\")")
-    run(
+    run_python(
         """
         import sys
         sys.path.insert(0, sys.argv[1])
@@ -170,7 +170,7 @@ def test_a_library_that_does_not_load_is_told_with_what_it_needs(tmp_path: Path)
 
 
 def test_without_the_decoders_wav_files_are_heard_and_others_refused() -> None:
-    run(
+    run_python(
         """
         import sys
         sys.modules["soundfile"] = None
@@ -206,7 +206,7 @@ def test_without_the_decoders_wav_files_are_heard_and_others_refused() -> None:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 def test_a_forked_child_of_a_process_that_heard_hears_too_and_ends() -> None:
-    run(
+    run_python(
         """
         import os, sys, warnings
         warnings.simplefilter("ignore", DeprecationWarning)

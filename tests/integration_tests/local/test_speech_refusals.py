@@ -9,10 +9,10 @@ from typing import Any
 import httpx
 import pytest
 from support.local_speech import (
-    HEARS,
     MODEL,
     NATIVE,
     SHORT,
+    SPEECH_MODEL,
     TRANSCRIPTIONS,
     TRANSLATIONS,
     ask,
@@ -23,7 +23,7 @@ from langchain_voxtral.local import LocalVoxtral
 
 
 def refusal(answer: httpx.Response) -> tuple[int, Any]:
-    assert answer.headers["x-voxtral-model"] == HEARS
+    assert answer.headers["x-voxtral-model"] == SPEECH_MODEL
     assert len(answer.headers["x-request-id"]) == 24
     return answer.status_code, answer.json()
 

@@ -14,7 +14,7 @@ from langchain_core.documents import Document
 from langchain_core.prompts import ChatPromptTemplate
 from support import speech_samples
 from support.folder_store import FolderStore
-from support.reference_transcripts import SAID, word_errors
+from support.reference_transcripts import TRANSCRIPTS, word_errors
 
 from langchain_voxtral import (
     ChatVoxtral,
@@ -26,7 +26,7 @@ from langchain_voxtral import (
 from langchain_voxtral.audio.subtitles import read_subtitles
 from langchain_voxtral.local import LocalVoxtral
 
-BECKETT, TWO_CITIES = SAID[speech_samples.BECKETT], SAID[speech_samples.TWO_CITIES]
+BECKETT, TWO_CITIES = TRANSCRIPTS[speech_samples.BECKETT], TRANSCRIPTS[speech_samples.TWO_CITIES]
 
 
 def word_error_rate(said: str, documents: list[Document]) -> float:

@@ -1,8 +1,8 @@
-"""Recordings within requests, as cassettes have them: not the sound but its length and hash.
+"""Recordings in the requests of cassettes: length and hash instead of the bytes.
 
 A form (multipart/form-data) becomes a mapping of its fields, without its boundary; so forms match
-whatever their boundary, and sound matches none but itself. In JSON the `data` of `input_audio`
-parts becomes the same.
+whatever their boundary, and a recording matches only itself. The `data` of `input_audio` parts in
+JSON is treated alike.
 """
 
 import base64
@@ -23,14 +23,14 @@ def boundary_of(content_type: str) -> str | None:
 
 
 def form_in(body: bytes, boundary: str) -> dict[str, Any]:
-    r"""Return a form's fields by name: texts, files as facts of them, of several a list.
+    r"""Return a form's fields by name: text, the digest of a file, or a list of these.
 
     Args:
         body: The body as it is sent.
-        boundary: What stands between its parts.
+        boundary: The boundary of its parts.
 
     Raises:
-        ValueError: It is no such form, or a text in it is not UTF-8.
+        ValueError: The form is malformed, or a text in it is not UTF-8.
 
     Example:
         ```python
@@ -47,48 +47,48 @@ def form_in(body: bytes, boundary: str) -> dict[str, Any]:
     form: dict[str, Any] = {}
     for part in body[len(first) : -len(last)].split(b"\r\n" + first):
         head, blank, content = part.partition(b"\r\n\r\n")
-        told = BytesHeaderParser().parsebytes(head)
-        name = told.get_param("name", header="content-disposition")
+        headers = BytesHeaderParser().parsebytes(head)
+        name = headers.get_param("name", header="content-disposition")
         if not (blank and isinstance(name, str)):
             raise ValueError(f"A part of the form has no name: {head!r}.")
-        value = _value(told, content)
+        value = _value(headers, content)
         form[name] = [*_values(form[name]), value] if name in form else value
     return form
 
 
-def _value(told: Message, content: bytes) -> str | dict[str, Any]:
-    file_name = told.get_filename()
+def _value(headers: Message, content: bytes) -> str | dict[str, Any]:
+    file_name = headers.get_filename()
     if file_name is None:
         return content.decode()
-    return {"name": file_name, "type": told.get_content_type(), **facts_of(content)}
+    return {"name": file_name, "type": headers.get_content_type(), **digest_of(content)}
 
 
 def _values(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
-def facts_of(sound: bytes) -> dict[str, Any]:
-    """Return what is written of a recording: its length and its hash."""
+def digest_of(sound: bytes) -> dict[str, Any]:
+    """Return length and hash of a recording."""
     return {"bytes": len(sound), "sha256": hashlib.sha256(sound).hexdigest()}
 
 
 def without_sound(value: Any) -> Any:
-    """Return a JSON value with facts in the place of the recordings in it."""
+    """Return a JSON value with digests in place of recordings."""
     if isinstance(value, list):
         return [without_sound(item) for item in value]
     if not isinstance(value, dict):
         return value
     return {
-        name: _sound_told(item) if name == "input_audio" else without_sound(item)
+        name: _without_data(item) if name == "input_audio" else without_sound(item)
         for name, item in value.items()
     }
 
 
-def _sound_told(part: Any) -> Any:
-    """Return the value of an `input_audio` part; what is no base64 stays as it is."""
+def _without_data(part: Any) -> Any:
+    """Return an `input_audio` part with a digest; data that is not base64 stays as it is."""
     if not (isinstance(part, dict) and isinstance(part.get("data"), str)):
         return part
     try:
-        return part | {"data": facts_of(base64.b64decode(part["data"], validate=True))}
+        return part | {"data": digest_of(base64.b64decode(part["data"], validate=True))}
     except (binascii.Error, ValueError):
         return part

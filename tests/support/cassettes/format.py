@@ -1,9 +1,9 @@
-"""How recorded HTTP exchanges are written down: YAML to read, and no secrets in it.
+"""The file format of cassettes: readable YAML without secrets.
 
-A body stands in a cassette under one of four names: `json` (parsed), `form` (what a multipart form
-holds), `text` (UTF-8, such as a stream of events) or `base64`. Of sound in requests stand length
-and hash (`audio.py`). Headers are written by a list of those allowed, so that a cookie,
-a key or an account's name is left out even under a header nobody thought of.
+A body is stored under one of four names: `json` (parsed), `form` (the fields of a multipart form),
+`text` (UTF-8, such as an event stream) or `base64`. Recordings in requests are stored as length and
+hash (`audio.py`). Only headers of an allow-list are written, so that a cookie, a key or the name of
+an account is left out under any header.
 """
 
 import base64
@@ -21,10 +21,10 @@ RESPONSE_HEADERS = frozenset(
     {"content-type", "retry-after", "retry-after-ms", "x-request-id", "x-voxtral-model"}
 )
 SECRET_HEADERS = frozenset({"authorization", "xi-api-key", "x-api-key", "proxy-authorization"})
-"""Headers whose values are looked for, and removed, in everything that is written."""
+"""Headers whose values are removed from everything that is written."""
 
 _SHORTEST_SECRET = 8
-"""Characters from which on a cookie is looked for in bodies; `seen=1` would spoil them all."""
+"""The least length of a cookie that is removed from bodies; `seen=1` would match too much."""
 REDACTED = "[redacted]"
 _LOOPBACK = "127.0.0.1"
 
@@ -43,8 +43,7 @@ class CassetteFormat:
         """Return the cassette as YAML, without anything secret.
 
         Raises:
-            ValueError: A body is compressed in a way that cannot be undone, or a secret would
-                be written in spite of all.
+            ValueError: A body is compressed, or a secret would be written.
         """
         interactions = cassette["interactions"]
         secrets = sorted(_secrets(interactions), key=len, reverse=True)
@@ -67,7 +66,7 @@ class CassetteFormat:
         return text
 
     def deserialize(self, text: str) -> dict[str, Any]:
-        """Return what vcrpy knows of a cassette."""
+        """Return a cassette as vcrpy represents it."""
         document = yaml.safe_load(text)
         interactions = [
             {
@@ -89,7 +88,7 @@ class CassetteFormat:
 
 
 def written_body(body: bytes) -> dict[str, Any]:
-    """Return a body under the name of its form; an empty one needs none."""
+    """Return a body under the name of its format; nothing if it is empty."""
     if not body:
         return {}
     try:
@@ -134,7 +133,7 @@ def _written_request(request: Mapping[str, Any], secrets: Iterable[str]) -> dict
 
 
 def _written_sound(request: Mapping[str, Any], secrets: Iterable[str]) -> dict[str, Any]:
-    """Return the body of a request without the sound in it, and the type of a form."""
+    """Return the body of a request without recordings, and the type of a form."""
     types = _kept(request["headers"], frozenset({"content-type"})).get("content-type", [""])
     boundary = boundary_of(types[0])
     if boundary is not None:
@@ -161,13 +160,13 @@ def _kept(headers: Mapping[str, list[str]], names: frozenset[str]) -> dict[str, 
 
 
 def _portless(uri: str) -> str:
-    """Return a URI of this machine without its port, which is another one in every run."""
+    """Return a loopback URI without its port, which differs in every run."""
     parts = urlsplit(uri)
     return parts._replace(netloc=_LOOPBACK).geturl() if parts.hostname == _LOOPBACK else uri
 
 
 def _secrets(interactions: Iterable[Mapping[str, Any]]) -> set[str]:
-    """Return the keys that the requests carried and the cookies that either side did."""
+    """Return the keys of the requests and the cookies of both sides."""
     found: set[str] = set()
     for interaction in interactions:
         for message in (interaction["request"], interaction["response"]):
@@ -194,7 +193,7 @@ def _clean(body: bytes | str | None, secrets: Iterable[str]) -> bytes:
 
 
 def _scrubbed(value: Any, secrets: Iterable[str]) -> Any:
-    """Return a value with every secret in its strings replaced, however JSON had escaped it."""
+    """Return a value with every secret in its strings replaced, after JSON unescaping."""
     if isinstance(value, dict):
         return {_scrubbed(key, secrets): _scrubbed(item, secrets) for key, item in value.items()}
     if isinstance(value, list):

@@ -1,7 +1,7 @@
-"""Cassettes with vcrpy: played back strictly, recorded for real.
+"""Record and replay cassettes with vcrpy.
 
-Played back, no socket can be opened, a request must be the recorded one to the last field of
-its body, and every recorded exchange must be asked for.
+During replay no socket can be opened, a request must equal the recorded one in every field of its
+body, and every recorded exchange must be requested.
 """
 
 import json
@@ -23,12 +23,12 @@ from vcr.serialize import deserialize, serialize
 CASSETTES = Path(__file__).parents[3] / "cassettes"
 
 MATCH_ON = ("method", "path", "query", "whole_body")
-"""Not the host: the embedded engine has another port in every run."""
+"""Without the host: the embedded engine has another port in every run."""
 
 
 @contextmanager
 def replay(path: Path) -> Iterator[Any]:
-    """Answer requests from a cassette and from nowhere else.
+    """Answer requests from a cassette only.
 
     Args:
         path: The cassette's file.
@@ -37,7 +37,7 @@ def replay(path: Path) -> Iterator[Any]:
         FileNotFoundError: There is no such cassette.
         vcr.errors.CannotOverwriteExistingCassetteException: A request is not in it, or was made
             more often than it was recorded.
-        AssertionError: An exchange in it was not asked for.
+        AssertionError: An exchange in it was not requested.
     """
     if not path.is_file():
         raise FileNotFoundError(f"{path} is not there; cassettes/README.md says how it is made.")
@@ -48,7 +48,7 @@ def replay(path: Path) -> Iterator[Any]:
 
 
 def require_all_played(cassette: Any) -> None:
-    """Check that every exchange of a cassette was asked for.
+    """Check that every exchange of a cassette was requested.
 
     Raises:
         AssertionError: One was not; the message names it.
@@ -59,15 +59,14 @@ def require_all_played(cassette: Any) -> None:
         if not cassette.play_counts.get(number)
     ]
     if unplayed:
-        raise AssertionError("Exchanges that nobody asked for: " + "; ".join(unplayed))
+        raise AssertionError("Exchanges that were not requested: " + "; ".join(unplayed))
 
 
 @contextmanager
 def record(path: Path, source: str) -> Iterator[Any]:
-    """Let requests through and write down what comes back, in place of an older recording.
+    """Send requests to the server and write the exchanges, replacing an older cassette.
 
-    Nothing is written when the block fails, so that a good recording is not lost, nor when only
-    ids and times differ, so that a change in a cassette is one of what is said.
+    Nothing is written when the block fails, or when only ids and times differ.
 
     Args:
         path: The cassette's file.
@@ -107,30 +106,32 @@ def _recorder(cassette_format: CassetteFormat) -> Any:
 
 
 def whole_body(sent: Any, recorded: Any) -> None:
-    """Compare two requests' bodies and what they are said to be.
+    """Compare the bodies and media types of two requests.
 
     JSON is compared by value and type (1, 1.0 and true are three values), forms by their fields,
     recordings by name, type and hash.
 
     Raises:
-        AssertionError: They differ; vcrpy shows both to whoever looks for the request.
+        AssertionError: They differ; vcrpy shows both.
     """
     one, other = _canonical(sent), _canonical(recorded)
     if FORM in one and FORM in other:
         one[FORM] = _as_far_as_known(one[FORM], other[FORM])
-    told, expected = (json.dumps(body, ensure_ascii=False, sort_keys=True) for body in (one, other))
-    if told != expected:
-        raise AssertionError(f"sent: {told}\nrecorded: {expected}")
+    sent_text, expected = (
+        json.dumps(body, ensure_ascii=False, sort_keys=True) for body in (one, other)
+    )
+    if sent_text != expected:
+        raise AssertionError(f"sent: {sent_text}\nrecorded: {expected}")
 
 
 def _canonical(request: Any) -> dict[str, Any]:
     """Return a body under its media type, as it would be written."""
-    told_type = request.headers.get("content-type", "")
-    boundary = boundary_of(told_type)
+    content_type = request.headers.get("content-type", "")
+    boundary = boundary_of(content_type)
     if boundary is not None:
         return {FORM: form_in(request.body, boundary)}
     text = (request.body or b"").decode(errors="backslashreplace")
-    media_type = told_type.partition(";")[0]
+    media_type = content_type.partition(";")[0]
     try:
         return {media_type: without_sound(json.loads(text))}
     except ValueError:
@@ -138,9 +139,9 @@ def _canonical(request: Any) -> dict[str, Any]:
 
 
 def _as_far_as_known(sent: dict[str, Any], recorded: dict[str, Any]) -> dict[str, Any]:
-    """Return a sent form with {} for every file of which the recorded one tells nothing.
+    """Return a sent form with {} for every file that the recorded one leaves open.
 
-    So it is with documented requests: their page does not print the sound.
+    Documented requests do: their page does not print the file.
     """
     return {
         name: {} if recorded.get(name) == {} and isinstance(value, dict) else value
@@ -148,21 +149,21 @@ def _as_far_as_known(sent: dict[str, Any], recorded: dict[str, Any]) -> dict[str
     }
 
 
-_PASSING = re.compile(r'^source: .*|"?(?:runtime_ms|created)"?: ?\d+')
-"""What differs between two recordings of one scene, beside ids."""
+_VARIABLE = re.compile(r'^source: .*|"?(?:runtime_ms|created)"?: ?\d+')
+"""What differs between two recordings of one scenario, besides ids."""
 
 
-def _lasting(text: str) -> str:
-    """Return a cassette without what every recording has anew."""
+def _without_variable_parts(text: str) -> str:
+    """Return a cassette without the parts that differ in every recording."""
     for request_id in re.findall(r"^ +x-request-id:\n +- (.+)$", text, re.MULTILINE):
         text = text.replace(request_id, "")
-    return _PASSING.sub("", text)
+    return _VARIABLE.sub("", text)
 
 
 class _Utf8Files:
-    """Files in UTF-8, where vcrpy takes the machine's encoding.
+    """Files in UTF-8; vcrpy would use the locale's encoding.
 
-    A recording that tells nothing new leaves the older one as it is.
+    A file stays as it is if only ids and times would change.
     """
 
     @staticmethod
@@ -174,7 +175,9 @@ class _Utf8Files:
     @staticmethod
     def save_cassette(path: str | Path, cassette: Any, serializer: CassetteFormat) -> None:
         text = serialize(cassette, serializer)
-        if Path(path).is_file() and _lasting(text) == _lasting(Path(path).read_text("utf-8")):
+        if Path(path).is_file() and _without_variable_parts(text) == _without_variable_parts(
+            Path(path).read_text("utf-8")
+        ):
             return
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         Path(path).write_text(text, encoding="utf-8", newline="\n")

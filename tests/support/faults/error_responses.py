@@ -1,7 +1,16 @@
-"""Faults that a server itself tells of: statuses, errors within an answer, redirects."""
+"""Faults that a server reports itself: error statuses, errors in a body, redirects."""
 
-from support.faults.builders import AT_ONCE, both, breaks, ends_in, fails, passes, refused, reported
-from support.faults.runner import KEY, Fault, Scene, Where
+from support.faults.builders import (
+    AT_ONCE,
+    both,
+    breaks,
+    ends_in,
+    fails,
+    recovers,
+    refused,
+    reported,
+)
+from support.faults.runner import KEY, Case, Fault, Where
 from support.scripted_server import Reply
 from support.sse_replies import event, final
 
@@ -36,9 +45,9 @@ REPORTED = [
     *(
         Fault(
             f"an error in the stream: {shape}",
-            stream=Scene(ends_in(said, final()), breaks(VoxtralAPIError, "boom")),
+            stream=Case(ends_in(chunks, final()), breaks(VoxtralAPIError, "boom")),
         )
-        for shape, said in {
+        for shape, chunks in {
             "error_type, error_message": event(
                 {"error_type": "generation", "error_message": "boom"}
             ),
@@ -51,12 +60,12 @@ REPORTED = [
 ]
 
 WAITS = [
-    passes("429, Retry-After: 0", Reply(429, AT_ONCE, b"busy")),
+    recovers("429, Retry-After: 0", Reply(429, AT_ONCE, b"busy")),
     *(
-        passes(f"429, Retry-After: {value}", Reply(429, {"retry-after": value}, b"busy"))
+        recovers(f"429, Retry-After: {value}", Reply(429, {"retry-after": value}, b"busy"))
         for value in ("Mon, 02 Nov 2020 12:00:00 GMT", "-5", "soon")
     ),
-    passes("429, no Retry-After", Reply(429, body=b"busy")),
+    recovers("429, no Retry-After", Reply(429, body=b"busy")),
     *(
         both(
             f"429, Retry-After: {value}",
@@ -76,19 +85,19 @@ _LASTING = {
     504: VoxtralAPIError,
 }
 STATUSES = [
-    *(passes(f"{status}, twice", *[Reply(status, AT_ONCE, b"busy")] * 2) for status in _LASTING),
+    *(recovers(f"{status}, twice", *[Reply(status, AT_ONCE, b"busy")] * 2) for status in _LASTING),
     *(
         both(
             f"{status}, always",
             [Reply(status, AT_ONCE, b"busy")],
-            fails(error, "busy", f"status {status}", "3 attempts", posts=3),
+            fails(error, "busy", f"status {status}", "3 attempts", requests=3),
         )
         for status, error in _LASTING.items()
     ),
     both(
         "502 with a page, always",
         [Reply(502, AT_ONCE | {"content-type": "text/html"}, HTML)],
-        fails(VoxtralAPIError, '"502 Bad Gateway"', posts=3),
+        fails(VoxtralAPIError, '"502 Bad Gateway"', requests=3),
     ),
 ]
 
@@ -149,10 +158,10 @@ REFUSALS = [
             f"{status} to another host",
             [Reply(status, body=b"")],
             fails(VoxtralResponseError, "redirects are not followed", "/inference/other"),
-            where=Where.SIGNPOST,
+            where=Where.REDIRECT,
         )
         for status in (301, 302, 303, 307, 308)
     ),
 ]
 
-TOLD_FAULTS = [*REPORTED, *WAITS, *STATUSES, *REFUSALS]
+RESPONSE_FAULTS = [*REPORTED, *WAITS, *STATUSES, *REFUSALS]

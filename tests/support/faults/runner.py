@@ -1,4 +1,4 @@
-"""How a fault is played: a scripted server, a model, one call, and what came of it."""
+"""Run one fault: a scripted server, a model, one call and its outcome."""
 
 import asyncio
 import gc
@@ -10,7 +10,7 @@ from enum import Enum, auto
 from itertools import product
 from typing import Any
 
-from support.call_modes import Caller, Model, Said
+from support.call_modes import Caller, Model, Response
 from support.scripted_server import Reply, ScriptedServer
 from support.sse_replies import streamed
 
@@ -19,40 +19,40 @@ from langchain_voxtral.errors import VoxtralError
 
 KEY = "sk-made-up-key-of-the-faults"
 REQUEST_ID = "H1"
-"""What every reply has in its headers."""
+"""The request id in the headers of every reply."""
 
 
 class Where(Enum):
-    """What a model finds at its address."""
+    """What is at the model's address."""
 
     SERVER = auto()
     """The scripted server."""
-    NOBODY = auto()
-    """A port that nobody listens to."""
-    SIGNPOST = auto()
-    """The scripted server, whose replies send the client to another one by `Location`."""
+    CLOSED_PORT = auto()
+    """A port where no server listens."""
+    REDIRECT = auto()
+    """The scripted server, with a `Location` of another server in its replies."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of a call, as far as it matters.
+    """The outcome of a call.
 
     Args:
         text: The text that the caller saw.
         error: Class of the error, None for success.
-        posts: Requests that the servers counted.
-        attempts: Requests that the answer or the error tells of.
+        requests: Requests that the servers received.
+        attempts: Attempts that the answer or the error reports.
         partial: The error's partial text.
         request_id: The error's request id.
-        says: Words in the error's message; the whole message, if it lacks one of them.
+        says: Parts of the error's message; the whole message if one is missing.
         info: Usage, cost and other metadata of a success.
         key_shown: Whether the error shows the key.
-        mebibytes: Memory that was taken, None for no more than allowed.
+        mebibytes: Peak memory if it was above the limit, else None.
     """
 
     text: str = ""
     error: type[Exception] | None = None
-    posts: int = 1
+    requests: int = 1
     attempts: int = 1
     partial: str = ""
     request_id: str | None = None
@@ -64,21 +64,21 @@ class Outcome:
     def verdict(self) -> str:
         """Return the outcome in a few words."""
         ending = f"raises {self.error.__name__}" if self.error else f"answers {self.text!r}"
-        return ending if self.posts == 1 else f"{ending} after {self.posts} requests"
+        return ending if self.requests == 1 else f"{ending} after {self.requests} requests"
 
 
 @dataclass(frozen=True, slots=True)
-class Scene:
+class Case:
     """A fault in one kind of call, and its expected outcome.
 
     Args:
-        replies: The server's script; the last reply is repeated for ever.
-        outcome: What must come of it.
+        replies: The server's replies in order; the last one is repeated.
+        outcome: The expected outcome.
         fields: Settings of the model.
         options: Options of the call.
         where: What is at the model's address.
-        earlier: What an earlier call of the same model was answered.
-        most_mebibytes: Memory that the call may take; None does not measure it.
+        earlier: The reply to an earlier call of the same model.
+        max_mebibytes: The memory limit; None does not measure it.
     """
 
     replies: Sequence[Reply]
@@ -87,73 +87,75 @@ class Scene:
     options: Mapping[str, Any] = field(default_factory=dict)
     where: Where = Where.SERVER
     earlier: Reply | None = None
-    most_mebibytes: int | None = None
+    max_mebibytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """A fault, in calls that want the whole answer and in calls that stream.
+    """A fault, in unstreamed and in streamed calls.
 
     Args:
         name: What goes wrong.
-        invoke: Its scene in a call for the whole answer; None where it cannot happen.
-        stream: Its scene in a streaming call; None where it cannot happen.
+        invoke: Its case in an unstreamed call; None where it cannot happen.
+        stream: Its case in a streamed call; None where it cannot happen.
     """
 
     name: str
-    invoke: Scene | None = None
-    stream: Scene | None = None
+    invoke: Case | None = None
+    stream: Case | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
-    """A way to ask a model: which face, streaming or not, awaiting or blocking."""
+class CallMode:
+    """A way to call a model: which class, streamed or not, async or sync."""
 
-    face: type[Model]
+    model_class: type[Model]
     streams: bool
     awaits: bool
 
     def __str__(self) -> str:
-        return f"{'chat' if self.face is ChatVoxtral else 'llm'}.{self.method}"
+        return f"{'chat' if self.model_class is ChatVoxtral else 'llm'}.{self.method}"
 
     @property
     def method(self) -> str:
         """The name of the method that is called."""
         return "a" * self.awaits + ("stream" if self.streams else "invoke")
 
-    def scene(self, fault: Fault) -> Scene | None:
-        """Return the scene of a fault that this way meets."""
+    def case(self, fault: Fault) -> Case | None:
+        """Return the case of a fault for this call mode."""
         return fault.stream if self.streams else fault.invoke
 
 
-_FACES: tuple[type[Model], ...] = (ChatVoxtral, VoxtralLLM)
-WAYS = tuple(Way(*way) for way in product(_FACES, (False, True), (False, True)))
+_MODEL_CLASSES: tuple[type[Model], ...] = (ChatVoxtral, VoxtralLLM)
+CALL_MODES = tuple(
+    CallMode(*call_mode) for call_mode in product(_MODEL_CLASSES, (False, True), (False, True))
+)
 
 
-def happened(scene: Scene, way: Way) -> Outcome:
-    """Play a scene; return what came of it, in the terms of what is expected."""
-    with asyncio.Runner() as runner, _servers(scene) as servers:
-        caller = Caller(way.face, runner if way.awaits else None)
-        model = caller.model(servers[0], api_key=KEY, **scene.fields)
+def run_case(case: Case, call_mode: CallMode) -> Outcome:
+    """Run a case and return its outcome."""
+    with asyncio.Runner() as runner, _servers(case) as servers:
+        caller = Caller(call_mode.model_class, runner if call_mode.awaits else None)
+        model = caller.model(servers[0], api_key=KEY, **case.fields)
         try:
-            if scene.earlier is not None:
-                _ask(caller, model, way, {}, [])
-                if scene.earlier.closes:
-                    servers[0].await_gone()
-            with _memory(scene.most_mebibytes) as taken:
-                outcome = _outcome(scene, caller, model, way)
+            if case.earlier is not None:
+                _ask(caller, model, call_mode, {}, [])
+                if case.earlier.closes:
+                    servers[0].wait_until_disconnected()
+            with _memory(case.max_mebibytes) as taken:
+                outcome = _outcome(case, caller, model, call_mode)
         finally:
             caller.close(model)
-        posts = sum(len(server.requests) for server in servers)
-    return replace(outcome, posts=posts, mebibytes=next(iter(taken), None))
+        requests = sum(len(server.requests) for server in servers)
+    return replace(outcome, requests=requests, mebibytes=next(iter(taken), None))
 
 
-def _outcome(scene: Scene, caller: Caller, model: Model, way: Way) -> Outcome:
-    expected, said = scene.outcome, list[Said]()
+def _outcome(case: Case, caller: Caller, model: Model, call_mode: CallMode) -> Outcome:
+    expected, chunks = case.outcome, list[Response]()
     try:
-        _ask(caller, model, way, scene.options, said)
+        _ask(caller, model, call_mode, case.options, chunks)
     except Exception as error:  # noqa: BLE001 - whatever comes is the outcome
-        text = "".join(chunk.text for chunk in said)
+        text = "".join(chunk.text for chunk in chunks)
         message = f"{error} {error!r}"
         return Outcome(
             text=text,
@@ -164,46 +166,50 @@ def _outcome(scene: Scene, caller: Caller, model: Model, way: Way) -> Outcome:
             says=expected.says if all(word in message for word in expected.says) else [message],
             key_shown=KEY in message,
         )
-    info = said[-1].info
+    info = chunks[-1].info
     return Outcome(
-        text="".join(chunk.text for chunk in said),
+        text="".join(chunk.text for chunk in chunks),
         attempts=info.get("attempts", 1),
         info={name: info.get(name) for name in expected.info},
     )
 
 
 def _ask(
-    caller: Caller, model: Model, way: Way, options: Mapping[str, Any], said: list[Said]
+    caller: Caller,
+    model: Model,
+    call_mode: CallMode,
+    options: Mapping[str, Any],
+    chunks: list[Response],
 ) -> None:
-    """Ask, and append to `said` what the caller sees, one by one."""
-    if not way.streams:
-        said.append(caller.invoke(model, **options))
+    """Call the model and append each chunk that the caller sees to `chunks`."""
+    if not call_mode.streams:
+        chunks.append(caller.invoke(model, **options))
         return
-    said.extend(caller.stream(model, **options))
+    chunks.extend(caller.stream(model, **options))
 
 
 @contextmanager
-def _servers(scene: Scene) -> Iterator[list[ScriptedServer]]:
-    """Start the servers of a scene: the one at the model's address, and any other."""
-    earlier = [] if scene.earlier is None else [scene.earlier]
+def _servers(case: Case) -> Iterator[list[ScriptedServer]]:
+    """Start the servers of a case: the one at the model's address, and any other."""
+    earlier = [] if case.earlier is None else [case.earlier]
     with ScriptedServer(default=streamed("elsewhere")) as other:
         headers = {"x-request-id": REQUEST_ID}
-        if scene.where is Where.SIGNPOST:
+        if case.where is Where.REDIRECT:
             headers["location"] = f"{other.url}/inference/other"
-        replies = [replace(reply, headers={**reply.headers, **headers}) for reply in scene.replies]
+        replies = [replace(reply, headers={**reply.headers, **headers}) for reply in case.replies]
         default = replies[-1] if replies else None
         with ScriptedServer(*earlier, *replies, default=default) as server:
-            if scene.where is not Where.NOBODY:
+            if case.where is not Where.CLOSED_PORT:
                 yield [server, other]
-        if scene.where is Where.NOBODY:
+        if case.where is Where.CLOSED_PORT:
             yield [server, other]
 
 
 @contextmanager
-def _memory(most: int | None) -> Iterator[list[int]]:
-    """Measure the most memory that Python takes within; yield where more than `most` goes."""
+def _memory(max_mebibytes: int | None) -> Iterator[list[int]]:
+    """Measure peak memory; the list that is yielded receives it if it is above the limit."""
     excess: list[int] = []
-    if most is None:
+    if max_mebibytes is None:
         yield excess
         return
     gc.collect()
@@ -211,7 +217,7 @@ def _memory(most: int | None) -> Iterator[list[int]]:
     try:
         yield excess
         peak = tracemalloc.get_traced_memory()[1] >> 20
-        if peak > most:
+        if peak > max_mebibytes:
             excess.append(peak)
     finally:
         tracemalloc.stop()

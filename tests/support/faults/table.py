@@ -1,6 +1,6 @@
-"""The faults that a server and the way to it can have, and what must come of each: one table.
+"""One table of the faults of servers and networks, each with its expected outcome.
 
-`tests/unit_tests/transport/test_faults.py` tests it; `make faults` prints it.
+`tests/unit_tests/transport/test_faults.py` runs it; `make faults` prints it.
 """
 
 import gzip
@@ -19,11 +19,11 @@ from support.faults.builders import (
     gzip_bomb,
     in_single_bytes,
     invoked,
-    passes,
+    recovers,
     succeeds,
 )
-from support.faults.error_responses import TOLD_FAULTS
-from support.faults.runner import Fault, Outcome, Scene, Where
+from support.faults.error_responses import RESPONSE_FAULTS
+from support.faults.runner import Case, Fault, Outcome, Where
 from support.scripted_server import End, Repeat, Reply
 from support.sse_replies import event, events, final, streamed, token, whole
 
@@ -55,76 +55,76 @@ CONNECTIONS = [
             VoxtralConnectionError,
             "cannot be reached",
             "base_url",
-            posts=0,
+            requests=0,
             attempts=2,
             request_id=None,
         ),
         fields=ONE_RETRY,
-        where=Where.NOBODY,
+        where=Where.CLOSED_PORT,
     ),
-    passes("reset before the headers, once", RESET, fields=ONE_RETRY),
+    recovers("reset before the headers, once", RESET, fields=ONE_RETRY),
     both(
         "reset before the headers, always",
         [RESET],
         fails(VoxtralConnectionError, "broke the connection", request_id=None),
         fields=NO_RETRY,
     ),
-    passes("reset after the headers, once", RESET_AFTER_HEAD, fields=ONE_RETRY),
+    recovers("reset after the headers, once", RESET_AFTER_HEAD, fields=ONE_RETRY),
     Fault(
         "reset in the middle",
-        Scene(
+        Case(
             [Reply(headers=JSON_HEAD, steps=[HALF, End.RESET])],
             fails(VoxtralConnectionError, "broke the connection"),
             NO_RETRY,
         ),
-        Scene(
+        Case(
             ends_in(CUT_EVENT, End.RESET),
             breaks(VoxtralIncompleteStreamError, "broke", "max_stream_resumes"),
         ),
     ),
     Fault(
         "reset in the middle, with a resume",
-        stream=Scene(
+        stream=Case(
             [*ends_in(CUT_EVENT, End.RESET), streamed("!")],
-            succeeds(True, posts=2, attempts=2, info={"resumes": 1, "cost_complete": False}),
+            succeeds(True, requests=2, attempts=2, info={"resumes": 1, "cost_complete": False}),
             {"max_stream_resumes": 1},
         ),
     ),
     Fault(
         "clean end in the middle",
-        Scene(invoked(HALF), fails(VoxtralResponseError, "not a JSON object")),
-        Scene(ends_in(CUT_EVENT), breaks(VoxtralIncompleteStreamError, BEFORE_FINAL)),
+        Case(invoked(HALF), fails(VoxtralResponseError, "not a JSON object")),
+        Case(ends_in(CUT_EVENT), breaks(VoxtralIncompleteStreamError, BEFORE_FINAL)),
     ),
     Fault(
         "clean end without the final event",
-        stream=Scene(
+        stream=Case(
             ends_in(), breaks(VoxtralIncompleteStreamError, BEFORE_FINAL, "after 1 tokens")
         ),
     ),
     Fault(
         "clean end with nothing at all",
-        Scene(invoked(b""), fails(VoxtralResponseError, "not a JSON object but: nothing")),
-        Scene([events()], fails(VoxtralIncompleteStreamError, BEFORE_FINAL)),
+        Case(invoked(b""), fails(VoxtralResponseError, "not a JSON object but: nothing")),
+        Case([events()], fails(VoxtralIncompleteStreamError, BEFORE_FINAL)),
     ),
     Fault(
         "[DONE] in place of the final event",
-        stream=Scene(
+        stream=Case(
             ends_in(b"data: [DONE]\n\n"), breaks(VoxtralIncompleteStreamError, BEFORE_FINAL)
         ),
     ),
     Fault(
         "closed between two calls",
         *(
-            Scene([fine(kind)], succeeds(kind, posts=2), earlier=replace(fine(kind), closes=True))
+            Case([fine(kind)], succeeds(kind, requests=2), earlier=replace(fine(kind), closes=True))
             for kind in (False, True)
         ),
     ),
     Fault(
         "reset when a kept connection is used again",
         *(
-            Scene(
+            Case(
                 [RESET, fine(kind)],
-                succeeds(kind, posts=3, attempts=2),
+                succeeds(kind, requests=3, attempts=2),
                 ONE_RETRY,
                 earlier=fine(kind),
             )
@@ -136,12 +136,12 @@ CONNECTIONS = [
 SILENCES = [
     Fault(
         "silence before the headers",
-        Scene(
+        Case(
             [Reply(steps=[End.STALL])],
             fails(VoxtralTimeoutError, "timeout=", request_id=None),
             SILENCE,
         ),
-        Scene(
+        Case(
             [Reply(steps=[End.STALL])],
             fails(VoxtralTimeoutError, "stream_idle_timeout=", request_id=None),
             SILENCE,
@@ -149,12 +149,12 @@ SILENCES = [
     ),
     Fault(
         "silence in the middle",
-        Scene(
+        Case(
             [Reply(headers=JSON_HEAD, steps=[HALF, End.STALL])],
             fails(VoxtralTimeoutError, "timeout="),
             SILENCE,
         ),
-        Scene(
+        Case(
             ends_in(CUT_EVENT, End.STALL),
             breaks(VoxtralTimeoutError, "stream_idle_timeout="),
             SILENCE,
@@ -162,12 +162,12 @@ SILENCES = [
     ),
     Fault(
         "nothing but signs of life",
-        Scene(
+        Case(
             [Reply(headers=JSON_HEAD, steps=[Repeat(b" ", 0.02)])],
             fails(VoxtralTimeoutError, "deadline="),
             {"deadline": SHORT},
         ),
-        Scene(
+        Case(
             ends_in(Repeat(b": still here\n\n", 0.02)),
             breaks(VoxtralTimeoutError, "brought no text", "stream_idle_timeout="),
             SILENCE,
@@ -175,16 +175,16 @@ SILENCES = [
     ),
     Fault(
         "a trickle, byte by byte",
-        Scene([Reply(headers=JSON_HEAD, steps=in_single_bytes(WHOLE, 0.0005))], succeeds(False)),
-        Scene([events(*in_single_bytes(token("Hello!") + final(), 0.0005))], succeeds(True)),
+        Case([Reply(headers=JSON_HEAD, steps=in_single_bytes(WHOLE, 0.0005))], succeeds(False)),
+        Case([events(*in_single_bytes(token("Hello!") + final(), 0.0005))], succeeds(True)),
     ),
     Fault(
         "no end after the final event",
-        stream=Scene(ends_in(token("!"), final(), End.STALL), succeeds(True)),
+        stream=Case(ends_in(token("!"), final(), End.STALL), succeeds(True)),
     ),
     Fault(
         "a stop sequence, then a reset",
-        stream=Scene(
+        stream=Case(
             ends_in(token(" ST"), token("OP"), token(" more"), End.RESET),
             Outcome(
                 "Hello ", info={"finish_reason": "stop", "usage_incomplete": True, "cost": None}
@@ -197,47 +197,47 @@ SILENCES = [
 BODIES = [
     Fault(
         "no JSON",
-        Scene(invoked(b"nonsense"), fails(VoxtralResponseError, "JSON", "nonsense")),
-        Scene(
+        Case(invoked(b"nonsense"), fails(VoxtralResponseError, "JSON", "nonsense")),
+        Case(
             ends_in(b"data: nonsense\n\n", final()),
             breaks(VoxtralResponseError, "JSON", "nonsense"),
         ),
     ),
     Fault(
         "no UTF-8",
-        Scene(
+        Case(
             invoked(b'{"results": [{"generated_text": "\xff"}]}'),
             fails(VoxtralResponseError, "not a JSON object"),
         ),
-        Scene(
+        Case(
             ends_in(b'data: {"token": {"text": "\xff"}}\n\n', final()),
             breaks(VoxtralResponseError, "not UTF-8"),
         ),
     ),
     Fault(
         "another API's JSON",
-        Scene(invoked(b'{"answer": "Hi"}'), fails(VoxtralResponseError, "no results")),
-        Scene(
+        Case(invoked(b'{"answer": "Hi"}'), fails(VoxtralResponseError, "no results")),
+        Case(
             ends_in(event({"answer": "Hi"}), final()), breaks(VoxtralResponseError, "no known form")
         ),
     ),
     Fault(
         "a body without end",
-        Scene(
+        Case(
             [Reply(headers=JSON_HEAD, steps=[Repeat(MIB, times=100)])],
             fails(VoxtralResponseError, "longer than 64 MiB", "max_tokens"),
-            most_mebibytes=80,
+            max_mebibytes=80,
         ),
-        Scene(
+        Case(
             ends_in(b"data: ", Repeat(MIB, times=50)),
             breaks(VoxtralResponseError, "longer than 16777216 bytes"),
-            most_mebibytes=50,
+            max_mebibytes=50,
         ),
     ),
     Fault(
         "a page in place of the answer",
         *[
-            Scene(
+            Case(
                 invoked(HTML, {"content-type": "text/html"}),
                 fails(VoxtralResponseError, "502 Bad Gateway", "base_url"),
             )
@@ -246,61 +246,61 @@ BODIES = [
     ),
     Fault(
         "cut at every byte",
-        stream=Scene(
+        stream=Case(
             [events(*in_single_bytes(b"".join(SPLIT).replace(b"\n", b"\r\n")))],
             succeeds(True, "Ça va? नमस्ते 😀"),
         ),
     ),
     Fault(
         "text after the final event",
-        stream=Scene(ends_in(token("!"), final(), token(" more"), final()), succeeds(True)),
+        stream=Case(ends_in(token("!"), final(), token(" more"), final()), succeeds(True)),
     ),
     Fault(
         "no blank line after the final event",
-        stream=Scene(ends_in(token("!"), final().rstrip()), succeeds(True)),
+        stream=Case(ends_in(token("!"), final().rstrip()), succeeds(True)),
     ),
     Fault(
         "gzip",
-        Scene(invoked(gzip.compress(WHOLE), JSON_HEAD | GZIPPED), succeeds(False)),
-        Scene([events(gzip.compress(token("Hello!") + final()), headers=GZIPPED)], succeeds(True)),
+        Case(invoked(gzip.compress(WHOLE), JSON_HEAD | GZIPPED), succeeds(False)),
+        Case([events(gzip.compress(token("Hello!") + final()), headers=GZIPPED)], succeeds(True)),
     ),
     Fault(
         "gzip that is none",
-        Scene(
+        Case(
             invoked(b"no gzip", JSON_HEAD | GZIPPED),
             fails(VoxtralResponseError, "does not match its Content-Encoding"),
         ),
-        Scene(
+        Case(
             [events(b"no gzip", headers=GZIPPED)],
             fails(VoxtralResponseError, "does not match its Content-Encoding"),
         ),
     ),
     Fault(
         "a gzip bomb",
-        Scene(
+        Case(
             invoked(BOMB, JSON_HEAD | GZIPPED),
             fails(VoxtralResponseError, "longer than 64 MiB"),
-            most_mebibytes=200,
+            max_mebibytes=200,
         ),
-        Scene(
+        Case(
             [events(BOMB, headers=GZIPPED)],
             fails(VoxtralResponseError, "longer than 16777216 bytes"),
-            most_mebibytes=200,
+            max_mebibytes=200,
         ),
     ),
     Fault(
         "a gzip bomb in gzip",
-        Scene(
+        Case(
             invoked(gzip.compress(BOMB), JSON_HEAD | {"content-encoding": "gzip, gzip"}),
             fails(VoxtralResponseError, "compressed more than once"),
-            most_mebibytes=200,
+            max_mebibytes=200,
         ),
-        Scene(
+        Case(
             [events(gzip.compress(BOMB), headers={"content-encoding": "gzip, gzip"})],
             fails(VoxtralResponseError, "compressed more than once"),
-            most_mebibytes=200,
+            max_mebibytes=200,
         ),
     ),
 ]
 
-FAULTS = [*CONNECTIONS, *SILENCES, *BODIES, *TOLD_FAULTS]
+FAULTS = [*CONNECTIONS, *SILENCES, *BODIES, *RESPONSE_FAULTS]

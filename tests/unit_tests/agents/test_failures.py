@@ -16,13 +16,13 @@ from support.agent_runs import (
     SUM,
     SUNNY,
     TOOLS,
-    gist,
+    in_each_call_mode,
     in_each_dialect,
-    in_each_way,
     run,
     scripted,
+    summarize,
 )
-from support.tool_dialects import CHAT, DIALECTS, LLAMA3, MISTRAL, Called, Dialect
+from support.tool_dialects import CHAT, DIALECTS, LLAMA3, MISTRAL, Dialect, ScriptedCall
 
 pytest.importorskip("langchain", reason="agents are of langchain, which the floor has not")
 from langchain.agents import create_agent
@@ -36,17 +36,19 @@ def open_door(number: int) -> str:
     raise ValueError(f"Door {number} is locked.")
 
 
-FAILED = Called("open_door", '{"number": 7}')
+FAILED = ScriptedCall("open_door", '{"number": 7}')
 
 
 @in_each_dialect
-@in_each_way
-async def test_the_failure_of_a_tool_goes_back_to_the_model(dialect: Dialect, way: str) -> None:
+@in_each_call_mode
+async def test_the_failure_of_a_tool_goes_back_to_the_model(
+    dialect: Dialect, call_mode: str
+) -> None:
     telling = ToolErrorMiddleware(lambda error, _: str(error))
-    with scripted(dialect, way, [FAILED], "It is locked.") as server:
+    with scripted(dialect, call_mode, [FAILED], "It is locked.") as server:
         agent = create_agent(dialect.chat(server), tools=[open_door], middleware=[telling])
-        state = await run(agent, way)
-    assert gist(state)[1:] == [
+        state = await run(agent, call_mode)
+    assert summarize(state)[1:] == [
         ("ai", "", ("open_door", {"number": 7})),
         ("tool", "error", "Door 7 is locked."),
         ("ai", "It is locked."),
@@ -67,24 +69,26 @@ async def test_middleware_around_a_call_answers_for_the_tool() -> None:
     with scripted(LLAMA3, "invoke", [FAILED], "It is locked.") as server:
         agent = create_agent(LLAMA3.chat(server), tools=[open_door], middleware=[answer_for_it])
         state = await run(agent, "invoke")
-    assert gist(state)[2] == ("tool", "error", "Try another: Door 7 is locked.")
+    assert summarize(state)[2] == ("tool", "error", "Try another: Door 7 is locked.")
 
 
-@in_each_way
-async def test_the_failure_of_a_tool_without_handling_ends_the_run(way: str) -> None:
-    with scripted(LLAMA3, way, [FAILED]) as server:
+@in_each_call_mode
+async def test_the_failure_of_a_tool_without_handling_ends_the_run(call_mode: str) -> None:
+    with scripted(LLAMA3, call_mode, [FAILED]) as server:
         agent = create_agent(LLAMA3.chat(server), tools=[open_door])
         with pytest.raises(ValueError, match="Door 7 is locked"):
-            await run(agent, way)
+            await run(agent, call_mode)
 
 
 @in_each_dialect
-@in_each_way
-async def test_arguments_that_misfit_go_back_and_are_mended(dialect: Dialect, way: str) -> None:
-    wrong = Called("add", '{"a": 2, "b": "x"}')
-    with scripted(dialect, way, [wrong], [SUM], "5") as server:
-        state = await run(create_agent(dialect.chat(server), tools=TOOLS), way)
-    kinds = [said[:2] for said in gist(state)]
+@in_each_call_mode
+async def test_arguments_that_misfit_go_back_and_are_mended(
+    dialect: Dialect, call_mode: str
+) -> None:
+    wrong = ScriptedCall("add", '{"a": 2, "b": "x"}')
+    with scripted(dialect, call_mode, [wrong], [SUM], "5") as server:
+        state = await run(create_agent(dialect.chat(server), tools=TOOLS), call_mode)
+    kinds = [said[:2] for said in summarize(state)]
     assert kinds == [
         ASKED,
         ("ai", ""),
@@ -119,9 +123,9 @@ def malformed(state: Any, index: int = 1) -> tuple[str, ...]:
 
 
 @pytest.mark.parametrize(("dialect", "arguments"), MALFORMED)
-@in_each_way
+@in_each_call_mode
 async def test_a_call_that_is_no_json_is_answered_by_an_error_and_mended(
-    dialect: Dialect, way: str, arguments: str
+    dialect: Dialect, call_mode: str, arguments: str
 ) -> None:
     """LangChain's agents stop at an answer that has no valid call, unless they are told not to."""
 
@@ -129,25 +133,25 @@ async def test_a_call_that_is_no_json_is_answered_by_an_error_and_mended(
     def ask_again(state: Any, runtime: Any) -> dict[str, Any] | None:
         return {"jump_to": "model"} if state["messages"][-1].invalid_tool_calls else None
 
-    broken = Called("get_weather", arguments)
-    with scripted(dialect, way, [broken], [PARIS], SUNNY) as server:
+    broken = ScriptedCall("get_weather", arguments)
+    with scripted(dialect, call_mode, [broken], [PARIS], SUNNY) as server:
         agent = create_agent(dialect.chat(server), tools=TOOLS, middleware=[ask_again])
-        state = await run(agent, way)
-    assert gist(state) == [ASKED, ("ai", ""), malformed(state), CALLED, RESULT, ANSWERED]
+        state = await run(agent, call_mode)
+    assert summarize(state) == [ASKED, ("ai", ""), malformed(state), CALLED, RESULT, ANSWERED]
     again = json.dumps(dialect.conversation(server.requests[1].body))
     assert "Error: Tool call get_weather with id" in again
     assert "invalid_arguments" in again
 
 
 @in_each_dialect
-@in_each_way
+@in_each_call_mode
 async def test_a_call_that_is_no_json_beside_a_valid_one_is_answered_too(
-    dialect: Dialect, way: str
+    dialect: Dialect, call_mode: str
 ) -> None:
-    broken = Called("add", '{"a": 2, "b": }', "cD5fG8iJ1")
-    with scripted(dialect, way, [PARIS, broken], [SUM], "5") as server:
-        state = await run(create_agent(dialect.chat(server), tools=TOOLS), way)
-    assert gist(state) == [
+    broken = ScriptedCall("add", '{"a": 2, "b": }', "cD5fG8iJ1")
+    with scripted(dialect, call_mode, [PARIS, broken], [SUM], "5") as server:
+        state = await run(create_agent(dialect.chat(server), tools=TOOLS), call_mode)
+    assert summarize(state) == [
         ASKED,
         CALLED,
         malformed(state),
@@ -161,24 +165,26 @@ async def test_a_call_that_is_no_json_beside_a_valid_one_is_answered_too(
 
 
 async def test_a_call_that_is_no_json_is_answered_when_the_user_goes_on() -> None:
-    broken = Called("get_weather", BROKEN["comma"])
+    broken = ScriptedCall("get_weather", BROKEN["comma"])
     with scripted(LLAMA3, "invoke", [broken], [PARIS], SUNNY) as server:
         agent = create_agent(LLAMA3.chat(server), tools=TOOLS, checkpointer=InMemorySaver())
         thread = {"configurable": {"thread_id": "1"}}
         state = await run(agent, "invoke", config=thread)
-        assert gist(state) == [ASKED, ("ai", "")]
+        assert summarize(state) == [ASKED, ("ai", "")]
         state = await run(agent, "invoke", {"messages": [HumanMessage("And?")]}, thread)
-    assert gist(state)[2:] == [malformed(state), ("human", "And?"), CALLED, RESULT, ANSWERED]
+    assert summarize(state)[2:] == [malformed(state), ("human", "And?"), CALLED, RESULT, ANSWERED]
 
 
 @pytest.mark.parametrize("dialect", [MISTRAL, CHAT], ids=lambda dialect: dialect.name)
-@in_each_way
+@in_each_call_mode
 async def test_a_call_of_an_unknown_tool_goes_back_and_is_mended(
-    dialect: Dialect, way: str
+    dialect: Dialect, call_mode: str
 ) -> None:
-    with scripted(dialect, way, [Called("get_wether", PARIS.arguments)], [PARIS], SUNNY) as server:
-        state = await run(create_agent(dialect.chat(server), tools=TOOLS), way)
-    assert gist(state) == [
+    with scripted(
+        dialect, call_mode, [ScriptedCall("get_wether", PARIS.arguments)], [PARIS], SUNNY
+    ) as server:
+        state = await run(create_agent(dialect.chat(server), tools=TOOLS), call_mode)
+    assert summarize(state) == [
         ASKED,
         ("ai", "", ("get_wether", {"city": "Paris"})),
         (
@@ -192,9 +198,11 @@ async def test_a_call_of_an_unknown_tool_goes_back_and_is_mended(
     ]
 
 
-@in_each_way
-async def test_json_of_an_unknown_name_is_text_where_no_marker_makes_it_a_call(way: str) -> None:
-    unknown = Called("get_wether", PARIS.arguments)
-    with scripted(LLAMA3, way, [unknown]) as server:
-        state = await run(create_agent(LLAMA3.chat(server), tools=TOOLS), way)
-    assert gist(state) == [ASKED, ("ai", LLAMA3.written("", [unknown]))]
+@in_each_call_mode
+async def test_json_of_an_unknown_name_is_text_where_no_marker_makes_it_a_call(
+    call_mode: str,
+) -> None:
+    unknown = ScriptedCall("get_wether", PARIS.arguments)
+    with scripted(LLAMA3, call_mode, [unknown]) as server:
+        state = await run(create_agent(LLAMA3.chat(server), tools=TOOLS), call_mode)
+    assert summarize(state) == [ASKED, ("ai", LLAMA3.written("", [unknown]))]

@@ -8,7 +8,7 @@ from langchain_core.exceptions import ContextOverflowError
 from langchain_core.messages import AIMessage, HumanMessage
 from support.scripted_server import Reply, ScriptedServer
 from support.sse_replies import event, events, json_reply, streamed, token, whole
-from support.tool_dialects import CHAT, DIALECTS, LLAMA3, Called, Dialect
+from support.tool_dialects import CHAT, DIALECTS, LLAMA3, Dialect, ScriptedCall
 
 from langchain_voxtral import ChatVoxtral
 from langchain_voxtral.errors import (
@@ -102,7 +102,7 @@ async def test_an_agent_with_tools_calls_them(dialect: Dialect, ask: Ask) -> Non
         """Add two numbers."""
         return a + b
 
-    calls = [Called("add", '{"a": 2, "b": 3}')]
+    calls = [ScriptedCall("add", '{"a": 2, "b": 3}')]
     with ScriptedServer(dialect.whole(calls=calls), dialect.whole("It is 5.")) as server:
         assert await ask(create_agent(dialect.chat(server), tools=[add])) == "It is 5."
     assert len(server.requests) == 2
@@ -188,7 +188,7 @@ async def test_another_model_goes_on_from_the_calls_of_the_first(ask: Ask) -> No
         """Add two numbers."""
         return a + b
 
-    call = LLAMA3.whole(calls=[Called("add", '{"a": 2, "b": 3}')])
+    call = LLAMA3.whole(calls=[ScriptedCall("add", '{"a": 2, "b": 3}')])
     with ScriptedServer(call, DOWN) as first, ScriptedServer(CHAT.whole("It is 5.")) as second:
         other = ModelFallbackMiddleware(CHAT.chat(second, max_retries=0))
         agent = create_agent(model(first), tools=[add], middleware=[other])

@@ -18,14 +18,14 @@ from support.agent_runs import (
     SUM,
     SUNNY,
     TOOLS,
-    gist,
     in_each_dialect,
     scripted,
+    summarize,
 )
 from support.call_modes import sum_of
 from support.scripted_server import End
 from support.sse_replies import events, token
-from support.tool_dialects import LLAMA3, USAGE, Called, Dialect
+from support.tool_dialects import LLAMA3, USAGE, Dialect, ScriptedCall
 
 pytest.importorskip("langchain", reason="agents are of langchain, which the floor has not")
 from langchain.agents import create_agent
@@ -35,29 +35,29 @@ from langgraph.config import get_stream_writer
 THREAD = {"configurable": {"thread_id": "1"}}
 STEPS = [[CALLED], [RESULT], [ANSWERED]]
 
-in_both_ways = pytest.mark.parametrize("way", ["stream", "astream"])
+in_both_ways = pytest.mark.parametrize("call_mode", ["stream", "astream"])
 
 
-async def parts_of(agent: Any, way: str, mode: Any, config: Any = THREAD) -> list[Any]:
+async def parts_of(agent: Any, call_mode: str, mode: Any, config: Any = THREAD) -> list[Any]:
     """Return all that an agent streams in a mode."""
-    if way == "stream":
+    if call_mode == "stream":
         return list(agent.stream(QUESTION, config, stream_mode=mode))
     return [part async for part in agent.astream(QUESTION, config, stream_mode=mode)]
 
 
-async def streamed(way: str, mode: Any, *, tokens: bool = False) -> list[Any]:
+async def streamed(call_mode: str, mode: Any, *, tokens: bool = False) -> list[Any]:
     """Return what a mode streams of a run with one call; the model streams where it is heard."""
     with scripted(LLAMA3, "stream" if tokens else "invoke", [PARIS], SUNNY) as server:
         agent = create_agent(LLAMA3.chat(server), tools=TOOLS, checkpointer=InMemorySaver())
-        return await parts_of(agent, way, mode)
+        return await parts_of(agent, call_mode, mode)
 
 
 # The modes
 
 
 @in_both_ways
-async def test_values_are_the_state_after_each_step(way: str) -> None:
-    told = [gist(state) for state in await streamed(way, "values")]
+async def test_values_are_the_state_after_each_step(call_mode: str) -> None:
+    told = [summarize(state) for state in await streamed(call_mode, "values")]
     assert told == [
         [ASKED],
         [ASKED, CALLED],
@@ -67,28 +67,28 @@ async def test_values_are_the_state_after_each_step(way: str) -> None:
 
 
 @in_both_ways
-async def test_updates_are_what_each_node_adds(way: str) -> None:
+async def test_updates_are_what_each_node_adds(call_mode: str) -> None:
     told = [
-        (node, gist(update))
-        for part in await streamed(way, "updates")
+        (node, summarize(update))
+        for part in await streamed(call_mode, "updates")
         for node, update in part.items()
     ]
     assert told == list(zip(["model", "tools", "model"], STEPS, strict=True))
 
 
 @in_both_ways
-async def test_tasks_are_the_nodes_as_they_start_and_end(way: str) -> None:
-    told = await streamed(way, "tasks")
+async def test_tasks_are_the_nodes_as_they_start_and_end(call_mode: str) -> None:
+    told = await streamed(call_mode, "tasks")
     assert [task["name"] for task in told] == ["model", "model", "tools", "tools", "model", "model"]
-    assert [gist(task["result"]) for task in told[1::2]] == STEPS
+    assert [summarize(task["result"]) for task in told[1::2]] == STEPS
     [call] = told[2]["input"]
     assert (call["name"], call["args"]) == ("get_weather", {"city": "Paris"})
     assert [task["error"] for task in told[1::2]] == [None, None, None]
 
 
 @in_both_ways
-async def test_checkpoints_are_the_states_that_are_saved(way: str) -> None:
-    told = [gist(saved["values"]) for saved in await streamed(way, "checkpoints")]
+async def test_checkpoints_are_the_states_that_are_saved(call_mode: str) -> None:
+    told = [summarize(saved["values"]) for saved in await streamed(call_mode, "checkpoints")]
     assert told == [
         [],
         [ASKED],
@@ -99,13 +99,13 @@ async def test_checkpoints_are_the_states_that_are_saved(way: str) -> None:
 
 
 @in_both_ways
-async def test_debug_is_checkpoints_and_tasks(way: str) -> None:
-    kinds = [part["type"] for part in await streamed(way, "debug")]
+async def test_debug_is_checkpoints_and_tasks(call_mode: str) -> None:
+    kinds = [part["type"] for part in await streamed(call_mode, "debug")]
     assert kinds == ["checkpoint"] * 2 + ["task", "task_result", "checkpoint"] * 3
 
 
 @in_both_ways
-async def test_custom_is_what_tools_write(way: str) -> None:
+async def test_custom_is_what_tools_write(call_mode: str) -> None:
     @tool
     def look_far(city: str) -> str:
         """Look at a city from far."""
@@ -114,20 +114,22 @@ async def test_custom_is_what_tools_write(way: str) -> None:
         write({"seen": 1})
         return "Fog"
 
-    with scripted(LLAMA3, "invoke", [Called("look_far", '{"city": "Rome"}')], SUNNY) as server:
+    with scripted(
+        LLAMA3, "invoke", [ScriptedCall("look_far", '{"city": "Rome"}')], SUNNY
+    ) as server:
         agent = create_agent(LLAMA3.chat(server), tools=[look_far])
-        assert await parts_of(agent, way, "custom") == ["looking at Rome", {"seen": 1}]
+        assert await parts_of(agent, call_mode, "custom") == ["looking at Rome", {"seen": 1}]
 
 
 @in_each_dialect
 @in_both_ways
 async def test_messages_are_tokens_calls_and_results_as_they_come(
-    dialect: Dialect, way: str
+    dialect: Dialect, call_mode: str
 ) -> None:
     say = dialect.streamed("I look.", [PARIS, SUM])
-    with scripted(dialect, way, say, SUNNY) as server:
+    with scripted(dialect, call_mode, say, SUNNY) as server:
         agent = create_agent(dialect.chat(server), tools=TOOLS)
-        told = await parts_of(agent, way, "messages")
+        told = await parts_of(agent, call_mode, "messages")
     steps = [(about["langgraph_node"], about["langgraph_step"]) for _, about in told]
     assert list(dict.fromkeys(steps)) == [("model", 1), ("tools", 2), ("model", 3)]
     asked = [chunk for chunk, about in told if about["langgraph_step"] == 1]
@@ -158,18 +160,18 @@ async def test_messages_are_tokens_calls_and_results_as_they_come(
 
 
 @in_both_ways
-async def test_tokens_come_before_the_answer_is_whole(way: str) -> None:
-    told = await streamed(way, ["messages", "updates"], tokens=True)
+async def test_tokens_come_before_the_answer_is_whole(call_mode: str) -> None:
+    told = await streamed(call_mode, ["messages", "updates"], tokens=True)
     modes = [mode for mode, part in told if mode == "updates" or part[0].content]
     words = 7
     assert modes == ["updates", "messages", "updates", *["messages"] * words, "updates"]
 
 
 @in_both_ways
-async def test_a_list_of_modes_gives_each_part_with_its_mode(way: str) -> None:
-    told = await streamed(way, ["updates", "values", "tasks"])
-    states = [gist(part) for mode, part in told if mode == "values"]
-    updates = [gist(one) for mode, part in told if mode == "updates" for one in part.values()]
+async def test_a_list_of_modes_gives_each_part_with_its_mode(call_mode: str) -> None:
+    told = await streamed(call_mode, ["updates", "values", "tasks"])
+    states = [summarize(part) for mode, part in told if mode == "values"]
+    updates = [summarize(one) for mode, part in told if mode == "updates" for one in part.values()]
     assert states[-1] == [ASKED, CALLED, RESULT, ANSWERED]
     assert updates == STEPS
     assert len([mode for mode, _ in told if mode == "tasks"]) == 6
@@ -179,11 +181,11 @@ async def test_a_list_of_modes_gives_each_part_with_its_mode(way: str) -> None:
 @in_each_dialect
 @in_both_ways
 async def test_events_of_version_3_tell_a_valid_message_for_each_step(
-    dialect: Dialect, way: str
+    dialect: Dialect, call_mode: str
 ) -> None:
-    with scripted(dialect, way, [PARIS], SUNNY) as server:
+    with scripted(dialect, call_mode, [PARIS], SUNNY) as server:
         agent: Any = create_agent(dialect.chat(server), tools=TOOLS)
-        if way == "stream":
+        if call_mode == "stream":
             told = list(agent.stream_events(QUESTION, version="v3"))
         else:
             stream = await agent.astream_events(QUESTION, version="v3")
@@ -206,7 +208,7 @@ async def test_an_agent_that_is_left_midway_ends_its_models_request() -> None:
         async with aclosing(agent.astream(QUESTION, stream_mode="messages")) as told:
             chunk, _ = await anext(told)
         assert chunk.text == "It "
-        await asyncio.to_thread(server.await_gone)
+        await asyncio.to_thread(server.wait_until_disconnected)
         await chat.aclose()
 
 
@@ -244,33 +246,33 @@ def content_of(chunks: Iterable[Any]) -> list[Any]:
 
 @in_each_dialect
 @pytest.mark.parametrize(
-    ("way", "make"), [("stream", Listener), ("astream", Listener), ("astream", AsyncListener)]
+    ("call_mode", "make"), [("stream", Listener), ("astream", Listener), ("astream", AsyncListener)]
 )
 async def test_a_handler_hears_every_chunk_once_and_as_the_stream_tells_it(
-    dialect: Dialect, way: str, make: type[Listener | AsyncListener]
+    dialect: Dialect, call_mode: str, make: type[Listener | AsyncListener]
 ) -> None:
     listener = make()
     say = dialect.streamed("I look.", [PARIS, SUM])
-    with scripted(dialect, way, say, SUNNY) as server:
+    with scripted(dialect, call_mode, say, SUNNY) as server:
         agent = create_agent(dialect.chat(server), tools=TOOLS)
-        told = await parts_of(agent, way, "messages", {"callbacks": [listener]})
+        told = await parts_of(agent, call_mode, "messages", {"callbacks": [listener]})
     chunks = [chunk for chunk, about in told if about["langgraph_node"] == "model"]
     assert content_of(listener.chunks) == content_of(chunks)
     assert listener.tokens == [chunk.text for chunk in chunks]
     assert "".join(listener.tokens) == "I look." + SUNNY
 
 
-@pytest.mark.parametrize("way", ["invoke", "ainvoke"])
-async def test_a_handler_hears_every_token_of_an_invoke_that_streams_inside(way: str) -> None:
+@pytest.mark.parametrize("call_mode", ["invoke", "ainvoke"])
+async def test_a_handler_hears_every_token_of_an_invoke_that_streams_inside(call_mode: str) -> None:
     listener = Listener()
     config: Any = {"callbacks": [listener]}
     with scripted(LLAMA3, "stream", [PARIS], SUNNY) as server:
         agent: Any = create_agent(LLAMA3.chat(server, streaming=True), tools=TOOLS)
-        if way == "invoke":
+        if call_mode == "invoke":
             state = agent.invoke(QUESTION, config)
         else:
             state = await agent.ainvoke(QUESTION, config)
-    assert gist(state) == [ASKED, CALLED, RESULT, ANSWERED]
+    assert summarize(state) == [ASKED, CALLED, RESULT, ANSWERED]
     assert [token for token in listener.tokens if token] == [
         "It ",
         "is ",

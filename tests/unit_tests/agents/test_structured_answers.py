@@ -11,14 +11,14 @@ from support.agent_runs import (
     PARIS,
     RESULT,
     TOOLS,
-    gist,
+    in_each_call_mode,
     in_each_dialect,
-    in_each_way,
     run,
     scripted,
+    summarize,
 )
 from support.scripted_server import Reply, ScriptedServer
-from support.tool_dialects import CHAT, LLAMA3, NATIVES, Called, Dialect
+from support.tool_dialects import CHAT, LLAMA3, NATIVES, Dialect, ScriptedCall
 
 pytest.importorskip("langchain", reason="agents are of langchain, which the floor has not")
 from langchain.agents import create_agent
@@ -78,8 +78,8 @@ ARGUMENTS = {
 }
 KEYS = {"llama3": "parameters", "mistral": "arguments"}
 """The key of a call's arguments in the native dialects."""
-TOLD = Called("Weather", '{"city": "Paris", "degrees": 21}')
-MISFIT = Called("Weather", '{"city": "Paris", "degrees": "hot"}')
+TOLD = ScriptedCall("Weather", '{"city": "Paris", "degrees": 21}')
+MISFIT = ScriptedCall("Weather", '{"city": "Paris", "degrees": "hot"}')
 WEATHER = Weather(city="Paris", degrees=21)
 
 
@@ -100,17 +100,17 @@ def constraint(key: str, *names: str) -> dict[str, Any]:
     return {"type": "json_schema", "json_schema": {"name": "tool_call", "schema": schema}}
 
 
-def forced(dialect: Dialect, way: str, call: Called) -> Reply:
+def forced(dialect: Dialect, call_mode: str, call: ScriptedCall) -> Reply:
     """Return the answer of a model that can say nothing but a call: no marker stands before it."""
-    say = dialect.streamed if "stream" in way else dialect.whole
+    say = dialect.streamed if "stream" in call_mode else dialect.whole
     if dialect is CHAT:
         return say(calls=[call])
     return say(f'{{"name": "{call.name}", "{KEYS[dialect.name]}": {call.arguments}}}')
 
 
-def calling(dialect: Dialect, way: str, *calls: Called) -> ScriptedServer:
+def calling(dialect: Dialect, call_mode: str, *calls: ScriptedCall) -> ScriptedServer:
     """Return a server whose model is made to answer with these calls, one after the other."""
-    return scripted(dialect, way, *(forced(dialect, way, call) for call in calls))
+    return scripted(dialect, call_mode, *(forced(dialect, call_mode, call) for call in calls))
 
 
 def check_that_each_step_was_forced(dialect: Dialect, server: ScriptedServer, *names: str) -> None:
@@ -128,15 +128,17 @@ def check_that_each_step_was_forced(dialect: Dialect, server: ScriptedServer, *n
 
 
 @in_each_dialect
-@in_each_way
-async def test_the_form_is_a_tool_and_each_step_must_call_one(dialect: Dialect, way: str) -> None:
-    with calling(dialect, way, PARIS, TOLD) as server:
+@in_each_call_mode
+async def test_the_form_is_a_tool_and_each_step_must_call_one(
+    dialect: Dialect, call_mode: str
+) -> None:
+    with calling(dialect, call_mode, PARIS, TOLD) as server:
         agent = create_agent(
             dialect.chat(server), tools=TOOLS, response_format=ToolStrategy(Weather)
         )
-        state = await run(agent, way)
+        state = await run(agent, call_mode)
     assert state["structured_response"] == WEATHER
-    assert gist(state)[:4] == [
+    assert summarize(state)[:4] == [
         ASKED,
         CALLED,
         RESULT,
@@ -146,29 +148,29 @@ async def test_the_form_is_a_tool_and_each_step_must_call_one(dialect: Dialect, 
 
 
 @in_each_dialect
-@in_each_way
-async def test_a_class_alone_is_a_tool_too(dialect: Dialect, way: str) -> None:
+@in_each_call_mode
+async def test_a_class_alone_is_a_tool_too(dialect: Dialect, call_mode: str) -> None:
     """The profile does not claim structured output of the provider, which would drop the tool."""
-    with calling(dialect, way, TOLD) as server:
+    with calling(dialect, call_mode, TOLD) as server:
         agent = create_agent(dialect.chat(server), tools=TOOLS, response_format=Weather)
-        state = await run(agent, way)
+        state = await run(agent, call_mode)
     assert state["structured_response"] == WEATHER
     check_that_each_step_was_forced(dialect, server, "get_weather", "add", "Weather")
 
 
 @in_each_dialect
-@in_each_way
-async def test_a_form_needs_no_other_tool(dialect: Dialect, way: str) -> None:
-    with calling(dialect, way, TOLD) as server:
+@in_each_call_mode
+async def test_a_form_needs_no_other_tool(dialect: Dialect, call_mode: str) -> None:
+    with calling(dialect, call_mode, TOLD) as server:
         agent = create_agent(dialect.chat(server), tools=[], response_format=Weather)
-        state = await run(agent, way)
+        state = await run(agent, call_mode)
     assert state["structured_response"] == WEATHER
     check_that_each_step_was_forced(dialect, server, "Weather")
 
 
 @in_each_dialect
 async def test_one_of_several_forms_is_chosen_by_the_model(dialect: Dialect) -> None:
-    given_up = Called("Unknown", '{"reason": "It is night."}')
+    given_up = ScriptedCall("Unknown", '{"reason": "It is night."}')
     with calling(dialect, "invoke", given_up) as server:
         form: Any = ToolStrategy(Weather | Unknown)
         agent: Any = create_agent(dialect.chat(server), tools=[], response_format=form)
@@ -178,13 +180,13 @@ async def test_one_of_several_forms_is_chosen_by_the_model(dialect: Dialect) -> 
 
 
 @in_each_dialect
-@in_each_way
+@in_each_call_mode
 async def test_an_answer_that_misses_the_form_goes_back_and_is_mended(
-    dialect: Dialect, way: str
+    dialect: Dialect, call_mode: str
 ) -> None:
-    with calling(dialect, way, MISFIT, TOLD) as server:
+    with calling(dialect, call_mode, MISFIT, TOLD) as server:
         agent = create_agent(dialect.chat(server), tools=[], response_format=ToolStrategy(Weather))
-        state = await run(agent, way)
+        state = await run(agent, call_mode)
     assert state["structured_response"] == WEATHER
     assert "degrees" in state["messages"][2].text
     again = json.dumps(dialect.conversation(server.requests[1].body))
@@ -203,17 +205,17 @@ async def test_an_answer_that_misses_the_form_is_an_error_if_so_wished() -> None
 
 
 @in_each_dialect
-@in_each_way
+@in_each_call_mode
 async def test_the_provider_gives_the_form_where_no_tool_is_called(
-    dialect: Dialect, way: str
+    dialect: Dialect, call_mode: str
 ) -> None:
-    say = dialect.streamed if "stream" in way else dialect.whole
-    with scripted(dialect, way, [PARIS], say('{"city": "Paris", "degrees": 21}')) as server:
+    say = dialect.streamed if "stream" in call_mode else dialect.whole
+    with scripted(dialect, call_mode, [PARIS], say('{"city": "Paris", "degrees": 21}')) as server:
         form = ProviderStrategy(Weather)
         agent = create_agent(dialect.chat(server), tools=TOOLS, response_format=form)
-        state = await run(agent, way)
+        state = await run(agent, call_mode)
     assert state["structured_response"] == WEATHER
-    assert gist(state)[:3] == [ASKED, CALLED, RESULT]
+    assert summarize(state)[:3] == [ASKED, CALLED, RESULT]
     for seen in server.requests:
         sent = seen.body["response_format"]
         assert [function["name"] for function in dialect.offered(seen.body)] == [
@@ -231,12 +233,12 @@ async def test_the_provider_gives_the_form_where_no_tool_is_called(
 
 
 @in_each_dialect
-@in_each_way
-async def test_the_provider_gives_the_form_without_tools(dialect: Dialect, way: str) -> None:
-    with scripted(dialect, way, '{"city": "Paris", "degrees": 21}') as server:
+@in_each_call_mode
+async def test_the_provider_gives_the_form_without_tools(dialect: Dialect, call_mode: str) -> None:
+    with scripted(dialect, call_mode, '{"city": "Paris", "degrees": 21}') as server:
         form = ProviderStrategy(Weather)
         agent = create_agent(dialect.chat(server), tools=[], response_format=form)
-        state = await run(agent, way)
+        state = await run(agent, call_mode)
     assert state["structured_response"] == WEATHER
     [sent] = [seen.body["response_format"] for seen in server.requests]
     assert sent["json_schema"]["name"] == "Weather"

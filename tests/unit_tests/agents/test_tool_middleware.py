@@ -14,15 +14,15 @@ from support.agent_runs import (
     SUM,
     SUNNY,
     TOOLS,
-    gist,
+    in_each_call_mode,
     in_each_dialect,
-    in_each_way,
     run,
     scripted,
+    summarize,
 )
 from support.scripted_server import End, Reply, ScriptedServer
 from support.sse_replies import events, json_reply
-from support.tool_dialects import LLAMA3, Called, Dialect
+from support.tool_dialects import LLAMA3, Dialect, ScriptedCall
 
 from langchain_voxtral.errors import VoxtralIncompleteStreamError, VoxtralRateLimitError
 
@@ -42,7 +42,7 @@ from langgraph.types import Command
 THREAD: Any = {"configurable": {"thread_id": "1"}}
 BUSY = json_reply({"detail": "Rate limited"}, status=429)
 
-in_both_ways = pytest.mark.parametrize("way", ["invoke", "ainvoke"])
+in_both_ways = pytest.mark.parametrize("call_mode", ["invoke", "ainvoke"])
 
 
 def said(text: str) -> Any:
@@ -62,48 +62,51 @@ def retrying(dialect: Dialect, server: ScriptedServer, retries: int = 2) -> Any:
 
 
 @in_each_dialect
-@in_each_way
-async def test_each_step_is_retried(dialect: Dialect, way: str) -> None:
-    with scripted(dialect, way, BUSY, [PARIS], BUSY, BUSY, SUNNY) as server:
-        state = await run(retrying(dialect, server), way)
-    assert gist(state) == [ASKED, CALLED, RESULT, ANSWERED]
+@in_each_call_mode
+async def test_each_step_is_retried(dialect: Dialect, call_mode: str) -> None:
+    with scripted(dialect, call_mode, BUSY, [PARIS], BUSY, BUSY, SUNNY) as server:
+        state = await run(retrying(dialect, server), call_mode)
+    assert summarize(state) == [ASKED, CALLED, RESULT, ANSWERED]
     first, again, *answering = [seen.body for seen in server.requests]
     assert first == again
     assert answering == [answering[0]] * 3
 
 
-def cut(dialect: Dialect, answer: str | list[Called]) -> Reply:
+def cut(dialect: Dialect, answer: str | list[ScriptedCall]) -> Reply:
     """Return a stream that is cut before its last event."""
     given = {"text": answer} if isinstance(answer, str) else {"calls": answer}
     return events(*dialect.tokens(**given)[:-1], End.CUT)
 
 
 @in_each_dialect
-@pytest.mark.parametrize("way", ["stream", "astream"])
+@pytest.mark.parametrize("call_mode", ["stream", "astream"])
 @pytest.mark.parametrize("answer", [SUNNY, [PARIS]], ids=["text", "call"])
 async def test_a_step_whose_stream_is_cut_is_retried(
-    dialect: Dialect, way: str, answer: str | list[Called]
+    dialect: Dialect, call_mode: str, answer: str | list[ScriptedCall]
 ) -> None:
-    with scripted(dialect, way, cut(dialect, answer), [PARIS], SUNNY) as server:
-        state = await run(retrying(dialect, server), way)
-    assert gist(state) == [ASKED, CALLED, RESULT, ANSWERED]
+    with scripted(dialect, call_mode, cut(dialect, answer), [PARIS], SUNNY) as server:
+        state = await run(retrying(dialect, server), call_mode)
+    assert summarize(state) == [ASKED, CALLED, RESULT, ANSWERED]
     assert len(server.requests) == 3
 
 
 @in_each_dialect
-@pytest.mark.parametrize("way", ["stream", "astream"])
-async def test_a_cut_call_is_never_made(dialect: Dialect, way: str) -> None:
+@pytest.mark.parametrize("call_mode", ["stream", "astream"])
+async def test_a_cut_call_is_never_made(dialect: Dialect, call_mode: str) -> None:
     broken = cut(dialect, [PARIS])
-    with scripted(dialect, way, broken) as server, pytest.raises(VoxtralIncompleteStreamError):
-        await run(create_agent(dialect.chat(server), tools=TOOLS), way)
+    with (
+        scripted(dialect, call_mode, broken) as server,
+        pytest.raises(VoxtralIncompleteStreamError),
+    ):
+        await run(create_agent(dialect.chat(server), tools=TOOLS), call_mode)
     assert len(server.requests) == 1
 
 
-@in_each_way
-async def test_the_last_failure_is_raised_when_the_retries_are_used_up(way: str) -> None:
+@in_each_call_mode
+async def test_the_last_failure_is_raised_when_the_retries_are_used_up(call_mode: str) -> None:
     answers = ([PARIS], BUSY, BUSY)
-    with scripted(LLAMA3, way, *answers) as server, pytest.raises(VoxtralRateLimitError):
-        await run(retrying(LLAMA3, server, retries=1), way)
+    with scripted(LLAMA3, call_mode, *answers) as server, pytest.raises(VoxtralRateLimitError):
+        await run(retrying(LLAMA3, server, retries=1), call_mode)
     assert len(server.requests) == 3
 
 
@@ -115,7 +118,7 @@ async def test_a_model_that_calls_without_end_is_stopped() -> None:
     with scripted(LLAMA3, "invoke", [PARIS], [PARIS]) as server:
         agent = create_agent(LLAMA3.chat(server), tools=TOOLS, middleware=[limit])
         state = await run(agent, "invoke")
-    assert gist(state)[:5] == [ASKED, CALLED, RESULT, CALLED, RESULT]
+    assert summarize(state)[:5] == [ASKED, CALLED, RESULT, CALLED, RESULT]
     assert len(server.requests) == 2
 
 
@@ -126,18 +129,20 @@ async def test_calls_beyond_their_limit_are_refused_and_the_model_is_told() -> N
         state = await run(agent, "invoke")
     statuses = {result.name: result.status for result in state["messages"] if result.type == "tool"}
     assert statuses == {"get_weather": "success", "add": "error"}
-    assert gist(state)[-1] == ANSWERED
+    assert summarize(state)[-1] == ANSWERED
 
 
 @in_both_ways
-async def test_the_model_itself_selects_the_tools_on_offer(way: str) -> None:
+async def test_the_model_itself_selects_the_tools_on_offer(call_mode: str) -> None:
     """The middleware asks by `with_structured_output`, which forces a call."""
-    chosen = LLAMA3.written("", [Called("ToolSelectionResponse", '{"tools": ["get_weather"]}')])
-    with scripted(LLAMA3, way, chosen, [PARIS], chosen, SUNNY) as server:
+    chosen = LLAMA3.written(
+        "", [ScriptedCall("ToolSelectionResponse", '{"tools": ["get_weather"]}')]
+    )
+    with scripted(LLAMA3, call_mode, chosen, [PARIS], chosen, SUNNY) as server:
         select = LLMToolSelectorMiddleware(max_tools=1)
         agent = create_agent(LLAMA3.chat(server), tools=TOOLS, middleware=[select])
-        state = await run(agent, way)
-    assert gist(state) == [ASKED, CALLED, RESULT, ANSWERED]
+        state = await run(agent, call_mode)
+    assert summarize(state) == [ASKED, CALLED, RESULT, ANSWERED]
     offered = [
         [function["name"] for function in LLAMA3.offered(seen.body)] for seen in server.requests
     ]
@@ -150,7 +155,7 @@ async def test_the_model_itself_selects_the_tools_on_offer(way: str) -> None:
 @in_each_dialect
 @in_both_ways
 async def test_a_summary_takes_the_place_of_calls_and_their_results(
-    dialect: Dialect, way: str
+    dialect: Dialect, call_mode: str
 ) -> None:
     call = {"name": "add", "args": {"a": 2, "b": 3}, "id": "bC4eF7hI0"}
     before = [
@@ -159,12 +164,12 @@ async def test_a_summary_takes_the_place_of_calls_and_their_results(
         ToolMessage("5", tool_call_id="bC4eF7hI0"),
         AIMessage("It is 5."),
     ]
-    with scripted(dialect, way, "They added.", [PARIS], SUNNY) as server:
+    with scripted(dialect, call_mode, "They added.", [PARIS], SUNNY) as server:
         chat = dialect.chat(server)
         shorten = SummarizationMiddleware(chat, trigger=("messages", 5), keep=("messages", 1))
         agent = create_agent(chat, tools=TOOLS, middleware=[shorten])
-        state = await run(agent, way, {"messages": [*before, HumanMessage(ASKED[1])]})
-    summary, *after = gist(state)
+        state = await run(agent, call_mode, {"messages": [*before, HumanMessage(ASKED[1])]})
+    summary, *after = summarize(state)
     assert "They added." in summary[1]
     assert after == [ASKED, CALLED, RESULT, ANSWERED]
     asked = [json.dumps(dialect.conversation(seen.body)) for seen in server.requests]
@@ -173,14 +178,14 @@ async def test_a_summary_takes_the_place_of_calls_and_their_results(
 
 
 @in_both_ways
-async def test_a_summary_between_a_call_and_its_answer_keeps_both_together(way: str) -> None:
-    with scripted(LLAMA3, way, [PARIS], "They asked.", SUNNY) as server:
+async def test_a_summary_between_a_call_and_its_answer_keeps_both_together(call_mode: str) -> None:
+    with scripted(LLAMA3, call_mode, [PARIS], "They asked.", SUNNY) as server:
         chat = LLAMA3.chat(server)
         shorten = SummarizationMiddleware(chat, trigger=("messages", 4), keep=("messages", 1))
         agent = create_agent(chat, tools=TOOLS, middleware=[shorten])
         asked = {"messages": [HumanMessage("Hi"), *said(ASKED[1])["messages"]]}
-        state = await run(agent, way, asked)
-    assert gist(state)[-3:] == [CALLED, RESULT, ANSWERED]
+        state = await run(agent, call_mode, asked)
+    assert summarize(state)[-3:] == [CALLED, RESULT, ANSWERED]
     last = server.requests[2].body["input"]
     assert "They asked." in last
     assert '{"name": "get_weather", "parameters": {"city": "Paris"}}<|eot_id|>' in last
@@ -196,32 +201,34 @@ def asking(dialect: Dialect, server: ScriptedServer) -> Any:
     )
 
 
-async def decided(dialect: Dialect, way: str, decision: dict[str, Any], answer: str) -> Any:
+async def decided(dialect: Dialect, call_mode: str, decision: dict[str, Any], answer: str) -> Any:
     """Have a person decide on a call of two, and return the state and the last request."""
-    with scripted(dialect, way, [SUM, PARIS], answer) as server:
+    with scripted(dialect, call_mode, [SUM, PARIS], answer) as server:
         agent = asking(dialect, server)
-        stopped = await run(agent, way, config=THREAD)
+        stopped = await run(agent, call_mode, config=THREAD)
         [interrupt] = stopped["__interrupt__"]
         [request] = interrupt.value["action_requests"]
         assert (request["name"], request["args"]) == ("get_weather", {"city": "Paris"})
         assert len(server.requests) == 1
-        state = await run(agent, way, Command(resume={"decisions": [decision]}), THREAD)
+        state = await run(agent, call_mode, Command(resume={"decisions": [decision]}), THREAD)
     return state, dialect.conversation(server.requests[1].body)
 
 
 @in_each_dialect
-@in_each_way
-async def test_a_call_that_a_person_approves_is_made(dialect: Dialect, way: str) -> None:
-    state, _ = await decided(dialect, way, {"type": "approve"}, SUNNY)
-    assert gist(state)[2:] == [("tool", "success", "5"), RESULT, ANSWERED]
+@in_each_call_mode
+async def test_a_call_that_a_person_approves_is_made(dialect: Dialect, call_mode: str) -> None:
+    state, _ = await decided(dialect, call_mode, {"type": "approve"}, SUNNY)
+    assert summarize(state)[2:] == [("tool", "success", "5"), RESULT, ANSWERED]
 
 
 @in_each_dialect
-@in_each_way
-async def test_a_call_that_a_person_edits_is_made_as_edited(dialect: Dialect, way: str) -> None:
+@in_each_call_mode
+async def test_a_call_that_a_person_edits_is_made_as_edited(
+    dialect: Dialect, call_mode: str
+) -> None:
     edited = {"name": "get_weather", "args": {"city": "Rome"}}
     state, sent = await decided(
-        dialect, way, {"type": "edit", "edited_action": edited}, "It is sunny in Rome."
+        dialect, call_mode, {"type": "edit", "edited_action": edited}, "It is sunny in Rome."
     )
     *_, result, answer = state["messages"]
     assert result.text.endswith("Sunny in Rome")
@@ -231,22 +238,22 @@ async def test_a_call_that_a_person_edits_is_made_as_edited(dialect: Dialect, wa
 
 
 @in_each_dialect
-@in_each_way
-async def test_a_call_that_a_person_rejects_is_not_made(dialect: Dialect, way: str) -> None:
+@in_each_call_mode
+async def test_a_call_that_a_person_rejects_is_not_made(dialect: Dialect, call_mode: str) -> None:
     state, sent = await decided(
-        dialect, way, {"type": "reject", "message": "It is raining."}, "It rains."
+        dialect, call_mode, {"type": "reject", "message": "It is raining."}, "It rains."
     )
     results = {result.name: result for result in state["messages"] if result.type == "tool"}
     assert results["get_weather"].status == "error"
     assert "It is raining." in json.dumps(sent)
     assert "Sunny" not in json.dumps(sent)
-    assert gist(state)[-1] == ("ai", "It rains.")
+    assert summarize(state)[-1] == ("ai", "It rains.")
 
 
 async def test_a_call_is_answered_by_a_person_in_the_place_of_the_tool() -> None:
     answer = {"type": "respond", "message": "Foggy in Paris"}
     state, sent = await decided(LLAMA3, "invoke", answer, "It is foggy.")
-    assert ("tool", "success", "Foggy in Paris") in gist(state)
+    assert ("tool", "success", "Foggy in Paris") in summarize(state)
     assert "ipython<|end_header_id|>\n\nFoggy in Paris<|eot_id|>" in sent
 
 
@@ -254,13 +261,13 @@ async def test_a_call_is_answered_by_a_person_in_the_place_of_the_tool() -> None
 
 
 @in_each_dialect
-@in_each_way
-async def test_a_thread_remembers_calls_and_results(dialect: Dialect, way: str) -> None:
-    with scripted(dialect, way, [PARIS], SUNNY, "You asked about Paris.") as server:
+@in_each_call_mode
+async def test_a_thread_remembers_calls_and_results(dialect: Dialect, call_mode: str) -> None:
+    with scripted(dialect, call_mode, [PARIS], SUNNY, "You asked about Paris.") as server:
         agent = create_agent(dialect.chat(server), tools=TOOLS, checkpointer=InMemorySaver())
-        await run(agent, way, config=THREAD)
-        state = await run(agent, way, said("What did I ask?"), THREAD)
-    assert gist(state) == [
+        await run(agent, call_mode, config=THREAD)
+        state = await run(agent, call_mode, said("What did I ask?"), THREAD)
+    assert summarize(state) == [
         ASKED,
         CALLED,
         RESULT,
@@ -274,25 +281,25 @@ async def test_a_thread_remembers_calls_and_results(dialect: Dialect, way: str) 
 
 
 @in_both_ways
-async def test_threads_know_nothing_of_each_other(way: str) -> None:
-    with scripted(LLAMA3, way, [PARIS], SUNNY, "Nothing.") as server:
+async def test_threads_know_nothing_of_each_other(call_mode: str) -> None:
+    with scripted(LLAMA3, call_mode, [PARIS], SUNNY, "Nothing.") as server:
         agent = create_agent(LLAMA3.chat(server), tools=TOOLS, checkpointer=InMemorySaver())
-        await run(agent, way, config=THREAD)
+        await run(agent, call_mode, config=THREAD)
         other = {"configurable": {"thread_id": "2"}}
-        state = await run(agent, way, said("What did I ask?"), other)
-    assert gist(state) == [("human", "What did I ask?"), ("ai", "Nothing.")]
+        state = await run(agent, call_mode, said("What did I ask?"), other)
+    assert summarize(state) == [("human", "What did I ask?"), ("ai", "Nothing.")]
     assert "Paris" not in server.requests[2].body["input"]
 
 
 @in_both_ways
-async def test_an_earlier_answer_can_be_asked_for_again(way: str) -> None:
+async def test_an_earlier_answer_can_be_asked_for_again(call_mode: str) -> None:
     """LangGraph's time travel: a run is forked where its tools had answered."""
-    with scripted(LLAMA3, way, [PARIS], SUNNY, "Sunny!") as server:
+    with scripted(LLAMA3, call_mode, [PARIS], SUNNY, "Sunny!") as server:
         agent: Any = create_agent(LLAMA3.chat(server), tools=TOOLS, checkpointer=InMemorySaver())
-        await run(agent, way, config=THREAD)
+        await run(agent, call_mode, config=THREAD)
         before = next(
             saved for saved in agent.get_state_history(THREAD) if saved.next == ("model",)
         )
-        state = await run(agent, way, None, before.config)
-    assert gist(state) == [ASKED, CALLED, RESULT, ("ai", "Sunny!")]
+        state = await run(agent, call_mode, None, before.config)
+    assert summarize(state) == [ASKED, CALLED, RESULT, ("ai", "Sunny!")]
     assert server.requests[1].body == server.requests[2].body

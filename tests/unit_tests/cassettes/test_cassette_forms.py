@@ -8,7 +8,7 @@ from itertools import combinations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.cassettes.audio import boundary_of, facts_of, form_in, without_sound
+from support.cassettes.audio import boundary_of, digest_of, form_in, without_sound
 from support.cassettes.replay import whole_body
 from vcr.request import Request
 
@@ -57,7 +57,7 @@ def test_every_form_is_told_as_it_was_sent(fields: list[tuple[str, str]], sound:
     boundary = boundary_of(content_type)
     assert boundary is not None
     told = form_in(body, boundary)
-    assert told.pop("a file") == {"name": "a.wav", "type": "audio/wav", **facts_of(sound)}
+    assert told.pop("a file") == {"name": "a.wav", "type": "audio/wav", **digest_of(sound)}
     values: dict[str, list[str]] = {}
     for name, value in fields:
         values.setdefault(name, []).append(value)
@@ -129,8 +129,8 @@ def test_sound_in_json_is_told_by_its_length_and_hash() -> None:
 
     sound = base64.b64encode(FILE.data).decode()
     assert without_sound({"messages": [{"content": [part(sound), {"data": sound}]}]}) == {
-        "messages": [{"content": [part(facts_of(FILE.data)), {"data": sound}]}]
+        "messages": [{"content": [part(digest_of(FILE.data)), {"data": sound}]}]
     }
-    for other in ("no base64!", "é", 5, None, facts_of(FILE.data)):
+    for other in ("no base64!", "é", 5, None, digest_of(FILE.data)):
         assert without_sound(part(other)) == part(other)
     assert without_sound({"input_audio": sound}) == {"input_audio": sound}

@@ -12,7 +12,7 @@ import httpx
 import pytest
 from pytest_socket import SocketBlockedError
 from support.cassettes.replay import CASSETTES, replay, whole_body
-from support.cassettes.scenes import SCENES, Scene, play
+from support.cassettes.scenarios import SCENARIOS, Scenario, play
 from vcr.errors import CannotOverwriteExistingCassetteException
 from vcr.request import Request
 
@@ -24,10 +24,10 @@ INVOKE = CASSETTES / "embedded" / "chat_invoke.yaml"
 
 
 def test_a_partly_played_cassette_fails() -> None:
-    scene = SCENES["busy_invoke"]
-    impatient = Scene(scene.given, settings={"max_retries": 0})
+    scenario = SCENARIOS["busy_invoke"]
+    impatient = Scenario(scenario.given, settings={"max_retries": 0})
     with (
-        pytest.raises(AssertionError, match=r"^Exchanges that nobody asked for: 2\. POST http"),
+        pytest.raises(AssertionError, match=r"^Exchanges that were not requested: 2\. POST http"),
         replay(CASSETTES / "embedded" / "busy_invoke.yaml"),
         pytest.raises(VoxtralRateLimitError),
     ):
@@ -56,7 +56,7 @@ def test_a_failure_while_playing_is_not_hidden_by_what_was_not_played() -> None:
     ids=str,
 )
 def test_a_request_that_differs_in_one_field_is_refused(changed: dict[str, Any]) -> None:
-    other = Scene(SCENES["chat_invoke"].given, settings=changed)
+    other = Scenario(SCENARIOS["chat_invoke"].given, settings=changed)
     with pytest.raises(CannotOverwriteExistingCassetteException), replay(INVOKE):
         play(other.model(LOOPBACK), other)
 
@@ -77,11 +77,11 @@ def test_bodies_are_compared_as_json_by_value_and_type() -> None:
 
 
 def test_an_exchange_is_played_only_once() -> None:
-    scene = SCENES["chat_invoke"]
+    scenario = SCENARIOS["chat_invoke"]
     with replay(INVOKE):
-        play(scene.model(LOOPBACK), scene)
+        play(scenario.model(LOOPBACK), scenario)
         with pytest.raises(CannotOverwriteExistingCassetteException):
-            play(scene.model(LOOPBACK), scene)
+            play(scenario.model(LOOPBACK), scenario)
 
 
 def test_a_request_past_vcrpy_finds_no_socket() -> None:
@@ -102,9 +102,9 @@ def test_no_name_is_looked_up_while_playing() -> None:
 
 
 def test_sockets_are_back_after_playing() -> None:
-    scene = SCENES["chat_invoke"]
+    scenario = SCENARIOS["chat_invoke"]
     with replay(INVOKE):
-        play(scene.model(LOOPBACK), scene)
+        play(scenario.model(LOOPBACK), scenario)
     with (
         socket.create_server(("127.0.0.1", 0)) as server,
         socket.create_connection(server.getsockname()) as connection,

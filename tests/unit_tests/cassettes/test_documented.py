@@ -11,7 +11,7 @@ from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.messages.ai import UsageMetadata
 from pydantic import SecretStr
 from support.cassettes.replay import CASSETTES, replay
-from support.cassettes.scenes import CHEF, Scene, aplay, play
+from support.cassettes.scenarios import CHEF, Scenario, aplay, play
 
 from langchain_voxtral import ChatVoxtral
 from langchain_voxtral.endpoint import DEEPINFRA_URL
@@ -55,15 +55,15 @@ STREAM = AIMessage(
     },
 )
 
-EXCHANGES: dict[str, tuple[str, Scene, AIMessage]] = {
-    "chat, hello": ("hello", Scene([HumanMessage("Hello!")], settings=BARE), HELLO),
-    "chat, conversation": ("conversation", Scene(CHEF, settings=BARE), CONVERSATION),
-    "chat, stream": ("stream", Scene([HumanMessage("Hello!")], True, BARE), STREAM),
-    "llm, hello": ("hello", Scene("Hello!", settings=BARE), HELLO),
-    "llm, stream": ("stream", Scene("Hello!", True, BARE), STREAM),
+EXCHANGES: dict[str, tuple[str, Scenario, AIMessage]] = {
+    "chat, hello": ("hello", Scenario([HumanMessage("Hello!")], settings=BARE), HELLO),
+    "chat, conversation": ("conversation", Scenario(CHEF, settings=BARE), CONVERSATION),
+    "chat, stream": ("stream", Scenario([HumanMessage("Hello!")], True, BARE), STREAM),
+    "llm, hello": ("hello", Scenario("Hello!", settings=BARE), HELLO),
+    "llm, stream": ("stream", Scenario("Hello!", True, BARE), STREAM),
 }
 documented = pytest.mark.parametrize(
-    ("cassette", "scene", "expected"), EXCHANGES.values(), ids=EXCHANGES
+    ("cassette", "scenario", "expected"), EXCHANGES.values(), ids=EXCHANGES
 )
 
 
@@ -72,17 +72,19 @@ def _path(cassette: str) -> Path:
 
 
 @documented
-def test_documented_exchanges_are_ours(cassette: str, scene: Scene, expected: AIMessage) -> None:
+def test_documented_exchanges_are_ours(
+    cassette: str, scenario: Scenario, expected: AIMessage
+) -> None:
     with replay(_path(cassette)):
-        assert play(scene.model(DEEPINFRA_URL, KEY), scene) == expected
+        assert play(scenario.model(DEEPINFRA_URL, KEY), scenario) == expected
 
 
 @documented
 async def test_documented_exchanges_are_ours_asynchronously(
-    cassette: str, scene: Scene, expected: AIMessage
+    cassette: str, scenario: Scenario, expected: AIMessage
 ) -> None:
     with replay(_path(cassette)):
-        assert await aplay(scene.model(DEEPINFRA_URL, KEY), scene) == expected
+        assert await aplay(scenario.model(DEEPINFRA_URL, KEY), scenario) == expected
 
 
 def test_the_documented_stream_gives_a_chunk_for_each_event() -> None:

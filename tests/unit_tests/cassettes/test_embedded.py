@@ -12,7 +12,7 @@ import yaml
 from langchain_core.messages import AIMessage
 from langchain_core.messages.ai import UsageMetadata
 from support.cassettes.replay import CASSETTES, replay
-from support.cassettes.scenes import SCENES, aplay, play
+from support.cassettes.scenarios import SCENARIOS, aplay, play
 
 from langchain_voxtral.errors import VoxtralError
 
@@ -22,7 +22,7 @@ LENGTH = {"finish_reason": "length"}
 TOLD = {"finish_reason_source": "server"}
 DERIVED = {"finish_reason_source": "derived"}
 
-# Scene: content, input tokens, output tokens, and what stands in the metadata of this one.
+# Scenario: content, input tokens, output tokens, and what stands in the metadata of this one.
 ANSWERS: dict[str, tuple[str, int, int, dict[str, Any]]] = {
     "chat_invoke": ("The capital of France is Paris.", 28, 8, {}),
     "chat_stream": ("The capital of France is Paris.", 28, 8, TOLD | {"finish_reason": "stop"}),
@@ -43,7 +43,7 @@ ANSWERS: dict[str, tuple[str, int, int, dict[str, Any]]] = {
     ),
 }
 
-# Scene: status, and the server's own words.
+# Scenario: status, and the server's own words.
 FAILURES: dict[str, tuple[int, str]] = {
     "unknown_model": (404, "Model not found"),
     "wrong_key": (401, "User is not authorized to access this resource"),
@@ -54,38 +54,38 @@ FAILURES: dict[str, tuple[int, str]] = {
 
 
 def test_every_scene_is_played() -> None:
-    assert sorted([*ANSWERS, *FAILURES]) == sorted(SCENES)
+    assert sorted([*ANSWERS, *FAILURES]) == sorted(SCENARIOS)
 
 
 @pytest.mark.parametrize("name", ANSWERS)
 def test_recorded_answers_are_read_whole(name: str) -> None:
     with replay(_path(name)):
-        assert play(SCENES[name].model(BASE_URL), SCENES[name]) == _expected(name)
+        assert play(SCENARIOS[name].model(BASE_URL), SCENARIOS[name]) == _expected(name)
 
 
 @pytest.mark.parametrize("name", ANSWERS)
 async def test_recorded_answers_are_read_whole_asynchronously(name: str) -> None:
     with replay(_path(name)):
-        assert await aplay(SCENES[name].model(BASE_URL), SCENES[name]) == _expected(name)
+        assert await aplay(SCENARIOS[name].model(BASE_URL), SCENARIOS[name]) == _expected(name)
 
 
 @pytest.mark.parametrize("name", FAILURES)
 def test_recorded_failures_are_errors(name: str) -> None:
     with replay(_path(name)), pytest.raises(VoxtralError) as raised:
-        play(SCENES[name].model(BASE_URL), SCENES[name])
+        play(SCENARIOS[name].model(BASE_URL), SCENARIOS[name])
     _check_error(name, raised.value)
 
 
 @pytest.mark.parametrize("name", FAILURES)
 async def test_recorded_failures_are_errors_asynchronously(name: str) -> None:
     with replay(_path(name)), pytest.raises(VoxtralError) as raised:
-        await aplay(SCENES[name].model(BASE_URL), SCENES[name])
+        await aplay(SCENARIOS[name].model(BASE_URL), SCENARIOS[name])
     _check_error(name, raised.value)
 
 
 def _check_error(name: str, error: VoxtralError) -> None:
     status, words = FAILURES[name]
-    assert type(error) is SCENES[name].error
+    assert type(error) is SCENARIOS[name].error
     assert error.message.endswith(f'The server said: "{words}"')
     told = (error.status_code, error.request_id, error.attempts, error.partial)
     assert told == (status, _volatile(name)["request_id"], 1, "")

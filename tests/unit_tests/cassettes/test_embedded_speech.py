@@ -13,22 +13,22 @@ from langchain_core.documents import Document
 from langchain_core.messages import AIMessage
 from langchain_core.messages.ai import UsageMetadata
 from support.cassettes.replay import CASSETTES, replay
-from support.cassettes.scenes import Scene, aplay, play
+from support.cassettes.scenarios import Scenario, aplay, play
 from vcr.errors import CannotOverwriteExistingCassetteException
 
 from langchain_voxtral.audio.wav import wav_header
 from langchain_voxtral.errors import VoxtralError
 
 pytest.importorskip("support.speech_samples", reason="the floor has no libraries of sound")
-from support.cassettes.speech_scenes import (
+from support.cassettes.speech_scenarios import (
     CHATS,
-    HEARINGS,
     SILENCE,
-    SPOKEN,
-    Hearing,
-    ahear,
-    hear,
+    SPEECH,
+    TRANSCRIPTIONS,
+    TranscriptionScenario,
+    atranscribe,
     question,
+    transcribe,
 )
 
 BASE_URL = "http://127.0.0.1/v1"
@@ -39,7 +39,7 @@ ENGLISH_ONLY = "the embedded engine hears English only ('en'); other languages n
 FROM_SERVER = {"timestamps_source": "server"}
 TOLD_LANGUAGE = {"language": "en", "language_source": "server"}
 
-# Scene: texts, and what stands in the metadata of each beside what all have.
+# Scenario: texts, and what stands in the metadata of each beside what all have.
 ANSWERS: dict[str, list[tuple[str, dict[str, Any]]]] = {
     "speech": [(SAID, {})],
     "speech_segments": [
@@ -74,7 +74,7 @@ ANSWERS: dict[str, list[tuple[str, dict[str, Any]]]] = {
     "speech_silence": [("", {})],
 }
 
-# Scene: status, and the server's own words.
+# Scenario: status, and the server's own words.
 FAILURES: dict[str, tuple[int, str]] = {
     "speech_not_english": (
         422,
@@ -98,32 +98,32 @@ ANSWER = AIMessage(
 
 
 def test_every_scene_is_played() -> None:
-    assert sorted([*ANSWERS, *FAILURES]) == sorted(HEARINGS)
+    assert sorted([*ANSWERS, *FAILURES]) == sorted(TRANSCRIPTIONS)
 
 
 @pytest.mark.parametrize("name", ANSWERS)
 def test_recorded_transcriptions_are_read_whole(name: str) -> None:
     with replay(_path(name)):
-        assert hear(HEARINGS[name], BASE_URL) == _expected(name)
+        assert transcribe(TRANSCRIPTIONS[name], BASE_URL) == _expected(name)
 
 
 @pytest.mark.parametrize("name", ANSWERS)
 async def test_recorded_transcriptions_are_read_whole_asynchronously(name: str) -> None:
     with replay(_path(name)):
-        assert await ahear(HEARINGS[name], BASE_URL) == _expected(name)
+        assert await atranscribe(TRANSCRIPTIONS[name], BASE_URL) == _expected(name)
 
 
 @pytest.mark.parametrize("name", FAILURES)
 def test_recorded_refusals_are_errors(name: str) -> None:
     with replay(_path(name)), pytest.raises(VoxtralError) as raised:
-        hear(HEARINGS[name], BASE_URL)
+        transcribe(TRANSCRIPTIONS[name], BASE_URL)
     _check_error(name, raised.value)
 
 
 @pytest.mark.parametrize("name", FAILURES)
 async def test_recorded_refusals_are_errors_asynchronously(name: str) -> None:
     with replay(_path(name)), pytest.raises(VoxtralError) as raised:
-        await ahear(HEARINGS[name], BASE_URL)
+        await atranscribe(TRANSCRIPTIONS[name], BASE_URL)
     _check_error(name, raised.value)
 
 
@@ -142,24 +142,24 @@ async def test_recorded_answers_about_a_recording_are_read_whole_asynchronously(
 @pytest.mark.parametrize(
     "changed",
     [
-        Hearing(SPOKEN[:-2] + b"\0\0"),
-        Hearing(wav_header(32_000) + bytes(32_000)),
-        Hearing(settings={"prompt": "Beckett"}),
-        Hearing(settings={"temperature": None}),
-        Hearing(settings={"language": "en"}),
-        Hearing(settings={"model": "mistralai/Voxtral-Small-24B-2507"}),
-        Hearing(settings={"task": "translate"}),
-        Hearing(settings={"endpoint": "native"}),
+        TranscriptionScenario(SPEECH[:-2] + b"\0\0"),
+        TranscriptionScenario(wav_header(32_000) + bytes(32_000)),
+        TranscriptionScenario(settings={"prompt": "Beckett"}),
+        TranscriptionScenario(settings={"temperature": None}),
+        TranscriptionScenario(settings={"language": "en"}),
+        TranscriptionScenario(settings={"model": "mistralai/Voxtral-Small-24B-2507"}),
+        TranscriptionScenario(settings={"task": "translate"}),
+        TranscriptionScenario(settings={"endpoint": "native"}),
     ],
     ids=["one sample", "other sound", "prompt", "temperature", "language", "model", "task", "path"],
 )
-def test_a_form_that_differs_in_one_thing_is_refused(changed: Hearing) -> None:
+def test_a_form_that_differs_in_one_thing_is_refused(changed: TranscriptionScenario) -> None:
     with pytest.raises(CannotOverwriteExistingCassetteException), replay(_path("speech")):
-        hear(changed, BASE_URL)
+        transcribe(changed, BASE_URL)
 
 
 def test_a_question_about_other_sound_is_refused() -> None:
-    other = Scene([question(SILENCE)])
+    other = Scenario([question(SILENCE)])
     with (
         pytest.raises(CannotOverwriteExistingCassetteException),
         replay(_path("speech_question")),
@@ -169,7 +169,7 @@ def test_a_question_about_other_sound_is_refused() -> None:
 
 def _check_error(name: str, error: VoxtralError) -> None:
     status, words = FAILURES[name]
-    assert type(error) is HEARINGS[name].error
+    assert type(error) is TRANSCRIPTIONS[name].error
     assert error.message.startswith("the recording: ")
     assert error.message.endswith(f'The server said: "{words}"')
     assert (error.status_code, error.attempts, error.partial) == (status, 1, "")
@@ -178,7 +178,7 @@ def _check_error(name: str, error: VoxtralError) -> None:
 
 def _expected(name: str) -> list[Document]:
     """Return the documents: those of one chunk have its id, and those of several their own."""
-    sound = HEARINGS[name].sound
+    sound = TRANSCRIPTIONS[name].sound
     seconds = (len(sound) - len(wav_header(0))) / 32_000
     ids = _request_ids(name)
     return [

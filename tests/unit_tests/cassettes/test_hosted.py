@@ -8,12 +8,14 @@ from pathlib import Path
 import pytest
 from langchain_core.messages import AIMessage
 from support.cassettes.replay import CASSETTES, replay
-from support.cassettes.scenes import SCENES, aplay, play
+from support.cassettes.scenarios import SCENARIOS, aplay, play
 
 from langchain_voxtral.endpoint import DEEPINFRA_URL
 from langchain_voxtral.errors import VoxtralError, VoxtralUnsupportedFeatureError
 
-RECORDED = [path for path in sorted((CASSETTES / "hosted").glob("*.yaml")) if path.stem in SCENES]
+RECORDED = [
+    path for path in sorted((CASSETTES / "hosted").glob("*.yaml")) if path.stem in SCENARIOS
+]
 
 if not RECORDED:
     pytest.skip(
@@ -24,35 +26,37 @@ if not RECORDED:
 
 @pytest.mark.parametrize("path", RECORDED, ids=lambda path: path.stem)
 def test_hosted_exchanges_are_read(path: Path) -> None:
-    scene = SCENES[path.stem]
+    scenario = SCENARIOS[path.stem]
     with replay(path):
         try:
-            said: AIMessage | VoxtralError = play(scene.model(DEEPINFRA_URL, "made-up-key"), scene)
+            result: AIMessage | VoxtralError = play(
+                scenario.model(DEEPINFRA_URL, "made-up-key"), scenario
+            )
         except VoxtralError as error:
-            said = error
-    _check(path.stem, said)
+            result = error
+    _check(path.stem, result)
 
 
 @pytest.mark.parametrize("path", RECORDED, ids=lambda path: path.stem)
 async def test_hosted_exchanges_are_read_asynchronously(path: Path) -> None:
-    scene = SCENES[path.stem]
+    scenario = SCENARIOS[path.stem]
     with replay(path):
         try:
-            said: AIMessage | VoxtralError = await aplay(
-                scene.model(DEEPINFRA_URL, "made-up-key"), scene
+            result: AIMessage | VoxtralError = await aplay(
+                scenario.model(DEEPINFRA_URL, "made-up-key"), scenario
             )
         except VoxtralError as error:
-            said = error
-    _check(path.stem, said)
+            result = error
+    _check(path.stem, result)
 
 
-def _check(name: str, said: AIMessage | VoxtralError) -> None:
-    if isinstance(said, VoxtralUnsupportedFeatureError):
-        assert "speech only" in said.message  # a deployment that refuses text
-    elif isinstance(said, VoxtralError):
-        assert type(said) is SCENES[name].error
+def _check(name: str, result: AIMessage | VoxtralError) -> None:
+    if isinstance(result, VoxtralUnsupportedFeatureError):
+        assert "speech only" in result.message  # a deployment that refuses text
+    elif isinstance(result, VoxtralError):
+        assert type(result) is SCENARIOS[name].error
     else:
-        assert SCENES[name].error is None
-        assert said.text
-        assert said.usage_metadata is not None
-        assert said.response_metadata.get("request_id") or SCENES[name].streamed
+        assert SCENARIOS[name].error is None
+        assert result.text
+        assert result.usage_metadata is not None
+        assert result.response_metadata.get("request_id") or SCENARIOS[name].streamed

@@ -9,7 +9,7 @@ import pytest
 from langchain_core.caches import InMemoryCache
 from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.prompts import ChatPromptTemplate, MessagesPlaceholder
-from support.call_modes import WAYS, ask
+from support.call_modes import CALL_MODES, ask
 from support.documented_exchanges import Server, answering, streaming
 from support.speech_samples import encoded, speech, wav_bytes
 from support.strict_servers import strict
@@ -71,9 +71,9 @@ def test_a_cache_tells_recordings_apart(make_chat: Make, server: Server) -> None
     assert len(server.requests) == 2
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("call_mode", CALL_MODES)
 async def test_a_recording_is_converted_once_in_a_conversation(
-    make_chat: Make, server: Server, way: str, monkeypatch: pytest.MonkeyPatch
+    make_chat: Make, server: Server, call_mode: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As is seen once there is nothing to convert it with."""
     chat, asked = make_chat(), HumanMessage([audio_block(encoded("flac"))])
@@ -81,30 +81,30 @@ async def test_a_recording_is_converted_once_in_a_conversation(
     chat.invoke([asked])
     for library in ("av", "soundfile"):
         monkeypatch.setitem(sys.modules, library, None)
-    if way in {"stream", "astream"}:
+    if call_mode in {"stream", "astream"}:
         chunk = b'{"choices": [{"delta": {"content": "Yes."}, "finish_reason": "stop"}]}'
         server.answer = lambda _: streaming(b"data: " + chunk + b"\n\ndata: [DONE]\n\n")
-    await ask(chat, way, [asked, AIMessage("Speech."), HumanMessage("Is it?")])
+    await ask(chat, call_mode, [asked, AIMessage("Speech."), HumanMessage("Is it?")])
     first, second = server.bodies
     assert second["messages"][0] == first["messages"][0]
     with pytest.raises(VoxtralMissingAudioExtraError):
-        await ask(make_chat(), way, [asked])
+        await ask(make_chat(), call_mode, [asked])
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("call_mode", CALL_MODES)
 async def test_an_llm_does_not_drop_a_recording(
-    make_llm: Callable[..., VoxtralLLM], server: Server, way: str
+    make_llm: Callable[..., VoxtralLLM], server: Server, call_mode: str
 ) -> None:
     """LangChain makes a string of the messages, and leaves out of it what is no text."""
     messages = [HumanMessage("Hello!"), HumanMessage(["What is said?", audio_block(WAV)])]
     with pytest.raises(VoxtralInvalidRequestError) as raised:
-        await ask(make_llm(), way, messages)
+        await ask(make_llm(), call_mode, messages)
     assert str(raised.value) == (
         "messages[1] (human): there is a recording, and an LLM sends a string: use ChatVoxtral, "
         "or have VoxtralTranscriber make text of it before."
     )
     assert server.requests == []
-    assert await ask(make_llm(), way, messages[:1])
+    assert await ask(make_llm(), call_mode, messages[:1])
 
 
 ELSEWHERE = (
@@ -115,17 +115,17 @@ ELSEWHERE = (
 
 
 @pytest.mark.parametrize("status", [400, 404, 405, 422])
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("call_mode", CALL_MODES)
 async def test_a_refusal_that_may_be_of_the_recording_tells_who_else_takes_it(
-    make_chat: Make, server: Server, way: str, status: int
+    make_chat: Make, server: Server, call_mode: str, status: int
 ) -> None:
     server.answer = lambda _: answering({"detail": "no such thing"}, status)
     chat = make_chat(api="chat_completions")
     with pytest.raises(VoxtralError) as raised:
-        await ask(chat, way, [HumanMessage([audio_block(WAV)])])
+        await ask(chat, call_mode, [HumanMessage([audio_block(WAV)])])
     assert raised.value.message.endswith(f'The server said: "no such thing" {ELSEWHERE}')
     with pytest.raises(VoxtralError) as raised:
-        await ask(chat, way, "Hello!")
+        await ask(chat, call_mode, "Hello!")
     assert raised.value.message.endswith('The server said: "no such thing"')
 
 

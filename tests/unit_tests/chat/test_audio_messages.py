@@ -16,7 +16,7 @@ from langchain_core.messages import (
     HumanMessage,
     SystemMessage,
 )
-from support.call_modes import WAYS, ask
+from support.call_modes import CALL_MODES, ask
 from support.documented_exchanges import MODEL, Server, answering, streaming
 from support.speech_samples import encoded, silence, speech, wav_bytes
 from support.strict_servers import SERVERS, strict
@@ -91,13 +91,13 @@ def test_every_block_makes_the_same_request(
     }
 
 
-@pytest.mark.parametrize("way", ["flac", "opus", "m4a", "webm", "aiff", "wav float"])
+@pytest.mark.parametrize("call_mode", ["flac", "opus", "m4a", "webm", "aiff", "wav float"])
 @pytest.mark.parametrize("name", SERVERS)
 def test_what_a_server_does_not_take_becomes_wav(
-    make_chat: Make, server: Server, name: str, way: str
+    make_chat: Make, server: Server, name: str, call_mode: str
 ) -> None:
     server.answer = strict(name)
-    make_chat(**SERVERS[name]).invoke([HumanMessage([audio_block(encoded(way))])])
+    make_chat(**SERVERS[name]).invoke([HumanMessage([audio_block(encoded(call_mode))])])
     [part] = server.body["messages"][0]["content"]
     with wave.open(io.BytesIO(base64.b64decode(part["input_audio"]["data"]))) as wav:
         assert wav.getnframes() == pytest.approx(len(speech()), abs=2_500)
@@ -118,9 +118,9 @@ def test_mp3_becomes_wav_where_it_may_not_be_read(make_chat: Make, server: Serve
 
 
 @pytest.mark.parametrize("name", SERVERS)
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("call_mode", CALL_MODES)
 async def test_several_recordings_in_several_turns_by_every_way(
-    make_chat: Make, server: Server, name: str, way: str
+    make_chat: Make, server: Server, name: str, call_mode: str
 ) -> None:
     judge = strict(name)
 
@@ -138,7 +138,7 @@ async def test_several_recordings_in_several_turns_by_every_way(
         AIMessage("They differ."),
         HumanMessage([audio_block(WAV), "And this?"]),
     ]
-    assert await ask(make_chat(**SERVERS[name]), way, messages) == "Two cities."
+    assert await ask(make_chat(**SERVERS[name]), call_mode, messages) == "Two cities."
     assert server.body["messages"] == [
         {
             "role": "user",
@@ -195,31 +195,31 @@ WHERE = "messages[0] (user), block 0: "
     ],
     ids=["text", "cut off", "too long"],
 )
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("call_mode", CALL_MODES)
 async def test_what_no_server_could_hear_is_refused_before_anything_is_sent(
-    make_chat: Make, server: Server, way: str, data: bytes, problem: str
+    make_chat: Make, server: Server, call_mode: str, data: bytes, problem: str
 ) -> None:
     messages = [HumanMessage([{"type": "audio", "base64": b64(data), "mime_type": "audio/wav"}])]
     with pytest.raises(VoxtralInvalidRequestError) as raised:
-        await ask(make_chat(), way, messages)
+        await ask(make_chat(), call_mode, messages)
     assert str(raised.value).startswith(WHERE + problem)
     assert server.requests == []
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("call_mode", CALL_MODES)
 async def test_urls_are_not_fetched_unless_allowed(
-    make_chat: Make, server: Server, way: str
+    make_chat: Make, server: Server, call_mode: str
 ) -> None:
     messages = [HumanMessage([audio_block("http://127.0.0.1:9/talk.mp3")])]
     with pytest.raises(VoxtralInvalidRequestError) as raised:
-        await ask(make_chat(), way, messages)
+        await ask(make_chat(), call_mode, messages)
     assert str(raised.value) == (
         f"{WHERE}the recording is a URL, and URLs are not fetched: pass allow_audio_urls=True to "
         "the model if whoever writes messages may have it fetch from the web, or send the "
         "recording itself (audio_block(path))."
     )
     with pytest.raises(VoxtralInvalidRequestError) as raised:
-        await ask(make_chat(allow_audio_urls=True), way, messages)
+        await ask(make_chat(allow_audio_urls=True), call_mode, messages)
     assert str(raised.value) == (
         f"{WHERE}http://127.0.0.1:9/talk.mp3 cannot be fetched: 127.0.0.1 is 127.0.0.1, which is "
         "no public address. Fetch it yourself and send the recording."
@@ -295,24 +295,24 @@ def test_tools_and_audio_go_together(make_chat: Make, server: Server) -> None:
     assert server.body["tool_choice"] == "required"
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("call_mode", CALL_MODES)
 async def test_a_recording_that_the_server_cannot_read_is_not_sent_again(
-    make_chat: Make, server: Server, way: str
+    make_chat: Make, server: Server, call_mode: str
 ) -> None:
     server.answer = lambda _: answering({"detail": "inference error"}, 500)
     with pytest.raises(VoxtralInvalidRequestError, match="The server cannot read the audio"):
-        await ask(make_chat(), way, [HumanMessage([audio_block(WAV)])])
+        await ask(make_chat(), call_mode, [HumanMessage([audio_block(WAV)])])
     assert len(server.requests) == 1
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("call_mode", CALL_MODES)
 async def test_the_same_words_about_text_are_a_failure_that_may_pass(
-    make_chat: Make, server: Server, way: str, monkeypatch: pytest.MonkeyPatch
+    make_chat: Make, server: Server, call_mode: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
         ChatVoxtral, "_retry_policy", lambda _: RetryPolicy(retries=1, initial_backoff=0)
     )
     server.answer = lambda _: answering({"detail": "inference error"}, 500)
     with pytest.raises(Exception, match="The server failed"):
-        await ask(make_chat(), way, "Hello!")
+        await ask(make_chat(), call_mode, "Hello!")
     assert len(server.requests) == 2

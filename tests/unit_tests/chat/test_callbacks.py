@@ -12,7 +12,7 @@ from langchain_core.callbacks import (
 )
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGeneration, LLMResult
-from support.call_modes import WAYS, ask
+from support.call_modes import CALL_MODES, ask
 from support.documented_exchanges import TOKENS, Server, answering
 
 from langchain_voxtral import ChatVoxtral, VoxtralLLM
@@ -53,10 +53,10 @@ class AsyncListener(AsyncCallbackHandler):
         self.tokens.append(token)
 
 
-@pytest.mark.parametrize("way", ["stream", "astream"])
-async def test_a_handler_hears_every_token_once_and_in_order(make: Make, way: str) -> None:
+@pytest.mark.parametrize("call_mode", ["stream", "astream"])
+async def test_a_handler_hears_every_token_once_and_in_order(make: Make, call_mode: str) -> None:
     listener = Listener()
-    await ask(make(), way, "Hello!", config={"callbacks": [listener]})
+    await ask(make(), call_mode, "Hello!", config={"callbacks": [listener]})
     assert listener.tokens == [*TOKENS, ""]
     assert listener.chunks == [*TOKENS, ""]
     assert [result.generations[0][0].text for result in listener.results] == ["Hello! It's"]
@@ -83,65 +83,67 @@ async def test_a_handler_hears_every_token_of_events_of_version_3(
     assert listener.tokens == [*TOKENS, ""]
 
 
-@pytest.mark.parametrize("way", ["invoke", "ainvoke"])
+@pytest.mark.parametrize("call_mode", ["invoke", "ainvoke"])
 async def test_streaming_lets_a_handler_hear_tokens_of_invoke(
-    make_chat: Callable[..., ChatVoxtral], way: str
+    make_chat: Callable[..., ChatVoxtral], call_mode: str
 ) -> None:
     listener = Listener()
-    await ask(make_chat(streaming=True), way, "Hello!", config={"callbacks": [listener]})
+    await ask(make_chat(streaming=True), call_mode, "Hello!", config={"callbacks": [listener]})
     assert listener.tokens == [*TOKENS, ""]
 
 
-@pytest.mark.parametrize("way", ["invoke", "ainvoke"])
-async def test_invoke_alone_tells_no_tokens(make: Make, way: str) -> None:
+@pytest.mark.parametrize("call_mode", ["invoke", "ainvoke"])
+async def test_invoke_alone_tells_no_tokens(make: Make, call_mode: str) -> None:
     listener = Listener()
-    await ask(make(), way, "Hello!", config={"callbacks": [listener]})
+    await ask(make(), call_mode, "Hello!", config={"callbacks": [listener]})
     assert listener.tokens == []
 
 
-@pytest.mark.parametrize("way", WAYS)
-async def test_a_handler_hears_of_a_failure_once(make: Make, server: Server, way: str) -> None:
+@pytest.mark.parametrize("call_mode", CALL_MODES)
+async def test_a_handler_hears_of_a_failure_once(
+    make: Make, server: Server, call_mode: str
+) -> None:
     server.answer = lambda _: answering({"detail": "boom"}, 500)
     listener = Listener()
     with pytest.raises(VoxtralAPIError) as caught:
-        await ask(make(max_retries=0), way, "Hello!", config={"callbacks": [listener]})
+        await ask(make(max_retries=0), call_mode, "Hello!", config={"callbacks": [listener]})
     assert listener.errors == [caught.value]
 
 
-@pytest.mark.parametrize("way", WAYS)
-async def test_the_usage_handler_counts_every_way(make: Make, way: str) -> None:
+@pytest.mark.parametrize("call_mode", CALL_MODES)
+async def test_the_usage_handler_counts_every_way(make: Make, call_mode: str) -> None:
     handler = UsageMetadataCallbackHandler()
     model = make()
     for _ in range(2):
-        await ask(model, way, "Hello!", config={"callbacks": [handler]})
+        await ask(model, call_mode, "Hello!", config={"callbacks": [handler]})
     assert handler.usage_metadata == {MODEL: {name: 2 * n for name, n in USAGE.items()}}
 
 
 async def test_the_usage_context_counts_every_way(make: Make) -> None:
     model = make()
     with get_usage_metadata_callback() as counted:
-        for way in WAYS:
-            await ask(model, way, "Hello!")
+        for call_mode in CALL_MODES:
+            await ask(model, call_mode, "Hello!")
     assert counted.usage_metadata == {MODEL: {name: 4 * n for name, n in USAGE.items()}}
 
 
-@pytest.mark.parametrize("way", ["batch", "abatch"])
-async def test_the_usage_handler_counts_each_prompt_of_a_batch(make: Make, way: str) -> None:
+@pytest.mark.parametrize("call_mode", ["batch", "abatch"])
+async def test_the_usage_handler_counts_each_prompt_of_a_batch(make: Make, call_mode: str) -> None:
     handler = UsageMetadataCallbackHandler()
     model = make()
-    if way == "batch":
+    if call_mode == "batch":
         model.batch(["Hello!"] * 3, config={"callbacks": [handler]})
     else:
         await model.abatch(["Hello!"] * 3, config={"callbacks": [handler]})
     assert handler.usage_metadata == {MODEL: {name: 3 * n for name, n in USAGE.items()}}
 
 
-@pytest.mark.parametrize("way", ["stream", "astream"])
+@pytest.mark.parametrize("call_mode", ["stream", "astream"])
 async def test_the_end_of_an_llm_stream_carries_a_message_with_its_usage(
-    llm: VoxtralLLM, way: str
+    llm: VoxtralLLM, call_mode: str
 ) -> None:
     listener = Listener()
-    await ask(llm, way, "Hello!", config={"callbacks": [listener]})
+    await ask(llm, call_mode, "Hello!", config={"callbacks": [listener]})
     ((generation,),) = listener.results[0].generations
     assert isinstance(generation, ChatGeneration)
     assert isinstance(generation.message, AIMessage)

@@ -13,7 +13,7 @@ from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.rate_limiters import BaseRateLimiter
 from langchain_core.runnables import ConfigurableField
-from support.call_modes import WAYS, ask
+from support.call_modes import CALL_MODES, ask
 from support.documented_exchanges import HELLO_INPUT, HELLO_TEXT, TOKENS, Server, answering
 
 from langchain_voxtral import ChatVoxtral, VoxtralLLM
@@ -27,11 +27,11 @@ USAGE = {"input_tokens": 12, "output_tokens": 25, "total_tokens": 37}
 EVENTS_3 = pytest.mark.filterwarnings("ignore:.* is in beta")
 
 
-@pytest.mark.parametrize("way", WAYS)
-async def test_a_chain_answers_every_way(chat: ChatVoxtral, server: Server, way: str) -> None:
+@pytest.mark.parametrize("call_mode", CALL_MODES)
+async def test_a_chain_answers_every_way(chat: ChatVoxtral, server: Server, call_mode: str) -> None:
     chain = PROMPT | chat | StrOutputParser()
-    expected = "Hello! It's" if "stream" in way else HELLO_TEXT
-    assert await ask(chain, way, {"word": "Hello"}) == expected
+    expected = "Hello! It's" if "stream" in call_mode else HELLO_TEXT
+    assert await ask(chain, call_mode, {"word": "Hello"}) == expected
     assert server.body["input"] == HELLO_INPUT
 
 
@@ -40,11 +40,11 @@ def test_a_chain_streams_token_by_token(chat: ChatVoxtral) -> None:
     assert [piece for piece in chain.stream({"word": "Hello"}) if piece] == list(TOKENS)
 
 
-@pytest.mark.parametrize("way", ["batch", "abatch"])
-async def test_a_batch_sends_each_prompt_once(make: Make, server: Server, way: str) -> None:
+@pytest.mark.parametrize("call_mode", ["batch", "abatch"])
+async def test_a_batch_sends_each_prompt_once(make: Make, server: Server, call_mode: str) -> None:
     model = make()
     prompts: list[Any] = ["one", "two", "three"]
-    answers = model.batch(prompts) if way == "batch" else await model.abatch(prompts)
+    answers = model.batch(prompts) if call_mode == "batch" else await model.abatch(prompts)
     assert [getattr(answer, "text", answer) for answer in answers] == [HELLO_TEXT] * 3
     asked = [body["input"].split("\n\n")[1].partition("<|")[0] for body in server.bodies]
     assert sorted(asked) == sorted(prompts)
@@ -117,15 +117,15 @@ def test_configurable_alternatives_are_chosen(
     assert server.body["temperature"] == 0.75
 
 
-@pytest.mark.parametrize("way", ["invoke", "ainvoke"])
+@pytest.mark.parametrize("call_mode", ["invoke", "ainvoke"])
 async def test_a_fallback_takes_over_at_a_rate_limit(
-    make_chat: Callable[..., ChatVoxtral], server: Server, way: str
+    make_chat: Callable[..., ChatVoxtral], server: Server, call_mode: str
 ) -> None:
     server.answer = lambda _: answering({"detail": "Rate limited"}, 429)
     model = make_chat(max_retries=0).with_fallbacks(
         [FakeListChatModel(responses=["another"])], exceptions_to_handle=(VoxtralRateLimitError,)
     )
-    assert await ask(model, way, "Hello!") == "another"
+    assert await ask(model, call_mode, "Hello!") == "another"
     assert len(server.requests) == 1
 
 
@@ -163,8 +163,8 @@ async def test_a_rate_limiter_is_asked_before_every_request(
 ) -> None:
     limiter = CountingLimiter()
     model = make_chat(rate_limiter=limiter)
-    for way in WAYS:
-        await ask(model, way, "Hello!")
+    for call_mode in CALL_MODES:
+        await ask(model, call_mode, "Hello!")
     assert limiter.passed == ["sync", "async", "sync", "async"]
 
 
@@ -180,12 +180,12 @@ def global_cache() -> Iterator[BaseCache]:
 
 
 @pytest.mark.usefixtures("global_cache")
-@pytest.mark.parametrize("way", ["invoke", "ainvoke"])
+@pytest.mark.parametrize("call_mode", ["invoke", "ainvoke"])
 async def test_the_same_question_is_answered_from_the_cache(
-    make: Make, server: Server, way: str
+    make: Make, server: Server, call_mode: str
 ) -> None:
     model = make()
-    answers = [await ask(model, way, "Hello!") for _ in range(2)]
+    answers = [await ask(model, call_mode, "Hello!") for _ in range(2)]
     assert answers == [HELLO_TEXT] * 2
     assert len(server.requests) == 1
 

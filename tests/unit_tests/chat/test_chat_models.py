@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
-from support.call_modes import WAYS, ask, sum_of
+from support.call_modes import CALL_MODES, ask, sum_of
 from support.documented_exchanges import (
     AS_PRINTED,
     CHEF_BODY,
@@ -41,19 +41,19 @@ from langchain_voxtral.profiles import get_profile
 MakeChat = Callable[..., ChatVoxtral]
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("call_mode", CALL_MODES)
 @pytest.mark.parametrize(
     ("prompt", "documented"), [("Hello!", HELLO_BODY), (CHEF_MESSAGES, CHEF_BODY)]
 )
 async def test_the_documented_requests_are_sent_exactly(
     make_chat: MakeChat,
     server: Server,
-    way: str,
+    call_mode: str,
     prompt: str | list[BaseMessage],
     documented: dict[str, Any],
 ) -> None:
-    await ask(make_chat(**AS_PRINTED), way, prompt)
-    streams = {"stream": True} if "stream" in way else {}
+    await ask(make_chat(**AS_PRINTED), call_mode, prompt)
+    streams = {"stream": True} if "stream" in call_mode else {}
     assert server.body == documented | streams
     assert (server.request.method, str(server.request.url)) == ("POST", URL)
     assert server.request.headers["content-type"] == "application/json"
@@ -61,12 +61,12 @@ async def test_the_documented_requests_are_sent_exactly(
     assert server.request.headers["user-agent"] == f"langchain-voxtral/{__version__}"
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("call_mode", CALL_MODES)
 async def test_the_model_cards_sampling_and_the_end_marker_are_the_defaults(
-    chat: ChatVoxtral, server: Server, way: str
+    chat: ChatVoxtral, server: Server, call_mode: str
 ) -> None:
-    await ask(chat, way, "Hello!")
-    streams = {"stream": True} if "stream" in way else {}
+    await ask(chat, call_mode, "Hello!")
+    streams = {"stream": True} if "stream" in call_mode else {}
     assert server.body == {
         "input": HELLO_INPUT,
         "stop": ["<|eot_id|>"],
@@ -76,19 +76,21 @@ async def test_the_model_cards_sampling_and_the_end_marker_are_the_defaults(
     }
 
 
-@pytest.mark.parametrize("way", ["invoke", "ainvoke"])
-async def test_an_answer_carries_usage_cost_and_request_id(chat: ChatVoxtral, way: str) -> None:
-    answer = chat.invoke("Hello!") if way == "invoke" else await chat.ainvoke("Hello!")
+@pytest.mark.parametrize("call_mode", ["invoke", "ainvoke"])
+async def test_an_answer_carries_usage_cost_and_request_id(
+    chat: ChatVoxtral, call_mode: str
+) -> None:
+    answer = chat.invoke("Hello!") if call_mode == "invoke" else await chat.ainvoke("Hello!")
     assert answer == AIMessage(
         content=HELLO_TEXT, usage_metadata=USAGE, response_metadata=METADATA, id=answer.id
     )
 
 
-@pytest.mark.parametrize("way", ["stream", "astream"])
+@pytest.mark.parametrize("call_mode", ["stream", "astream"])
 async def test_a_stream_is_its_tokens_and_one_last_chunk_with_all_metadata(
-    chat: ChatVoxtral, way: str
+    chat: ChatVoxtral, call_mode: str
 ) -> None:
-    if way == "stream":
+    if call_mode == "stream":
         chunks = list(chat.stream("Hello!"))
     else:
         chunks = [chunk async for chunk in chat.astream("Hello!")]
@@ -158,12 +160,12 @@ def test_v1_chunks_are_one_text_block(make_chat: MakeChat) -> None:
 
 
 @pytest.mark.parametrize("spelling", ["model", "model_name"])
-@pytest.mark.parametrize("way", ["ainvoke", "astream"])
+@pytest.mark.parametrize("call_mode", ["ainvoke", "astream"])
 async def test_a_model_for_one_call_is_asked_and_named(
-    chat: ChatVoxtral, server: Server, way: str, spelling: str
+    chat: ChatVoxtral, server: Server, call_mode: str, spelling: str
 ) -> None:
     chosen: dict[str, Any] = {spelling: "own/er:v2"}
-    if "stream" in way:
+    if "stream" in call_mode:
         answer: AIMessage = sum_of([chunk async for chunk in chat.astream("Hello!", **chosen)])
     else:
         answer = await chat.ainvoke("Hello!", **chosen)
@@ -172,13 +174,13 @@ async def test_a_model_for_one_call_is_asked_and_named(
     assert chat._get_ls_params(**chosen)["ls_model_name"] == "own/er:v2"
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("call_mode", CALL_MODES)
 async def test_an_error_names_the_model_of_the_call(
-    chat: ChatVoxtral, server: Server, way: str
+    chat: ChatVoxtral, server: Server, call_mode: str
 ) -> None:
     server.answer = lambda _: answering({"detail": {"error": "Model not found"}}, 404)
     with pytest.raises(VoxtralNotFoundError, match="does not know the model 'own/er'"):
-        await ask(chat, way, "Hello!", model="own/er")
+        await ask(chat, call_mode, "Hello!", model="own/er")
 
 
 def test_the_model_that_a_server_names_is_the_model_of_the_answer(
@@ -198,17 +200,17 @@ def test_mistrals_own_format_may_be_chosen(make_chat: MakeChat, server: Server) 
     }
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("call_mode", CALL_MODES)
 async def test_an_end_marker_that_the_server_shows_is_cut(
-    chat: ChatVoxtral, server: Server, way: str
+    chat: ChatVoxtral, server: Server, call_mode: str
 ) -> None:
     shown = "Hi<|eot_id|>rest"
-    if "stream" in way:
+    if "stream" in call_mode:
         events = [token_event(piece) for piece in ("Hi<|eo", "t_id|>re", "st")]
         server.answer = lambda _: streaming(*events, FINAL_EVENT)
     else:
         server.answer = lambda _: answering(HELLO_ANSWER | {"results": [{"generated_text": shown}]})
-    assert await ask(chat, way, "Hello!") == "Hi"
+    assert await ask(chat, call_mode, "Hello!") == "Hi"
 
 
 @pytest.mark.parametrize(
@@ -238,22 +240,24 @@ def test_what_a_server_does_not_tell_is_absent(chat: ChatVoxtral, server: Server
     )
 
 
-@pytest.mark.parametrize("way", ["stream", "astream"])
+@pytest.mark.parametrize("call_mode", ["stream", "astream"])
 async def test_a_stream_without_its_final_event_is_an_error_with_the_text_so_far(
-    chat: ChatVoxtral, server: Server, way: str
+    chat: ChatVoxtral, server: Server, call_mode: str
 ) -> None:
     server.answer = lambda _: streaming(token_event("Hel"), token_event("lo"))
     with pytest.raises(VoxtralIncompleteStreamError) as caught:
-        await ask(chat, way, "Hello!")
+        await ask(chat, call_mode, "Hello!")
     assert caught.value.partial == "Hello"
     assert len(server.requests) == 1
 
 
-@pytest.mark.parametrize("way", WAYS)
-async def test_an_html_answer_is_no_answer(chat: ChatVoxtral, server: Server, way: str) -> None:
+@pytest.mark.parametrize("call_mode", CALL_MODES)
+async def test_an_html_answer_is_no_answer(
+    chat: ChatVoxtral, server: Server, call_mode: str
+) -> None:
     server.answer = lambda _: httpx.Response(200, html="<html>Welcome to the Wi-Fi</html>")
     with pytest.raises(VoxtralResponseError, match="Welcome to the Wi-Fi"):
-        await ask(chat, way, "Hello!")
+        await ask(chat, call_mode, "Hello!")
 
 
 def test_known_models_have_a_profile_and_others_none(make_chat: MakeChat) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from langchain_core.outputs import ChatGeneration
-from support.call_modes import WAYS, ask, sum_of
+from support.call_modes import CALL_MODES, ask, sum_of
 from support.documented_exchanges import (
     FINAL_EVENT,
     HELLO_ANSWER,
@@ -29,12 +29,12 @@ from langchain_voxtral.errors import (
 MakeChat = Callable[..., ChatVoxtral]
 
 
-@pytest.mark.parametrize("way", ["generate", "agenerate"])
+@pytest.mark.parametrize("call_mode", ["generate", "agenerate"])
 async def test_n_gives_several_generations_and_the_usage_of_all_on_the_first(
-    chat: ChatVoxtral, server: Server, way: str
+    chat: ChatVoxtral, server: Server, call_mode: str
 ) -> None:
     prompt: list[list[BaseMessage]] = [[HumanMessage("Hello!")]]
-    if way == "generate":
+    if call_mode == "generate":
         result = chat.generate(prompt, n=3)
     else:
         result = await chat.agenerate(prompt, n=3)
@@ -55,7 +55,7 @@ def test_n_of_one_is_not_sent_and_may_stream(make_chat: MakeChat, server: Server
 
 
 @pytest.mark.parametrize(
-    ("way", "options"),
+    ("call_mode", "options"),
     [
         ("stream", {"n": 2}),
         ("astream", {"n": 2}),
@@ -64,10 +64,10 @@ def test_n_of_one_is_not_sent_and_may_stream(make_chat: MakeChat, server: Server
     ],
 )
 async def test_n_with_a_stream_is_an_error_and_nothing_is_sent(
-    chat: ChatVoxtral, server: Server, way: str, options: dict[str, Any]
+    chat: ChatVoxtral, server: Server, call_mode: str, options: dict[str, Any]
 ) -> None:
     with pytest.raises(VoxtralInvalidRequestError, match="n=2 cannot be streamed"):
-        await ask(chat, way, "Hello!", **options)
+        await ask(chat, call_mode, "Hello!", **options)
     assert server.requests == []
 
 
@@ -83,17 +83,17 @@ LOGPROBS: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("call_mode", CALL_MODES)
 async def test_logprobs_are_the_tokens_with_their_probabilities(
-    chat: ChatVoxtral, server: Server, way: str
+    chat: ChatVoxtral, server: Server, call_mode: str
 ) -> None:
     events = [token_event(p["token"], token_id=p["id"], logprob=p["logprob"]) for p in LOGPROBS]
     server.answer = lambda _: streaming(*events, FINAL_EVENT)
-    if way == "invoke":
+    if call_mode == "invoke":
         answer = chat.invoke("Hello!", logprobs=True)
-    elif way == "ainvoke":
+    elif call_mode == "ainvoke":
         answer = await chat.ainvoke("Hello!", logprobs=True)
-    elif way == "stream":
+    elif call_mode == "stream":
         answer = sum_of(list(chat.stream("Hello!", logprobs=True)))
     else:
         answer = sum_of([chunk async for chunk in chat.astream("Hello!", logprobs=True)])

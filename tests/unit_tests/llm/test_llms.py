@@ -8,7 +8,7 @@ import httpx
 import pytest
 from langchain_core.messages import AIMessage
 from langchain_core.outputs import ChatGeneration
-from support.call_modes import WAYS, ask
+from support.call_modes import CALL_MODES, ask
 from support.documented_exchanges import (
     AS_PRINTED,
     FINAL_EVENT,
@@ -33,10 +33,10 @@ TWICE = {"input_tokens": 24, "output_tokens": 50, "total_tokens": 74}
 MakeLLM = Callable[..., VoxtralLLM]
 
 
-@pytest.mark.parametrize("way", WAYS)
-async def test_a_string_is_one_user_turn(make_llm: MakeLLM, server: Server, way: str) -> None:
-    await ask(make_llm(**AS_PRINTED), way, "Hello!")
-    streams = {"stream": True} if "stream" in way else {}
+@pytest.mark.parametrize("call_mode", CALL_MODES)
+async def test_a_string_is_one_user_turn(make_llm: MakeLLM, server: Server, call_mode: str) -> None:
+    await ask(make_llm(**AS_PRINTED), call_mode, "Hello!")
+    streams = {"stream": True} if "stream" in call_mode else {}
     assert server.body == HELLO_BODY | streams
     assert str(server.request.url) == URL
 
@@ -61,26 +61,28 @@ def test_a_raw_prompt_is_sent_as_it_is_with_its_markers(make_llm: MakeLLM, serve
     assert server.body == {"input": HELLO_INPUT, "stop": ["END"]}
 
 
-@pytest.mark.parametrize("way", WAYS)
-async def test_an_answer_is_its_text(llm: VoxtralLLM, way: str) -> None:
-    assert await ask(llm, way, "Hello!") == ("Hello! It's" if "stream" in way else HELLO_TEXT)
+@pytest.mark.parametrize("call_mode", CALL_MODES)
+async def test_an_answer_is_its_text(llm: VoxtralLLM, call_mode: str) -> None:
+    assert await ask(llm, call_mode, "Hello!") == (
+        "Hello! It's" if "stream" in call_mode else HELLO_TEXT
+    )
 
 
-@pytest.mark.parametrize("way", ["stream", "astream"])
-async def test_a_stream_comes_token_by_token(llm: VoxtralLLM, way: str) -> None:
-    if way == "stream":
+@pytest.mark.parametrize("call_mode", ["stream", "astream"])
+async def test_a_stream_comes_token_by_token(llm: VoxtralLLM, call_mode: str) -> None:
+    if call_mode == "stream":
         pieces = list(llm.stream("Hello!"))
     else:
         pieces = [piece async for piece in llm.astream("Hello!")]
     assert pieces == [*TOKENS, ""]
 
 
-@pytest.mark.parametrize("way", ["generate", "agenerate"])
+@pytest.mark.parametrize("call_mode", ["generate", "agenerate"])
 async def test_generations_carry_metadata_and_the_result_the_sums(
-    llm: VoxtralLLM, server: Server, way: str
+    llm: VoxtralLLM, server: Server, call_mode: str
 ) -> None:
     prompts = ["Hello!", "Hello?"]
-    result = llm.generate(prompts) if way == "generate" else await llm.agenerate(prompts)
+    result = llm.generate(prompts) if call_mode == "generate" else await llm.agenerate(prompts)
     message = AIMessage(HELLO_TEXT, usage_metadata=USAGE, response_metadata=METADATA)
     generation = ChatGeneration(
         message=message, generation_info=METADATA | {"usage_metadata": USAGE}
@@ -97,13 +99,13 @@ async def test_generations_carry_metadata_and_the_result_the_sums(
     ]
 
 
-@pytest.mark.parametrize("way", ["batch", "abatch"])
+@pytest.mark.parametrize("call_mode", ["batch", "abatch"])
 async def test_a_batch_answers_in_the_order_of_its_prompts(
-    llm: VoxtralLLM, server: Server, way: str
+    llm: VoxtralLLM, server: Server, call_mode: str
 ) -> None:
     server.answer = echo
     prompts: list[Any] = [f"prompt {number}" for number in range(40)]
-    answers = llm.batch(prompts) if way == "batch" else await llm.abatch(prompts)
+    answers = llm.batch(prompts) if call_mode == "batch" else await llm.abatch(prompts)
     assert answers == prompts
 
 
@@ -112,15 +114,17 @@ def echo(request: httpx.Request) -> httpx.Response:
     return answering(HELLO_ANSWER | {"results": [{"generated_text": prompt}]})
 
 
-@pytest.mark.parametrize("way", ["batch", "abatch"])
-async def test_one_failure_fails_the_batch(make_llm: MakeLLM, server: Server, way: str) -> None:
+@pytest.mark.parametrize("call_mode", ["batch", "abatch"])
+async def test_one_failure_fails_the_batch(
+    make_llm: MakeLLM, server: Server, call_mode: str
+) -> None:
     llm = make_llm(max_retries=0)
     server.answer = lambda request: (
         answering({"detail": "Rate limited"}, 429) if b"three" in request.content else echo(request)
     )
     prompts: list[Any] = ["one", "two", "three"]
     with pytest.raises(VoxtralRateLimitError):
-        llm.batch(prompts) if way == "batch" else await llm.abatch(prompts)
+        llm.batch(prompts) if call_mode == "batch" else await llm.abatch(prompts)
 
 
 def test_n_gives_several_texts_for_each_prompt(llm: VoxtralLLM, server: Server) -> None:
@@ -139,20 +143,20 @@ def test_n_cannot_be_streamed(llm: VoxtralLLM) -> None:
         list(llm.stream("Hello!", n=2))
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("call_mode", CALL_MODES)
 @pytest.mark.parametrize("prompt_format", ["llama3", "raw"])
 async def test_stops_hold_even_if_the_server_ignores_them(
-    make_llm: MakeLLM, server: Server, way: str, prompt_format: str
+    make_llm: MakeLLM, server: Server, call_mode: str, prompt_format: str
 ) -> None:
     pieces = ("one", " two", " ST", "OP", " three")
-    if "stream" in way:
+    if "stream" in call_mode:
         events = [token_event(piece) for piece in pieces]
         server.answer = lambda _: streaming(*events, FINAL_EVENT)
     else:
         whole = [{"generated_text": "".join(pieces)}]
         server.answer = lambda _: answering(HELLO_ANSWER | {"results": whole})
     llm = make_llm(prompt_format=prompt_format)
-    assert await ask(llm, way, "Hello!", stop=["STOP"]) == "one two "
+    assert await ask(llm, call_mode, "Hello!", stop=["STOP"]) == "one two "
 
 
 def test_logprobs_stand_in_the_generation_info(llm: VoxtralLLM, server: Server) -> None:

@@ -7,7 +7,7 @@ from email.policy import HTTP
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.multipart_forms import parsed_form
+from support.multipart_forms import parse_multipart
 
 from langchain_voxtral.errors import VoxtralInvalidRequestError
 from langchain_voxtral.protocol.multipart import FilePart, encode_multipart, multipart_parts
@@ -62,7 +62,7 @@ def test_a_form_parses_back_to_the_same_parts(
     fields: list[tuple[str, str]], name: str, data: bytes
 ) -> None:
     body, content_type = encode_multipart(fields, FilePart("file", name, "audio/mpeg", data))
-    assert parsed_form(body, content_type) == [
+    assert parse_multipart(body, content_type) == [
         *((field, None, None, value.encode()) for field, value in fields),
         ("file", name, "audio/mpeg", data),
     ]
@@ -78,7 +78,7 @@ def test_no_name_can_add_a_header_or_a_part(name: str, file_name: str, data: byt
         ["content-disposition"],
         ["content-disposition", "content-type"],
     ]
-    assert [content for *_, content in parsed_form(body, content_type)] == [
+    assert [content for *_, content in parse_multipart(body, content_type)] == [
         b"x",
         data,
     ]
@@ -87,7 +87,7 @@ def test_no_name_can_add_a_header_or_a_part(name: str, file_name: str, data: byt
 def test_quotes_and_line_breaks_in_names_are_written_as_browsers_write_them() -> None:
     file = FilePart('a"b', 'x"; y="\r\nZ: 1\\', "audio/wav", b"")
     body, content_type = encode_multipart([], file)
-    assert parsed_form(body, content_type) == [
+    assert parse_multipart(body, content_type) == [
         ("a%22b", "x%22; y=%22%0D%0AZ: 1%5C", "audio/wav", b"")
     ]
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from langchain_core.messages import AIMessage
 from langchain_core.tracers import LangChainTracer
 from pydantic import SecretStr
-from support.call_modes import WAYS, ask
+from support.call_modes import CALL_MODES, ask
 from support.documented_exchanges import HELLO_ANSWER, HELLO_TEXT, Server, streaming, token_event
 from support.key_echoes import SHAPES, TOKEN_CHARACTERS, Shape, echoes, keys
 from unit_tests.security.test_tracing import Recorder
@@ -84,14 +84,16 @@ def test_whatever_a_server_echoes_of_a_key_nothing_shows_a_piece_of_it(
     shape: Shape, data: st.DataObject
 ) -> None:
     key = data.draw(keys)
-    face = data.draw(st.sampled_from([ChatVoxtral, VoxtralLLM]))
-    way = data.draw(st.sampled_from(WAYS))
+    model_class = data.draw(st.sampled_from([ChatVoxtral, VoxtralLLM]))
+    call_mode = data.draw(st.sampled_from(CALL_MODES))
     server, recorder = Server(), Recorder()
     server.answer = data.draw(shape(data.draw(echoes(key))))
-    model = face(api_key=SecretStr(key), max_retries=0, **server.settings)
+    model = model_class(api_key=SecretStr(key), max_retries=0, **server.settings)
     with everything_logged() as said, pytest.raises(VoxtralError) as caught:
         asyncio.run(
-            ask(model, way, "Hello!", config={"callbacks": [LangChainTracer(client=recorder)]})
+            ask(
+                model, call_mode, "Hello!", config={"callbacks": [LangChainTracer(client=recorder)]}
+            )
         )
     (run,) = recorder.model_runs
     assert run["error"]
@@ -112,18 +114,18 @@ def test_a_retried_call_logs_no_piece_of_a_key() -> None:
     assert [text for text in said if pieces_in(key, text)] == []
 
 
-@pytest.mark.parametrize("way", ["invoke", "stream"])
-def test_a_request_id_that_holds_the_key_is_not_shown_with_an_answer(way: str) -> None:
+@pytest.mark.parametrize("call_mode", ["invoke", "stream"])
+def test_a_request_id_that_holds_the_key_is_not_shown_with_an_answer(call_mode: str) -> None:
     key = TOKEN_CHARACTERS[:40]
     server = Server()
     final = {"details": {"finish_reason": "stop"}, "num_output_tokens": 1, "request_id": key}
     server.answer = lambda _: (
         httpx.Response(200, json=HELLO_ANSWER | {"request_id": key})
-        if way == "invoke"
+        if call_mode == "invoke"
         else streaming(token_event(HELLO_TEXT), f"data: {json.dumps(final)}\n\n".encode())
     )
     chat = ChatVoxtral(api_key=SecretStr(key), **server.settings)
-    answer: AIMessage = chat.invoke("Hi") if way == "invoke" else sum_of_stream(chat)
+    answer: AIMessage = chat.invoke("Hi") if call_mode == "invoke" else sum_of_stream(chat)
     assert answer.text == HELLO_TEXT
     assert answer.response_metadata["request_id"] == "[redacted]"
 
@@ -147,19 +149,19 @@ def test_the_text_of_an_answer_is_the_models_and_stays_as_it_came() -> None:
     assert pieces_in(key, str(caught.value)) == []
 
 
-@pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("face", [ChatVoxtral, VoxtralLLM])
+@pytest.mark.parametrize("call_mode", CALL_MODES)
+@pytest.mark.parametrize("model_class", [ChatVoxtral, VoxtralLLM])
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 async def test_a_client_that_follows_redirects_takes_neither_key_nor_body_elsewhere(
-    face: type[ChatVoxtral | VoxtralLLM], way: str, status: int
+    model_class: type[ChatVoxtral | VoxtralLLM], call_mode: str, status: int
 ) -> None:
     server = Server()
     for client in server.settings.values():
         client.follow_redirects = True
     server.answer = lambda _: httpx.Response(status, headers={"location": "https://evil.example/"})
-    model = face(api_key=SecretStr("k" * 20), **server.settings)
+    model = model_class(api_key=SecretStr("k" * 20), **server.settings)
     with pytest.raises(VoxtralResponseError, match="redirects are not followed"):
-        await ask(model, way, "Hello!")
+        await ask(model, call_mode, "Hello!")
     assert [request.url.host for request in server.requests] == ["api.deepinfra.com"]
 
 

@@ -11,7 +11,7 @@ import httpx
 import pytest
 from langchain_core.load import dumps
 from pydantic import SecretStr, ValidationError
-from support.call_modes import WAYS, ask
+from support.call_modes import CALL_MODES, ask
 from support.documented_exchanges import (
     HELLO_TEXT,
     KEY,
@@ -26,8 +26,8 @@ from langchain_voxtral import ChatVoxtral, VoxtralLLM
 from langchain_voxtral.errors import VoxtralError
 
 Make = Callable[..., ChatVoxtral | VoxtralLLM]
-Face = type[ChatVoxtral | VoxtralLLM]
-FACES = [ChatVoxtral, VoxtralLLM]
+ModelClass = type[ChatVoxtral | VoxtralLLM]
+MODEL_CLASSES = [ChatVoxtral, VoxtralLLM]
 PROXY = f"http://user:{KEY}@127.0.0.1:3128"
 
 VIEWS: dict[str, Callable[[Any], object]] = {
@@ -45,21 +45,23 @@ VIEWS: dict[str, Callable[[Any], object]] = {
 }
 
 
-@pytest.mark.parametrize("face", FACES)
+@pytest.mark.parametrize("model_class", MODEL_CLASSES)
 @pytest.mark.parametrize("view", VIEWS.values(), ids=VIEWS.keys())
-def test_no_view_of_a_model_shows_its_key(face: Face, view: Callable[[Any], object]) -> None:
-    assert KEY not in str(view(face(api_key=SecretStr(KEY))))
+def test_no_view_of_a_model_shows_its_key(
+    model_class: ModelClass, view: Callable[[Any], object]
+) -> None:
+    assert KEY not in str(view(model_class(api_key=SecretStr(KEY))))
 
 
-@pytest.mark.parametrize("face", FACES)
+@pytest.mark.parametrize("model_class", MODEL_CLASSES)
 @pytest.mark.parametrize(
     "name", ["repr", "str", "repr of a deep copy", "model_dump", "model_dump_json", "dumps"]
 )
 @pytest.mark.parametrize("setting", [{"default_headers": {"x-team": KEY}}, {"proxy": PROXY}])
 def test_no_view_of_a_model_shows_its_headers_or_its_proxys_password(
-    face: Face, name: str, setting: dict[str, Any]
+    model_class: ModelClass, name: str, setting: dict[str, Any]
 ) -> None:
-    assert KEY not in str(VIEWS[name](face(**setting)))
+    assert KEY not in str(VIEWS[name](model_class(**setting)))
 
 
 def echo_401(_: httpx.Request) -> httpx.Response:
@@ -108,19 +110,19 @@ FAILURES = [
 ]
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("call_mode", CALL_MODES)
 @pytest.mark.parametrize("failure", FAILURES)
 async def test_no_error_log_or_traceback_shows_a_key_that_a_server_echoes(
     make: Make,
     server: Server,
     caplog: pytest.LogCaptureFixture,
-    way: str,
+    call_mode: str,
     failure: Callable[[httpx.Request], httpx.Response],
 ) -> None:
     caplog.set_level(logging.DEBUG)
     server.answer = failure
     with pytest.raises(VoxtralError) as caught:
-        await ask(make(max_retries=0), way, "Hello!")
+        await ask(make(max_retries=0), call_mode, "Hello!")
     error = caught.value
     shown = [
         str(error),
@@ -133,19 +135,19 @@ async def test_no_error_log_or_traceback_shows_a_key_that_a_server_echoes(
     assert [text for text in shown if KEY in text] == []
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("call_mode", CALL_MODES)
 async def test_no_log_of_a_retried_call_shows_a_key_that_a_server_echoes(
     make: Make,
     server: Server,
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
-    way: str,
+    call_mode: str,
 ) -> None:
     caplog.set_level(logging.DEBUG)
     failures = [answering({"detail": f"{KEY} is busy"}, 429, {"retry-after": "0"})]
     server.answer = lambda request: failures.pop() if failures else as_documented(request)
-    answer = await ask(make(), way, "Hello!")
-    assert answer == ("Hello! It's" if "stream" in way else HELLO_TEXT)
+    answer = await ask(make(), call_mode, "Hello!")
+    assert answer == ("Hello! It's" if "stream" in call_mode else HELLO_TEXT)
     assert "Attempt 2 of 3 in 0.0 s, after: There are too many requests" in caplog.text
     assert "[redacted] is busy" in caplog.text
     assert KEY not in caplog.text
@@ -163,7 +165,7 @@ def test_secrets_in_headers_are_kept_out_of_errors_too(
     assert 'The server said: "Bad key [redacted], as a rule"' in str(caught.value)
 
 
-@pytest.mark.parametrize("face", FACES)
+@pytest.mark.parametrize("model_class", MODEL_CLASSES)
 @pytest.mark.parametrize(
     "settings",
     [
@@ -177,19 +179,21 @@ def test_secrets_in_headers_are_kept_out_of_errors_too(
         {"base_url": f"https://user:{KEY}@host/v1"},
     ],
 )
-def test_no_validation_error_shows_a_secret(face: Face, settings: dict[str, Any]) -> None:
+def test_no_validation_error_shows_a_secret(
+    model_class: ModelClass, settings: dict[str, Any]
+) -> None:
     with pytest.raises(ValidationError) as caught:
-        face.model_validate(settings)
+        model_class.model_validate(settings)
     assert KEY not in str(caught.value)
     assert KEY not in repr(caught.value)
     assert KEY not in "".join(traceback.format_exception(caught.value))
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("call_mode", CALL_MODES)
 async def test_the_key_goes_into_one_header_and_not_into_body_or_address(
-    make: Make, server: Server, way: str
+    make: Make, server: Server, call_mode: str
 ) -> None:
-    await ask(make(), way, "Hello!")
+    await ask(make(), call_mode, "Hello!")
     holding = [name for name, value in server.request.headers.items() if KEY in value]
     assert holding == ["authorization"]
     assert KEY not in str(server.request.url)

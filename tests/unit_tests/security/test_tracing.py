@@ -10,7 +10,7 @@ from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import RunnableConfig
 from langchain_core.tracers import LangChainTracer
 from langsmith import Client
-from support.call_modes import WAYS, ask
+from support.call_modes import CALL_MODES, ask
 from support.documented_exchanges import KEY, Server, answering
 
 from langchain_voxtral import ChatVoxtral, VoxtralLLM, __version__
@@ -76,23 +76,23 @@ def kind_of(model: ChatVoxtral | VoxtralLLM) -> str:
     return "chat" if isinstance(model, ChatVoxtral) else "llm"
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("call_mode", CALL_MODES)
 async def test_every_way_is_traced_with_model_and_usage(
-    make: Make, recorder: Recorder, way: str
+    make: Make, recorder: Recorder, call_mode: str
 ) -> None:
     model = make()
-    await ask(model, way, "Hello!", config=traced(recorder))
+    await ask(model, call_mode, "Hello!", config=traced(recorder))
     (run,) = recorder.model_runs
     assert_complete(run, kind_of(model))
     assert KEY not in recorder.everything
 
 
-@pytest.mark.parametrize("way", ["batch", "abatch"])
+@pytest.mark.parametrize("call_mode", ["batch", "abatch"])
 async def test_every_prompt_of_a_batch_is_traced_with_model_and_usage(
-    make: Make, recorder: Recorder, way: str
+    make: Make, recorder: Recorder, call_mode: str
 ) -> None:
     model = make()
-    if way == "batch":
+    if call_mode == "batch":
         model.batch(["Hello!"] * 2, config=traced(recorder))
     else:
         await model.abatch(["Hello!"] * 2, config=traced(recorder))
@@ -102,14 +102,14 @@ async def test_every_prompt_of_a_batch_is_traced_with_model_and_usage(
     assert KEY not in recorder.everything
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("call_mode", CALL_MODES)
 async def test_a_chain_is_traced_with_model_and_usage(
-    make: Make, recorder: Recorder, way: str
+    make: Make, recorder: Recorder, call_mode: str
 ) -> None:
     model = make()
     prompt = ChatPromptTemplate.from_messages([("human", "{word}!")])
     chain = prompt.pipe(model, StrOutputParser())
-    await ask(chain, way, {"word": "Hello"}, config=traced(recorder))
+    await ask(chain, call_mode, {"word": "Hello"}, config=traced(recorder))
     (run,) = recorder.model_runs
     assert_complete(run, kind_of(model))
     assert KEY not in recorder.everything
@@ -136,17 +136,17 @@ def test_the_constructors_stops_are_traced(make: Make, recorder: Recorder) -> No
     assert recorder.model_runs[0]["extra"]["metadata"]["ls_stop"] == ["constructor"]
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("call_mode", CALL_MODES)
 @pytest.mark.parametrize("status", [200, 401])
 async def test_no_trace_shows_a_key_that_a_server_echoes(
-    make: Make, server: Server, recorder: Recorder, way: str, status: int
+    make: Make, server: Server, recorder: Recorder, call_mode: str, status: int
 ) -> None:
     echo = {"error": {"message": f"Incorrect API key provided: {KEY}", "code": "invalid_api_key"}}
     server.answer = lambda _: answering(echo, status, {"x-request-id": f"for-{KEY}"})
     secret_header = {"x-team-token": f"Bearer team-{KEY}"}
     model = make(default_headers=secret_header, max_retries=0)
     with pytest.raises(VoxtralAuthenticationError) as caught:
-        await ask(model, way, "Hello!", config=traced(recorder))
+        await ask(model, call_mode, "Hello!", config=traced(recorder))
     (run,) = recorder.model_runs
     assert "Incorrect API key provided: [redacted]" in run["error"]
     assert KEY not in recorder.everything

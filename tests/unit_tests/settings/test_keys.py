@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 from pydantic import SecretStr
-from support.call_modes import WAYS, ask
+from support.call_modes import CALL_MODES, ask
 from support.documented_exchanges import KEY, Server
 
 from langchain_voxtral import ChatVoxtral, VoxtralLLM
@@ -71,14 +71,14 @@ def test_the_environment_is_read_at_each_call(
         assert sent(server) == f"Bearer {key}"
 
 
-@pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("face", [ChatVoxtral, VoxtralLLM])
+@pytest.mark.parametrize("call_mode", CALL_MODES)
+@pytest.mark.parametrize("model_class", [ChatVoxtral, VoxtralLLM])
 async def test_without_a_key_the_first_call_says_what_to_set(
-    server: Server, face: type[ChatVoxtral | VoxtralLLM], way: str
+    server: Server, model_class: type[ChatVoxtral | VoxtralLLM], call_mode: str
 ) -> None:
-    model = face(**server.settings)
+    model = model_class(**server.settings)
     with pytest.raises(VoxtralAuthenticationError) as caught:
-        await ask(model, way, "Hello!")
+        await ask(model, call_mode, "Hello!")
     assert caught.value.message == (
         "DeepInfra needs a key. Set the environment variable DEEPINFRA_API_TOKEN (or "
         "DEEPINFRA_API_KEY, DEEPINFRA_TOKEN), or give api_key=...; keys come from "

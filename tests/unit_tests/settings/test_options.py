@@ -179,13 +179,13 @@ def test_a_wrong_option_of_a_call_is_named_and_nothing_is_sent(
     assert server.requests == []
 
 
-@pytest.mark.parametrize("face", [ChatVoxtral, VoxtralLLM])
+@pytest.mark.parametrize("model_class", [ChatVoxtral, VoxtralLLM])
 @pytest.mark.parametrize(("given", "problem"), NO_VALUE)
 def test_a_wrong_option_of_a_constructor_is_named(
-    face: Callable[..., object], given: dict[str, Any], problem: str
+    model_class: Callable[..., object], given: dict[str, Any], problem: str
 ) -> None:
     with pytest.raises(ValidationError, match=problem) as caught:
-        face(**given)
+        model_class(**given)
     assert caught.value.error_count() == 1
 
 
@@ -217,13 +217,13 @@ WRONG_SETTINGS: list[tuple[dict[str, Any], str]] = [
 ]
 
 
-@pytest.mark.parametrize("face", [ChatVoxtral, VoxtralLLM])
+@pytest.mark.parametrize("model_class", [ChatVoxtral, VoxtralLLM])
 @pytest.mark.parametrize(("given", "problem"), WRONG_SETTINGS)
 def test_a_wrong_setting_is_named(
-    face: Callable[..., object], given: dict[str, Any], problem: str
+    model_class: Callable[..., object], given: dict[str, Any], problem: str
 ) -> None:
     with pytest.raises(ValidationError, match=problem):
-        face(**given)
+        model_class(**given)
 
 
 def test_what_belongs_to_the_connection_cannot_be_set_for_one_call(

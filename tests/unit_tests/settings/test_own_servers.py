@@ -78,9 +78,9 @@ def test_a_key_of_deepinfras_does_not_go_to_another_server(
 
 
 @pytest.mark.parametrize("name", ["vllm", "llama_cpp"])
-@pytest.mark.parametrize("way", ["stream", "astream"])
+@pytest.mark.parametrize("call_mode", ["stream", "astream"])
 async def test_a_stream_is_asked_for_its_usage_which_comes_last_and_alone(
-    make_chat: Make, server: Server, name: str, way: str
+    make_chat: Make, server: Server, name: str, call_mode: str
 ) -> None:
     judge = strict(name)
     usage = {"prompt_tokens": 4, "completion_tokens": 2, "total_tokens": 6}
@@ -98,7 +98,7 @@ async def test_a_stream_is_asked_for_its_usage_which_comes_last_and_alone(
 
     server.answer = answer
     chat = make_chat(**SERVERS[name])
-    if way == "stream":
+    if call_mode == "stream":
         told = sum_of(list(chat.stream("Hello!")))
     else:
         told = sum_of([chunk async for chunk in chat.astream("Hello!")])

@@ -17,8 +17,8 @@ from langchain_voxtral.prompts import MISTRAL
 
 pytestmark = pytest.mark.filterwarnings("ignore:The function `loads?` is in beta")
 
-FACES = [ChatVoxtral, VoxtralLLM]
-Face = type[ChatVoxtral | VoxtralLLM]
+MODEL_CLASSES = [ChatVoxtral, VoxtralLLM]
+ModelClass = type[ChatVoxtral | VoxtralLLM]
 OWN_FORMAT = replace(MISTRAL, name="own", begin="", stops=("</s>", "[/INST]"))
 OTHER = "https://voxtral.example.org/v1"
 SETTINGS: dict[str, Any] = {
@@ -35,11 +35,13 @@ SETTINGS: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("face", FACES)
-def test_a_dump_is_the_constructor_call_with_the_key_by_its_name_only(face: Face) -> None:
-    written = dumpd(face(api_key=SecretStr(KEY), **SETTINGS))
-    module = "chat_models" if face is ChatVoxtral else "llms"
-    assert written["id"] == ["langchain_voxtral", module, face.__name__]
+@pytest.mark.parametrize("model_class", MODEL_CLASSES)
+def test_a_dump_is_the_constructor_call_with_the_key_by_its_name_only(
+    model_class: ModelClass,
+) -> None:
+    written = dumpd(model_class(api_key=SecretStr(KEY), **SETTINGS))
+    module = "chat_models" if model_class is ChatVoxtral else "llms"
+    assert written["id"] == ["langchain_voxtral", module, model_class.__name__]
     assert written["kwargs"]["api_key"] == {
         "lc": 1,
         "type": "secret",
@@ -51,15 +53,15 @@ def test_a_dump_is_the_constructor_call_with_the_key_by_its_name_only(face: Face
     assert KEY not in json.dumps(written)
 
 
-@pytest.mark.parametrize("face", FACES)
+@pytest.mark.parametrize("model_class", MODEL_CLASSES)
 @pytest.mark.parametrize(
     "settings", [{}, SETTINGS, {"base_url": "local"}, {"prompt_format": OWN_FORMAT}]
 )
-def test_a_loaded_model_is_equal(face: Face, settings: dict[str, Any]) -> None:
-    model = face(api_key=SecretStr(KEY), **settings)
+def test_a_loaded_model_is_equal(model_class: ModelClass, settings: dict[str, Any]) -> None:
+    model = model_class(api_key=SecretStr(KEY), **settings)
     secrets = {"DEEPINFRA_API_TOKEN": KEY, "VOXTRAL_API_KEY": KEY}
     allowed: dict[str, Any] = {
-        "allowed_objects": [face],
+        "allowed_objects": [model_class],
         "valid_namespaces": ["langchain_voxtral"],
         "secrets_map": secrets,
     }
@@ -67,18 +69,18 @@ def test_a_loaded_model_is_equal(face: Face, settings: dict[str, Any]) -> None:
     assert loads(dumps(model), **allowed) == model
 
 
-@pytest.mark.parametrize("face", FACES)
+@pytest.mark.parametrize("model_class", MODEL_CLASSES)
 def test_a_loaded_model_takes_its_key_from_the_environment(
-    face: Face, monkeypatch: pytest.MonkeyPatch
+    model_class: ModelClass, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DEEPINFRA_API_TOKEN", "of-the-reader")
     loaded = load(
-        dumpd(face(api_key=SecretStr(KEY))),
-        allowed_objects=[face],
+        dumpd(model_class(api_key=SecretStr(KEY))),
+        allowed_objects=[model_class],
         valid_namespaces=["langchain_voxtral"],
         secrets_from_env=True,
     )
-    assert loaded == face(api_key=SecretStr("of-the-reader"))
+    assert loaded == model_class(api_key=SecretStr("of-the-reader"))
 
 
 @pytest.mark.parametrize("base_url", [OTHER, "https://evil-deepinfra.com/v1", "local"])
@@ -96,16 +98,16 @@ def test_deepinfras_key_is_not_loaded_into_a_model_of_another_server(
     assert loaded == ChatVoxtral(api_key=SecretStr("of-another"), base_url=base_url)
 
 
-@pytest.mark.parametrize("face", FACES)
+@pytest.mark.parametrize("model_class", MODEL_CLASSES)
 def test_a_key_of_the_environment_is_not_part_of_the_model(
-    face: Face, monkeypatch: pytest.MonkeyPatch
+    model_class: ModelClass, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DEEPINFRA_API_TOKEN", KEY)
-    assert "api_key" not in dumpd(face())["kwargs"]
-    assert KEY not in dumps(face())
+    assert "api_key" not in dumpd(model_class())["kwargs"]
+    assert KEY not in dumps(model_class())
 
 
-@pytest.mark.parametrize("face", FACES)
+@pytest.mark.parametrize("model_class", MODEL_CLASSES)
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -116,10 +118,10 @@ def test_a_key_of_the_environment_is_not_part_of_the_model(
     ],
 )
 def test_what_may_hold_secrets_or_sockets_is_not_written(
-    face: Face, name: str, value: object
+    model_class: ModelClass, name: str, value: object
 ) -> None:
-    model = face.model_validate({name: value})
-    assert dumpd(model) == dumpd(face())
+    model = model_class.model_validate({name: value})
+    assert dumpd(model) == dumpd(model_class())
     assert name not in model.model_dump()
 
 

@@ -8,7 +8,7 @@ from langchain_core.exceptions import OutputParserException
 from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.messages.ai import add_usage
 from pydantic import BaseModel
-from support.call_modes import WAYS
+from support.call_modes import CALL_MODES
 from support.scripted_server import Reply, ScriptedServer
 from support.sse_replies import json_reply
 from support.tool_calls import (
@@ -18,7 +18,7 @@ from support.tool_calls import (
     WEATHER,
     WEATHER_TOOL,
     chunks_of,
-    said,
+    get_message,
     with_ids_of,
 )
 from support.tool_dialects import (
@@ -26,9 +26,9 @@ from support.tool_dialects import (
     LLAMA3,
     MODEL,
     USAGE,
-    Called,
     Dialect,
     Native,
+    ScriptedCall,
     in_every_dialect,
     in_prompts,
 )
@@ -72,10 +72,12 @@ def words_of(dialect: Dialect, body: dict[str, Any]) -> str:
 
 
 @in_prompts
-@pytest.mark.parametrize("way", WAYS)
-async def test_a_forced_call_is_asked_for_in_words(dialect: Native, way: str) -> None:
+@pytest.mark.parametrize("call_mode", CALL_MODES)
+async def test_a_forced_call_is_asked_for_in_words(dialect: Native, call_mode: str) -> None:
     with ScriptedServer(REFUSED, dialect.whole("", [PARIS])) as server:
-        answer = with_ids_of(dialect, await said(forced(dialect, server), way), [PARIS])
+        answer = with_ids_of(
+            dialect, await get_message(forced(dialect, server), call_mode), [PARIS]
+        )
 
     first, second = bodies(server)
     assert first["response_format"]["type"] == "json_schema"
@@ -91,10 +93,12 @@ async def test_a_forced_call_is_asked_for_in_words(dialect: Native, way: str) ->
 
 
 @in_prompts
-@pytest.mark.parametrize("way", ["stream", "astream"])
-async def test_what_was_asked_for_in_words_streams_as_any_answer(dialect: Native, way: str) -> None:
+@pytest.mark.parametrize("call_mode", ["stream", "astream"])
+async def test_what_was_asked_for_in_words_streams_as_any_answer(
+    dialect: Native, call_mode: str
+) -> None:
     with ScriptedServer(REFUSED, dialect.whole("Well.", [PARIS, LYON])) as server:
-        chunks = await chunks_of(forced(dialect, server), way)
+        chunks = await chunks_of(forced(dialect, server), call_mode)
     kinds = [(chunk.text, [part["args"] for part in chunk.tool_call_chunks]) for chunk in chunks]
     assert kinds == [
         ("Well.", []),
@@ -105,23 +109,25 @@ async def test_what_was_asked_for_in_words_streams_as_any_answer(dialect: Native
     assert [chunk.chunk_position for chunk in chunks] == [None, None, None, "last"]
 
 
-WRONG_CALLS: dict[str, tuple[str, list[Called], str]] = {
+WRONG_CALLS: dict[str, tuple[str, list[ScriptedCall], str]] = {
     "no call": ("It is sunny.", [], "it calls no function"),
-    "a wrong type": ("", [Called("get_weather", '{"city": 3}')], "$.city"),
-    "a missing argument": ("", [Called("get_weather", "{}")], "$.city: is required"),
-    "no JSON": ("", [Called("get_weather", '{"city": Paris}')], "not JSON"),
-    "no such function": ("", [Called("get_news", "{}")], "no function 'get_news'"),
+    "a wrong type": ("", [ScriptedCall("get_weather", '{"city": 3}')], "$.city"),
+    "a missing argument": ("", [ScriptedCall("get_weather", "{}")], "$.city: is required"),
+    "no JSON": ("", [ScriptedCall("get_weather", '{"city": Paris}')], "not JSON"),
+    "no such function": ("", [ScriptedCall("get_news", "{}")], "no function 'get_news'"),
 }
 
 
 @in_prompts
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("call_mode", CALL_MODES)
 @pytest.mark.parametrize(("text", "calls", "problem"), WRONG_CALLS.values(), ids=WRONG_CALLS)
 async def test_a_wrong_call_is_sent_back_once_with_what_is_wrong(
-    dialect: Native, way: str, text: str, calls: list[Called], problem: str
+    dialect: Native, call_mode: str, text: str, calls: list[ScriptedCall], problem: str
 ) -> None:
     with ScriptedServer(REFUSED, dialect.whole(text, calls), dialect.whole("", [PARIS])) as server:
-        answer = with_ids_of(dialect, await said(forced(dialect, server), way), [PARIS])
+        answer = with_ids_of(
+            dialect, await get_message(forced(dialect, server), call_mode), [PARIS]
+        )
 
     _, second, third = bodies(server)
     assert third.keys() == second.keys()
@@ -136,11 +142,15 @@ async def test_a_wrong_call_is_sent_back_once_with_what_is_wrong(
 
 
 @in_prompts
-@pytest.mark.parametrize("way", WAYS)
-async def test_a_call_that_is_wrong_twice_is_an_invalid_call(dialect: Native, way: str) -> None:
-    wrong = dialect.whole("", [Called("get_weather", '{"city": 3}')])
+@pytest.mark.parametrize("call_mode", CALL_MODES)
+async def test_a_call_that_is_wrong_twice_is_an_invalid_call(
+    dialect: Native, call_mode: str
+) -> None:
+    wrong = dialect.whole("", [ScriptedCall("get_weather", '{"city": 3}')])
     with ScriptedServer(REFUSED, wrong, wrong) as server:
-        answer = with_ids_of(dialect, await said(forced(dialect, server), way), [PARIS])
+        answer = with_ids_of(
+            dialect, await get_message(forced(dialect, server), call_mode), [PARIS]
+        )
 
     assert len(server.requests) == 3
     assert answer.tool_calls == []
@@ -152,24 +162,24 @@ async def test_a_call_that_is_wrong_twice_is_an_invalid_call(dialect: Native, wa
 
 
 @in_prompts
-@pytest.mark.parametrize("way", WAYS)
-async def test_text_that_is_no_call_twice_is_text(dialect: Native, way: str) -> None:
+@pytest.mark.parametrize("call_mode", CALL_MODES)
+async def test_text_that_is_no_call_twice_is_text(dialect: Native, call_mode: str) -> None:
     with ScriptedServer(REFUSED, dialect.whole("No."), dialect.whole("Never.")) as server:
-        answer = await said(forced(dialect, server), way)
+        answer = await get_message(forced(dialect, server), call_mode)
     assert (answer.content, answer.tool_calls, answer.invalid_tool_calls) == ("Never.", [], [])
     assert answer.response_metadata["structured_output"] == "failed"
 
 
 @in_every_dialect
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("call_mode", CALL_MODES)
 @pytest.mark.parametrize(
     "written", [GOOD, f"```json\n{GOOD}\n```", f"\n```\n{GOOD}\n```\n"], ids=["", "json", "fence"]
 )
 async def test_json_of_a_schema_is_asked_for_in_words(
-    dialect: Dialect, way: str, written: str
+    dialect: Dialect, call_mode: str, written: str
 ) -> None:
     with ScriptedServer(REFUSED, dialect.whole(written)) as server:
-        answer = await said(dialect.chat(server).bind(response_format=WANTED), way)
+        answer = await get_message(dialect.chat(server).bind(response_format=WANTED), call_mode)
 
     first, second = bodies(server)
     assert first["response_format"] == WANTED
@@ -182,10 +192,12 @@ async def test_json_of_a_schema_is_asked_for_in_words(
 
 
 @in_every_dialect
-@pytest.mark.parametrize("way", WAYS)
-async def test_json_that_misses_the_schema_is_sent_back_once(dialect: Dialect, way: str) -> None:
+@pytest.mark.parametrize("call_mode", CALL_MODES)
+async def test_json_that_misses_the_schema_is_sent_back_once(
+    dialect: Dialect, call_mode: str
+) -> None:
     with ScriptedServer(REFUSED, dialect.whole(WRONG), dialect.whole(GOOD)) as server:
-        answer = await said(dialect.chat(server).bind(response_format=WANTED), way)
+        answer = await get_message(dialect.chat(server).bind(response_format=WANTED), call_mode)
     _, _, third = bodies(server)
     assert "$.height" in words_of(dialect, third)
     assert WRONG in words_of(dialect, third)
@@ -194,10 +206,12 @@ async def test_json_that_misses_the_schema_is_sent_back_once(dialect: Dialect, w
 
 
 @in_every_dialect
-@pytest.mark.parametrize("way", WAYS)
-async def test_json_that_misses_the_schema_twice_is_no_guess(dialect: Dialect, way: str) -> None:
+@pytest.mark.parametrize("call_mode", CALL_MODES)
+async def test_json_that_misses_the_schema_twice_is_no_guess(
+    dialect: Dialect, call_mode: str
+) -> None:
     with ScriptedServer(REFUSED, dialect.whole(WRONG), dialect.whole(WRONG)) as server:
-        answer = await said(dialect.chat(server).bind(response_format=WANTED), way)
+        answer = await get_message(dialect.chat(server).bind(response_format=WANTED), call_mode)
     assert (answer.content, answer.usage_metadata) == (WRONG, TWICE)
     assert answer.response_metadata["structured_output"] == "failed"
 
@@ -206,9 +220,9 @@ async def test_json_that_misses_the_schema_twice_is_no_guess(dialect: Dialect, w
 @pytest.mark.parametrize("written", ["[1]", "Anna", ""])
 async def test_any_json_object_is_asked_for_in_words(dialect: Dialect, written: str) -> None:
     replies = [REFUSED, dialect.whole(written), dialect.whole('{"a": [1]}')]
-    with ScriptedServer(*replies * len(WAYS)) as server:
+    with ScriptedServer(*replies * len(CALL_MODES)) as server:
         chat = dialect.chat(server).bind(response_format={"type": "json_object"})
-        answers = [await said(chat, way) for way in WAYS]
+        answers = [await get_message(chat, call_mode) for call_mode in CALL_MODES]
     for answer in answers:
         assert answer.content == '{"a": [1]}'
         assert answer.response_metadata["structured_output"] == "repaired"
@@ -226,7 +240,7 @@ class Person(BaseModel):
 async def test_objects_of_a_class_come_without_constraints(dialect: Native, method: Any) -> None:
     def reply(written: str) -> Reply:
         if method == "function_calling":
-            return dialect.whole("", [Called("Person", written)])
+            return dialect.whole("", [ScriptedCall("Person", written)])
         return dialect.whole(written)
 
     with ScriptedServer(
@@ -254,14 +268,14 @@ async def test_an_answer_that_was_begun_is_sent_back_as_a_whole(dialect: Native)
 
 
 @in_prompts
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("call_mode", CALL_MODES)
 async def test_tools_beside_a_schema_may_be_called_or_it_is_answered(
-    dialect: Native, way: str
+    dialect: Native, call_mode: str
 ) -> None:
     replies = [REFUSED, dialect.whole("", [PARIS]), REFUSED, dialect.whole(GOOD)]
     with ScriptedServer(*replies) as server:
         chat = dialect.chat(server).bind_tools([WEATHER_TOOL], response_format=WANTED)
-        calling, answering = await said(chat, way), await said(chat, way)
+        calling, answering = await get_message(chat, call_mode), await get_message(chat, call_mode)
     with_ids_of(dialect, calling, [PARIS])
     assert [call["args"] for call in calling.tool_calls] == [{"city": "Paris"}]
     assert (answering.content, answering.tool_calls) == (GOOD, [])
@@ -273,56 +287,58 @@ async def test_tools_beside_a_schema_may_be_called_or_it_is_answered(
 
 
 @in_every_dialect
-@pytest.mark.parametrize("way", WAYS)
-async def test_what_cannot_be_told_in_words_raises_the_refusal(dialect: Dialect, way: str) -> None:
+@pytest.mark.parametrize("call_mode", CALL_MODES)
+async def test_what_cannot_be_told_in_words_raises_the_refusal(
+    dialect: Dialect, call_mode: str
+) -> None:
     with ScriptedServer(refusal("regex response format")) as server:
         chat = dialect.chat(server).bind(response_format={"type": "regex", "regex": "[ab]+"})
         with pytest.raises(Refusal, match="regex response format") as caught:
-            await said(chat, way)
+            await get_message(chat, call_mode)
     assert (caught.value.status_code, len(server.requests)) == (405, 1)
 
 
 @in_every_dialect
-@pytest.mark.parametrize("way", ["invoke", "ainvoke"])
-async def test_several_answers_are_not_asked_for_in_words(dialect: Dialect, way: str) -> None:
+@pytest.mark.parametrize("call_mode", ["invoke", "ainvoke"])
+async def test_several_answers_are_not_asked_for_in_words(dialect: Dialect, call_mode: str) -> None:
     with ScriptedServer(REFUSED) as server:
         chat = dialect.chat(server, n=2).bind(response_format=WANTED)
         with pytest.raises(Refusal, match="not supported"):
-            await said(chat, way)
+            await get_message(chat, call_mode)
     assert len(server.requests) == 1
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("call_mode", CALL_MODES)
 @pytest.mark.parametrize("choice", ["auto", "any"])
 async def test_chat_completions_without_tools_advises_the_native_endpoint(
-    way: str, choice: str
+    call_mode: str, choice: str
 ) -> None:
     with ScriptedServer(refusal("tools", "tools")) as server:
         chat = CHAT.chat(server).bind_tools([WEATHER_TOOL], tool_choice=choice)
         with pytest.raises(Refusal, match="api='native'") as caught:
-            await said(chat, way)
+            await get_message(chat, call_mode)
     assert (caught.value.status_code, len(server.requests)) == (405, 1)
 
 
-@pytest.mark.parametrize("way", WAYS)
-async def test_a_refusal_beside_the_servers_own_tools_is_an_error(way: str) -> None:
+@pytest.mark.parametrize("call_mode", CALL_MODES)
+async def test_a_refusal_beside_the_servers_own_tools_is_an_error(call_mode: str) -> None:
     """It may be the tools that it does not offer, and words do not stand in for these."""
     with ScriptedServer(REFUSED, CHAT.whole(GOOD)) as server:
         chat = CHAT.chat(server).bind_tools([WEATHER_TOOL], response_format=WANTED)
         with pytest.raises(Refusal, match="response_format"):
-            await said(chat, way)
+            await get_message(chat, call_mode)
     assert len(server.requests) == 1
 
 
 @in_every_dialect
-@pytest.mark.parametrize("way", WAYS)
-async def test_a_refusal_of_a_plain_request_is_an_error(dialect: Dialect, way: str) -> None:
+@pytest.mark.parametrize("call_mode", CALL_MODES)
+async def test_a_refusal_of_a_plain_request_is_an_error(dialect: Dialect, call_mode: str) -> None:
     with ScriptedServer(refusal("This", "")) as server, pytest.raises(Refusal):
-        await said(dialect.chat(server), way)
+        await get_message(dialect.chat(server), call_mode)
     assert len(server.requests) == 1
 
 
 async def test_a_second_refusal_is_an_error() -> None:
     with ScriptedServer(REFUSED, REFUSED) as server, pytest.raises(Refusal):
-        await said(forced(LLAMA3, server), "ainvoke")
+        await get_message(forced(LLAMA3, server), "ainvoke")
     assert len(server.requests) == 2

@@ -8,9 +8,17 @@ from langchain_core.exceptions import OutputParserException
 from langchain_core.messages import AIMessage
 from pydantic import BaseModel, Field
 from pydantic.v1 import BaseModel as BaseModelV1
-from support.call_modes import WAYS
+from support.call_modes import CALL_MODES
 from support.scripted_server import Reply, ScriptedServer
-from support.tool_dialects import CHAT, LLAMA3, MISTRAL, Called, Dialect, Native, in_every_dialect
+from support.tool_dialects import (
+    CHAT,
+    LLAMA3,
+    MISTRAL,
+    Dialect,
+    Native,
+    ScriptedCall,
+    in_every_dialect,
+)
 
 METHODS = ["function_calling", "json_schema", "json_mode"]
 JSON = '{"name": "Anna", "age": 31}'
@@ -63,16 +71,18 @@ of_each_dict = pytest.mark.parametrize("schema", [PersonDict, PERSON_SCHEMA])
 by_each_method = pytest.mark.parametrize("method", METHODS)
 
 
-def reply(dialect: Dialect, way: str, method: str, written: str = JSON, reason: str = "") -> Reply:
+def reply(
+    dialect: Dialect, call_mode: str, method: str, written: str = JSON, reason: str = ""
+) -> Reply:
     """Return an answer that holds this JSON where the method looks for it."""
     if method == "function_calling":
-        return dialect.reply(way, calls=[Called("Person", written)], reason=reason)
-    return dialect.reply(way, written, reason=reason)
+        return dialect.reply(call_mode, calls=[ScriptedCall("Person", written)], reason=reason)
+    return dialect.reply(call_mode, written, reason=reason)
 
 
-async def result(chain: Any, way: str) -> list[Any]:
+async def result(chain: Any, call_mode: str) -> list[Any]:
     """Return what a chain gives: of a stream all of it, else the only value."""
-    match way:
+    match call_mode:
         case "invoke":
             return [chain.invoke("Anna is 31.")]
         case "ainvoke":
@@ -89,9 +99,9 @@ async def result(chain: Any, way: str) -> list[Any]:
 async def test_the_answer_is_an_object_of_the_schema(
     dialect: Dialect, method: str, schema: Any, value: Any
 ) -> None:
-    with ScriptedServer(*[reply(dialect, way, method) for way in WAYS]) as server:
+    with ScriptedServer(*[reply(dialect, call_mode, method) for call_mode in CALL_MODES]) as server:
         chain = dialect.chat(server).with_structured_output(schema, method=method)  # type: ignore[arg-type]
-        answers = [(await result(chain, way))[-1] for way in WAYS]
+        answers = [(await result(chain, call_mode))[-1] for call_mode in CALL_MODES]
     assert answers == [value] * 4
     assert {type(answer) for answer in answers} == {type(value)}
 
@@ -102,14 +112,14 @@ async def test_the_answer_is_an_object_of_the_schema(
 async def test_the_raw_answer_comes_along_where_it_is_wanted(
     dialect: Dialect, method: str, schema: Any, value: Any
 ) -> None:
-    with ScriptedServer(*[reply(dialect, way, method) for way in WAYS]) as server:
+    with ScriptedServer(*[reply(dialect, call_mode, method) for call_mode in CALL_MODES]) as server:
         chain = dialect.chat(server).with_structured_output(
             schema,
             method=method,  # type: ignore[arg-type]
             include_raw=True,
         )
-        for way in WAYS:
-            whole, *rest = await result(chain, way)
+        for call_mode in CALL_MODES:
+            whole, *rest = await result(chain, call_mode)
             for part in rest:
                 whole = whole + part
             raw = whole.pop("raw")
@@ -122,15 +132,15 @@ async def test_the_raw_answer_comes_along_where_it_is_wanted(
 
 @in_every_dialect
 @by_each_method
-@pytest.mark.parametrize("way", ["stream", "astream"])
+@pytest.mark.parametrize("call_mode", ["stream", "astream"])
 async def test_partial_objects_are_shown_while_they_are_written(
-    dialect: Dialect, method: str, way: str
+    dialect: Dialect, method: str, call_mode: str
 ) -> None:
     people = {"title": "Person", "type": "object", "properties": {"all": {"type": "array"}}}
     names = [f"Person number {number}" for number in range(20)]
-    with ScriptedServer(reply(dialect, way, method, json.dumps({"all": names}))) as server:
+    with ScriptedServer(reply(dialect, call_mode, method, json.dumps({"all": names}))) as server:
         chain = dialect.chat(server).with_structured_output(people, method=method)  # type: ignore[arg-type]
-        shown = await result(chain, way)
+        shown = await result(chain, call_mode)
     assert shown[-1] == {"all": names}
     lengths = [len(one.get("all", ())) for one in shown]
     assert lengths == sorted(lengths)
@@ -141,10 +151,10 @@ CLOSED = {"additionalProperties": False}
 
 
 @pytest.mark.parametrize("dialect", [LLAMA3, MISTRAL], ids=["llama3", "mistral"])
-@pytest.mark.parametrize("way", WAYS)
-async def test_native_forces_a_call_of_the_schema(dialect: Native, way: str) -> None:
-    with ScriptedServer(reply(dialect, way, "function_calling")) as server:
-        await result(dialect.chat(server).with_structured_output(PERSON_SCHEMA), way)
+@pytest.mark.parametrize("call_mode", CALL_MODES)
+async def test_native_forces_a_call_of_the_schema(dialect: Native, call_mode: str) -> None:
+    with ScriptedServer(reply(dialect, call_mode, "function_calling")) as server:
+        await result(dialect.chat(server).with_structured_output(PERSON_SCHEMA), call_mode)
     body = server.requests[0].body
     parameters = {
         key: value for key, value in PERSON_SCHEMA.items() if key not in {"title", "description"}
@@ -166,10 +176,10 @@ async def test_native_forces_a_call_of_the_schema(dialect: Native, way: str) -> 
     }
 
 
-@pytest.mark.parametrize("way", WAYS)
-async def test_chat_completions_forces_a_call_of_the_schema(way: str) -> None:
-    with ScriptedServer(reply(CHAT, way, "function_calling")) as server:
-        await result(CHAT.chat(server).with_structured_output(Person), way)
+@pytest.mark.parametrize("call_mode", CALL_MODES)
+async def test_chat_completions_forces_a_call_of_the_schema(call_mode: str) -> None:
+    with ScriptedServer(reply(CHAT, call_mode, "function_calling")) as server:
+        await result(CHAT.chat(server).with_structured_output(Person), call_mode)
     body = server.requests[0].body
     assert body["tool_choice"] == {"type": "function", "function": {"name": "Person"}}
     assert [function["name"] for function in CHAT.offered(body)] == ["Person"]
@@ -177,13 +187,13 @@ async def test_chat_completions_forces_a_call_of_the_schema(way: str) -> None:
 
 
 @in_every_dialect
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("call_mode", CALL_MODES)
 async def test_json_schema_sends_the_schema_and_says_nothing_of_tools(
-    dialect: Dialect, way: str
+    dialect: Dialect, call_mode: str
 ) -> None:
-    with ScriptedServer(reply(dialect, way, "json_schema")) as server:
+    with ScriptedServer(reply(dialect, call_mode, "json_schema")) as server:
         chat = dialect.chat(server)
-        await result(chat.with_structured_output(PERSON_SCHEMA, method="json_schema"), way)
+        await result(chat.with_structured_output(PERSON_SCHEMA, method="json_schema"), call_mode)
     body = server.requests[0].body
     assert body["response_format"] == {
         "type": "json_schema",
@@ -223,15 +233,17 @@ async def test_an_answer_that_is_not_valid_is_an_error_that_names_the_field(
     dialect: Dialect, method: Any, schema: Any
 ) -> None:
     wrong = '{"name": "Anna", "age": "old"}'
-    replies = [reply(dialect, way, method, wrong) for way in WAYS for _ in range(2)]
+    replies = [
+        reply(dialect, call_mode, method, wrong) for call_mode in CALL_MODES for _ in range(2)
+    ]
     with ScriptedServer(*replies) as server:
         chat = dialect.chat(server)
         chain = chat.with_structured_output(schema, method=method)
         with_raw = chat.with_structured_output(schema, method=method, include_raw=True)
-        for way in WAYS:
+        for call_mode in CALL_MODES:
             with pytest.raises(OutputParserException, match="age"):
-                await result(chain, way)
-            last = (await result(with_raw, way))[-1]
+                await result(chain, call_mode)
+            last = (await result(with_raw, call_mode))[-1]
             assert last["parsed"] is None
             assert "age" in str(last["parsing_error"])
 
@@ -243,12 +255,12 @@ async def test_a_missing_field_is_never_filled_in(
     dialect: Dialect, method: Any, schema: Any
 ) -> None:
     with ScriptedServer(
-        *[reply(dialect, way, method, '{"name": "Anna"}') for way in WAYS]
+        *[reply(dialect, call_mode, method, '{"name": "Anna"}') for call_mode in CALL_MODES]
     ) as server:
         chain = dialect.chat(server).with_structured_output(schema, method=method)
-        for way in WAYS:
+        for call_mode in CALL_MODES:
             with pytest.raises(OutputParserException, match="age"):
-                await result(chain, way)
+                await result(chain, call_mode)
 
 
 @in_every_dialect
@@ -258,10 +270,12 @@ async def test_a_missing_field_is_never_filled_in(
 async def test_dicts_come_as_they_are_written(
     dialect: Dialect, method: Any, schema: Any, written: str
 ) -> None:
-    with ScriptedServer(*[reply(dialect, way, method, written) for way in WAYS]) as server:
+    with ScriptedServer(
+        *[reply(dialect, call_mode, method, written) for call_mode in CALL_MODES]
+    ) as server:
         chain = dialect.chat(server).with_structured_output(schema, method=method)
-        for way in WAYS:
-            assert (await result(chain, way))[-1] == json.loads(written)
+        for call_mode in CALL_MODES:
+            assert (await result(chain, call_mode))[-1] == json.loads(written)
 
 
 @in_every_dialect
@@ -272,10 +286,10 @@ async def test_a_code_fence_around_the_whole_answer_is_no_part_of_it(
 ) -> None:
     fenced = [f"```json\n{JSON}\n```", f" ```\n{JSON}```\n", f"```JSON \n{JSON}"]
     for written in fenced:
-        replies = [reply(dialect, way, method, written) for way in WAYS]
+        replies = [reply(dialect, call_mode, method, written) for call_mode in CALL_MODES]
         with ScriptedServer(*replies) as server:
             chain = dialect.chat(server).with_structured_output(schema, method=method)
-            assert [(await result(chain, way))[-1] for way in WAYS] == [value] * 4
+            assert [(await result(chain, call_mode))[-1] for call_mode in CALL_MODES] == [value] * 4
 
 
 @in_every_dialect
@@ -285,26 +299,28 @@ async def test_an_answer_that_is_cut_is_an_error_that_says_so(
     dialect: Dialect, method: Any, schema: Any, value: Any
 ) -> None:
     """Cut JSON is repaired for partial objects alone: the last digit may be missing."""
-    cut: tuple[str, list[Called]] = (JSON[: JSON.index("1}")], [])
+    cut: tuple[str, list[ScriptedCall]] = (JSON[: JSON.index("1}")], [])
     if method == "function_calling":
-        call = Called("Person", JSON)
+        call = ScriptedCall("Person", JSON)
         written = dialect.written("", [call]) if isinstance(dialect, Native) else JSON
         cut = dialect.begun(call, written.index("1}"))
-    with ScriptedServer(*[dialect.reply(way, *cut, reason="length") for way in WAYS]) as server:
+    with ScriptedServer(
+        *[dialect.reply(call_mode, *cut, reason="length") for call_mode in CALL_MODES]
+    ) as server:
         # As many tokens as the server counts: it says that the answer was cut, or we conclude it.
         chain = dialect.chat(server, max_tokens=25).with_structured_output(schema, method=method)
-        for way in WAYS:
+        for call_mode in CALL_MODES:
             with pytest.raises(OutputParserException, match="raise max_tokens"):
-                await result(chain, way)
+                await result(chain, call_mode)
 
 
 @in_every_dialect
-@pytest.mark.parametrize("way", WAYS)
-async def test_text_in_place_of_a_forced_call_is_an_error(dialect: Dialect, way: str) -> None:
-    with ScriptedServer(dialect.reply(way, "Anna is 31.")) as server:
+@pytest.mark.parametrize("call_mode", CALL_MODES)
+async def test_text_in_place_of_a_forced_call_is_an_error(dialect: Dialect, call_mode: str) -> None:
+    with ScriptedServer(dialect.reply(call_mode, "Anna is 31.")) as server:
         chain = dialect.chat(server).with_structured_output(Person)
         with pytest.raises(OutputParserException, match="Person"):
-            await result(chain, way)
+            await result(chain, call_mode)
 
 
 NO_OBJECTS = ["", "Anna", "[]", "3", "null", '{"name": "Anna", "age": NaN}']

@@ -7,9 +7,9 @@ from langchain_core.runnables import RunnableLambda
 from langchain_core.tools import BaseTool, StructuredTool, tool
 from pydantic import BaseModel
 from pydantic.v1 import BaseModel as BaseModelV1
-from support.call_modes import WAYS
+from support.call_modes import CALL_MODES
 from support.scripted_server import ScriptedServer
-from support.tool_calls import NOW, NOW_TOOL, WEATHER, WEATHER_TOOL, said
+from support.tool_calls import NOW, NOW_TOOL, WEATHER, WEATHER_TOOL, get_message
 from support.tool_dialects import CHAT, LLAMA3, Dialect, in_every_dialect
 
 DESCRIPTION = "Tell the weather in a city."
@@ -89,11 +89,11 @@ KINDS: dict[str, Any] = {
 
 
 async def body_of(
-    dialect: Dialect, tools: list[Any], way: str = "invoke", **bound: Any
+    dialect: Dialect, tools: list[Any], call_mode: str = "invoke", **bound: Any
 ) -> dict[str, Any]:
     """Bind tools, ask once, and return the body of the request."""
-    with ScriptedServer(dialect.reply(way, "Hello!")) as server:
-        await said(dialect.chat(server).bind_tools(tools, **bound), way)
+    with ScriptedServer(dialect.reply(call_mode, "Hello!")) as server:
+        await get_message(dialect.chat(server).bind_tools(tools, **bound), call_mode)
     [request] = server.requests
     body: dict[str, Any] = request.body
     return body
@@ -115,9 +115,9 @@ async def test_a_runnable_is_a_tool_once_it_says_what_it_takes(dialect: Dialect)
     assert dialect.offered(await body_of(dialect, [named])) == [WEATHER]
 
 
-@pytest.mark.parametrize("way", WAYS)
-async def test_chat_completions_gets_the_tools_as_they_are(way: str) -> None:
-    body = await body_of(CHAT, [WEATHER_TOOL, NOW_TOOL], way)
+@pytest.mark.parametrize("call_mode", CALL_MODES)
+async def test_chat_completions_gets_the_tools_as_they_are(call_mode: str) -> None:
+    body = await body_of(CHAT, [WEATHER_TOOL, NOW_TOOL], call_mode)
     streams = {"stream": True, "stream_options": {"include_usage": True}}
     assert body == {
         "model": "mistralai/Voxtral-Mini-3B-2507",
@@ -126,20 +126,20 @@ async def test_chat_completions_gets_the_tools_as_they_are(way: str) -> None:
         "top_p": 0.95,
         "tools": [WEATHER_TOOL, NOW_TOOL],
         "tool_choice": "auto",
-        **(streams if "stream" in way else {}),
+        **(streams if "stream" in call_mode else {}),
     }
 
 
-@pytest.mark.parametrize("way", WAYS)
-async def test_native_gets_nothing_of_tools_but_the_prompt(way: str) -> None:
-    body = await body_of(LLAMA3, [WEATHER_TOOL, NOW_TOOL], way)
+@pytest.mark.parametrize("call_mode", CALL_MODES)
+async def test_native_gets_nothing_of_tools_but_the_prompt(call_mode: str) -> None:
+    body = await body_of(LLAMA3, [WEATHER_TOOL, NOW_TOOL], call_mode)
     assert LLAMA3.offered(body) == [WEATHER, NOW]
     assert body == {
         "input": body["input"],
         "stop": ["<|eot_id|>"],
         "temperature": 0.2,
         "top_p": 0.95,
-        **({"stream": True} if "stream" in way else {}),
+        **({"stream": True} if "stream" in call_mode else {}),
     }
 
 
@@ -206,16 +206,18 @@ async def test_a_tool_without_strict_says_nothing_of_it(dialect: Dialect) -> Non
 
 
 @in_every_dialect
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("call_mode", CALL_MODES)
 async def test_no_tools_but_a_response_format_is_a_plain_request_for_it(
-    dialect: Dialect, way: str
+    dialect: Dialect, call_mode: str
 ) -> None:
     schema = {"type": "object", "properties": {"a": {"type": "integer"}}}
     wanted = {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema}}
-    with ScriptedServer(dialect.reply(way, '{"a": 1}'), dialect.reply(way, '{"a": 1}')) as server:
+    with ScriptedServer(
+        dialect.reply(call_mode, '{"a": 1}'), dialect.reply(call_mode, '{"a": 1}')
+    ) as server:
         chat = dialect.chat(server)
-        answer = await said(chat.bind_tools([], response_format=wanted), way)
-        await said(chat.bind(response_format=wanted), way)
+        answer = await get_message(chat.bind_tools([], response_format=wanted), call_mode)
+        await get_message(chat.bind(response_format=wanted), call_mode)
 
     assert answer.content == '{"a": 1}'
     first, second = (request.body for request in server.requests)

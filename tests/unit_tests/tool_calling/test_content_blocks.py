@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 from langchain_core.messages import AIMessage
-from support.call_modes import WAYS, sum_of
+from support.call_modes import CALL_MODES, sum_of
 from support.scripted_server import Reply, ScriptedServer
 from support.sse_replies import events
-from support.tool_calls import LYON, NOW_TOOL, PARIS, WEATHER_TOOL, chunks_of, said
-from support.tool_dialects import USAGE, Called, Dialect, in_every_dialect
+from support.tool_calls import LYON, NOW_TOOL, PARIS, WEATHER_TOOL, chunks_of, get_message
+from support.tool_dialects import USAGE, Dialect, ScriptedCall, in_every_dialect
 
 TOOLS = [WEATHER_TOOL, NOW_TOOL]
 BEFORE, AFTER = "Let me look that up.", "That is all."
@@ -42,12 +42,14 @@ def of_calls() -> list[dict[str, Any]]:
 
 
 @in_every_dialect
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("call_mode", CALL_MODES)
 @pytest.mark.parametrize("version", ["v0", "v1"])
-async def test_blocks_are_the_text_and_each_call(dialect: Dialect, way: str, version: str) -> None:
-    with ScriptedServer(dialect.reply(way, BEFORE, [PARIS, LYON])) as server:
+async def test_blocks_are_the_text_and_each_call(
+    dialect: Dialect, call_mode: str, version: str
+) -> None:
+    with ScriptedServer(dialect.reply(call_mode, BEFORE, [PARIS, LYON])) as server:
         bound = dialect.chat(server, output_version=version).bind_tools(TOOLS)
-        answer = await said(bound, way)
+        answer = await get_message(bound, call_mode)
     assert plain(answer.content_blocks) == [of_text(BEFORE), *of_calls()]
     assert [call["args"] for call in answer.tool_calls] == ARGUMENTS
     assert answer.usage_metadata == USAGE
@@ -56,12 +58,14 @@ async def test_blocks_are_the_text_and_each_call(dialect: Dialect, way: str, ver
 
 
 @in_every_dialect
-@pytest.mark.parametrize("way", ["stream", "astream"])
+@pytest.mark.parametrize("call_mode", ["stream", "astream"])
 @pytest.mark.parametrize("version", ["v0", "v1"])
-async def test_no_text_is_merged_with_a_call(dialect: Dialect, way: str, version: str) -> None:
+async def test_no_text_is_merged_with_a_call(
+    dialect: Dialect, call_mode: str, version: str
+) -> None:
     with ScriptedServer(with_text_after(dialect)) as server:
         bound = dialect.chat(server, output_version=version).bind_tools(TOOLS)
-        answer = sum_of(await chunks_of(bound, way))
+        answer = sum_of(await chunks_of(bound, call_mode))
     assert [call["args"] for call in answer.tool_calls] == ARGUMENTS
     assert answer.invalid_tool_calls == []
     blocks = plain(answer.content_blocks)
@@ -71,32 +75,34 @@ async def test_no_text_is_merged_with_a_call(dialect: Dialect, way: str, version
 
 
 @in_every_dialect
-@pytest.mark.parametrize("way", ["stream", "astream"])
+@pytest.mark.parametrize("call_mode", ["stream", "astream"])
 async def test_blocks_stand_in_their_order_however_the_stream_arrives(
-    dialect: Dialect, way: str
+    dialect: Dialect, call_mode: str
 ) -> None:
     apart = with_text_after(dialect)
     together = replace(apart, steps=[b"".join(step for step in apart.steps if step)])  # type: ignore[misc]
     with ScriptedServer(apart, together) as server:
         bound = dialect.chat(server, output_version="v1").bind_tools(TOOLS)
-        first, second = [sum_of(await chunks_of(bound, way)) for _ in range(2)]
+        first, second = [sum_of(await chunks_of(bound, call_mode)) for _ in range(2)]
     assert plain(first.content_blocks) == plain(second.content_blocks)
     kinds = ["text", "tool_call", "tool_call", "text"]
     assert [block["type"] for block in first.content_blocks] == kinds
 
 
 @in_every_dialect
-@pytest.mark.parametrize("way", ["stream", "astream"])
-async def test_only_calls_are_blocks_without_an_empty_text(dialect: Dialect, way: str) -> None:
+@pytest.mark.parametrize("call_mode", ["stream", "astream"])
+async def test_only_calls_are_blocks_without_an_empty_text(
+    dialect: Dialect, call_mode: str
+) -> None:
     with ScriptedServer(dialect.streamed("", [PARIS, LYON])) as server:
         bound = dialect.chat(server, output_version="v1").bind_tools(TOOLS)
-        answer = sum_of(await chunks_of(bound, way))
+        answer = sum_of(await chunks_of(bound, call_mode))
     assert plain(answer.content_blocks) == of_calls()
 
 
-async def events_of(model: Any, way: str) -> tuple[list[Any], AIMessage]:
+async def events_of(model: Any, call_mode: str) -> tuple[list[Any], AIMessage]:
     """Return the events of a stream of version 3, and the message that it makes."""
-    if way == "stream_events":
+    if call_mode == "stream_events":
         stream = model.stream_events("Hello!", version="v3")
         return list(stream), stream.output
     stream = await model.astream_events("Hello!", version="v3")
@@ -105,13 +111,13 @@ async def events_of(model: Any, way: str) -> tuple[list[Any], AIMessage]:
 
 @in_beta
 @in_every_dialect
-@pytest.mark.parametrize("way", ["stream_events", "astream_events"])
+@pytest.mark.parametrize("call_mode", ["stream_events", "astream_events"])
 async def test_events_of_version_3_are_a_valid_life_of_text_and_calls(
-    dialect: Dialect, way: str
+    dialect: Dialect, call_mode: str
 ) -> None:
     stream_checks = pytest.importorskip("langchain_tests.utils.stream_lifecycle")
     with ScriptedServer(dialect.streamed(BEFORE, [PARIS, LYON])) as server:
-        told, answer = await events_of(dialect.chat(server).bind_tools(TOOLS), way)
+        told, answer = await events_of(dialect.chat(server).bind_tools(TOOLS), call_mode)
 
     stream_checks.assert_valid_event_stream(told)
     finished = [event["content"] for event in told if event["event"] == "content-block-finish"]
@@ -125,11 +131,13 @@ async def test_events_of_version_3_are_a_valid_life_of_text_and_calls(
 
 @in_beta
 @in_every_dialect
-@pytest.mark.parametrize("way", ["stream_events", "astream_events"])
-async def test_events_of_version_3_keep_text_after_calls_apart(dialect: Dialect, way: str) -> None:
+@pytest.mark.parametrize("call_mode", ["stream_events", "astream_events"])
+async def test_events_of_version_3_keep_text_after_calls_apart(
+    dialect: Dialect, call_mode: str
+) -> None:
     stream_checks = pytest.importorskip("langchain_tests.utils.stream_lifecycle")
     with ScriptedServer(with_text_after(dialect)) as server:
-        told, answer = await events_of(dialect.chat(server).bind_tools(TOOLS), way)
+        told, answer = await events_of(dialect.chat(server).bind_tools(TOOLS), call_mode)
     stream_checks.assert_valid_event_stream(told)
     assert [call["args"] for call in answer.tool_calls] == ARGUMENTS
     assert str(answer.text).replace("\n", "") == BEFORE + AFTER
@@ -137,13 +145,13 @@ async def test_events_of_version_3_keep_text_after_calls_apart(dialect: Dialect,
 
 @in_beta
 @in_every_dialect
-@pytest.mark.parametrize("way", ["stream_events", "astream_events"])
+@pytest.mark.parametrize("call_mode", ["stream_events", "astream_events"])
 async def test_events_of_version_3_show_a_broken_call_as_invalid(
-    dialect: Dialect, way: str
+    dialect: Dialect, call_mode: str
 ) -> None:
-    broken = Called("get_weather", '{"city": "Paris" "days": 3}')
+    broken = ScriptedCall("get_weather", '{"city": "Paris" "days": 3}')
     with ScriptedServer(dialect.streamed(BEFORE, [broken])) as server:
-        _, answer = await events_of(dialect.chat(server).bind_tools(TOOLS), way)
+        _, answer = await events_of(dialect.chat(server).bind_tools(TOOLS), call_mode)
     assert answer.tool_calls == []
     [invalid] = answer.invalid_tool_calls
     assert (invalid["name"], len(str(invalid["id"]))) == ("get_weather", 9)

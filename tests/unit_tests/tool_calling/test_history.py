@@ -11,9 +11,9 @@ from langchain_core.messages import (
     ToolMessage,
 )
 from langchain_core.messages.tool import invalid_tool_call, tool_call
-from support.call_modes import WAYS
+from support.call_modes import CALL_MODES
 from support.scripted_server import ScriptedServer
-from support.tool_calls import PARIS, WEATHER_TOOL, said
+from support.tool_calls import PARIS, WEATHER_TOOL, get_message
 from support.tool_dialects import CHAT, LLAMA3, MISTRAL, Dialect, in_every_dialect
 
 CALLING = AIMessage(
@@ -90,17 +90,17 @@ _MESSAGES = [
 ]
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("call_mode", CALL_MODES)
 @pytest.mark.parametrize(
     ("dialect", "sent"),
     [(LLAMA3, _LLAMA_INPUT), (MISTRAL, _MISTRAL_INPUT), (CHAT, _MESSAGES)],
     ids=["llama3", "mistral", "chat_completions"],
 )
 async def test_calls_and_results_go_out_as_the_endpoint_writes_them(
-    dialect: Dialect, sent: Any, way: str
+    dialect: Dialect, sent: Any, call_mode: str
 ) -> None:
-    with ScriptedServer(dialect.reply(way, "You're welcome.")) as server:
-        await said(dialect.chat(server), way, TURNS)
+    with ScriptedServer(dialect.reply(call_mode, "You're welcome.")) as server:
+        await get_message(dialect.chat(server), call_mode, TURNS)
     assert dialect.conversation(server.requests[0].body) == sent
 
 

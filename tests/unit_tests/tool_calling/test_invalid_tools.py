@@ -15,9 +15,9 @@ from langchain_core.messages import (
 from langchain_core.messages.tool import tool_call
 from langchain_core.runnables import RunnableLambda
 from pydantic import BaseModel
-from support.call_modes import WAYS, ask
+from support.call_modes import CALL_MODES, ask
 from support.scripted_server import ScriptedServer
-from support.tool_calls import NOW_TOOL, WEATHER_TOOL, said
+from support.tool_calls import NOW_TOOL, WEATHER_TOOL, get_message
 from support.tool_dialects import Dialect, in_every_dialect
 
 from langchain_voxtral import ChatVoxtral
@@ -89,9 +89,9 @@ async def test_tools_of_a_call_are_told_before_anything_is_sent(
 ) -> None:
     with ScriptedServer() as server:
         chat = dialect.chat(server)
-        for way in WAYS:
+        for call_mode in CALL_MODES:
             with pytest.raises(VoxtralInvalidRequestError, match=says) as caught:
-                await said(chat, way, tools=tools)
+                await get_message(chat, call_mode, tools=tools)
             assert caught.value.attempts == 0
     assert server.requests == []
 
@@ -119,9 +119,9 @@ async def test_a_choice_that_cannot_be_is_told_when_it_is_bound_and_when_it_is_c
         chat = dialect.chat(server)
         with pytest.raises(VoxtralInvalidRequestError, match=says):
             chat.bind_tools(tools, tool_choice=choice)
-        for way in WAYS:
+        for call_mode in CALL_MODES:
             with pytest.raises(VoxtralInvalidRequestError, match=says):
-                await said(chat, way, tools=tools, tool_choice=choice)
+                await get_message(chat, call_mode, tools=tools, tool_choice=choice)
     assert server.requests == []
 
 
@@ -176,9 +176,9 @@ async def test_a_conversation_that_cannot_be_sent_is_told_before_anything_is(
 ) -> None:
     with ScriptedServer() as server:
         chat = dialect.chat(server).bind_tools([NOW_TOOL])
-        for way in WAYS:
+        for call_mode in CALL_MODES:
             with pytest.raises(VoxtralInvalidRequestError, match=says):
-                await said(chat, way, turns())
+                await get_message(chat, call_mode, turns())
     assert server.requests == []
 
 
@@ -197,14 +197,14 @@ def test_an_unknown_method_of_structured_output_says_so(dialect: Dialect) -> Non
 
 
 @in_every_dialect
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("call_mode", CALL_MODES)
 async def test_markers_are_refused_in_every_dialect_where_they_shall_be(
-    dialect: Dialect, way: str
+    dialect: Dialect, call_mode: str
 ) -> None:
     with ScriptedServer() as server:
         chat = dialect.chat(server, special_tokens="error")
         with pytest.raises(VoxtralInvalidRequestError, match=r"contains the special token '</s>'"):
-            await ask(chat, way, "a </s>[INST] b")
+            await ask(chat, call_mode, "a </s>[INST] b")
     assert server.requests == []
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from langchain_core.callbacks import BaseCallbackHandler
-from support.call_modes import WAYS, sum_of
+from support.call_modes import CALL_MODES, sum_of
 from support.scripted_server import End, ScriptedServer, Step
 from support.sse_replies import events
 from support.tool_calls import (
@@ -15,10 +15,10 @@ from support.tool_calls import (
     PARIS,
     WEATHER_TOOL,
     chunks_of,
-    said,
+    get_message,
     with_ids_of,
 )
-from support.tool_dialects import CHAT, Called, Dialect, Native, in_every_dialect, in_prompts
+from support.tool_dialects import CHAT, Dialect, Native, ScriptedCall, in_every_dialect, in_prompts
 
 from langchain_voxtral.completions.response import Call, ToolCallParsing
 from langchain_voxtral.completions.stream import CompletionStream
@@ -27,13 +27,13 @@ from langchain_voxtral.transport import HTTPRequest
 
 TOOLS = [WEATHER_TOOL, NOW_TOOL]
 TEXT = "Let me look that up."
-CUT = Called("get_weather", '{"city": "P\\u00e2ris", "in": [{"x": 1}, "]"]}', "cutAAAAA1")
+CUT = ScriptedCall("get_weather", '{"city": "P\\u00e2ris", "in": [{"x": 1}, "]"]}', "cutAAAAA1")
 CUT_ARGUMENTS = {"city": "Pâris", "in": [{"x": 1}, "]"]}
 MOST_TOKENS = 25
 """As many as the scripted server counts, so that an unstreamed answer was cut there too."""
 
 
-def cuts_of(dialect: Dialect, call: Called) -> Iterator[tuple[int, str | None]]:
+def cuts_of(dialect: Dialect, call: ScriptedCall) -> Iterator[tuple[int, str | None]]:
     """Yield each place to cut a call at, and its arguments so far; None: not begun."""
     written = dialect.written("", [call]) if isinstance(dialect, Native) else call.arguments
     begin = written.index(call.arguments)
@@ -42,17 +42,20 @@ def cuts_of(dialect: Dialect, call: Called) -> Iterator[tuple[int, str | None]]:
 
 
 @in_every_dialect
-@pytest.mark.parametrize(("way", "most"), [*[(way, None) for way in WAYS], ("invoke", MOST_TOKENS)])
+@pytest.mark.parametrize(
+    ("call_mode", "most"),
+    [*[(call_mode, None) for call_mode in CALL_MODES], ("invoke", MOST_TOKENS)],
+)
 async def test_a_call_that_is_cut_anywhere_is_invalid_or_still_text(
-    dialect: Dialect, way: str, most: int | None
+    dialect: Dialect, call_mode: str, most: int | None
 ) -> None:
     places = list(cuts_of(dialect, CUT))
     answers = [dialect.begun(CUT, size) for size, _ in places]
-    replies = [dialect.reply(way, *answer, reason="length") for answer in answers]
+    replies = [dialect.reply(call_mode, *answer, reason="length") for answer in answers]
     with ScriptedServer(*replies) as server:
         chat = dialect.chat(server, max_tokens=most).bind_tools(TOOLS)
         for (_, so_far), (text, _) in zip(places, answers, strict=True):
-            answer = await said(chat, way)
+            answer = await get_message(chat, call_mode)
             if so_far == CUT.arguments:
                 assert (answer.content, answer.invalid_tool_calls) == ("", [])
                 assert [call["args"] for call in answer.tool_calls] == [CUT_ARGUMENTS]
@@ -68,21 +71,21 @@ async def test_a_call_that_is_cut_anywhere_is_invalid_or_still_text(
             # Before the arguments all that was written is kept, or the name alone.
             kept = str(call["args"]) and text if so_far is None else so_far
             assert str(call["args"]).startswith(kept)
-            assert call["args"] == kept or "stream" in way
+            assert call["args"] == kept or "stream" in call_mode
 
 
 @in_every_dialect
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("call_mode", CALL_MODES)
 async def test_of_several_calls_only_the_one_that_is_cut_is_invalid(
-    dialect: Dialect, way: str
+    dialect: Dialect, call_mode: str
 ) -> None:
     text = dialect.written(TEXT, [PARIS, LYON]) if isinstance(dialect, Native) else TEXT
-    calls = [PARIS, Called(LYON.name, LYON.arguments[:-4], LYON.id)]
+    calls = [PARIS, ScriptedCall(LYON.name, LYON.arguments[:-4], LYON.id)]
     if isinstance(dialect, Native):
         text, calls = text[: text.index("yon")], []
-    with ScriptedServer(dialect.reply(way, text, calls, reason="length")) as server:
+    with ScriptedServer(dialect.reply(call_mode, text, calls, reason="length")) as server:
         bound = dialect.chat(server, max_tokens=MOST_TOKENS).bind_tools(TOOLS)
-        answer = with_ids_of(dialect, await said(bound, way), [PARIS, LYON])
+        answer = with_ids_of(dialect, await get_message(bound, call_mode), [PARIS, LYON])
     assert (answer.content, answer.response_metadata["finish_reason"]) == (TEXT, "length")
     assert [(call["id"], call["args"]) for call in answer.tool_calls] == [
         (PARIS.id, {"city": "Paris"})
@@ -112,26 +115,30 @@ BROKEN = {
 async def test_arguments_that_are_no_json_are_invalid_and_kept_as_written(
     dialect: Dialect, arguments: str
 ) -> None:
-    call = Called("get_weather", arguments, "brokenAA1")
-    with ScriptedServer(*[dialect.reply(way, TEXT, [call]) for way in WAYS]) as server:
+    call = ScriptedCall("get_weather", arguments, "brokenAA1")
+    with ScriptedServer(
+        *[dialect.reply(call_mode, TEXT, [call]) for call_mode in CALL_MODES]
+    ) as server:
         chat = dialect.chat(server).bind_tools(TOOLS)
-        for way in WAYS:
-            answer = with_ids_of(dialect, await said(chat, way), [call])
+        for call_mode in CALL_MODES:
+            answer = with_ids_of(dialect, await get_message(chat, call_mode), [call])
             assert (answer.content, answer.tool_calls) == (TEXT, [])
             [invalid] = answer.invalid_tool_calls
             assert (invalid["name"], invalid["id"]) == ("get_weather", "brokenAA1")
             assert str(invalid["args"]).startswith(arguments)
-            if "stream" not in way:
+            if "stream" not in call_mode:
                 assert invalid["args"] == arguments
                 assert "not JSON" in str(invalid["error"])
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("call_mode", CALL_MODES)
 @pytest.mark.parametrize("arguments", ['"Paris"', "[]", "3", "null", "true"])
-async def test_arguments_that_are_json_but_no_object_are_invalid(way: str, arguments: str) -> None:
-    call = Called("get_weather", arguments)
-    with ScriptedServer(CHAT.reply(way, TEXT, [call])) as server:
-        answer = await said(CHAT.chat(server).bind_tools(TOOLS), way)
+async def test_arguments_that_are_json_but_no_object_are_invalid(
+    call_mode: str, arguments: str
+) -> None:
+    call = ScriptedCall("get_weather", arguments)
+    with ScriptedServer(CHAT.reply(call_mode, TEXT, [call])) as server:
+        answer = await get_message(CHAT.chat(server).bind_tools(TOOLS), call_mode)
     assert answer.tool_calls == []
     assert [(call["name"], call["id"]) for call in answer.invalid_tool_calls] == [
         ("get_weather", call.id)
@@ -139,11 +146,11 @@ async def test_arguments_that_are_json_but_no_object_are_invalid(way: str, argum
 
 
 @in_every_dialect
-@pytest.mark.parametrize("way", WAYS)
-async def test_a_broken_call_spoils_none_of_the_others(dialect: Dialect, way: str) -> None:
-    broken = Called("get_weather", '{"city": Paris}', "brokenAA1")
-    with ScriptedServer(dialect.reply(way, "", [broken, LYON])) as server:
-        answer = await said(dialect.chat(server).bind_tools(TOOLS), way)
+@pytest.mark.parametrize("call_mode", CALL_MODES)
+async def test_a_broken_call_spoils_none_of_the_others(dialect: Dialect, call_mode: str) -> None:
+    broken = ScriptedCall("get_weather", '{"city": Paris}', "brokenAA1")
+    with ScriptedServer(dialect.reply(call_mode, "", [broken, LYON])) as server:
+        answer = await get_message(dialect.chat(server).bind_tools(TOOLS), call_mode)
     assert [call["args"] for call in answer.tool_calls] == [{"city": "Lyon"}]
     assert [call["name"] for call in answer.invalid_tool_calls] == ["get_weather"]
 
@@ -152,10 +159,10 @@ async def test_a_broken_call_spoils_none_of_the_others(dialect: Dialect, way: st
 @pytest.mark.parametrize("written", ["I cannot do that.", "null", ""])
 async def test_text_in_place_of_a_forced_call_stays_text(dialect: Native, written: str) -> None:
     """A server that does not keep to the constraint that it took."""
-    with ScriptedServer(*[dialect.reply(way, written) for way in WAYS]) as server:
+    with ScriptedServer(*[dialect.reply(call_mode, written) for call_mode in CALL_MODES]) as server:
         chat = dialect.chat(server).bind_tools([WEATHER_TOOL], tool_choice="any")
-        for way in WAYS:
-            answer = await said(chat, way)
+        for call_mode in CALL_MODES:
+            answer = await get_message(chat, call_mode)
             assert (answer.content, answer.tool_calls) == (written, [])
             assert answer.invalid_tool_calls == []
 
@@ -165,25 +172,25 @@ async def test_text_in_place_of_a_forced_call_stays_text(dialect: Native, writte
 async def test_other_json_in_place_of_a_forced_call_is_an_invalid_one(
     dialect: Native, written: str
 ) -> None:
-    with ScriptedServer(*[dialect.reply(way, written) for way in WAYS]) as server:
+    with ScriptedServer(*[dialect.reply(call_mode, written) for call_mode in CALL_MODES]) as server:
         chat = dialect.chat(server).bind_tools([WEATHER_TOOL], tool_choice="any")
-        for way in WAYS:
-            answer = await said(chat, way)
+        for call_mode in CALL_MODES:
+            answer = await get_message(chat, call_mode)
             assert (answer.content, answer.tool_calls) == ("", [])
             [invalid] = answer.invalid_tool_calls
             assert str(invalid["args"]).startswith(written)
-            assert (invalid["args"] == written) or "stream" in way
+            assert (invalid["args"] == written) or "stream" in call_mode
 
 
 @in_every_dialect
-@pytest.mark.parametrize("way", ["stream", "astream"])
+@pytest.mark.parametrize("call_mode", ["stream", "astream"])
 async def test_a_connection_that_breaks_within_a_call_is_an_error_with_the_text_before_it(
-    dialect: Dialect, way: str
+    dialect: Dialect, call_mode: str
 ) -> None:
     tokens = dialect.tokens(TEXT, [CUT])[:-8]
     with ScriptedServer(events(*tokens, End.CUT)) as server:
         with pytest.raises(VoxtralIncompleteStreamError) as caught:
-            await chunks_of(dialect.chat(server).bind_tools(TOOLS), way)
+            await chunks_of(dialect.chat(server).bind_tools(TOOLS), call_mode)
         assert len(server.requests) == 1
     assert caught.value.partial == TEXT
 
@@ -201,24 +208,24 @@ class Listener(BaseCallbackHandler):
 
 
 @in_every_dialect
-@pytest.mark.parametrize("way", ["stream", "astream"])
+@pytest.mark.parametrize("call_mode", ["stream", "astream"])
 async def test_a_stream_that_ends_within_a_call_never_shows_its_end(
-    dialect: Dialect, way: str
+    dialect: Dialect, call_mode: str
 ) -> None:
     tokens = dialect.tokens(TEXT, [CUT])[:-8]
     listener = Listener()
     with ScriptedServer(events(*tokens, End.CUT)) as server:
         bound = dialect.chat(server).bind_tools(TOOLS)
         with pytest.raises(VoxtralIncompleteStreamError):
-            await chunks_of(bound, way, config={"callbacks": [listener]})
+            await chunks_of(bound, call_mode, config={"callbacks": [listener]})
     assert [chunk.chunk_position for chunk in listener.chunks] == [None] * len(listener.chunks)
     assert sum_of(listener.chunks).text == TEXT
 
 
 @in_prompts
-@pytest.mark.parametrize("way", ["stream", "astream"])
+@pytest.mark.parametrize("call_mode", ["stream", "astream"])
 async def test_a_stream_that_is_cut_within_a_call_is_taken_up_again(
-    dialect: Native, way: str
+    dialect: Native, call_mode: str
 ) -> None:
     tokens, written = dialect.tokens(TEXT, [CUT, PARIS]), dialect.written(TEXT, [CUT, PARIS])
     place = len(tokens) // 2
@@ -228,7 +235,7 @@ async def test_a_stream_that_is_cut_within_a_call_is_taken_up_again(
     ]
     with ScriptedServer(*replies) as server:
         bound = dialect.chat(server, max_stream_resumes=1).bind_tools(TOOLS)
-        answer = with_ids_of(dialect, await said(bound, way), [CUT, PARIS])
+        answer = with_ids_of(dialect, await get_message(bound, call_mode), [CUT, PARIS])
 
     first, second = (request.body for request in server.requests)
     assert second == first | {"input": first["input"] + written[: 3 * place]}
@@ -265,28 +272,28 @@ def test_wherever_a_stream_is_cut_its_calls_are_whole(dialect: Native) -> None:
 
 
 @in_every_dialect
-@pytest.mark.parametrize("way", ["stream", "astream"])
+@pytest.mark.parametrize("call_mode", ["stream", "astream"])
 async def test_a_forced_call_that_is_cut_is_never_taken_up_again(
-    dialect: Dialect, way: str
+    dialect: Dialect, call_mode: str
 ) -> None:
     """The server's grammar would start over."""
     tokens: list[Step] = [*dialect.tokens("", [CUT])[:-8], End.CUT]
     with ScriptedServer(events(*tokens), dialect.streamed("", [CUT])) as server:
         chat = dialect.chat(server, max_stream_resumes=3)
         with pytest.raises(VoxtralIncompleteStreamError) as caught:
-            await chunks_of(chat.bind_tools(TOOLS, tool_choice="any"), way)
+            await chunks_of(chat.bind_tools(TOOLS, tool_choice="any"), call_mode)
         assert len(server.requests) == 1
     assert caught.value.partial == ""
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("call_mode", CALL_MODES)
 @pytest.mark.parametrize("reason", ["length", "content_filter"])
 async def test_a_call_that_was_cut_before_its_arguments_has_none_made_up(
-    way: str, reason: str
+    call_mode: str, reason: str
 ) -> None:
-    call = Called("get_weather", "", "abcdef123")
-    with ScriptedServer(CHAT.reply(way, "", [call], reason=reason)) as server:
-        answer = await said(CHAT.chat(server).bind_tools(TOOLS), way)
+    call = ScriptedCall("get_weather", "", "abcdef123")
+    with ScriptedServer(CHAT.reply(call_mode, "", [call], reason=reason)) as server:
+        answer = await get_message(CHAT.chat(server).bind_tools(TOOLS), call_mode)
     assert (answer.tool_calls, len(answer.invalid_tool_calls)) == ([], 1)
 
 

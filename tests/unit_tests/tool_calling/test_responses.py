@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from langchain_core.messages import HumanMessage
 from langchain_core.outputs import ChatGeneration
-from support.call_modes import WAYS, sum_of
+from support.call_modes import CALL_MODES, sum_of
 from support.scripted_server import Reply, ScriptedServer
 from support.sse_replies import json_reply, whole
 from support.tool_calls import (
@@ -18,16 +18,16 @@ from support.tool_calls import (
     WEATHER_TOOL,
     chunks_of,
     expected,
-    parts_of,
-    said,
+    fields_of,
+    get_message,
     with_ids_of,
 )
 from support.tool_dialects import (
     CHAT,
     LLAMA3,
-    Called,
     Dialect,
     Native,
+    ScriptedCall,
     in_every_dialect,
     in_prompts,
 )
@@ -43,22 +43,22 @@ RICH = {
     "json": '{"name": "now", "parameters": {}}',
 }
 
-SAID: dict[str, tuple[str, list[tuple[Called, dict[str, Any]]]]] = {
+SAID: dict[str, tuple[str, list[tuple[ScriptedCall, dict[str, Any]]]]] = {
     "a text": (TEXT, []),
     "a call": ("", [IN_PARIS]),
-    "several calls": ("", [IN_PARIS, IN_LYON, (Called("now", id="nowAAAAA3"), {})]),
+    "several calls": ("", [IN_PARIS, IN_LYON, (ScriptedCall("now", id="nowAAAAA3"), {})]),
     "a text and a call": (TEXT, [IN_PARIS]),
     "a text and several calls": (TEXT, [IN_PARIS, IN_LYON]),
     "the same call twice": ("", [IN_PARIS, (replace(PARIS, id="again0001"), {"city": "Paris"})]),
-    "a call without arguments": ("", [(Called("now"), {})]),
+    "a call without arguments": ("", [(ScriptedCall("now"), {})]),
     "a call with spaces in its arguments": (
         "",
-        [(Called("get_weather", '{\n  "city" : "Paris"\n}'), {"city": "Paris"})],
+        [(ScriptedCall("get_weather", '{\n  "city" : "Paris"\n}'), {"city": "Paris"})],
     ),
-    "unicode": ("Ça va? न 😀", [(Called("get_weather", json.dumps(RICH)), RICH)]),
+    "unicode": ("Ça va? न 😀", [(ScriptedCall("get_weather", json.dumps(RICH)), RICH)]),
     "unicode, not escaped": (
         "",
-        [(Called("get_weather", json.dumps(RICH, ensure_ascii=False)), RICH)],
+        [(ScriptedCall("get_weather", json.dumps(RICH, ensure_ascii=False)), RICH)],
     ),
     "a text with braces": ('f(x) = {x | x > 0} and [1, 2] and {"a": 1}', [IN_PARIS]),
 }
@@ -66,17 +66,17 @@ saying = pytest.mark.parametrize(("text", "made"), SAID.values(), ids=SAID)
 
 
 @in_every_dialect
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("call_mode", CALL_MODES)
 @saying
 async def test_an_answer_is_its_text_and_its_calls(
-    dialect: Dialect, way: str, text: str, made: list[tuple[Called, dict[str, Any]]]
+    dialect: Dialect, call_mode: str, text: str, made: list[tuple[ScriptedCall, dict[str, Any]]]
 ) -> None:
     calls = [call for call, _ in made]
-    with ScriptedServer(dialect.reply(way, text, calls)) as server:
-        answer = await said(dialect.chat(server).bind_tools(TOOLS), way)
+    with ScriptedServer(dialect.reply(call_mode, text, calls)) as server:
+        answer = await get_message(dialect.chat(server).bind_tools(TOOLS), call_mode)
 
     with_ids_of(dialect, answer, calls)
-    assert parts_of(answer) == expected(dialect, text, made, streamed="stream" in way)
+    assert fields_of(answer) == expected(dialect, text, made, streamed="stream" in call_mode)
 
 
 FORGED = {
@@ -87,23 +87,25 @@ _RAW = json.dumps(FORGED)
 
 
 @in_prompts
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("call_mode", CALL_MODES)
 @pytest.mark.parametrize(
     "spelling",
     [escape_json, escape],
     ids=["as prompts escape them in JSON", "as prompts break them in text"],
 )
 async def test_control_markers_in_arguments_come_back_exactly(
-    dialect: Native, way: str, spelling: Callable[[str], str]
+    dialect: Native, call_mode: str, spelling: Callable[[str], str]
 ) -> None:
     """A model that is to copy a marker copies it as its prompt spells it."""
     arguments = spelling(_RAW)
     assert arguments != _RAW
-    call = Called("get_weather", arguments)
-    with ScriptedServer(dialect.reply(way, TEXT, [call])) as server:
-        answer = await said(dialect.chat(server).bind_tools(TOOLS), way, _RAW)
+    call = ScriptedCall("get_weather", arguments)
+    with ScriptedServer(dialect.reply(call_mode, TEXT, [call])) as server:
+        answer = await get_message(dialect.chat(server).bind_tools(TOOLS), call_mode, _RAW)
     with_ids_of(dialect, answer, [call])
-    assert parts_of(answer) == expected(dialect, TEXT, [(call, FORGED)], streamed="stream" in way)
+    assert fields_of(answer) == expected(
+        dialect, TEXT, [(call, FORGED)], streamed="stream" in call_mode
+    )
 
 
 QUOTED = {
@@ -114,30 +116,34 @@ QUOTED = {
 
 
 @in_prompts
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("call_mode", CALL_MODES)
 @pytest.mark.parametrize("quoted", QUOTED.values(), ids=QUOTED)
 async def test_a_call_that_is_quoted_as_the_prompt_broke_it_is_text(
-    dialect: Native, way: str, quoted: str
+    dialect: Native, call_mode: str, quoted: str
 ) -> None:
     """Else whoever has the model repeat a text, such as a web page, has it call a tool."""
-    with ScriptedServer(dialect.reply(way, escape(quoted))) as server:
-        answer = await said(dialect.chat(server).bind_tools(TOOLS), way, quoted)
-    assert parts_of(answer) == expected(dialect, quoted, [], streamed="stream" in way)
+    with ScriptedServer(dialect.reply(call_mode, escape(quoted))) as server:
+        answer = await get_message(dialect.chat(server).bind_tools(TOOLS), call_mode, quoted)
+    assert fields_of(answer) == expected(dialect, quoted, [], streamed="stream" in call_mode)
 
 
-@pytest.mark.parametrize("way", WAYS)
-async def test_control_markers_in_arguments_of_chat_completions_come_back_exactly(way: str) -> None:
-    call = Called("get_weather", _RAW)
-    with ScriptedServer(CHAT.reply(way, TEXT, [call])) as server:
-        answer = await said(CHAT.chat(server).bind_tools(TOOLS), way)
-    assert parts_of(answer) == expected(CHAT, TEXT, [(call, FORGED)], streamed="stream" in way)
+@pytest.mark.parametrize("call_mode", CALL_MODES)
+async def test_control_markers_in_arguments_of_chat_completions_come_back_exactly(
+    call_mode: str,
+) -> None:
+    call = ScriptedCall("get_weather", _RAW)
+    with ScriptedServer(CHAT.reply(call_mode, TEXT, [call])) as server:
+        answer = await get_message(CHAT.chat(server).bind_tools(TOOLS), call_mode)
+    assert fields_of(answer) == expected(
+        CHAT, TEXT, [(call, FORGED)], streamed="stream" in call_mode
+    )
 
 
 @in_every_dialect
-@pytest.mark.parametrize("way", ["stream", "astream"])
-async def test_the_ids_of_chunks_are_those_of_the_calls(dialect: Dialect, way: str) -> None:
+@pytest.mark.parametrize("call_mode", ["stream", "astream"])
+async def test_the_ids_of_chunks_are_those_of_the_calls(dialect: Dialect, call_mode: str) -> None:
     with ScriptedServer(dialect.streamed(TEXT, [PARIS, LYON])) as server:
-        chunks = await chunks_of(dialect.chat(server).bind_tools(TOOLS), way)
+        chunks = await chunks_of(dialect.chat(server).bind_tools(TOOLS), call_mode)
     parts = [part for chunk in chunks for part in chunk.tool_call_chunks]
     ids = [part["id"] for part in parts if part["id"] is not None]
     answer = sum_of(chunks)
@@ -146,42 +152,42 @@ async def test_the_ids_of_chunks_are_those_of_the_calls(dialect: Dialect, way: s
 
 
 @in_prompts
-@pytest.mark.parametrize("way", WAYS)
-async def test_ids_are_new_for_each_answer_of_a_prompt(dialect: Native, way: str) -> None:
-    with ScriptedServer(*[dialect.reply(way, "", [PARIS])] * 2) as server:
+@pytest.mark.parametrize("call_mode", CALL_MODES)
+async def test_ids_are_new_for_each_answer_of_a_prompt(dialect: Native, call_mode: str) -> None:
+    with ScriptedServer(*[dialect.reply(call_mode, "", [PARIS])] * 2) as server:
         chat = dialect.chat(server).bind_tools(TOOLS)
-        first, second = [(await said(chat, way)).tool_calls[0]["id"] for _ in range(2)]
+        first, second = [(await get_message(chat, call_mode)).tool_calls[0]["id"] for _ in range(2)]
     assert first != second
 
 
-@pytest.mark.parametrize("way", WAYS)
-async def test_a_call_without_an_id_gets_one(way: str) -> None:
+@pytest.mark.parametrize("call_mode", CALL_MODES)
+async def test_a_call_without_an_id_gets_one(call_mode: str) -> None:
     calls = [replace(PARIS, id=""), replace(LYON, id="")]
-    with ScriptedServer(CHAT.reply(way, "", calls)) as server:
-        answer = await said(CHAT.chat(server).bind_tools(TOOLS), way)
+    with ScriptedServer(CHAT.reply(call_mode, "", calls)) as server:
+        answer = await get_message(CHAT.chat(server).bind_tools(TOOLS), call_mode)
     with_ids_of(LLAMA3, answer, [PARIS, LYON])
     assert [call["args"] for call in answer.tool_calls] == [{"city": "Paris"}, {"city": "Lyon"}]
 
 
-@pytest.mark.parametrize("way", WAYS)
-async def test_two_calls_of_one_id_are_told_apart(way: str) -> None:
+@pytest.mark.parametrize("call_mode", CALL_MODES)
+async def test_two_calls_of_one_id_are_told_apart(call_mode: str) -> None:
     calls = [PARIS, replace(LYON, id=PARIS.id)]
-    with ScriptedServer(CHAT.reply(way, "", calls)) as server:
-        answer = await said(CHAT.chat(server).bind_tools(TOOLS), way)
+    with ScriptedServer(CHAT.reply(call_mode, "", calls)) as server:
+        answer = await get_message(CHAT.chat(server).bind_tools(TOOLS), call_mode)
     first, second = answer.tool_calls
     assert (first["id"], first["args"]) == (PARIS.id, {"city": "Paris"})
     assert (second["id"] != PARIS.id, second["args"]) == (True, {"city": "Lyon"})
 
 
-@pytest.mark.parametrize("way", ["invoke", "ainvoke"])
+@pytest.mark.parametrize("call_mode", ["invoke", "ainvoke"])
 @pytest.mark.parametrize("arguments", ["", None, {}, {"city": "Paris"}])
 async def test_arguments_that_are_no_text_are_read_as_what_they_are(
-    arguments: Any, way: str
+    arguments: Any, call_mode: str
 ) -> None:
     call = {"id": "c1", "type": "function", "function": {"name": "now", "arguments": arguments}}
     choice = {"message": {"content": None, "tool_calls": [call]}, "finish_reason": "tool_calls"}
     with ScriptedServer(json_reply({"choices": [choice]})) as server:
-        answer = await said(CHAT.chat(server).bind_tools(TOOLS), way)
+        answer = await get_message(CHAT.chat(server).bind_tools(TOOLS), call_mode)
     assert answer.tool_calls == [
         {"name": "now", "args": arguments or {}, "id": "c1", "type": "tool_call"}
     ]
@@ -206,10 +212,12 @@ OTHER_SYNTAXES = {
 async def test_calls_are_understood_in_the_forms_that_models_are_known_to_write(
     dialect: Native, written: str
 ) -> None:
-    with ScriptedServer(*[_of_text(dialect, way, written) for way in WAYS]) as server:
+    with ScriptedServer(
+        *[_of_text(dialect, call_mode, written) for call_mode in CALL_MODES]
+    ) as server:
         chat = dialect.chat(server).bind_tools(TOOLS)
-        for way in WAYS:
-            answer = await said(chat, way)
+        for call_mode in CALL_MODES:
+            answer = await get_message(chat, call_mode)
             [call] = answer.tool_calls
             assert (call["name"], call["args"]) == ("get_weather", {"city": "Paris"})
             assert (answer.content, answer.invalid_tool_calls) == ("", [])
@@ -234,23 +242,27 @@ NO_CALLS = [
 async def test_text_that_is_no_call_of_a_tool_on_offer_is_text(
     dialect: Native, written: str
 ) -> None:
-    with ScriptedServer(*[_of_text(dialect, way, written) for way in WAYS]) as server:
+    with ScriptedServer(
+        *[_of_text(dialect, call_mode, written) for call_mode in CALL_MODES]
+    ) as server:
         chat = dialect.chat(server).bind_tools(TOOLS)
-        answers = [parts_of(await said(chat, way)) for way in WAYS]
-    assert answers == [expected(dialect, written, [], streamed="stream" in way) for way in WAYS]
+        answers = [fields_of(await get_message(chat, call_mode)) for call_mode in CALL_MODES]
+    assert answers == [
+        expected(dialect, written, [], streamed="stream" in call_mode) for call_mode in CALL_MODES
+    ]
 
 
-def _of_text(dialect: Native, way: str, written: str) -> Reply:
-    return dialect.streamed(written) if "stream" in way else whole(written)
+def _of_text(dialect: Native, call_mode: str, written: str) -> Reply:
+    return dialect.streamed(written) if "stream" in call_mode else whole(written)
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("call_mode", CALL_MODES)
 @in_prompts
-async def test_what_a_call_says_after_a_stop_is_not_read(dialect: Native, way: str) -> None:
+async def test_what_a_call_says_after_a_stop_is_not_read(dialect: Native, call_mode: str) -> None:
     end = "<|eot_id|>" if dialect is LLAMA3 else "</s>"
     written = dialect.written("", [PARIS]) + end + dialect.written("", [LYON])
-    with ScriptedServer(_of_text(dialect, way, written)) as server:
-        answer = await said(dialect.chat(server).bind_tools(TOOLS), way)
+    with ScriptedServer(_of_text(dialect, call_mode, written)) as server:
+        answer = await get_message(dialect.chat(server).bind_tools(TOOLS), call_mode)
     assert [call["args"] for call in answer.tool_calls] == [{"city": "Paris"}]
     assert (answer.content, answer.invalid_tool_calls) == ("", [])
 

@@ -18,21 +18,29 @@ from support.tool_calls import (
     WEATHER_TOOL,
     chunks_of,
     expected,
-    parts_of,
+    fields_of,
     with_ids_of,
 )
-from support.tool_dialects import CHAT, USAGE, Called, Dialect, Native, in_every_dialect, in_prompts
+from support.tool_dialects import (
+    CHAT,
+    USAGE,
+    Dialect,
+    Native,
+    ScriptedCall,
+    in_every_dialect,
+    in_prompts,
+)
 
 TOOLS = [WEATHER_TOOL, NOW_TOOL]
 TEXT = "Let me look that up."
-streaming_ways = pytest.mark.parametrize("way", ["stream", "astream"])
+streaming_ways = pytest.mark.parametrize("call_mode", ["stream", "astream"])
 
 
 class Watching:
     """Reads a stream chunk by chunk, in either way."""
 
-    def __init__(self, chat: Any, way: str) -> None:
-        self._chunks = chat.stream("Hello!") if way == "stream" else chat.astream("Hello!")
+    def __init__(self, chat: Any, call_mode: str) -> None:
+        self._chunks = chat.stream("Hello!") if call_mode == "stream" else chat.astream("Hello!")
         self.seen: list[AIMessageChunk] = []
 
     async def __aiter__(self) -> AsyncIterator[AIMessageChunk]:
@@ -61,11 +69,11 @@ def patient(dialect: Dialect, server: ScriptedServer) -> Any:
 @streaming_ways
 @pytest.mark.parametrize("size", [1, 3, 10_000])
 async def test_each_chunk_is_text_or_calls_or_the_metadata(
-    dialect: Dialect, way: str, size: int
+    dialect: Dialect, call_mode: str, size: int
 ) -> None:
     reply = dialect.streamed(TEXT, [PARIS, LYON], size)
     with ScriptedServer(reply) as server:
-        *chunks, last = await chunks_of(dialect.chat(server).bind_tools(TOOLS), way)
+        *chunks, last = await chunks_of(dialect.chat(server).bind_tools(TOOLS), call_mode)
 
     assert last == AIMessageChunk(
         content="",
@@ -81,17 +89,17 @@ async def test_each_chunk_is_text_or_calls_or_the_metadata(
     assert [chunk for chunk in chunks if any(getattr(chunk, name) for name in told)] == []
     answer = with_ids_of(dialect, sum_of([*chunks, last]), [PARIS, LYON])
     made = [(PARIS, {"city": "Paris"}), (LYON, {"city": "Lyon"})]
-    assert parts_of(answer) == expected(dialect, TEXT, made, streamed=True)
+    assert fields_of(answer) == expected(dialect, TEXT, made, streamed=True)
 
 
 @in_every_dialect
 @streaming_ways
 async def test_each_call_begins_with_its_name_and_id_and_goes_on_with_arguments_alone(
-    dialect: Dialect, way: str
+    dialect: Dialect, call_mode: str
 ) -> None:
-    long = Called("get_weather", json.dumps({"city": "Llanfair" * 40}), "llanfair3")
+    long = ScriptedCall("get_weather", json.dumps({"city": "Llanfair" * 40}), "llanfair3")
     with ScriptedServer(dialect.streamed("", [PARIS, long])) as server:
-        chunks = await chunks_of(dialect.chat(server).bind_tools(TOOLS), way)
+        chunks = await chunks_of(dialect.chat(server).bind_tools(TOOLS), call_mode)
     parts = [part for chunk in chunks for part in chunk.tool_call_chunks]
     indices = list(dict.fromkeys(part["index"] for part in parts))
     for index, call in zip(indices, [PARIS, long], strict=True):
@@ -105,11 +113,11 @@ async def test_each_call_begins_with_its_name_and_id_and_goes_on_with_arguments_
 
 @in_every_dialect
 @streaming_ways
-async def test_text_is_shown_before_a_call_is_complete(dialect: Dialect, way: str) -> None:
+async def test_text_is_shown_before_a_call_is_complete(dialect: Dialect, call_mode: str) -> None:
     tokens, gate = dialect.tokens(TEXT, [PARIS]), Gate()
     steps: list[Step] = [*tokens[:-4], gate, *tokens[-4:], dialect.last()]
     with ScriptedServer(events(*steps)) as server:
-        watching = Watching(patient(dialect, server), way)
+        watching = Watching(patient(dialect, server), call_mode)
         async for _ in watching:
             if watching.text == TEXT:
                 break
@@ -122,7 +130,9 @@ async def test_text_is_shown_before_a_call_is_complete(dialect: Dialect, way: st
 
 @in_every_dialect
 @streaming_ways
-async def test_a_call_is_named_before_its_arguments_have_ended(dialect: Dialect, way: str) -> None:
+async def test_a_call_is_named_before_its_arguments_have_ended(
+    dialect: Dialect, call_mode: str
+) -> None:
     tokens, gate = dialect.tokens("", [PARIS], size=1), Gate()
     # What is left out is the end of the arguments, and of the call.
     steps: list[Step] = [*tokens[:-6], gate, *tokens[-6:], dialect.last()]
@@ -130,7 +140,7 @@ async def test_a_call_is_named_before_its_arguments_have_ended(dialect: Dialect,
         tail = len(f'}}, "id": "{PARIS.id}"}}]') + 4
         steps = [*tokens[:-tail], gate, *tokens[-tail:], dialect.last()]
     with ScriptedServer(events(*steps)) as server:
-        watching = Watching(patient(dialect, server), way)
+        watching = Watching(patient(dialect, server), call_mode)
         async for chunk in watching:
             if chunk.tool_call_chunks:
                 break
@@ -145,12 +155,12 @@ async def test_a_call_is_named_before_its_arguments_have_ended(dialect: Dialect,
 
 @in_every_dialect
 @streaming_ways
-async def test_arguments_are_shown_while_they_are_written(dialect: Dialect, way: str) -> None:
-    call = Called("get_weather", json.dumps({"city": "x" * 1000}))
+async def test_arguments_are_shown_while_they_are_written(dialect: Dialect, call_mode: str) -> None:
+    call = ScriptedCall("get_weather", json.dumps({"city": "x" * 1000}))
     tokens, gate = dialect.tokens("", [call], size=10), Gate()
     steps: list[Step] = [*tokens[:60], gate, *tokens[60:], dialect.last()]
     with ScriptedServer(events(*steps)) as server:
-        watching = Watching(patient(dialect, server), way)
+        watching = Watching(patient(dialect, server), call_mode)
         async for _ in watching:
             shown = sum_of(watching.seen).tool_call_chunks
             if shown and len(shown[0]["args"] or "") > 300:
@@ -165,12 +175,12 @@ async def test_arguments_are_shown_while_they_are_written(dialect: Dialect, way:
 @streaming_ways
 @pytest.mark.parametrize("begun", ["{", "{ ", '{"na', '{"name": "get_w', "[", "[TOOL_"])
 async def test_what_may_be_a_call_waits_and_is_shown_once_it_is_none(
-    dialect: Native, way: str, begun: str
+    dialect: Native, call_mode: str, begun: str
 ) -> None:
     gate = Gate()
     steps: list[Step] = [token(begun), token(" x}"), gate, token(" more"), dialect.last()]
     with ScriptedServer(events(*steps)) as server:
-        watching = Watching(patient(dialect, server), way)
+        watching = Watching(patient(dialect, server), call_mode)
         async for _ in watching:
             if watching.text == begun + " x}":
                 break
@@ -183,11 +193,11 @@ async def test_what_may_be_a_call_waits_and_is_shown_once_it_is_none(
 
 @in_every_dialect
 @streaming_ways
-async def test_long_arguments_take_few_chunks(dialect: Dialect, way: str) -> None:
+async def test_long_arguments_take_few_chunks(dialect: Dialect, call_mode: str) -> None:
     arguments = {"city": "".join(chr(97 + at % 26) for at in range(10_000))}
-    call = Called("get_weather", json.dumps(arguments))
+    call = ScriptedCall("get_weather", json.dumps(arguments))
     with ScriptedServer(dialect.streamed("", [call], size=4)) as server:
-        chunks = await chunks_of(dialect.chat(server).bind_tools(TOOLS), way)
+        chunks = await chunks_of(dialect.chat(server).bind_tools(TOOLS), call_mode)
     assert len(chunks) < 40
     assert sum_of(chunks).tool_calls[0]["args"] == arguments
 
@@ -207,30 +217,30 @@ class Listener(BaseCallbackHandler):
 @in_every_dialect
 @streaming_ways
 async def test_a_handler_is_told_of_each_chunk_once_and_in_order(
-    dialect: Dialect, way: str
+    dialect: Dialect, call_mode: str
 ) -> None:
     listener = Listener()
     with ScriptedServer(dialect.streamed(TEXT, [PARIS, LYON])) as server:
         bound = dialect.chat(server).bind_tools(TOOLS)
-        chunks = await chunks_of(bound, way, config={"callbacks": [listener]})
+        chunks = await chunks_of(bound, call_mode, config={"callbacks": [listener]})
     assert listener.told == [(chunk.text, chunk) for chunk in chunks]
 
 
 @in_every_dialect
-@pytest.mark.parametrize("way", ["invoke", "ainvoke"])
+@pytest.mark.parametrize("call_mode", ["invoke", "ainvoke"])
 async def test_a_model_that_streams_inside_gives_the_same_answer(
-    dialect: Dialect, way: str
+    dialect: Dialect, call_mode: str
 ) -> None:
     with ScriptedServer(dialect.streamed(TEXT, [PARIS, LYON])) as server:
         bound = dialect.chat(server, streaming=True).bind_tools(TOOLS)
-        answer = bound.invoke("Hello!") if way == "invoke" else await bound.ainvoke("Hello!")
+        answer = bound.invoke("Hello!") if call_mode == "invoke" else await bound.ainvoke("Hello!")
     with_ids_of(dialect, answer, [PARIS, LYON])
     made = [(PARIS, {"city": "Paris"}), (LYON, {"city": "Lyon"})]
-    assert parts_of(answer) == expected(dialect, TEXT, made, streamed=True)
+    assert fields_of(answer) == expected(dialect, TEXT, made, streamed=True)
 
 
 @streaming_ways
-async def test_two_calls_that_a_server_writes_by_turns_are_kept_apart(way: str) -> None:
+async def test_two_calls_that_a_server_writes_by_turns_are_kept_apart(call_mode: str) -> None:
     """Parts of several calls may come mixed: OpenAI's protocol tells them apart by index."""
 
     def part(index: int, **news: Any) -> bytes:
@@ -248,7 +258,7 @@ async def test_two_calls_that_a_server_writes_by_turns_are_kept_apart(way: str) 
         for index, city in enumerate(["Paris", "Lyon"])
     ]
     with ScriptedServer(events(*named, *mixed, CHAT.last("tool_calls"))) as server:
-        chunks = await chunks_of(CHAT.chat(server).bind_tools(TOOLS), way)
+        chunks = await chunks_of(CHAT.chat(server).bind_tools(TOOLS), call_mode)
     assert [(call["id"], call["args"]) for call in sum_of(chunks).tool_calls] == [
         ("first0001", {"city": "Paris"}),
         ("second002", {"city": "Lyon"}),

@@ -3,9 +3,9 @@
 from typing import Any
 
 import pytest
-from support.call_modes import WAYS
+from support.call_modes import CALL_MODES
 from support.scripted_server import ScriptedServer
-from support.tool_calls import NOW, NOW_TOOL, PARIS, WEATHER, WEATHER_TOOL, said
+from support.tool_calls import NOW, NOW_TOOL, PARIS, WEATHER, WEATHER_TOOL, get_message
 from support.tool_dialects import CHAT, Dialect, Native, in_every_dialect, in_prompts
 
 NOW_BY_NAME = {"type": "function", "function": {"name": "now"}}
@@ -13,10 +13,10 @@ MUST = ["any", "required", True]
 
 
 async def body_of(
-    dialect: Dialect, tools: list[Any], way: str = "invoke", **bound: Any
+    dialect: Dialect, tools: list[Any], call_mode: str = "invoke", **bound: Any
 ) -> dict[str, Any]:
-    with ScriptedServer(dialect.reply(way, calls=[PARIS])) as server:
-        await said(dialect.chat(server).bind_tools(tools, **bound), way)
+    with ScriptedServer(dialect.reply(call_mode, calls=[PARIS])) as server:
+        await get_message(dialect.chat(server).bind_tools(tools, **bound), call_mode)
     [request] = server.requests
     body: dict[str, Any] = request.body
     return body
@@ -46,12 +46,12 @@ def constraint(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 @in_prompts
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("call_mode", CALL_MODES)
 @pytest.mark.parametrize("choice", MUST)
 async def test_native_constrains_a_forced_answer_to_one_call_of_any_tool(
-    dialect: Native, choice: Any, way: str
+    dialect: Native, choice: Any, call_mode: str
 ) -> None:
-    body = await body_of(dialect, [WEATHER_TOOL, NOW_TOOL], way, tool_choice=choice)
+    body = await body_of(dialect, [WEATHER_TOOL, NOW_TOOL], call_mode, tool_choice=choice)
     assert dialect.offered(body) == [WEATHER, NOW]
     assert body["response_format"] == constraint(
         {"anyOf": [weather_call(dialect), now_call(dialect)]}
@@ -161,7 +161,7 @@ async def test_definitions_move_to_the_root_and_objects_of_the_user_are_closed(
     ]
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("call_mode", CALL_MODES)
 @pytest.mark.parametrize(
     ("choice", "sent"),
     [
@@ -177,9 +177,9 @@ async def test_definitions_move_to_the_root_and_objects_of_the_user_are_closed(
     ],
 )
 async def test_chat_completions_is_told_the_choice_and_all_the_tools(
-    choice: Any, sent: Any, way: str
+    choice: Any, sent: Any, call_mode: str
 ) -> None:
-    body = await body_of(CHAT, [WEATHER_TOOL, NOW_TOOL], way, tool_choice=choice)
+    body = await body_of(CHAT, [WEATHER_TOOL, NOW_TOOL], call_mode, tool_choice=choice)
     assert (body["tools"], body["tool_choice"]) == ([WEATHER_TOOL, NOW_TOOL], sent)
     assert not body.keys() & {"response_format", "parallel_tool_calls"}
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from support.call_modes import WAYS
+from support.call_modes import CALL_MODES
 from support.scripted_server import ScriptedServer
 from support.tool_calls import (
     NOW,
@@ -12,8 +12,8 @@ from support.tool_calls import (
     WEATHER,
     WEATHER_TOOL,
     expected,
-    parts_of,
-    said,
+    fields_of,
+    get_message,
     with_ids_of,
 )
 from support.tool_dialects import CHAT, Dialect, Native, in_every_dialect, in_prompts
@@ -43,11 +43,13 @@ def call_of(dialect: Native, name: str, arguments: dict[str, Any]) -> dict[str, 
 
 
 @in_prompts
-@pytest.mark.parametrize("way", WAYS)
-async def test_native_constrains_to_a_call_or_to_the_schema(dialect: Native, way: str) -> None:
-    with ScriptedServer(dialect.reply(way, JSON)) as server:
+@pytest.mark.parametrize("call_mode", CALL_MODES)
+async def test_native_constrains_to_a_call_or_to_the_schema(
+    dialect: Native, call_mode: str
+) -> None:
+    with ScriptedServer(dialect.reply(call_mode, JSON)) as server:
         tools = [WEATHER_TOOL, NOW_TOOL]
-        await said(dialect.chat(server).bind_tools(tools, response_format=WANTED), way)
+        await get_message(dialect.chat(server).bind_tools(tools, response_format=WANTED), call_mode)
 
     body = server.requests[0].body
     assert dialect.offered(body) == [WEATHER, NOW]
@@ -63,54 +65,59 @@ async def test_native_constrains_to_a_call_or_to_the_schema(dialect: Native, way
 
 
 @in_every_dialect
-@pytest.mark.parametrize("way", WAYS)
-async def test_a_call_is_a_call_and_the_answer_is_text(dialect: Dialect, way: str) -> None:
+@pytest.mark.parametrize("call_mode", CALL_MODES)
+async def test_a_call_is_a_call_and_the_answer_is_text(dialect: Dialect, call_mode: str) -> None:
     written = [JSON, ASKS_FOR_A_CALL]
-    replies = [dialect.reply(way, "", [PARIS]), *[dialect.reply(way, text) for text in written]]
+    replies = [
+        dialect.reply(call_mode, "", [PARIS]),
+        *[dialect.reply(call_mode, text) for text in written],
+    ]
     with ScriptedServer(*replies) as server:
         chat = dialect.chat(server).bind_tools([WEATHER_TOOL], response_format=WANTED)
-        calling = with_ids_of(dialect, await said(chat, way), [PARIS])
-        answers = [await said(chat, way) for _ in written]
+        calling = with_ids_of(dialect, await get_message(chat, call_mode), [PARIS])
+        answers = [await get_message(chat, call_mode) for _ in written]
 
-    streamed = "stream" in way
+    streamed = "stream" in call_mode
     made = [(PARIS, {"city": "Paris"})]
-    assert parts_of(calling) == expected(dialect, "", made, streamed=streamed)
-    assert [parts_of(answer) for answer in answers] == [
+    assert fields_of(calling) == expected(dialect, "", made, streamed=streamed)
+    assert [fields_of(answer) for answer in answers] == [
         expected(dialect, text, [], streamed=streamed) for text in written
     ]
 
 
-@pytest.mark.parametrize("way", WAYS)
-async def test_chat_completions_gets_both_as_they_are(way: str) -> None:
-    with ScriptedServer(CHAT.reply(way, JSON)) as server:
-        await said(CHAT.chat(server).bind_tools([WEATHER_TOOL], response_format=WANTED), way)
+@pytest.mark.parametrize("call_mode", CALL_MODES)
+async def test_chat_completions_gets_both_as_they_are(call_mode: str) -> None:
+    with ScriptedServer(CHAT.reply(call_mode, JSON)) as server:
+        await get_message(
+            CHAT.chat(server).bind_tools([WEATHER_TOOL], response_format=WANTED), call_mode
+        )
     body = server.requests[0].body
     assert (body["tools"], body["tool_choice"]) == ([WEATHER_TOOL], "auto")
     assert body["response_format"] == WANTED
 
 
 @in_prompts
-@pytest.mark.parametrize("way", WAYS)
-async def test_text_may_be_anything_beside_tools(dialect: Native, way: str) -> None:
-    with ScriptedServer(dialect.reply(way, "Hello!")) as server:
+@pytest.mark.parametrize("call_mode", CALL_MODES)
+async def test_text_may_be_anything_beside_tools(dialect: Native, call_mode: str) -> None:
+    with ScriptedServer(dialect.reply(call_mode, "Hello!")) as server:
         chat = dialect.chat(server).bind_tools([WEATHER_TOOL], response_format={"type": "text"})
-        await said(chat, way)
+        await get_message(chat, call_mode)
     assert server.requests[0].body["response_format"] == {"type": "text"}
 
 
 @in_every_dialect
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("call_mode", CALL_MODES)
 @pytest.mark.parametrize("choice", ["any", "get_weather"])
 @pytest.mark.parametrize("form", [WANTED, {"type": "json_object"}])
 async def test_an_answer_cannot_be_a_call_and_another_form_at_once(
-    dialect: Dialect, way: str, choice: str, form: dict[str, Any]
+    dialect: Dialect, call_mode: str, choice: str, form: dict[str, Any]
 ) -> None:
     with ScriptedServer() as server:
         chat = dialect.chat(server).bind_tools(
             [WEATHER_TOOL], tool_choice=choice, response_format=form
         )
         with pytest.raises(VoxtralInvalidRequestError, match="cannot both hold") as caught:
-            await said(chat, way)
+            await get_message(chat, call_mode)
     assert (server.requests, caught.value.attempts) == ([], 0)
     assert choice in str(caught.value)
 
@@ -123,7 +130,7 @@ async def test_forms_that_no_call_could_have_do_not_stand_beside_tools(
     with ScriptedServer() as server:
         chat = dialect.chat(server).bind_tools([WEATHER_TOOL], response_format=form)
         with pytest.raises(VoxtralInvalidRequestError, match="json_schema"):
-            await said(chat, "ainvoke")
+            await get_message(chat, "ainvoke")
     assert server.requests == []
 
 
@@ -133,6 +140,6 @@ async def test_tools_that_must_not_be_called_leave_the_form_alone(dialect: Nativ
         chat = dialect.chat(server).bind_tools(
             [WEATHER_TOOL], tool_choice="none", response_format=WANTED
         )
-        answer = await said(chat, "ainvoke")
+        answer = await get_message(chat, "ainvoke")
     assert server.requests[0].body["response_format"] == WANTED
     assert answer.content == JSON

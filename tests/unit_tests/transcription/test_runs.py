@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pydantic import SecretStr
 from support import speech_samples
-from support.scripted_server import PATIENCE, End, Gate, Reply, ScriptedServer
+from support.scripted_server import TIMEOUT_SECONDS, End, Gate, Reply, ScriptedServer
 from support.sse_replies import json_reply
 from support.transcription_calls import (
     BOUNDS,
@@ -64,7 +64,7 @@ def test_chunks_are_asked_for_at_once_and_come_back_in_order(way: str) -> None:
     with ScriptedServer(*script) as server:
 
         def answer_the_last_first() -> None:
-            server.await_requests(3)
+            server.wait_for_requests(3)
             for gate in reversed(gates):
                 gate.open()
 
@@ -194,9 +194,9 @@ def test_an_interrupted_process_does_not_wait_for_the_server(tmp_path: Path) -> 
             [sys.executable, "-c", _INTERRUPTED, server.url, str(path)], stderr=subprocess.PIPE
         )
         try:
-            server.await_requests(3)
+            server.wait_for_requests(3)
             process.send_signal(signal.SIGINT)
-            _, said = process.communicate(timeout=PATIENCE)
+            _, said = process.communicate(timeout=TIMEOUT_SECONDS)
         finally:
             process.kill()
     assert said.rstrip().endswith(b"KeyboardInterrupt")
@@ -208,7 +208,7 @@ def test_a_loop_may_end_while_a_thing_is_made() -> None:
 
     def slow() -> Generator[int]:
         made.set()
-        assert goes_on.wait(PATIENCE)
+        assert goes_on.wait(TIMEOUT_SECONDS)
         yield 1
 
     async def work(number: int) -> int:
@@ -228,7 +228,7 @@ def test_a_loop_may_end_while_a_thing_is_made() -> None:
 
     async def leave() -> None:
         tasks.extend(map(asyncio.create_task, [run(), go_on_when_all_are_cancelled()]))
-        assert await asyncio.to_thread(made.wait, PATIENCE)
+        assert await asyncio.to_thread(made.wait, TIMEOUT_SECONDS)
 
     asyncio.run(leave())
     assert [task.cancelled() for task in tasks] == [True, True]
@@ -237,11 +237,11 @@ def test_a_loop_may_end_while_a_thing_is_made() -> None:
 async def test_a_cancelled_run_lets_go_of_its_connections() -> None:
     with ScriptedServer(default=Reply(steps=(End.STALL,))) as server:
         running = asyncio.create_task(parser_of(server, chunk_seconds=11).aparse(LONG))
-        await asyncio.to_thread(server.await_requests, 3)
+        await asyncio.to_thread(server.wait_for_requests, 3)
         running.cancel()
         with pytest.raises(asyncio.CancelledError):
             await running
-        await asyncio.to_thread(server.await_gone)
+        await asyncio.to_thread(server.wait_until_disconnected)
 
 
 class Slow(io.BytesIO):
@@ -256,7 +256,7 @@ class Slow(io.BytesIO):
         self.reads += 1
         if self.reads == self.waits_at:
             self.waits.set()
-            assert self.goes_on.wait(PATIENCE)
+            assert self.goes_on.wait(TIMEOUT_SECONDS)
 
     def read(self, size: int | None = -1) -> bytes:
         self._count()
@@ -274,7 +274,7 @@ async def test_planning_ends_when_the_run_is_cancelled() -> None:
     parser.estimate(whole)
     file = Slow(sound, whole.reads // 3)
     running = asyncio.create_task(parser.aparse(file))
-    assert await asyncio.to_thread(file.waits.wait, PATIENCE)
+    assert await asyncio.to_thread(file.waits.wait, TIMEOUT_SECONDS)
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from support import speech_samples
 from support.documented_exchanges import KEY, MODEL, Server, answering
-from support.strict_servers import SAID, SERVERS, strict
+from support.strict_servers import SERVERS, TRANSCRIPT, strict
 from support.transcription_calls import LONG, PARSES, SHORT
 
 from langchain_voxtral import VoxtralTranscriptionParser
@@ -41,8 +41,8 @@ def test_every_server_takes_what_it_is_asked(
 ) -> None:
     playing(server, name)
     [document] = PARSES[way](parser_at(server, **ENDPOINTS[name], mode=mode), RECORDINGS[form])
-    assert SAID in document.page_content
-    assert (document.page_content == SAID) == (mode == "document")
+    assert TRANSCRIPT in document.page_content
+    assert (document.page_content == TRANSCRIPT) == (mode == "document")
     assert len(server.requests) == 1
 
 
@@ -55,7 +55,7 @@ def test_a_prompt_and_a_language_leave_it_a_transcription(
     playing(server, name)
     parser = parser_at(server, **ENDPOINTS[name], language="fr", prompt="Zoé, Chloé")
     [document] = PARSES[way](parser, SHORT)
-    assert document.page_content == SAID
+    assert document.page_content == TRANSCRIPT
     assert "Zoé, Chloé" in server.request.content.decode(errors="replace")
 
 
@@ -76,7 +76,7 @@ def test_deepinfra_translates(server: Server, endpoint: str) -> None:
     server.answer = strict("deepinfra")
     parser = parser_at(server, endpoint=endpoint, task="translate", mode="vtt")
     [document] = parser.parse(SHORT)
-    assert SAID in document.page_content
+    assert TRANSCRIPT in document.page_content
 
 
 @pytest.mark.parametrize("name", ENDPOINTS)
@@ -84,7 +84,7 @@ def test_chunks_come_in_order(server: Server, name: str) -> None:
     playing(server, name)
     parser = parser_at(server, **ENDPOINTS[name], chunk_seconds=11, mode="chunk")
     told = [(part.page_content, part.metadata["chunk"]) for part in parser.parse(LONG)]
-    assert told == [(SAID, 0), (SAID, 1), (SAID, 2)]
+    assert told == [(TRANSCRIPT, 0), (TRANSCRIPT, 1), (TRANSCRIPT, 2)]
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,9 @@ def test_a_server_of_ones_own_needs_no_key_and_gets_none_of_deepinfras(
 ) -> None:
     monkeypatch.setenv("DEEPINFRA_API_TOKEN", KEY)
     playing(server, name)
-    assert parser_at(server, **SERVERS[name], api_key=None).parse(SHORT)[0].page_content == SAID
+    assert (
+        parser_at(server, **SERVERS[name], api_key=None).parse(SHORT)[0].page_content == TRANSCRIPT
+    )
     assert "authorization" not in server.request.headers
     assert KEY.encode() not in server.request.content
 

@@ -1,4 +1,4 @@
-"""Callers of every kind, for tests of what all of them must do."""
+"""Callers of both classes, sync and async."""
 
 import asyncio
 import gc
@@ -12,7 +12,7 @@ from langchain_voxtral import ChatVoxtral, VoxtralLLM
 
 @pytest.fixture(scope="session", autouse=True)
 def _collect_only_what_is_new() -> Iterator[None]:
-    """Leave what other tests loaded out of the collections, which would take a second each."""
+    """Exclude what other tests loaded from garbage collections, which would take a second each."""
     gc.collect()
     gc.freeze()
     yield
@@ -21,27 +21,28 @@ def _collect_only_what_is_new() -> Iterator[None]:
 
 @pytest.fixture
 def _nothing_left_behind() -> Iterator[None]:
-    """Make Python warn of a socket that was left open, which fails the test that left it."""
+    """Make Python warn of sockets that were left open, which fails the test."""
     yield
     gc.collect()
 
 
 @pytest.fixture
 def _nobody_else() -> None:
-    """Free the models of earlier tests: who shares connections with one keeps them open."""
+    """Free the models of earlier tests, which keep shared connections open."""
     gc.collect()
 
 
 @pytest.fixture(params=["chat-sync", "chat-async", "llm-sync", "llm-async"])
 def caller(request: pytest.FixtureRequest) -> Iterator[Caller]:
-    face, way = request.param.split("-")
+    model_class, call_mode = request.param.split("-")
     with asyncio.Runner() as runner:
         yield Caller(
-            ChatVoxtral if face == "chat" else VoxtralLLM, runner if way == "async" else None
+            ChatVoxtral if model_class == "chat" else VoxtralLLM,
+            runner if call_mode == "async" else None,
         )
 
 
 @pytest.fixture(params=[ChatVoxtral, VoxtralLLM])
-def face(request: pytest.FixtureRequest) -> type[Model]:
+def model_class(request: pytest.FixtureRequest) -> type[Model]:
     kind: type[Model] = request.param
     return kind

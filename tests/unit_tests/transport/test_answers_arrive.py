@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.messages.ai import UsageMetadata
-from support.call_modes import Caller, Said
+from support.call_modes import Caller, Response
 from support.scripted_server import Gate, Reply, ScriptedServer
 from support.sse_replies import event, events, final, streamed, token, whole
 
@@ -34,14 +34,14 @@ STREAMED = {
 def test_an_invoked_answer_has_text_usage_cost_and_request_id(caller: Caller) -> None:
     with ScriptedServer(whole("Hello! It's nice to meet you.")) as server:
         answer = caller.invoke(caller.model(server))
-    assert answer == Said("Hello! It's nice to meet you.", INVOKED)
+    assert answer == Response("Hello! It's nice to meet you.", INVOKED)
 
 
 def test_a_streamed_answer_has_its_metadata_on_the_last_chunk_alone(caller: Caller) -> None:
     with ScriptedServer(streamed("Hello", "!", " It", "'s")) as server:
         chunks = list(caller.stream(caller.model(server), stop=[]))
     assert "".join(chunk.text for chunk in chunks) == "Hello! It's"
-    assert chunks[-1] == Said("", STREAMED)
+    assert chunks[-1] == Response("", STREAMED)
     assert [chunk.info for chunk in chunks[:-1]] == [{}] * (len(chunks) - 1)
 
 
@@ -72,11 +72,11 @@ def test_a_token_reaches_the_caller_before_the_server_has_the_next_one(caller: C
     reply = events(token("Hello"), second, token("!"), third, final())
     with ScriptedServer(reply) as server:
         chunks = caller.stream(caller.model(server))
-        assert next(chunks) == Said("Hello")
+        assert next(chunks) == Response("Hello")
         second.open()
-        assert next(chunks) == Said("!")
+        assert next(chunks) == Response("!")
         third.open()
-        assert list(chunks) == [Said("", STREAMED)]
+        assert list(chunks) == [Response("", STREAMED)]
 
 
 @pytest.mark.parametrize(
@@ -88,14 +88,14 @@ def test_tokens_of_one_read_leave_together_or_one_by_one(
     together = b"".join(map(token, ["Hello", "!", " It", "'s"]))
     with ScriptedServer(events(together, final())) as server:
         chunks = list(caller.stream(caller.model(server, chunk_coalescing=coalescing)))
-    assert chunks == [*map(Said, texts), Said("", STREAMED)]
+    assert chunks == [*map(Response, texts), Response("", STREAMED)]
 
 
 def test_special_tokens_and_the_repeated_text_are_never_shown(caller: Caller) -> None:
     reply = events(token("Hello"), token("</s>", special=True), final(generated_text="Hello"))
     with ScriptedServer(reply) as server:
         chunks = list(caller.stream(caller.model(server)))
-    assert chunks == [Said("Hello"), Said("", STREAMED)]
+    assert chunks == [Response("Hello"), Response("", STREAMED)]
 
 
 def test_the_request_id_of_the_header_serves_where_the_body_has_none(caller: Caller) -> None:
@@ -120,7 +120,7 @@ def test_numbers_that_the_server_leaves_out_are_absent(caller: Caller) -> None:
         model = caller.model(server)
         invoked, last = caller.invoke(model), list(caller.stream(model))[-1]
     named = {"model_name": model.model, "model_provider": "deepinfra"}
-    assert invoked == Said("Hello", named)
+    assert invoked == Response("Hello", named)
     assert last.info == named | {"finish_reason": "length", "finish_reason_source": "server"}
 
 
@@ -143,5 +143,5 @@ def test_a_compressed_body_is_read(caller: Caller) -> None:
         events(stream[:40], stream[40:], headers=coding),
     ) as server:
         model = caller.model(server)
-        assert caller.invoke(model) == Said("Hello", INVOKED)
+        assert caller.invoke(model) == Response("Hello", INVOKED)
         assert "".join(chunk.text for chunk in caller.stream(model)) == "Hello"

@@ -9,7 +9,7 @@ import pytest
 from langchain_core.callbacks import AsyncCallbackHandler, BaseCallbackHandler
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.runnables import Runnable, RunnableLambda
-from support.blocking_points import BUSY, OPEN, Moment, awaiting
+from support.blocking_points import BUSY, OPEN, BlockingPoint, at_each_blocking_point
 from support.call_modes import Model, text_of
 from support.scripted_server import Reply, ScriptedServer
 from support.sse_replies import whole
@@ -23,7 +23,7 @@ FINE = whole("Hello!")
 
 async def is_over(server: ScriptedServer, model: Model) -> None:
     """Check that the connections are gone, that nothing was sent again, and that a call works."""
-    await asyncio.to_thread(server.await_gone)
+    await asyncio.to_thread(server.wait_until_disconnected)
     assert len(server.requests) == 1
     assert text_of(await model.ainvoke("Hello!")) == "Hello!"
     await model.aclose()
@@ -32,15 +32,15 @@ async def is_over(server: ScriptedServer, model: Model) -> None:
 # Tasks
 
 
-@awaiting
+@at_each_blocking_point
 @pytest.mark.parametrize("deadline", [None, 60])
 async def test_a_task_can_be_cancelled_wherever_it_waits(
-    face: type[Model], reply: Reply, streaming: bool, deadline: float | None
+    model_class: type[Model], reply: Reply, streaming: bool, deadline: float | None
 ) -> None:
-    with ScriptedServer(reply, FINE) as server, Moment(server, reply) as moment:
-        model = face(base_url=server.url, deadline=deadline)
-        task = asyncio.create_task(moment.acall(model, streaming=streaming))
-        await asyncio.to_thread(moment.wait)
+    with ScriptedServer(reply, FINE) as server, BlockingPoint(server, reply) as point:
+        model = model_class(base_url=server.url, deadline=deadline)
+        task = asyncio.create_task(point.acall(model, streaming=streaming))
+        await asyncio.to_thread(point.wait)
         task.cancel("enough")
         with pytest.raises(asyncio.CancelledError):
             await task
@@ -49,22 +49,22 @@ async def test_a_task_can_be_cancelled_wherever_it_waits(
         await is_over(server, model)
 
 
-@awaiting
+@at_each_blocking_point
 @pytest.mark.parametrize("deadline", [None, 60])
 async def test_a_time_limit_of_the_callers_is_a_plain_time_out(
-    face: type[Model], reply: Reply, streaming: bool, deadline: float | None
+    model_class: type[Model], reply: Reply, streaming: bool, deadline: float | None
 ) -> None:
-    with ScriptedServer(reply, FINE) as server, Moment(server, reply) as moment:
-        model = face(base_url=server.url, deadline=deadline)
+    with ScriptedServer(reply, FINE) as server, BlockingPoint(server, reply) as point:
+        model = model_class(base_url=server.url, deadline=deadline)
         limit = asyncio.timeout(None)
 
         async def end() -> None:
-            await asyncio.to_thread(moment.wait)
+            await asyncio.to_thread(point.wait)
             limit.reschedule(asyncio.get_running_loop().time())
 
         async def limited() -> None:
             async with limit:
-                await moment.acall(model, streaming=streaming)
+                await point.acall(model, streaming=streaming)
 
         ending = asyncio.create_task(end())
         with pytest.raises(TimeoutError) as caught:
@@ -76,17 +76,17 @@ async def test_a_time_limit_of_the_callers_is_a_plain_time_out(
         await is_over(server, model)
 
 
-async def test_a_task_group_that_fails_cancels_its_streams(face: type[Model]) -> None:
-    with ScriptedServer(OPEN, FINE) as server, Moment(server, OPEN) as moment:
-        model = face(base_url=server.url)
+async def test_a_task_group_that_fails_cancels_its_streams(model_class: type[Model]) -> None:
+    with ScriptedServer(OPEN, FINE) as server, BlockingPoint(server, OPEN) as point:
+        model = model_class(base_url=server.url)
 
         async def fail() -> None:
-            await asyncio.to_thread(moment.wait)
+            await asyncio.to_thread(point.wait)
             raise ZeroDivisionError
 
         async def both() -> None:
             async with asyncio.TaskGroup() as group:
-                group.create_task(moment.acall(model, streaming=True))
+                group.create_task(point.acall(model, streaming=True))
                 group.create_task(fail())
 
         with pytest.raises(ExceptionGroup) as caught:
@@ -100,7 +100,7 @@ async def test_a_task_group_that_fails_cancels_its_streams(face: type[Model]) ->
 
 @pytest.mark.parametrize("error", [None, ZeroDivisionError, KeyboardInterrupt])
 def test_a_consumer_that_stops_or_fails_frees_the_connection(
-    face: type[Model], error: type[BaseException] | None
+    model_class: type[Model], error: type[BaseException] | None
 ) -> None:
     def consume() -> None:
         with closing(cast("Generator[Any]", model.stream("Hello!"))) as chunks:
@@ -109,13 +109,13 @@ def test_a_consumer_that_stops_or_fails_frees_the_connection(
                 raise error
 
     with ScriptedServer(OPEN, FINE) as server:
-        model = face(base_url=server.url)
+        model = model_class(base_url=server.url)
         if error is None:
             consume()
         else:
             with pytest.raises(error):
                 consume()
-        server.await_gone()
+        server.wait_until_disconnected()
         assert text_of(model.invoke("Hello!")) == "Hello!"
         model.close()
 
@@ -132,7 +132,7 @@ def chain(model: Model) -> Runnable[Any, Any]:
 @pytest.mark.parametrize("made", [itself, chain])
 @pytest.mark.parametrize("error", [None, ZeroDivisionError])
 async def test_an_async_consumer_that_stops_or_fails_frees_the_connection(
-    face: type[Model],
+    model_class: type[Model],
     made: Callable[[Model], Runnable[Any, Any]],
     error: type[BaseException] | None,
 ) -> None:
@@ -144,7 +144,7 @@ async def test_an_async_consumer_that_stops_or_fails_frees_the_connection(
                 raise error
 
     with ScriptedServer(OPEN, FINE) as server:
-        model = face(base_url=server.url)
+        model = model_class(base_url=server.url)
         if error is None:
             await consume()
         else:
@@ -153,9 +153,9 @@ async def test_an_async_consumer_that_stops_or_fails_frees_the_connection(
         await is_over(server, model)
 
 
-async def test_closing_a_stream_of_events_frees_the_connection(face: type[Model]) -> None:
+async def test_closing_a_stream_of_events_frees_the_connection(model_class: type[Model]) -> None:
     with ScriptedServer(OPEN, FINE) as server:
-        model = face(base_url=server.url)
+        model = model_class(base_url=server.url)
         told = cast("AsyncGenerator[Any]", model.astream_events("Hello!", version="v2"))
         async with aclosing(told):
             while (await anext(told))["event"] not in {"on_chat_model_stream", "on_llm_stream"}:
@@ -184,22 +184,22 @@ class AsyncFailing(AsyncCallbackHandler):
         raise ZeroDivisionError
 
 
-def test_a_callback_that_fails_ends_the_stream_with_its_error(face: type[Model]) -> None:
+def test_a_callback_that_fails_ends_the_stream_with_its_error(model_class: type[Model]) -> None:
     with ScriptedServer(OPEN, FINE) as server:
-        model = face(base_url=server.url)
+        model = model_class(base_url=server.url)
         with pytest.raises(ZeroDivisionError):
             list(model.stream("Hello!", {"callbacks": [Failing()]}))
-        server.await_gone()
+        server.wait_until_disconnected()
         assert text_of(model.invoke("Hello!")) == "Hello!"
         model.close()
 
 
 @pytest.mark.parametrize("handler", [Failing, AsyncFailing])
 async def test_a_callback_that_fails_ends_the_async_stream_with_its_error(
-    face: type[Model], handler: type[BaseCallbackHandler]
+    model_class: type[Model], handler: type[BaseCallbackHandler]
 ) -> None:
     with ScriptedServer(OPEN, FINE) as server:
-        model = face(base_url=server.url)
+        model = model_class(base_url=server.url)
         with pytest.raises(ZeroDivisionError):
             [_ async for _ in model.astream("Hello!", {"callbacks": [handler()]})]
         await is_over(server, model)
@@ -210,6 +210,6 @@ def test_a_callback_that_fails_ends_an_invoke_that_streams_inside() -> None:
         model = ChatVoxtral(base_url=server.url, streaming=True)
         with pytest.raises(ZeroDivisionError):
             model.invoke("Hello!", {"callbacks": [Failing()]})
-        server.await_gone()
+        server.wait_until_disconnected()
         assert VoxtralLLM(base_url=server.url).invoke("Hello!") == "Hello!"
         model.close()

@@ -22,44 +22,46 @@ def test_closing_frees_the_connection_and_the_next_call_opens_another(caller: Ca
             caller.invoke(model)
             caller.invoke(model)
             caller.close(model)
-            server.await_gone()
+            server.wait_until_disconnected()
     one, two, three, four = [seen.connection.port for seen in server.requests]
     assert one == two != three == four
     caller.close(model)  # once more is allowed
 
 
-def test_a_with_block_frees_the_connection(face: type[Model]) -> None:
+def test_a_with_block_frees_the_connection(model_class: type[Model]) -> None:
     with ScriptedServer(default=FINE) as server:
-        with face(base_url=server.url) as model:
+        with model_class(base_url=server.url) as model:
             model.invoke("Hello!")
-        server.await_gone()
+        server.wait_until_disconnected()
         with model:
             model.invoke("Hello!")
-        server.await_gone()
+        server.wait_until_disconnected()
     assert len(server.connections) == 2
 
 
-async def test_an_async_with_block_frees_all_connections(face: type[Model]) -> None:
+async def test_an_async_with_block_frees_all_connections(model_class: type[Model]) -> None:
     with ScriptedServer(default=FINE) as server:
-        async with face(base_url=server.url) as model:
+        async with model_class(base_url=server.url) as model:
             await model.ainvoke("Hello!")
             await asyncio.to_thread(model.invoke, "Hello!")
-        await asyncio.to_thread(server.await_gone)
+        await asyncio.to_thread(server.wait_until_disconnected)
         assert len(server.connections) == 2
 
 
-def test_a_model_that_nobody_holds_frees_its_connection(face: type[Model]) -> None:
+def test_a_model_that_nobody_holds_frees_its_connection(model_class: type[Model]) -> None:
     with ScriptedServer(default=FINE) as server:
-        face(base_url=server.url).invoke("Hello!")
+        model_class(base_url=server.url).invoke("Hello!")
         gc.collect()
-        server.await_gone()
+        server.wait_until_disconnected()
 
 
-async def test_a_model_that_nobody_holds_frees_its_connection_in_a_loop(face: type[Model]) -> None:
+async def test_a_model_that_nobody_holds_frees_its_connection_in_a_loop(
+    model_class: type[Model],
+) -> None:
     with ScriptedServer(default=FINE) as server:
-        await face(base_url=server.url).ainvoke("Hello!")
+        await model_class(base_url=server.url).ainvoke("Hello!")
         gc.collect()
-        await asyncio.to_thread(server.await_gone)
+        await asyncio.to_thread(server.wait_until_disconnected)
 
 
 def test_models_with_equal_settings_share_connections(caller: Caller) -> None:
@@ -71,7 +73,7 @@ def test_models_with_equal_settings_share_connections(caller: Caller) -> None:
         caller.invoke(other)
         assert len({seen.connection.port for seen in server.requests}) == 1
         caller.close(other)
-        server.await_gone()
+        server.wait_until_disconnected()
 
 
 def test_closing_a_model_does_not_break_the_stream_of_another(caller: Caller) -> None:
@@ -99,37 +101,39 @@ def test_a_stream_that_was_read_to_its_end_leaves_its_connection_for_the_next(
     assert (len(server.requests), len(server.connections)) == (3, 1)
 
 
-def test_breaking_out_of_a_stream_closes_its_connection(face: type[Model]) -> None:
+def test_breaking_out_of_a_stream_closes_its_connection(model_class: type[Model]) -> None:
     with ScriptedServer(ENDLESS, FINE) as server:
-        model = face(base_url=server.url)
+        model = model_class(base_url=server.url)
         for _ in model.stream("Hello!"):
             break
-        server.await_gone()
+        server.wait_until_disconnected()
         assert getattr(answer := model.invoke("Hello!"), "text", answer) == "Hello!"
         model.close()
 
 
-async def test_breaking_out_of_an_async_stream_closes_its_connection(face: type[Model]) -> None:
+async def test_breaking_out_of_an_async_stream_closes_its_connection(
+    model_class: type[Model],
+) -> None:
     with ScriptedServer(ENDLESS, FINE) as server:
-        model = face(base_url=server.url)
+        model = model_class(base_url=server.url)
         async for _ in model.astream("Hello!"):
             break
-        await asyncio.to_thread(server.await_gone)
+        await asyncio.to_thread(server.wait_until_disconnected)
         assert getattr(answer := await model.ainvoke("Hello!"), "text", answer) == "Hello!"
         await model.aclose()
 
 
-async def test_closing_an_async_stream_closes_its_connection(face: type[Model]) -> None:
+async def test_closing_an_async_stream_closes_its_connection(model_class: type[Model]) -> None:
     with ScriptedServer(ENDLESS) as server:
-        chunks = face(base_url=server.url).astream("Hello!")
+        chunks = model_class(base_url=server.url).astream("Hello!")
         assert isinstance(chunks, AsyncGenerator)
         await anext(chunks)
         await chunks.aclose()
-        await asyncio.to_thread(server.await_gone)
+        await asyncio.to_thread(server.wait_until_disconnected)
 
 
 def test_a_loop_that_ends_in_the_middle_of_a_stream_leaves_nothing(
-    face: type[Model], caplog: pytest.LogCaptureFixture
+    model_class: type[Model], caplog: pytest.LogCaptureFixture
 ) -> None:
     async def first_only(model: Model) -> object:
         async for chunk in model.astream("Hello!"):
@@ -137,13 +141,13 @@ def test_a_loop_that_ends_in_the_middle_of_a_stream_leaves_nothing(
         return None
 
     with ScriptedServer(ENDLESS) as server:
-        assert asyncio.run(first_only(face(base_url=server.url))) == "on "
-        server.await_gone()
+        assert asyncio.run(first_only(model_class(base_url=server.url))) == "on "
+        server.wait_until_disconnected()
     gc.collect()
     assert caplog.records == []
 
 
-async def test_cancelling_a_stream_closes_its_connection(face: type[Model]) -> None:
+async def test_cancelling_a_stream_closes_its_connection(model_class: type[Model]) -> None:
     began = asyncio.Event()
 
     async def read(model: Model) -> None:
@@ -151,29 +155,29 @@ async def test_cancelling_a_stream_closes_its_connection(face: type[Model]) -> N
             began.set()
 
     with ScriptedServer(events(token("Hello"), End.STALL)) as server:
-        task = asyncio.create_task(read(face(base_url=server.url)))
+        task = asyncio.create_task(read(model_class(base_url=server.url)))
         await began.wait()
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        await asyncio.to_thread(server.await_gone)
+        await asyncio.to_thread(server.wait_until_disconnected)
 
 
-async def test_cancelling_a_call_closes_its_connection(face: type[Model]) -> None:
+async def test_cancelling_a_call_closes_its_connection(model_class: type[Model]) -> None:
     with ScriptedServer(events(End.STALL)) as server:
-        task = asyncio.create_task(face(base_url=server.url, deadline=60).ainvoke("Hello!"))
-        await asyncio.to_thread(server.await_requests, 1)
+        task = asyncio.create_task(model_class(base_url=server.url, deadline=60).ainvoke("Hello!"))
+        await asyncio.to_thread(server.wait_for_requests, 1)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        await asyncio.to_thread(server.await_gone)
+        await asyncio.to_thread(server.wait_until_disconnected)
     assert len(server.requests) == 1
 
 
-async def test_a_time_limit_of_the_caller_stays_the_callers(face: type[Model]) -> None:
+async def test_a_time_limit_of_the_caller_stays_the_callers(model_class: type[Model]) -> None:
     with ScriptedServer(events(End.STALL)) as server:
-        model = face(base_url=server.url, deadline=60)
+        model = model_class(base_url=server.url, deadline=60)
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(model.ainvoke("Hello!"), 0.1)
-        await asyncio.to_thread(server.await_gone)
+        await asyncio.to_thread(server.wait_until_disconnected)
     assert len(server.requests) <= 1

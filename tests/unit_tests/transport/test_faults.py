@@ -4,7 +4,7 @@ import gc
 from collections.abc import Iterator
 
 import pytest
-from support.faults.runner import WAYS, Scene, Way, happened
+from support.faults.runner import CALL_MODES, CallMode, Case, run_case
 from support.faults.table import FAULTS
 
 
@@ -16,16 +16,16 @@ def _nothing_left_behind() -> Iterator[None]:
 
 
 @pytest.mark.parametrize(
-    ("scene", "way"),
+    ("case", "way"),
     [
-        pytest.param(scene, way, id=f"{fault.name}: {way} {scene.outcome.verdict()}")
+        pytest.param(case, way, id=f"{fault.name}: {way} {case.outcome.verdict()}")
         for fault in FAULTS
-        for way in WAYS
-        if (scene := way.scene(fault)) is not None
+        for way in CALL_MODES
+        if (case := way.case(fault)) is not None
     ],
 )
-def test_a_fault_has_the_outcome_of_the_table(scene: Scene, way: Way) -> None:
-    assert happened(scene, way) == scene.outcome
+def test_a_fault_has_the_outcome_of_the_table(case: Case, way: CallMode) -> None:
+    assert run_case(case, way) == case.outcome
 
 
 def test_no_fault_stands_twice_in_the_table() -> None:

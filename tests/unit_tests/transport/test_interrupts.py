@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from support.blocking_points import BUSY, Moment, awaiting
+from support.blocking_points import BUSY, BlockingPoint, at_each_blocking_point
 from support.call_modes import Model, text_of
 from support.scripted_server import Reply, ScriptedServer
 from support.sse_replies import whole
@@ -16,7 +16,7 @@ from support.sse_replies import whole
 pytestmark = pytest.mark.usefixtures("_nothing_left_behind")
 
 FINE = whole("Hello!")
-Press = Callable[[Moment], None]
+Press = Callable[[BlockingPoint], None]
 MAIN_STATE = Path(f"/proc/self/task/{os.getpid()}/stat")
 """What Linux tells of the main thread."""
 
@@ -32,15 +32,15 @@ def press() -> Iterator[Press]:
     assert main is not None
     pressing: list[threading.Thread] = []
 
-    def wait_and_press(moment: Moment) -> None:
-        moment.wait()
+    def wait_and_press(point: BlockingPoint) -> None:
+        point.wait()
         # A signal between Python's last look and the system call that waits is seen after it only.
         while MAIN_STATE.exists() and not all(map(_is_asleep, range(3))):
             pass
         signal.pthread_kill(main, signal.SIGINT)
 
-    def begin(moment: Moment) -> None:
-        thread = threading.Thread(target=wait_and_press, args=[moment])
+    def begin(point: BlockingPoint) -> None:
+        thread = threading.Thread(target=wait_and_press, args=[point])
         pressing.append(thread)
         thread.start()
 
@@ -51,29 +51,33 @@ def press() -> Iterator[Press]:
 
 def is_over(server: ScriptedServer, model: Model) -> None:
     """Check that the connections are gone, that nothing was sent again, and that a call works."""
-    server.await_gone()
+    server.wait_until_disconnected()
     assert len(server.requests) == 1
     assert text_of(model.invoke("Hello!")) == "Hello!"
     model.close()
 
 
-@awaiting
-def test_ctrl_c_ends_a_call(face: type[Model], reply: Reply, streaming: bool, press: Press) -> None:
-    with ScriptedServer(reply, FINE) as server, Moment(server, reply) as moment:
-        model = face(base_url=server.url, deadline=60)
-        press(moment)
+@at_each_blocking_point
+def test_ctrl_c_ends_a_call(
+    model_class: type[Model], reply: Reply, streaming: bool, press: Press
+) -> None:
+    with ScriptedServer(reply, FINE) as server, BlockingPoint(server, reply) as point:
+        model = model_class(base_url=server.url, deadline=60)
+        press(point)
         with pytest.raises(KeyboardInterrupt):
-            moment.call(model, streaming=streaming)
+            point.call(model, streaming=streaming)
         if reply is BUSY:  # the connection is free, and waits for the next call
             model.close()
         is_over(server, model)
 
 
-@awaiting
-def test_ctrl_c_ends_a_loop(face: type[Model], reply: Reply, streaming: bool, press: Press) -> None:
-    with ScriptedServer(reply, FINE) as server, Moment(server, reply) as moment:
-        model = face(base_url=server.url)
-        press(moment)
+@at_each_blocking_point
+def test_ctrl_c_ends_a_loop(
+    model_class: type[Model], reply: Reply, streaming: bool, press: Press
+) -> None:
+    with ScriptedServer(reply, FINE) as server, BlockingPoint(server, reply) as point:
+        model = model_class(base_url=server.url)
+        press(point)
         with pytest.raises(KeyboardInterrupt):
-            asyncio.run(moment.acall(model, streaming=streaming))
+            asyncio.run(point.acall(model, streaming=streaming))
         is_over(server, model)

@@ -16,29 +16,29 @@ pytestmark = pytest.mark.usefixtures("_nobody_else", "_nothing_left_behind")
 FINE = whole("Hello!")
 
 
-def test_one_model_serves_one_event_loop_after_the_other(face: type[Model]) -> None:
+def test_one_model_serves_one_event_loop_after_the_other(model_class: type[Model]) -> None:
     with ScriptedServer(FINE, FINE, FINE) as server:
-        model = face(base_url=server.url)
+        model = model_class(base_url=server.url)
         answers = [asyncio.run(model.ainvoke("Hello!")) for _ in range(3)]
-        server.await_gone()
+        server.wait_until_disconnected()
     assert [text_of(answer) for answer in answers] == ["Hello!"] * 3
     assert (len(server.requests), len(server.connections)) == (3, 3)
 
 
-def test_one_model_streams_in_one_event_loop_after_the_other(face: type[Model]) -> None:
+def test_one_model_streams_in_one_event_loop_after_the_other(model_class: type[Model]) -> None:
     async def joined(model: Model) -> str:
         return "".join([text_of(c) async for c in model.astream("Hello!")])
 
     with ScriptedServer(default=streamed("Hello", "!")) as server:
-        model = face(base_url=server.url)
+        model = model_class(base_url=server.url)
         assert [asyncio.run(joined(model)) for _ in range(3)] == ["Hello!"] * 3
-        server.await_gone()
+        server.wait_until_disconnected()
     assert len(server.requests) == 3
 
 
-def test_one_model_serves_many_threads(face: type[Model]) -> None:
+def test_one_model_serves_many_threads(model_class: type[Model]) -> None:
     with ScriptedServer(default=FINE) as server, ThreadPoolExecutor(8) as pool:
-        model = face(base_url=server.url)
+        model = model_class(base_url=server.url)
         answers = list(pool.map(model.invoke, ["Hello!"] * 40))
         model.close()
     assert [text_of(answer) for answer in answers] == ["Hello!"] * 40
@@ -46,14 +46,14 @@ def test_one_model_serves_many_threads(face: type[Model]) -> None:
     assert len(server.connections) <= 8
 
 
-def test_one_model_serves_event_loops_in_many_threads(face: type[Model]) -> None:
+def test_one_model_serves_event_loops_in_many_threads(model_class: type[Model]) -> None:
     async def twice(model: Model) -> list[object]:
         return [await model.ainvoke("Hello!"), await model.ainvoke("Hello!")]
 
     with ScriptedServer(default=FINE) as server, ThreadPoolExecutor(8) as pool:
-        model = face(base_url=server.url)
+        model = model_class(base_url=server.url)
         answers = list(pool.map(lambda _: asyncio.run(twice(model)), range(16)))
-        server.await_gone()
+        server.wait_until_disconnected()
     assert [text_of(a) for pair in answers for a in pair] == ["Hello!"] * 32
     assert (len(server.requests), len(server.connections)) == (32, 16)
 

@@ -12,10 +12,15 @@ from typing import Any, cast
 import httpx
 import pytest
 from support.call_modes import Caller, Model, text_of
-from support.resource_usage import connections_to, held, idle, living
-from support.scripted_server import PATIENCE, End, ScriptedServer
+from support.resource_usage import (
+    count_connections,
+    count_instances,
+    resource_usage,
+    wait_until_idle,
+)
+from support.scripted_server import TIMEOUT_SECONDS, End, ScriptedServer
 from support.sse_replies import events, streamed, token, whole
-from support.subprocesses import run
+from support.subprocesses import run_python
 
 from langchain_voxtral import ChatVoxtral
 from langchain_voxtral.errors import VoxtralAPIError, VoxtralIncompleteStreamError
@@ -35,7 +40,7 @@ OPEN = events(token("Hel"), End.STALL)
 
 def connections(server: ScriptedServer) -> int:
     """Count our open connections to a server of this process."""
-    return connections_to(int(server.url.split(":")[2].removesuffix("/v1")))
+    return count_connections(int(server.url.split(":")[2].removesuffix("/v1")))
 
 
 # Calls
@@ -55,12 +60,12 @@ def test_many_calls_hold_one_connection_and_none_after_closing(
                 caller.invoke(model)
 
         call()
-        before = held()
+        before = resource_usage()
         for _ in range(CALLS if not streaming else CALLS // 5):
             call()
-        assert (held(), connections(server)) == (before, 1)
+        assert (resource_usage(), connections(server)) == (before, 1)
         caller.close(model)
-        server.await_gone()
+        server.wait_until_disconnected()
         assert connections(server) == 0
 
 
@@ -73,17 +78,17 @@ def test_many_calls_that_fail_hold_nothing_more(caller: Caller) -> None:
                 caller.invoke(model)
             with pytest.raises(VoxtralIncompleteStreamError):
                 list(caller.stream(model))
-        server.await_gone()
+        server.wait_until_disconnected()
         assert connections(server) == 0
 
 
-def test_calls_with_a_far_deadline_leave_no_clocks_that_run_on(face: type[Model]) -> None:
+def test_calls_with_a_far_deadline_leave_no_clocks_that_run_on(model_class: type[Model]) -> None:
     with ScriptedServer(default=FINE) as server:
-        model = face(base_url=server.url, deadline=3600)
+        model = model_class(base_url=server.url, deadline=3600)
         for _ in range(CALLS):
             model.invoke("Hello!")
         model.close()
-    assert living(ReadDeadline) < CALLS / 2
+    assert count_instances(ReadDeadline) < CALLS / 2
 
 
 def test_a_server_that_was_used_leaves_nothing_open(caller: Caller) -> None:
@@ -98,38 +103,38 @@ def test_a_server_that_was_used_leaves_nothing_open(caller: Caller) -> None:
 
     use()
     gc.collect()
-    before = held()
+    before = resource_usage()
     for _ in range(10):
         use()
     gc.collect()
-    assert held() == before
+    assert resource_usage() == before
 
 
 # Models
 
 
-def test_many_models_one_after_the_other_leave_no_clients(face: type[Model]) -> None:
-    kinds = (ClientPool, ClientLease, httpx.Client, face)
-    before = [living(kind) for kind in kinds]
+def test_many_models_one_after_the_other_leave_no_clients(model_class: type[Model]) -> None:
+    kinds = (ClientPool, ClientLease, httpx.Client, model_class)
+    before = [count_instances(kind) for kind in kinds]
     with ScriptedServer(default=FINE) as server:
         for number in range(ABANDONED):
-            face(base_url=server.url, seed=number).invoke("Hello!")
+            model_class(base_url=server.url, seed=number).invoke("Hello!")
         assert connections(server) == 0
-    assert [living(kind) for kind in kinds] == before
+    assert [count_instances(kind) for kind in kinds] == before
 
 
 async def test_many_models_one_after_the_other_leave_no_clients_in_a_loop(
-    face: type[Model],
+    model_class: type[Model],
 ) -> None:
-    kinds = (ClientPool, ClientLease, httpx.AsyncClient, face)
-    before = [living(kind) for kind in kinds]
+    kinds = (ClientPool, ClientLease, httpx.AsyncClient, model_class)
+    before = [count_instances(kind) for kind in kinds]
     with ScriptedServer(default=FINE) as server:
         for number in range(ABANDONED):
-            await face(base_url=server.url, seed=number).ainvoke("Hello!")
-        await asyncio.to_thread(server.await_gone)
-        await idle()
+            await model_class(base_url=server.url, seed=number).ainvoke("Hello!")
+        await asyncio.to_thread(server.wait_until_disconnected)
+        await wait_until_idle()
         assert connections(server) == 0
-    assert [living(kind) for kind in kinds] == before
+    assert [count_instances(kind) for kind in kinds] == before
 
 
 def test_many_models_at_once_share_one_connection(caller: Caller) -> None:
@@ -140,7 +145,7 @@ def test_many_models_at_once_share_one_connection(caller: Caller) -> None:
         assert connections(server) == 1
         for model in models:
             caller.close(model)
-        server.await_gone()
+        server.wait_until_disconnected()
         assert connections(server) == 0
 
 
@@ -168,18 +173,18 @@ def never_begun(chunks: Iterator[object]) -> None:
 
 @pytest.mark.parametrize("leave", [broken_off, closed, deleted, never_begun])
 def test_an_abandoned_stream_has_freed_its_connection_when_it_is_left(
-    face: type[Model], leave: Callable[[Iterator[object]], None]
+    model_class: type[Model], leave: Callable[[Iterator[object]], None]
 ) -> None:
     with ScriptedServer(default=OPEN) as server:
-        model = face(base_url=server.url)
+        model = model_class(base_url=server.url)
         for _ in range(ABANDONED // 2):
             leave(model.stream("Hello!"))
             assert connections(server) == 0
 
 
-def test_a_stream_in_a_cycle_is_freed_by_a_garbage_collection(face: type[Model]) -> None:
+def test_a_stream_in_a_cycle_is_freed_by_a_garbage_collection(model_class: type[Model]) -> None:
     with ScriptedServer(default=OPEN) as server:
-        model = face(base_url=server.url)
+        model = model_class(base_url=server.url)
         gc.disable()
         try:
             for _ in range(5):
@@ -219,7 +224,7 @@ def test_a_garbage_collection_may_find_a_stream_at_any_time() -> None:
         assert allocations > 50, allocations
     """
     with ScriptedServer(FINE, *[OPEN, FINE] * 1000) as server:
-        run(script, server.url)
+        run_python(script, server.url)
 
 
 async def abroken_off(chunks: AsyncIterator[object]) -> None:
@@ -248,15 +253,15 @@ async def acancelled(chunks: AsyncIterator[object]) -> None:
 
 @pytest.mark.parametrize("leave", [abroken_off, aclosed, adeleted, acancelled])
 async def test_an_abandoned_async_stream_leaves_no_connection_and_no_task(
-    face: type[Model], leave: Callable[[AsyncIterator[object]], Any]
+    model_class: type[Model], leave: Callable[[AsyncIterator[object]], Any]
 ) -> None:
     with ScriptedServer(default=OPEN) as server:
-        model = face(base_url=server.url)
+        model = model_class(base_url=server.url)
         for _ in range(ABANDONED // 2):
             await leave(model.astream("Hello!"))
-        await asyncio.to_thread(server.await_gone)
-        async with asyncio.timeout(PATIENCE):
-            await idle()
+        await asyncio.to_thread(server.wait_until_disconnected)
+        async with asyncio.timeout(TIMEOUT_SECONDS):
+            await wait_until_idle()
         assert connections(server) == 0
         await model.aclose()
 
@@ -264,23 +269,23 @@ async def test_an_abandoned_async_stream_leaves_no_connection_and_no_task(
 # Threads and event loops
 
 
-def test_many_threads_hold_no_more_connections_than_threads(face: type[Model]) -> None:
+def test_many_threads_hold_no_more_connections_than_threads(model_class: type[Model]) -> None:
     def ask(_: int) -> str:
         return "".join(text_of(chunk) for chunk in model.stream("Hello!"))
 
     with ScriptedServer(default=streamed("Hello", "!")) as server:
-        model = face(base_url=server.url)
-        before = held().threads
+        model = model_class(base_url=server.url)
+        before = resource_usage().threads
         with ThreadPoolExecutor(32) as pool:
             answers = list(pool.map(ask, range(320)))
             assert connections(server) <= 20  # what the pool keeps once they are idle
-        assert (answers, held().threads) == (["Hello!"] * 320, before)
+        assert (answers, resource_usage().threads) == (["Hello!"] * 320, before)
         model.close()
         assert connections(server) == 0
     assert len(server.requests) == 320
 
 
-def test_event_loops_in_turn_leave_neither_loops_nor_connections(face: type[Model]) -> None:
+def test_event_loops_in_turn_leave_neither_loops_nor_connections(model_class: type[Model]) -> None:
     loops: weakref.WeakSet[asyncio.AbstractEventLoop] = weakref.WeakSet()
 
     async def ask(model: Model) -> str:
@@ -288,7 +293,7 @@ def test_event_loops_in_turn_leave_neither_loops_nor_connections(face: type[Mode
         return text_of(await model.ainvoke("Hello!"))
 
     with ScriptedServer(default=FINE) as server:
-        model = face(base_url=server.url)
+        model = model_class(base_url=server.url)
         answers = [asyncio.run(ask(model)) for _ in range(30)]
         gc.collect()
         # The last one is forgotten when there is another.
@@ -308,5 +313,5 @@ def test_two_event_loops_and_threads_use_one_model_at_once() -> None:
         texts = [[answer.text for answer in thread.result()] for thread in threads]
         assert texts == [["Hello!"] * 20] * 2
         model.close()
-        server.await_gone()
+        server.wait_until_disconnected()
     assert len(server.requests) == 80

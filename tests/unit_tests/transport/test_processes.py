@@ -11,7 +11,7 @@ import pytest
 from support.call_modes import Caller, Model
 from support.scripted_server import Gate, ScriptedServer
 from support.sse_replies import event, events, final, json_reply, token, whole
-from support.subprocesses import run
+from support.subprocesses import run_python
 
 pytestmark = pytest.mark.usefixtures("_nobody_else", "_nothing_left_behind")
 
@@ -42,12 +42,12 @@ def test_a_stream_goes_on_when_a_child_is_forked_in_its_middle() -> None:
     with ScriptedServer(events(token("Hel"), gate, token("lo!"), final()), default=FINE) as server:
 
         def go_on() -> None:
-            server.await_requests(3)
+            server.wait_for_requests(3)
             gate.open()
 
         waiting = threading.Thread(target=go_on)
         waiting.start()
-        run(script, server.url)
+        run_python(script, server.url)
         waiting.join()
     streamed, child, parent = [seen.connection.port for seen in server.requests]
     assert len({streamed, child, parent}) == 3
@@ -75,7 +75,7 @@ def test_a_used_model_serves_a_pool_of_processes(start_method: str, key_from: st
     if key_from == "environment":
         environment["VOXTRAL_API_KEY"] = "secret"
     with ScriptedServer(default=FINE) as server:
-        run(script, server.url, start_method, key_from, environment=environment)
+        run_python(script, server.url, start_method, key_from, environment=environment)
     assert [seen.headers["authorization"] for seen in server.requests] == ["Bearer secret"] * 4
     parent, child, _, again = [seen.connection.port for seen in server.requests]
     assert parent == again != child
@@ -107,7 +107,7 @@ def test_errors_come_back_whole_from_a_pool_of_processes(start_method: str, tmp_
         token("Hel"), event({"error": {"message": "CUDA OOM"}}), headers={"x-request-id": "R2"}
     )
     with ScriptedServer(busy, failing) as server:
-        run(script, server.url, start_method, str(told))
+        run_python(script, server.url, start_method, str(told))
     first, second = pickle.loads(told.read_bytes())  # noqa: S301 - our own
     assert first[:-1] == ["VoxtralRateLimitError", "", 429, "R1", 2.0, 1, True]
     assert second[:-1] == ["VoxtralAPIError", "Hel", 200, "R2", None, 1, True]
@@ -137,4 +137,4 @@ def test_a_copy_made_while_the_model_streams_works_and_leaves_the_stream_alone(
         gate.open()
         assert "".join(chunk.text for chunk in chunks) == "lo"
         caller.close(model)
-        server.await_gone()
+        server.wait_until_disconnected()

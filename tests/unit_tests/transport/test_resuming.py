@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from support.call_modes import Caller, broken
+from support.call_modes import Caller, read_until_error
 from support.scripted_server import End, Reply, ScriptedServer, Step
 from support.sse_replies import events, final, json_reply, streamed, token
 
@@ -60,7 +60,7 @@ def test_stops_hold_and_tokens_count_across_a_cut(caller: Caller) -> None:
 
 def test_it_is_resumed_as_often_as_allowed_and_then_raises_with_all_text(caller: Caller) -> None:
     with ScriptedServer(cut("a"), cut("b"), cut("c")) as server:
-        shown, error = broken(caller.stream(caller.model(server, max_stream_resumes=2)))
+        shown, error = read_until_error(caller.stream(caller.model(server, max_stream_resumes=2)))
 
     assert (shown, error.partial, error.attempts) == ("abc", "abc", 3)
     assert isinstance(error, VoxtralIncompleteStreamError)
@@ -71,7 +71,7 @@ def test_a_passing_failure_of_a_resumed_request_is_retried(caller: Caller) -> No
         chunks = list(caller.stream(caller.model(server, max_stream_resumes=1)))
     with ScriptedServer(cut("a"), BUSY, streamed("b")) as unlucky:
         model = caller.model(unlucky, max_stream_resumes=1, max_retries=0)
-        _, error = broken(caller.stream(model))
+        _, error = read_until_error(caller.stream(model))
 
     assert "".join(chunk.text for chunk in chunks) == "ab"
     assert (chunks[-1].info["resumes"], len(server.requests)) == (1, 4)
@@ -81,7 +81,7 @@ def test_a_passing_failure_of_a_resumed_request_is_retried(caller: Caller) -> No
 def test_a_refusal_of_the_resumed_request_raises_with_the_text_so_far(caller: Caller) -> None:
     refusal = json_reply({"detail": "no"}, status=400)
     with ScriptedServer(cut("a"), refusal) as server:
-        _, error = broken(caller.stream(caller.model(server, max_stream_resumes=5)))
+        _, error = read_until_error(caller.stream(caller.model(server, max_stream_resumes=5)))
 
     assert (type(error), error.partial) == (VoxtralInvalidRequestError, "a")
     assert len(server.requests) == 2
@@ -100,7 +100,7 @@ def test_it_is_not_resumed(
     caller: Caller, fields: dict[str, int], options: dict[str, Any], texts: list[str]
 ) -> None:
     with ScriptedServer(cut(*texts)) as server:
-        _, error = broken(caller.stream(caller.model(server, **fields), **options))
+        _, error = read_until_error(caller.stream(caller.model(server, **fields), **options))
 
     assert (type(error), error.partial) == (VoxtralIncompleteStreamError, "a")
     assert len(server.requests) == 1

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.call_modes import Caller, broken
+from support.call_modes import Caller, read_until_error
 from support.scripted_server import End, Reply, ScriptedServer
 from support.sse_replies import event, events, json_reply, streamed, token, whole
 
@@ -57,7 +57,9 @@ def ask(caller: Caller, server: ScriptedServer, streaming: bool) -> tuple[str, d
     return "".join(chunk.text for chunk in chunks), chunks[-1].info
 
 
-def exchange(way: str, server: ScriptedServer, policy: RetryPolicy = QUICK) -> Sequence[StreamItem]:
+def exchange(
+    call_mode: str, server: ScriptedServer, policy: RetryPolicy = QUICK
+) -> Sequence[StreamItem]:
     """Ask through transport itself, with short pauses; return text and outcome."""
     url = f"{server.url}/inference/voxtral"
     request = HTTPRequest(url, b"{}", {"content-type": "application/json"}, retry=policy)
@@ -74,7 +76,7 @@ def exchange(way: str, server: ScriptedServer, policy: RetryPolicy = QUICK) -> S
         return answer
 
     try:
-        match way:
+        match call_mode:
             case "stream":
                 return list(stream(clients, request, CompletionStream(call)))
             case "astream":
@@ -88,7 +90,7 @@ def exchange(way: str, server: ScriptedServer, policy: RetryPolicy = QUICK) -> S
         clients.close()
 
 
-ways = pytest.mark.parametrize("way", ["post", "apost", "stream", "astream"])
+ways = pytest.mark.parametrize("call_mode", ["post", "apost", "stream", "astream"])
 
 
 @streamed_or_not
@@ -161,11 +163,11 @@ def test_a_server_that_asks_for_a_long_wait_is_not_waited_for(
 
 
 @ways
-def test_the_server_is_not_asked_before_the_time_it_named(way: str) -> None:
-    reply = streamed("Hello") if way.endswith("stream") else whole("Hello")
+def test_the_server_is_not_asked_before_the_time_it_named(call_mode: str) -> None:
+    reply = streamed("Hello") if call_mode.endswith("stream") else whole("Hello")
     with ScriptedServer(Reply(429, {"retry-after": "0.1"}, b""), reply) as server:
         before = time.monotonic()
-        exchange(way, server)
+        exchange(call_mode, server)
         # A bound from below, which no slow machine breaks; the back-off alone is 0.001 s.
         assert time.monotonic() - before >= 0.1
     assert len(server.requests) == 2
@@ -173,22 +175,22 @@ def test_the_server_is_not_asked_before_the_time_it_named(way: str) -> None:
 
 @ways
 @pytest.mark.parametrize("failed", [Reply(503, body=b"busy"), Reply(steps=[End.RESET])])
-def test_failures_without_advice_are_retried_with_a_back_off(way: str, failed: Reply) -> None:
-    reply = streamed("Hello") if way.endswith("stream") else whole("Hello")
+def test_failures_without_advice_are_retried_with_a_back_off(call_mode: str, failed: Reply) -> None:
+    reply = streamed("Hello") if call_mode.endswith("stream") else whole("Hello")
     with ScriptedServer(failed, failed, reply) as server:
-        piece, outcome = exchange(way, server)
+        piece, outcome = exchange(call_mode, server)
     assert isinstance(outcome, ResponseInfo)
     assert (piece, outcome.attempts) == (TextDelta("Hello"), 3)
     assert len(server.requests) == 3
 
 
 @ways
-def test_a_connection_that_is_always_reset_is_an_error(way: str) -> None:
+def test_a_connection_that_is_always_reset_is_an_error(call_mode: str) -> None:
     with (
         ScriptedServer(default=Reply(steps=[End.RESET])) as server,
         pytest.raises(VoxtralConnectionError, match="broke the connection") as caught,
     ):
-        exchange(way, server)
+        exchange(call_mode, server)
     assert (caught.value.attempts, len(server.requests)) == (3, 3)
 
 
@@ -220,19 +222,19 @@ def test_pauses_grow_to_a_limit_or_are_what_the_server_asks_for(
 
 
 @ways
-def test_nobody_listening_is_an_error_after_all_attempts(way: str) -> None:
+def test_nobody_listening_is_an_error_after_all_attempts(call_mode: str) -> None:
     with ScriptedServer() as server:
         pass  # now its port is closed
     with pytest.raises(VoxtralConnectionError, match=r"cannot be reached.*base_url") as caught:
-        exchange(way, server)
+        exchange(call_mode, server)
     assert caught.value.attempts == 3
 
 
-@pytest.mark.parametrize("way", ["stream", "astream"])
-def test_a_stream_that_breaks_before_its_first_token_is_asked_for_again(way: str) -> None:
+@pytest.mark.parametrize("call_mode", ["stream", "astream"])
+def test_a_stream_that_breaks_before_its_first_token_is_asked_for_again(call_mode: str) -> None:
     cut = events(b": connected\n\n", End.CUT)
     with ScriptedServer(cut, streamed("Hello")) as server:
-        piece, outcome = exchange(way, server)
+        piece, outcome = exchange(call_mode, server)
     assert isinstance(outcome, ResponseInfo)
     assert (piece, outcome.attempts) == (TextDelta("Hello"), 2)
 
@@ -240,7 +242,7 @@ def test_a_stream_that_breaks_before_its_first_token_is_asked_for_again(way: str
 @pytest.mark.parametrize("ending", [End.CUT, event({"error": {"message": "Model busy"}})])
 def test_nothing_is_sent_again_after_the_first_token(caller: Caller, ending: End | bytes) -> None:
     with ScriptedServer(events(token("Hel"), ending), streamed("Hello")) as server:
-        shown, error = broken(caller.stream(caller.model(server)))
+        shown, error = read_until_error(caller.stream(caller.model(server)))
     assert (shown, error.partial, error.attempts) == ("Hel", "Hel", 1)
     assert len(server.requests) == 1
 

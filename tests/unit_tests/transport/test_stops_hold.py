@@ -2,7 +2,7 @@
 
 import pytest
 from pydantic import ValidationError
-from support.call_modes import Caller, Said
+from support.call_modes import Caller, Response
 from support.scripted_server import End, Repeat, ScriptedServer
 from support.sse_replies import events, final, streamed, token, whole
 
@@ -32,7 +32,7 @@ def test_a_stop_that_the_server_ignores_is_cut_off_across_chunks(
         chunks = list(caller.stream(model, stop=["STOP"]))
     assert (invoked.text, invoked.info["finish_reason"]) == ("one two ", "stop")
     assert "".join(chunk.text for chunk in chunks) == "one two "
-    assert chunks[-1] == Said("", STOPPED | {"finish_reason_source": "server"} | COUNTED)
+    assert chunks[-1] == Response("", STOPPED | {"finish_reason_source": "server"} | COUNTED)
     assert [chunk.info for chunk in chunks[:-1]] == [{}] * (len(chunks) - 1)
 
 
@@ -43,27 +43,27 @@ def test_the_metadata_of_a_stream_that_went_on_after_the_stop_is_collected(calle
     with ScriptedServer(reply) as server:
         chunks = list(caller.stream(caller.model(server), stop=["STOP"]))
     ended = STOPPED | {"finish_reason_source": "derived"} | COUNTED
-    assert chunks == [Said("one "), Said("", ended)]
+    assert chunks == [Response("one "), Response("", ended)]
 
 
 def test_a_stream_that_never_ends_after_the_stop_is_closed(caller: Caller) -> None:
     with ScriptedServer(events(token("one STOP"), Repeat(token("more"), 0.001))) as server:
         chunks = list(caller.stream(caller.model(server), stop=["STOP"]))
-        server.await_gone()
-    assert chunks == [Said("one "), Said("", CLOSED_EARLY)]
+        server.wait_until_disconnected()
+    assert chunks == [Response("one "), Response("", CLOSED_EARLY)]
 
 
 def test_a_stream_that_falls_silent_after_the_stop_is_closed(caller: Caller) -> None:
     with ScriptedServer(events(token("one STOP"), End.STALL)) as server:
         chunks = list(caller.stream(caller.model(server), stop=["STOP"]))
-        server.await_gone()
-    assert chunks == [Said("one "), Said("", CLOSED_EARLY)]
+        server.wait_until_disconnected()
+    assert chunks == [Response("one "), Response("", CLOSED_EARLY)]
 
 
 def test_a_stream_that_falls_silent_after_its_final_event_is_whole(caller: Caller) -> None:
     with ScriptedServer(events(token("one"), final(), End.STALL)) as server:
         chunks = list(caller.stream(caller.model(server)))
-        server.await_gone()
+        server.wait_until_disconnected()
     assert chunks[-1].info == STOPPED | {"finish_reason_source": "server"} | COUNTED
 
 
@@ -73,7 +73,7 @@ def test_a_stream_that_fails_after_the_stop_has_its_whole_text(
 ) -> None:
     with ScriptedServer(events(token("one STOP"), *ending)) as server:
         chunks = list(caller.stream(caller.model(server), stop=["STOP"]))
-    assert chunks == [Said("one "), Said("", CLOSED_EARLY)]
+    assert chunks == [Response("one "), Response("", CLOSED_EARLY)]
 
 
 SIXTEEN = [f"stop{number}" for number in range(16)]

@@ -2,7 +2,7 @@
 
 import httpx
 import pytest
-from support.call_modes import Caller, broken
+from support.call_modes import Caller, read_until_error
 from support.scripted_server import End, Gate, Reply, ScriptedServer, Step
 from support.sse_replies import event, events, final, json_reply, streamed, token, whole
 
@@ -39,7 +39,7 @@ def test_a_stream_without_its_final_event_raises_with_the_text_so_far(
 ) -> None:
     reply = events(token("Hello"), token("!"), *ending, headers=HEADERS)
     with ScriptedServer(reply) as server:
-        shown, error = broken(caller.stream(caller.model(server)))
+        shown, error = read_until_error(caller.stream(caller.model(server)))
     assert shown == "Hello!"
     assert facts(error) == {
         "class": VoxtralIncompleteStreamError,
@@ -58,7 +58,7 @@ def test_a_connection_reset_in_a_stream_raises_with_the_text_so_far(caller: Call
         chunks = caller.stream(caller.model(server))
         assert next(chunks).text == "Hello"
         seen.open()
-        shown, error = broken(chunks)
+        shown, error = read_until_error(chunks)
     assert shown == ""
     assert facts(error) == {
         "class": VoxtralIncompleteStreamError,
@@ -73,13 +73,13 @@ def test_a_connection_reset_in_a_stream_raises_with_the_text_so_far(caller: Call
 
 def test_the_partial_text_has_what_was_held_back_for_a_stop(caller: Caller) -> None:
     with ScriptedServer(events(token("one"), token(" ST"))) as server:
-        shown, error = broken(caller.stream(caller.model(server), stop=["STOP"]))
+        shown, error = read_until_error(caller.stream(caller.model(server), stop=["STOP"]))
     assert (shown, error.partial) == ("one ", "one ST")
 
 
 def test_a_stream_that_ends_before_any_token_raises(caller: Caller) -> None:
     with ScriptedServer(events(headers=HEADERS)) as server:
-        shown, error = broken(caller.stream(caller.model(server)))
+        shown, error = read_until_error(caller.stream(caller.model(server)))
     assert (shown, type(error), error.partial) == ("", VoxtralIncompleteStreamError, "")
     assert error.request_id == "H1"
 
@@ -104,7 +104,7 @@ def test_an_error_event_raises_its_class_with_the_text_so_far(
     steps = [token("Hello"), token("!"), event(document)]
     reply = events(*([b"".join(steps)] if together else steps), headers=HEADERS)
     with ScriptedServer(reply) as server:
-        shown, error = broken(caller.stream(caller.model(server)))
+        shown, error = read_until_error(caller.stream(caller.model(server)))
     assert shown == "Hello!"
     assert facts(error) == {
         "class": kind,
@@ -120,13 +120,13 @@ def test_an_error_event_raises_its_class_with_the_text_so_far(
 def test_data_that_is_no_event_of_this_api_raises_with_the_text_so_far(caller: Caller) -> None:
     reply = events(token("Hello"), b"data: nonsense\n\n", final())
     with ScriptedServer(reply) as server:
-        shown, error = broken(caller.stream(caller.model(server)))
+        shown, error = read_until_error(caller.stream(caller.model(server)))
     assert (shown, type(error), error.partial) == ("Hello", VoxtralResponseError, "Hello")
 
 
 def test_a_stream_answered_by_a_whole_answer_is_one_clear_error(caller: Caller) -> None:
     with ScriptedServer(whole("Hello!")) as server:
-        shown, error = broken(caller.stream(caller.model(server)))
+        shown, error = read_until_error(caller.stream(caller.model(server)))
     assert (shown, type(error)) == ("", VoxtralResponseError)
     assert "seems not to stream" in str(error)
     assert len(server.requests) == 1

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from support.call_modes import Caller, broken
+from support.call_modes import Caller, read_until_error
 from support.scripted_server import End, Gate, Repeat, Reply, ScriptedServer, Step
 from support.sse_replies import events, streamed, token, whole
 
@@ -30,7 +30,7 @@ def test_a_silent_server_is_waited_for_no_longer_than_its_limit_says(
             VoxtralTimeoutError, match=rf"sent nothing for 0.2 s.* by {limit}="
         ) as e:
             _ = list(caller.stream(model)) if streaming else caller.invoke(model)
-        server.await_gone()
+        server.wait_until_disconnected()
     assert (len(server.requests), e.value.attempts) == (1, 1)
 
 
@@ -51,8 +51,10 @@ def test_a_stream_that_says_no_more_raises_with_the_text_so_far(
 ) -> None:
     steps = [token(said)] if said else [b": connected\n\n"]
     with ScriptedServer(events(*steps, quiet, headers={"x-request-id": "H1"})) as server:
-        shown, error = broken(caller.stream(caller.model(server, stream_idle_timeout=SHORT)))
-        server.await_gone()
+        shown, error = read_until_error(
+            caller.stream(caller.model(server, stream_idle_timeout=SHORT))
+        )
+        server.wait_until_disconnected()
     assert (type(error), shown, error.partial) == (VoxtralTimeoutError, said, said)
     assert (error.request_id, error.attempts, len(server.requests)) == ("H1", 1, 1)
     with pytest.raises(VoxtralTimeoutError, match=message):
@@ -78,7 +80,7 @@ def test_the_deadline_ends_a_call_that_brings_no_answer(
         model = caller.model(server, deadline=SHORT)
         with pytest.raises(VoxtralTimeoutError, match=r"within 0.2 s.*larger deadline=") as caught:
             _ = list(caller.stream(model)) if streaming else caller.invoke(model)
-        server.await_gone()
+        server.wait_until_disconnected()
     assert (len(server.requests), caught.value.attempts) == (1, 1)
 
 
@@ -102,8 +104,8 @@ def test_the_deadline_ends_a_stream_and_keeps_its_text(
 ) -> None:
     with ScriptedServer(events(token("Hello"), rest)) as server:
         model = caller.model(server, deadline=SHORT, **limits)
-        shown, error = broken(caller.stream(model))
-        server.await_gone()
+        shown, error = read_until_error(caller.stream(model))
+        server.wait_until_disconnected()
     assert (type(error), error.partial) == (VoxtralTimeoutError, shown)
     assert shown.rstrip(".") == "Hello"
     with pytest.raises(VoxtralTimeoutError, match=r"within 0.2 s.*larger deadline="):
@@ -151,7 +153,7 @@ def test_a_stream_out_of_time_is_never_asked_for_again_after_its_first_token(
 ) -> None:
     with ScriptedServer(events(token("Hel"), End.STALL), streamed("Hello")) as server:
         model = caller.model(server, stream_idle_timeout=SHORT, retry_timeouts=True)
-        shown, error = broken(caller.stream(model))
+        shown, error = read_until_error(caller.stream(model))
     assert (type(error), shown, error.partial) == (VoxtralTimeoutError, "Hel", "Hel")
     assert len(server.requests) == 1
 
@@ -181,7 +183,7 @@ def full_port() -> Iterator[int]:
 def test_a_server_that_cannot_be_reached_in_time_is_an_error(
     caller: Caller, full_port: int, limits: dict[str, Any], message: str, streaming: bool
 ) -> None:
-    model = caller.face(base_url=f"http://127.0.0.1:{full_port}/v1", max_retries=0, **limits)
+    model = caller.model_class(base_url=f"http://127.0.0.1:{full_port}/v1", max_retries=0, **limits)
     with pytest.raises(VoxtralTimeoutError, match=message) as caught:
         _ = list(caller.stream(model)) if streaming else caller.invoke(model)
     assert isinstance(caught.value, VoxtralError)

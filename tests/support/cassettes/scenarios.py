@@ -1,4 +1,4 @@
-"""What is recorded: calls through the public classes, played by recorder and tests alike."""
+"""The recorded calls of chat models and LLMs, used by the recorder and by the tests."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -30,14 +30,14 @@ GREEDY: Mapping[str, Any] = {"temperature": 0, "top_p": None, "seed": 7, "max_to
 
 
 @dataclass(frozen=True, slots=True)
-class Scene:
+class Scenario:
     """One call.
 
     Args:
         given: Messages for `ChatVoxtral`, a string for `VoxtralLLM`.
-        streamed: Whether it is `stream`, not `invoke`.
+        streamed: Whether it calls `stream` instead of `invoke`.
         settings: For the constructor.
-        error: What the call raises, if it does.
+        error: The error that it raises, if any.
     """
 
     given: list[BaseMessage] | str
@@ -47,8 +47,8 @@ class Scene:
 
     def model(self, base_url: str, api_key: str | None = None) -> ChatVoxtral | VoxtralLLM:
         """Return the model to call."""
-        face = VoxtralLLM if isinstance(self.given, str) else ChatVoxtral
-        return face(base_url=base_url, **{"api_key": api_key, **GREEDY, **self.settings})
+        model_class = VoxtralLLM if isinstance(self.given, str) else ChatVoxtral
+        return model_class(base_url=base_url, **{"api_key": api_key, **GREEDY, **self.settings})
 
 
 QUESTION: list[BaseMessage] = [
@@ -87,42 +87,42 @@ CITY_SCHEMA = {
 AS_CITY = {"type": "json_schema", "json_schema": {"name": "city", "schema": CITY_SCHEMA}}
 LONG: list[BaseMessage] = [HumanMessage("word " * 300)]
 
-SCENES: dict[str, Scene] = {
-    "chat_invoke": Scene(QUESTION),
-    "chat_stream": Scene(QUESTION, streamed=True),
-    "chat_conversation": Scene(CONVERSATION),
-    "chat_stop": Scene(LIST, settings={"stop": [", three"]}),
-    "chat_stop_stream": Scene(LIST, streamed=True, settings={"stop": [", three"]}),
-    "chat_length": Scene(LIST, settings={"max_tokens": 4}),
-    "chat_length_stream": Scene(LIST, streamed=True, settings={"max_tokens": 4}),
-    "chat_schema": Scene(CITY, settings={"response_format": AS_CITY}),
-    "llm_invoke": Scene("What is the capital of Italy?"),
-    "llm_stream": Scene("What is the capital of Italy?", streamed=True),
-    "unknown_model": Scene(
+SCENARIOS: dict[str, Scenario] = {
+    "chat_invoke": Scenario(QUESTION),
+    "chat_stream": Scenario(QUESTION, streamed=True),
+    "chat_conversation": Scenario(CONVERSATION),
+    "chat_stop": Scenario(LIST, settings={"stop": [", three"]}),
+    "chat_stop_stream": Scenario(LIST, streamed=True, settings={"stop": [", three"]}),
+    "chat_length": Scenario(LIST, settings={"max_tokens": 4}),
+    "chat_length_stream": Scenario(LIST, streamed=True, settings={"max_tokens": 4}),
+    "chat_schema": Scenario(CITY, settings={"response_format": AS_CITY}),
+    "llm_invoke": Scenario("What is the capital of Italy?"),
+    "llm_stream": Scenario("What is the capital of Italy?", streamed=True),
+    "unknown_model": Scenario(
         QUESTION, settings={"model": "mistralai/no-such-model"}, error=VoxtralNotFoundError
     ),
-    "wrong_key": Scene(
+    "wrong_key": Scenario(
         QUESTION,
         settings={"api_key": "not-the-key-of-this-server"},
         error=VoxtralAuthenticationError,
     ),
-    "invalid_field": Scene(
+    "invalid_field": Scenario(
         QUESTION,
         settings={"model_kwargs": {"max_new_words": 5}},
         error=VoxtralInvalidRequestError,
     ),
-    "context_overflow": Scene(LONG, error=VoxtralContextOverflowError),
-    "context_overflow_stream": Scene(LONG, streamed=True, error=VoxtralContextOverflowError),
-    "busy_invoke": Scene(QUESTION),
-    "busy_stream": Scene(QUESTION, streamed=True),
+    "context_overflow": Scenario(LONG, error=VoxtralContextOverflowError),
+    "context_overflow_stream": Scenario(LONG, streamed=True, error=VoxtralContextOverflowError),
+    "busy_invoke": Scenario(QUESTION),
+    "busy_stream": Scenario(QUESTION, streamed=True),
 }
 
 SMALL_CONTEXT = 256
-"""Tokens of context that the embedded engine has in the scenes that overflow it."""
+"""The context size in tokens in the scenarios that overflow it."""
 
 
-class _Listener(BaseCallbackHandler):
-    """Keeps what a model hands to callbacks at the end: for `VoxtralLLM` the only metadata."""
+class _ResultRecorder(BaseCallbackHandler):
+    """Records the final result, the only place where `VoxtralLLM` has metadata."""
 
     result: LLMResult | None = None
 
@@ -130,37 +130,37 @@ class _Listener(BaseCallbackHandler):
         self.result = response
 
 
-def play(model: ChatVoxtral | VoxtralLLM, scene: Scene) -> AIMessage:
-    """Make the call and return the whole answer as a message."""
-    listener = _Listener()
-    config: Any = {"callbacks": [listener]}
+def play(model: ChatVoxtral | VoxtralLLM, scenario: Scenario) -> AIMessage:
+    """Make the call and return the answer as a message."""
+    recorder = _ResultRecorder()
+    config: Any = {"callbacks": [recorder]}
     with model:
-        if scene.streamed:
-            said: Any = reduce(add, model.stream(scene.given, config))
-            return _message(said, listener)
-        return _message(model.invoke(scene.given, config), listener)
+        if scenario.streamed:
+            answer: Any = reduce(add, model.stream(scenario.given, config))
+            return _message(answer, recorder)
+        return _message(model.invoke(scenario.given, config), recorder)
 
 
-async def aplay(model: ChatVoxtral | VoxtralLLM, scene: Scene) -> AIMessage:
+async def aplay(model: ChatVoxtral | VoxtralLLM, scenario: Scenario) -> AIMessage:
     """Do what `play` does, asynchronously."""
-    listener = _Listener()
-    config: Any = {"callbacks": [listener]}
+    recorder = _ResultRecorder()
+    config: Any = {"callbacks": [recorder]}
     async with model:
-        if scene.streamed:
-            said: Any = [part async for part in model.astream(scene.given, config)]
-            return _message(reduce(add, said), listener)
-        return _message(await model.ainvoke(scene.given, config), listener)
+        if scenario.streamed:
+            answer: Any = [part async for part in model.astream(scenario.given, config)]
+            return _message(reduce(add, answer), recorder)
+        return _message(await model.ainvoke(scenario.given, config), recorder)
 
 
-def _message(said: AIMessage | AIMessageChunk | str, listener: _Listener) -> AIMessage:
-    """Return the message: what was said, or for a string the one beside it in the callbacks."""
-    if isinstance(said, str):
-        result = listener.result
+def _message(answer: AIMessage | AIMessageChunk | str, recorder: _ResultRecorder) -> AIMessage:
+    """Return the answer as a message; that of a string comes from the callbacks."""
+    if isinstance(answer, str):
+        result = recorder.result
         generation = None if result is None else result.generations[0][0]
-        if not isinstance(generation, ChatGeneration) or generation.text != said:
-            raise ValueError(f"callbacks were told {generation!r}, the caller {said!r}")
-        said = generation.message  # type: ignore[assignment]
-    message = message_chunk_to_message(said)  # type: ignore[arg-type]
+        if not isinstance(generation, ChatGeneration) or generation.text != answer:
+            raise ValueError(f"callbacks were told {generation!r}, the caller {answer!r}")
+        answer = generation.message  # type: ignore[assignment]
+    message = message_chunk_to_message(answer)  # type: ignore[arg-type]
     if not isinstance(message, AIMessage):
         raise TypeError(f"not an answer: {message!r}")
     return message.model_copy(update={"id": None})
