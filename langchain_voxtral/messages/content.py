@@ -1,4 +1,4 @@
-"""Content of a LangChain message to texts and recordings."""
+"""Content blocks of a LangChain message to texts and recordings."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from langchain_voxtral.messages.turns import AudioPart, Role
 
 _TEXT_KEYS = {"text": "text", "input_text": "text", "output_text": "text", "refusal": "refusal"}
 
-_CALLS = frozenset(
+_TOOL_CALL_TYPES = frozenset(
     {
         "custom_tool_call",
         "function_call",
@@ -20,9 +20,9 @@ _CALLS = frozenset(
         "tool_use",
     }
 )
-"""In an AI message: calls, which LangChain also keeps in `tool_calls`."""
+"""Blocks of an AI message that are calls, which LangChain also keeps in `tool_calls`."""
 
-_PROVIDERS_OWN = frozenset(
+_PROVIDER_TYPES = frozenset(
     {
         "reasoning",
         "reasoning_content",
@@ -48,10 +48,10 @@ _PROVIDERS_OWN = frozenset(
         "web_search_tool_result",
     }
 )
-"""In an AI message: what another provider's model thought and what its server did by itself.
+"""Blocks of an AI message with another model's reasoning, or what its server did by itself.
 
-Only that provider can read it; the answer it led to is in the text. It is left out, so that
-a conversation can move from another model to this one.
+They are left out, so that a conversation can move from another model to this one: only their
+own provider can read them, and the answer is in the text.
 """
 
 _IMAGE = "the model takes no images: describe it in a text block"
@@ -71,78 +71,76 @@ _ADVICE = {
     "text-plain": _FILE,
     "tool_result": "give the result as a ToolMessage with its tool_call_id",
 }
-_ELSE = "only text can be sent: use {'type': 'text', 'text': ...}"
+_DEFAULT_ADVICE = "only text can be sent: use {'type': 'text', 'text': ...}"
 
 
 @dataclass(frozen=True, slots=True)
 class MessageContent:
-    """What a message says.
-
-    Args:
-        content: Its texts and recordings, in order.
-        has_calls: Whether there were blocks that are tool calls.
-    """
+    """The content of a message: texts and recordings in order; blocks of calls are only noted."""
 
     content: Sequence[str | AudioPart]
-    has_calls: bool = False
+    has_tool_calls: bool = False
 
 
 def parse_content(
     content: str | list[str | dict[str, object]], *, where: str, role: Role
 ) -> MessageContent:
-    """Return what a message's content says.
+    """Return the texts and recordings of a message's content.
 
-    Texts are to be joined with nothing between, as LangChain's own `.text` does: providers split a
-    text at any place (citations, streamed pieces), so anything between would change it.
+    Texts are to be joined with nothing between, as LangChain's own `.text` does: providers split
+    a text at any place (citations, streamed pieces), so anything between would change it.
 
     Args:
         content: A string, or a list of strings and content blocks.
         where: Which message this is, for errors.
-        role: Whose it is. Of what a model wrote, its reasoning, and what its provider's server
-            did by itself, is left out, and calls are only noted.
+        role: Whose it is. Blocks of an AI message may be calls, or only its provider's to read.
 
     Raises:
         VoxtralInvalidRequestError: A block is neither text nor a recording, or is a recording
-            that no user sends.
+            outside of a user's message.
     """
     if isinstance(content, str):
         return MessageContent([content])
-    by_ai = role == "assistant"
-    said: list[str | AudioPart] = []
-    has_calls = False
+    ignored = _PROVIDER_TYPES if role == "assistant" else frozenset[str]()
+    calls = _TOOL_CALL_TYPES if role == "assistant" else frozenset[str]()
+    parts: list[str | AudioPart] = []
+    has_tool_calls = False
     for index, block in enumerate(content):
+        place = f"{where}, block {index}"
         if isinstance(block, str):
-            said.append(block)
-            continue
-        if not isinstance(block, Mapping):
+            parts.append(block)
+        elif not isinstance(block, Mapping):
             raise VoxtralInvalidRequestError(
-                f"{where}, block {index}: {type(block).__name__} is no content block; {_ELSE}."
+                f"{place}: {type(block).__name__} is no content block; {_DEFAULT_ADVICE}."
             )
-        kind = str(block.get("type"))
-        if by_ai and kind in _CALLS:
-            has_calls = True
-        elif not (by_ai and kind in _PROVIDERS_OWN):
-            place = f"{where}, block {index}"
-            heard = parse_audio_block(block, place)
-            if heard is not None and role != "user":
-                raise VoxtralInvalidRequestError(
-                    f"{place}: a recording can only be in a user's message; put it into a "
-                    "HumanMessage, or its words here."
-                )
-            said.append(_text(block, kind, place) if heard is None else heard)
-    return MessageContent(said, has_calls)
+        elif (block_type := str(block.get("type"))) in calls:
+            has_tool_calls = True
+        elif block_type not in ignored:
+            parts.append(_text_or_audio(block, block_type, place, role))
+    return MessageContent(parts, has_tool_calls)
 
 
-def _text(block: Mapping[str, object], kind: str, where: str) -> str:
-    key = _TEXT_KEYS.get(kind)
+def _text_or_audio(
+    block: Mapping[str, object], block_type: str, where: str, role: Role
+) -> str | AudioPart:
+    audio = parse_audio_block(block, where)
+    if audio is not None:
+        if role != "user":
+            raise VoxtralInvalidRequestError(
+                f"{where}: a recording can only be in a user's message; put it into a "
+                "HumanMessage, or its words here."
+            )
+        return audio
+    key = _TEXT_KEYS.get(block_type)
     if key is None:
         raise VoxtralInvalidRequestError(
             f"{where}: a block of type {block.get('type')!r} cannot be sent; "
-            f"{_ADVICE.get(kind, _ELSE)}."
+            f"{_ADVICE.get(block_type, _DEFAULT_ADVICE)}."
         )
     text = block.get(key)
     if not isinstance(text, str):
         raise VoxtralInvalidRequestError(
-            f"{where}: the {key!r} of a {kind!r} block must be a string, not {type(text).__name__}."
+            f"{where}: the {key!r} of a {block_type!r} block must be a string, not "
+            f"{type(text).__name__}."
         )
     return text

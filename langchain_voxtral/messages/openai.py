@@ -4,13 +4,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from langchain_voxtral.errors import VoxtralInvalidRequestError
-from langchain_voxtral.messages.systems import merge_system_into_user
 from langchain_voxtral.messages.turns import AudioPart, ToolCall, Turn
 from langchain_voxtral.tools.call_ids import to_mistral_call_id
 from langchain_voxtral.tools.json_text import dumps
 
 AudioPartEncoder = Callable[[bytes, str], dict[str, Any]]
-"""Makes a part of a message's content of a recording and the short name of its kind."""
+"""Returns the content part for a recording, given its bytes and the short name of its format."""
 
 
 def to_openai(
@@ -31,9 +30,9 @@ def to_openai(
         instruction: Trusted text that ends the first message if that is a system message, else
             a system message of its own, such as the JSON schema of the answer for a server
             that cannot constrain it.
-        audio_part: Writes a recording as the server takes it; None: it takes none.
-        system_with_audio: Whether the server takes system messages beside recordings. Else what
-            they say, the instruction too, begins the user's messages.
+        audio_part: Encodes a recording as the server takes it; None if it takes none.
+        system_with_audio: Whether the server takes system messages beside recordings. Else
+            their text, the instruction too, begins the user's messages.
 
     Raises:
         VoxtralInvalidRequestError: Arguments of a call that JSON cannot express; a result
@@ -51,13 +50,42 @@ def to_openai(
         ```
     """
     if instruction:
-        turns = _instructed(turns, Turn("system", instruction))
+        turns = _add_instruction(turns, Turn("system", instruction))
     if not system_with_audio and any(turn.audio for turn in turns):
         turns = merge_system_into_user(turns)
     return [_message(index, turn, audio_part) for index, turn in enumerate(turns)]
 
 
-def _instructed(turns: Sequence[Turn], instruction: Turn) -> Sequence[Turn]:
+def merge_system_into_user(turns: Sequence[Turn]) -> list[Turn]:
+    r"""Return a conversation without system turns: their texts begin user turns.
+
+    Voxtral's tokenizer rejects system turns beside audio (mistral-common, before tokenizer
+    version 13). A system turn begins the first user turn that follows; if none does, it becomes
+    a user turn itself.
+    """
+    merged: list[Turn] = []
+    pending = Turn("user")
+    for turn in turns:
+        if turn.role == "system":
+            pending = Turn("user").with_content(turn.content).merged_after(pending)
+        elif turn.role == "user":
+            _append_user(merged, turn.merged_after(pending))
+            pending = Turn("user")
+        else:
+            merged.append(turn)
+    if pending.content:
+        _append_user(merged, pending)
+    return merged
+
+
+def _append_user(turns: list[Turn], turn: Turn) -> None:
+    # Without the system turn that stood between them, two user turns may meet.
+    if turns and turns[-1].role == "user":
+        turn = turn.merged_after(turns.pop())
+    turns.append(turn)
+
+
+def _add_instruction(turns: Sequence[Turn], instruction: Turn) -> Sequence[Turn]:
     if not (turns and turns[0].role == "system"):
         return [instruction, *turns]
     return [instruction.merged_after(turns[0]), *turns[1:]]

@@ -1,4 +1,4 @@
-"""Turns: what a conversation is once LangChain's many message shapes are left behind."""
+"""Turns: a conversation without LangChain's many forms of messages."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
@@ -26,12 +26,12 @@ class ToolCall:
 
 @dataclass(frozen=True, slots=True)
 class AudioPart:
-    """A recording in a turn: the file itself, or where it is.
+    """A recording in a turn: the file itself, or its URL.
 
     Args:
         data: The file's bytes; empty if there is only a URL.
-        format: What the file is, by its content; None if that is not known (yet).
-        url: Where it is, on the web.
+        format: Its format, by its content; None if that is not known (yet).
+        url: Its address on the web.
         location: Which block of which message this is, for errors.
     """
 
@@ -47,7 +47,7 @@ class Turn:
 
     Args:
         role: Who speaks; `tool` is the result of a call.
-        text: What is said, one string; of a turn with recordings, its texts joined.
+        text: Its text; of a turn with recordings, its texts joined.
         tool_calls: Calls that an assistant turn makes.
         tool_call_id: For a tool turn, the id of the call it answers.
         parts: Texts and recordings in their order, if there are recordings; else empty.
@@ -61,12 +61,12 @@ class Turn:
 
     @property
     def content(self) -> tuple[str | AudioPart, ...]:
-        """What is said, in its order: the parts, or the text alone; without empty texts."""
+        """Its texts and recordings in their order, without empty texts."""
         return self.parts or ((self.text,) if self.text else ())
 
     @property
     def audio(self) -> tuple[AudioPart, ...]:
-        """The recordings alone."""
+        """Its recordings."""
         return tuple(part for part in self.parts if isinstance(part, AudioPart))
 
     def with_content(self, content: Iterable[str | AudioPart]) -> "Turn":
@@ -86,11 +86,11 @@ class Turn:
             elif part:
                 parts.append(part)
         text = "".join(part for part in parts if isinstance(part, str))
-        heard = any(isinstance(part, AudioPart) for part in parts)
-        return replace(self, text=text, parts=tuple(parts) if heard else ())
+        has_audio = any(isinstance(part, AudioPart) for part in parts)
+        return replace(self, text=text, parts=tuple(parts) if has_audio else ())
 
     def merged_after(self, earlier: "Turn") -> "Turn":
-        r"""Return this turn with what another says before it, with a blank line between texts.
+        r"""Return this turn with another's content before its own, a blank line between texts.
 
         Example:
             ```python

@@ -6,7 +6,7 @@ from langchain_core.messages import HumanMessage
 from langchain_voxtral.audio.formats import MP3, WAV
 from langchain_voxtral.errors import VoxtralInvalidRequestError
 from langchain_voxtral.messages import AudioPart, Turn, to_openai, to_turns
-from langchain_voxtral.messages.systems import merge_system_into_user
+from langchain_voxtral.messages.openai import merge_system_into_user
 from langchain_voxtral.prompts import LLAMA3, MISTRAL, PromptFormat, render
 from langchain_voxtral.providers import PROVIDERS
 

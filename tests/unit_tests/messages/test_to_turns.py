@@ -214,6 +214,6 @@ def test_an_instruction_to_remove_a_message_is_an_error() -> None:
 
 def test_a_function_message_is_an_error() -> None:
     assert failure([FunctionMessage(name="add", content="2")]) == (
-        "messages[0] is a FunctionMessage and cannot be sent; it cannot say which call it "
-        "answers: use ToolMessage with tool_call_id."
+        "messages[0] is a FunctionMessage and cannot be sent; it names no call that it answers: "
+        "use ToolMessage with tool_call_id."
     )
