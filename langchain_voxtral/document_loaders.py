@@ -2,41 +2,47 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, aclosing, closing
+from contextlib import aclosing, closing
 from os import PathLike
 from typing import Any, cast
 
 from langchain_core.document_loaders import BaseBlobParser, BaseLoader
 from langchain_core.documents import Document
 from langchain_core.documents.base import Blob
+from pydantic import PrivateAttr
 
 from langchain_voxtral.audio.pricing import Estimate
+from langchain_voxtral.audio.source import AudioSource
+from langchain_voxtral.connection import MODEL_CONFIG
 from langchain_voxtral.errors import VoxtralAudioError, VoxtralInvalidRequestError
-from langchain_voxtral.transcription.listening import Listening
-from langchain_voxtral.transcription.pipeline import check_cost
-from langchain_voxtral.transcription.source import Audio, given
+from langchain_voxtral.transcription.client import TranscriptionClient
+from langchain_voxtral.transcription.pipeline import NoTimestamps, TranscriptionJob, check_cost
+from langchain_voxtral.transcription.settings import TranscriptionSettings
+from langchain_voxtral.transcription.source import AudioInput, open_source
+from langchain_voxtral.transport import ClientLease
 
 __all__ = ["VoxtralTranscriptionLoader", "VoxtralTranscriptionParser"]
 
 
-class VoxtralTranscriptionParser(Listening, BaseBlobParser):
+class VoxtralTranscriptionParser(TranscriptionSettings, BaseBlobParser):
     """Transcribes or translates recordings into documents.
 
     Takes any format that the `audio` extra decodes. Long recordings are cut at silences into
-    chunks that the server takes, which are heard in parallel and come back in order. A recording
-    of one chunk is decoded at most once; a longer one twice, so that its price and any damage
-    are known before the first request.
+    chunks that the server takes. Chunks are sent in parallel while the recording is decoded, and
+    their results are returned in order.
 
-    Metadata of the documents is flat, beside what the blob brings: `source`, `sha256`,
-    `duration`, `start` and `end` (seconds), `chunk` (from 0), `n_chunks`, `segment`, `language`
-    and `language_source` (`"requested"` or `"server"`), `timestamps_source` (`"server"`, or
-    `"chunk"` where nothing finer than the bounds of our own chunks is known), `model`, `cost` (US
-    dollars, what earlier runs paid included) and `cost_source` (`"server"`, or `"estimated"` if
-    any of it is), `request_id`, `chunks_from_store`; `loop`, if a phrase stands in a chunk's text
-    ten times in a row, which models write over silence; `truncated`, if the recording is cut off
-    and was kept; with `on_error="mark"` also `error`, `error_type` and `failed_chunks`. What is
-    not known is absent. Of several chunks, several values stand in one string, with commas. Of a
-    chunk's segments the first tells its cost, so that costs add up.
+    Metadata of the documents is flat, in addition to the blob's: `source`, `sha256`, `duration`
+    (as the file states it; in documents of the last chunk and of the whole recording as decoded),
+    `start` and `end` (seconds), `chunk` (from 0), `n_chunks` (in documents of the last chunk and
+    of the whole recording), `segment`, `language` and `language_source` (`"requested"` or
+    `"server"`), `timestamps_source` (`"server"`, or `"chunk"` where only the bounds of chunks are
+    known), `model`, `cost` (US dollars, including what earlier runs paid) and `cost_source`
+    (`"server"`, or `"estimated"` if any of it is), `request_id`, `chunks_from_store`; `loop`, if
+    a phrase occurs in a chunk's text ten times in a row, which models write over silence;
+    `truncated`, if the recording is cut off and was kept; with `on_error="mark"` also `error`,
+    `error_type` and `failed_chunks`. What is not known is absent. Several values of several
+    chunks are joined by commas. Only the first segment of a chunk has its cost, so that costs add
+    up.
 
     Raises:
         pydantic.ValidationError: A field is unknown or has a wrong value, or the server has no
@@ -51,8 +57,14 @@ class VoxtralTranscriptionParser(Listening, BaseBlobParser):
         ```
     """
 
-    def lazy_parse(self, blob: Audio) -> Generator[Document]:
-        """Yield the documents of one recording: of chunks and segments as soon as they are there.
+    model_config = MODEL_CONFIG
+
+    _lease: ClientLease = PrivateAttr(default_factory=ClientLease)
+    _lost_key: bool = PrivateAttr(default=False)
+    _no_timestamps: NoTimestamps = PrivateAttr(default_factory=set)
+
+    def lazy_parse(self, blob: AudioInput) -> Generator[Document]:
+        """Yield the documents of one recording, those of chunks and segments as they are ready.
 
         Args:
             blob: A `Blob`, a path (a string is one), bytes, a binary file, or an audio block. A
@@ -62,51 +74,54 @@ class VoxtralTranscriptionParser(Listening, BaseBlobParser):
             VoxtralAudioError: It cannot be decoded.
             VoxtralError: A chunk failed; the message says which.
         """
-        with given(blob) as recording:
-            job = self._job(recording)
+        source, metadata = open_source(blob)
+        with source:
+            job = self._job(source, metadata)
             try:
-                self._plan(job)
-                job.check_cost(self.max_cost_usd)
-                scribe = self._scribe(job)
-                with closing(self._heard(job)) as heard:
-                    for one in heard:
-                        yield from scribe.feed(one)
-                yield from scribe.close()
+                job.open()
+                job.check_budget()
+                builder = job.document_builder(self.mode)
+                with closing(job.results()) as results:
+                    for result in results:
+                        yield from builder.add(result)
             except VoxtralAudioError as error:
-                yield self._unreadable(recording, error)
+                yield job.failed_document(error)
+            else:
+                yield from builder.finish()
 
-    async def alazy_parse(self, blob: Audio) -> AsyncGenerator[Document]:
+    async def alazy_parse(self, blob: AudioInput) -> AsyncGenerator[Document]:
         """Do what `lazy_parse` does, asynchronously; decoding is done in threads."""
-        with ExitStack() as stack:
-            recording = await asyncio.to_thread(stack.enter_context, given(blob))
-            job = self._job(recording)
+        source, metadata = await asyncio.to_thread(open_source, blob)
+        with source:
+            job = self._job(source, metadata)
             try:
-                await self._aplan(job)
-                job.check_cost(self.max_cost_usd)
-                scribe = self._scribe(job)
-                async with aclosing(self._aheard(job)) as heard:
-                    async for one in heard:
-                        for document in scribe.feed(one):
+                await asyncio.to_thread(job.open)
+                await job.acheck_budget()
+                builder = job.document_builder(self.mode)
+                async with aclosing(job.aresults()) as results:
+                    async for result in results:
+                        for document in builder.add(result):
                             yield document
-                for document in scribe.close():
-                    yield document
             except VoxtralAudioError as error:
-                yield self._unreadable(recording, error)
+                yield job.failed_document(error)
+            else:
+                for document in builder.finish():
+                    yield document
 
-    def parse(self, blob: Audio) -> list[Document]:
+    def parse(self, blob: AudioInput) -> list[Document]:
         """Return the documents of one recording; see `lazy_parse`."""
         return list(self.lazy_parse(blob))
 
-    async def aparse(self, blob: Audio) -> list[Document]:
+    async def aparse(self, blob: AudioInput) -> list[Document]:
         """Return the documents of one recording; see `lazy_parse`."""
         async with aclosing(self.alazy_parse(blob)) as documents:
             return [document async for document in documents]
 
-    def estimate(self, blob: Audio) -> Estimate:
+    def estimate(self, blob: AudioInput) -> Estimate:
         """Return what a recording will take, without a request.
 
-        What an earlier run has left in the store is not counted. A recording longer than one
-        chunk is decoded for this.
+        It is computed from the length that the file states. The recording is decoded if it states
+        none, or if there is a store: then only what the store lacks counts.
 
         Args:
             blob: The recording, as for `lazy_parse`.
@@ -121,28 +136,33 @@ class VoxtralTranscriptionParser(Listening, BaseBlobParser):
             print(VoxtralTranscriptionParser().estimate("talk.mp3").dollars)
             ```
         """
-        with given(blob) as recording:
-            job = self._job(recording)
-            self._plan(job)
+        source, metadata = open_source(blob)
+        with source:
+            job = self._job(source, metadata)
+            job.open()
             return job.estimate()
 
-    async def aestimate(self, blob: Audio) -> Estimate:
+    async def aestimate(self, blob: AudioInput) -> Estimate:
         """Do what `estimate` does, asynchronously."""
-        with ExitStack() as stack:
-            recording = await asyncio.to_thread(stack.enter_context, given(blob))
-            job = self._job(recording)
-            await self._aplan(job)
-            return job.estimate()
+        source, metadata = await asyncio.to_thread(open_source, blob)
+        with source:
+            job = self._job(source, metadata)
+            await asyncio.to_thread(job.open)
+            return await job.aestimate()
+
+    def _job(self, source: AudioSource, metadata: dict[str, Any]) -> TranscriptionJob:
+        client = TranscriptionClient(self)
+        return TranscriptionJob(source, metadata, self, client, self._no_timestamps)
 
 
-def parser_of(
+def as_parser(
     parser: VoxtralTranscriptionParser | None, settings: Mapping[str, Any]
 ) -> VoxtralTranscriptionParser:
-    """Return the parser that is given, or one of these settings.
+    """Return the given parser, or one of these settings.
 
     Raises:
         pydantic.ValidationError: A setting is unknown or has a wrong value.
-        VoxtralInvalidRequestError: There are both.
+        VoxtralInvalidRequestError: Both are given.
     """
     if parser is None:
         return VoxtralTranscriptionParser(**settings)
@@ -153,9 +173,9 @@ def parser_of(
     return parser
 
 
-Recordings = Audio | Iterable[Audio]
+Recordings = AudioInput | Iterable[AudioInput]
 
-_FREE = Estimate(0.0, 0, 0, 0.0)
+_ZERO_COST = Estimate(0.0, 0, 0, 0.0)
 
 
 class VoxtralTranscriptionLoader(BaseLoader):
@@ -165,7 +185,7 @@ class VoxtralTranscriptionLoader(BaseLoader):
         recordings: One recording or several: paths, blobs, bytes, binary files, audio blocks.
         parser: How they are transcribed; else a parser is made of the settings.
         max_cost_usd: Most US dollars for all recordings together, checked before the first
-            request; for this, long ones are decoded once more. (The parser's own is for each.)
+            request. (The parser's own `max_cost_usd` is for each.)
         **settings: Those of `VoxtralTranscriptionParser`.
 
     Raises:
@@ -195,14 +215,14 @@ class VoxtralTranscriptionLoader(BaseLoader):
             raise VoxtralInvalidRequestError(
                 f"max_cost_usd={max_cost_usd!r} is no amount of US dollars."
             )
-        self.parser = parser_of(parser, settings)
-        self.recordings: Sequence[Audio] = _several(recordings)
+        self.parser = as_parser(parser, settings)
+        self.recordings: Sequence[AudioInput] = _as_list(recordings)
         self.max_cost_usd = max_cost_usd
 
     def lazy_load(self) -> Iterator[Document]:
         """Yield the documents of all recordings; see `VoxtralTranscriptionParser.lazy_parse`."""
         if self.max_cost_usd is not None:
-            estimates = [self._price(recording) for recording in self.recordings]
+            estimates = [self._estimate_or_zero(recording) for recording in self.recordings]
             _check_cost(estimates, self.max_cost_usd)
         for recording in self.recordings:
             yield from self.parser.lazy_parse(recording)
@@ -210,7 +230,7 @@ class VoxtralTranscriptionLoader(BaseLoader):
     async def alazy_load(self) -> AsyncGenerator[Document]:
         """Do what `lazy_load` does, asynchronously."""
         if self.max_cost_usd is not None:
-            estimates = [await self._aprice(recording) for recording in self.recordings]
+            estimates = [await self._aestimate_or_zero(recording) for recording in self.recordings]
             _check_cost(estimates, self.max_cost_usd)
         for recording in self.recordings:
             async with aclosing(self.parser.alazy_parse(recording)) as documents:
@@ -225,38 +245,38 @@ class VoxtralTranscriptionLoader(BaseLoader):
         """Do what `estimate` does, asynchronously."""
         return _sum([await self.parser.aestimate(recording) for recording in self.recordings])
 
-    def _price(self, recording: Audio) -> Estimate:
-        _check_twice(recording)
+    def _estimate_or_zero(self, recording: AudioInput) -> Estimate:
+        _check_seekable(recording)
         try:
             return self.parser.estimate(recording)
         except VoxtralAudioError as error:
-            return self._nothing(error)
+            return self._zero_or_raise(error)
 
-    async def _aprice(self, recording: Audio) -> Estimate:
-        _check_twice(recording)
+    async def _aestimate_or_zero(self, recording: AudioInput) -> Estimate:
+        _check_seekable(recording)
         try:
             return await self.parser.aestimate(recording)
         except VoxtralAudioError as error:
-            return self._nothing(error)
+            return self._zero_or_raise(error)
 
-    def _nothing(self, error: VoxtralAudioError) -> Estimate:
-        """Return what a recording costs that will be marked, not sent."""
+    def _zero_or_raise(self, error: VoxtralAudioError) -> Estimate:
+        """Return what a recording costs that is not sent, or raise the error."""
         if self.parser.on_error == "raise":
             raise error
-        return _FREE
+        return _ZERO_COST
 
 
-def _check_cost(estimates: Sequence[Estimate], most: float) -> None:
+def _check_cost(estimates: Sequence[Estimate], limit: float) -> None:
     what = "1 recording" if len(estimates) == 1 else f"{len(estimates)} recordings"
-    check_cost(_sum(estimates), most, what)
+    check_cost(_sum(estimates), limit, what)
 
 
 def _sum(estimates: Iterable[Estimate]) -> Estimate:
-    return sum(estimates, _FREE)
+    return sum(estimates, _ZERO_COST)
 
 
-def _check_twice(recording: Audio) -> None:
-    """Refuse what cannot be read a second time, when it is to be priced first."""
+def _check_seekable(recording: AudioInput) -> None:
+    """Reject a file that can be read only once, since the estimate reads it first."""
     can_seek = getattr(recording, "seekable", None)
     if hasattr(recording, "read") and not (can_seek is not None and can_seek()):
         raise VoxtralInvalidRequestError(
@@ -265,13 +285,13 @@ def _check_twice(recording: Audio) -> None:
         )
 
 
-def _several(recordings: Recordings) -> Sequence[Audio]:
+def _as_list(recordings: Recordings) -> Sequence[AudioInput]:
     one = isinstance(recordings, Blob | str | PathLike | bytes | bytearray | memoryview | Mapping)
     if one or hasattr(recordings, "read"):
-        return [cast("Audio", recordings)]
+        return [cast("AudioInput", recordings)]
     if not isinstance(recordings, Iterable):
         raise VoxtralInvalidRequestError(
             "The loader takes a recording, or several of them in a list, not "
             f"{type(recordings).__name__}."
         )
-    return [*cast("Iterable[Audio]", recordings)]
+    return [*cast("Iterable[AudioInput]", recordings)]

@@ -11,9 +11,9 @@ from langchain_core.documents.base import Blob
 from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.tools import BaseTool, StructuredTool, ToolException
 
-from langchain_voxtral.document_loaders import VoxtralTranscriptionParser, parser_of
+from langchain_voxtral.document_loaders import VoxtralTranscriptionParser, as_parser
 from langchain_voxtral.errors import VoxtralAudioError, VoxtralInvalidRequestError
-from langchain_voxtral.transcription.source import Audio
+from langchain_voxtral.transcription.source import AudioInput
 
 __all__ = ["VoxtralTranscriber", "transcribe_audio_tool"]
 
@@ -21,7 +21,7 @@ _LONGEST_SHOWN = 1_000
 _MOST_NAMES = 30
 
 
-class VoxtralTranscriber(Runnable[Audio, Any]):
+class VoxtralTranscriber(Runnable[AudioInput, Any]):
     """A recording in, its text (or its documents) out: for chains.
 
     The traces of its own runs show what a recording is called or how large it is, not its sound.
@@ -58,12 +58,17 @@ class VoxtralTranscriber(Runnable[Audio, Any]):
     ) -> None:
         if output not in {"text", "documents"}:
             raise VoxtralInvalidRequestError(f"output={output!r} must be 'text' or 'documents'.")
-        self.parser = parser_of(parser, settings)
+        self.parser = as_parser(parser, settings)
         self.output = output
         if output == "text":
             _refuse_marks(self.parser, "output='documents'")
 
-    def invoke(self, input: Audio, config: RunnableConfig | None = None, **more: Any) -> Any:  # noqa: A002 - LangChain's name
+    def invoke(
+        self,
+        input: AudioInput,  # noqa: A002 - LangChain's name
+        config: RunnableConfig | None = None,
+        **more: Any,
+    ) -> Any:
         """Return the text or the documents of a recording.
 
         Args:
@@ -82,7 +87,12 @@ class VoxtralTranscriber(Runnable[Audio, Any]):
 
         return self._call_with_config(transcribe, described(input), config)
 
-    async def ainvoke(self, input: Audio, config: RunnableConfig | None = None, **more: Any) -> Any:  # noqa: A002 - LangChain's name
+    async def ainvoke(
+        self,
+        input: AudioInput,  # noqa: A002 - LangChain's name
+        config: RunnableConfig | None = None,
+        **more: Any,
+    ) -> Any:
         """Do what `invoke` does, asynchronously."""
         _refuse_settings(more)
 
@@ -111,7 +121,7 @@ def _refuse_settings(settings: dict[str, Any]) -> None:
         )
 
 
-def described(audio: Audio) -> str:
+def described(audio: AudioInput) -> str:
     """Return what a trace shows of a recording."""
     if isinstance(audio, str | PathLike):
         return str(audio)[:_LONGEST_SHOWN]  # it may be base64, mistaken for a path

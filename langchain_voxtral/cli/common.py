@@ -7,7 +7,7 @@ from contextlib import suppress
 
 from langchain_voxtral.endpoint import DEEPINFRA_KEYS, LOCAL_BASE_URL, local_endpoint
 from langchain_voxtral.errors import VoxtralError
-from langchain_voxtral.transcription.progress import printable
+from langchain_voxtral.transcription.progress import escape_control_characters
 
 __all__ = ["complain", "in_one_line", "say", "server_settings", "start_engine"]
 
@@ -18,7 +18,7 @@ def say(line: str) -> None:
     Names of files and words of servers may have control characters: these are shown, and do
     not reach the terminal as such.
     """
-    print(printable(line), file=sys.stderr, flush=True)
+    print(escape_control_characters(line), file=sys.stderr, flush=True)
 
 
 def complain(error: Exception | str) -> None:

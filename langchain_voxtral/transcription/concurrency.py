@@ -1,132 +1,136 @@
-"""Work on many things at once, results in order, and few things alive at a time."""
+"""Ordered parallel work over a generator, in threads or on an event loop."""
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Iterable
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextvars import copy_context
 from functools import partial
 from threading import Thread
 from typing import Any, TypeVar
 
-__all__ = ["ain_order", "in_order"]
-
 T = TypeVar("T")
 R = TypeVar("R")
 
 
-def in_order(things: Generator[T], work: Callable[[T], R], most: int) -> Generator[R]:
-    """Work on things in threads and yield the results in the things' order.
+def map_ordered(items: Generator[T], work: Callable[[T], R], limit: int) -> Generator[R]:
+    """Apply `work` to each item in threads and yield the results in order.
 
-    At most `most + 1` things are alive: those that are worked on, and the next one. After a
-    failure nothing more is begun; what is under way comes to its end, so that its result, which
-    may be paid for, is not thrown away within `work`. When the caller stops early, it comes to its
-    end in the background, but the end of the process does not wait for it.
-
-    Args:
-        things: What to work on; taken one by one, in the caller's thread.
-        work: What to do.
-        most: How many at once.
-
-    Raises:
-        Exception: What `work` raised: of those that failed, the first in order.
+    At most `limit + 1` items are alive: those in work and the next one. After a failure, of `work`
+    or of `items` itself, nothing more is started; the results before it are yielded first, and
+    what is in work is finished, because its result may be paid for. If the caller stops early,
+    running work is finished in the background, and the process does not wait for it to exit.
     """
-    waiting: deque[Future[R]] = deque()
+    pending: deque[Future[R]] = deque()
     try:
-        for thing in things:
-            if not _has_room(waiting, most):
+        while True:
+            try:
+                item = next(items, None)
+            except Exception as error:  # noqa: BLE001 - raised behind the results before it
+                pending.append(_failure(error))
                 break
-            waiting.append(_begun(work, thing))
-            while waiting and _succeeded(waiting[0]):
-                yield waiting.popleft().result()
-        while waiting:
-            wait([waiting[0]])
-            if _failed(waiting):
-                wait(waiting)
-            yield waiting.popleft().result()
+            if item is None or not _has_slot(pending, limit):
+                break
+            pending.append(_start(work, item))
+            while pending and _succeeded(pending[0]):
+                yield pending.popleft().result()
+        while pending:
+            wait([pending[0]])
+            if _any_failed(pending):
+                wait(pending)
+            yield pending.popleft().result()
     finally:
-        things.close()
+        items.close()
 
 
-def _begun(work: Callable[[T], R], thing: T) -> Future[R]:
-    """Begin in a thread of its own, which ends with the process: an executor's would be awaited."""
+async def amap_ordered(
+    items: Generator[T], work: Callable[[T], Coroutine[Any, Any, R]], limit: int
+) -> AsyncGenerator[R]:
+    """Do what `map_ordered` does in tasks; the items are made in a thread.
+
+    If the caller stops early, running work is cancelled.
+    """
+    loop = asyncio.get_running_loop()
+    pending: deque[asyncio.Future[R]] = deque()
+    next_item: asyncio.Future[T | None] | None = None
+    take = partial(next, items, None)
+    try:
+        while True:
+            # Not `to_thread`: a loop that ends cancels its task, but cannot cancel its thread.
+            next_item = loop.run_in_executor(None, copy_context().run, take)
+            try:
+                item = await asyncio.shield(next_item)
+            except Exception as error:  # noqa: BLE001 - raised behind the results before it
+                pending.append(loop.create_future())
+                pending[-1].set_exception(error)
+                break
+            if item is None or not await _ahas_slot(pending, limit):
+                break
+            pending.append(asyncio.create_task(work(item)))
+            while pending and _succeeded(pending[0]):
+                yield pending.popleft().result()
+        while pending:
+            await asyncio.wait([pending[0]])
+            if _any_failed(pending):
+                await asyncio.wait(pending)
+            yield pending.popleft().result()
+    finally:
+        await _cancel([*pending], next_item)
+        items.close()
+
+
+def _start(work: Callable[[T], R], item: T) -> Future[R]:
+    """Start work in a daemon thread; the interpreter would wait for an executor's at exit."""
     future: Future[R] = Future()
     context = copy_context()
 
     def run() -> None:
         try:
-            future.set_result(context.run(work, thing))
-        except BaseException as error:  # noqa: BLE001 - it is raised where the result is taken
+            future.set_result(context.run(work, item))
+        except BaseException as error:  # noqa: BLE001 - raised where the result is taken
             future.set_exception(error)
 
     Thread(target=run, name="voxtral-transcribe", daemon=True).start()
     return future
 
 
-def _has_room(waiting: deque[Future[R]], most: int) -> bool:
-    """Wait until fewer are under way; return whether one more may begin: not after a failure."""
-    running = [future for future in waiting if not future.done()]
-    if len(running) >= most:
+def _failure(error: Exception) -> Future[Any]:
+    future: Future[Any] = Future()
+    future.set_exception(error)
+    return future
+
+
+def _has_slot(pending: deque[Future[R]], limit: int) -> bool:
+    """Wait until fewer than `limit` are running; return False if one has failed."""
+    running = [future for future in pending if not future.done()]
+    if len(running) >= limit:
         wait(running, return_when=FIRST_COMPLETED)
-    return not _failed(waiting)
+    return not _any_failed(pending)
 
 
-async def _ahas_room(waiting: "deque[asyncio.Task[R]]", most: int) -> bool:
-    running = [task for task in waiting if not task.done()]
-    if len(running) >= most:
+async def _ahas_slot(pending: "deque[asyncio.Future[R]]", limit: int) -> bool:
+    running = [future for future in pending if not future.done()]
+    if len(running) >= limit:
         await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
-    return not _failed(waiting)
+    return not _any_failed(pending)
 
 
-def _failed(waiting: "deque[Future[R]] | deque[asyncio.Task[R]]") -> bool:
-    return any(future.done() and future.exception() for future in waiting)
+def _any_failed(pending: "deque[Future[R]] | deque[asyncio.Future[R]]") -> bool:
+    return any(future.done() and future.exception() for future in pending)
 
 
-def _succeeded(future: "Future[R] | asyncio.Task[R]") -> bool:
+def _succeeded(future: "Future[R] | asyncio.Future[R]") -> bool:
     return future.done() and not future.exception()
 
 
-async def ain_order(
-    things: Generator[T], work: Callable[[T], Coroutine[Any, Any, R]], most: int
-) -> AsyncGenerator[R]:
-    """Do what `in_order` does on the event loop; the things are taken in a thread.
-
-    What is under way when the caller stops early is cancelled.
-    """
-    loop = asyncio.get_running_loop()
-    waiting: deque[asyncio.Task[R]] = deque()
-    taking: asyncio.Future[T | None] | None = None
-    take = partial(next, things, None)
-    try:
-        while True:
-            # No task, as `to_thread` would be: that a loop which ends cancels, unlike its thread.
-            taking = loop.run_in_executor(None, copy_context().run, take)
-            thing = await asyncio.shield(taking)
-            taking = None
-            if thing is None or not await _ahas_room(waiting, most):
-                break
-            waiting.append(asyncio.create_task(work(thing)))
-            while waiting and _succeeded(waiting[0]):
-                yield waiting.popleft().result()
-        while waiting:
-            await asyncio.wait([waiting[0]])
-            if _failed(waiting):
-                await asyncio.wait(waiting)
-            yield waiting.popleft().result()
-    finally:
-        await _ended(waiting, taking)
-        things.close()
-
-
-async def _ended(tasks: Iterable[asyncio.Task[R]], taking: asyncio.Future[T] | None) -> None:
-    """Cancel tasks and wait for all; a thread cannot be cancelled and makes its thing first."""
-    left: list[asyncio.Future[Any]] = [*tasks]
-    for task in left:
+async def _cancel(tasks: list[asyncio.Future[Any]], next_item: asyncio.Future[T] | None) -> None:
+    """Cancel tasks and wait for them, and for a thread, which makes its item before it ends."""
+    for task in tasks:
         task.cancel()
-    if taking is not None:
-        left.append(taking)
-    if left:
-        await asyncio.wait(left)
-    for future in left:
-        if not future.cancelled():
-            future.exception()  # else asyncio reports it as never looked at
+    if next_item is not None:
+        tasks.append(next_item)
+    if tasks:
+        await asyncio.wait(tasks)
+    for task in tasks:
+        if not task.cancelled():
+            task.exception()  # else asyncio logs it as never retrieved

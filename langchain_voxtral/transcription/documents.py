@@ -1,199 +1,225 @@
-"""What was heard, as LangChain's documents."""
+"""Results of chunks as LangChain documents."""
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
+from itertools import pairwise
 from typing import Any, Literal
 
 from langchain_core.documents import Document
 
+from langchain_voxtral.audio.chunking import AudioChunk
 from langchain_voxtral.audio.pricing import cost_usd
-from langchain_voxtral.audio.subtitles import Cue, Timed, to_srt, to_vtt
-from langchain_voxtral.errors import VoxtralError
+from langchain_voxtral.audio.subtitles import to_srt, to_vtt
 from langchain_voxtral.protocol.transcripts import Segment
-from langchain_voxtral.transcription.loops import looped
-from langchain_voxtral.transcription.source import Given
-from langchain_voxtral.transcription.store import ChunkResult, ChunkTranscript
-
-__all__ = ["Mode", "Scribe", "unreadable"]
+from langchain_voxtral.transcription.request import ChunkTranscript
 
 Mode = Literal["document", "chunk", "segment", "srt", "vtt"]
 
-_SUBTITLES: Mapping[Mode, Callable[[Iterable[Timed]], str]] = {"srt": to_srt, "vtt": to_vtt}
+_SUBTITLES: Mapping[Mode, Callable[[Iterable[Segment]], str]] = {"srt": to_srt, "vtt": to_vtt}
+_MAX_PHRASE_WORDS = 12
+_MIN_REPETITIONS = 10
+
 Metadata = dict[str, Any]
 
-_PAID_ALREADY = {"cost": None, "cost_source": None}
-"""Of a chunk's segments the first tells its cost, so that a sum over documents is right."""
+_ZERO_COST: Metadata = {"cost": None, "cost_source": None}
+"""Only the first segment of a chunk has its cost, so that costs of documents add up."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkResult:
+    """What became of a chunk.
+
+    Args:
+        chunk: The chunk, without its data.
+        response: What the server returned; None if that failed.
+        error: Why it failed, as text: an exception would keep the chunk's data alive.
+        error_type: The exception's class.
+        is_cached: Whether it was read from the store.
+        is_truncated: Whether the recording ends with it because it is cut off or damaged.
+    """
+
+    chunk: AudioChunk
+    response: ChunkTranscript | None = None
+    error: str | None = None
+    error_type: str | None = None
+    is_cached: bool = False
+    is_truncated: bool = False
 
 
 @dataclass(slots=True)
-class Scribe:
-    """Writes documents of what was heard in one recording: feed it all chunks in order.
+class DocumentBuilder:
+    """Makes documents of the results of one recording, which are added in order.
 
-    Metadata is flat, and what is not known is absent, since vector stores take no null.
+    Metadata is flat, and what is not known is absent: vector stores reject None.
 
     Args:
-        mode: What becomes a document: the recording, each chunk, each segment, or subtitles.
-        facts: Metadata that all documents have.
-        language: The language that was asked for, if any.
-        price_per_minute: US dollars, for chunks whose cost the server does not tell; None if the
-            price is not known.
+        mode: What becomes a document.
+        metadata: Metadata of all documents.
+        language: The language that was requested, if any.
+        price_per_minute: US dollars, for chunks without a cost of the server; None if not known.
     """
 
     mode: Mode
-    facts: Mapping[str, Any]
+    metadata: Metadata
     language: str | None
     price_per_minute: float | None
-    _heard: list[ChunkResult] = field(default_factory=list)
-    _segments_written: int = 0
+    _results: list[ChunkResult] = field(default_factory=list)
+    _segments: int = 0
 
-    def feed(self, one: ChunkResult) -> list[Document]:
-        """Take what became of a chunk; return the documents that are whole by it."""
+    def add(self, result: ChunkResult) -> list[Document]:
+        """Take the result of the next chunk; return the documents that are complete."""
         if self.mode == "chunk":
-            return [self._document(_text(one), [one], chunk=one.span.index)]
+            return [self._document(_text(result), [result], chunk=result.chunk.index)]
         if self.mode == "segment":
-            return self._segments(one)
-        self._heard.append(one)
+            return self._segment_documents(result)
+        self._results.append(result)
         return []
 
-    def close(self) -> list[Document]:
-        """Return the document of the whole recording, if there is to be one."""
-        heard = self._heard
+    def finish(self) -> list[Document]:
+        """Return the document of the whole recording, if the mode has one."""
+        results = self._results
         if self.mode == "document":
-            return [self._document(" ".join(filter(None, map(_text, heard))), heard)]
+            return [self._document(" ".join(filter(None, map(_text, results))), results)]
         if self.mode in _SUBTITLES:
-            text = _SUBTITLES[self.mode](cue for one in heard for cue in _cues(one))
-            return [self._document(text, heard, timestamps_source=_source(heard))]
+            text = _SUBTITLES[self.mode](each for one in results for each in _segments(one))
+            return [self._document(text, results, timestamps_source=_timestamps_source(results))]
         return []
 
-    def _segments(self, one: ChunkResult) -> list[Document]:
-        """Return the segments of a chunk; a failed chunk is one, a silent one has none."""
-        chunk = one.span.index
-        first = self._segments_written
-        if one.error is not None:
-            documents = [self._document("", [one], chunk=chunk, segment=first)]
+    def _segment_documents(self, result: ChunkResult) -> list[Document]:
+        """Return the segments of a chunk: one if it failed, none if it is silent."""
+        chunk, first = result.chunk.index, self._segments
+        if result.error is not None:
+            documents = [self._document("", [result], chunk=chunk, segment=first)]
         else:
             documents = [
                 self._document(
-                    cue.text.strip(),
-                    [one],
+                    segment.text.strip(),
+                    [result],
                     chunk=chunk,
                     segment=number,
-                    start=cue.start,
-                    end=cue.end,
-                    timestamps_source=_source([one]),
-                    **({} if number == first else _PAID_ALREADY),
+                    start=segment.start,
+                    end=segment.end,
+                    timestamps_source=_timestamps_source([result]),
+                    **({} if number == first else _ZERO_COST),
                 )
-                for number, cue in enumerate(_cues(one), first)
+                for number, segment in enumerate(_segments(result), first)
             ]
-        self._segments_written += len(documents)
+        self._segments += len(documents)
         return documents
 
-    def _document(self, text: str, heard: Sequence[ChunkResult], **more: Any) -> Document:
-        told = [one.told for one in heard if one.told is not None]
-        metadata: Metadata = {
-            **self.facts,
-            "start": heard[0].span.start,
-            "end": heard[-1].span.end,
+    def _document(self, text: str, results: Sequence[ChunkResult], **more: Any) -> Document:
+        responses = [one.response for one in results if one.response is not None]
+        metadata = {
+            **self.metadata,
+            "start": results[0].chunk.start,
+            "end": results[-1].chunk.end,
+            **_totals(results[-1]),
             "timestamps_source": "chunk",
-            **self._language(told),
-            **self._cost(heard),
-            "model": _joined(one.model for one in told),
-            "request_id": _joined(one.transcript.request_id for one in told),
-            "loop": _joined(looped(_text(one)) for one in heard),
-            "chunks_from_store": sum(one.from_store for one in heard),
-            **_failures(heard),
+            **self._language(responses),
+            **self._cost(results),
+            "model": _joined(one.model for one in responses),
+            "request_id": _joined(one.transcript.request_id for one in responses),
+            "loop": _joined(find_repetition(_text(one)) for one in results),
+            "chunks_from_store": sum(one.is_cached for one in results),
+            **_errors(results),
             **more,
         }
-        return Document(text, metadata=_known(metadata))
+        return Document(text, metadata=without_none(metadata))
 
-    def _language(self, told: Sequence[ChunkTranscript]) -> Metadata:
-        """Return the language and who says so; a server may only repeat the one asked for."""
+    def _language(self, responses: Sequence[ChunkTranscript]) -> Metadata:
+        """Return the language and its source; a server may only repeat the requested one."""
         if self.language is not None:
             return {"language": self.language, "language_source": "requested"}
-        heard = _joined(one.transcript.language for one in told)
-        return {"language": heard, "language_source": "server" if heard else None}
+        language = _joined(one.transcript.language for one in responses)
+        return {"language": language, "language_source": "server" if language else None}
 
-    def _cost(self, heard: Sequence[ChunkResult]) -> Metadata:
-        """Return what the chunks cost; they are paid by the second."""
+    def _cost(self, results: Sequence[ChunkResult]) -> Metadata:
+        """Return the cost of the chunks; it is estimated by the second."""
         costs = []
         source = "server"
-        for one in heard:
-            if one.told is None:
+        for one in results:
+            if one.response is None:
                 continue
-            cost = one.told.transcript.usage.cost
+            cost = one.response.transcript.usage.cost
             if cost is None:
                 if self.price_per_minute is None:
                     return {}
                 source = "estimated"
-                cost = cost_usd(one.span.seconds, self.price_per_minute)
+                cost = cost_usd(one.chunk.seconds, self.price_per_minute)
             costs.append(cost)
         return {"cost": math.fsum(costs), "cost_source": source} if costs else {}
 
 
-def unreadable(recording: Given, error: VoxtralError) -> Document:
-    """Return the document that marks a recording which could not be decoded.
-
-    Args:
-        recording: The recording.
-        error: Why not.
-    """
-    facts = {
-        **recording.metadata,
-        "source": recording.name,
-        "error": str(error),
-        "error_type": type(error).__name__,
-    }
-    return Document("", metadata=_known(facts))
-
-
-def _known(metadata: Metadata) -> Metadata:
+def without_none(metadata: Metadata) -> Metadata:
+    """Return metadata without what is not known."""
     return {name: value for name, value in metadata.items() if value is not None}
 
 
-def _text(one: ChunkResult) -> str:
-    return "" if one.told is None else one.told.transcript.text.strip()
+@lru_cache(maxsize=16)  # all segments of a chunk look at the same text
+def find_repetition(text: str) -> str | None:
+    """Return a phrase of up to 12 words that occurs 10 times in a row; None if there is none."""
+    words = text.split()
+    for length in range(1, _MAX_PHRASE_WORDS + 1):
+        breaks = [at for at in range(len(words) - length) if words[at] != words[at + length]]
+        for before, after in pairwise([-1, *breaks, len(words) - length]):
+            if after - before > length * (_MIN_REPETITIONS - 1):
+                return " ".join(words[before + 1 : before + 1 + length])
+    return None
 
 
-def _cues(one: ChunkResult) -> Iterator[Timed]:
+def _totals(last: ChunkResult) -> Metadata:
+    """Return what is known once the last chunk is cut."""
+    if not last.chunk.is_last:
+        return {}
+    totals: Metadata = {"n_chunks": last.chunk.index + 1, "duration": last.chunk.end}
+    return totals | {"truncated": True} if last.is_truncated else totals
+
+
+def _text(result: ChunkResult) -> str:
+    return "" if result.response is None else result.response.transcript.text.strip()
+
+
+def _segments(result: ChunkResult) -> Iterator[Segment]:
     """Yield a chunk's segments at their times in the recording, or else the chunk as one.
 
-    Models hear blocks of 30 seconds, and may tell times in the padding of the last one: these are
-    the chunk's end.
+    Times are limited to the chunk: models hear blocks of 30 seconds, and may place a segment in
+    the padding of the last one.
     """
-    for segment in _told_segments(one) or _chunk_as_segment(one):
-        # Rounded, since a sum of floats has digits that nobody measured.
+    chunk = result.chunk
+    for segment in _server_segments(result) or _chunk_as_segment(result):
+        # Rounded, because a sum of floats has digits that nobody measured.
         start, end = (
-            round(min(one.span.start + time, one.span.end), 6)
-            for time in (segment.start, segment.end)
+            round(min(chunk.start + time, chunk.end), 6) for time in (segment.start, segment.end)
         )
-        yield Cue(start, end, segment.text)
+        yield Segment(start, end, segment.text)
 
 
-def _told_segments(one: ChunkResult) -> list[Segment]:
-    """Return the segments that the server told, those without a text left out."""
-    told = () if one.told is None else one.told.transcript.segments
-    return [segment for segment in told if segment.text.strip()]
+def _server_segments(result: ChunkResult) -> list[Segment]:
+    """Return the segments of the server, without those that have no text."""
+    segments = () if result.response is None else result.response.transcript.segments
+    return [segment for segment in segments if segment.text.strip()]
 
 
-def _chunk_as_segment(one: ChunkResult) -> tuple[Segment, ...]:
-    text = _text(one)
-    return (Segment(0.0, one.span.seconds, text),) if text else ()
+def _chunk_as_segment(result: ChunkResult) -> list[Segment]:
+    text = _text(result)
+    return [Segment(0.0, result.chunk.seconds, text)] if text else []
 
 
-def _source(heard: Sequence[ChunkResult]) -> str:
-    """Say who told the times: the server, unless a text has no better bounds than its chunk."""
-    texts = [one for one in heard if _text(one) or _told_segments(one)]
-    return "server" if texts and all(map(_told_segments, texts)) else "chunk"
+def _timestamps_source(results: Sequence[ChunkResult]) -> str:
+    """Return `"server"`, or `"chunk"` if some text has no better times than its chunk's."""
+    spoken = [one for one in results if _text(one) or _server_segments(one)]
+    return "server" if spoken and all(map(_server_segments, spoken)) else "chunk"
 
 
-def _failures(heard: Sequence[ChunkResult]) -> Metadata:
-    errors = [one.error for one in heard if one.error is not None]
+def _errors(results: Sequence[ChunkResult]) -> Metadata:
+    errors = [one.error for one in results if one.error is not None]
     if not errors:
         return {}
     return {
         "error": "\n".join(errors),
-        "error_type": _joined(one.error_type for one in heard),
+        "error_type": _joined(one.error_type for one in results),
         "failed_chunks": len(errors),
     }
 

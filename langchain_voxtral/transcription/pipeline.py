@@ -1,223 +1,291 @@
-"""One recording on its way to documents: all but the asking."""
+"""One recording: decoded once, cut into chunks, each read from the store or sent."""
 
-from collections.abc import Generator, Hashable, Sequence
+from collections.abc import AsyncGenerator, Generator
+from contextlib import aclosing, closing
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from typing import Any
 
-from langchain_voxtral.audio.pricing import Estimate, estimate_cost
-from langchain_voxtral.errors import VoxtralAudioError, VoxtralInvalidRequestError
-from langchain_voxtral.transcription.cuts import Cuts, Piece, Span, Windows, cut, planned
-from langchain_voxtral.transcription.progress import Progress
-from langchain_voxtral.transcription.request import Asking
-from langchain_voxtral.transcription.source import Given
-from langchain_voxtral.transcription.store import (
-    ChunkResult,
-    ChunkTranscript,
-    key_of,
-    read_cuts,
-    read_transcript,
-    write_cuts,
-    write_transcript,
-)
+from langchain_core.documents import Document
 
-__all__ = ["Job", "check_cost"]
+from langchain_voxtral.audio.chunking import AudioChunk
+from langchain_voxtral.audio.pricing import Estimate, estimate_cost
+from langchain_voxtral.audio.source import AudioSource
+from langchain_voxtral.errors import (
+    HOPELESS,
+    VoxtralAudioError,
+    VoxtralError,
+    VoxtralInvalidRequestError,
+)
+from langchain_voxtral.providers import PROVIDERS
+from langchain_voxtral.transcription.chunks import ChunkedRecording, ChunkLimits
+from langchain_voxtral.transcription.client import TranscriptionClient
+from langchain_voxtral.transcription.concurrency import amap_ordered, map_ordered
+from langchain_voxtral.transcription.documents import (
+    ChunkResult,
+    DocumentBuilder,
+    Mode,
+    without_none,
+)
+from langchain_voxtral.transcription.progress import Progress, progress_reporter
+from langchain_voxtral.transcription.request import ChunkTranscript, TranscriptionRequest
+from langchain_voxtral.transcription.settings import (
+    TranscriptionSettings,
+    price_per_minute,
+    request_for,
+)
+from langchain_voxtral.transcription.store import TranscriptStore
+
+NoTimestamps = set[tuple[str, ...]]
+"""Addresses, endpoints and models that have refused to return timestamps."""
 
 
 @dataclass
-class Job:
-    """One recording on its way.
+class TranscriptionJob:
+    """The transcription of one recording.
 
-    Its steps are `identify`, `plan`, `recall`, `check_cost`, then `pieces`; between them the caller
-    reads and writes the store, since that may be asynchronous.
-
-    Args:
-        recording: The recording.
-        windows: How large a piece may be.
-        asking: How its pieces are asked about.
-        base_url: The server's address.
-        price_per_minute: US dollars; None if not known.
-        cuts: Where it is cut, once that is planned.
-        recalled: What earlier runs have heard.
-        given_up: To be set when planning is to end early, with whatever result.
-        outdated: Set when the cuts turn out to be those of other sound.
+    `open` it first (it reads files: on an event loop, in a thread), then `check_budget`, then take
+    its `results`.
     """
 
-    recording: Given
-    windows: Windows
-    asking: Asking
-    base_url: str
-    price_per_minute: float | None
-    cuts: Cuts = field(default_factory=lambda: Cuts(()))
-    recalled: dict[int, ChunkResult] = field(default_factory=dict)
-    given_up: bool = False
-    outdated: bool = False
-    _state: Hashable = None
+    source: AudioSource
+    metadata: dict[str, Any]
+    settings: TranscriptionSettings
+    client: TranscriptionClient
+    no_timestamps: NoTimestamps
+    recording: ChunkedRecording = field(init=False)
+    _store: TranscriptStore = field(init=False)
 
-    @cached_property
-    def sha256(self) -> str:
-        """The hash of the recording's content."""
-        return self.recording.sha256()
+    def __post_init__(self) -> None:
+        self._store = TranscriptStore(self.settings.store, self.settings.base_url)
+        if self.source.name is not None:
+            self.metadata = {**self.metadata, "source": self.source.name}
 
-    @cached_property
-    def cuts_key(self) -> str:
-        """The store's key of the cuts."""
-        windows = self.windows
-        return key_of(
-            sha256=self.sha256,
-            longest=windows.longest,
-            most_bytes=windows.most_bytes,
-            target=windows.target,
-            takes=sorted(windows.takes),
-            truncated=windows.truncated,
-        )
-
-    @cached_property
-    def keys(self) -> list[str]:
-        """The store's keys of the pieces: hashes of the sound, the settings and the server."""
-        facts = self.asking.facts()
-        return [
-            key_of(
-                cuts=self.cuts_key,
-                start=span.start,
-                end=span.end,
-                base_url=self.base_url,
-                asking=facts,
-            )
-            for span in self.cuts.spans
-        ]
-
-    def identify(self) -> None:
-        """Compute the hash of the content: on an event loop, in a thread."""
-        self._state = self.recording.state()
-        _ = self.sha256
-
-    def facts(self) -> dict[str, Any]:
-        """Return the metadata that all documents of this recording have."""
-        source = {} if self.recording.name is None else {"source": self.recording.name}
-        return {
-            **self.recording.metadata,
-            **source,
-            "sha256": self.sha256,
-            "duration": self.cuts.duration,
-            "n_chunks": len(self.cuts.spans),
-            "truncated": self.cuts.truncated or None,
-        }
-
-    def plan(self, kept: bytes | None = None) -> bytes | None:
-        """Find out where to cut, from what the store has or else by decoding.
-
-        Args:
-            kept: The store's entry of `cuts_key`, if there is one.
-
-        Returns:
-            What to keep under that key, if it was not there.
+    def open(self) -> None:
+        """Open the recording, and read its length and hash.
 
         Raises:
-            VoxtralAudioError: The recording cannot be decoded.
+            VoxtralAudioError: It is no recording, or known to be cut off.
         """
-        known = None if kept is None else read_cuts(self.cuts_key, kept)
-        self.cuts = known or planned(self.recording, self.windows, lambda: self.given_up)
-        return None if known else write_cuts(self.cuts_key, self.cuts)
+        settings, source = self.settings, self.source
+        provider = PROVIDERS[settings.server]
+        limits = ChunkLimits(provider, settings.chunk_seconds, settings.truncated)
+        self.recording = ChunkedRecording(source, limits)
+        self.metadata |= {
+            "sha256": source.sha256(),
+            "duration": self.recording.duration,
+            "truncated": self.recording.is_truncated or None,
+        }
 
-    def recall(self, kept: Sequence[bytes | None]) -> None:
-        """Take up what an earlier run has heard.
+    def document_builder(self, mode: Mode) -> DocumentBuilder:
+        """Return a builder for documents of the results."""
+        price = price_per_minute(self.settings)
+        return DocumentBuilder(mode, self.metadata, self.settings.language, price)
 
-        Args:
-            kept: The store's entries of `keys`.
-        """
-        for span, key, entry in zip(self.cuts.spans, self.keys, kept, strict=True):
-            told = read_transcript(key, entry)
-            if told is not None:
-                self.recalled[span.index] = ChunkResult(span, told, from_store=True)
+    def failed_document(self, error: VoxtralAudioError) -> Document:
+        """Return the document of a recording that cannot be decoded, or raise the error."""
+        if self.settings.on_error == "raise":
+            raise error
+        failure = {"error": str(error), "error_type": type(error).__name__}
+        return Document("", metadata=without_none({**self.metadata, **failure}))
 
-    @property
-    def missing(self) -> list[Span]:
-        """The pieces that are still to be heard."""
-        return [span for span in self.cuts.spans if span.index not in self.recalled]
+    # Cost
 
     def estimate(self) -> Estimate:
-        """Return what the missing pieces will take."""
-        return estimate_cost([span.seconds for span in self.missing], self.price_per_minute)
+        """Return what the recording will take, from its length.
 
-    def check_cost(self, most: float | None) -> None:
-        """Return if what is missing costs no more than this.
+        It is decoded if the file states no length, or to find what the store lacks.
+        """
+        if self.settings.store is None and (whole := self._whole_estimate()) is not None:
+            return whole
+        return self._estimate([self._missing_seconds(chunk) for chunk in self.recording.chunks()])
+
+    async def aestimate(self) -> Estimate:
+        """Do what `estimate` does, asynchronously."""
+        if self.settings.store is None and (whole := self._whole_estimate()) is not None:
+            return whole
+        work = amap_ordered(self.recording.chunks(), self._amissing_seconds, 1)
+        async with aclosing(work) as lengths:
+            return self._estimate([seconds async for seconds in lengths])
+
+    def check_budget(self) -> None:
+        """Check that the recording costs no more than `max_cost_usd`.
 
         Raises:
             VoxtralInvalidRequestError: It costs more, or its price is not known.
         """
-        if most is not None:
-            check_cost(self.estimate(), most, self.recording.title)
+        limit = self.settings.max_cost_usd
+        if limit is not None and not self._whole_costs_at_most(limit):
+            check_cost(self.estimate(), limit, self.source.title)
 
-    def pieces(self) -> Generator[Piece]:
-        """Yield the missing pieces with their sound."""
-        missing = {span.index for span in self.missing}
-        if not missing:
-            return
-        whole = self.cuts.whole
-        if whole is not None:
-            self.cuts = replace(self.cuts, whole=None)  # so that it is freed when it is sent
-        made = cut(self.recording, self.windows) if whole is None else iter([whole])
-        del whole
-        for piece in made:
-            index = piece.span.index
-            if index in missing:
-                if self.recording.state() != self._state or self.cuts.spans[index] != piece.span:
-                    break
-                missing.remove(index)
-                yield piece
-            if not missing:
-                return
-        self.outdated = True
-        raise VoxtralAudioError(
-            f"{self.recording.title} changed while it was transcribed, or the store's places of "
-            "its cuts are of another version. Begin again."
+    async def acheck_budget(self) -> None:
+        """Do what `check_budget` does, asynchronously."""
+        limit = self.settings.max_cost_usd
+        if limit is not None and not self._whole_costs_at_most(limit):
+            check_cost(await self.aestimate(), limit, self.source.title)
+
+    def _whole_costs_at_most(self, limit: float) -> bool:
+        whole = self._whole_estimate()
+        return whole is not None and whole.dollars is not None and whole.dollars <= limit
+
+    def _whole_estimate(self) -> Estimate | None:
+        duration, count = self.recording.duration, self.recording.expected_chunks
+        if duration is None or count is None:
+            return None
+        return self._estimate([duration / count] * count)
+
+    def _estimate(self, lengths: list[float]) -> Estimate:
+        return estimate_cost(filter(None, lengths), price_per_minute(self.settings))
+
+    def _missing_seconds(self, chunk: AudioChunk) -> float:
+        return 0.0 if self._store.load(self._request(chunk)) else chunk.seconds
+
+    async def _amissing_seconds(self, chunk: AudioChunk) -> float:
+        return 0.0 if await self._store.aload(self._request(chunk)) else chunk.seconds
+
+    # Results
+
+    def results(self) -> Generator[ChunkResult]:
+        """Yield the results of all chunks in order, as soon as they are there.
+
+        Raises:
+            VoxtralAudioError: The recording cannot be decoded.
+            VoxtralError: A chunk failed; the message names it.
+        """
+        last: ChunkResult | None = None
+        work = map_ordered(self.recording.chunks(), self._transcribe, self.settings.max_concurrency)
+        with progress_reporter(self.settings.progress) as report, closing(work) as results:
+            report(self._progress(None))
+            try:
+                for last in results:
+                    report(self._progress(last))
+                    yield last
+            except VoxtralAudioError as error:
+                yield self._undecoded(error, last)
+
+    async def aresults(self) -> AsyncGenerator[ChunkResult]:
+        """Do what `results` does, asynchronously."""
+        last: ChunkResult | None = None
+        work = amap_ordered(
+            self.recording.chunks(), self._atranscribe, self.settings.max_concurrency
         )
+        with progress_reporter(self.settings.progress) as report:
+            async with aclosing(work) as results:
+                report(self._progress(None))
+                try:
+                    async for last in results:
+                        report(self._progress(last))
+                        yield last
+                except VoxtralAudioError as error:
+                    yield self._undecoded(error, last)
 
-    def entry(self, span: Span, told: ChunkTranscript) -> tuple[str, bytes]:
-        """Return what the store is to keep of a piece, and under which key."""
-        key = self.keys[span.index]
-        return key, write_transcript(key, told)
+    def _transcribe(self, chunk: AudioChunk) -> ChunkResult:
+        request = self._request(chunk)
+        cached = self._store.load(request)
+        if cached is not None:
+            return self._result(chunk, response=cached, is_cached=True)
+        try:
+            response = self._send(request)
+        except VoxtralError as error:
+            return self._failed(request, error)
+        self._store.save(request, response)
+        return self._result(chunk, response=response)
 
-    def name(self, span: Span) -> str:
-        """Return what messages call a piece."""
-        if len(self.cuts.spans) == 1:
-            return self.recording.title
-        return (
-            f"{self.recording.title}, chunk {span.index + 1} of {len(self.cuts.spans)} "
-            f"({span.start:.1f} s to {span.end:.1f} s)"
-        )
+    async def _atranscribe(self, chunk: AudioChunk) -> ChunkResult:
+        request = self._request(chunk)
+        cached = await self._store.aload(request)
+        if cached is not None:
+            return self._result(chunk, response=cached, is_cached=True)
+        try:
+            response = await self._asend(request)
+        except VoxtralError as error:
+            return self._failed(request, error)
+        await self._store.asave(request, response)
+        return self._result(chunk, response=response)
 
-    def progress(self, done: int) -> Progress:
-        """Return how far it has come when so many pieces are through."""
-        return Progress(
-            source=self.recording.title,
-            done=done,
-            total=len(self.cuts.spans),
-            seconds=self.cuts.spans[done - 1].end if done else 0.0,
-            duration=self.cuts.duration,
-        )
+    def _send(self, request: TranscriptionRequest) -> ChunkTranscript:
+        if self._target(request) in self.no_timestamps:
+            request = request.without_timestamps()
+        try:
+            return self.client.transcribe(request)
+        except VoxtralInvalidRequestError as error:
+            self._disable_timestamps(request, error)
+            return self.client.transcribe(request.without_timestamps())
+
+    async def _asend(self, request: TranscriptionRequest) -> ChunkTranscript:
+        if self._target(request) in self.no_timestamps:
+            request = request.without_timestamps()
+        try:
+            return await self.client.atranscribe(request)
+        except VoxtralInvalidRequestError as error:
+            self._disable_timestamps(request, error)
+            return await self.client.atranscribe(request.without_timestamps())
+
+    def _disable_timestamps(
+        self, request: TranscriptionRequest, error: VoxtralInvalidRequestError
+    ) -> None:
+        """Request no timestamps of this model any more, or raise an error of another cause."""
+        if not request.refuses_timestamps(error):
+            raise error
+        self.no_timestamps.add(self._target(request))
+
+    def _target(self, request: TranscriptionRequest) -> tuple[str, ...]:
+        return self.settings.base_url, request.route, request.model
+
+    def _request(self, chunk: AudioChunk) -> TranscriptionRequest:
+        title = self.source.title
+        if chunk.index or not chunk.is_last:
+            bounds = f"{chunk.start:.1f} s to {chunk.end:.1f} s"
+            title += f", chunk {chunk.index + 1} ({bounds})"
+        return request_for(self.settings, chunk, title)
+
+    def _result(self, chunk: AudioChunk, **outcome: Any) -> ChunkResult:
+        is_truncated = chunk.is_last and self.recording.is_truncated
+        return ChunkResult(replace(chunk, data=b""), is_truncated=is_truncated, **outcome)
+
+    def _failed(self, request: TranscriptionRequest, error: VoxtralError) -> ChunkResult:
+        """Return the result of a chunk that failed, or raise its error."""
+        error.message = f"{request.title}: {error.message}"
+        if self.settings.on_error == "raise" or isinstance(error, HOPELESS):
+            raise error
+        # Its frames hold the chunk's data, which would stay until the next garbage collection.
+        error.__traceback__ = error.__cause__ = error.__context__ = None
+        return self._result(request.chunk, error=str(error), error_type=type(error).__name__)
+
+    def _undecoded(self, error: VoxtralAudioError, last: ChunkResult | None) -> ChunkResult:
+        """Return the rest of a recording as a chunk that failed, or raise the error."""
+        if self.settings.on_error == "raise" or last is None:
+            raise error
+        start = last.chunk.end
+        end = max(start, self.recording.duration or start)
+        rest = AudioChunk(last.chunk.index + 1, start, end, b"", is_last=True)
+        return self._result(rest, error=str(error), error_type=type(error).__name__)
+
+    def _progress(self, last: ChunkResult | None) -> Progress:
+        total, duration = self.recording.expected_chunks, self.recording.duration
+        if last is None:
+            return Progress(self.source.title, 0, total, 0.0, duration)
+        done, seconds = last.chunk.index + 1, last.chunk.end
+        if last.chunk.is_last:
+            total, duration = done, seconds
+        elif total is not None:
+            total = max(total, done + 1)
+        return Progress(self.source.title, done, total, seconds, duration)
 
 
-def check_cost(estimate: Estimate, most: float, what: str) -> None:
-    """Return if an estimate is within a budget.
-
-    Args:
-        estimate: What it will take.
-        most: US dollars.
-        what: What it is for, for the error.
+def check_cost(estimate: Estimate, limit: float, what: str) -> None:
+    """Check that an estimate is within a budget.
 
     Raises:
         VoxtralInvalidRequestError: It is above, or its price is not known.
     """
     if estimate.dollars is None:
         raise VoxtralInvalidRequestError(
-            f"{what}: max_cost_usd={most:g} cannot be checked, because the price of this model at "
+            f"{what}: max_cost_usd={limit:g} cannot be checked, because the price of this model at "
             "this server is not known: give price_per_minute=, in US dollars."
         )
-    if estimate.dollars > most:
+    if estimate.dollars > limit:
         raise VoxtralInvalidRequestError(
             f"{what}: transcribing {estimate.duration:.1f} s would cost about "
-            f"${estimate.dollars:.6f}, more than max_cost_usd={most:g}. Nothing was sent. Raise "
+            f"${estimate.dollars:.6f}, more than max_cost_usd={limit:g}. Nothing was sent. Raise "
             "max_cost_usd=, or send less."
         )

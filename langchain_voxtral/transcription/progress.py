@@ -1,4 +1,4 @@
-"""How far a transcription has come: a bar, lines, or the caller's own function."""
+"""Progress of a transcription: a bar, lines, or the caller's own function."""
 
 import importlib
 import sys
@@ -9,69 +9,58 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
-__all__ = ["Progress", "Shown", "printable", "shown"]
-
 _BAR = "{desc}: {percentage:3.0f}%|{bar}| {n:.0f} of {total:.0f} s [{elapsed}<{remaining}]"
+_BAR_WITHOUT_TOTAL = "{desc}: {n:.0f} s [{elapsed}]"
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
     """How far the transcription of one recording has come.
 
+    The totals are estimated from the length that the file states. They are None if it states
+    none, and exact in the last report.
+
     Args:
-        source: What the recording is called.
-        done: Chunks that are through, those from the store and those marked as failed included.
-        total: Chunks that there are.
-        seconds: Seconds of the recording that are through.
-        duration: Seconds that there are.
+        source: The recording's name.
+        done: Chunks that are finished, including those from the store and those that failed.
+        total: Chunks of the recording.
+        seconds: Seconds of audio that are finished.
+        duration: Seconds of the recording.
     """
 
     source: str
     done: int
-    total: int
+    total: int | None
     seconds: float
-    duration: float
+    duration: float | None
 
 
-Shown = Callable[[Progress], object]
+ProgressCallback = Callable[[Progress], object]
 
 
 @contextmanager
-def shown(wanted: bool | Shown | None) -> Iterator[Shown]:  # noqa: FBT001 - the setting as it was given
-    """Yield what to call before the first step, and with each.
+def progress_reporter(progress: bool | ProgressCallback | None) -> Iterator[ProgressCallback]:  # noqa: FBT001 - the setting as it was given
+    """Yield the function to call before the first chunk and after each.
 
     Args:
-        wanted: True for a bar on stderr (by tqdm if that is installed, else lines), False for
-            nothing, None for a bar only where someone looks: in a terminal or a notebook. Or a
-            function, which is called itself.
+        progress: True for a bar on stderr (lines without tqdm), False for nothing, None for a
+            bar in terminals and notebooks only; or the function itself.
     """
-    if callable(wanted):
-        yield wanted
-    elif wanted or (wanted is None and _someone_looks()):
+    if callable(progress):
+        yield progress
+    elif progress or (progress is None and _is_interactive()):
         with _bar() as bar:
             yield bar
     else:
-        yield _nothing
+        yield lambda _: None
 
 
-def printable(line: str) -> str:
-    r"""Return a line with its control characters spelt out, so that no terminal obeys them.
-
-    Example:
-        ```python
-        from langchain_voxtral.transcription.progress import printable
-
-        assert printable("\N{ESCAPE}[1mtalk.mp3") == r"\x1b[1mtalk.mp3"
-        ```
-    """
+def escape_control_characters(line: str) -> str:
+    """Return a line with its control characters escaped, so that no terminal obeys them."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
 
 
-def _nothing(_: Progress) -> None:
-    pass
-
-
-def _someone_looks() -> bool:
+def _is_interactive() -> bool:
     ipython: Any = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython else None
     # A process without a console has no stderr; the shell of a notebook has a kernel.
@@ -79,20 +68,22 @@ def _someone_looks() -> bool:
 
 
 @contextmanager
-def _bar() -> Iterator[Shown]:
+def _bar() -> Iterator[ProgressCallback]:
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of widgets that a notebook lacks; text does as well
+            warnings.simplefilter("ignore")  # tqdm warns if a notebook has no widgets
             tqdm = importlib.import_module("tqdm.auto").tqdm
     except ImportError:
-        yield _line
+        yield _print_line
         return
     bars: list[Any] = []
 
     def update(progress: Progress) -> None:
+        total = progress.duration
         if not bars:
-            name = _name(progress)
-            bars.append(tqdm(total=progress.duration, desc=name, unit="s", bar_format=_BAR))
+            layout = _BAR_WITHOUT_TOTAL if total is None else _BAR
+            bars.append(tqdm(total=total, desc=_file_name(progress), unit="s", bar_format=layout))
+        bars[0].total = total
         bars[0].update(progress.seconds - bars[0].n)
 
     try:
@@ -102,13 +93,12 @@ def _bar() -> Iterator[Shown]:
             bar.close()
 
 
-def _line(progress: Progress) -> None:
-    """Write a line of its own, for recordings in other threads write theirs."""
+def _print_line(progress: Progress) -> None:
+    """Write a whole line at once: other threads may write theirs."""
     if sys.stderr is not None:
-        sys.stderr.write(
-            f"{_name(progress)}: {progress.seconds:.0f} of {progress.duration:.0f} s\n"
-        )
+        of_all = "" if progress.duration is None else f" of {progress.duration:.0f}"
+        sys.stderr.write(f"{_file_name(progress)}: {progress.seconds:.0f}{of_all} s\n")
 
 
-def _name(progress: Progress) -> str:
-    return printable(PurePath(progress.source).name or progress.source)
+def _file_name(progress: Progress) -> str:
+    return escape_control_characters(PurePath(progress.source).name or progress.source)

@@ -1,11 +1,12 @@
-"""What a server is asked about a piece, and how its answer is read."""
+"""One chunk as a request of the chosen endpoint, and its response."""
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from langchain_voxtral.errors import VoxtralError, VoxtralInvalidRequestError, VoxtralResponseError
+from langchain_voxtral.audio.chunking import AudioChunk
+from langchain_voxtral.errors import VoxtralInvalidRequestError, VoxtralResponseError
 from langchain_voxtral.protocol import chat_completions
 from langchain_voxtral.protocol.fields import safe_text
 from langchain_voxtral.protocol.json_body import encode_request
@@ -28,15 +29,10 @@ from langchain_voxtral.protocol.transcription_requests import (
 )
 from langchain_voxtral.protocol.transcripts import Transcript
 from langchain_voxtral.providers import Provider, Route
-from langchain_voxtral.transcription.cuts import Piece
-from langchain_voxtral.transcription.store import ChunkTranscript
-from langchain_voxtral.transport import HTTPRequest, HTTPResponse
 
-__all__ = ["Asking", "Door", "told_by"]
+SpeechEndpoint = Literal["transcriptions", "native", "chat"]
 
-Door = Literal["transcriptions", "native", "chat"]
-
-_ROUTES: Mapping[tuple[Door, Task], Route] = {
+_ROUTES: Mapping[tuple[SpeechEndpoint, Task], Route] = {
     ("transcriptions", "transcribe"): "transcriptions",
     ("transcriptions", "translate"): "translations",
     ("native", "transcribe"): "native",
@@ -55,100 +51,125 @@ _INSTRUCTIONS: Mapping[Task, str] = {
     ),
 }
 
-# A fast speaker makes 5 tokens a second. A bound ends the loops that models fall into over
+# A fast speaker makes 5 tokens a second. The limit ends the loops that models fall into over
 # silence, and is above the low defaults of some servers.
-_TOKENS_PER_SECOND = 8
-_FEWEST_TOKENS = 256
+_MAX_TOKENS_PER_SECOND = 8
+_MIN_MAX_TOKENS = 256
 
 
 @dataclass(frozen=True, slots=True)
-class Asking:
-    """How the pieces of a recording are asked about.
+class ChunkTranscript:
+    """What the server returned for a chunk, and the model that it named."""
+
+    transcript: Transcript
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
+class TranscriptionRequest:
+    """A request to transcribe one chunk.
 
     Args:
-        door: Which endpoint is asked.
-        server: What kind of server it is.
+        provider: What kind of server it is.
+        endpoint: Which of its endpoints is used.
         model: The model's name.
-        options: How the recording is to be written down.
-        timed: Whether the times of segments are wanted, if the server knows them.
+        options: How the recording is to be transcribed.
+        timestamps: Whether times of segments are wanted.
+        chunk: The audio.
+        title: What errors call the chunk.
 
     Raises:
         VoxtralInvalidRequestError: The endpoint has no field for an option.
         VoxtralUnsupportedFeatureError: The server has no such endpoint.
     """
 
-    door: Door
-    server: Provider
+    provider: Provider
+    endpoint: SpeechEndpoint
     model: str
     options: TranscriptionOptions
-    timed: bool
+    timestamps: bool
+    chunk: AudioChunk
+    title: str
 
     def __post_init__(self) -> None:
-        self.server.path(self.route)
-        if self.door == "transcriptions":
-            openai_fields(self._options, model=self.model, response_format=self._response_format)
+        self.provider.path(self.route)
+        if self.endpoint == "transcriptions":
+            self._form_fields()
 
     @property
     def route(self) -> Route:
-        """Which endpoint is asked, as servers distinguish them."""
-        return _ROUTES[self.door, self.options.task]
+        """The endpoint, as providers name it."""
+        return _ROUTES[self.endpoint, self.options.task]
 
-    def untimed(self) -> "Asking":
-        """Return the same without times, for a server that refuses to tell any."""
-        return replace(self, timed=False)
-
-    def facts(self) -> dict[str, Any]:
-        """Return all that an answer depends on, apart from the sound."""
+    @property
+    def settings(self) -> dict[str, Any]:
+        """All that the response depends on, except the audio and the address."""
         return {
-            "door": self.door,
-            "server": self.server.name,
+            "endpoint": self.endpoint,
+            "server": self.provider.name,
             "model": self.model,
             "task": self.options.task,
             "language": self.options.language,
             "prompt": self.options.prompt,
             "temperature": self.options.temperature,
-            "timed": self.timed,
+            "timestamps": self.timestamps,
         }
 
-    def body(self, piece: Piece) -> tuple[bytes | tuple[bytes, ...], str]:
-        """Return the body of the request about a piece, maybe in parts, and its content type.
+    def without_timestamps(self) -> "TranscriptionRequest":
+        """Return the same request for a server that returns no timestamps."""
+        return replace(self, timestamps=False)
+
+    def refuses_timestamps(self, error: VoxtralInvalidRequestError) -> bool:
+        """Tell whether an error refuses timestamps (vLLM: "do not support verbose_json")."""
+        return (
+            self.endpoint == "transcriptions"
+            and self.timestamps
+            and "verbose_json" in error.message
+        )
+
+    def encode(self) -> tuple[bytes | tuple[bytes, ...], str]:
+        """Return the body, which may be in parts, and its content type.
 
         Raises:
-            VoxtralInvalidRequestError: A text in it cannot be written.
+            VoxtralInvalidRequestError: A text is not valid Unicode.
         """
-        if self.door == "chat":
-            return encode_request(self._chat(piece)), "application/json"
-        field, fields = self._form()
-        name = f"audio{piece.kind.extension}"  # servers tell the format from it
-        return multipart_parts(fields, FilePart(field, name, piece.kind.mime_type, piece.data))
+        if self.endpoint == "chat":
+            return encode_request(self._chat_body()), "application/json"
+        form = self.chunk.format
+        file_field = NATIVE_FILE_FIELD if self.endpoint == "native" else OPENAI_FILE_FIELD
+        file_name = f"audio{form.extension}"  # servers recognize the format by the extension
+        file = FilePart(file_field, file_name, form.mime_type, self.chunk.data)
+        return multipart_parts(self._form_fields(), file)
 
-    def read(
+    def parse(
+        self, content: bytes, headers: Mapping[str, str], secrets: Sequence[str]
+    ) -> ChunkTranscript:
+        """Return the transcript in a 200 response.
+
+        Raises:
+            VoxtralError: The body has no transcript, reports a failure, or was cut.
+        """
+        request_id = safe_text(headers.get("x-request-id"), secrets)
+        transcript = self._parse_body(content, headers, request_id, secrets)
+        model = safe_text(headers.get("x-voxtral-model"), secrets) or self.model
+        return ChunkTranscript(transcript, model)
+
+    def _parse_body(
         self,
         content: bytes,
         headers: Mapping[str, str],
         request_id: str | None,
         secrets: Sequence[str],
     ) -> Transcript:
-        """Return what the server heard.
-
-        Args:
-            content: Body of a 200 answer.
-            headers: The answer's headers.
-            request_id: The request's id in the headers, without secrets.
-            secrets: Texts that must not come back in an error.
-
-        Raises:
-            VoxtralError: The body is no answer, reports a failure, or ends early.
-        """
-        if self.door == "native":
+        if self.endpoint == "native":
             return decode_native(
-                content, timed=self.timed, header_request_id=request_id, secrets=secrets
+                content, timed=self.timestamps, header_request_id=request_id, secrets=secrets
             )
-        if self.door == "transcriptions":
+        if self.endpoint == "transcriptions":
             return decode_openai(
                 content,
                 self._response_format,
-                timed=self.timed,
+                timed=self.timestamps,
                 content_type=headers.get("content-type"),
                 header_request_id=request_id,
                 secrets=secrets,
@@ -167,73 +188,40 @@ class Asking:
             )
         return Transcript(text, usage=answer.info.usage, request_id=answer.info.request_id)
 
-    def refuses_times(self, error: VoxtralInvalidRequestError) -> bool:
-        """Tell whether a refusal is one of the times asked for (vLLM: "do not support verbose")."""
-        return self.door == "transcriptions" and self.timed and "verbose_json" in error.message
-
     @property
     def _response_format(self) -> ResponseFormat:
-        return self.server.response_format("verbose_json") if self.timed else "json"
+        return self.provider.response_format("verbose_json") if self.timestamps else "json"
 
-    @property
-    def _options(self) -> TranscriptionOptions:
-        """The options as this endpoint has fields for them."""
+    def _form_fields(self) -> Fields:
         options = self.options
-        if self.door == "transcriptions" and options.prompt and not self.server.prompt_is_hint:
+        if self.endpoint == "native":
+            return native_fields(
+                replace(options, timestamps="segment" if self.timestamps else None)
+            )
+        if options.prompt and not self.provider.prompt_is_hint:
             options = replace(options, prompt=_instruction(replace(options, language=None)))
-        has_field = self.door == "native" or (
-            self._response_format == "verbose_json" and options.task == "transcribe"
-        )
-        return replace(options, timestamps="segment") if self.timed and has_field else options
+        if self._response_format == "verbose_json" and options.task == "transcribe":
+            options = replace(options, timestamps="segment")
+        return openai_fields(options, model=self.model, response_format=self._response_format)
 
-    def _form(self) -> tuple[str, Fields]:
-        if self.door == "native":
-            return NATIVE_FILE_FIELD, native_fields(self._options)
-        fields = openai_fields(
-            self._options, model=self.model, response_format=self._response_format
-        )
-        return OPENAI_FILE_FIELD, fields
-
-    def _chat(self, piece: Piece) -> dict[str, Any]:
-        options = self.options
-        part = self.server.audio_part(piece.data, piece.kind.name)
-        text = {"type": "text", "text": _instruction(options)}
+    def _chat_body(self) -> dict[str, Any]:
+        part = self.provider.audio_part(self.chunk.data, self.chunk.format.name)
+        text = {"type": "text", "text": _instruction(self.options)}
+        tokens = math.ceil(self.chunk.seconds * _MAX_TOKENS_PER_SECOND)
         body = {
             "model": self.model,
             "messages": [{"role": "user", "content": [part, text]}],
-            "max_tokens": max(_FEWEST_TOKENS, math.ceil(piece.span.seconds * _TOKENS_PER_SECOND)),
+            "max_tokens": max(_MIN_MAX_TOKENS, tokens),
         }
-        return body if options.temperature is None else body | {"temperature": options.temperature}
+        temperature = self.options.temperature
+        return body if temperature is None else body | {"temperature": temperature}
 
 
 def _instruction(options: TranscriptionOptions) -> str:
-    """Return what a model is told to do with a recording."""
-    hints = [
+    """Return the instruction to a model that is asked in a chat."""
+    parts = [
         _INSTRUCTIONS[options.task],
         f"The language is {LANGUAGES[options.language].title()}." if options.language else "",
         f"For names and style: {options.prompt}" if options.prompt else "",
     ]
-    return " ".join(filter(None, hints))
-
-
-def told_by(reply: HTTPResponse, asking: Asking, request: HTTPRequest) -> ChunkTranscript:
-    """Return what an answer tells.
-
-    Args:
-        reply: The answer.
-        asking: How was asked.
-        request: The request, for its secrets.
-
-    Raises:
-        VoxtralError: As for `Asking.read`.
-    """
-    headers, secrets = reply.headers, request.secrets
-    request_id = safe_text(headers.get("x-request-id"), secrets)
-    try:
-        transcript = asking.read(reply.content, headers, request_id, secrets)
-    except VoxtralError as error:
-        error.attempts = reply.attempts
-        raise
-    return ChunkTranscript(
-        transcript, safe_text(headers.get("x-voxtral-model"), secrets) or asking.model
-    )
+    return " ".join(filter(None, parts))

@@ -1,116 +1,86 @@
-"""What was heard of a piece, and how it is kept in a store for a run that is begun again."""
+"""Transcripts in a store, so that a run that was killed can be continued."""
 
+import asyncio
 import hashlib
 import json
 import logging
-from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, TypeVar
 
+from langchain_core.stores import BaseStore
 from pydantic import TypeAdapter, ValidationError
 
-from langchain_voxtral.protocol.transcripts import Transcript
-from langchain_voxtral.transcription.cuts import Cuts, Span
-
-__all__ = [
-    "ChunkResult",
-    "ChunkTranscript",
-    "key_of",
-    "read_cuts",
-    "read_transcript",
-    "write_cuts",
-    "write_transcript",
-]
+from langchain_voxtral.transcription.request import ChunkTranscript, TranscriptionRequest
 
 logger = logging.getLogger("langchain_voxtral")
 
-_VERSION = 1
-"""To be raised when cuts or answers change, so that old entries are not read."""
+_VERSION = 2
+"""Raised when requests or entries change, so that old entries are not read."""
 
-T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class ChunkTranscript:
-    """A server's answer about a piece.
-
-    Args:
-        transcript: What it heard.
-        model: The model that answered.
-    """
-
-    transcript: Transcript
-    model: str
+_ENTRY = TypeAdapter(ChunkTranscript)
 
 
 @dataclass(frozen=True, slots=True)
-class ChunkResult:
-    """What became of a piece.
+class TranscriptStore:
+    """A store, or none, of the transcripts of one server."""
 
-    Args:
-        span: Where it lies.
-        told: What the server heard; None if that failed.
-        error: Why it failed, in words: the exception would keep the sound of its piece alive.
-        error_type: The exception's class.
-        from_store: Whether it was heard by an earlier run.
-    """
+    store: BaseStore[str, bytes] | None
+    base_url: str
 
-    span: Span
-    told: ChunkTranscript | None = None
-    error: str | None = None
-    error_type: str | None = None
-    from_store: bool = False
+    def load(self, request: TranscriptionRequest) -> ChunkTranscript | None:
+        """Return the transcript of an earlier request; None if there is none."""
+        if self.store is None:
+            return None
+        key = self._key(request)
+        return _read_entry(key, self.store.mget([key])[0])
 
+    async def aload(self, request: TranscriptionRequest) -> ChunkTranscript | None:
+        """Do what `load` does, asynchronously."""
+        if self.store is None:
+            return None
+        key = await asyncio.to_thread(self._key, request)
+        return _read_entry(key, (await self.store.amget([key]))[0])
 
-def key_of(**facts: Any) -> str:
-    """Return the key under which something is kept: a hash of all that it depends on.
+    def save(self, request: TranscriptionRequest, transcript: ChunkTranscript) -> None:
+        """Keep a transcript. A failure is logged: what is paid for must not be lost with it."""
+        if self.store is None:
+            return
+        try:
+            self.store.mset([(self._key(request), _ENTRY.dump_json(transcript))])
+        except Exception as error:  # noqa: BLE001 - whatever a store raises
+            _log_failure(request, error)
 
-    It has only letters, digits and `-`, as file stores want it.
-    """
-    written = json.dumps({"version": _VERSION, **facts}, sort_keys=True)
-    return f"voxtral-{hashlib.sha256(written.encode()).hexdigest()}"
+    async def asave(self, request: TranscriptionRequest, transcript: ChunkTranscript) -> None:
+        """Do what `save` does, asynchronously."""
+        if self.store is None:
+            return
+        key = await asyncio.to_thread(self._key, request)
+        try:
+            await self.store.amset([(key, _ENTRY.dump_json(transcript))])
+        except Exception as error:  # noqa: BLE001 - whatever a store raises
+            _log_failure(request, error)
 
-
-_TOLD = TypeAdapter(ChunkTranscript)
-_CUTS = TypeAdapter(tuple[tuple[Span, ...], bool])
-
-
-def write_transcript(key: str, told: ChunkTranscript) -> bytes:
-    """Return an answer as bytes, which are valid under their key only."""
-    return _sealed(key, _TOLD.dump_json(told))
-
-
-def read_transcript(key: str, kept: bytes | None) -> ChunkTranscript | None:
-    """Return a kept answer; None if there is none.
-
-    Nor is there one if it is damaged, since a killed run may write half, or of another key.
-    """
-    return _read(_TOLD, key, kept)
-
-
-def write_cuts(key: str, cuts: Cuts) -> bytes:
-    """Return the places of cuts, and whether the recording is cut off, as bytes."""
-    return _sealed(key, _CUTS.dump_json((cuts.spans, cuts.truncated)))
+    def _key(self, request: TranscriptionRequest) -> str:
+        """Return a hash of the chunk and the settings, which file stores take as a name."""
+        chunk = hashlib.sha256(request.chunk.data).hexdigest()
+        facts = {"version": _VERSION, "base_url": self.base_url, "chunk": chunk, **request.settings}
+        digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+        return f"voxtral-{digest}"
 
 
-def read_cuts(key: str, kept: bytes | None) -> Cuts | None:
-    """Return kept cuts, as `read_transcript` does answers."""
-    spans, truncated = _read(_CUTS, key, kept) or ((), False)
-    return Cuts(spans, truncated=truncated) if spans else None
-
-
-def _sealed(key: str, written: bytes) -> bytes:
-    """Return an entry: a line with the hash of its key and content, then the content."""
-    seal = hashlib.sha256(key.encode() + written).hexdigest()
-    return seal.encode() + b"\n" + written
-
-
-def _read(adapter: TypeAdapter[T], key: str, kept: bytes | None) -> T | None:
-    if kept is None:
+def _read_entry(key: str, entry: bytes | None) -> ChunkTranscript | None:
+    if entry is None:
         return None
-    written = kept.partition(b"\n")[2]
-    if kept == _sealed(key, written):
-        with suppress(ValidationError):
-            return adapter.validate_json(written)
-    logger.warning("store: the entry %s is damaged; it is made anew", key)
-    return None
+    try:
+        return _ENTRY.validate_json(entry)
+    except ValidationError:
+        logger.warning("store: the entry %s is damaged and will be replaced", key)
+        return None
+
+
+def _log_failure(request: TranscriptionRequest, error: Exception) -> None:
+    logger.warning(
+        "store: %s could not be kept, and another run will pay for it again (%s: %s)",
+        request.title,
+        type(error).__name__,
+        error,
+    )

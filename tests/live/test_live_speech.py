@@ -22,7 +22,7 @@ from langchain_voxtral.errors import (
     VoxtralNotFoundError,
     VoxtralUnsupportedFeatureError,
 )
-from langchain_voxtral.transcription.request import Door
+from langchain_voxtral.transcription.request import SpeechEndpoint
 
 pytest.importorskip("support.speech_samples", reason="speech is in the wheel of moonshine-voice")
 from support.cassettes.speech_scenarios import NO_SOUND, SILENCE, SPEECH
@@ -36,7 +36,7 @@ if not any(os.environ.get(name, "").strip() for name in DEEPINFRA_KEYS):
     )
 
 SECONDS = 3.5
-DOORS: tuple[Door, ...] = ("transcriptions", "native", "chat")
+ENDPOINTS: tuple[SpeechEndpoint, ...] = ("transcriptions", "native", "chat")
 
 
 def _parser(**settings: Any) -> VoxtralTranscriptionParser:
@@ -67,29 +67,29 @@ def _check(document: Document) -> None:
     assert metadata["chunks_from_store"] == 0
 
 
-@pytest.mark.parametrize("door", DOORS)
-def test_every_endpoint_transcribes(door: Door) -> None:
-    [document] = _heard(endpoint=door)
+@pytest.mark.parametrize("endpoint", ENDPOINTS)
+def test_every_endpoint_transcribes(endpoint: SpeechEndpoint) -> None:
+    [document] = _heard(endpoint=endpoint)
     _check(document)
 
 
-@pytest.mark.parametrize("door", DOORS)
-async def test_every_endpoint_transcribes_asynchronously(door: Door) -> None:
-    _heard(endpoint=door)  # skips where there is no such endpoint
-    async with _parser(endpoint=door) as parser:
+@pytest.mark.parametrize("endpoint", ENDPOINTS)
+async def test_every_endpoint_transcribes_asynchronously(endpoint: SpeechEndpoint) -> None:
+    _heard(endpoint=endpoint)  # skips where there is no such endpoint
+    async with _parser(endpoint=endpoint) as parser:
         [document] = await parser.aparse(SPEECH)
     _check(document)
 
 
-@pytest.mark.parametrize("door", DOORS)
-def test_every_endpoint_translates(door: Door) -> None:
-    [document] = _heard(endpoint=door, task="translate")
+@pytest.mark.parametrize("endpoint", ENDPOINTS)
+def test_every_endpoint_translates(endpoint: SpeechEndpoint) -> None:
+    [document] = _heard(endpoint=endpoint, task="translate")
     _check(document)
 
 
-@pytest.mark.parametrize("door", ["transcriptions", "native"])
-def test_times_lie_in_the_recording_whoever_tells_them(door: Door) -> None:
-    documents = _heard(endpoint=door, mode="segment")
+@pytest.mark.parametrize("endpoint", ["transcriptions", "native"])
+def test_times_lie_in_the_recording_whoever_tells_them(endpoint: SpeechEndpoint) -> None:
+    documents = _heard(endpoint=endpoint, mode="segment")
     assert "ever" in " ".join(document.page_content for document in documents).lower()
     times = [document.metadata[name] for document in documents for name in ("start", "end")]
     print(times, [document.metadata["timestamps_source"] for document in documents])  # noqa: T201

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from langchain_core.stores import InMemoryByteStore
 from pydantic import SecretStr
 from support import speech_samples
 from support.scripted_server import TIMEOUT_SECONDS, End, Gate, Reply, ScriptedServer
@@ -35,6 +36,7 @@ from support.transcription_calls import (
 )
 
 from langchain_voxtral import VoxtralTranscriptionParser
+from langchain_voxtral.audio.chunking import AudioChunk
 from langchain_voxtral.errors import (
     VoxtralAudioError,
     VoxtralAuthenticationError,
@@ -42,8 +44,7 @@ from langchain_voxtral.errors import (
     VoxtralInvalidRequestError,
     VoxtralRateLimitError,
 )
-from langchain_voxtral.transcription.concurrency import ain_order, in_order
-from langchain_voxtral.transcription.cuts import Piece
+from langchain_voxtral.transcription.concurrency import amap_ordered, map_ordered
 from langchain_voxtral.transcription.progress import Progress
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ if TYPE_CHECKING:
 
 AUDIOS = {"short": SHORT, "long": LONG}
 ENDS = {"short": [2.0], "long": [end for _, end in BOUNDS]}
-WHERE = "chunk 2 of 3 \\(9.8 s to 19.9 s\\)"
+WHERE = "chunk 2 \\(9.8 s to 19.9 s\\)"
 
 # Order and parallel work
 
@@ -103,7 +104,7 @@ def test_no_more_things_are_alive_than_are_worked_on_and_one() -> None:
         barrier.wait(10)
         return thing.number
 
-    assert [*in_order(things(12, most_alive), work, 3)] == [*range(12)]
+    assert [*map_ordered(things(12, most_alive), work, 3)] == [*range(12)]
     assert max(most_alive) <= 4
 
 
@@ -116,7 +117,7 @@ async def test_no_more_things_are_alive_on_the_event_loop_either() -> None:
             await barrier.wait()
         return thing.number
 
-    results = ain_order(things(12, most_alive), work, 3)
+    results = amap_ordered(things(12, most_alive), work, 3)
     assert [result async for result in results] == [*range(12)]
     assert max(most_alive) <= 4
 
@@ -133,7 +134,7 @@ def test_after_a_failure_nothing_is_begun_and_what_is_under_way_ends() -> None:
         assert failed.wait(10)
         return number
 
-    results = in_order((number for number in range(100)), work, 2)
+    results = map_ordered((number for number in range(100)), work, 2)
     assert next(results) == 0
     with pytest.raises(ValueError, match="one"):
         next(results)
@@ -152,7 +153,7 @@ def test_what_is_under_way_ends_in_the_background_when_the_caller_leaves() -> No
         ended.set()
         return number
 
-    with closing(in_order((number for number in range(2)), work, 2)) as results:
+    with closing(map_ordered((number for number in range(2)), work, 2)) as results:
         assert next(results) == 0
     assert not ended.is_set()
     left.set()
@@ -174,7 +175,7 @@ async def test_what_is_under_way_is_cancelled_when_the_caller_leaves() -> None:
             raise
         return number
 
-    async with aclosing(ain_order((number for number in range(3)), work, 2)) as results:
+    async with aclosing(amap_ordered((number for number in range(3)), work, 2)) as results:
         assert await anext(results) == 0
     assert cancelled.is_set()
 
@@ -215,7 +216,7 @@ def test_a_loop_may_end_while_a_thing_is_made() -> None:
         return number
 
     async def run() -> None:
-        async for _ in ain_order(slow(), work, 1):
+        async for _ in amap_ordered(slow(), work, 1):
             pass
 
     async def go_on_when_all_are_cancelled() -> None:
@@ -267,20 +268,33 @@ class Slow(io.BytesIO):
         return super().readinto(buffer)
 
 
-async def test_planning_ends_when_the_run_is_cancelled() -> None:
+async def test_an_estimate_by_decoding_ends_when_it_is_cancelled() -> None:
     sound = speech_samples.encoded("flac", speech_samples.noise(120.0))
+    parser = VoxtralTranscriptionParser(chunk_seconds=1, store=InMemoryByteStore())
     whole = Slow(sound)
-    parser = VoxtralTranscriptionParser(chunk_seconds=1)
     parser.estimate(whole)
     file = Slow(sound, whole.reads // 3)
-    running = asyncio.create_task(parser.aparse(file))
+    running = asyncio.create_task(parser.aestimate(file))
     assert await asyncio.to_thread(file.waits.wait, TIMEOUT_SECONDS)
     running.cancel()
+    await asyncio.sleep(0)
+    file.goes_on.set()
     with pytest.raises(asyncio.CancelledError):
         await running
-    file.goes_on.set()
-    await asyncio.get_running_loop().shutdown_default_executor()
     assert whole.reads // 3 <= file.reads < whole.reads * 2 // 3
+
+
+async def test_decoding_ends_when_the_run_is_cancelled() -> None:
+    sound = speech_samples.encoded("flac", speech_samples.noise(120.0))
+    whole, file = Slow(sound), Slow(sound)
+    VoxtralTranscriptionParser(chunk_seconds=1, store=InMemoryByteStore()).estimate(whole)
+    with ScriptedServer(default=Reply(steps=(End.STALL,))) as server:
+        running = asyncio.create_task(parser_of(server, chunk_seconds=1).aparse(file))
+        await asyncio.to_thread(server.await_requests, 4)
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+    assert file.reads < whole.reads // 2
 
 
 async def test_files_are_never_read_on_the_event_loop() -> None:
@@ -345,7 +359,7 @@ def test_a_failed_chunk_is_marked_if_asked_for(mode: str, way: str) -> None:
     failed = made[1].metadata
     assert (failed["start"], failed["end"], failed["chunk"]) == (*BOUNDS[1], 1)
     assert failed["error_type"] == "VoxtralRateLimitError"
-    assert "chunk 2 of 3" in failed["error"]
+    assert "chunk 2" in failed["error"]
 
 
 @pytest.mark.parametrize("mode", ["document", "srt", "vtt"])
@@ -357,7 +371,7 @@ def test_the_document_of_a_whole_recording_tells_of_failed_chunks(mode: str) -> 
     assert "A" in made.page_content
     assert "C" in made.page_content
     assert made.metadata["failed_chunks"] == 1
-    assert "chunk 2 of 3 (9.8 s to 19.9 s)" in made.metadata["error"]
+    assert "chunk 2 (9.8 s to 19.9 s)" in made.metadata["error"]
 
 
 @pytest.mark.parametrize("way", PARSES)
@@ -366,7 +380,8 @@ def test_chunks_that_failed_do_not_stay_in_memory(failure: Reply, way: str) -> N
     alive: list[int] = []
 
     def look(_: Progress) -> None:
-        alive.append(sum(isinstance(one, Piece) for one in gc.get_objects()))
+        chunks = (one for one in gc.get_objects() if isinstance(one, AudioChunk))
+        alive.append(sum(bool(chunk.data) for chunk in chunks))
 
     gc.collect()
     gc.disable()  # it may be long until it comes around to what is old
@@ -404,11 +419,50 @@ def test_a_recording_that_cannot_be_decoded_raises_or_is_marked(way: str) -> Non
     assert server.requests == []
 
 
-def test_damage_at_the_end_is_told_before_anything_is_sent() -> None:
+@pytest.mark.parametrize("way", PARSES)
+def test_damage_at_the_end_is_reported_after_the_chunks_before_it(way: str) -> None:
     flac = speech_samples.encoded("flac", speech_samples.noise(30.0))
-    with ScriptedServer() as server, pytest.raises(VoxtralAudioError):
-        parser_of(server, chunk_seconds=11).parse(flac[: len(flac) * 2 // 3])
-    assert server.requests == []
+    cut = flac[: len(flac) * 2 // 3]
+    store = InMemoryByteStore()
+    with ScriptedServer(default=heard("x")) as server:
+        parser = parser_of(server, chunk_seconds=11, max_concurrency=1, store=store)
+        with pytest.raises(VoxtralAudioError, match="truncated='keep'"):
+            PARSES[way](parser, cut)
+        assert len(server.requests) == 1
+        marking = parser.model_copy(update={"on_error": "mark"})
+        [made] = PARSES[way](marking, cut)
+        parts = PARSES[way](marking.model_copy(update={"mode": "chunk"}), cut)
+        assert len(server.requests) == 1
+    assert (made.page_content, made.metadata["failed_chunks"]) == ("x", 1)
+    assert made.metadata["error_type"] == "VoxtralTruncatedAudioError"
+    assert [part.page_content for part in parts] == ["x", ""]
+    assert ["error" in part.metadata for part in parts] == [False, True]
+    assert made.metadata["chunks_from_store"] == 1
+
+
+def test_items_that_fail_are_reported_after_the_results_before_them() -> None:
+    def failing() -> Generator[int]:
+        yield 1
+        raise ValueError("no second one")
+
+    results = map_ordered(failing(), str, 2)
+    assert next(results) == "1"
+    with pytest.raises(ValueError, match="no second one"):
+        next(results)
+
+
+async def test_items_that_fail_are_reported_on_the_event_loop_too() -> None:
+    def failing() -> Generator[int]:
+        yield 1
+        raise ValueError("no second one")
+
+    async def work(number: int) -> str:
+        return str(number)
+
+    results = amap_ordered(failing(), work, 2)
+    assert await anext(results) == "1"
+    with pytest.raises(ValueError, match="no second one"):
+        await anext(results)
 
 
 @pytest.mark.parametrize("way", PARSES)

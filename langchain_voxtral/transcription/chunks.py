@@ -1,0 +1,112 @@
+"""A recording in chunks that a server takes, cut while it is decoded."""
+
+import math
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from langchain_voxtral.audio.chunking import AudioChunk, split_at_silence
+from langchain_voxtral.audio.decoder import Recording, Truncated
+from langchain_voxtral.audio.source import AudioSource
+from langchain_voxtral.audio.upload import encode_for_upload
+from langchain_voxtral.errors import VoxtralTruncatedAudioError
+from langchain_voxtral.providers import Provider
+
+_SEARCH_SECONDS = 30.0
+"""How far before the server's limit a chunk may end, if no length is set."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkLimits:
+    """How long chunks may be.
+
+    Args:
+        provider: The kind of server, with its limits.
+        target: Seconds that chunks should have; None makes as few as possible.
+        truncated: Whether a recording that is cut off is an error, or is taken as far as it goes.
+    """
+
+    provider: Provider
+    target: float | None
+    truncated: Truncated
+
+    @property
+    def max_seconds(self) -> float:
+        """Up to which length a recording is one chunk."""
+        return min(self.target or math.inf, self.provider.longest_seconds)
+
+
+class ChunkedRecording:
+    """A recording, opened.
+
+    Raises:
+        VoxtralAudioError: It is no recording, or known to be cut off.
+    """
+
+    duration: float | None
+    """Its length in seconds, as the file states it."""
+
+    def __init__(self, source: AudioSource, limits: ChunkLimits) -> None:
+        self._source = source
+        self._limits = limits
+        with _advising():
+            self._recording = Recording(source, truncated=limits.truncated)
+        self.duration = self._recording.duration
+
+    @property
+    def is_truncated(self) -> bool:
+        """Whether it is known to be cut off or damaged."""
+        return self._recording.is_complete is False
+
+    @property
+    def expected_chunks(self) -> int | None:
+        """About how many chunks it has; None if the file states no length."""
+        if self.duration is None:
+            return None
+        limit = self._limits.max_seconds
+        if self.duration <= limit:
+            return 1
+        return math.ceil(
+            self.duration / (limit if self._limits.target else limit - _SEARCH_SECONDS)
+        )
+
+    def chunks(self) -> Generator[AudioChunk]:
+        """Decode it and yield its chunks; a short file that the server takes passes unchanged.
+
+        Raises:
+            VoxtralAudioError: It cannot be decoded.
+            VoxtralMissingAudioExtraError: It must be decoded, and the libraries are not installed.
+        """
+        provider = self._limits.provider
+        with _advising():
+            if (
+                self._recording.format.name in provider.audio_formats
+                and self._source.size <= provider.most_bytes
+                and self.expected_chunks == 1
+            ):
+                yield self._whole()
+                return
+            yield from split_at_silence(
+                self._recording,
+                max_seconds=provider.longest_seconds,
+                max_bytes=provider.most_bytes,
+                target_seconds=None if self._limits.target is None else self._limits.max_seconds,
+            )
+
+    def _whole(self) -> AudioChunk:
+        upload = encode_for_upload(
+            self._source.read(),
+            accepted_formats=self._limits.provider.audio_formats,
+            name=self._source.title,
+            truncated=self._limits.truncated,
+        )
+        return AudioChunk(0, 0.0, upload.seconds, upload.data, upload.format, is_last=True)
+
+
+@contextmanager
+def _advising() -> Iterator[None]:
+    try:
+        yield
+    except VoxtralTruncatedAudioError as error:
+        error.message += " truncated='keep' takes what can be decoded."
+        raise
