@@ -220,6 +220,7 @@ HOPELESS = (
     VoxtralPermissionDeniedError,
     VoxtralNotFoundError,
     VoxtralUnsupportedFeatureError,
+    VoxtralLocalError,
 )
 """Failures that would befall every other request to this server and model too."""
 
