@@ -290,7 +290,7 @@ async def test_decoding_ends_when_the_run_is_cancelled() -> None:
     VoxtralTranscriptionParser(chunk_seconds=1, store=InMemoryByteStore()).estimate(whole)
     with ScriptedServer(default=Reply(steps=(End.STALL,))) as server:
         running = asyncio.create_task(parser_of(server, chunk_seconds=1).aparse(file))
-        await asyncio.to_thread(server.await_requests, 4)
+        await asyncio.to_thread(server.wait_for_requests, 4)
         running.cancel()
         with pytest.raises(asyncio.CancelledError):
             await running
