@@ -1,24 +1,33 @@
 """Input strings back to turns: what a server does that is given such a prompt."""
 
+import json
 import re
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from langchain_voxtral.messages.turns import ToolCall, Turn
-from langchain_voxtral.prompts.calls import split_calls
-from langchain_voxtral.prompts.formats import CHATML, LLAMA3, MISTRAL, Delimiters, PromptFormat
-from langchain_voxtral.prompts.offers import parse_tools, split_tools
+from langchain_voxtral.prompts.formats import (
+    CHATML,
+    LLAMA3,
+    MISTRAL,
+    Delimiters,
+    PromptFormat,
+    ToolCallSyntax,
+    ToolDefinitionSyntax,
+)
+from langchain_voxtral.prompts.render import BLANK_LINE
 
-__all__ = ["ParsedPrompt", "parse_prompt"]
+Tools = tuple[dict[str, object], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class ParsedPrompt:
-    """What a prompt says.
+    """The conversation of a prompt.
 
     Args:
-        format: `llama3`, `mistral`, `chatml`, or `raw` for a text without markers.
+        format: `llama3`, `mistral`, `chatml`, or `raw` for a text without special tokens.
         turns: The conversation, an unfinished assistant turn at its end excepted.
         prefill: The text of that unfinished turn, which the model is to continue; "" if none.
         tools: Tools on offer, in OpenAI's form, where the format has a place for them.
@@ -27,166 +36,220 @@ class ParsedPrompt:
     format: str
     turns: tuple[Turn, ...]
     prefill: str = ""
-    tools: tuple[dict[str, object], ...] = ()
+    tools: Tools = ()
 
 
 def parse_prompt(prompt: str) -> ParsedPrompt:
-    r"""Return the conversation that a prompt in a known format holds; never raises.
+    """Return the conversation that a prompt in a known format holds; never raises.
 
     What `render` writes is read back as it was given. In formats that do not write the ids of
     calls, ids are made up and results are matched to calls by their order; and because a call
     is text there, an assistant's text that ends in lines of that form is read as calls.
     Prompts written by hand may be looser: fewer line breaks after a header than the format
-    has, ends of turns left out. Text outside of turns is a user's, unless it is blank.
-
-    Args:
-        prompt: Any string; one without markers is a single user turn.
-
-    Example:
-        ```python
-        from langchain_voxtral.messages import Turn
-        from langchain_voxtral.local.prompting.prompt_reader import parse_prompt
-
-        reading = parse_prompt("<s>[INST]Count.[/INST]One, ")
-        assert reading.format == "mistral"
-        assert reading.turns == (Turn("user", "Count."),)
-        assert reading.prefill == "One, "
-        ```
+    has, ends of turns left out. Text outside of turns is a user's, unless it is blank. A prompt
+    without special tokens is a single user turn. The time it takes is linear.
     """
-    sign = _SIGNS.search(prompt)
-    if sign is None:
+    first = _FIRST_TOKEN.search(prompt)
+    if first is None:
         return ParsedPrompt("raw", (Turn("user", prompt),))
-    scanner = _SCANNERS[str(sign.lastgroup)]
-    *pieces, last = scanner.pieces(prompt)
-    unfinished = last.kind == "assistant"
-    book = _Book(scanner.fmt)
-    for piece in pieces if unfinished else [*pieces, last]:
-        book.add(piece)
-    return ParsedPrompt(
-        format=scanner.fmt.name,
-        turns=tuple(book.turns),
-        prefill=last.text if unfinished else "",
-        tools=book.tools,
-    )
+    scanner = _SCANNERS[str(first.lastgroup)]
+    *segments, last = scanner.split(prompt)
+    is_unfinished = last.kind == "assistant"
+    builder = _TurnBuilder(scanner.format)
+    for segment in segments if is_unfinished else [*segments, last]:
+        builder.add(segment)
+    prefill = last.text if is_unfinished else ""
+    return ParsedPrompt(scanner.format.name, tuple(builder.turns), prefill, builder.tools)
 
 
-class _Piece(NamedTuple):
-    """A stretch of a prompt: a turn (`kind` is its role), the `tools` on offer, or neither."""
+class _Segment(NamedTuple):
+    """A part of a prompt: a turn (`kind` is its role), the `tools` on offer, or neither."""
 
     kind: str
     text: str
-    closed: bool
+    is_closed: bool
 
 
 class _Scanner:
-    """Cuts prompts of one format into pieces."""
+    """Splits prompts of one format into segments."""
 
     def __init__(self, fmt: PromptFormat) -> None:
-        self.fmt = fmt
-        around = {
+        self.format = fmt
+        delimiters = {
             "system": fmt.system,
             "user": fmt.user,
             "assistant": fmt.assistant,
             "tool": fmt.tool,
         }
         if fmt.tools is not None and fmt.tools.place == "last_user":
-            around["tools"] = Delimiters(fmt.tools.open, fmt.tools.close)
-        opens = {kind: markers.open for kind, markers in around.items() if markers.open}
-        self._closes = {kind: markers.close.rstrip("\n") for kind, markers in around.items()}
-        # Where an assistant turn has no opening marker, what is outside of turns is one.
+            delimiters["tools"] = Delimiters(fmt.tools.open, fmt.tools.close)
+        opens = {kind: pair.open for kind, pair in delimiters.items() if pair.open}
+        self._closes = {kind: pair.close.rstrip("\n") for kind, pair in delimiters.items()}
+        # Where an assistant turn has no opening token, what is outside of turns is one.
         self._outside = "assistant" if "assistant" not in opens else ""
-        self._markers = re.compile(
+        self._delimiters = re.compile(
             "|".join(
-                [f"(?P<{kind}>{_loosely(marker)})" for kind, marker in opens.items()]
-                + [_loosely(markers.close) for markers in around.values()]
+                [f"(?P<{kind}>{_pattern(token)})" for kind, token in opens.items()]
+                + [_pattern(pair.close) for pair in delimiters.values()]
             )
         )
         begin = rf"\A\s*{re.escape(fmt.begin)}"
         self._begin = re.compile(begin)
-        self.signs = "|".join(
-            ([begin] if fmt.begin else []) + [_loosely(marker) for marker in opens.values()]
+        self.first_token = "|".join(
+            ([begin] if fmt.begin else []) + [_pattern(token) for token in opens.values()]
         )
 
-    def pieces(self, prompt: str) -> Iterator[_Piece]:
-        begun = self._begin.match(prompt)
-        start = begun.end() if begun else 0
+    def split(self, prompt: str) -> Iterator[_Segment]:
+        begin = self._begin.match(prompt)
+        start = begin.end() if begin else 0
         kind = self._outside
-        for marker in self._markers.finditer(prompt, start):
-            opened = marker.lastgroup
+        for token in self._delimiters.finditer(prompt, start):
+            opened = token.lastgroup
             # The end of another kind of turn is text in this one.
-            if opened or not kind or self._closes[kind] == marker.group().rstrip("\n"):
-                yield _Piece(kind, prompt[start : marker.start()], closed=not opened)
-                start, kind = marker.end(), opened or self._outside
-        yield _Piece(kind, prompt[start:], closed=False)
+            if opened or not kind or self._closes[kind] == token.group().rstrip("\n"):
+                yield _Segment(kind, prompt[start : token.start()], is_closed=not opened)
+                start, kind = token.end(), opened or self._outside
+        yield _Segment(kind, prompt[start:], is_closed=False)
 
 
-def _loosely(marker: str) -> str:
-    """Return a pattern of a marker whose last line breaks may be missing."""
-    bare = marker.rstrip("\n")
-    return rf"{re.escape(bare)}\n{{0,{len(marker) - len(bare)}}}"
+def _pattern(token: str) -> str:
+    """Return a pattern of a delimiter whose last line breaks may be missing."""
+    bare = token.rstrip("\n")
+    return rf"{re.escape(bare)}\n{{0,{len(token) - len(bare)}}}"
 
 
 _SCANNERS = {fmt.name: _Scanner(fmt) for fmt in (LLAMA3, MISTRAL, CHATML)}
-_SIGNS = re.compile("|".join(f"(?P<{name}>{known.signs})" for name, known in _SCANNERS.items()))
+_FIRST_TOKEN = re.compile(
+    "|".join(f"(?P<{name}>{scanner.first_token})" for name, scanner in _SCANNERS.items())
+)
 
 
-class _Book:
-    """Makes turns of pieces, and the ids of calls and results that the format leaves out."""
+class _TurnBuilder:
+    """Makes turns of segments, and the ids of calls and results that the format leaves out."""
 
     def __init__(self, fmt: PromptFormat) -> None:
         self.turns: list[Turn] = []
-        self.tools: tuple[dict[str, object], ...] = ()
-        self._fmt = fmt
+        self.tools: Tools = ()
+        self._format = fmt
         self._calls = 0
-        self._unanswered: list[str] = []
+        self._unanswered: deque[str] = deque()
         self._adders = {
             "system": self._add_system,
-            "user": lambda piece: self.turns.append(Turn("user", piece.text)),
-            "assistant": self._add_answer,
+            "user": lambda segment: self.turns.append(Turn("user", segment.text)),
+            "assistant": self._add_assistant,
             "tool": self._add_result,
             "tools": self._add_tools,
-            "": self._add_stray,
+            "": self._add_stray_text,
         }
 
-    def add(self, piece: _Piece) -> None:
-        self._adders[piece.kind](piece)
+    def add(self, segment: _Segment) -> None:
+        self._adders[segment.kind](segment)
 
-    def _add_stray(self, piece: _Piece) -> None:
-        if piece.text.strip():
-            self.turns.append(Turn("user", piece.text))
+    def _add_stray_text(self, segment: _Segment) -> None:
+        if segment.text.strip():
+            self.turns.append(Turn("user", segment.text))
 
-    def _add_answer(self, piece: _Piece) -> None:
-        if not (self._fmt.assistant.open or piece.closed or piece.text.strip()):
-            return  # nothing but space between the markers of two other turns
-        text, found = split_calls(piece.text, self._fmt.calls)
+    def _add_assistant(self, segment: _Segment) -> None:
+        if not (self._format.assistant.open or segment.is_closed or segment.text.strip()):
+            return  # nothing but space between the delimiters of two other turns
+        text, found = split_calls(segment.text, self._format.calls)
         calls = tuple(self._with_id(call) for call in found)
-        self._unanswered = [call.id for call in calls] or self._unanswered
+        if calls:
+            self._unanswered = deque(call.id for call in calls)
         self.turns.append(Turn("assistant", text, calls))
 
     def _with_id(self, call: ToolCall) -> ToolCall:
         self._calls += 1
         return call if call.id else replace(call, id=f"call{self._calls:05d}")
 
-    def _add_result(self, piece: _Piece) -> None:
-        call_id, text = "", piece.text
-        if self._fmt.result_id_end and self._fmt.result_id_end in text:
-            call_id, _, text = text.partition(self._fmt.result_id_end)
+    def _add_result(self, segment: _Segment) -> None:
+        call_id, text = "", segment.text
+        if self._format.result_id_end and self._format.result_id_end in text:
+            call_id, _, text = text.partition(self._format.result_id_end)
         elif self._unanswered:
-            call_id = self._unanswered.pop(0)
+            call_id = self._unanswered.popleft()
         self.turns.append(Turn("tool", text, tool_call_id=call_id or None))
 
-    def _add_tools(self, piece: _Piece) -> None:
-        tools = parse_tools(piece.text, self._fmt.tools) if self._fmt.tools else None
+    def _add_tools(self, segment: _Segment) -> None:
+        tools = _parse_tools(segment.text, self._format.tools) if self._format.tools else None
         if tools is None:
-            self._add_stray(piece)
+            self._add_stray_text(segment)
         else:
             self.tools = tools
 
-    def _add_system(self, piece: _Piece) -> None:
-        if self._fmt.tools is None or self._fmt.tools.place != "system":
-            self.turns.append(Turn("system", piece.text))
+    def _add_system(self, segment: _Segment) -> None:
+        if self._format.tools is None or self._format.tools.place != "system":
+            self.turns.append(Turn("system", segment.text))
             return
-        text, tools = split_tools(piece.text, self._fmt.tools)
+        text, tools = _split_tools(segment.text, self._format.tools)
         self.tools = tools or self.tools
         if text or not tools:
             self.turns.append(Turn("system", text))
+
+
+def split_calls(text: str, syntax: ToolCallSyntax) -> tuple[str, list[ToolCall]]:
+    """Split an assistant's text from the calls at its end; an id that is not written is ""."""
+    found: list[list[ToolCall]] = []
+    gap = syntax.separator + syntax.open
+    end = len(text)
+    while text.endswith(syntax.close, 0, end):
+        json_end = end - len(syntax.close)
+        at = text.rfind(gap, 0, json_end)
+        if at < 0 and not text.startswith(syntax.open):
+            break
+        json_start = at + len(gap) if at >= 0 else len(syntax.open)
+        calls = _parse_calls(text[json_start:json_end], syntax)
+        if not calls:
+            break
+        found.append(calls)
+        end = max(at, 0)
+        if at < 0:
+            break
+    return text[:end], [call for calls in reversed(found) for call in calls]
+
+
+def _parse_calls(text: str, syntax: ToolCallSyntax) -> list[ToolCall]:
+    """Return the calls of one JSON text; none unless all of it is calls."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return []
+    values = value if syntax.array and isinstance(value, list) else [value]
+    calls = [call for value in values if (call := _parse_call(value, syntax)) is not None]
+    return calls if len(calls) == len(values) else []
+
+
+def _parse_call(value: object, syntax: ToolCallSyntax) -> ToolCall | None:
+    known = {"name", syntax.arguments_key, syntax.id_key} - {""}
+    if not isinstance(value, dict) or not value.keys() <= known:
+        return None
+    name, arguments = value.get("name"), value.get(syntax.arguments_key)
+    call_id = value.get(syntax.id_key, "")
+    if isinstance(name, str) and isinstance(arguments, dict) and isinstance(call_id, str):
+        return ToolCall(call_id, name, arguments)
+    return None
+
+
+def _split_tools(text: str, syntax: ToolDefinitionSyntax) -> tuple[str, Tools]:
+    """Split the text of a system turn from the tools that it offers."""
+    before, _, rest = text.partition(syntax.open)
+    section, _, after = rest.partition(syntax.close + BLANK_LINE)
+    tools = _parse_tools(section if after else section.removesuffix(syntax.close), syntax)
+    if not tools:
+        return text, ()
+    return BLANK_LINE.join(filter(None, (before.removesuffix(BLANK_LINE), after))), tools
+
+
+def _parse_tools(text: str, syntax: ToolDefinitionSyntax) -> Tools | None:
+    """Return the tools of a JSON text, in OpenAI's form; None unless all of it is tools."""
+    try:
+        values = json.loads(text) if syntax.array else list(map(json.loads, text.split("\n")))
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(values, list) or not all(isinstance(value, dict) for value in values):
+        return None
+    return tuple(value if syntax.wrapped else _wrap(value) for value in values)
+
+
+def _wrap(value: dict[str, object]) -> dict[str, object]:
+    return {"type": "function", "function": value} if "name" in value else value

@@ -230,3 +230,25 @@ def test_in_llama3_a_text_that_is_a_call_is_a_call() -> None:
         Turn("assistant", "See:", (ToolCall("call00001", "f", {"x": 1}),)),
         Turn("user", "ok"),
     )
+
+
+HEADER = "<|start_header_id|>{}<|end_header_id|>\n\n"
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        HEADER.format("user") * 50_000,
+        HEADER.format("assistant") * 50_000,
+        HEADER.format("assistant") + f"\n{CALL}" * 50_000 + "<|eot_id|>",
+        f"{HEADER.format('ipython')}1<|eot_id|>" * 50_000,
+        "<s>" + "[INST]" * 100_000,
+        "<s>[INST]q[/INST]" + "[TOOL_CALLS]" * 100_000 + "</s>",
+        "<s>" + "[AVAILABLE_TOOLS]" * 50_000,
+        "<|im_start|>user\n" * 50_000,
+        " " * 1_000_000,
+    ],
+    ids=lambda prompt: prompt[:60],
+)
+def test_a_long_prompt_is_read_in_linear_time(prompt: str) -> None:
+    assert parse_prompt(prompt).format in {"llama3", "mistral", "chatml", "raw"}
