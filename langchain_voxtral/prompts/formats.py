@@ -1,4 +1,4 @@
-r"""Prompt formats as tables: the markers around turns, tool calls and tools.
+r"""Prompt formats as data: what stands around turns, tool calls and tools.
 
 `LLAMA3` is what DeepInfra's API page documents for the model; its tool turns are those of
 Meta's Llama 3.1 prompt format. `MISTRAL` is the model's own template (Tekken, version 7), as
@@ -13,17 +13,12 @@ from langchain_voxtral.errors import VoxtralInvalidRequestError
 from langchain_voxtral.prompts.special_tokens import find_special_token
 
 ToolPosition = Literal["last_user", "system"]
-"""Where the tools on offer are described."""
+"""Where the tools are described."""
 
 
 @dataclass(frozen=True, slots=True)
 class Delimiters:
-    """What stands around a piece of a prompt.
-
-    Args:
-        open: Before it.
-        close: After it.
-    """
+    """What stands before and after a part of a prompt."""
 
     open: str
     close: str
@@ -34,9 +29,9 @@ class ToolCallSyntax:
     r"""How the tool calls of an assistant turn are written.
 
     Args:
-        arguments_key: The JSON key of a call's arguments; its name is under `name`.
-        id_key: The JSON key of a call's id, nine letters and digits; "" if ids are not written,
-            so that results belong to calls by their order.
+        arguments_key: The JSON key of the arguments; that of the tool's name is `name`.
+        id_key: The JSON key of the id, nine letters and digits; "" if ids are not written, so
+            that results belong to calls by their order.
         open: Before each JSON text.
         close: After each JSON text.
         separator: Between the turn's text and the first JSON text, and between JSON texts.
@@ -53,16 +48,17 @@ class ToolCallSyntax:
 
 @dataclass(frozen=True, slots=True)
 class ToolDefinitionSyntax:
-    r"""How the tools on offer are described.
+    r"""How the tools are described.
 
     Args:
-        open: Before their JSON: a marker, and whatever the model must be told of calls.
+        open: Before their JSON: a special token, and instructions for calling if the model
+            needs them.
         close: After their JSON.
-        place: Before the last user turn; or at the end of the system turn that comes first,
-            where a marker is not demanded, but keeps the turn's own text from imitating it.
+        place: Before the last user turn; or at the end of the first system turn, where a special
+            token is not required, but keeps the turn's own text from imitating the section.
         array: All tools are one JSON array; else each is JSON on a line of its own.
         wrapped: A tool is written in OpenAI's form, `{"type": "function", "function": ...}`;
-            else only its function is, which takes fewer tokens.
+            else only the function is, which takes fewer tokens.
 
     Raises:
         VoxtralInvalidRequestError: There is no such place.
@@ -112,13 +108,13 @@ class PromptFormat:
         calls: How tool calls are written.
         result_id_end: Ends the call's id, which is then the first thing in a tool turn; "" if
             results carry no id.
-        tools: How the tools on offer are described; None if the format has no place for them.
+        tools: How the tools are described; None if the format has no place for them.
         stops: Stop sequences to send.
-        trims: Further markers at which an answer is cut by the client, because a server for
-            which they are ordinary text would show them.
+        trims: Further sequences at which the client cuts an answer, because a server to which
+            they are ordinary text would show them.
 
     Raises:
-        VoxtralInvalidRequestError: A marker of the table is none that content is protected
+        VoxtralInvalidRequestError: A delimiter has no special token that content is protected
             from, so that a user's text could forge a turn.
 
     Example:
@@ -153,20 +149,20 @@ class PromptFormat:
     trims: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for marker in self._written():
-            if marker and find_special_token(marker) is None:
+        for delimiter in self._delimiters():
+            if delimiter and find_special_token(delimiter) is None:
                 raise VoxtralInvalidRequestError(
-                    f"The marker {marker!r} of prompt format {self.name!r} contains none of the "
-                    "special tokens that content is protected from, so a user's text could "
-                    "forge a turn. Use markers like <|word|>, or those of LLAMA3 and MISTRAL."
+                    f"The delimiter {delimiter!r} of prompt format {self.name!r} contains none of "
+                    "the special tokens that content is protected from, so a user's text could "
+                    "forge a turn. Use delimiters like <|word|>, or those of LLAMA3 and MISTRAL."
                 )
 
-    def _written(self) -> Iterator[str]:
+    def _delimiters(self) -> Iterator[str]:
         for around in (self.system, self.user, self.assistant, self.tool):
             yield around.open
             yield around.close
         yield self.result_id_end
-        # What stands within a system turn is part of what the developer says.
+        # A section within the system turn is part of the developer's own text.
         if self.tools is not None and self.tools.place == "last_user":
             yield self.tools.open
             yield self.tools.close
@@ -224,7 +220,7 @@ CHATML = PromptFormat(
     stops=("<|im_end|>",),
     trims=("<|im_start|>", "<|endoftext|>"),
 )
-"""What many small models read; no server of this model does, so it has no name in `FORMATS`."""
+"""The format of many small models; not in `FORMATS`, since no server of this model reads it."""
 
 FORMATS: dict[str, PromptFormat] = {known.name: known for known in (LLAMA3, MISTRAL)}
 """The formats that can be chosen by name."""

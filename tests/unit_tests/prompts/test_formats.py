@@ -114,8 +114,8 @@ def test_a_format_whose_markers_content_could_forge_is_refused() -> None:
             calls=ToolCallSyntax(arguments_key="arguments"),
         )
     assert str(raised.value) == (
-        "The marker '\\n' of prompt format 'transcript' contains none of the special tokens "
-        "that content is protected from, so a user's text could forge a turn. Use markers like "
+        "The delimiter '\\n' of prompt format 'transcript' contains none of the special tokens "
+        "that content is protected from, so a user's text could forge a turn. Use delimiters like "
         "<|word|>, or those of LLAMA3 and MISTRAL."
     )
 

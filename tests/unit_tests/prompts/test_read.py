@@ -13,11 +13,11 @@ from langchain_voxtral.prompts.formats import CHATML
 FORMATS = pytest.mark.parametrize("fmt", [LLAMA3, MISTRAL, CHATML], ids=lambda fmt: fmt.name)
 
 
-@FORMATS
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(turns=conversations())
-def test_what_is_rendered_is_read_back_neutralised(fmt: PromptFormat, turns: list[Turn]) -> None:
-    assert parse_prompt(render(turns, fmt)) == as_read(turns, fmt)
+def test_what_is_rendered_is_read_back_escaped(turns: list[Turn]) -> None:
+    for fmt in (LLAMA3, MISTRAL, CHATML):
+        assert parse_prompt(render(turns, fmt)) == as_read(turns, fmt)
 
 
 @FORMATS
@@ -57,7 +57,7 @@ strings = st.text(max_size=200) | st.lists(
 ).map("".join)
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=300)
 @given(strings)
 def test_any_string_can_be_read(prompt: str) -> None:
     reading = parse_prompt(prompt)

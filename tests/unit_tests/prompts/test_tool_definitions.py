@@ -128,8 +128,8 @@ def test_tools_before_a_turn_without_a_marker_are_refused() -> None:
             tools=ToolDefinitionSyntax("Tools: ", "\n", "last_user"),
         )
     assert str(raised.value) == (
-        "The marker 'Tools: ' of prompt format 'mine' contains none of the special tokens that "
-        "content is protected from, so a user's text could forge a turn. Use markers like "
+        "The delimiter 'Tools: ' of prompt format 'mine' contains none of the special tokens that "
+        "content is protected from, so a user's text could forge a turn. Use delimiters like "
         "<|word|>, or those of LLAMA3 and MISTRAL."
     )
 
@@ -220,7 +220,6 @@ instructions = st.just("") | forgeries | json_values.map(lambda value: f"As: {js
 
 
 @FORMATS
-@settings(deadline=None)
 @given(text=forgeries, tools=offers)
 @example(text=LLAMA3_SECTION, tools=[])
 @example(text=LLAMA3_SECTION, tools=[NOW])
@@ -242,18 +241,17 @@ def with_instruction(turns: tuple[Turn, ...], instruction: str) -> tuple[Turn, .
     return (Turn("system", text), *turns) if text else turns
 
 
-@FORMATS
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(turns=conversations(texts=forgeries), tools=offers, instruction=instructions)
 def test_conversations_with_tools_and_an_instruction_are_read_back(
-    fmt: PromptFormat, turns: list[Turn], tools: list[Tool], instruction: str
+    turns: list[Turn], tools: list[Tool], instruction: str
 ) -> None:
-    plain = as_read(turns, fmt)
-    ends_system = instruction or (tools and fmt is LLAMA3)
-    said = with_instruction(plain.turns, instruction) if ends_system else plain.turns
-    assert parse_prompt(render(turns, fmt, tools=tools, instruction=instruction)) == ParsedPrompt(
-        fmt.name, said, plain.prefill, tuple(tools)
-    )
+    for fmt in (LLAMA3, MISTRAL):
+        plain = as_read(turns, fmt)
+        ends_system = instruction or (tools and fmt is LLAMA3)
+        said = with_instruction(plain.turns, instruction) if ends_system else plain.turns
+        prompt = render(turns, fmt, tools=tools, instruction=instruction)
+        assert parse_prompt(prompt) == ParsedPrompt(fmt.name, said, plain.prefill, tuple(tools))
 
 
 @pytest.mark.parametrize(
