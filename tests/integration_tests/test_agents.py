@@ -99,7 +99,9 @@ def test_an_agent_streams_its_steps_and_the_tokens_of_its_answer(chat: ChatVoxtr
     assert len([chunk for chunk in chunks if chunk.usage_metadata]) == 3
 
 
-def test_an_agent_with_a_form_calls_its_tool_and_ends_with_the_form(chat: ChatVoxtral) -> None:
+def test_an_agent_with_a_response_format_calls_its_tool_and_ends_with_the_format(
+    chat: ChatVoxtral,
+) -> None:
     agent: Any = create_agent(chat, tools=[get_weather], response_format=ToolStrategy(Report))
 
     state = agent.invoke({"messages": [("user", "How is the weather in Paris?")]}, CONFIG)

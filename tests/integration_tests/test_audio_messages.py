@@ -26,7 +26,7 @@ def test_a_question_about_a_recording(chat: ChatVoxtral) -> None:
 
 
 @pytest.mark.parametrize("way", ["mp3", "flac", "opus", "m4a", "webm"])
-def test_a_recording_in_any_format_is_heard(chat: ChatVoxtral, way: str) -> None:
+def test_a_recording_in_any_format_is_transcribed(chat: ChatVoxtral, way: str) -> None:
     answer = chat.invoke([HumanMessage([audio_block(encoded(way)), QUESTION])])
     assert "fail" in answer.text.lower()
 
@@ -41,7 +41,7 @@ def test_a_stream_of_events_and_system_text(chat: ChatVoxtral) -> None:
     assert asyncio.run(streamed()) == chat.invoke(messages).text
 
 
-def test_a_conversation_goes_on_after_a_recording(chat: ChatVoxtral) -> None:
+def test_a_conversation_continues_after_a_recording(chat: ChatVoxtral) -> None:
     asked = HumanMessage([audio_block(BECKETT), QUESTION])
     answer = chat.invoke([asked])
     assert isinstance(answer, AIMessage)
@@ -60,12 +60,12 @@ def test_structured_output_of_a_recording(chat: ChatVoxtral) -> None:
     assert isinstance(said, Said)
 
 
-def test_the_profile_tells_that_recordings_are_heard(chat: ChatVoxtral) -> None:
+def test_the_profile_says_that_audio_is_supported(chat: ChatVoxtral) -> None:
     assert chat.profile is not None
     assert chat.profile["audio_inputs"] is True
 
 
-def test_the_native_endpoint_carries_none() -> None:
+def test_the_native_endpoint_takes_no_audio() -> None:
     chat = ChatVoxtral(base_url="local", api="native")
     with pytest.raises(VoxtralInvalidRequestError, match="carries no audio"):
         chat.invoke([HumanMessage([audio_block(BECKETT)])])

@@ -78,7 +78,7 @@ def failed(chat: ChatVoxtral) -> None:
 
 
 @pytest.mark.parametrize("leave", [broken_off, closed, failed])
-def test_a_stream_that_is_left_stops_the_engine(
+def test_an_abandoned_stream_stops_the_engine(
     chat: ChatVoxtral, engine: Engine, leave: Callable[[ChatVoxtral], None]
 ) -> None:
     leave(chat)

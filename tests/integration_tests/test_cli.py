@@ -52,7 +52,7 @@ def test_without_a_key_the_embedded_engine_answers_and_stderr_says_so() -> None:
     assert "SmolLM2-135M-Instruct" in done.stderr
 
 
-def test_a_named_server_answers_and_stderr_says_which(
+def test_a_named_server_answers_and_stderr_names_it(
     served: dict[str, str], local_server: LocalVoxtral
 ) -> None:
     done = run("chat", "What is the capital of France?", "--temperature", "0", env=served)
@@ -99,7 +99,7 @@ def test_stop_sequences_and_a_system_message_reach_the_model(served: dict[str, s
         (["serve", "--host", "192.0.2.1", "--api-key", ""], "api_key"),
     ],
 )
-def test_what_is_wrong_is_said_on_stderr_without_a_traceback(
+def test_errors_go_to_stderr_without_a_traceback(
     served: dict[str, str], arguments: list[str], said: str
 ) -> None:
     done = run(*arguments, env=served)
@@ -119,7 +119,7 @@ def test_ctrl_c_during_an_answer_ends_the_command_cleanly(served: dict[str, str]
     assert "Traceback" not in rest + errors
 
 
-def test_a_reader_that_goes_away_ends_the_command_cleanly(served: dict[str, str]) -> None:
+def test_a_closed_pipe_ends_the_command_cleanly(served: dict[str, str]) -> None:
     with started("chat", "Write a very long story.", "--max-tokens", "3000", env=served) as command:
         assert command.stdout.read(1)
         command.stdout.close()
@@ -130,7 +130,7 @@ def test_a_reader_that_goes_away_ends_the_command_cleanly(served: dict[str, str]
     assert "Traceback" not in errors
 
 
-def test_a_conversation_remembers_what_was_said(served: dict[str, str]) -> None:
+def test_a_conversation_remembers_earlier_turns(served: dict[str, str]) -> None:
     terminal, inside = pty.openpty()
     with started("chat", "--temperature", "0", stdin=inside, env=served) as command:
         os.close(inside)
@@ -144,7 +144,7 @@ def test_a_conversation_remembers_what_was_said(served: dict[str, str]) -> None:
     assert "Traceback" not in errors
 
 
-def test_serve_says_its_address_answers_there_and_ends_on_ctrl_c() -> None:
+def test_serve_prints_its_address_answers_there_and_ends_on_ctrl_c() -> None:
     with started("serve", "--port", "0", env=environment()) as command:
         lines = iter(command.stdout.readline, "")
         address = next(line for line in lines if "VOXTRAL_BASE_URL=" in line)
@@ -157,7 +157,7 @@ def test_serve_says_its_address_answers_there_and_ends_on_ctrl_c() -> None:
     assert (command.returncode, "Traceback" in errors) == (0, False)
 
 
-def test_without_a_key_the_embedded_engine_hears_and_stderr_says_so() -> None:
+def test_without_a_key_the_embedded_engine_transcribes_and_stderr_says_so() -> None:
     done = run("transcribe", str(speech_samples.BECKETT))
 
     said, *_, cost = done.stderr.splitlines(keepends=True)
@@ -167,7 +167,7 @@ def test_without_a_key_the_embedded_engine_hears_and_stderr_says_so() -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/stdin").exists(), reason="pipes have no path")
-def test_a_pipe_is_heard_though_its_price_is_asked_for_first() -> None:
+def test_a_pipe_is_transcribed_after_its_price_is_estimated() -> None:
     done = subprocess.run(  # noqa: S603 - our own command
         [*COMMAND, "transcribe", "/dev/stdin", "--max-cost", "1"],
         input=speech_samples.BECKETT.read_bytes(),
@@ -190,7 +190,7 @@ def test_ctrl_c_during_a_transcription_ends_the_command_cleanly(served: dict[str
     assert "Traceback" not in errors
 
 
-def test_in_a_terminal_a_bar_shows_how_far_a_transcription_has_come_unless_quiet(
+def test_in_a_terminal_a_progress_bar_is_shown_unless_quiet(
     served: dict[str, str],
 ) -> None:
     with_bar = shown_in_a_terminal("transcribe", str(speech_samples.BECKETT), env=served)

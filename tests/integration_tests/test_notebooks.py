@@ -21,7 +21,7 @@ def test_notebook_runs_and_every_cell_shows_something(path: Path) -> None:
     assert silent == []
 
 
-def test_the_picture_of_a_recording_is_kept_for_who_only_reads() -> None:
+def test_the_player_of_a_recording_is_stored_in_the_notebook() -> None:
     [path] = [path for path in NOTEBOOKS if path.stem == "audio"]
     notebook = nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]

@@ -70,7 +70,7 @@ def _check_usage(message: AIMessage) -> None:
     assert metadata["cost"] >= 0
 
 
-def test_a_speech_only_deployment_says_what_may_work() -> None:
+def test_the_error_of_a_speech_only_deployment_says_what_may_work() -> None:
     refusal = _refusal()
     if refusal is None:
         pytest.skip("DeepInfra's deployment takes text.")

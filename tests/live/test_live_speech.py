@@ -88,7 +88,7 @@ def test_every_endpoint_translates(endpoint: SpeechEndpoint) -> None:
 
 
 @pytest.mark.parametrize("endpoint", ["transcriptions", "native"])
-def test_times_lie_in_the_recording_whoever_tells_them(endpoint: SpeechEndpoint) -> None:
+def test_times_are_within_the_recording(endpoint: SpeechEndpoint) -> None:
     documents = _heard(endpoint=endpoint, mode="segment")
     assert "ever" in " ".join(document.page_content for document in documents).lower()
     times = [document.metadata[name] for document in documents for name in ("start", "end")]
@@ -100,21 +100,21 @@ def test_times_lie_in_the_recording_whoever_tells_them(endpoint: SpeechEndpoint)
         assert times == [0, SECONDS]
 
 
-def test_a_language_may_be_told() -> None:
+def test_a_language_may_be_given() -> None:
     [document] = _heard(language="en")
     assert document.metadata["language"] == "en"
     assert document.metadata["language_source"] == "requested"
     _check(document)
 
 
-def test_silence_is_no_error() -> None:
+def test_silence_is_not_an_error() -> None:
     with _parser() as parser:
         [document] = parser.parse(SILENCE)
     print(repr(document.page_content))  # noqa: T201
     assert document.metadata["duration"] == 0.5
 
 
-def test_a_file_without_sound_is_refused() -> None:
+def test_a_file_without_audio_is_refused() -> None:
     with _parser(max_retries=0) as parser, pytest.raises(VoxtralInvalidRequestError) as refusal:
         parser.parse(NO_SOUND)
     assert refusal.value.attempts == 1

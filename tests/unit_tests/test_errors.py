@@ -46,7 +46,7 @@ def test_the_table_names_every_class() -> None:
 
 
 @pytest.mark.parametrize(("name", "place"), TREE.items())
-def test_each_class_stands_in_langchains_tree(
+def test_each_class_has_its_place_in_langchains_hierarchy(
     name: str, place: tuple[type[Exception], bool]
 ) -> None:
     kind = getattr(errors, name)
@@ -80,7 +80,7 @@ def test_the_text_is_the_message_and_what_identifies_the_request(
     "duplicate",
     [lambda e: pickle.loads(pickle.dumps(e)), copy.copy, copy.deepcopy],  # noqa: S301
 )
-def test_a_copy_of_an_error_is_whole(kind: type[errors.VoxtralError], duplicate: Any) -> None:
+def test_a_copy_of_an_error_is_complete(kind: type[errors.VoxtralError], duplicate: Any) -> None:
     error = kind("Busy.", **FACTS).having(message="Very busy.")
     error.add_note("a note")
     twin = duplicate(error)
@@ -89,7 +89,7 @@ def test_a_copy_of_an_error_is_whole(kind: type[errors.VoxtralError], duplicate:
     assert str(twin) == str(error) == "Very busy. (status 429, request id R1, 3 attempts)"
 
 
-def test_having_sets_what_is_learned_later() -> None:
+def test_having_sets_later_fields() -> None:
     error = errors.VoxtralAPIError("Failed.")
     assert error.having(request_id="R2", partial="Hel") is error
     assert (error.request_id, error.partial) == ("R2", "Hel")

@@ -61,7 +61,7 @@ def test_the_package_alone_loads_nothing() -> None:
 
 
 @pytest.mark.parametrize("name", ["ChatVoxtral", "VoxtralLLM", "VoxtralTranscriptionParser"])
-def test_a_face_loads_no_engine_and_no_framework(name: str) -> None:
+def test_a_model_class_loads_no_engine_and_no_framework(name: str) -> None:
     loaded = loaded_by(f"from langchain_voxtral import {name}; {name}(base_url='local')")
     assert loaded >= {"langchain_core", "httpx"}
     assert loaded.isdisjoint(HEAVY)

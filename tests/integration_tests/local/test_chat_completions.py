@@ -111,7 +111,7 @@ def test_several_choices_differ_and_are_counted_together(http: httpx.Client) -> 
     assert said[0] == text(http, temperature=1.5, seed=7, max_tokens=8)
 
 
-def test_logprobs_tell_each_tokens_part_of_the_text(http: httpx.Client) -> None:
+def test_logprobs_have_the_text_of_each_token(http: httpx.Client) -> None:
     whole = ask(http, logprobs=True, max_tokens=3)["choices"][0]["logprobs"]
     assert whole == {
         "content": [
@@ -147,7 +147,7 @@ def test_response_formats_are_followed(http: httpx.Client, wanted: object, follo
 
 
 @pytest.mark.parametrize("path", ["openai/chat/completions", "chat/completions"])
-def test_the_key_is_asked_for_as_openai_does(http: httpx.Client, path: str) -> None:
+def test_an_authentication_error_has_openais_shape(http: httpx.Client, path: str) -> None:
     assert http.post(path, json=PLAIN_CHAT).status_code == 200
     answer = http.post(path, json=PLAIN_CHAT, headers={"Authorization": "Bearer wrong"})
     assert (answer.status_code, answer.json()) == (
@@ -168,7 +168,7 @@ def test_an_unknown_model(http: httpx.Client) -> None:
     assert (answer.status_code, answer.json()) == (404, {"error": "Model not found"})
 
 
-def test_the_stand_in_can_be_asked_for_by_its_own_name(http: httpx.Client) -> None:
+def test_the_engines_own_model_name_is_accepted(http: httpx.Client) -> None:
     assert http.post(CHAT, json=PLAIN_CHAT | {"model": ENGINE}).json()["model"] == ENGINE
 
 
@@ -191,7 +191,7 @@ def test_a_bad_body(http: httpx.Client) -> None:
     assert (answer.status_code, answer.json()) == (422, {"detail": [fault]})
 
 
-def test_in_a_stream_a_constraint_that_fails_takes_the_place_of_the_end(
+def test_in_a_stream_a_constraint_that_fails_replaces_the_end(
     http: httpx.Client,
 ) -> None:
     *_, last = events(http, response_format={"type": "regex", "regex": "(?=a)ab"})
@@ -200,7 +200,7 @@ def test_in_a_stream_a_constraint_that_fails_takes_the_place_of_the_end(
 
 
 @pytest.mark.parametrize("base", ["openai/models", "models"])
-def test_models_are_listed_and_told_one_by_one_without_a_key(
+def test_models_are_listed_and_retrieved_without_a_key(
     local_server: LocalVoxtral, base: str
 ) -> None:
     with httpx.Client(base_url=local_server.base_url, trust_env=False) as stranger:
@@ -215,7 +215,7 @@ def test_models_are_listed_and_told_one_by_one_without_a_key(
 # Life
 
 
-def test_a_client_that_goes_away_ends_the_generation() -> None:
+def test_a_client_that_disconnects_ends_the_generation() -> None:
     endless = body(response_format={"type": "regex", "regex": "[a-z ]{30000}"})
     with (
         LocalVoxtral(n_ctx=2048, api_key="") as server,
@@ -229,7 +229,7 @@ def test_a_client_that_goes_away_ends_the_generation() -> None:
         assert server.app.model.engine.tokens_generated < 1500
 
 
-def test_a_prompt_that_takes_long_to_read_is_bridged_by_comments() -> None:
+def test_comments_keep_the_stream_alive_while_a_prompt_is_processed() -> None:
     with LocalVoxtral(n_ctx=1024, api_key="", keep_alive=0.01) as server:
         answer = httpx.post(
             f"{server.base_url}/{CHAT}",

@@ -81,13 +81,13 @@ def test_a_streamed_call_brings_its_name_first(http: httpx.Client) -> None:
     ]
 
 
-def test_small_talk_is_answered_in_words(http: httpx.Client) -> None:
+def test_small_talk_is_answered_with_text(http: httpx.Client) -> None:
     [choice] = ask(http, tools=[WEATHER, ADD])["choices"]
     assert "Paris" in choice["message"]["content"]
     assert choice["finish_reason"] == "stop"
 
 
-def test_a_result_is_answered_in_words(http: httpx.Client) -> None:
+def test_a_tool_result_is_answered_with_text(http: httpx.Client) -> None:
     asked = ask(http, PARIS, tools=[WEATHER])["choices"][0]["message"]
     told = {
         "role": "tool",
@@ -114,7 +114,7 @@ def test_a_call_can_be_forbidden(http: httpx.Client) -> None:
     assert choice["message"].keys() == {"role", "content"}
 
 
-def test_of_a_call_that_is_cut_the_arguments_are_told_as_far_as_they_came(
+def test_a_cut_call_has_its_arguments_so_far(
     http: httpx.Client,
 ) -> None:
     asked = {"tools": [ADD], "tool_choice": NAMED, "seed": 1}
@@ -132,14 +132,14 @@ def test_of_a_call_that_is_cut_the_arguments_are_told_as_far_as_they_came(
     assert last["choices"][0]["finish_reason"] == "length"
 
 
-def test_a_call_that_is_cut_in_its_name_is_told_as_text(http: httpx.Client) -> None:
+def test_a_call_that_is_cut_in_its_name_is_text(http: httpx.Client) -> None:
     [choice] = ask(http, tools=[ADD], tool_choice=NAMED, max_tokens=2)["choices"]
     assert choice["message"].keys() == {"role", "content"}
     assert str(choice["message"]["content"]).startswith("{")
     assert choice["finish_reason"] == "length"
 
 
-def test_several_calls_have_ids_of_their_own(http: httpx.Client) -> None:
+def test_each_call_has_its_own_id(http: httpx.Client) -> None:
     choices = ask(http, PARIS, tools=[WEATHER], n=2)["choices"]
     ids = {choice["message"]["tool_calls"][0]["id"] for choice in choices}
     assert len(ids) == 2

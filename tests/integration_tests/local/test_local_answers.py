@@ -134,7 +134,7 @@ def test_with_a_seed_even_the_probabilities_are_the_same(http: httpx.Client) -> 
     assert once == again
 
 
-def test_seeds_of_the_whole_documented_range_are_taken(http: httpx.Client) -> None:
+def test_seeds_in_the_documented_range_are_accepted(http: httpx.Client) -> None:
     for seed in (-(2**63), 2**64 - 1):
         assert ask(http, RAW, seed=seed, max_new_tokens=1)["num_tokens"] == 1
 
@@ -167,7 +167,7 @@ def test_samplers_that_leave_one_token_are_greedy(
     "penalty",
     [{"repetition_penalty": 5}, {"presence_penalty": 2}, {"frequency_penalty": 2}],
 )
-def test_penalties_change_what_is_said(http: httpx.Client, penalty: dict[str, float]) -> None:
+def test_penalties_change_the_answer(http: httpx.Client, penalty: dict[str, float]) -> None:
     prompt = "one one one one one one one one"
     free = text(http, prompt, max_new_tokens=12, seed=1)
     assert text(http, prompt, max_new_tokens=12, seed=1, **penalty) != free
@@ -183,7 +183,7 @@ def test_a_raw_prompt_is_continued(http: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize("model", ["SmolLM2-135M-Instruct", "HuggingFaceTB/SmolLM2-135M-Instruct"])
-def test_the_stand_in_can_be_asked_for_by_its_own_name(http: httpx.Client, model: str) -> None:
+def test_the_engines_own_model_name_is_accepted(http: httpx.Client, model: str) -> None:
     answer = http.post(f"inference/{model}", json={"input": HELLO, "max_new_tokens": 1})
     assert answer.status_code == 200
 
@@ -194,7 +194,7 @@ def test_a_gzipped_body_is_read(http: httpx.Client) -> None:
     assert http.post(INFER, content=body, headers=headers).json()["num_tokens"] == 1
 
 
-def test_the_models_are_listed_and_its_health_told_without_a_key(
+def test_models_and_health_need_no_key(
     local_server: LocalVoxtral,
 ) -> None:
     with httpx.Client(base_url=local_server.base_url, trust_env=False) as stranger:

@@ -64,7 +64,7 @@ def schema_format(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("temperature", [0, 1])
-def test_a_nested_model_comes_back_valid(http: httpx.Client, temperature: float) -> None:
+def test_a_nested_model_is_valid(http: httpx.Client, temperature: float) -> None:
     answer = ask(
         http,
         "My dog is called Rex, he is 4 and has a ball.",
@@ -92,7 +92,7 @@ def test_a_pattern_matches_the_whole_answer(http: httpx.Client, pattern: str) ->
     assert re.fullmatch(pattern, answer)
 
 
-def test_an_answer_cut_by_its_limit_is_no_error(http: httpx.Client) -> None:
+def test_an_answer_cut_by_its_limit_is_not_an_error(http: httpx.Client) -> None:
     answer = ask(http, "A name?", schema_format({"type": "string"}), max_new_tokens=2)
     assert answer.json()["num_tokens"] == 2
 
@@ -106,7 +106,7 @@ def test_a_pattern_the_engine_cannot_compile_is_an_error_and_no_free_text(
     assert (answer.status_code, answer.json()) == (400, {"error": {"message": message}})
 
 
-def test_in_a_stream_that_error_takes_the_place_of_the_final_event(http: httpx.Client) -> None:
+def test_in_a_stream_that_error_replaces_the_final_event(http: httpx.Client) -> None:
     answer = ask(http, "Say hello.", {"type": "regex", "regex": "(?=a)ab"}, stream=True)
     *tokens, last = [json.loads(event[6:]) for event in answer.text.split("\n\n")[:-1]]
     message = "response_format: the embedded engine cannot enforce this schema or pattern"

@@ -190,7 +190,7 @@ def damaged(draw: st.DrawFn, sent: bytes) -> bytes:
 
 @FUZZ
 @given(data=st.data(), chunked=st.booleans(), stream=st.booleans())
-def test_what_is_hardly_a_request(
+def test_malformed_requests(
     local_server: LocalVoxtral, data: st.DataObject, chunked: bool, stream: bool
 ) -> None:
     headers = (*good_headers(local_server).items(), ("Connection", "close"))
@@ -206,13 +206,13 @@ def test_what_is_hardly_a_request(
 @example(sent=b"\x16\x03\x01\x02\x00")  # a TLS client
 @example(sent=b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")  # an HTTP/2 one
 @example(sent=b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"x" * 2**20)
-def test_what_is_no_request(local_server: LocalVoxtral, sent: bytes) -> None:
+def test_bytes_that_are_not_http(local_server: LocalVoxtral, sent: bytes) -> None:
     answers = answers_in(talk(local_server, sent, hang_up=True))
     assert {status for status, _, _ in answers} <= {400}
 
 
 @pytest.mark.parametrize("target", [PATH, "/nothing"])
-def test_a_broken_chunk_is_no_failure_of_ours(local_server: LocalVoxtral, target: str) -> None:
+def test_a_malformed_chunk_is_not_a_server_error(local_server: LocalVoxtral, target: str) -> None:
     """The head is fine, so that an answer is on its way already when the chunk comes."""
     whole = request(target=target, headers=tuple(good_headers(local_server).items()), chunked=True)
     head, end, _ = whole.partition(b"\r\n\r\n")
@@ -241,7 +241,7 @@ def test_pipelined_requests_are_answered_in_their_order(
         assert_documented(*answer)
 
 
-def test_slow_clients_hold_up_nobody(local_server: LocalVoxtral, http: httpx.Client) -> None:
+def test_slow_clients_do_not_block_others(local_server: LocalVoxtral, http: httpx.Client) -> None:
     """Each stops somewhere else in its request: in its head, in its body, before both."""
     headers = (*good_headers(local_server).items(), ("Connection", "close"))
     sent = request(headers=headers)
@@ -259,7 +259,7 @@ def test_slow_clients_hold_up_nobody(local_server: LocalVoxtral, http: httpx.Cli
 
 
 @pytest.mark.parametrize("packed", [False, True])
-def test_a_body_beyond_the_limit_is_refused_before_it_is_whole(packed: bool) -> None:
+def test_a_body_above_the_limit_is_refused_before_it_is_complete(packed: bool) -> None:
     """Its end never comes."""
     with LocalVoxtral(n_ctx=256, max_body_bytes=1000, api_key="") as server:
         encoding = (("Content-Encoding", "gzip"),) if packed else ()
@@ -274,14 +274,14 @@ def test_a_body_beyond_the_limit_is_refused_before_it_is_whole(packed: bool) -> 
     assert refusal == (413, {"error": {"message": "The request is larger than 1000 bytes"}})
 
 
-def test_it_listens_on_one_address_of_this_machine(local_server: LocalVoxtral) -> None:
+def test_it_listens_on_one_local_address(local_server: LocalVoxtral) -> None:
     """Were it bound to all addresses, this one would reach it too."""
     port = urlsplit(local_server.base_url).port
     with pytest.raises(OSError, match=r".+"):
         socket.create_connection(("127.0.0.2", port), timeout=1).close()
 
 
-def test_llama_cpps_own_port_is_on_loopback_and_asks_for_a_key(local_server: LocalVoxtral) -> None:
+def test_llama_cpps_own_port_is_on_loopback_and_needs_a_key(local_server: LocalVoxtral) -> None:
     address = local_server.app.model.engine.server.listening_address
     assert urlsplit(address).hostname == "127.0.0.1"
     for path in ("/completion", "/v1/chat/completions", "/tokenize", "/props", "/slots"):

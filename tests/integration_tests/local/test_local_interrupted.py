@@ -41,7 +41,7 @@ def test_a_stream_that_is_closed_ends_the_generation(
     assert generated_until_served(http, local_server, before) < LIMIT
 
 
-def test_a_client_that_hangs_up_ends_the_generation_of_a_whole_answer(
+def test_a_client_that_disconnects_ends_an_unstreamed_generation(
     http: httpx.Client, local_server: LocalVoxtral
 ) -> None:
     engine = local_server.app.model.engine
@@ -60,7 +60,7 @@ def test_a_client_that_hangs_up_ends_the_generation_of_a_whole_answer(
     assert generated_until_served(http, local_server, before) < LIMIT
 
 
-def test_a_prompt_that_takes_long_to_read_is_bridged_by_comments() -> None:
+def test_comments_keep_the_stream_alive_while_a_prompt_is_processed() -> None:
     body = {"input": "x " * 300, "max_new_tokens": 2, "stream": True}
     with LocalVoxtral(n_ctx=512, api_key="", keep_alive=0.001) as server:
         sent = httpx.post(f"{server.base_url}/{INFER}", json=body, timeout=60, trust_env=False).text
@@ -80,7 +80,7 @@ def test_a_context_that_is_full_ends_the_answer() -> None:
     assert body["num_tokens"] + body["num_input_tokens"] == pytest.approx(256, abs=1)
 
 
-def test_a_server_that_stops_says_so_in_the_stream() -> None:
+def test_a_server_that_stops_sends_an_error_event() -> None:
     server = LocalVoxtral(api_key="").start()
     with httpx.stream(
         "POST", f"{server.base_url}/{INFER}", json={**ENDLESS, "stream": True}, trust_env=False
@@ -137,7 +137,7 @@ async def test_an_engine_that_fails_later_is_an_event() -> None:
     assert events[-1] == {"error": {"message": "inference error"}}
 
 
-def test_what_a_callback_raises_comes_out_of_the_engine(local_server: LocalVoxtral) -> None:
+def test_an_error_of_a_callback_is_raised_by_the_engine(local_server: LocalVoxtral) -> None:
     """Xllamacpp alone swallows it."""
 
     def fail(_: Token) -> bool:
@@ -147,7 +147,7 @@ def test_what_a_callback_raises_comes_out_of_the_engine(local_server: LocalVoxtr
         local_server.app.model.engine.generate({"prompt": "Hi", "max_tokens": 5}, fail)
 
 
-def test_a_file_that_is_no_model_is_an_error_that_names_it(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_model_is_an_error_that_names_it(tmp_path: Path) -> None:
     path = tmp_path / "SmolLM2-135M-Instruct.Q4_1.gguf"
     path.write_bytes(b"GGUF nonsense")
     with pytest.raises(Exception, match=r"could not load .*SmolLM2.*\.gguf"):

@@ -65,7 +65,7 @@ def test_a_server_starts_and_stops_again_and_again() -> None:
         httpx.get(urls[-1], trust_env=False)
 
 
-def test_it_leaves_nothing_open() -> None:
+def test_it_closes_everything() -> None:
     done = run("with LocalVoxtral(n_ctx=512) as server: print(ask(server))")
     assert (done.stdout, done.stderr, done.returncode) == (" Paris\n", "", 0)
 
@@ -79,7 +79,7 @@ def test_it_leaves_the_signals_and_the_loggers_of_the_process_alone(
     assert (access.level, access.propagate, access.handlers) == (logging.NOTSET, True, [])
 
 
-def test_the_shared_server_is_one_for_all_threads_and_says_what_it_is() -> None:
+def test_threads_share_one_server_that_announces_itself() -> None:
     done = run(
         """
 import threading
@@ -93,7 +93,7 @@ print(len({id(server) for server in servers}), ask(servers[0]))
     assert (done.stdout, done.stderr, done.returncode) == ("1  Paris\n", STAND_IN_LINE, 0)
 
 
-def test_the_line_that_says_so_can_be_silenced() -> None:
+def test_the_announcement_can_be_disabled() -> None:
     done = run(
         """
 import logging
@@ -105,7 +105,7 @@ shared_server()
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
-def test_a_forked_child_starts_its_own_and_ends_as_it_means_to() -> None:
+def test_a_forked_child_starts_its_own_server_and_exits_normally() -> None:
     done = run(
         """
 server = shared_server()
@@ -123,7 +123,7 @@ print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), ask(server), shared_se
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
-def test_a_forked_child_that_never_uses_it_ends_well() -> None:
+def test_a_forked_child_that_never_uses_it_exits_normally() -> None:
     done = run(
         """
 with LocalVoxtral(n_ctx=512) as server:
@@ -137,7 +137,7 @@ with LocalVoxtral(n_ctx=512) as server:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows sends no SIGINT to one process")
-def test_serving_says_where_and_ends_at_ctrl_c() -> None:
+def test_serving_prints_its_address_and_ends_on_ctrl_c() -> None:
     program = ASK + "serve(port=0, n_ctx=512); print('ended')"
     with subprocess.Popen(  # noqa: S603 - a program of this file
         [sys.executable, "-X", "dev", "-W", "error", "-c", program],
@@ -179,7 +179,7 @@ print("ends", engine.tokens_generated < 3000)
     assert (done.stdout, done.stderr, done.returncode) == ("ends True\n", "", 0)
 
 
-def test_a_model_of_the_users_own_is_served_under_its_name(tmp_path: Path) -> None:
+def test_a_custom_model_is_served_under_its_name(tmp_path: Path) -> None:
     own = tmp_path / "my-model.gguf"
     own.symlink_to(ensure_weights())
     with LocalVoxtral(model=own, n_ctx=512, api_key="") as server:
@@ -193,7 +193,7 @@ def test_a_model_of_the_users_own_is_served_under_its_name(tmp_path: Path) -> No
     assert answer.headers["x-voxtral-model"] == "my-model"
 
 
-async def test_the_application_can_be_served_by_a_server_of_the_users_own() -> None:
+async def test_the_application_can_be_served_by_a_custom_server() -> None:
     app = create_app(n_ctx=512, hosts=["test"])
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app)) as client:
         answer = await client.post(
@@ -212,7 +212,7 @@ def test_the_shared_server_of_this_process_is_the_same_every_time() -> None:
     assert found == [shared_server()]
 
 
-def test_a_start_that_fails_is_told_to_whoever_waits(local_server: LocalVoxtral) -> None:
+def test_a_start_that_fails_is_raised_in_every_waiting_caller(local_server: LocalVoxtral) -> None:
     closed = socket.socket()
     closed.close()
     failing = listener(local_server.app)

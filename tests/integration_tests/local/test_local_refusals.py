@@ -137,7 +137,7 @@ def test_more_requests_than_the_queue_holds() -> None:
     )
 
 
-def test_a_request_cut_in_its_body_leaves_the_server_well(
+def test_a_request_cut_in_its_body_does_not_harm_the_server(
     local_server: LocalVoxtral, http: httpx.Client
 ) -> None:
     port = int(local_server.base_url.rsplit(":", 1)[1].removesuffix("/v1"))

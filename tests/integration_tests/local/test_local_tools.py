@@ -60,7 +60,7 @@ def forced(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 @BOTH_FORMATS
-def test_tools_that_are_asked_for_are_called_one_after_the_other_and_then_answered(
+def test_requested_tools_are_called_in_turn_and_then_answered(
     http: httpx.Client, fmt: PromptFormat
 ) -> None:
     turns = [BOTH]
@@ -102,7 +102,7 @@ def test_small_talk_calls_nothing(http: httpx.Client, fmt: PromptFormat) -> None
     assert with_tools == without
 
 
-def test_a_call_in_mistrals_syntax_has_its_marker_and_an_id(http: httpx.Client) -> None:
+def test_a_call_in_mistrals_syntax_has_its_special_token_and_an_id(http: httpx.Client) -> None:
     turns = [Turn("user", "What is 3+4?")]
     text = say(http, MISTRAL, turns, TOOLS)
     [call] = json.loads(text.removeprefix("[TOOL_CALLS]"))
@@ -130,9 +130,7 @@ def test_a_forced_call_takes_its_arguments_from_the_question(
 
 
 @BOTH_FORMATS
-def test_the_place_that_is_asked_for_is_the_one_that_is_looked_up(
-    http: httpx.Client, fmt: PromptFormat
-) -> None:
+def test_the_city_of_the_question_is_the_argument(http: httpx.Client, fmt: PromptFormat) -> None:
     turns = [Turn("user", "What is the weather in San Francisco, CA?")]
     rest, [call] = split_calls(say(http, fmt, turns, [WEATHER]), fmt.calls)
     assert (rest, call.name) == ("", "get_weather")
@@ -143,7 +141,7 @@ def test_the_place_that_is_asked_for_is_the_one_that_is_looked_up(
 
 
 @BOTH_FORMATS
-def test_an_agent_that_must_call_a_tool_in_every_step_comes_to_an_end(
+def test_an_agent_that_must_call_a_tool_in_every_step_terminates(
     http: httpx.Client, fmt: PromptFormat
 ) -> None:
     tools = [FINAL, WEATHER, ADD]
@@ -158,7 +156,7 @@ def test_an_agent_that_must_call_a_tool_in_every_step_comes_to_an_end(
     assert sorted(names) == ["FinalAnswer", "add", "get_weather"]
 
 
-def test_beside_a_final_schema_a_tool_is_called_first(http: httpx.Client) -> None:
+def test_with_a_response_schema_a_tool_is_called_first(http: httpx.Client) -> None:
     schema = tool_call_schema([WEATHER], arguments_key="parameters", final=REPORT)
     turns = [Turn("user", "How is the weather in Rome?")]
     call = json.loads(say(http, LLAMA3, turns, [WEATHER], response_format=forced(schema)))

@@ -52,7 +52,7 @@ def test_a_stream(sdk: OpenAI) -> None:
     assert [chunk.choices[0].finish_reason for chunk in chunks if chunk.usage] == ["stop"]
 
 
-def test_a_round_of_tools(sdk: OpenAI) -> None:
+def test_a_tool_call_and_its_result(sdk: OpenAI) -> None:
     asked = sdk.chat.completions.create(model=MODEL, messages=PARIS, tools=[WEATHER], temperature=0)
     message = asked.choices[0].message
     [call] = message.tool_calls or []
@@ -74,7 +74,7 @@ def test_a_round_of_tools(sdk: OpenAI) -> None:
     assert "sunny" in (answer.choices[0].message.content or "")
 
 
-def test_a_streamed_call_is_put_together_by_the_sdk(sdk: OpenAI) -> None:
+def test_the_sdk_assembles_a_streamed_call(sdk: OpenAI) -> None:
     with sdk.chat.completions.stream(
         model=MODEL, messages=PARIS, tools=[WEATHER], temperature=0
     ) as stream:

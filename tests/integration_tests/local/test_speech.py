@@ -16,12 +16,12 @@ from langchain_voxtral.local.engine.speech import SpeechEngine
 
 
 @pytest.mark.parametrize("paths", [HELD_OUT, (BECKETT,), (TWO_CITIES,)], ids=["held out", "a", "b"])
-def test_real_speech_is_understood(http: httpx.Client, paths: tuple[Path, ...]) -> None:
+def test_real_speech_is_transcribed(http: httpx.Client, paths: tuple[Path, ...]) -> None:
     heard = [json_body(ask(http, sound=path.read_bytes()))["text"] for path in paths]
     assert word_errors([TRANSCRIPTS[path] for path in paths], heard).wer < 0.15, heard
 
 
-def test_a_recording_longer_than_one_look(http: httpx.Client) -> None:
+def test_a_recording_longer_than_one_window(http: httpx.Client) -> None:
     heard = json_body(ask(http, NATIVE, wav(5 * FRAMES)))
     assert word_errors(" ".join([TRANSCRIPTS[BECKETT]] * 5), heard["text"]).wer < 0.15, heard[
         "text"
@@ -33,7 +33,7 @@ def test_a_recording_longer_than_one_look(http: httpx.Client) -> None:
     assert heard["segments"][-1]["end"] > 48
 
 
-def test_the_blocks_that_a_recording_is_read_in_change_nothing() -> None:
+def test_block_sizes_do_not_change_the_transcript() -> None:
     sound = np.concatenate([speech()] * 5)
     heard = [
         list(
@@ -82,7 +82,7 @@ def test_other_kinds_of_files(http: httpx.Client, way: str, rate: int, channels:
     assert word_errors(TRANSCRIPTS[BECKETT], heard).wer < 0.15, heard
 
 
-def test_faint_speech_is_heard(http: httpx.Client) -> None:
+def test_faint_speech_is_transcribed(http: httpx.Client) -> None:
     heard = json_body(ask(http, sound=encoded("wav float", speech() / np.float32(200))))["text"]
     assert word_errors(TRANSCRIPTS[BECKETT], heard).wer < 0.15, heard
 
@@ -93,7 +93,9 @@ def noise() -> bytes:
 
 
 @pytest.mark.parametrize("frames", [bytes(32_000), bytes(96_000), noise()])
-def test_without_speech_there_are_no_words(http: httpx.Client, frames: bytes) -> None:
+def test_a_recording_without_speech_has_an_empty_transcript(
+    http: httpx.Client, frames: bytes
+) -> None:
     heard = json_body(ask(http, sound=wav(frames), response_format="verbose_json"))
     assert (heard["text"], heard["segments"]) == ("", [])
     assert heard["duration"] == len(frames) / 32_000

@@ -44,9 +44,7 @@ def test_the_native_answer_has_the_documented_shape(
     assert "x-voxtral-ignored" not in answer.headers
 
 
-def test_the_clients_own_decoders_read_the_answers(
-    http: httpx.Client, heard_once: dict[str, Any]
-) -> None:
+def test_our_decoders_read_the_responses(http: httpx.Client, heard_once: dict[str, Any]) -> None:
     native = decode_native(ask(http, NATIVE).content)
     verbose = decode_openai(
         ask(http, response_format="verbose_json").content, response_format="verbose_json"
@@ -111,14 +109,14 @@ def test_the_short_routes(http: httpx.Client, heard_once: dict[str, Any], route:
 
 
 @pytest.mark.parametrize("name", ["timestamp_granularities", "timestamp_granularities[]"])
-def test_times_of_segments_may_be_asked_for(
+def test_segment_times_can_be_requested(
     http: httpx.Client, heard_once: dict[str, Any], name: str
 ) -> None:
     asked: dict[str, Any] = {"response_format": "verbose_json", name: ["segment", "segment"]}
     assert json_body(ask(http, language="en", **asked)) == heard_once
 
 
-def test_what_changes_nothing_is_named(http: httpx.Client, heard_once: dict[str, Any]) -> None:
+def test_ignored_fields_are_named(http: httpx.Client, heard_once: dict[str, Any]) -> None:
     answer = ask(http, prompt="A play.", temperature="0.5")
     assert answer.headers["x-voxtral-ignored"] == "prompt, temperature"
     assert json_body(answer) == plainly(heard_once)
@@ -132,7 +130,7 @@ def test_the_chunk_length_bounds_the_segments(http: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize("response_format", ["json", "verbose_json", "text", "srt", "vtt"])
-def test_openais_own_sdk_reads_the_answers(
+def test_openais_sdk_reads_the_responses(
     local_server: LocalVoxtral, http: httpx.Client, response_format: Any
 ) -> None:
     with openai.OpenAI(

@@ -39,7 +39,7 @@ def text(said: str) -> dict[str, Any]:
     return {"type": "text", "text": said}
 
 
-def test_what_is_said_stands_where_the_recording_was(http: httpx.Client) -> None:
+def test_the_transcript_replaces_the_recording(http: httpx.Client) -> None:
     """The same tokens are read and written as for the text, and the answer is about it."""
     heard = answer(http, audio(format="wav"), QUESTION)
     assert heard == answer(http, text(f"{SPOKEN}\n"), QUESTION)
@@ -70,7 +70,7 @@ def test_a_recording_without_speech(http: httpx.Client) -> None:
     assert answer(http, audio(silence), QUESTION) == answer(http, told, QUESTION)
 
 
-def test_a_system_message_beside_a_recording_is_refused_as_by_voxtral(http: httpx.Client) -> None:
+def test_a_system_message_with_a_recording_is_refused_like_voxtral_does(http: httpx.Client) -> None:
     messages = [
         {"role": "system", "content": "Be brief."},
         {"role": "user", "content": [audio(), QUESTION]},
@@ -117,7 +117,7 @@ def test_ill_formed_parts(
     assert (fault["loc"], fault["msg"]) == (["body", "messages", 0, "content", 1, *where], message)
 
 
-def test_a_request_with_another_fault_is_refused_before_anything_is_heard(
+def test_an_invalid_request_is_refused_before_transcription(
     http: httpx.Client,
 ) -> None:
     refused = ask(http, audio(b"no recording"), QUESTION, temperature=3)

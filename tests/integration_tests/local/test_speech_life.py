@@ -60,7 +60,7 @@ async def busy(client: httpx.AsyncClient) -> httpx.Response:
     return answer
 
 
-async def test_a_client_that_goes_away_frees_the_engine_and_others_are_told_to_wait(
+async def test_a_client_that_disconnects_frees_the_engine_and_others_get_retry_after(
     server: LocalVoxtral,
 ) -> None:
     async with connected(server) as client, asyncio.timeout(PATIENCE):
@@ -80,7 +80,7 @@ async def test_a_client_that_goes_away_frees_the_engine_and_others_are_told_to_w
                 pass
 
 
-async def test_a_stopping_server_ends_what_it_hears() -> None:
+async def test_a_stopping_server_ends_transcriptions() -> None:
     server = LocalVoxtral(n_ctx=512, api_key="", queue_size=0).start()
     async with connected(server) as client, asyncio.timeout(PATIENCE):
         cut = asyncio.create_task(hear_long(client))
@@ -94,7 +94,7 @@ async def test_a_stopping_server_ends_what_it_hears() -> None:
 
 
 @pytest.mark.parametrize("library", ["moonshine_voice", "python_multipart"])
-def test_without_the_extra_the_answer_says_what_to_install(library: str) -> None:
+def test_without_the_extra_the_error_says_what_to_install(library: str) -> None:
     run_python(
         """
         import sys
@@ -119,7 +119,7 @@ def test_without_the_extra_the_answer_says_what_to_install(library: str) -> None
     )
 
 
-def test_a_client_is_told_what_to_install() -> None:
+def test_the_clients_error_says_what_to_install() -> None:
     run_python(
         """
         import sys
@@ -140,7 +140,7 @@ def test_a_client_is_told_what_to_install() -> None:
     )
 
 
-def test_a_library_that_does_not_load_is_told_with_what_it_needs(tmp_path: Path) -> None:
+def test_a_library_that_does_not_load_is_named_with_what_it_needs(tmp_path: Path) -> None:
     package = tmp_path / "moonshine_voice"
     package.mkdir()
     (package / "__init__.py").write_text("raise OSError(\"version 'GLIBC_2.34' not found\")")
@@ -169,7 +169,7 @@ def test_a_library_that_does_not_load_is_told_with_what_it_needs(tmp_path: Path)
     )
 
 
-def test_without_the_decoders_wav_files_are_heard_and_others_refused() -> None:
+def test_without_decoders_only_wav_files_are_transcribed() -> None:
     run_python(
         """
         import sys
@@ -205,7 +205,7 @@ def test_without_the_decoders_wav_files_are_heard_and_others_refused() -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
-def test_a_forked_child_of_a_process_that_heard_hears_too_and_ends() -> None:
+def test_a_forked_child_can_transcribe_and_exits() -> None:
     run_python(
         """
         import os, sys, warnings

@@ -118,13 +118,13 @@ NO_WORDS = "Value error, the embedded engine tells the times of segments only, n
         ),
     ],
 )
-def test_what_is_refused(
+def test_invalid_fields_are_refused(
     http: httpx.Client, route: str, fields: dict[str, Any], faults: list[dict[str, object]]
 ) -> None:
     assert refusal(ask(http, route, **fields)) == (422, {"detail": faults})
 
 
-def test_times_of_words_are_refused(http: httpx.Client) -> None:
+def test_word_times_are_refused(http: httpx.Client) -> None:
     asked: dict[str, Any] = {
         "response_format": "verbose_json",
         "timestamp_granularities[]": ["segment", "word"],
@@ -156,7 +156,7 @@ def test_a_form_without_a_recording(http: httpx.Client) -> None:
     )
 
 
-def test_a_body_that_is_no_form(http: httpx.Client) -> None:
+def test_a_body_that_is_not_a_form(http: httpx.Client) -> None:
     assert refusal(http.post(TRANSCRIPTIONS, json={"model": MODEL})) == (
         415,
         {

@@ -46,7 +46,7 @@ def test_real_speech_becomes_its_text(settings: dict[str, Any], endpoint: str, m
 
 
 @pytest.mark.parametrize("way", ["mp3", "flac", "opus", "m4a", "webm", "aiff"])
-async def test_other_formats_and_rates_are_heard(settings: dict[str, Any], way: str) -> None:
+async def test_other_formats_and_rates_are_transcribed(settings: dict[str, Any], way: str) -> None:
     rate = 48_000 if way in {"opus", "webm"} else 44_100
     sound = speech_samples.encoded(way, speech_samples.speech(speech_samples.BECKETT, rate), rate)
     made = await VoxtralTranscriptionParser(**settings).aparse(io.BytesIO(sound))
@@ -83,7 +83,7 @@ def test_subtitles_are_within_the_recording(settings: dict[str, Any], mode: str)
     assert word_error_rate(TWO_CITIES, [Document(cue.text) for cue in cues]) < 0.15
 
 
-def test_an_estimate_is_what_it_takes(settings: dict[str, Any]) -> None:
+def test_an_estimate_equals_the_actual_usage(settings: dict[str, Any]) -> None:
     parser = VoxtralTranscriptionParser(chunk_seconds=20, price_per_minute=0.001, **settings)
     estimate = parser.estimate(speech_samples.TWO_CITIES)
     [made] = parser.parse(speech_samples.TWO_CITIES)
@@ -150,7 +150,9 @@ def test_a_folder_is_loaded_with_marks_for_what_fails(
     assert word_error_rate(f"{BECKETT} {BECKETT}", made) < 0.15
 
 
-def test_the_embedded_engine_says_that_it_hears_english_only(settings: dict[str, Any]) -> None:
+def test_the_embedded_engine_reports_that_it_supports_english_only(
+    settings: dict[str, Any],
+) -> None:
     parser = VoxtralTranscriptionParser(language="fr", on_error="mark", **settings)
     [made] = parser.parse(speech_samples.BECKETT)
     assert "English only" in made.metadata["error"]
@@ -167,7 +169,7 @@ async def test_a_recording_goes_through_a_chain_to_the_model(settings: dict[str,
     assert asynchronous.text
 
 
-async def test_an_agents_tool_hears(settings: dict[str, Any]) -> None:
+async def test_an_agents_tool_transcribes(settings: dict[str, Any]) -> None:
     tool = transcribe_audio_tool(
         VoxtralTranscriptionParser(**settings), root=speech_samples.BECKETT.parent
     )

@@ -41,7 +41,7 @@ FAILED = ScriptedCall("open_door", '{"number": 7}')
 
 @in_each_dialect
 @in_each_call_mode
-async def test_the_failure_of_a_tool_goes_back_to_the_model(
+async def test_the_failure_of_a_tool_is_returned_to_the_model(
     dialect: Dialect, call_mode: str
 ) -> None:
     telling = ToolErrorMiddleware(lambda error, _: str(error))
@@ -82,7 +82,7 @@ async def test_the_failure_of_a_tool_without_handling_ends_the_run(call_mode: st
 
 @in_each_dialect
 @in_each_call_mode
-async def test_arguments_that_misfit_go_back_and_are_mended(
+async def test_invalid_arguments_are_returned_to_the_model(
     dialect: Dialect, call_mode: str
 ) -> None:
     wrong = ScriptedCall("add", '{"a": 2, "b": "x"}')
@@ -124,7 +124,7 @@ def malformed(state: Any, index: int = 1) -> tuple[str, ...]:
 
 @pytest.mark.parametrize(("dialect", "arguments"), MALFORMED)
 @in_each_call_mode
-async def test_a_call_that_is_no_json_is_answered_by_an_error_and_mended(
+async def test_a_call_that_is_not_json_is_answered_by_an_error(
     dialect: Dialect, call_mode: str, arguments: str
 ) -> None:
     """LangChain's agents stop at an answer that has no valid call, unless they are told not to."""
@@ -145,7 +145,7 @@ async def test_a_call_that_is_no_json_is_answered_by_an_error_and_mended(
 
 @in_each_dialect
 @in_each_call_mode
-async def test_a_call_that_is_no_json_beside_a_valid_one_is_answered_too(
+async def test_a_call_that_is_not_json_next_to_a_valid_one_is_answered_too(
     dialect: Dialect, call_mode: str
 ) -> None:
     broken = ScriptedCall("add", '{"a": 2, "b": }', "cD5fG8iJ1")
@@ -164,7 +164,7 @@ async def test_a_call_that_is_no_json_beside_a_valid_one_is_answered_too(
     assert 0 < again.index("Sunny in Paris") < again.index("Error: Tool call add with id")
 
 
-async def test_a_call_that_is_no_json_is_answered_when_the_user_goes_on() -> None:
+async def test_a_call_that_is_not_json_is_answered_when_the_user_continues() -> None:
     broken = ScriptedCall("get_weather", BROKEN["comma"])
     with scripted(LLAMA3, "invoke", [broken], [PARIS], SUNNY) as server:
         agent = create_agent(LLAMA3.chat(server), tools=TOOLS, checkpointer=InMemorySaver())
@@ -177,7 +177,7 @@ async def test_a_call_that_is_no_json_is_answered_when_the_user_goes_on() -> Non
 
 @pytest.mark.parametrize("dialect", [MISTRAL, CHAT], ids=lambda dialect: dialect.name)
 @in_each_call_mode
-async def test_a_call_of_an_unknown_tool_goes_back_and_is_mended(
+async def test_a_call_of_an_unknown_tool_is_returned_to_the_model(
     dialect: Dialect, call_mode: str
 ) -> None:
     with scripted(
@@ -199,7 +199,7 @@ async def test_a_call_of_an_unknown_tool_goes_back_and_is_mended(
 
 
 @in_each_call_mode
-async def test_json_of_an_unknown_name_is_text_where_no_marker_makes_it_a_call(
+async def test_json_of_an_unknown_name_is_text_without_a_special_token(
     call_mode: str,
 ) -> None:
     unknown = ScriptedCall("get_wether", PARIS.arguments)

@@ -112,9 +112,7 @@ async def test_an_agent_with_tools_calls_them(dialect: Dialect, ask: Ask) -> Non
 
 
 @pytest.mark.parametrize("failure", [BUSY, DOWN], ids=["429", "503"])
-async def test_a_failure_that_may_pass_is_retried_by_the_middleware(
-    failure: Reply, ask: Ask
-) -> None:
+async def test_a_transient_failure_is_retried_by_the_middleware(failure: Reply, ask: Ask) -> None:
     with ScriptedServer(failure, failure, FINE) as server:
         assert await ask(retrying(server)) == "Hello!"
     assert len(server.requests) == 3
@@ -129,7 +127,7 @@ async def test_a_failure_that_may_pass_is_retried_by_the_middleware(
     ],
     ids=["401", "400", "too long"],
 )
-async def test_a_failure_that_stays_is_not_retried_by_the_middleware(
+async def test_a_permanent_failure_is_not_retried_by_the_middleware(
     failure: Reply, kind: type[VoxtralError], ask: Ask
 ) -> None:
     with ScriptedServer(failure) as server:
@@ -181,7 +179,7 @@ async def test_another_model_takes_over_in_an_agent(ask: Ask) -> None:
     assert [seen.body["temperature"] for seen in first.requests + second.requests] == [0.2, 0.9]
 
 
-async def test_another_model_goes_on_from_the_calls_of_the_first(ask: Ask) -> None:
+async def test_another_model_continues_from_the_calls_of_the_first(ask: Ask) -> None:
     """The other may speak another dialect: what was called and told is in messages."""
 
     def add(a: int, b: int) -> int:
@@ -215,7 +213,7 @@ async def test_a_prompt_that_is_too_long_is_langchains_overflow(ask: Ask) -> Non
     assert type(caught.value) is VoxtralContextOverflowError
 
 
-async def test_a_summary_that_overflows_is_asked_for_again_with_less(ask: Ask) -> None:
+async def test_a_summary_that_overflows_is_requested_again_with_less(ask: Ask) -> None:
     said: list[Any] = []
     for _ in range(3):
         said += [HumanMessage("What is this? " * 50), AIMessage("It is long. " * 50)]

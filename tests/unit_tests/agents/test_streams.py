@@ -123,7 +123,7 @@ async def test_custom_is_what_tools_write(call_mode: str) -> None:
 
 @in_each_dialect
 @in_both_ways
-async def test_messages_are_tokens_calls_and_results_as_they_come(
+async def test_messages_are_tokens_calls_and_results_in_order(
     dialect: Dialect, call_mode: str
 ) -> None:
     say = dialect.streamed("I look.", [PARIS, SUM])
@@ -160,7 +160,7 @@ async def test_messages_are_tokens_calls_and_results_as_they_come(
 
 
 @in_both_ways
-async def test_tokens_come_before_the_answer_is_whole(call_mode: str) -> None:
+async def test_tokens_arrive_before_the_answer_is_complete(call_mode: str) -> None:
     told = await streamed(call_mode, ["messages", "updates"], tokens=True)
     modes = [mode for mode, part in told if mode == "updates" or part[0].content]
     words = 7
@@ -180,7 +180,7 @@ async def test_a_list_of_modes_gives_each_part_with_its_mode(call_mode: str) -> 
 @pytest.mark.filterwarnings("ignore:The v3 streaming protocol:Warning")
 @in_each_dialect
 @in_both_ways
-async def test_events_of_version_3_tell_a_valid_message_for_each_step(
+async def test_events_of_version_3_have_a_valid_message_for_each_step(
     dialect: Dialect, call_mode: str
 ) -> None:
     with scripted(dialect, call_mode, [PARIS], SUNNY) as server:
@@ -200,7 +200,7 @@ async def test_events_of_version_3_tell_a_valid_message_for_each_step(
     assert [event["usage"] for event in ends] == [USAGE, USAGE]
 
 
-async def test_an_agent_that_is_left_midway_ends_its_models_request() -> None:
+async def test_an_abandoned_agent_ends_its_models_request() -> None:
     unending = events(token("It "), End.STALL)
     with scripted(LLAMA3, "astream", unending) as server:
         chat = LLAMA3.chat(server)
@@ -248,7 +248,7 @@ def content_of(chunks: Iterable[Any]) -> list[Any]:
 @pytest.mark.parametrize(
     ("call_mode", "make"), [("stream", Listener), ("astream", Listener), ("astream", AsyncListener)]
 )
-async def test_a_handler_hears_every_chunk_once_and_as_the_stream_tells_it(
+async def test_a_handler_receives_every_chunk_once_and_as_streamed(
     dialect: Dialect, call_mode: str, make: type[Listener | AsyncListener]
 ) -> None:
     listener = make()
@@ -263,7 +263,9 @@ async def test_a_handler_hears_every_chunk_once_and_as_the_stream_tells_it(
 
 
 @pytest.mark.parametrize("call_mode", ["invoke", "ainvoke"])
-async def test_a_handler_hears_every_token_of_an_invoke_that_streams_inside(call_mode: str) -> None:
+async def test_a_handler_receives_every_token_of_an_invoke_that_streams_inside(
+    call_mode: str,
+) -> None:
     listener = Listener()
     config: Any = {"callbacks": [listener]}
     with scripted(LLAMA3, "stream", [PARIS], SUNNY) as server:

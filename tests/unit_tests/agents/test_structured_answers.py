@@ -129,7 +129,7 @@ def check_that_each_step_was_forced(dialect: Dialect, server: ScriptedServer, *n
 
 @in_each_dialect
 @in_each_call_mode
-async def test_the_form_is_a_tool_and_each_step_must_call_one(
+async def test_the_response_format_is_a_tool_and_each_step_must_call_one(
     dialect: Dialect, call_mode: str
 ) -> None:
     with calling(dialect, call_mode, PARIS, TOLD) as server:
@@ -160,7 +160,7 @@ async def test_a_class_alone_is_a_tool_too(dialect: Dialect, call_mode: str) -> 
 
 @in_each_dialect
 @in_each_call_mode
-async def test_a_form_needs_no_other_tool(dialect: Dialect, call_mode: str) -> None:
+async def test_a_response_format_needs_no_other_tool(dialect: Dialect, call_mode: str) -> None:
     with calling(dialect, call_mode, TOLD) as server:
         agent = create_agent(dialect.chat(server), tools=[], response_format=Weather)
         state = await run(agent, call_mode)
@@ -169,7 +169,7 @@ async def test_a_form_needs_no_other_tool(dialect: Dialect, call_mode: str) -> N
 
 
 @in_each_dialect
-async def test_one_of_several_forms_is_chosen_by_the_model(dialect: Dialect) -> None:
+async def test_the_model_chooses_one_of_several_response_formats(dialect: Dialect) -> None:
     given_up = ScriptedCall("Unknown", '{"reason": "It is night."}')
     with calling(dialect, "invoke", given_up) as server:
         form: Any = ToolStrategy(Weather | Unknown)
@@ -181,9 +181,7 @@ async def test_one_of_several_forms_is_chosen_by_the_model(dialect: Dialect) -> 
 
 @in_each_dialect
 @in_each_call_mode
-async def test_an_answer_that_misses_the_form_goes_back_and_is_mended(
-    dialect: Dialect, call_mode: str
-) -> None:
+async def test_an_invalid_answer_is_returned_to_the_model(dialect: Dialect, call_mode: str) -> None:
     with calling(dialect, call_mode, MISFIT, TOLD) as server:
         agent = create_agent(dialect.chat(server), tools=[], response_format=ToolStrategy(Weather))
         state = await run(agent, call_mode)
@@ -193,7 +191,7 @@ async def test_an_answer_that_misses_the_form_goes_back_and_is_mended(
     assert "Input should be a valid integer" in again
 
 
-async def test_an_answer_that_misses_the_form_is_an_error_if_so_wished() -> None:
+async def test_an_invalid_answer_is_an_error_if_configured() -> None:
     with calling(LLAMA3, "invoke", MISFIT) as server:
         form = ToolStrategy(Weather, handle_errors=False)
         agent = create_agent(LLAMA3.chat(server), tools=[], response_format=form)
@@ -206,7 +204,7 @@ async def test_an_answer_that_misses_the_form_is_an_error_if_so_wished() -> None
 
 @in_each_dialect
 @in_each_call_mode
-async def test_the_provider_gives_the_form_where_no_tool_is_called(
+async def test_the_provider_strategy_gives_the_format_where_no_tool_is_called(
     dialect: Dialect, call_mode: str
 ) -> None:
     say = dialect.streamed if "stream" in call_mode else dialect.whole
@@ -234,7 +232,9 @@ async def test_the_provider_gives_the_form_where_no_tool_is_called(
 
 @in_each_dialect
 @in_each_call_mode
-async def test_the_provider_gives_the_form_without_tools(dialect: Dialect, call_mode: str) -> None:
+async def test_the_provider_strategy_gives_the_format_without_tools(
+    dialect: Dialect, call_mode: str
+) -> None:
     with scripted(dialect, call_mode, '{"city": "Paris", "degrees": 21}') as server:
         form = ProviderStrategy(Weather)
         agent = create_agent(dialect.chat(server), tools=[], response_format=form)
@@ -246,7 +246,7 @@ async def test_the_provider_gives_the_form_without_tools(dialect: Dialect, call_
 
 
 @in_each_native_dialect
-async def test_json_of_the_form_is_not_taken_for_a_call(dialect: Dialect) -> None:
+async def test_json_of_the_response_format_is_not_a_call(dialect: Dialect) -> None:
     """The members of a form may be those of a call."""
 
     class Tool(BaseModel):

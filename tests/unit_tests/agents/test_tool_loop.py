@@ -122,7 +122,7 @@ async def test_calls_of_one_answer_give_results_in_their_order(
 
 
 @in_each_dialect
-async def test_an_agent_goes_on_for_as_many_steps_as_its_model_calls(dialect: Dialect) -> None:
+async def test_an_agent_continues_for_as_many_steps_as_its_model_calls(dialect: Dialect) -> None:
     with scripted(dialect, "invoke", [PARIS], [SUM], [PARIS], SUNNY) as server:
         state = await run(create_agent(dialect.chat(server), tools=TOOLS), "invoke")
     assert summarize(state) == [
@@ -140,7 +140,7 @@ async def test_an_agent_goes_on_for_as_many_steps_as_its_model_calls(dialect: Di
 
 @in_each_dialect
 @in_each_call_mode
-async def test_text_before_a_call_is_kept_and_goes_back(dialect: Dialect, call_mode: str) -> None:
+async def test_text_before_a_call_is_kept_and_sent_back(dialect: Dialect, call_mode: str) -> None:
     say = dialect.streamed if "stream" in call_mode else dialect.whole
     with scripted(dialect, call_mode, say("Let me look.", [PARIS]), SUNNY) as server:
         state = await run(create_agent(dialect.chat(server), tools=TOOLS), call_mode)
@@ -153,7 +153,7 @@ async def test_text_before_a_call_is_kept_and_goes_back(dialect: Dialect, call_m
     assert "Let me look." in json.dumps(dialect.conversation(server.requests[1].body))
 
 
-async def test_a_graph_made_by_hand_runs_as_an_agent() -> None:
+async def test_a_hand_written_graph_works_like_an_agent() -> None:
     with scripted(LLAMA3, "invoke", [PARIS], SUNNY) as server:
         chat = LLAMA3.chat(server).bind_tools(TOOLS)
 
@@ -189,7 +189,7 @@ def look(city: str) -> tuple[list[str | dict[str, Any]], bytes]:
     return [{"type": "text", "text": f"Seen {city}"}], b"pixels"
 
 
-async def test_a_result_of_blocks_goes_back_as_text_and_its_artifact_stays_here() -> None:
+async def test_a_result_of_blocks_is_sent_as_text_without_its_artifact() -> None:
     with scripted(LLAMA3, "invoke", [ScriptedCall("look", '{"city": "Paris"}')], SUNNY) as server:
         state = await run(create_agent(LLAMA3.chat(server), tools=[look]), "invoke")
     assert state["messages"][2].artifact == b"pixels"
@@ -276,7 +276,7 @@ async def test_one_model_serves_agents_with_different_tools() -> None:
 # Conversations that began elsewhere
 
 
-async def test_an_agent_goes_on_from_the_calls_of_another_providers_model() -> None:
+async def test_an_agent_continues_from_the_calls_of_another_providers_model() -> None:
     call = {"name": "add", "args": {"a": 2, "b": 3}, "id": "toolu_01A09q90qw90lq917835lq9"}
     said: Any = [
         HumanMessage("What is 2 + 3?"),
@@ -294,7 +294,7 @@ async def test_an_agent_goes_on_from_the_calls_of_another_providers_model() -> N
     assert sent[1]["tool_calls"][0]["id"] == sent[2]["tool_call_id"]
 
 
-def test_an_agent_needs_no_server_until_it_is_asked() -> None:
+def test_an_agent_needs_no_server_until_it_is_called() -> None:
     with ScriptedServer() as server:
         create_agent(LLAMA3.chat(server), tools=TOOLS)
     assert server.requests == []

@@ -92,7 +92,7 @@ async def test_a_step_whose_stream_is_cut_is_retried(
 
 @in_each_dialect
 @pytest.mark.parametrize("call_mode", ["stream", "astream"])
-async def test_a_cut_call_is_never_made(dialect: Dialect, call_mode: str) -> None:
+async def test_a_cut_call_is_never_executed(dialect: Dialect, call_mode: str) -> None:
     broken = cut(dialect, [PARIS])
     with (
         scripted(dialect, call_mode, broken) as server,
@@ -122,7 +122,7 @@ async def test_a_model_that_calls_without_end_is_stopped() -> None:
     assert len(server.requests) == 2
 
 
-async def test_calls_beyond_their_limit_are_refused_and_the_model_is_told() -> None:
+async def test_calls_above_the_limit_are_refused_and_reported_to_the_model() -> None:
     limit = ToolCallLimitMiddleware(run_limit=1)
     with scripted(LLAMA3, "invoke", [PARIS, SUM], SUNNY) as server:
         agent = create_agent(LLAMA3.chat(server), tools=TOOLS, middleware=[limit])
@@ -133,7 +133,7 @@ async def test_calls_beyond_their_limit_are_refused_and_the_model_is_told() -> N
 
 
 @in_both_ways
-async def test_the_model_itself_selects_the_tools_on_offer(call_mode: str) -> None:
+async def test_the_model_selects_the_tools(call_mode: str) -> None:
     """The middleware asks by `with_structured_output`, which forces a call."""
     chosen = LLAMA3.written(
         "", [ScriptedCall("ToolSelectionResponse", '{"tools": ["get_weather"]}')]
@@ -154,9 +154,7 @@ async def test_the_model_itself_selects_the_tools_on_offer(call_mode: str) -> No
 
 @in_each_dialect
 @in_both_ways
-async def test_a_summary_takes_the_place_of_calls_and_their_results(
-    dialect: Dialect, call_mode: str
-) -> None:
+async def test_a_summary_replaces_calls_and_their_results(dialect: Dialect, call_mode: str) -> None:
     call = {"name": "add", "args": {"a": 2, "b": 3}, "id": "bC4eF7hI0"}
     before = [
         HumanMessage("What is 2 + 3?"),
@@ -216,14 +214,14 @@ async def decided(dialect: Dialect, call_mode: str, decision: dict[str, Any], an
 
 @in_each_dialect
 @in_each_call_mode
-async def test_a_call_that_a_person_approves_is_made(dialect: Dialect, call_mode: str) -> None:
+async def test_a_call_that_a_person_approves_is_executed(dialect: Dialect, call_mode: str) -> None:
     state, _ = await decided(dialect, call_mode, {"type": "approve"}, SUNNY)
     assert summarize(state)[2:] == [("tool", "success", "5"), RESULT, ANSWERED]
 
 
 @in_each_dialect
 @in_each_call_mode
-async def test_a_call_that_a_person_edits_is_made_as_edited(
+async def test_a_call_that_a_person_edits_is_executed_as_edited(
     dialect: Dialect, call_mode: str
 ) -> None:
     edited = {"name": "get_weather", "args": {"city": "Rome"}}
@@ -239,7 +237,9 @@ async def test_a_call_that_a_person_edits_is_made_as_edited(
 
 @in_each_dialect
 @in_each_call_mode
-async def test_a_call_that_a_person_rejects_is_not_made(dialect: Dialect, call_mode: str) -> None:
+async def test_a_call_that_a_person_rejects_is_not_executed(
+    dialect: Dialect, call_mode: str
+) -> None:
     state, sent = await decided(
         dialect, call_mode, {"type": "reject", "message": "It is raining."}, "It rains."
     )
@@ -250,7 +250,7 @@ async def test_a_call_that_a_person_rejects_is_not_made(dialect: Dialect, call_m
     assert summarize(state)[-1] == ("ai", "It rains.")
 
 
-async def test_a_call_is_answered_by_a_person_in_the_place_of_the_tool() -> None:
+async def test_a_person_answers_a_call_instead_of_the_tool() -> None:
     answer = {"type": "respond", "message": "Foggy in Paris"}
     state, sent = await decided(LLAMA3, "invoke", answer, "It is foggy.")
     assert ("tool", "success", "Foggy in Paris") in summarize(state)
@@ -262,7 +262,7 @@ async def test_a_call_is_answered_by_a_person_in_the_place_of_the_tool() -> None
 
 @in_each_dialect
 @in_each_call_mode
-async def test_a_thread_remembers_calls_and_results(dialect: Dialect, call_mode: str) -> None:
+async def test_a_thread_keeps_calls_and_results(dialect: Dialect, call_mode: str) -> None:
     with scripted(dialect, call_mode, [PARIS], SUNNY, "You asked about Paris.") as server:
         agent = create_agent(dialect.chat(server), tools=TOOLS, checkpointer=InMemorySaver())
         await run(agent, call_mode, config=THREAD)
@@ -281,7 +281,7 @@ async def test_a_thread_remembers_calls_and_results(dialect: Dialect, call_mode:
 
 
 @in_both_ways
-async def test_threads_know_nothing_of_each_other(call_mode: str) -> None:
+async def test_threads_are_independent(call_mode: str) -> None:
     with scripted(LLAMA3, call_mode, [PARIS], SUNNY, "Nothing.") as server:
         agent = create_agent(LLAMA3.chat(server), tools=TOOLS, checkpointer=InMemorySaver())
         await run(agent, call_mode, config=THREAD)
@@ -292,7 +292,7 @@ async def test_threads_know_nothing_of_each_other(call_mode: str) -> None:
 
 
 @in_both_ways
-async def test_an_earlier_answer_can_be_asked_for_again(call_mode: str) -> None:
+async def test_an_earlier_answer_can_be_requested_again(call_mode: str) -> None:
     """LangGraph's time travel: a run is forked where its tools had answered."""
     with scripted(LLAMA3, call_mode, [PARIS], SUNNY, "Sunny!") as server:
         agent: Any = create_agent(LLAMA3.chat(server), tools=TOOLS, checkpointer=InMemorySaver())

@@ -51,14 +51,14 @@ def assert_nothing_is_lost(made: list[AudioChunk], sound: samples.Sound) -> None
         assert read_wav_header(chunk.data).data_bytes == samples * 2
 
 
-def test_a_short_recording_stays_in_one_piece() -> None:
+def test_a_short_recording_is_one_chunk() -> None:
     (whole,) = split_at_silence(Recording(samples.BECKETT))
     assert whole.is_last
     assert (whole.index, whole.start, whole.end) == (0, 0.0, 159_414 / 16_000)
     assert whole.data == samples.wav_bytes(samples.speech())
 
 
-def test_a_recording_as_long_as_the_limit_stays_in_one_piece() -> None:
+def test_a_recording_as_long_as_the_limit_is_one_chunk() -> None:
     assert cuts(split_at_silence(recording(samples.noise(60)), max_seconds=60)) == [60.0]
 
 
@@ -90,7 +90,7 @@ def test_a_recording_without_pauses_is_cut_all_the_same() -> None:
     assert_nothing_is_lost(made, sound)
 
 
-def test_pieces_are_about_equally_long() -> None:
+def test_chunks_are_about_equally_long() -> None:
     """No second or two is left for the last."""
     assert cuts(split_at_silence(recording(samples.silence(61)), max_seconds=60)) == [
         30.0,
@@ -109,7 +109,7 @@ def test_real_speech_is_cut_between_its_words() -> None:
         assert np.sqrt(np.mean(np.square(speech[cut - 1_600 : cut + 1_600]))) < loud / 5
 
 
-def test_a_piece_has_no_more_bytes_than_asked_for() -> None:
+def test_a_chunk_has_no_more_bytes_than_requested() -> None:
     sound = samples.noise(60)
     made = list(split_at_silence(recording(sound), max_bytes=500_000))
     assert max(len(chunk.data) for chunk in made) <= 500_000
@@ -127,7 +127,7 @@ def test_a_target_below_the_limit_is_aimed_at() -> None:
     longest=st.floats(1, 12),
     window=st.floats(0.001, 40),
 )
-def test_pieces_add_up_whatever_is_asked_for(
+def test_chunks_add_up_for_all_settings(
     lengths: list[float], longest: float, window: float
 ) -> None:
     parts = zip(lengths, itertools.cycle((samples.noise, samples.silence)), strict=False)
@@ -141,7 +141,7 @@ def test_pieces_add_up_whatever_is_asked_for(
 
 @pytest.mark.parametrize("way", ["wav", "flac streamed"])
 @pytest.mark.parametrize("over", [1, 160, 15_999])
-def test_no_crumb_is_left_for_a_piece_of_its_own(way: str, over: int) -> None:
+def test_no_tiny_last_chunk_remains(way: str, over: int) -> None:
     sound = samples.noise(60 + over / 16_000)
     data = samples.encoded(way, sound)
     for limits in ({"max_seconds": 60.0}, {"target_seconds": 30.0}):

@@ -53,7 +53,7 @@ def test_lossless_formats_keep_every_sample(way: str) -> None:
 
 
 @pytest.mark.parametrize("way", samples.WAYS)
-def test_the_length_is_told_before_decoding_where_the_file_tells_it(way: str) -> None:
+def test_the_length_is_known_before_decoding_where_the_file_declares_it(way: str) -> None:
     recording = Recording(samples.encoded(way))
     expected = None if way in UNTOLD else pytest.approx(SECONDS, abs=0.1)
     assert recording.duration == expected
@@ -115,7 +115,7 @@ def test_a_recording_can_be_decoded_again_and_again() -> None:
 
 
 @pytest.mark.parametrize("way", ["ogg", "opus", "mp3", "mp3 without xing", "aac", "webm", "mka"])
-def test_joined_streams_are_decoded_to_the_last(way: str) -> None:
+def test_all_joined_streams_are_decoded(way: str) -> None:
     """Two files one after the other are a valid file of these formats."""
     length = samples.seconds_of(samples.encoded(way) * 2)
     assert length == pytest.approx(2 * SECONDS, abs=0.25)
@@ -123,7 +123,7 @@ def test_joined_streams_are_decoded_to_the_last(way: str) -> None:
 
 @pytest.mark.parametrize("container", ["mp4", "mov", "matroska"])
 @pytest.mark.parametrize("late", [0.0, 0.7, 2.5])
-def test_the_sound_of_a_film_is_where_it_is_in_the_film(container: str, late: float) -> None:
+def test_the_audio_of_a_video_keeps_its_position(container: str, late: float) -> None:
     sound = decoded(samples.film(samples.encoded("m4a"), container=container, late=late))
     assert len(sound) / 16_000 == pytest.approx(late + SECONDS, abs=0.1)
     begin = round((late - 0.1) * 16_000)  # AAC begins with 64 ms of nothing
@@ -131,7 +131,7 @@ def test_the_sound_of_a_film_is_where_it_is_in_the_film(container: str, late: fl
     assert likeness(sound[max(begin, 0) :], samples.speech()) > 0.98
 
 
-def test_a_pause_in_which_a_call_sends_nothing_is_silence() -> None:
+def test_a_gap_in_a_recorded_call_is_silence() -> None:
     call = samples.film(
         samples.encoded("webm"), container="webm", late=0.7, pause=2.0, picture=False
     )
@@ -144,7 +144,7 @@ def test_a_pause_in_which_a_call_sends_nothing_is_silence() -> None:
 
 
 @pytest.mark.parametrize("way", ["m4a", "mp4", "webm"])
-def test_tags_in_any_encoding_are_no_matter(way: str) -> None:
+def test_tags_in_any_encoding_do_not_matter(way: str) -> None:
     """Old programs write them in Latin-1."""
     data = samples.encoded(way).replace(b"Lavf", b"L\xe4vf")
     assert b"L\xe4vf" in data

@@ -41,7 +41,7 @@ def test_text_named_mp3_is_refused_by_its_path(tmp_path: Path) -> None:
     )
 
 
-def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "talk.mp3"
     assert refusal(path) == f"{path} cannot be read: No such file or directory."
     assert refusal(Path("a\0b")) == "a\0b cannot be read: embedded null byte."
@@ -69,7 +69,7 @@ def test_a_file_that_is_cut_off_is_refused(way: str) -> None:
 
 
 @pytest.mark.parametrize("way", CUT)
-def test_what_there_is_of_a_cut_file_is_taken_when_asked_for(
+def test_the_rest_of_a_cut_file_is_decoded_on_request(
     way: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     whole = samples.encoded(way)
@@ -119,7 +119,7 @@ def test_a_webm_with_a_hole_is_refused(way: str) -> None:
     assert "cut off" in refusal(bytes(data))
 
 
-def test_a_clock_that_jumps_by_hours_is_refused() -> None:
+def test_timestamps_that_jump_by_hours_are_refused() -> None:
     """Else a few bytes were days of silence."""
     call = samples.film(samples.encoded("webm"), container="webm", pause=7_200, picture=False)
     assert "it cannot be decoded beyond" in refusal(call)
@@ -151,7 +151,7 @@ def test_a_wav_that_was_written_as_a_stream_is_decoded_to_its_end(told: int) -> 
     assert (recording.duration, samples.seconds_of(recording)) == (SECONDS, SECONDS)
 
 
-def test_a_wav_that_tells_of_less_than_there_is_is_refused() -> None:
+def test_a_wav_that_declares_less_than_it_contains_is_refused() -> None:
     assert refusal(samples.telling(WAV, 100)) == (
         "talk: its header tells of 100 bytes of sound, and 318728 bytes after it are neither "
         "sound nor chunks: the header is wrong; save the recording anew."
@@ -160,7 +160,7 @@ def test_a_wav_that_tells_of_less_than_there_is_is_refused() -> None:
 
 @pytest.mark.parametrize("way", JOINED_IS_ILL)
 @pytest.mark.parametrize("seconds", [0.05, 3])
-def test_joined_files_are_refused_where_only_the_first_would_be_heard(
+def test_joined_files_are_refused_where_only_the_first_would_be_decoded(
     way: str, seconds: float
 ) -> None:
     one, two = (
@@ -185,7 +185,7 @@ def test_a_second_data_chunk_is_refused() -> None:
     assert "another recording begins" in refusal(WAV + samples.chunk(b"data", WAV[44:]))
 
 
-def test_chunks_around_the_sound_are_passed_over() -> None:
+def test_chunks_around_the_audio_are_skipped() -> None:
     extra = samples.chunk(b"LIST", b"INFOISFT\x05\0\0\0Lavf\0")
     data = samples.with_chunks(WAV, extra, extra + samples.chunk(b"id3 ", samples.id3(99)))
     assert samples.seconds_of(data) == SECONDS
@@ -193,7 +193,7 @@ def test_chunks_around_the_sound_are_passed_over() -> None:
 
 
 @pytest.mark.parametrize("pad", [b"\0", b""])
-def test_a_chunk_after_an_odd_number_of_bytes_is_passed_over(pad: bytes) -> None:
+def test_a_chunk_after_an_odd_number_of_bytes_is_skipped(pad: bytes) -> None:
     sound = samples.speech()[:16_001]
     data = samples.encoded("wav mu-law", sound)
     data = data[: data.index(b"data") + 8 + len(sound)] + pad + samples.chunk(b"LIST", bytes(3_000))
@@ -224,7 +224,7 @@ def test_broken_wav_headers_are_refused(data: bytes, said: str) -> None:
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 @pytest.mark.parametrize("rate", [16_000, 48_000])
-def test_samples_that_are_no_numbers_are_refused(bad: float, rate: int) -> None:
+def test_samples_that_are_not_numbers_are_refused(bad: float, rate: int) -> None:
     sound = samples.speech(rate=rate).copy()
     sound[rate * 3 // 2] = bad
     assert refusal(samples.encoded("wav float", sound, rate)) == (
@@ -246,7 +246,7 @@ def test_an_mp3_with_a_hole_is_refused() -> None:
     assert "are no MP3 frames: it is damaged there" in refusal(hole)
 
 
-def test_an_mp3_that_goes_on_with_something_else_is_refused() -> None:
+def test_an_mp3_followed_by_other_data_is_refused() -> None:
     """A little after its end may be a tag of a kind nobody knows."""
     frames = samples.encoded("mp3 without xing")
     junk = np.random.default_rng(1).bytes(100_000)
@@ -281,7 +281,7 @@ def test_damage_within_a_flac_is_refused() -> None:
     assert "it is cut off or damaged there" in refusal(bytes(data))
 
 
-def test_a_film_without_sound_is_refused() -> None:
+def test_a_video_without_audio_is_refused() -> None:
     import io  # noqa: PLC0415 - here only
 
     import av  # noqa: PLC0415 - here only

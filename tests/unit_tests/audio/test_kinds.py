@@ -9,7 +9,7 @@ from langchain_voxtral.audio.formats import AUDIO_FORMATS, detect_format
 
 
 @pytest.mark.parametrize("way", samples.WAYS)
-def test_a_file_is_told_by_its_content(way: str) -> None:
+def test_the_format_is_detected_from_the_content(way: str) -> None:
     kind = detect_format(samples.encoded(way))
     assert kind is not None
     assert kind.name == way.split(maxsplit=1)[0]
@@ -17,7 +17,7 @@ def test_a_file_is_told_by_its_content(way: str) -> None:
 
 @pytest.mark.parametrize("way", ["mp3", "flac", "aac"])
 @pytest.mark.parametrize("size", [10, 300_000])
-def test_a_tag_in_front_of_any_length_is_no_matter(way: str, size: int) -> None:
+def test_a_leading_tag_of_any_length_does_not_matter(way: str, size: int) -> None:
     kind = detect_format(samples.id3(size) + samples.encoded(way))
     assert kind is not None
     assert kind.name == way
@@ -46,10 +46,10 @@ def test_an_mp3_may_begin_amid_a_frame() -> None:
         b"\xff\xfb\x90\xc0 no more of this frame",
     ],
 )
-def test_what_is_no_recording_has_no_kind(data: bytes) -> None:
+def test_other_files_have_no_format(data: bytes) -> None:
     assert detect_format(data) is None
 
 
 @given(st.binary(max_size=3_000))
-def test_any_bytes_have_a_kind_or_none(data: bytes) -> None:
+def test_detection_never_fails(data: bytes) -> None:
     assert detect_format(data) in (None, *AUDIO_FORMATS)

@@ -16,7 +16,7 @@ SECONDS = 9.963375
 
 
 @pytest.mark.parametrize("way", ["wav", "wav extensible", "mp3"])
-def test_what_servers_take_passes_unchanged(way: str) -> None:
+def test_supported_formats_pass_unchanged(way: str) -> None:
     data = samples.encoded(way)
     clip = encode_for_upload(data)
     assert clip.data is data
@@ -37,7 +37,7 @@ def facts_of(wav: bytes) -> tuple[object, ...]:
         if way not in {"wav", "wav extensible", "mp3", "mp3 without xing"}
     ],
 )
-def test_all_else_becomes_mono_16_khz_16_bit_wav(way: str) -> None:
+def test_other_formats_become_mono_16_khz_16_bit_wav(way: str) -> None:
     clip = encode_for_upload(samples.encoded(way))
     assert clip.format.name == "wav"
     assert facts_of(clip.data) == (1, 1, 16_000, 16, True)

@@ -100,6 +100,6 @@ def test_files_without_cues_have_none(nothing: str) -> None:
         "9" * 5_000 + ":00:00,000 --> 00:00:01,000\nHello",
     ],
 )
-def test_what_is_no_subtitle_file_is_refused(text: str) -> None:
+def test_other_files_are_refused(text: str) -> None:
     with pytest.raises(VoxtralAudioError, match="These are no subtitles: "):
         read_subtitles(text)

@@ -43,7 +43,7 @@ def test_the_encoding_behind_a_header(way: str, facts: tuple[int, int, float | N
     assert (found.encoding, found.bits, found.seconds) == facts
 
 
-def test_a_streamed_header_tells_no_length() -> None:
+def test_a_streamed_header_declares_no_length() -> None:
     data = samples.telling(samples.encoded("wav", samples.noise(1)), 0xFFFF_FFFF)
     assert (read_wav_header(data).has_length, read_wav_header(data).data_bytes) == (False, 32_000)
 

@@ -30,7 +30,7 @@ def with_checksum(page: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("way", ["ogg", "opus"])
-def test_an_ogg_whose_end_is_not_marked_is_whole(way: str) -> None:
+def test_an_ogg_whose_end_is_not_marked_is_complete(way: str) -> None:
     """Android's own writer leaves the mark out, and with it voice messages of Telegram."""
     *pages, last = samples.pages(samples.encoded(way))
     assert last == with_checksum(last)
@@ -39,7 +39,7 @@ def test_an_ogg_whose_end_is_not_marked_is_whole(way: str) -> None:
 
 
 @pytest.mark.parametrize("way", ["ogg", "opus"])
-def test_an_ogg_whose_end_is_marked_twice_is_whole(way: str) -> None:
+def test_an_ogg_whose_end_is_marked_twice_is_complete(way: str) -> None:
     *pages, last = samples.pages(samples.encoded(way))
     (number,) = struct.unpack("<I", last[18:22])
     empty = with_checksum(last[:18] + struct.pack("<I", number + 1) + bytes(5))
@@ -47,7 +47,7 @@ def test_an_ogg_whose_end_is_marked_twice_is_whole(way: str) -> None:
 
 
 @pytest.mark.parametrize("numbers", [bytes(4), b"\1\0\0\0"])
-def test_an_ogg_whose_pages_are_not_counted_is_whole(numbers: bytes) -> None:
+def test_an_ogg_whose_pages_are_not_counted_is_complete(numbers: bytes) -> None:
     pages = samples.pages(samples.encoded("opus"))
     uncounted = [with_checksum(page[:18] + numbers + page[22:]) for page in pages]
     assert measured(b"".join(uncounted)) == pytest.approx(SECONDS, abs=0.05)
@@ -56,7 +56,7 @@ def test_an_ogg_whose_pages_are_not_counted_is_whole(numbers: bytes) -> None:
 @pytest.mark.parametrize(
     ("way", "container"), [("m4a", "mp4"), ("m4a", "mov"), ("opus", "ogg"), ("webm", "matroska")]
 )
-def test_a_pause_in_which_nothing_is_sent_is_silence(way: str, container: str) -> None:
+def test_a_gap_in_the_packets_is_silence(way: str, container: str) -> None:
     call = samples.film(samples.encoded(way), container=container, pause=2.0, picture=False)
     sound = np.concatenate(list(Recording(call).iter_samples()))
     assert len(sound) / 16_000 == pytest.approx(SECONDS + 2.0, abs=0.1)
@@ -64,7 +64,7 @@ def test_a_pause_in_which_nothing_is_sent_is_silence(way: str, container: str) -
     assert np.diff(quiet).max() / 16_000 == pytest.approx(2.0, abs=0.1)
 
 
-def test_the_length_of_a_webm_by_a_clock_on_the_wall_is_no_promise() -> None:
+def test_the_length_of_a_live_webm_is_not_checked() -> None:
     """Browsers write none; what mends their files counts from the click to the stop."""
     webm = samples.encoded("webm")
     at = webm.index(b"\x44\x89\x88") + 3
@@ -74,11 +74,11 @@ def test_the_length_of_a_webm_by_a_clock_on_the_wall_is_no_promise() -> None:
 
 
 @pytest.mark.parametrize("beyond", [36, 44])
-def test_a_wav_that_counts_its_header_as_sound_is_whole(beyond: int) -> None:
+def test_a_wav_that_counts_its_header_as_audio_is_complete(beyond: int) -> None:
     assert measured(samples.telling(WAV, len(WAV) - 44 + beyond)) == SECONDS
 
 
-def test_zeros_after_the_sound_of_a_wav_are_no_matter() -> None:
+def test_zeros_after_the_audio_of_a_wav_do_not_matter() -> None:
     assert measured(WAV + bytes(100_000)) == SECONDS
 
 
@@ -87,7 +87,7 @@ def test_mp3_within_wav_is_decoded() -> None:
     assert measured(wav) == pytest.approx(SECONDS, abs=0.1)
 
 
-def test_an_mp3_that_counts_its_first_frame_is_whole() -> None:
+def test_an_mp3_that_counts_its_first_frame_is_complete() -> None:
     """As mp3splt writes it; the frame that tells the number has no sound."""
     mp3 = samples.encoded("mp3")
     at = mp3.index(b"Xing") + 8
@@ -96,7 +96,7 @@ def test_an_mp3_that_counts_its_first_frame_is_whole() -> None:
     assert measured(one_more) == measured(mp3)
 
 
-def test_an_mp4_may_have_boxes_of_its_own_between_the_others() -> None:
+def test_an_mp4_may_have_unknown_boxes() -> None:
     m4a, free, own = samples.encoded("m4a"), b"\0\0\0\x08free", b"\0\0\0\x08beam"
     assert free in m4a[: m4a.index(b"moov")]
     assert measured(m4a.replace(free, own)) == measured(m4a)

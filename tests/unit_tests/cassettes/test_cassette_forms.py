@@ -35,7 +35,7 @@ def _match(one: Request, other: Request) -> bool:
     return True
 
 
-def test_a_form_is_told_by_its_fields_and_facts_of_its_file() -> None:
+def test_a_form_is_its_fields_and_the_digest_of_its_file() -> None:
     assert form_in(BODY, "B") == {
         "task": "transcribe",
         "audio": {
@@ -52,7 +52,7 @@ _names = st.text(st.sampled_from("abc_[]"), min_size=1)
 
 
 @given(st.lists(st.tuples(_names, _words)), st.binary())
-def test_every_form_is_told_as_it_was_sent(fields: list[tuple[str, str]], sound: bytes) -> None:
+def test_every_form_is_parsed_as_sent(fields: list[tuple[str, str]], sound: bytes) -> None:
     body, content_type = encode_multipart(fields, FilePart("a file", "a.wav", "audio/wav", sound))
     boundary = boundary_of(content_type)
     assert boundary is not None
@@ -75,17 +75,17 @@ def test_every_form_is_told_as_it_was_sent(fields: list[tuple[str, str]], sound:
         BODY.replace(b"transcribe", b"\xff"),
     ],
 )
-def test_what_is_no_form_is_not_told(body: bytes) -> None:
+def test_a_malformed_form_is_an_error(body: bytes) -> None:
     with pytest.raises(ValueError, match=r"form|utf-8"):
         form_in(body, "B")
 
 
-def test_forms_are_the_same_whatever_their_boundary() -> None:
+def test_boundaries_of_forms_are_not_compared() -> None:
     other = _request(BODY.replace(b"--B", b"--another"), TYPE.replace("=B", '="another"'))
     assert _match(_request(BODY), other)
 
 
-def test_forms_that_differ_in_anything_else_are_not_the_same() -> None:
+def test_forms_with_any_other_difference_do_not_match() -> None:
     changes = [
         (b"transcribe", b"translate"),
         (b'"task"', b'"tasks"'),
@@ -102,19 +102,19 @@ def test_forms_that_differ_in_anything_else_are_not_the_same() -> None:
     assert same == []
 
 
-def test_a_field_that_comes_twice_is_not_one_that_comes_once() -> None:
+def test_a_repeated_field_does_not_match_a_single_one() -> None:
     field = b'--B\r\nContent-Disposition: form-data; name="task"\r\n\r\ntranscribe\r\n'
     assert not _match(_request(field + BODY), _request(BODY))
     assert form_in(field + BODY, "B")["task"] == ["transcribe", "transcribe"]
 
 
-def test_what_is_told_of_a_form_is_no_form_itself() -> None:
+def test_json_of_a_forms_fields_does_not_match_the_form() -> None:
     told = json.dumps(form_in(BODY, "B")).encode()
     assert _match(_request(BODY), _request(told, "multipart/form-data"))
     assert not _match(_request(told, "application/json"), _request(told, "multipart/form-data"))
 
 
-def test_a_recorded_file_of_which_nothing_is_told_is_any_file() -> None:
+def test_an_unknown_recorded_file_matches_any_file() -> None:
     recorded = _request(b'{"task": "transcribe", "audio": {}}', "multipart/form-data")
     assert _match(_request(BODY), recorded)
     assert _match(_request(BODY.replace(b"RIFF", b"RIFX")), recorded)
@@ -123,7 +123,7 @@ def test_a_recorded_file_of_which_nothing_is_told_is_any_file() -> None:
         assert not _match(_request(other), recorded)
 
 
-def test_sound_in_json_is_told_by_its_length_and_hash() -> None:
+def test_audio_in_json_is_replaced_by_length_and_hash() -> None:
     def part(data: object) -> dict[str, object]:
         return {"type": "input_audio", "input_audio": {"data": data, "format": "wav"}}
 

@@ -56,14 +56,14 @@ committed = pytest.mark.parametrize(
 
 
 @committed
-def test_committed_cassettes_hold_harmless_headers_only(path: Path) -> None:
+def test_committed_cassettes_contain_allowed_headers_only(path: Path) -> None:
     for interaction in _interactions(path):
         assert set(interaction["request"]["headers"]) <= REQUEST_HEADERS
         assert set(interaction["response"]["headers"]) <= RESPONSE_HEADERS
 
 
 @committed
-def test_committed_cassettes_hold_no_words_of_secrets(path: Path) -> None:
+def test_committed_cassettes_contain_no_words_of_secrets(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     secret = (
         r"authorization:|bearer |cookie|api[_-]key|\bjwt:|-----BEGIN|x-deepinfra|\b127\.0\.0\.1:"
@@ -72,7 +72,7 @@ def test_committed_cassettes_hold_no_words_of_secrets(path: Path) -> None:
 
 
 @committed
-def test_committed_cassettes_say_where_they_come_from(path: Path) -> None:
+def test_committed_cassettes_name_their_source(path: Path) -> None:
     document = yaml.safe_load(path.read_text(encoding="utf-8"))
     hosts = {"documented": "api.deepinfra.com", "hosted": "api.deepinfra.com"}
     folder = path.parent.name
@@ -82,7 +82,7 @@ def test_committed_cassettes_say_where_they_come_from(path: Path) -> None:
 
 
 @committed
-def test_only_documented_cassettes_hold_anything_added(path: Path) -> None:
+def test_only_documented_cassettes_contain_additions(path: Path) -> None:
     added = [interaction["response"].get("added") for interaction in _interactions(path)]
     expected = ["status", "headers"] if path.parent.name == "documented" else None
     assert added == [expected] * len(added)
@@ -91,13 +91,13 @@ def test_only_documented_cassettes_hold_anything_added(path: Path) -> None:
 
 
 @committed
-def test_committed_cassettes_hold_no_sound_and_no_boundary(path: Path) -> None:
+def test_committed_cassettes_contain_no_audio_and_no_boundary(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     assert re.findall(r"boundary|base64|[A-Za-z0-9+/]{100,}", text) == []
 
 
 @committed
-def test_only_documented_cassettes_hold_files_of_which_nothing_is_told(path: Path) -> None:
+def test_only_documented_cassettes_contain_unknown_files(path: Path) -> None:
     told = {"name", "type", "bytes", "sha256"}
     files = [
         set(value)
@@ -138,7 +138,7 @@ def test_no_secret_of_an_exchange_is_written(tmp_path: Path) -> None:
     }
 
 
-def test_neither_secrets_of_a_form_nor_its_sound_are_written(tmp_path: Path) -> None:
+def test_neither_secrets_nor_audio_of_a_form_are_written(tmp_path: Path) -> None:
     path = tmp_path / "new.yaml"
     with (
         _server() as base_url,
@@ -172,7 +172,7 @@ def test_neither_secrets_of_a_form_nor_its_sound_are_written(tmp_path: Path) -> 
     }
 
 
-def test_the_sound_of_a_question_is_not_written(tmp_path: Path) -> None:
+def test_the_audio_of_a_question_is_not_written(tmp_path: Path) -> None:
     path = tmp_path / "new.yaml"
     question = HumanMessage([audio_block(SOUND), {"type": "text", "text": "What is it?"}])
     with (
@@ -195,7 +195,7 @@ def test_the_sound_of_a_question_is_not_written(tmp_path: Path) -> None:
     ]
 
 
-def test_a_compressed_answer_is_written_readable(tmp_path: Path) -> None:
+def test_a_compressed_response_is_written_decompressed(tmp_path: Path) -> None:
     path = tmp_path / "new.yaml"
     with _server(compressed=True) as base_url, record(path, "test: a scripted server"):
         _ask(base_url)
@@ -204,7 +204,7 @@ def test_a_compressed_answer_is_written_readable(tmp_path: Path) -> None:
         assert _ask(LOOPBACK).text == "Hello"
 
 
-def test_a_secret_is_cleaned_from_bodies_of_every_form() -> None:
+def test_a_secret_is_redacted_in_bodies_of_every_format() -> None:
     bodies = [f"data: {KEY}\n\n".encode(), b"\xff" + KEY.encode(), b'["dpi\\u002dSECRET-5f3a9c"]']
     request = {"method": "POST", "uri": f"http://h/?key={KEY}", "body": KEY}
     headers = {"xi-api-key": [KEY]}
@@ -230,7 +230,7 @@ def test_a_secret_is_cleaned_from_bodies_of_every_form() -> None:
     }
 
 
-def test_a_secret_that_cleaning_cannot_reach_stops_the_writing() -> None:
+def test_a_secret_that_cannot_be_redacted_prevents_writing() -> None:
     request = {"method": "POST", "uri": "http://h/", "body": b""}
     interaction = {
         "request": request | {"headers": {"Authorization": [f"Bearer {KEY}"]}},
@@ -281,7 +281,7 @@ def test_a_new_recording_replaces_the_older_one(tmp_path: Path) -> None:
     assert inputs == [_prompt("Goodbye!")]
 
 
-def test_a_recording_that_tells_nothing_new_leaves_the_older_one(tmp_path: Path) -> None:
+def test_a_recording_without_changes_leaves_the_older_one(tmp_path: Path) -> None:
     path = tmp_path / "old.yaml"
     told = {"created": 1, "runtime_ms": 5}
     for source, news in (

@@ -23,7 +23,7 @@ LOOPBACK = "http://127.0.0.1/v1"
 INVOKE = CASSETTES / "embedded" / "chat_invoke.yaml"
 
 
-def test_a_partly_played_cassette_fails() -> None:
+def test_a_partly_replayed_cassette_fails() -> None:
     scenario = SCENARIOS["busy_invoke"]
     impatient = Scenario(scenario.given, settings={"max_retries": 0})
     with (
@@ -34,12 +34,12 @@ def test_a_partly_played_cassette_fails() -> None:
         play(impatient.model(LOOPBACK), impatient)
 
 
-def test_a_cassette_that_is_not_there_fails() -> None:
+def test_a_missing_cassette_fails() -> None:
     with pytest.raises(FileNotFoundError), replay(CASSETTES / "embedded" / "no_such.yaml"):
         pass
 
 
-def test_a_failure_while_playing_is_not_hidden_by_what_was_not_played() -> None:
+def test_an_error_during_replay_is_not_hidden_by_unused_exchanges() -> None:
     with pytest.raises(ZeroDivisionError), replay(CASSETTES / "documented" / "hello.yaml"):
         raise ZeroDivisionError
 
@@ -76,7 +76,7 @@ def test_bodies_are_compared_as_json_by_value_and_type() -> None:
     assert [(one, other) for one, other in combinations(unequal, 2) if match(one, other)] == []
 
 
-def test_an_exchange_is_played_only_once() -> None:
+def test_an_exchange_is_replayed_only_once() -> None:
     scenario = SCENARIOS["chat_invoke"]
     with replay(INVOKE):
         play(scenario.model(LOOPBACK), scenario)
@@ -84,24 +84,24 @@ def test_an_exchange_is_played_only_once() -> None:
             play(scenario.model(LOOPBACK), scenario)
 
 
-def test_a_request_past_vcrpy_finds_no_socket() -> None:
+def test_a_request_that_bypasses_vcrpy_finds_no_socket() -> None:
     """A transport of one's own is not patched by vcrpy."""
     with httpx.Client(transport=_OwnTransport()) as client, _nothing_leaves():
         ChatVoxtral(base_url=LOOPBACK, http_client=client).invoke("Hello!")
 
 
-async def test_no_asynchronous_request_past_vcrpy_finds_a_socket() -> None:
+async def test_an_async_request_that_bypasses_vcrpy_finds_no_socket() -> None:
     async with httpx.AsyncClient(transport=_OwnAsyncTransport()) as client:
         with _nothing_leaves():
             await ChatVoxtral(base_url=LOOPBACK, http_async_client=client).ainvoke("Hello!")
 
 
-def test_no_name_is_looked_up_while_playing() -> None:
+def test_no_name_is_resolved_during_replay() -> None:
     with _nothing_leaves():
         socket.getaddrinfo("api.deepinfra.com", 443)
 
 
-def test_sockets_are_back_after_playing() -> None:
+def test_sockets_are_restored_after_replay() -> None:
     scenario = SCENARIOS["chat_invoke"]
     with replay(INVOKE):
         play(scenario.model(LOOPBACK), scenario)

@@ -72,7 +72,7 @@ def _path(cassette: str) -> Path:
 
 
 @documented
-def test_documented_exchanges_are_ours(
+def test_our_requests_match_the_documented_exchanges(
     cassette: str, scenario: Scenario, expected: AIMessage
 ) -> None:
     with replay(_path(cassette)):
@@ -80,7 +80,7 @@ def test_documented_exchanges_are_ours(
 
 
 @documented
-async def test_documented_exchanges_are_ours_asynchronously(
+async def test_our_async_requests_match_the_documented_exchanges(
     cassette: str, scenario: Scenario, expected: AIMessage
 ) -> None:
     with replay(_path(cassette)):

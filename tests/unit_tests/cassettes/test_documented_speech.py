@@ -57,13 +57,13 @@ def _parser(mode: Mode, **settings: Any) -> VoxtralTranscriptionParser:
 
 
 @pytest.mark.parametrize("mode", DOCUMENTS)
-def test_the_documented_exchange_is_ours(mode: Mode) -> None:
+def test_our_request_matches_the_documented_exchange(mode: Mode) -> None:
     with replay(CASSETTE), _parser(mode) as parser:
         assert parser.parse(MY_VOICE) == [DOCUMENTS[mode]]
 
 
 @pytest.mark.parametrize("mode", DOCUMENTS)
-async def test_the_documented_exchange_is_ours_asynchronously(mode: Mode) -> None:
+async def test_our_async_request_matches_the_documented_exchange(mode: Mode) -> None:
     with replay(CASSETTE):
         async with _parser(mode) as parser:
             assert await parser.aparse(MY_VOICE) == [DOCUMENTS[mode]]

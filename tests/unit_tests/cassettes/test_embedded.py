@@ -53,31 +53,31 @@ FAILURES: dict[str, tuple[int, str]] = {
 }
 
 
-def test_every_scene_is_played() -> None:
+def test_every_scenario_is_tested() -> None:
     assert sorted([*ANSWERS, *FAILURES]) == sorted(SCENARIOS)
 
 
 @pytest.mark.parametrize("name", ANSWERS)
-def test_recorded_answers_are_read_whole(name: str) -> None:
+def test_recorded_answers_are_read_completely(name: str) -> None:
     with replay(_path(name)):
         assert play(SCENARIOS[name].model(BASE_URL), SCENARIOS[name]) == _expected(name)
 
 
 @pytest.mark.parametrize("name", ANSWERS)
-async def test_recorded_answers_are_read_whole_asynchronously(name: str) -> None:
+async def test_recorded_answers_are_read_completely_asynchronously(name: str) -> None:
     with replay(_path(name)):
         assert await aplay(SCENARIOS[name].model(BASE_URL), SCENARIOS[name]) == _expected(name)
 
 
 @pytest.mark.parametrize("name", FAILURES)
-def test_recorded_failures_are_errors(name: str) -> None:
+def test_recorded_error_responses_raise(name: str) -> None:
     with replay(_path(name)), pytest.raises(VoxtralError) as raised:
         play(SCENARIOS[name].model(BASE_URL), SCENARIOS[name])
     _check_error(name, raised.value)
 
 
 @pytest.mark.parametrize("name", FAILURES)
-async def test_recorded_failures_are_errors_asynchronously(name: str) -> None:
+async def test_recorded_error_responses_raise_asynchronously(name: str) -> None:
     with replay(_path(name)), pytest.raises(VoxtralError) as raised:
         await aplay(SCENARIOS[name].model(BASE_URL), SCENARIOS[name])
     _check_error(name, raised.value)

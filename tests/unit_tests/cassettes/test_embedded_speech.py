@@ -97,44 +97,46 @@ ANSWER = AIMessage(
 )
 
 
-def test_every_scene_is_played() -> None:
+def test_every_scenario_is_tested() -> None:
     assert sorted([*ANSWERS, *FAILURES]) == sorted(TRANSCRIPTIONS)
 
 
 @pytest.mark.parametrize("name", ANSWERS)
-def test_recorded_transcriptions_are_read_whole(name: str) -> None:
+def test_recorded_transcriptions_are_read_completely(name: str) -> None:
     with replay(_path(name)):
         assert transcribe(TRANSCRIPTIONS[name], BASE_URL) == _expected(name)
 
 
 @pytest.mark.parametrize("name", ANSWERS)
-async def test_recorded_transcriptions_are_read_whole_asynchronously(name: str) -> None:
+async def test_recorded_transcriptions_are_read_completely_asynchronously(name: str) -> None:
     with replay(_path(name)):
         assert await atranscribe(TRANSCRIPTIONS[name], BASE_URL) == _expected(name)
 
 
 @pytest.mark.parametrize("name", FAILURES)
-def test_recorded_refusals_are_errors(name: str) -> None:
+def test_recorded_refusals_raise(name: str) -> None:
     with replay(_path(name)), pytest.raises(VoxtralError) as raised:
         transcribe(TRANSCRIPTIONS[name], BASE_URL)
     _check_error(name, raised.value)
 
 
 @pytest.mark.parametrize("name", FAILURES)
-async def test_recorded_refusals_are_errors_asynchronously(name: str) -> None:
+async def test_recorded_refusals_raise_asynchronously(name: str) -> None:
     with replay(_path(name)), pytest.raises(VoxtralError) as raised:
         await atranscribe(TRANSCRIPTIONS[name], BASE_URL)
     _check_error(name, raised.value)
 
 
 @pytest.mark.parametrize("name", CHATS)
-def test_recorded_answers_about_a_recording_are_read_whole(name: str) -> None:
+def test_recorded_answers_about_a_recording_are_read_completely(name: str) -> None:
     with replay(_path(name)):
         assert play(CHATS[name].model(BASE_URL), CHATS[name]) == _answer(name)
 
 
 @pytest.mark.parametrize("name", CHATS)
-async def test_recorded_answers_about_a_recording_are_read_whole_asynchronously(name: str) -> None:
+async def test_recorded_answers_about_a_recording_are_read_completely_asynchronously(
+    name: str,
+) -> None:
     with replay(_path(name)):
         assert await aplay(CHATS[name].model(BASE_URL), CHATS[name]) == _answer(name)
 
@@ -158,7 +160,7 @@ def test_a_form_that_differs_in_one_thing_is_refused(changed: TranscriptionScena
         transcribe(changed, BASE_URL)
 
 
-def test_a_question_about_other_sound_is_refused() -> None:
+def test_a_question_about_another_recording_is_refused() -> None:
     other = Scenario([question(SILENCE)])
     with (
         pytest.raises(CannotOverwriteExistingCassetteException),

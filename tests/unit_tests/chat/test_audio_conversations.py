@@ -63,7 +63,7 @@ def test_recordings_in_prompt_templates(make_chat: Make, server: Server) -> None
     ]
 
 
-def test_a_cache_tells_recordings_apart(make_chat: Make, server: Server) -> None:
+def test_a_cache_distinguishes_recordings(make_chat: Make, server: Server) -> None:
     server.answer = strict("deepinfra")
     chat = make_chat(cache=InMemoryCache())
     for data in (WAV, MP3, WAV, MP3):
@@ -116,7 +116,7 @@ ELSEWHERE = (
 
 @pytest.mark.parametrize("status", [400, 404, 405, 422])
 @pytest.mark.parametrize("call_mode", CALL_MODES)
-async def test_a_refusal_that_may_be_of_the_recording_tells_who_else_takes_it(
+async def test_a_refusal_of_a_recording_names_other_servers(
     make_chat: Make, server: Server, call_mode: str, status: int
 ) -> None:
     server.answer = lambda _: answering({"detail": "no such thing"}, status)

@@ -54,7 +54,7 @@ class AsyncListener(AsyncCallbackHandler):
 
 
 @pytest.mark.parametrize("call_mode", ["stream", "astream"])
-async def test_a_handler_hears_every_token_once_and_in_order(make: Make, call_mode: str) -> None:
+async def test_a_handler_receives_every_token_once_and_in_order(make: Make, call_mode: str) -> None:
     listener = Listener()
     await ask(make(), call_mode, "Hello!", config={"callbacks": [listener]})
     assert listener.tokens == [*TOKENS, ""]
@@ -62,7 +62,7 @@ async def test_a_handler_hears_every_token_once_and_in_order(make: Make, call_mo
     assert [result.generations[0][0].text for result in listener.results] == ["Hello! It's"]
 
 
-async def test_an_async_handler_hears_every_token_once_and_in_order(make: Make) -> None:
+async def test_an_async_handler_receives_every_token_once_and_in_order(make: Make) -> None:
     listener = AsyncListener()
     await ask(make(), "astream", "Hello!", config={"callbacks": [listener]})
     assert listener.tokens == [*TOKENS, ""]
@@ -70,7 +70,7 @@ async def test_an_async_handler_hears_every_token_once_and_in_order(make: Make) 
 
 @pytest.mark.filterwarnings("ignore:.* is in beta")
 @pytest.mark.parametrize("version_3", ["stream_events", "astream_events"])
-async def test_a_handler_hears_every_token_of_events_of_version_3(
+async def test_a_handler_receives_every_token_of_events_of_version_3(
     chat: ChatVoxtral, version_3: str
 ) -> None:
     listener = Listener()
@@ -84,7 +84,7 @@ async def test_a_handler_hears_every_token_of_events_of_version_3(
 
 
 @pytest.mark.parametrize("call_mode", ["invoke", "ainvoke"])
-async def test_streaming_lets_a_handler_hear_tokens_of_invoke(
+async def test_streaming_reports_tokens_of_invoke_to_handlers(
     make_chat: Callable[..., ChatVoxtral], call_mode: str
 ) -> None:
     listener = Listener()
@@ -93,14 +93,14 @@ async def test_streaming_lets_a_handler_hear_tokens_of_invoke(
 
 
 @pytest.mark.parametrize("call_mode", ["invoke", "ainvoke"])
-async def test_invoke_alone_tells_no_tokens(make: Make, call_mode: str) -> None:
+async def test_invoke_without_streaming_reports_no_tokens(make: Make, call_mode: str) -> None:
     listener = Listener()
     await ask(make(), call_mode, "Hello!", config={"callbacks": [listener]})
     assert listener.tokens == []
 
 
 @pytest.mark.parametrize("call_mode", CALL_MODES)
-async def test_a_handler_hears_of_a_failure_once(
+async def test_a_handler_receives_a_failure_once(
     make: Make, server: Server, call_mode: str
 ) -> None:
     server.answer = lambda _: answering({"detail": "boom"}, 500)
@@ -111,7 +111,7 @@ async def test_a_handler_hears_of_a_failure_once(
 
 
 @pytest.mark.parametrize("call_mode", CALL_MODES)
-async def test_the_usage_handler_counts_every_way(make: Make, call_mode: str) -> None:
+async def test_the_usage_handler_counts_in_every_call_mode(make: Make, call_mode: str) -> None:
     handler = UsageMetadataCallbackHandler()
     model = make()
     for _ in range(2):
@@ -119,7 +119,7 @@ async def test_the_usage_handler_counts_every_way(make: Make, call_mode: str) ->
     assert handler.usage_metadata == {MODEL: {name: 2 * n for name, n in USAGE.items()}}
 
 
-async def test_the_usage_context_counts_every_way(make: Make) -> None:
+async def test_the_usage_context_counts_in_every_call_mode(make: Make) -> None:
     model = make()
     with get_usage_metadata_callback() as counted:
         for call_mode in CALL_MODES:
@@ -159,7 +159,9 @@ async def test_the_end_of_an_llm_stream_carries_a_message_with_its_usage(
     }
 
 
-def test_a_handler_of_the_constructor_hears_too(make_chat: Callable[..., ChatVoxtral]) -> None:
+def test_a_handler_of_the_constructor_receives_events_too(
+    make_chat: Callable[..., ChatVoxtral],
+) -> None:
     listener = Listener()
     answer: BaseMessage = make_chat(callbacks=[listener]).invoke("Hello!")
     assert [result.generations[0][0].text for result in listener.results] == [answer.text]

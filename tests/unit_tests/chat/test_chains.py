@@ -28,7 +28,9 @@ EVENTS_3 = pytest.mark.filterwarnings("ignore:.* is in beta")
 
 
 @pytest.mark.parametrize("call_mode", CALL_MODES)
-async def test_a_chain_answers_every_way(chat: ChatVoxtral, server: Server, call_mode: str) -> None:
+async def test_a_chain_answers_in_every_call_mode(
+    chat: ChatVoxtral, server: Server, call_mode: str
+) -> None:
     chain = PROMPT | chat | StrOutputParser()
     expected = "Hello! It's" if "stream" in call_mode else HELLO_TEXT
     assert await ask(chain, call_mode, {"word": "Hello"}) == expected
@@ -129,7 +131,7 @@ async def test_a_fallback_takes_over_at_a_rate_limit(
     assert len(server.requests) == 1
 
 
-def test_retries_of_langchain_know_which_errors_may_pass(
+def test_langchains_retries_know_transient_errors(
     make_chat: Callable[..., ChatVoxtral], server: Server
 ) -> None:
     server.answer = lambda _: answering({"detail": "Rate limited"}, 429)
@@ -158,7 +160,7 @@ class CountingLimiter(BaseRateLimiter):
         return True
 
 
-async def test_a_rate_limiter_is_asked_before_every_request(
+async def test_a_rate_limiter_is_acquired_before_every_request(
     make_chat: Callable[..., ChatVoxtral],
 ) -> None:
     limiter = CountingLimiter()
@@ -212,7 +214,7 @@ def test_a_cached_answer_costs_nothing_more(make_chat: Callable[..., ChatVoxtral
         {"base_url": "https://other.example/v1"},
     ],
 )
-def test_a_cache_tells_models_apart_by_what_changes_the_answer(
+def test_a_cache_distinguishes_models_by_what_changes_the_answer(
     make: Make, server: Server, difference: dict[str, Any]
 ) -> None:
     cache = InMemoryCache()
@@ -222,7 +224,7 @@ def test_a_cache_tells_models_apart_by_what_changes_the_answer(
 
 
 @pytest.mark.parametrize("difference", [{"temperature": 0.9}, {"stop": ["END"]}, {"seed": 5}])
-def test_a_cache_tells_calls_apart_by_their_options(
+def test_a_cache_distinguishes_calls_by_their_options(
     make_chat: Callable[..., ChatVoxtral], server: Server, difference: dict[str, Any]
 ) -> None:
     chat = make_chat(cache=InMemoryCache())
@@ -244,7 +246,7 @@ def test_a_cache_tells_calls_apart_by_their_options(
         ),
     ],
 )
-def test_a_cache_tells_calls_of_an_llm_apart_by_their_options(
+def test_a_cache_distinguishes_calls_of_an_llm_by_their_options(
     make_llm: Callable[..., VoxtralLLM], server: Server, difference: dict[str, Any]
 ) -> None:
     llm = make_llm(cache=InMemoryCache())
@@ -253,14 +255,14 @@ def test_a_cache_tells_calls_of_an_llm_apart_by_their_options(
     assert len(server.requests) == 2
 
 
-def test_a_cache_tells_prompt_formats_of_one_name_apart(make: Make, server: Server) -> None:
+def test_a_cache_distinguishes_prompt_formats_of_one_name(make: Make, server: Server) -> None:
     cache = InMemoryCache()
     for begin in ("", "<s>"):
         make(cache=cache, prompt_format=replace(LLAMA3, begin=begin)).invoke("Hello!")
     assert len(server.requests) == 2
 
 
-def test_a_cache_does_not_ask_who_pays(make: Make, server: Server) -> None:
+def test_a_cache_ignores_the_key(make: Make, server: Server) -> None:
     cache = InMemoryCache()
     make(cache=cache).invoke("Hello!")
     make(cache=cache, api_key="another-key").invoke("Hello!")

@@ -62,7 +62,7 @@ async def test_the_documented_requests_are_sent_exactly(
 
 
 @pytest.mark.parametrize("call_mode", CALL_MODES)
-async def test_the_model_cards_sampling_and_the_end_marker_are_the_defaults(
+async def test_the_model_cards_sampling_and_the_end_token_are_the_defaults(
     chat: ChatVoxtral, server: Server, call_mode: str
 ) -> None:
     await ask(chat, call_mode, "Hello!")
@@ -161,7 +161,7 @@ def test_v1_chunks_are_one_text_block(make_chat: MakeChat) -> None:
 
 @pytest.mark.parametrize("spelling", ["model", "model_name"])
 @pytest.mark.parametrize("call_mode", ["ainvoke", "astream"])
-async def test_a_model_for_one_call_is_asked_and_named(
+async def test_a_model_for_one_call_is_used_and_named(
     chat: ChatVoxtral, server: Server, call_mode: str, spelling: str
 ) -> None:
     chosen: dict[str, Any] = {spelling: "own/er:v2"}
@@ -201,7 +201,7 @@ def test_mistrals_own_format_may_be_chosen(make_chat: MakeChat, server: Server) 
 
 
 @pytest.mark.parametrize("call_mode", CALL_MODES)
-async def test_an_end_marker_that_the_server_shows_is_cut(
+async def test_an_end_token_that_the_server_returns_is_cut(
     chat: ChatVoxtral, server: Server, call_mode: str
 ) -> None:
     shown = "Hi<|eot_id|>rest"
@@ -230,7 +230,7 @@ def test_a_finish_reason_is_derived_only_where_it_is_certain(
     assert metadata == METADATA | reason | derived
 
 
-def test_what_a_server_does_not_tell_is_absent(chat: ChatVoxtral, server: Server) -> None:
+def test_missing_metadata_is_absent(chat: ChatVoxtral, server: Server) -> None:
     server.answer = lambda _: answering({"results": [{"generated_text": "Hi"}]})
     answer = chat.invoke("Hello!")
     assert answer == AIMessage(
@@ -252,9 +252,7 @@ async def test_a_stream_without_its_final_event_is_an_error_with_the_text_so_far
 
 
 @pytest.mark.parametrize("call_mode", CALL_MODES)
-async def test_an_html_answer_is_no_answer(
-    chat: ChatVoxtral, server: Server, call_mode: str
-) -> None:
+async def test_an_html_page_is_an_error(chat: ChatVoxtral, server: Server, call_mode: str) -> None:
     server.answer = lambda _: httpx.Response(200, html="<html>Welcome to the Wi-Fi</html>")
     with pytest.raises(VoxtralResponseError, match="Welcome to the Wi-Fi"):
         await ask(chat, call_mode, "Hello!")
@@ -270,7 +268,7 @@ def test_known_models_have_a_profile_and_others_none(make_chat: MakeChat) -> Non
     assert make_chat(model="owner/other").profile is None
 
 
-def test_the_embedded_engine_hears_where_its_extra_is_installed(
+def test_the_embedded_engine_supports_audio_if_its_extra_is_installed(
     make_chat: MakeChat, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hearing = make_chat(base_url="local").profile

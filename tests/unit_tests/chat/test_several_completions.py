@@ -71,7 +71,7 @@ async def test_n_with_a_stream_is_an_error_and_nothing_is_sent(
     assert server.requests == []
 
 
-def test_fewer_answers_than_asked_for_are_an_error(chat: ChatVoxtral, server: Server) -> None:
+def test_fewer_answers_than_requested_are_an_error(chat: ChatVoxtral, server: Server) -> None:
     server.answer = lambda _: answering(HELLO_ANSWER)
     with pytest.raises(VoxtralResponseError, match="2 responses were asked for and 1 came"):
         chat.invoke("Hello!", n=2)

@@ -96,7 +96,7 @@ def test_any_part_of_a_conversation_is_counted() -> None:
         ),
     ],
 )
-def test_what_cannot_be_counted_is_refused(block: dict[str, Any], problem: str) -> None:
+def test_content_that_cannot_be_counted_is_refused(block: dict[str, Any], problem: str) -> None:
     messages: list[BaseMessage] = [HumanMessage("a"), HumanMessage([block])]
     with pytest.raises(VoxtralInvalidRequestError) as raised:
         ChatVoxtral(allow_audio_urls=True).get_num_tokens_from_messages(messages)

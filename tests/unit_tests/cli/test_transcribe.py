@@ -85,7 +85,7 @@ def test_options_reach_the_server(run: Run) -> None:
     assert {("language", "fr"), ("prompt", "Proust"), ("model", "me/mine")} <= set(fields)
 
 
-def test_a_translation_is_asked_of_the_endpoint_for_translations(run: Run) -> None:
+def test_translations_use_the_translations_endpoint(run: Run) -> None:
     with ScriptedServer(heard("Good day.")) as server:
         done = run(server, "--translate", "a.wav")
 
@@ -137,7 +137,7 @@ def test_texts_go_to_files_named_after_the_recordings(run: Run) -> None:
     assert made == {"a.txt": "Ä.\n".encode(), "b.txt": b"B.\n"}
 
 
-def test_a_file_of_an_earlier_run_is_replaced_as_a_whole(run: Run) -> None:
+def test_a_file_of_an_earlier_run_is_replaced_atomically(run: Run) -> None:
     Path("made").mkdir()
     Path("made/a.txt").write_text("Old.\n")
     with Path("made/a.txt").open() as opened, ScriptedServer(heard("New.")) as server:
@@ -147,7 +147,7 @@ def test_a_file_of_an_earlier_run_is_replaced_as_a_whole(run: Run) -> None:
     assert Path("made/a.txt").read_text() == "New.\n"
 
 
-def test_after_a_recording_that_fails_the_others_go_on(run: Run) -> None:
+def test_after_a_recording_that_fails_the_others_continue(run: Run) -> None:
     Path("words.mp3").write_text("no sound at all")
     with ScriptedServer(REFUSED, heard("B.", **PAID)) as server:
         done = run(server, "a.wav", "words.mp3", "missing.wav", "b.wav")
@@ -163,7 +163,7 @@ def test_after_a_recording_that_fails_the_others_go_on(run: Run) -> None:
     )
 
 
-def test_what_would_befall_all_recordings_ends_the_command(run: Run) -> None:
+def test_an_error_that_affects_all_recordings_ends_the_command(run: Run) -> None:
     with ScriptedServer(default=Reply(status=401, body=b"{}")) as server:
         done = run(server, "a.wav", "b.wav")
 
@@ -173,7 +173,7 @@ def test_what_would_befall_all_recordings_ends_the_command(run: Run) -> None:
     assert sum(line.startswith("langchain-voxtral: ") for line in done.err) == 1
 
 
-def test_costs_that_are_not_known_are_not_made_up(run: Run) -> None:
+def test_unknown_costs_are_not_invented(run: Run) -> None:
     with ScriptedServer(heard("A."), heard("A.", **PAID), heard("B.")) as server:
         none_known = run(server, "a.wav")
         one_known = run(server, "a.wav", "b.wav")
@@ -185,9 +185,7 @@ def test_costs_that_are_not_known_are_not_made_up(run: Run) -> None:
     )
 
 
-def test_a_budget_holds_for_all_recordings_together(
-    run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_budget_covers_all_recordings(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DEEPINFRA_API_TOKEN", KEY)
     done = run(None, "a.wav", "b.wav", "missing.wav", "--max-cost", "0.00005")
 
@@ -221,7 +219,7 @@ def test_a_budget_without_a_price_is_refused(run: Run) -> None:
         (["a.wav", "--base-url", "nonsense"], "no http:// or https:// URL"),
     ],
 )
-def test_what_is_wrong_is_said_in_one_line_before_anything_is_sent(
+def test_errors_are_one_line_and_come_before_anything_is_sent(
     run: Run, arguments: list[str], said: str
 ) -> None:
     with ScriptedServer() as server:
@@ -268,7 +266,7 @@ def test_after_a_text_that_cannot_be_written_nothing_more_is_paid(run: Run) -> N
     assert [*Path("made").iterdir()] == []
 
 
-def test_a_run_goes_on_where_an_earlier_one_ended(run: Run) -> None:
+def test_a_run_continues_where_an_earlier_one_ended(run: Run) -> None:
     Path("made").mkdir()
     Path("made/a.txt").write_text("A, as it was heard before.\n")
     with ScriptedServer(heard("B.", **PAID)) as server:
@@ -296,7 +294,7 @@ def test_a_recording_may_come_from_stdin(run: Run, monkeypatch: pytest.MonkeyPat
     assert Path("made/stdin.txt").read_text() == "From afar.\n"
 
 
-def test_names_and_words_of_servers_do_not_garble_the_terminal(run: Run) -> None:
+def test_control_characters_of_servers_do_not_reach_the_terminal(run: Run) -> None:
     name = "\x1b[31mred\nand \u202eback.wav"
     Path(name).write_bytes(SHORT)
     refused = json_reply({"error": {"message": "\x1b[2Jno"}}, status=400)
@@ -321,7 +319,7 @@ def test_no_text_is_lost_to_an_output_that_lacks_its_characters(
     assert written in narrow.getvalue()
 
 
-def test_servers_of_other_kinds_are_asked_in_their_way(run: Run) -> None:
+def test_requests_follow_the_kind_of_server(run: Run) -> None:
     with ScriptedServer(heard("A.")) as server:
         run(server, "a.wav", "--server", "vllm")
 
@@ -340,7 +338,7 @@ def test_a_kind_of_server_without_an_address_is_not_taken_for_the_embedded_engin
     assert "server='vllm' needs the address of your server" in error
 
 
-def test_an_engine_without_ears_is_said_once_for_all_recordings(
+def test_a_missing_speech_extra_is_reported_once_for_all_recordings(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in DEEPINFRA_KEYS:

@@ -26,7 +26,7 @@ DEEPINFRA, VLLM = PROVIDERS["deepinfra"], PROVIDERS["vllm"]
 MP3_FILE = encoded("mp3")
 
 
-def test_what_a_url_leads_to_is_sent_and_fetched_once() -> None:
+def test_the_file_of_a_url_is_sent_and_fetched_once() -> None:
     with Site(ok(MP3_FILE)) as site:
         block = audio_block(site.url("/named.wav"), mime_type="audio/wav")
         turns = to_turns([HumanMessage(["a", block, "b", block])])
@@ -38,7 +38,7 @@ def test_what_a_url_leads_to_is_sent_and_fetched_once() -> None:
         assert len(site.asked) == 2
 
 
-def test_a_page_where_a_recording_should_be_is_refused_with_its_place() -> None:
+def test_a_page_instead_of_a_recording_is_refused_with_its_position() -> None:
     with Site(ok(b"<!doctype html>")) as site:
         turns = to_turns([HumanMessage(["a", audio_block(site.url("/talk.mp3"))])])
         with pytest.raises(VoxtralInvalidRequestError) as raised:
@@ -93,7 +93,7 @@ def test_a_recording_is_converted_once() -> None:
     assert clips.clip(part, DEEPINFRA) is not clip
 
 
-def test_the_latest_used_are_kept_as_far_as_there_is_room() -> None:
+def test_the_cache_keeps_the_most_recently_used_recordings() -> None:
     one, two, three = flac(1), flac(1.5), flac(0.5)
     clips = AudioCache(most_bytes=90_000)
     first, second = clips.clip(one, VLLM), clips.clip(two, VLLM)
@@ -107,7 +107,7 @@ def test_the_latest_used_are_kept_as_far_as_there_is_room() -> None:
     assert clips.clip(two, VLLM) is second
 
 
-def test_copies_hold_nothing_and_are_equal() -> None:
+def test_copies_have_an_empty_cache_and_are_equal() -> None:
     clips, part = AudioCache(), flac(1)
     clip = clips.clip(part, VLLM)
     for copied in (copy.deepcopy(clips), pickle.loads(pickle.dumps(clips))):  # noqa: S301 - our own

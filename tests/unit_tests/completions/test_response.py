@@ -41,7 +41,7 @@ def test_an_answer_is_its_text_and_its_outcome() -> None:
     assert parse_completions(CALL, documented("Hello!")) == [Completion("Hello!", FIRST)]
 
 
-def test_usage_and_cost_of_several_answers_ride_on_the_first_alone() -> None:
+def test_usage_and_cost_of_several_answers_are_on_the_first_only() -> None:
     """So that whoever adds them up counts them once."""
     others = replace(FIRST, usage=Usage())
     read = parse_completions(replace(CALL, n=3), documented("a", "b", "c"))
@@ -49,14 +49,14 @@ def test_usage_and_cost_of_several_answers_ride_on_the_first_alone() -> None:
 
 
 @pytest.mark.parametrize(("asked", "texts"), [(1, ["a", "b"]), (3, ["a"])])
-def test_another_number_of_answers_than_asked_for_is_an_error(asked: int, texts: list[str]) -> None:
+def test_another_number_of_answers_than_requested_is_an_error(asked: int, texts: list[str]) -> None:
     message = f"{asked} responses were asked for and {len(texts)} came"
     with pytest.raises(VoxtralResponseError, match=message) as caught:
         parse_completions(replace(CALL, n=asked), documented(*texts, attempts=2))
     assert (caught.value.request_id, caught.value.attempts) == ("RWZDRhS5kdoM1XWwXLEshynO", 2)
 
 
-def test_an_answer_that_cannot_be_read_tells_how_often_it_was_asked_for() -> None:
+def test_an_unreadable_response_reports_its_attempts() -> None:
     with pytest.raises(VoxtralResponseError) as caught:
         parse_completions(CALL, HTTPResponse(b"<html>", {"x-request-id": "H1"}, attempts=3))
     assert (caught.value.request_id, caught.value.attempts) == ("H1", 3)
@@ -83,7 +83,7 @@ def test_an_answer_that_cannot_be_read_tells_how_often_it_was_asked_for() -> Non
         "the count is that of both answers",
     ],
 )
-def test_the_finish_reason_is_concluded_where_the_server_tells_none(
+def test_the_finish_reason_is_derived_where_the_server_sends_none(
     stops: tuple[str, ...], max_tokens: int | None, n: int, text: str, reason: str | None
 ) -> None:
     call = replace(CALL, stops=stops, max_tokens=max_tokens, n=n)
@@ -92,12 +92,12 @@ def test_the_finish_reason_is_concluded_where_the_server_tells_none(
 
 
 @pytest.mark.parametrize(("restores", "text"), [(True, "a </s>"), (False, "a <\u2060/s>")])
-def test_broken_markers_are_mended_if_content_was_neutralised(restores: bool, text: str) -> None:
+def test_escaped_tokens_are_restored_if_content_was_escaped(restores: bool, text: str) -> None:
     [said] = parse_completions(replace(CALL, restores=restores), documented("a <\u2060/s>"))
     assert said.text == text
 
 
-def test_headers_tell_the_model_and_the_request_id_that_the_body_does_not() -> None:
+def test_headers_give_the_model_and_the_request_id_that_the_body_lacks() -> None:
     headers = {"x-voxtral-model": "SmolLM2", "x-request-id": "H1"}
     bare = json.dumps({"results": [{"generated_text": "Hi"}]}).encode()
     assert parse_completions(CALL, HTTPResponse(bare, headers, attempts=2)) == [
@@ -147,7 +147,7 @@ def test_metadata_has_what_is_known_and_nothing_else() -> None:
 
 
 @pytest.mark.parametrize("usage", [Usage(), Usage(input_tokens=12), Usage(output_tokens=25)])
-def test_there_is_no_usage_unless_both_counts_are_told(usage: Usage) -> None:
+def test_there_is_no_usage_without_both_counts(usage: Usage) -> None:
     assert usage_metadata(ResponseInfo(usage=usage)) is None
 
 
@@ -164,7 +164,7 @@ def test_a_stream_without_an_outcome_cannot_be_gathered() -> None:
     assert caught.value.partial == "Hel"
 
 
-def test_a_piece_tells_its_log_probabilities_in_the_common_shape() -> None:
+def test_a_delta_has_log_probabilities_in_openais_shape() -> None:
     told = {"token": "Hi", "id": 1, "logprob": -0.5}
     assert generation_info(TextDelta("Hi")) is None
     assert generation_info(TextDelta("Hi", (told,))) == {"logprobs": {"content": [told]}}

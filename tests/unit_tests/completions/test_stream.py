@@ -70,7 +70,7 @@ def test_the_documented_stream_is_the_same_answer_wherever_it_is_cut(
         assert [isinstance(item, ResponseInfo) for item in items[:-1]] == [False] * (len(items) - 1)
 
 
-def test_tokens_of_one_read_are_one_piece_or_as_many_as_there_are() -> None:
+def test_tokens_of_one_read_are_one_delta_or_one_each() -> None:
     assert items_of(call(), [DOCUMENTED]) == [TextDelta("Hello! It's"), ENDED]
     assert items_of(call(coalesces=False), [DOCUMENTED]) == [
         *map(TextDelta, ["Hello", "!", " It", "'s"]),
@@ -132,7 +132,7 @@ def test_log_probabilities_are_those_of_the_tokens_up_to_the_stop(
     ]
 
 
-def test_a_stream_that_goes_on_after_its_stop_is_read_for_a_while() -> None:
+def test_a_stream_that_continues_after_its_stop_is_read_for_a_while() -> None:
     sink = CompletionStream(call(stops=["STOP"]))
     sink.start_attempt({}, 1)
     assert (sink.started, sink.is_finishing, sink.done) == (False, False, False)
@@ -172,7 +172,7 @@ def test_the_finish_reason_is_the_servers_unless_a_stop_was_cut_here(
     assert (outcome.finish_reason, outcome.finish_reason_is_derived) == (told, derived)
 
 
-def test_a_new_attempt_starts_afresh() -> None:
+def test_a_new_attempt_resets_the_state() -> None:
     sink = CompletionStream(call())
     sink.start_attempt({"x-request-id": "H0"}, 1)
     sink.feed(token("lost")[:30])

@@ -56,7 +56,9 @@ def test_the_prompt_format_decides_what_is_sent(
     assert server.body == body | {"temperature": 0.2, "top_p": 0.95}
 
 
-def test_a_raw_prompt_is_sent_as_it_is_with_its_markers(make_llm: MakeLLM, server: Server) -> None:
+def test_a_raw_prompt_is_sent_as_it_is_with_its_special_tokens(
+    make_llm: MakeLLM, server: Server
+) -> None:
     make_llm(prompt_format="raw", **AS_PRINTED).invoke(HELLO_INPUT, stop=["END"])
     assert server.body == {"input": HELLO_INPUT, "stop": ["END"]}
 
@@ -69,7 +71,7 @@ async def test_an_answer_is_its_text(llm: VoxtralLLM, call_mode: str) -> None:
 
 
 @pytest.mark.parametrize("call_mode", ["stream", "astream"])
-async def test_a_stream_comes_token_by_token(llm: VoxtralLLM, call_mode: str) -> None:
+async def test_a_stream_yields_token_by_token(llm: VoxtralLLM, call_mode: str) -> None:
     if call_mode == "stream":
         pieces = list(llm.stream("Hello!"))
     else:
@@ -145,7 +147,7 @@ def test_n_cannot_be_streamed(llm: VoxtralLLM) -> None:
 
 @pytest.mark.parametrize("call_mode", CALL_MODES)
 @pytest.mark.parametrize("prompt_format", ["llama3", "raw"])
-async def test_stops_hold_even_if_the_server_ignores_them(
+async def test_stop_sequences_apply_even_if_the_server_ignores_them(
     make_llm: MakeLLM, server: Server, call_mode: str, prompt_format: str
 ) -> None:
     pieces = ("one", " two", " ST", "OP", " three")
@@ -159,7 +161,7 @@ async def test_stops_hold_even_if_the_server_ignores_them(
     assert await ask(llm, call_mode, "Hello!", stop=["STOP"]) == "one two "
 
 
-def test_logprobs_stand_in_the_generation_info(llm: VoxtralLLM, server: Server) -> None:
+def test_logprobs_are_in_the_generation_info(llm: VoxtralLLM, server: Server) -> None:
     event = token_event("Hey", token_id=7, logprob=-0.5)
     server.answer = lambda _: streaming(event, FINAL_EVENT)
     (((generation,),)) = llm.generate(["Hello!"], logprobs=True).generations

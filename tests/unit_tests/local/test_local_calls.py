@@ -73,7 +73,7 @@ def test_definitions_beside_a_single_call_are_not_part_of_it() -> None:
 
 
 @pytest.mark.parametrize("several", [False, True])
-def test_a_last_alternative_that_is_no_call_is_the_final_answer(several: bool) -> None:
+def test_a_last_alternative_that_is_not_a_call_is_the_final_answer(several: bool) -> None:
     schema = tool_call_schema(TOOLS, arguments_key="arguments", several=several, final=ANSWER)
     final = {**ANSWER, "additionalProperties": False}
     found = read_call_schema(schema, NAMES)
@@ -163,7 +163,7 @@ def nested(depth: int) -> dict[str, Any]:
         (nested(2000), "tools: the parameters are nested too deeply"),
     ],
 )
-def test_parameters_that_are_no_schema_are_refused(
+def test_parameters_that_are_not_a_schema_are_refused(
     parameters: dict[str, Any], message: str
 ) -> None:
     bad = {"type": "function", "function": {"name": "bad", "parameters": parameters}}

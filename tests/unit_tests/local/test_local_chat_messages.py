@@ -47,7 +47,7 @@ def test_a_conversation_of_all_roles() -> None:
     )
 
 
-def test_tools_are_on_offer() -> None:
+def test_tools_are_offered() -> None:
     tool: dict[str, object] = {"type": "function", "function": {"name": "f"}}
     messages = MESSAGES.validate_python([ASKED])
     assert to_reading(messages, [tool]).tools == (tool,)
@@ -103,7 +103,7 @@ def test_a_call_without_arguments() -> None:
         (None, 'part 1 is not {"type": "text", "text": "..."}'),
     ],
 )
-def test_what_is_no_text_is_refused(kind: object, message: str) -> None:
+def test_content_that_is_not_text_is_refused(kind: object, message: str) -> None:
     parts = [{"type": "text", "text": "Look:"}, {"type": kind, "data": "x"}]
     assert faults({"role": "user", "content": parts}) == [
         ((0, "user", "content"), f"Value error, {message}")
@@ -124,7 +124,7 @@ def test_roles_are_the_documented_ones(role: object) -> None:
         ({"a": 1}, "arguments are a string: the text of a JSON object"),
     ],
 )
-def test_arguments_that_are_no_object_are_refused(arguments: object, message: str) -> None:
+def test_arguments_that_are_not_an_object_are_refused(arguments: object, message: str) -> None:
     where = (1, "assistant", "tool_calls", 0, "function", "arguments")
     assert faults(ASKED, called(arguments)) == [(where, f"Value error, {message}")]
 
@@ -155,5 +155,5 @@ def test_an_id_may_be_used_again() -> None:
         (({"role": "assistant"},), "Value error, an assistant message has content, or tool_calls"),
     ],
 )
-def test_what_says_nothing_is_refused(messages: tuple[object, ...], message: str) -> None:
+def test_empty_messages_are_refused(messages: tuple[object, ...], message: str) -> None:
     assert [said for _, said in faults(*messages)] == [message]

@@ -180,7 +180,7 @@ def test_what_does_not_hold_here_is_refused(fields: dict[str, object]) -> None:
         ({"tool_choice": "required"}, "tool_choice: there are no tools to choose from"),
     ],
 )
-def test_what_does_not_go_together_is_refused(fields: dict[str, object], message: str) -> None:
+def test_contradicting_fields_are_refused(fields: dict[str, object], message: str) -> None:
     assert [fault["msg"] for fault in refused(**fields)] == [f"Value error, {message}"]
 
 
@@ -192,11 +192,11 @@ def test_the_choice_of_a_tool(given: object, choice: str) -> None:
     assert parse(tools=[WEATHER], tool_choice=given).choice == choice
 
 
-def test_tools_are_handed_on_as_they_were_sent() -> None:
+def test_tools_are_passed_on_as_sent() -> None:
     assert parse(tools=[WEATHER]).offered == (WEATHER,)
 
 
-def test_a_tool_that_is_none_is_refused() -> None:
+def test_a_malformed_tool_is_refused() -> None:
     [fault] = refused(tools=[{"type": "function", "function": {"name": ""}}])
     assert fault["loc"] == ["body", "tools", 0, "function", "name"]
 
@@ -214,7 +214,7 @@ def test_every_fault_is_reported() -> None:
     ]
 
 
-def test_a_body_that_is_no_object_is_refused() -> None:
+def test_a_body_that_is_not_an_object_is_refused() -> None:
     with pytest.raises(ErrorResponse) as caught:
         parse_body(b"[]", ChatRequest)
     assert caught.value.status == 422

@@ -68,7 +68,7 @@ def test_a_key_is_random_or_given_and_never_shown() -> None:
     assert LocalVoxtral(api_key="").api_key == ""
 
 
-def test_a_server_that_does_not_run_says_so() -> None:
+def test_a_stopped_server_raises() -> None:
     with pytest.raises(VoxtralLocalError, match="call start"):
         _ = LocalVoxtral().base_url
 
@@ -96,7 +96,7 @@ def test_what_the_processor_lacks(cpuinfo: str, lacking: list[str]) -> None:
     assert cpu_lacks(cpuinfo) == lacking
 
 
-def test_the_stand_in_answers_to_voxtrals_name_and_to_its_own() -> None:
+def test_the_engine_accepts_voxtrals_name_and_its_own() -> None:
     files = ModelFile(Path("SmolLM2-135M-Instruct.Q4_1.gguf"))
     assert files.name == "SmolLM2-135M-Instruct"
     assert files.ids == (
@@ -106,13 +106,13 @@ def test_the_stand_in_answers_to_voxtrals_name_and_to_its_own() -> None:
     )
 
 
-def test_a_model_of_the_users_own_answers_to_voxtrals_name_and_to_its_files() -> None:
+def test_a_custom_model_accepts_voxtrals_name_and_its_files() -> None:
     files = ModelFile(Path("dir/Voxtral-Mini-Q4.gguf"))
     assert files.name == "Voxtral-Mini-Q4"
     assert files.ids == ("mistralai/Voxtral-Mini-3B-2507", "Voxtral-Mini-Q4")
 
 
-def test_a_file_that_is_not_there_is_named() -> None:
+def test_a_missing_file_is_named() -> None:
     with pytest.raises(VoxtralLocalError, match=r"model='nope\.gguf' is not a file"):
         choose_file("nope.gguf")
 

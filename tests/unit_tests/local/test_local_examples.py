@@ -70,12 +70,12 @@ def test_a_value_is_of_its_schema(schema: Any, value: object) -> None:
     assert arguments(obj("a", a=schema), Place=obj("at", at=TEXT)) == {"a": value}
 
 
-def test_a_schema_that_contains_itself_comes_to_an_end() -> None:
+def test_a_recursive_schema_terminates() -> None:
     node = obj("next", value=INTEGER, next={"$ref": "#/$defs/Node"})
     assert "Alpha" in json.dumps(arguments(obj("a", a={"$ref": "#/$defs/Node"}), Node=node))
 
 
-def test_examples_stay_within_their_room() -> None:
+def test_examples_stay_within_the_context() -> None:
     wide = [
         {"name": f"tool_{number}", "description": "x " * 500, "parameters": obj(text=TEXT)}
         for number in range(100)

@@ -146,7 +146,7 @@ def test_a_property_may_be_called_like_a_keyword() -> None:
     assert bound_schema(schema) == {**schema, "additionalProperties": False}
 
 
-def test_an_answer_is_held_against_the_users_schema() -> None:
+def test_an_answer_is_validated_against_the_users_schema() -> None:
     constraint = constrain(schema_format(obj("n", n={"type": "integer"})))
     assert constraint.is_satisfied('{"n": 1}')
     assert not any(map(constraint.is_satisfied, ('{"n": "1"}', "{}", '{"n": 1', "")))

@@ -140,7 +140,7 @@ def test_what_cannot_be_served_is_refused(fields: dict[str, object], message: st
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b'{"input": NaN}', b'"\xff"'])
-def test_a_body_that_is_no_json_is_refused(body: bytes) -> None:
+def test_a_body_that_is_not_json_is_refused(body: bytes) -> None:
     with pytest.raises(ErrorResponse) as caught:
         parse_request(body)
     faults = caught.value.body["detail"]
@@ -149,7 +149,7 @@ def test_a_body_that_is_no_json_is_refused(body: bytes) -> None:
     assert [(fault["type"], fault["loc"]) for fault in faults] == [("json_invalid", ["body"])]
 
 
-def test_response_formats_are_told_apart_by_their_type() -> None:
+def test_response_formats_are_distinguished_by_their_type() -> None:
     schema = {"type": "json_schema", "json_schema": {"name": "n", "schema": {"type": "object"}}}
     wanted = parse(response_format=schema).response_format
     assert isinstance(wanted, JsonSchema)

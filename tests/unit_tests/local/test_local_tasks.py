@@ -93,7 +93,7 @@ def test_examples_are_of_the_tools_that_may_be_called_now() -> None:
     )
 
 
-def test_a_call_is_held_against_its_own_schema() -> None:
+def test_a_call_is_validated_against_its_own_schema() -> None:
     is_satisfied = plan_task(reading(ASKED), CHATML, None).constraint.is_satisfied
     texts = {
         '{"name": "add", "arguments": {"a": true}}': True,
@@ -120,7 +120,7 @@ def test_an_array_of_calls_is_served_with_one() -> None:
 
 @pytest.mark.parametrize("several", [False, True])
 @pytest.mark.parametrize(("said", "is_call"), [("Weather?", True), ("Hello!", False)])
-def test_beside_a_final_schema_the_rule_decides(said: str, several: bool, is_call: bool) -> None:
+def test_with_a_response_schema_the_rule_decides(said: str, several: bool, is_call: bool) -> None:
     wanted = asking_for(
         tool_call_schema(TOOLS, arguments_key="parameters", several=several, final=FINAL)
     )
@@ -218,6 +218,6 @@ def test_a_model_that_reads_tools_in_its_prompt_decides_for_itself() -> None:
         {"function": {"name": "add", "parameters": []}},
     ],
 )
-def test_what_is_no_tool_cannot_be_called(tool: dict[str, Any]) -> None:
+def test_an_invalid_tool_cannot_be_called(tool: dict[str, Any]) -> None:
     prompt = f"<s>[AVAILABLE_TOOLS]{json.dumps([tool])}[/AVAILABLE_TOOLS][INST]Add[/INST]"
     assert not plan_input(request(prompt), CHATML).tool_names

@@ -48,13 +48,13 @@ def llama3(*turns: Turn) -> str:
     return render(turns, FORMATS["llama3"])
 
 
-def test_a_conversation_without_a_system_message_is_primed() -> None:
+def test_a_conversation_without_a_system_message_gets_the_default_one() -> None:
     assert prompt_for(CHATML, DOCUMENTED) == (
         f"{PRIMER}<|im_start|>user\nHello!<|im_end|>\n<|im_start|>assistant\n"
     )
 
 
-def test_a_system_message_takes_the_place_of_the_primer() -> None:
+def test_a_system_message_replaces_the_default_one() -> None:
     prompt = llama3(Turn("system", "Be brief."), Turn("user", "Hi"))
     assert prompt_for(CHATML, prompt) == (
         "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nHi<|im_end|>\n"
@@ -62,7 +62,7 @@ def test_a_system_message_takes_the_place_of_the_primer() -> None:
     )
 
 
-def test_mistrals_markers_are_read_too() -> None:
+def test_mistrals_special_tokens_are_read_too() -> None:
     assert prompt_for(CHATML, "<s>[INST]Q1[/INST]A1</s>[INST]Q2[/INST]") == (
         f"{PRIMER}<|im_start|>user\nQ1<|im_end|>\n<|im_start|>assistant\nA1<|im_end|>\n"
         "<|im_start|>user\nQ2<|im_end|>\n<|im_start|>assistant\n"
@@ -90,7 +90,7 @@ RESULTS_PRIMER = (
 )
 
 
-def test_results_stand_with_their_question_and_calls_are_left_out() -> None:
+def test_results_follow_their_question_and_calls_are_left_out() -> None:
     assert prompt_for(CHATML, llama3(Turn("system", "S"), *CALLED, Turn("user", "And?"))) == (
         f"<|im_start|>system\nS<|im_end|>\n{RESULTS_PRIMER}<|im_start|>user\nWeather?\n"
         "Result of weather: 22<|im_end|>\n<|im_start|>user\nAnd?<|im_end|>\n"
@@ -98,7 +98,7 @@ def test_results_stand_with_their_question_and_calls_are_left_out() -> None:
     )
 
 
-def test_results_behind_a_text_of_the_assistant_are_a_turn_of_their_own() -> None:
+def test_results_after_assistant_text_are_their_own_turn() -> None:
     user, call, result = CALLED
     prompt = llama3(Turn("system", "S"), user, replace(call, text="Wait."), result)
     assert prompt_for(CHATML, prompt).endswith(
@@ -122,7 +122,7 @@ def test_examples_of_calls_follow_the_system_turn() -> None:
     )
 
 
-def test_tools_on_offer_are_not_told_to_a_model_that_reads_no_schemas() -> None:
+def test_tools_are_not_shown_to_a_model_that_reads_no_schemas() -> None:
     offer = '[AVAILABLE_TOOLS][{"type": "function", "function": {"name": "f"}}][/AVAILABLE_TOOLS]'
     assert prompt_for(CHATML, f"<s>{offer}[INST]Hi[/INST]") == prompt_for(
         CHATML, "<s>[INST]Hi[/INST]"
@@ -135,7 +135,7 @@ def test_a_raw_prompt_and_one_in_the_models_own_format_stay_as_they_are(prompt: 
 
 
 @given(st.lists(st.sampled_from([*MARKERS, "a", " "]), min_size=1).map("".join))
-def test_no_content_can_forge_one_of_the_models_markers(text: str) -> None:
+def test_no_content_can_forge_one_of_the_models_special_tokens(text: str) -> None:
     plain, forging = (
         prompt_for(CHATML, llama3(Turn("system", "S"), Turn("user", content)))
         for content in ("x", f"x{text}")
@@ -145,12 +145,14 @@ def test_no_content_can_forge_one_of_the_models_markers(text: str) -> None:
     ]
 
 
-def test_the_markers_of_other_models_reach_the_model_whole() -> None:
+def test_special_tokens_of_other_models_reach_the_model_unchanged() -> None:
     text = "What does </s> mean?"
     assert text in prompt_for(CHATML, llama3(Turn("user", escape(text))))
 
 
-def test_a_voxtral_file_gets_mistrals_markers_without_the_token_that_llama_cpp_adds() -> None:
+def test_a_voxtral_file_gets_mistrals_special_tokens_without_the_token_that_llama_cpp_adds() -> (
+    None
+):
     template = template_for(Path("Voxtral-Mini-3B-2507-Q4_K_M.gguf"))
     assert template is MISTRAL
     assert prompt_for(template, DOCUMENTED) == "[INST]Hello![/INST]"
@@ -203,7 +205,7 @@ def test_the_format_follows_the_tokenizer(tokenizer: str, expected: object, tmp_
     assert template_for(path) is expected
 
 
-def test_a_field_that_is_not_there_is_none(tmp_path: Path) -> None:
+def test_a_missing_field_is_none(tmp_path: Path) -> None:
     assert read_text_field(gguf(tmp_path / "m.gguf", a="b"), "c") is None
 
 

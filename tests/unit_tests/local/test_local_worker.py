@@ -36,7 +36,7 @@ def busy_worker(log: list[str], queue_size: int = 16) -> tuple[Scheduler, Record
     return worker, running
 
 
-def test_jobs_run_in_the_order_they_came() -> None:
+def test_jobs_run_in_order_of_arrival() -> None:
     log: list[str] = []
     worker, running = busy_worker(log)
     jobs = [Recorded(str(number), log) for number in range(4)]
@@ -49,7 +49,7 @@ def test_jobs_run_in_the_order_they_came() -> None:
     assert log == ["running", "0", "1", "2", "3"]
 
 
-def test_beyond_its_size_the_queue_is_full_until_a_place_is_given_up() -> None:
+def test_a_full_queue_refuses_until_a_slot_is_free() -> None:
     log: list[str] = []
     worker, _ = busy_worker(log, queue_size=1)
     waiting = Recorded("waiting", log)

@@ -64,7 +64,7 @@ def test_a_url_stays_one(block: dict[str, Any]) -> None:
     assert to_turns([HumanMessage([block])]) == [Turn("user", parts=(AudioPart(url=WEB),))]
 
 
-def test_the_content_tells_the_kind_and_not_the_label() -> None:
+def test_the_content_decides_the_format_and_not_the_label() -> None:
     flac = base64.b64encode(b"fLaC" + bytes(38)).decode()
     block = {"type": "input_audio", "input_audio": {"data": flac, "format": "mp3"}}
     [turn] = to_turns([HumanMessage([block])])
@@ -135,7 +135,9 @@ SEND_IT = "Send the recording itself: audio_block(path) makes a block of it."
         ),
     ],
 )
-def test_what_cannot_be_read_is_refused_with_its_place(block: dict[str, Any], problem: str) -> None:
+def test_unreadable_blocks_are_refused_with_their_position(
+    block: dict[str, Any], problem: str
+) -> None:
     with pytest.raises(VoxtralInvalidRequestError) as raised:
         to_turns([SystemMessage("s"), HumanMessage(["See:", block])])
     assert str(raised.value) == f"messages[1] (user), block 1: {problem}"
@@ -219,7 +221,7 @@ ADVICE = " Give the path of an audio file, its bytes, or a URL."
         (7, f"{NO_SOURCE}int.{ADVICE}"),
     ],
 )
-def test_what_is_no_source_is_refused(source: Any, problem: str) -> None:
+def test_an_invalid_source_is_refused(source: Any, problem: str) -> None:
     with pytest.raises(VoxtralAudioError) as raised:
         audio_block(source)
     assert str(raised.value) == problem

@@ -60,7 +60,7 @@ def test_turns_with_recordings_become_lists_of_parts() -> None:
     ]
 
 
-def test_an_instruction_beside_recordings_is_the_users() -> None:
+def test_an_instruction_with_recordings_is_the_users() -> None:
     """It is system text, which the model does not take beside audio."""
     turns = [Turn("system", "s"), heard(ONE)]
     write = PROVIDERS["vllm"].audio_part

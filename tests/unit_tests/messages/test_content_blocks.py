@@ -152,7 +152,7 @@ def test_a_text_block_without_text_is_refused() -> None:
     )
 
 
-def test_a_block_that_is_no_block_is_refused() -> None:
+def test_a_malformed_block_is_refused() -> None:
     message = HumanMessage("x").model_copy(update={"content": [7]})
     with pytest.raises(VoxtralInvalidRequestError) as raised:
         to_turns([message])

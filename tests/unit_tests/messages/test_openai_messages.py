@@ -112,7 +112,7 @@ def test_results_name_their_calls_and_arguments_parse_back(turns: list[Turn]) ->
     assert results == [call["id"] for call in calls]
 
 
-def test_arguments_that_are_no_json_are_an_error_that_names_the_call() -> None:
+def test_arguments_that_are_not_json_are_an_error_that_names_the_call() -> None:
     with pytest.raises(VoxtralInvalidRequestError) as raised:
         to_openai([Turn("assistant", "", (ToolCall("a", "add", {"x": {1, 2}}),))])
     assert str(raised.value) == (

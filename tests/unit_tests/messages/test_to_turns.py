@@ -180,7 +180,7 @@ def test_no_messages_are_an_error() -> None:
 @pytest.mark.parametrize(
     ("wrong", "kind"), [("hello", "str"), ({"role": "user"}, "dict"), (None, "NoneType")]
 )
-def test_what_is_no_message_is_an_error(wrong: object, kind: str) -> None:
+def test_an_invalid_message_is_an_error(wrong: object, kind: str) -> None:
     assert failure([HumanMessage("a"), wrong]) == (
         f"messages[1] is a {kind}, not a LangChain message: use HumanMessage, AIMessage, "
         "SystemMessage or ToolMessage."
@@ -198,7 +198,7 @@ class _OwnMessage(BaseMessage):
     type: str = "own"
 
 
-def test_a_message_class_of_ones_own_is_an_error() -> None:
+def test_a_custom_message_class_is_an_error() -> None:
     assert failure([_OwnMessage(content="x")]) == (
         "messages[0] is a _OwnMessage of the unknown role 'own': use one of user, human, "
         "assistant, ai, system, developer, tool."

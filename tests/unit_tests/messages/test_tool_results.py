@@ -58,7 +58,7 @@ def test_a_late_result_answers_an_earlier_call() -> None:
     assert answered(messages) == ["a"]
 
 
-def test_calls_that_nobody_answered_are_let_pass() -> None:
+def test_unanswered_calls_are_allowed() -> None:
     turns = to_turns([calling("a", "b"), HumanMessage("never mind")])
     assert [turn.role for turn in turns] == ["assistant", "user"]
 
@@ -118,7 +118,7 @@ def test_late_results_answer_all_calls_or_none() -> None:
         ("error invoking tool", "error invoking tool"),
     ],
 )
-def test_a_failed_result_says_so(text: str, shown: str) -> None:
+def test_a_failed_result_is_marked(text: str, shown: str) -> None:
     turns = to_turns([calling("a"), result("a", text, status="error")])
     assert turns[1] == Turn("tool", shown, tool_call_id="a")
 
@@ -152,7 +152,7 @@ def test_an_unparsed_call_may_lack_everything() -> None:
     ]
 
 
-def test_a_broken_call_beside_answered_ones_gets_its_error_as_result() -> None:
+def test_a_malformed_call_next_to_answered_ones_gets_its_error_as_result() -> None:
     """LangGraph's ToolNode answers valid calls alone."""
     broken = invalid_tool_call(name="f", args="{", id="b", error="it was cut")
     called = AIMessage("", tool_calls=calling("a").tool_calls, invalid_tool_calls=[broken])

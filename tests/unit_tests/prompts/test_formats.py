@@ -102,7 +102,7 @@ def test_an_unknown_format_is_an_error_that_names_the_known() -> None:
     )
 
 
-def test_a_format_whose_markers_content_could_forge_is_refused() -> None:
+def test_a_format_whose_special_tokens_content_could_forge_is_refused() -> None:
     with pytest.raises(VoxtralInvalidRequestError) as raised:
         PromptFormat(
             name="transcript",
@@ -154,7 +154,7 @@ def test_a_result_without_its_calls_id_is_an_error_where_the_id_is_written() -> 
     )
 
 
-def test_arguments_that_are_no_json_are_an_error_that_names_the_call() -> None:
+def test_arguments_that_are_not_json_are_an_error_that_names_the_call() -> None:
     turns = [Turn("assistant", "", (ToolCall("a", "add", {"x": {1, 2}}),))]
     with pytest.raises(VoxtralInvalidRequestError) as raised:
         render(turns, LLAMA3)

@@ -21,7 +21,7 @@ def test_what_is_rendered_is_read_back_escaped(turns: list[Turn]) -> None:
 
 
 @FORMATS
-def test_no_turn_can_be_forged_by_a_marker(fmt: PromptFormat) -> None:
+def test_no_turn_can_be_forged_by_a_special_token(fmt: PromptFormat) -> None:
     for marker in MARKERS:
         forged = f"{marker}assistant{marker}"
         turns = [
@@ -171,7 +171,7 @@ CALL = '{"name": "f", "parameters": {"x": 1}}'
         ),
     ],
 )  # fmt: skip
-def test_prompts_written_by_hand_are_read_as_meant(prompt: str, reading: ParsedPrompt) -> None:
+def test_hand_written_prompts_are_parsed(prompt: str, reading: ParsedPrompt) -> None:
     assert parse_prompt(prompt) == reading
 
 
@@ -187,7 +187,7 @@ def test_prompts_written_by_hand_are_read_as_meant(prompt: str, reading: ParsedP
         "null",
     ],
 )
-def test_json_that_is_no_call_stays_text(line: str) -> None:
+def test_json_that_is_not_a_call_stays_text(line: str) -> None:
     turns = [Turn("assistant", f"See:\n{line}"), Turn("user", "ok")]
     assert parse_prompt(render(turns, LLAMA3)).turns == tuple(turns)
 
@@ -201,7 +201,7 @@ def test_json_that_is_no_call_stays_text(line: str) -> None:
         "{}",
     ],
 )
-def test_what_follows_mistrals_marker_and_is_no_call_stays_text(calls: str) -> None:
+def test_other_text_after_mistrals_special_token_stays_text(calls: str) -> None:
     prompt = f"<s>[INST]q[/INST][TOOL_CALLS]{calls}</s>"
     assert parse_prompt(prompt).turns[1] == Turn("assistant", f"[TOOL_CALLS]{calls}")
 

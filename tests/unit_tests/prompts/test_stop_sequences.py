@@ -37,9 +37,7 @@ def split_texts(draw: st.DrawFn) -> list[str]:
 
 
 @given(split_texts(), stops_of)
-def test_every_split_gives_what_the_oracle_says_of_the_whole(
-    pieces: list[str], stops: list[str]
-) -> None:
+def test_every_split_gives_the_reference_result(pieces: list[str], stops: list[str]) -> None:
     out, stopped = filtered(pieces, stops)
     assert ("".join(out), stopped) == oracle("".join(pieces), stops)
 

@@ -103,7 +103,7 @@ HERMES = PromptFormat(
 )
 
 
-def test_a_format_of_ones_own_can_have_a_place_for_tools() -> None:
+def test_a_custom_format_can_have_a_place_for_tools() -> None:
     prompt = render([BRIEF, HI], HERMES, tools=[NOW, NOW], instruction="In French.")
     assert prompt == (
         "<|im_start|>system\nBe brief.\n\n# Tools\n<tools>\n"
@@ -114,7 +114,7 @@ def test_a_format_of_ones_own_can_have_a_place_for_tools() -> None:
     )
 
 
-def test_tools_before_a_turn_without_a_marker_are_refused() -> None:
+def test_tools_before_a_turn_without_a_special_token_are_refused() -> None:
     """There they stand beside what users say."""
     with pytest.raises(VoxtralInvalidRequestError) as raised:
         PromptFormat(
@@ -143,7 +143,7 @@ def test_an_unknown_place_is_an_error() -> None:
 
 
 @FORMATS
-def test_tools_that_are_no_json_are_an_error(fmt: PromptFormat) -> None:
+def test_tools_that_are_not_json_are_an_error(fmt: PromptFormat) -> None:
     with pytest.raises(VoxtralInvalidRequestError, match="JSON cannot express the tools: "):
         render([HI], fmt, tools=[{"type": "function", "function": {"name": {1}}}])
 
@@ -177,7 +177,7 @@ def test_an_instruction_ends_mistrals_system_turn(turns: list[Turn], said: str) 
     )
 
 
-def test_a_marker_in_an_instructions_schema_is_escaped() -> None:
+def test_a_special_token_in_an_instructions_schema_is_escaped() -> None:
     schema = {"enum": ["</s>", "<|tools|>", "[INST]"]}
     prompt = render([HI], LLAMA3, instruction=f"Schema: {json.dumps(schema)}")
     said = parse_prompt(prompt).turns[0].text
@@ -272,7 +272,7 @@ def test_conversations_with_tools_and_an_instruction_are_read_back(
         ([HI], [], "[INST]", "The instruction contains the special token '[INST]' at character 0"),
     ],
 )  # fmt: skip
-def test_error_names_a_marker_in_what_is_added_too(
+def test_error_names_a_special_token_in_what_is_added_too(
     turns: list[Turn], tools: list[Tool], instruction: str, where: str
 ) -> None:
     with pytest.raises(VoxtralInvalidRequestError) as raised:
@@ -308,7 +308,7 @@ def test_allow_leaves_a_section_that_the_caller_wrote() -> None:
     ],
     ids=["none", "text", "list", "number", "too deep", "other words"],
 )
-def test_what_is_no_section_of_tools_stays_text(text: str) -> None:
+def test_other_text_is_not_a_tool_section(text: str) -> None:
     prompt = render([Turn("system", text), HI], LLAMA3, special_tokens="allow")
     assert parse_prompt(prompt) == ParsedPrompt("llama3", (Turn("system", text), HI))
 

@@ -31,7 +31,7 @@ def answering(message: object, **fields: object) -> bytes:
     return json.dumps({"choices": [choice]} | fields).encode()
 
 
-def test_an_answer_of_deepinfra_is_read_whole() -> None:
+def test_an_answer_of_deepinfra_is_read_completely() -> None:
     body = {
         "id": "chatcmpl-guMTxWgpFf",
         "object": "chat.completion",
@@ -108,7 +108,7 @@ def test_several_answers_come_in_the_order_of_their_index() -> None:
     )
 
 
-def test_choices_without_an_index_stay_as_they_stand() -> None:
+def test_choices_without_an_index_keep_their_order() -> None:
     choices = [{"message": {"content": text}} for text in "ab"]
     assert parse_response(json.dumps({"choices": choices}).encode()) == ParsedResponse(
         ("a", "b"), finish_reasons=(None, None), tool_calls=((), ())
@@ -126,12 +126,12 @@ def test_choices_without_an_index_stay_as_they_stand() -> None:
         (7, None),
     ],
 )
-def test_finish_reasons_go_by_todays_names(told: object, reason: str | None) -> None:
+def test_older_finish_reasons_are_normalized(told: object, reason: str | None) -> None:
     choice = {"message": {"content": "a"}, "finish_reason": told}
     assert parse_response(json.dumps({"choices": [choice]}).encode()).finish_reasons == (reason,)
 
 
-def test_calls_beside_a_text_are_numbered_as_they_stand() -> None:
+def test_calls_next_to_text_are_numbered_in_order() -> None:
     calls = [CALLED | {"index": 0}, CALLED | {"index": 0, "id": "call_2"}]
     answer = parse_response(answering({"content": "Looking.", "tool_calls": calls}))
     assert answer.texts == ("Looking.",)
@@ -243,7 +243,7 @@ def test_a_number_that_is_missing_or_odd_is_none(told: object, usage: Usage) -> 
         (answering({"content": "a"}, error="boom"), VoxtralAPIError, "boom"),
     ],
 )
-def test_a_200_that_is_no_answer_is_the_right_error(
+def test_an_unexpected_200_body_is_the_right_error(
     body: bytes, kind: type[VoxtralError], words: str
 ) -> None:
     with pytest.raises(VoxtralError) as caught:
@@ -253,7 +253,7 @@ def test_a_200_that_is_no_answer_is_the_right_error(
     assert (caught.value.status_code, caught.value.request_id) == (200, "H1")
 
 
-def test_an_error_names_the_request_as_the_body_does_where_the_header_does_not() -> None:
+def test_an_error_has_the_bodys_request_id_where_the_header_has_none() -> None:
     with pytest.raises(VoxtralAPIError) as caught:
         parse_response(b'{"error": "boom", "id": "chatcmpl-1"}')
     assert caught.value.request_id == "chatcmpl-1"

@@ -148,7 +148,7 @@ def test_done_without_a_finish_reason_does_not_finish_a_stream() -> None:
     ("told", "reason"),
     [("stop", "stop"), ("tool_calls", "tool_calls"), ("function_call", "tool_calls"), ("x", "x")],
 )
-def test_finish_reasons_go_by_todays_names(told: str, reason: str) -> None:
+def test_older_finish_reasons_are_normalized(told: str, reason: str) -> None:
     assert events_of(sse(chunk({}, told))) == [ResponseInfo(reason, request_id="H1")]
 
 
@@ -230,7 +230,7 @@ def test_calls_without_an_index_have_their_position() -> None:
     ]
 
 
-def test_ids_and_names_that_the_server_repeats_are_told_once() -> None:
+def test_ids_and_names_that_the_server_repeats_are_reported_once() -> None:
     body = sse(
         calls(call(0, name="now")),
         calls(call(0, "{", id="c1", name="now")),

@@ -17,7 +17,7 @@ from langchain_voxtral.protocol.native import parse_response
 from langchain_voxtral.protocol.responses import ParsedResponse, ResponseInfo, Usage
 
 
-def test_the_documented_answer_is_read_whole() -> None:
+def test_the_documented_answer_is_read_completely() -> None:
     body = (
         b'{"request_id": "RWZDRhS5kdoM1XWwXLEshynO", "inference_status": {"status": "succeeded", '
         b'"runtime_ms": 243, "cost": 0.0000436, "tokens_input": 12, "tokens_generated": 25}, '
@@ -71,7 +71,7 @@ def test_the_documented_answer_is_read_whole() -> None:
         ),
     ],
 )
-def test_what_is_missing_or_odd_is_none_and_what_is_unknown_is_passed_over(
+def test_missing_or_invalid_values_are_none_and_unknown_ones_are_ignored(
     document: dict[str, object], answer: ParsedResponse
 ) -> None:
     assert parse_response(json.dumps(document).encode()) == answer
@@ -114,7 +114,7 @@ def test_the_header_names_the_request_where_the_body_does_not() -> None:
         ),
     ],
 )
-def test_a_200_that_is_no_answer_is_the_right_error(
+def test_an_unexpected_200_body_is_the_right_error(
     body: bytes, kind: type[VoxtralError], words: str
 ) -> None:
     with pytest.raises(VoxtralError) as caught:

@@ -93,7 +93,7 @@ def test_done_alone_does_not_finish_a_stream() -> None:
 
 
 @pytest.mark.parametrize("place", [0, 1, 2])
-def test_token_ids_and_probabilities_are_told_where_the_server_tells_them(place: int) -> None:
+def test_token_ids_and_probabilities_are_reported_if_the_server_sends_them(place: int) -> None:
     documents = [token("x")] * place + [
         {"token": {"id": 29892, "text": ",", "logprob": -0.25, "special": False}},
         {"token": {"id": 7, "text": "!", "logprob": 0, "special": False}},
@@ -142,7 +142,7 @@ def test_the_last_stream_of_text_generation_inference_is_read() -> None:
         ("something_new", "something_new"),
     ],
 )
-def test_finish_reasons_go_by_todays_names(told: str, reason: str) -> None:
+def test_older_finish_reasons_are_normalized(told: str, reason: str) -> None:
     assert events_of(sse(token("", details={"finish_reason": told}))) == [
         ResponseInfo(reason, request_id="H1")
     ]
@@ -154,7 +154,7 @@ def test_text_on_the_last_event_comes_before_the_final_event() -> None:
     assert events_of(sse(token("a"), last)) == [TokenDelta("a"), TokenDelta("b"), final]
 
 
-def test_a_final_event_that_tells_all_is_not_held_back() -> None:
+def test_a_complete_final_event_is_not_held_back() -> None:
     stream = NativeDecoder()
     numbers = {"num_input_tokens": 0, "num_output_tokens": 0, "estimated_cost": 0.0}
     final = ResponseInfo("stop", Usage(0, 0, 0.0))
@@ -191,7 +191,7 @@ def test_counts_that_come_before_the_finish_reason_are_in_the_final_event() -> N
     assert stream.close() == [ResponseInfo("stop", Usage(3, 1, 0.5))]
 
 
-def test_a_cost_that_comes_alone_is_kept() -> None:
+def test_a_cost_without_counts_is_kept() -> None:
     stream = NativeDecoder()
     stream.feed(sse(token("a"), token("b", estimated_cost=0.5), token("", details=STOPPED)))
     assert stream.close() == [ResponseInfo("stop", Usage(cost=0.5))]

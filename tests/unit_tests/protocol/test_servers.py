@@ -34,9 +34,7 @@ PATHS: dict[ProviderName, dict[Route, str | None]] = {
 
 @pytest.mark.parametrize("name", get_args(ProviderName))
 @pytest.mark.parametrize("route", get_args(Route))
-def test_every_server_tells_its_paths_or_what_to_do_without(
-    name: ProviderName, route: Route
-) -> None:
+def test_every_server_has_its_paths_or_advice(name: ProviderName, route: Route) -> None:
     expected = PATHS[name][route]
     if expected:
         assert PROVIDERS[name].path(route) == expected
@@ -58,7 +56,7 @@ def test_deepinfras_text_endpoints_are_where_they_were() -> None:
 
 
 @pytest.mark.parametrize("route", get_args(Route))
-def test_what_a_server_lacks_is_named_with_a_way_around_it(route: Route) -> None:
+def test_missing_features_of_a_server_are_named_with_advice(route: Route) -> None:
     bare = replace(PROVIDERS["vllm"], paths=dict.fromkeys(get_args(Route)))
     with pytest.raises(VoxtralUnsupportedFeatureError) as caught:
         bare.path(route)

@@ -156,7 +156,7 @@ def test_an_error_event_that_is_broken_json_is_quoted_whole() -> None:
         ),
     ],
 )
-def test_what_is_no_event_stream_is_an_error_that_quotes_it(body: bytes, message: str) -> None:
+def test_a_body_that_is_not_an_event_stream_is_quoted(body: bytes, message: str) -> None:
     with pytest.raises(VoxtralResponseError) as caught:
         decoded(body)
     assert caught.value.message == message
@@ -195,7 +195,7 @@ def test_documents_before_a_failure_are_returned_and_none_after_it() -> None:
         b"\r",
     ],
 )
-def test_an_event_that_the_end_of_the_body_cuts_is_discarded(end: bytes) -> None:
+def test_an_incomplete_event_at_the_end_is_discarded(end: bytes) -> None:
     assert decoded(b'data: {"x": 1}\n' + end) == [{"x": 1}]
 
 
@@ -220,7 +220,7 @@ def test_documents_before_a_line_that_is_too_long_come_first() -> None:
     assert decoder.close() == []
 
 
-def test_a_line_whose_end_never_comes_is_bounded_too() -> None:
+def test_an_endless_line_is_bounded_too() -> None:
     decoder = SSEDecoder(max_event_bytes=20)
     assert decoder.feed(b'data: {"a": 1}\ndata: {"b": ') == [{"a": 1}]
     assert decoder.feed(b"x" * 8) == []

@@ -25,7 +25,7 @@ def body(**told: object) -> bytes:
     return json.dumps({"text": "Hi.", **told}).encode()
 
 
-def test_a_native_answer_is_read_whole() -> None:
+def test_a_native_answer_is_read_completely() -> None:
     told = {
         "text": "Hello World",
         "segments": [
@@ -60,7 +60,7 @@ def test_a_native_answer_is_read_whole() -> None:
     )
 
 
-def test_what_a_native_answer_does_not_tell_is_not_made_up() -> None:
+def test_missing_values_of_a_native_answer_are_none() -> None:
     empty: dict[str, object] = dict.fromkeys(
         ("segments", "words", "language", "request_id", "inference_status", "duration")
     )
@@ -77,7 +77,7 @@ def test_what_a_native_answer_does_not_tell_is_not_made_up() -> None:
         ("succeeded", Usage(input_tokens=0, output_tokens=0, cost=0.0), 0),
     ],
 )
-def test_zeros_of_an_unknown_status_are_defaults_and_tell_nothing(
+def test_zeros_of_an_unknown_status_are_ignored(
     status: str | None, usage: Usage, runtime_ms: int | None
 ) -> None:
     zeros = {"runtime_ms": 0, "cost": 0.0, "tokens_generated": 0, "tokens_input": 0}
@@ -85,7 +85,7 @@ def test_zeros_of_an_unknown_status_are_defaults_and_tell_nothing(
     assert decode_native(told) == Transcript("Hi.", usage=usage, runtime_ms=runtime_ms)
 
 
-def test_an_unknown_status_may_tell_a_cost() -> None:
+def test_an_unknown_status_may_have_a_cost() -> None:
     told = body(inference_status={"status": "unknown", "cost": 0.001, "tokens_input": 0})
     assert decode_native(told) == Transcript("Hi.", usage=Usage(cost=0.001))
 
@@ -238,7 +238,7 @@ def test_times_that_cannot_be_are_an_error_that_names_them_and_keeps_the_text(
         '"duration": "long", "input_length_ms": [1]',
     ],
 )
-def test_what_nobody_asked_for_cannot_fail_an_answer_that_is_paid_for(odd: str) -> None:
+def test_unrequested_fields_cannot_fail_a_response(odd: str) -> None:
     answer = f'{{"text": "Hi.", {odd}}}'.encode()
     assert decode_native(answer, timed=False) == Transcript("Hi.")
     assert decode_openai(answer, timed=False) == Transcript("Hi.")
@@ -252,7 +252,7 @@ def test_a_failure_within_an_answer_is_an_error() -> None:
 
 
 @pytest.mark.parametrize("response_format", ["json", "verbose_json", "text", "srt", "vtt"])
-def test_an_error_in_a_200_body_is_an_error_whatever_was_asked_for(
+def test_an_error_in_a_200_body_is_an_error_for_every_request(
     response_format: ResponseFormat,
 ) -> None:
     busy = b'{"error": {"message": "Model busy", "code": "engine_overloaded", "type": "x"}}'

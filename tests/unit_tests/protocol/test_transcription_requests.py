@@ -132,9 +132,7 @@ def test_whispers_hundred_languages_are_known() -> None:
         ("en\r\n", "(for English it is 'en')"),
     ],
 )
-def test_what_is_no_language_code_is_an_error_with_the_code_that_was_meant(
-    language: str, hint: str
-) -> None:
+def test_an_invalid_language_code_is_an_error_with_a_suggestion(language: str, hint: str) -> None:
     with pytest.raises(VoxtralInvalidRequestError) as caught:
         TranscriptionOptions(language=language)
     assert caught.value.message == (

@@ -77,7 +77,7 @@ def test_silence_has_no_segments(data: bytes, response_format: ResponseFormat) -
         (b"caf\xe9", "text", "a text that is not UTF-8"),
     ],
 )
-def test_an_answer_that_is_not_what_was_asked_for_is_an_error(
+def test_an_answer_that_is_not_what_was_requested_is_an_error(
     data: bytes, response_format: ResponseFormat, problem: str
 ) -> None:
     with pytest.raises(VoxtralResponseError) as caught:

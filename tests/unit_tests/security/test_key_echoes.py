@@ -80,9 +80,7 @@ def pieces_in(key: str, shown: str) -> list[str]:
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES.keys())
 @settings(max_examples=25)
 @given(data=st.data())
-def test_whatever_a_server_echoes_of_a_key_nothing_shows_a_piece_of_it(
-    shape: Shape, data: st.DataObject
-) -> None:
+def test_no_part_of_an_echoed_key_is_shown(shape: Shape, data: st.DataObject) -> None:
     key = data.draw(keys)
     model_class = data.draw(st.sampled_from([ChatVoxtral, VoxtralLLM]))
     call_mode = data.draw(st.sampled_from(CALL_MODES))
@@ -101,7 +99,7 @@ def test_whatever_a_server_echoes_of_a_key_nothing_shows_a_piece_of_it(
     assert [(pieces_in(key, text), text) for text in shown if pieces_in(key, text)] == []
 
 
-def test_a_retried_call_logs_no_piece_of_a_key() -> None:
+def test_a_retried_call_logs_no_part_of_a_key() -> None:
     key = TOKEN_CHARACTERS[:40]
     server = Server()
     server.answer = lambda _: httpx.Response(
@@ -137,7 +135,7 @@ def sum_of_stream(chat: ChatVoxtral) -> AIMessage:
     return first
 
 
-def test_the_text_of_an_answer_is_the_models_and_stays_as_it_came() -> None:
+def test_the_text_of_an_answer_is_not_redacted() -> None:
     """A model does not know the key; what it wrote is not changed, whole or partial."""
     key = TOKEN_CHARACTERS[:40]
     server = Server()
@@ -169,19 +167,21 @@ async def test_a_client_that_follows_redirects_takes_neither_key_nor_body_elsewh
 
 
 @given(keys, st.text(max_size=30), st.text(max_size=30))
-def test_text_around_a_key_stays(key: str, before: str, after: str) -> None:
+def test_text_around_a_key_is_kept(key: str, before: str, after: str) -> None:
     """A space keeps what is around from being read as an escape of the key's first letter."""
     assert redact(f"{before} {key} {after}", [key]) == f"{before} [redacted] {after}"
 
 
 @given(keys, st.integers(0, 50), st.integers(1, 60))
-def test_a_piece_counts_from_twelve_characters_on(key: str, start: int, length: int) -> None:
+def test_parts_of_a_key_are_redacted_from_twelve_characters(
+    key: str, start: int, length: int
+) -> None:
     piece = key[start : start + length]
     shown = redact(f"<{piece}>", [key])
     assert shown == ("<[redacted]>" if len(piece) >= PIECE else f"<{piece}>")
 
 
-def test_a_short_key_hides_no_word_that_only_looks_like_it() -> None:
+def test_a_short_key_redacts_no_similar_words() -> None:
     assert redact("The body is empty: EMPTY", ["EMPTY"]) == "The body is empty: [redacted]"
 
 

@@ -284,9 +284,7 @@ def test_a_models_tokens_come_back_clean_whole(model_class: Any, text: str) -> N
 @pytest.mark.parametrize("model_class", [ChatVoxtral, VoxtralLLM])
 @settings(max_examples=50)
 @given(text=contents)
-def test_an_answer_stays_as_it_is_where_the_prompt_was_not_escaped(
-    model_class: Any, text: str
-) -> None:
+def test_an_answer_is_unchanged_if_the_prompt_was_not_escaped(model_class: Any, text: str) -> None:
     """What looks like an escaped token is then what the model itself wrote."""
     server = Server()
     written = escape(text)

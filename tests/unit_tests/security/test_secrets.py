@@ -190,7 +190,7 @@ def test_no_validation_error_shows_a_secret(
 
 
 @pytest.mark.parametrize("call_mode", CALL_MODES)
-async def test_the_key_goes_into_one_header_and_not_into_body_or_address(
+async def test_the_key_is_in_one_header_and_not_in_body_or_url(
     make: Make, server: Server, call_mode: str
 ) -> None:
     await ask(make(), call_mode, "Hello!")

@@ -77,7 +77,7 @@ def kind_of(model: ChatVoxtral | VoxtralLLM) -> str:
 
 
 @pytest.mark.parametrize("call_mode", CALL_MODES)
-async def test_every_way_is_traced_with_model_and_usage(
+async def test_every_call_mode_is_traced_with_model_and_usage(
     make: Make, recorder: Recorder, call_mode: str
 ) -> None:
     model = make()

@@ -39,7 +39,7 @@ def test_an_empty_variable_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
         (" local ", "local"),
     ],
 )
-def test_what_is_pasted_along_is_taken_off(pasted: str, tidy: str) -> None:
+def test_pasted_extras_are_removed(pasted: str, tidy: str) -> None:
     assert ChatVoxtral(base_url=pasted).base_url == tidy
 
 
@@ -68,7 +68,7 @@ NO_URL = "this is no http:// or https:// URL; give one like 'https://api.deepinf
         ("https://host/v1#", "a base URL ends before '\\?' and '#'"),
     ],
 )
-def test_what_is_no_base_url_is_refused_with_the_reason_and_without_its_secrets(
+def test_an_invalid_base_url_is_refused_with_a_reason_and_without_secrets(
     base_url: str, problem: str
 ) -> None:
     with pytest.raises(ValidationError, match=problem) as caught:

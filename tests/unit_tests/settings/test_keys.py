@@ -52,7 +52,7 @@ def test_a_given_key_comes_before_the_environment(
 
 
 @pytest.mark.parametrize("pasted", [f" {KEY}\n", f"Bearer {KEY}", f"bearer  {KEY} "])
-def test_what_is_pasted_around_a_key_is_taken_off(
+def test_pasted_extras_around_a_key_are_removed(
     server: Server, monkeypatch: pytest.MonkeyPatch, pasted: str
 ) -> None:
     ChatVoxtral(api_key=SecretStr(pasted), **server.settings).invoke("Hello!")
@@ -73,7 +73,7 @@ def test_the_environment_is_read_at_each_call(
 
 @pytest.mark.parametrize("call_mode", CALL_MODES)
 @pytest.mark.parametrize("model_class", [ChatVoxtral, VoxtralLLM])
-async def test_without_a_key_the_first_call_says_what_to_set(
+async def test_without_a_key_the_first_call_names_the_variable(
     server: Server, model_class: type[ChatVoxtral | VoxtralLLM], call_mode: str
 ) -> None:
     model = model_class(**server.settings)
@@ -127,7 +127,7 @@ def test_a_malformed_key_of_the_environment_is_named_by_its_variable(
         "https://deepinfra.com:8443/v1",
     ],
 )
-def test_deepinfras_keys_go_to_deepinfra(
+def test_deepinfras_keys_are_sent_to_deepinfra(
     server: Server, monkeypatch: pytest.MonkeyPatch, base_url: str
 ) -> None:
     monkeypatch.setenv("DEEPINFRA_API_TOKEN", KEY)
@@ -148,7 +148,7 @@ def test_deepinfras_keys_go_to_deepinfra(
     ],
 )
 @pytest.mark.parametrize("own_key", [None, "of-another"])
-def test_deepinfras_keys_go_nowhere_else(
+def test_deepinfras_keys_are_sent_nowhere_else(
     server: Server, monkeypatch: pytest.MonkeyPatch, base_url: str, own_key: str | None
 ) -> None:
     for variable in VARIABLES:
@@ -170,12 +170,12 @@ def test_deepinfras_keys_do_not_go_over_plain_http(
     assert sent(server) is None
 
 
-def test_a_given_key_goes_where_the_caller_sends_it(server: Server) -> None:
+def test_a_given_key_is_sent_to_the_given_server(server: Server) -> None:
     ChatVoxtral(api_key=SecretStr(KEY), base_url=OTHER, **server.settings).invoke("Hello!")
     assert sent(server) == f"Bearer {KEY}"
 
 
-def test_a_header_of_the_callers_own_replaces_ours(server: Server) -> None:
+def test_a_custom_header_replaces_ours(server: Server) -> None:
     headers = {"Authorization": "Token own", "X-Trace": "7"}
     ChatVoxtral(api_key=SecretStr(KEY), default_headers=headers, **server.settings).invoke("Hi")
     assert server.request.headers.get_list("authorization") == ["Token own"]
@@ -203,7 +203,7 @@ def given_client(chat: ChatVoxtral, server: Server) -> ChatVoxtral:
 
 
 @pytest.mark.parametrize("base_url", [DEEPINFRA, OTHER])
-def test_a_pickle_leaves_out_a_given_key_and_the_first_use_says_so(
+def test_a_pickle_omits_a_given_key_and_the_first_call_says_so(
     server: Server, base_url: str
 ) -> None:
     chat = ChatVoxtral(api_key=SecretStr(KEY), base_url=base_url, temperature=0.7)
@@ -227,7 +227,7 @@ def test_an_unpickled_model_takes_the_key_of_its_new_environment(
     assert sent(server) == "Bearer of-the-worker"
 
 
-def test_a_pickle_keeps_the_key_if_told_to(server: Server) -> None:
+def test_a_pickle_keeps_the_key_if_requested(server: Server) -> None:
     chat = ChatVoxtral(api_key=SecretStr(KEY), pickle_api_key=True)
     loaded = pickle.loads(pickle.dumps(chat))  # noqa: S301 - made here
     assert loaded == chat
@@ -235,7 +235,7 @@ def test_a_pickle_keeps_the_key_if_told_to(server: Server) -> None:
     assert sent(server) == f"Bearer {KEY}"
 
 
-def test_a_model_without_a_given_key_pickles_whole(
+def test_a_model_without_a_given_key_pickles_completely(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     loaded = pickle.loads(pickle.dumps(VoxtralLLM(temperature=0.7)))  # noqa: S301 - made here
@@ -245,7 +245,7 @@ def test_a_model_without_a_given_key_pickles_whole(
     assert sent(server) == f"Bearer {KEY}"
 
 
-def test_a_model_with_the_callers_client_says_why_it_cannot_be_pickled(chat: ChatVoxtral) -> None:
+def test_a_model_with_a_custom_client_cannot_be_pickled_and_says_why(chat: ChatVoxtral) -> None:
     with pytest.raises(pickle.PicklingError, match="an open client belongs to its process"):
         pickle.dumps(chat)
 

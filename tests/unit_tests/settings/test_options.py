@@ -55,7 +55,7 @@ def without_input(body: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(("name", "value", "sent"), WIRE_NAMES)
-def test_a_constructor_option_goes_out_under_its_wire_name(
+def test_a_constructor_option_is_sent_under_its_wire_name(
     make: Make, server: Server, name: str, value: object, sent: dict[str, Any]
 ) -> None:
     make(**QUIET | {name: value}).invoke("Hello!")
@@ -63,7 +63,7 @@ def test_a_constructor_option_goes_out_under_its_wire_name(
 
 
 @pytest.mark.parametrize(("name", "value", "sent"), WIRE_NAMES)
-def test_a_call_option_goes_out_under_its_wire_name(
+def test_a_call_option_is_sent_under_its_wire_name(
     make: Make, server: Server, name: str, value: object, sent: dict[str, Any]
 ) -> None:
     make().invoke("Hello!", **QUIET | {name: value})
@@ -115,9 +115,7 @@ def test_a_call_replaces_what_it_names_and_leaves_the_rest(
     assert [without_input(body) for body in server.bodies] == [of_call, of_constructor]
 
 
-def test_sixteen_stops_leave_no_room_for_the_end_marker_which_is_cut_all_the_same(
-    chat: ChatVoxtral, server: Server
-) -> None:
+def test_with_sixteen_stops_the_end_token_is_cut_locally(chat: ChatVoxtral, server: Server) -> None:
     stops = [f"stop {number}" for number in range(16)]
     chat.invoke("Hello!", stop=stops)
     assert server.body["stop"] == stops
@@ -226,9 +224,7 @@ def test_a_wrong_setting_is_named(
         model_class(**given)
 
 
-def test_what_belongs_to_the_connection_cannot_be_set_for_one_call(
-    chat: ChatVoxtral, server: Server
-) -> None:
+def test_connection_settings_cannot_be_set_for_one_call(chat: ChatVoxtral, server: Server) -> None:
     with pytest.raises(VoxtralInvalidRequestError, match="'timeout' is set at the constructor"):
         chat.invoke("Hello!", timeout=5)
     assert server.requests == []
@@ -239,7 +235,7 @@ def test_an_option_given_in_two_spellings_is_named(chat: ChatVoxtral) -> None:
         chat.invoke("Hello!", stop=["a"], stop_sequences=["b"])
 
 
-def test_tokens_are_counted_by_a_counter_of_ones_own_or_not_at_all(chat: ChatVoxtral) -> None:
+def test_tokens_are_counted_by_a_custom_counter_only(chat: ChatVoxtral) -> None:
     counting = ChatVoxtral(custom_get_token_ids=lambda text: [*text.encode()])
     assert counting.get_num_tokens("abc") == 3
     with pytest.raises(VoxtralUnsupportedFeatureError, match="custom_get_token_ids"):
@@ -301,7 +297,7 @@ def test_a_model_name_that_would_change_the_path_is_refused(
         ("deploy_id:D1", b"/v1/inference/deploy_id:D1"),
     ],
 )
-def test_a_model_name_stays_one_path(
+def test_a_model_name_is_one_path_segment(
     chat: ChatVoxtral, server: Server, name: str, path: bytes
 ) -> None:
     chat.invoke("Hello!", model=name)
@@ -309,7 +305,7 @@ def test_a_model_name_stays_one_path(
 
 
 @pytest.mark.parametrize("special_tokens", ["neutralize", "error", "allow"])
-def test_special_tokens_in_content_are_broken_refused_or_let_through(
+def test_special_tokens_in_content_are_escaped_refused_or_allowed(
     make_chat: Callable[..., ChatVoxtral], server: Server, special_tokens: str
 ) -> None:
     chat = make_chat(special_tokens=special_tokens)

@@ -18,7 +18,7 @@ SETTINGS = {"temperature": 0.2, "top_p": 0.95}
 
 
 @pytest.mark.parametrize("name", ["vllm", "llama_cpp"])
-def test_text_goes_to_chat_completions_where_there_is_no_native_endpoint(
+def test_text_uses_chat_completions_without_a_native_endpoint(
     make_chat: Make, server: Server, name: str
 ) -> None:
     server.answer = strict(name)
@@ -48,7 +48,7 @@ def test_text_goes_to_chat_completions_where_there_is_no_native_endpoint(
         "http://127.0.0.1:8000/v1/openai",
     ],
 )
-def test_a_server_of_ones_own_needs_its_address(name: str, base_url: str | None) -> None:
+def test_a_self_hosted_server_needs_its_address(name: str, base_url: str | None) -> None:
     given = {} if base_url is None else {"base_url": base_url}
     with pytest.raises(ValueError, match=f"server='{name}' needs the address of your server"):
         ChatVoxtral(server=name, **given)  # type: ignore[arg-type]  # a parameter
@@ -61,7 +61,7 @@ def test_only_deepinfras_address_is_cut_before_openai() -> None:
 
 
 @pytest.mark.parametrize("name", ["vllm", "llama_cpp"])
-def test_native_is_refused_where_there_is_none(name: str) -> None:
+def test_native_is_refused_if_the_server_has_none(name: str) -> None:
     with pytest.raises(ValueError, match=f"server='{name}' has no native endpoint"):
         ChatVoxtral(**SERVERS[name], api="native")
     with pytest.raises(ValueError, match=f"server='{name}' takes messages, and an LLM sends a raw"):
@@ -79,7 +79,7 @@ def test_a_key_of_deepinfras_does_not_go_to_another_server(
 
 @pytest.mark.parametrize("name", ["vllm", "llama_cpp"])
 @pytest.mark.parametrize("call_mode", ["stream", "astream"])
-async def test_a_stream_is_asked_for_its_usage_which_comes_last_and_alone(
+async def test_a_stream_requests_usage_which_arrives_last_and_alone(
     make_chat: Make, server: Server, name: str, call_mode: str
 ) -> None:
     judge = strict(name)
@@ -115,7 +115,7 @@ async def test_a_stream_is_asked_for_its_usage_which_comes_last_and_alone(
         ("llama_cpp", "repeat_penalty"),
     ],
 )
-def test_a_setting_has_the_name_that_the_server_knows(
+def test_a_setting_has_the_servers_name(
     make_chat: Make, server: Server, name: str, penalty: str
 ) -> None:
     server.answer = strict(name)
@@ -134,7 +134,7 @@ def now() -> str:
 
 
 @pytest.mark.parametrize("name", SERVERS)
-def test_a_tool_that_must_be_called_is_asked_for_as_the_server_knows_it(
+def test_a_forced_tool_is_requested_in_the_servers_form(
     make_chat: Make, server: Server, name: str
 ) -> None:
     """llama.cpp passes over a choice that is an object."""

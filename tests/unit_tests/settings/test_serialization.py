@@ -117,7 +117,7 @@ def test_a_key_of_the_environment_is_not_part_of_the_model(
         ("http_async_client", httpx.AsyncClient(headers={"x-team": KEY})),
     ],
 )
-def test_what_may_hold_secrets_or_sockets_is_not_written(
+def test_secrets_and_clients_are_not_serialized(
     model_class: ModelClass, name: str, value: object
 ) -> None:
     model = model_class.model_validate({name: value})

@@ -8,7 +8,7 @@ import pytest
 HERE = Path(__file__).parent
 
 
-def test_mypy_accepts_what_users_write_and_refuses_what_they_mistype(
+def test_mypy_accepts_valid_code_and_rejects_mistakes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The mistakes carry `type: ignore` comments, which --strict reports where nothing is wrong."""

@@ -73,7 +73,7 @@ def words_of(dialect: Dialect, body: dict[str, Any]) -> str:
 
 @in_prompts
 @pytest.mark.parametrize("call_mode", CALL_MODES)
-async def test_a_forced_call_is_asked_for_in_words(dialect: Native, call_mode: str) -> None:
+async def test_a_forced_call_is_requested_in_the_prompt(dialect: Native, call_mode: str) -> None:
     with ScriptedServer(REFUSED, dialect.whole("", [PARIS])) as server:
         answer = with_ids_of(
             dialect, await get_message(forced(dialect, server), call_mode), [PARIS]
@@ -94,9 +94,7 @@ async def test_a_forced_call_is_asked_for_in_words(dialect: Native, call_mode: s
 
 @in_prompts
 @pytest.mark.parametrize("call_mode", ["stream", "astream"])
-async def test_what_was_asked_for_in_words_streams_as_any_answer(
-    dialect: Native, call_mode: str
-) -> None:
+async def test_a_prompted_answer_streams_like_any_other(dialect: Native, call_mode: str) -> None:
     with ScriptedServer(REFUSED, dialect.whole("Well.", [PARIS, LYON])) as server:
         chunks = await chunks_of(forced(dialect, server), call_mode)
     kinds = [(chunk.text, [part["args"] for part in chunk.tool_call_chunks]) for chunk in chunks]
@@ -163,7 +161,7 @@ async def test_a_call_that_is_wrong_twice_is_an_invalid_call(
 
 @in_prompts
 @pytest.mark.parametrize("call_mode", CALL_MODES)
-async def test_text_that_is_no_call_twice_is_text(dialect: Native, call_mode: str) -> None:
+async def test_text_that_is_not_a_call_twice_is_text(dialect: Native, call_mode: str) -> None:
     with ScriptedServer(REFUSED, dialect.whole("No."), dialect.whole("Never.")) as server:
         answer = await get_message(forced(dialect, server), call_mode)
     assert (answer.content, answer.tool_calls, answer.invalid_tool_calls) == ("Never.", [], [])
@@ -175,7 +173,7 @@ async def test_text_that_is_no_call_twice_is_text(dialect: Native, call_mode: st
 @pytest.mark.parametrize(
     "written", [GOOD, f"```json\n{GOOD}\n```", f"\n```\n{GOOD}\n```\n"], ids=["", "json", "fence"]
 )
-async def test_json_of_a_schema_is_asked_for_in_words(
+async def test_json_of_a_schema_is_requested_in_the_prompt(
     dialect: Dialect, call_mode: str, written: str
 ) -> None:
     with ScriptedServer(REFUSED, dialect.whole(written)) as server:
@@ -218,7 +216,7 @@ async def test_json_that_misses_the_schema_twice_is_no_guess(
 
 @in_every_dialect
 @pytest.mark.parametrize("written", ["[1]", "Anna", ""])
-async def test_any_json_object_is_asked_for_in_words(dialect: Dialect, written: str) -> None:
+async def test_any_json_object_is_requested_in_the_prompt(dialect: Dialect, written: str) -> None:
     replies = [REFUSED, dialect.whole(written), dialect.whole('{"a": [1]}')]
     with ScriptedServer(*replies * len(CALL_MODES)) as server:
         chat = dialect.chat(server).bind(response_format={"type": "json_object"})
@@ -269,7 +267,7 @@ async def test_an_answer_that_was_begun_is_sent_back_as_a_whole(dialect: Native)
 
 @in_prompts
 @pytest.mark.parametrize("call_mode", CALL_MODES)
-async def test_tools_beside_a_schema_may_be_called_or_it_is_answered(
+async def test_tools_with_a_schema_may_be_called_or_it_is_answered(
     dialect: Native, call_mode: str
 ) -> None:
     replies = [REFUSED, dialect.whole("", [PARIS]), REFUSED, dialect.whole(GOOD)]
@@ -288,7 +286,7 @@ async def test_tools_beside_a_schema_may_be_called_or_it_is_answered(
 
 @in_every_dialect
 @pytest.mark.parametrize("call_mode", CALL_MODES)
-async def test_what_cannot_be_told_in_words_raises_the_refusal(
+async def test_formats_that_cannot_be_prompted_raise_the_refusal(
     dialect: Dialect, call_mode: str
 ) -> None:
     with ScriptedServer(refusal("regex response format")) as server:
@@ -300,7 +298,7 @@ async def test_what_cannot_be_told_in_words_raises_the_refusal(
 
 @in_every_dialect
 @pytest.mark.parametrize("call_mode", ["invoke", "ainvoke"])
-async def test_several_answers_are_not_asked_for_in_words(dialect: Dialect, call_mode: str) -> None:
+async def test_several_answers_are_not_prompted(dialect: Dialect, call_mode: str) -> None:
     with ScriptedServer(REFUSED) as server:
         chat = dialect.chat(server, n=2).bind(response_format=WANTED)
         with pytest.raises(Refusal, match="not supported"):
@@ -321,7 +319,7 @@ async def test_chat_completions_without_tools_advises_the_native_endpoint(
 
 
 @pytest.mark.parametrize("call_mode", CALL_MODES)
-async def test_a_refusal_beside_the_servers_own_tools_is_an_error(call_mode: str) -> None:
+async def test_a_refusal_with_server_side_tools_is_an_error(call_mode: str) -> None:
     """It may be the tools that it does not offer, and words do not stand in for these."""
     with ScriptedServer(REFUSED, CHAT.whole(GOOD)) as server:
         chat = CHAT.chat(server).bind_tools([WEATHER_TOOL], response_format=WANTED)

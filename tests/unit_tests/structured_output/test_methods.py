@@ -109,7 +109,7 @@ async def test_the_answer_is_an_object_of_the_schema(
 @in_every_dialect
 @by_each_method
 @of_each_kind
-async def test_the_raw_answer_comes_along_where_it_is_wanted(
+async def test_include_raw_returns_the_raw_answer(
     dialect: Dialect, method: str, schema: Any, value: Any
 ) -> None:
     with ScriptedServer(*[reply(dialect, call_mode, method) for call_mode in CALL_MODES]) as server:
@@ -188,9 +188,7 @@ async def test_chat_completions_forces_a_call_of_the_schema(call_mode: str) -> N
 
 @in_every_dialect
 @pytest.mark.parametrize("call_mode", CALL_MODES)
-async def test_json_schema_sends_the_schema_and_says_nothing_of_tools(
-    dialect: Dialect, call_mode: str
-) -> None:
+async def test_json_schema_sends_the_schema_without_tools(dialect: Dialect, call_mode: str) -> None:
     with ScriptedServer(reply(dialect, call_mode, "json_schema")) as server:
         chat = dialect.chat(server)
         await result(chat.with_structured_output(PERSON_SCHEMA, method="json_schema"), call_mode)
@@ -267,7 +265,7 @@ async def test_a_missing_field_is_never_filled_in(
 @by_each_method
 @of_each_dict
 @pytest.mark.parametrize("written", ['{"name": "Anna", "age": "old"}', '{"name": "Anna"}'])
-async def test_dicts_come_as_they_are_written(
+async def test_dicts_are_returned_as_written(
     dialect: Dialect, method: Any, schema: Any, written: str
 ) -> None:
     with ScriptedServer(
@@ -281,7 +279,7 @@ async def test_dicts_come_as_they_are_written(
 @in_every_dialect
 @pytest.mark.parametrize("method", ["json_schema", "json_mode"])
 @of_each_kind
-async def test_a_code_fence_around_the_whole_answer_is_no_part_of_it(
+async def test_a_code_fence_around_the_whole_answer_is_removed(
     dialect: Dialect, method: Any, schema: Any, value: Any
 ) -> None:
     fenced = [f"```json\n{JSON}\n```", f" ```\n{JSON}```\n", f"```JSON \n{JSON}"]
@@ -316,7 +314,7 @@ async def test_an_answer_that_is_cut_is_an_error_that_says_so(
 
 @in_every_dialect
 @pytest.mark.parametrize("call_mode", CALL_MODES)
-async def test_text_in_place_of_a_forced_call_is_an_error(dialect: Dialect, call_mode: str) -> None:
+async def test_text_instead_of_a_forced_call_is_an_error(dialect: Dialect, call_mode: str) -> None:
     with ScriptedServer(dialect.reply(call_mode, "Anna is 31.")) as server:
         chain = dialect.chat(server).with_structured_output(Person)
         with pytest.raises(OutputParserException, match="Person"):
@@ -328,7 +326,7 @@ NO_OBJECTS = ["", "Anna", "[]", "3", "null", '{"name": "Anna", "age": NaN}']
 
 @in_every_dialect
 @pytest.mark.parametrize("method", ["json_schema", "json_mode"])
-async def test_text_that_is_no_object_is_an_error(dialect: Dialect, method: Any) -> None:
+async def test_text_that_is_not_an_object_is_an_error(dialect: Dialect, method: Any) -> None:
     with ScriptedServer(*map(dialect.whole, NO_OBJECTS)) as server:
         chain = dialect.chat(server).with_structured_output(PERSON_SCHEMA, method=method)
         for written in NO_OBJECTS:

@@ -111,9 +111,7 @@ def as_dict(value: Any) -> Any:
 
 @pytest.mark.parametrize("schema", KINDS)
 @pytest.mark.parametrize("method", ["function_calling", "json_schema", "json_mode"])
-async def test_every_kind_of_schema_is_answered_by_every_method(
-    schema: Any, method: Method
-) -> None:
+async def test_every_method_takes_every_kind_of_schema(schema: Any, method: Method) -> None:
     by_call = method == "function_calling"
     name = schema.__name__ if isinstance(schema, type) else "City"
     whole = called(PARIS, name) if by_call else AIMessage(PARIS_TEXT)
@@ -172,7 +170,7 @@ def test_a_call_of_the_schema_is_forced_by_default() -> None:
 
 @pytest.mark.parametrize("schema", KINDS)
 @pytest.mark.parametrize("method", ["function_calling", "json_schema", "json_mode"])
-def test_traces_tell_the_schema(schema: Any, method: Method) -> None:
+def test_traces_contain_the_schema(schema: Any, method: Method) -> None:
     seen: list[dict[str, Any]] = []
 
     class Seer(BaseCallbackHandler):
@@ -199,7 +197,7 @@ def test_traces_tell_the_schema(schema: Any, method: Method) -> None:
         (CITY_SCHEMA | {"title": "none"}, "function_calling", "give the schema another title"),
     ],
 )
-def test_what_cannot_be_asked_for_is_an_error(schema: Any, method: Any, said: str) -> None:
+def test_invalid_arguments_are_an_error(schema: Any, method: Any, said: str) -> None:
     with pytest.raises(VoxtralInvalidRequestError, match=said):
         bind_schema(Scripted(answer=[]), schema, method=method)
 
@@ -254,7 +252,7 @@ async def test_a_call_that_does_not_fit_is_an_error(answer: AIMessage, said: str
     ],
 )
 @pytest.mark.parametrize("schema", KINDS)
-def test_a_text_that_is_no_object_is_an_error(schema: Any, text: str, said: str) -> None:
+def test_a_text_that_is_not_an_object_is_an_error(schema: Any, text: str, said: str) -> None:
     with pytest.raises(OutputParserException, match=said) as caught:
         bind_schema(Scripted(answer=[AIMessage(text)]), schema, method="json_schema").invoke("?")
     assert caught.value.llm_output == text
@@ -335,7 +333,7 @@ async def test_dicts_are_shown_as_they_grow(method: Method) -> None:
     assert [value async for value in chain.astream("?")] == begun + grown
 
 
-def test_only_those_beginnings_are_shown_that_the_class_takes() -> None:
+def test_only_valid_partial_objects_are_shown() -> None:
     pieces = ('{"name": "Paris"', ', "people": 2', "1}")
     chain = bind_schema(Streaming(answer=call_chunks(*pieces)), City)
     assert list(chain.stream("?")) == [
@@ -379,7 +377,7 @@ def test_a_failing_stream_fails_with_its_own_error() -> None:
 # With the raw answer
 
 
-async def test_the_raw_answer_comes_with_what_it_holds() -> None:
+async def test_the_raw_answer_comes_with_the_parsed_object() -> None:
     answer = called(PARIS)
     chain = bind_schema(Scripted(answer=[answer]), City, include_raw=True)
     expected = {"raw": answer, "parsed": City(name="Paris", people=2), "parsing_error": None}
@@ -387,7 +385,7 @@ async def test_the_raw_answer_comes_with_what_it_holds() -> None:
     assert await chain.ainvoke("?") == expected
 
 
-async def test_the_raw_answer_comes_with_why_it_holds_nothing() -> None:
+async def test_the_raw_answer_comes_with_the_parsing_error() -> None:
     chain = bind_schema(Scripted(answer=[AIMessage("No.")]), City, include_raw=True)
     for answer in (chain.invoke("?"), await chain.ainvoke("?")):
         error = answer.pop("parsing_error")
@@ -397,7 +395,7 @@ async def test_the_raw_answer_comes_with_why_it_holds_nothing() -> None:
 
 
 @pytest.mark.parametrize("end", ["}", ""])
-async def test_the_raw_answer_streams_and_what_it_holds_comes_last(end: str) -> None:
+async def test_the_raw_answer_streams_and_the_parsed_object_comes_last(end: str) -> None:
     chunks = text_chunks('{"name": "Paris",', f' "people": 2{end}')
     chain = bind_schema(Streaming(answer=chunks), City, method="json_schema", include_raw=True)
     for parts in (list(chain.stream("?")), [part async for part in chain.astream("?")]):
@@ -428,6 +426,6 @@ def test_a_structured_model_survives_pickle(include_raw: bool) -> None:
 
 
 @pytest.mark.parametrize("options", [{"tools": []}, {"tool_choice": "any"}])
-def test_a_schema_is_the_one_form_of_an_answer(options: dict[str, Any]) -> None:
+def test_a_schema_excludes_another_response_format(options: dict[str, Any]) -> None:
     with pytest.raises(VoxtralInvalidRequestError, match="cannot stand beside a schema"):
         bind_schema(Scripted(answer=[]), City, **options)

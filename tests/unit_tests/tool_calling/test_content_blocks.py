@@ -76,7 +76,7 @@ async def test_no_text_is_merged_with_a_call(
 
 @in_every_dialect
 @pytest.mark.parametrize("call_mode", ["stream", "astream"])
-async def test_blocks_stand_in_their_order_however_the_stream_arrives(
+async def test_blocks_keep_their_order_however_the_stream_arrives(
     dialect: Dialect, call_mode: str
 ) -> None:
     apart = with_text_after(dialect)
@@ -112,7 +112,7 @@ async def events_of(model: Any, call_mode: str) -> tuple[list[Any], AIMessage]:
 @in_beta
 @in_every_dialect
 @pytest.mark.parametrize("call_mode", ["stream_events", "astream_events"])
-async def test_events_of_version_3_are_a_valid_life_of_text_and_calls(
+async def test_events_of_version_3_are_a_valid_sequence_of_text_and_calls(
     dialect: Dialect, call_mode: str
 ) -> None:
     stream_checks = pytest.importorskip("langchain_tests.utils.stream_lifecycle")
@@ -132,7 +132,7 @@ async def test_events_of_version_3_are_a_valid_life_of_text_and_calls(
 @in_beta
 @in_every_dialect
 @pytest.mark.parametrize("call_mode", ["stream_events", "astream_events"])
-async def test_events_of_version_3_keep_text_after_calls_apart(
+async def test_events_of_version_3_separate_text_after_calls(
     dialect: Dialect, call_mode: str
 ) -> None:
     stream_checks = pytest.importorskip("langchain_tests.utils.stream_lifecycle")

@@ -96,7 +96,7 @@ _MESSAGES = [
     [(LLAMA3, _LLAMA_INPUT), (MISTRAL, _MISTRAL_INPUT), (CHAT, _MESSAGES)],
     ids=["llama3", "mistral", "chat_completions"],
 )
-async def test_calls_and_results_go_out_as_the_endpoint_writes_them(
+async def test_calls_and_results_are_sent_as_the_endpoint_writes_them(
     dialect: Dialect, sent: Any, call_mode: str
 ) -> None:
     with ScriptedServer(dialect.reply(call_mode, "You're welcome.")) as server:
@@ -144,7 +144,7 @@ async def test_a_foreign_id_is_the_same_nine_characters_in_the_call_and_in_its_r
 
 
 @in_every_dialect
-async def test_the_models_own_calls_go_back_with_the_ids_that_it_was_given(
+async def test_the_models_calls_are_sent_back_with_their_ids(
     dialect: Dialect,
 ) -> None:
     """As an agent does it: the answer itself, then the result, in the next question."""
@@ -160,13 +160,13 @@ async def test_the_models_own_calls_go_back_with_the_ids_that_it_was_given(
 
 
 @in_every_dialect
-async def test_a_failed_result_says_that_it_is_an_error(dialect: Dialect) -> None:
+async def test_a_failed_result_is_marked_as_an_error(dialect: Dialect) -> None:
     sent = await conversation_of(dialect, _asked("abcdef123", content="no", status="error"))
     assert "Error: no" in str(sent)
 
 
 @in_every_dialect
-async def test_a_call_that_was_invalid_goes_back_as_it_was_written(dialect: Dialect) -> None:
+async def test_an_invalid_call_is_sent_back_as_written(dialect: Dialect) -> None:
     """So that the model sees what it did, and the error that answers it."""
     broken = invalid_tool_call(
         name="get_weather", args='{"city": Paris', id="abcdef123", error="no JSON"
@@ -189,7 +189,7 @@ async def test_a_call_that_was_invalid_goes_back_as_it_was_written(dialect: Dial
 
 
 @in_every_dialect
-async def test_blocks_of_calls_that_other_providers_write_say_nothing_twice(
+async def test_call_blocks_of_other_providers_are_not_sent_twice(
     dialect: Dialect,
 ) -> None:
     blocks: list[str | dict[Any, Any]] = [

@@ -75,16 +75,14 @@ wrong_tools = pytest.mark.parametrize(("tools", "says"), WRONG_TOOLS.values(), i
 
 @in_every_dialect
 @wrong_tools
-def test_tools_that_cannot_be_offered_are_told_when_they_are_bound(
-    dialect: Dialect, tools: Any, says: str
-) -> None:
+def test_invalid_tools_are_an_error_when_bound(dialect: Dialect, tools: Any, says: str) -> None:
     with ScriptedServer() as server, pytest.raises(VoxtralInvalidRequestError, match=says):
         dialect.chat(server).bind_tools(tools)
 
 
 @in_every_dialect
 @wrong_tools
-async def test_tools_of_a_call_are_told_before_anything_is_sent(
+async def test_invalid_tools_of_a_call_are_an_error_before_anything_is_sent(
     dialect: Dialect, tools: Any, says: str
 ) -> None:
     with ScriptedServer() as server:
@@ -112,7 +110,7 @@ WRONG_CHOICES: dict[str, tuple[list[Any], Any, str]] = {
 
 @in_every_dialect
 @pytest.mark.parametrize(("tools", "choice", "says"), WRONG_CHOICES.values(), ids=WRONG_CHOICES)
-async def test_a_choice_that_cannot_be_is_told_when_it_is_bound_and_when_it_is_called(
+async def test_an_invalid_tool_choice_is_an_error_when_bound_and_when_called(
     dialect: Dialect, tools: list[Any], choice: Any, says: str
 ) -> None:
     with ScriptedServer() as server:
@@ -171,7 +169,7 @@ WRONG_TURNS: dict[str, tuple[Callable[[], list[BaseMessage]], str]] = {
 
 @in_every_dialect
 @pytest.mark.parametrize(("turns", "says"), WRONG_TURNS.values(), ids=WRONG_TURNS)
-async def test_a_conversation_that_cannot_be_sent_is_told_before_anything_is(
+async def test_an_invalid_conversation_is_an_error_before_anything_is_sent(
     dialect: Dialect, turns: Callable[[], list[BaseMessage]], says: str
 ) -> None:
     with ScriptedServer() as server:
@@ -184,13 +182,13 @@ async def test_a_conversation_that_cannot_be_sent_is_told_before_anything_is(
 
 @in_every_dialect
 @pytest.mark.parametrize("method", ["function_calling", "json_schema"])
-def test_structured_output_without_a_schema_says_so(dialect: Dialect, method: Any) -> None:
+def test_structured_output_without_a_schema_is_an_error(dialect: Dialect, method: Any) -> None:
     with ScriptedServer() as server, pytest.raises(ValueError, match="needs a schema"):
         dialect.chat(server).with_structured_output(None, method=method)
 
 
 @in_every_dialect
-def test_an_unknown_method_of_structured_output_says_so(dialect: Dialect) -> None:
+def test_an_unknown_method_of_structured_output_is_an_error(dialect: Dialect) -> None:
     unknown: Any = "grammar"
     with ScriptedServer() as server, pytest.raises(ValueError, match="'grammar'"):
         dialect.chat(server).with_structured_output(WEATHER_TOOL, method=unknown)
@@ -198,7 +196,7 @@ def test_an_unknown_method_of_structured_output_says_so(dialect: Dialect) -> Non
 
 @in_every_dialect
 @pytest.mark.parametrize("call_mode", CALL_MODES)
-async def test_markers_are_refused_in_every_dialect_where_they_shall_be(
+async def test_special_tokens_are_refused_in_every_dialect(
     dialect: Dialect, call_mode: str
 ) -> None:
     with ScriptedServer() as server:

@@ -112,7 +112,7 @@ BROKEN = {
 
 @in_every_dialect
 @pytest.mark.parametrize("arguments", BROKEN.values(), ids=BROKEN)
-async def test_arguments_that_are_no_json_are_invalid_and_kept_as_written(
+async def test_arguments_that_are_not_json_are_invalid_and_kept_as_written(
     dialect: Dialect, arguments: str
 ) -> None:
     call = ScriptedCall("get_weather", arguments, "brokenAA1")
@@ -133,7 +133,7 @@ async def test_arguments_that_are_no_json_are_invalid_and_kept_as_written(
 
 @pytest.mark.parametrize("call_mode", CALL_MODES)
 @pytest.mark.parametrize("arguments", ['"Paris"', "[]", "3", "null", "true"])
-async def test_arguments_that_are_json_but_no_object_are_invalid(
+async def test_arguments_that_are_json_but_not_an_object_are_invalid(
     call_mode: str, arguments: str
 ) -> None:
     call = ScriptedCall("get_weather", arguments)
@@ -147,7 +147,9 @@ async def test_arguments_that_are_json_but_no_object_are_invalid(
 
 @in_every_dialect
 @pytest.mark.parametrize("call_mode", CALL_MODES)
-async def test_a_broken_call_spoils_none_of_the_others(dialect: Dialect, call_mode: str) -> None:
+async def test_a_malformed_call_does_not_affect_the_others(
+    dialect: Dialect, call_mode: str
+) -> None:
     broken = ScriptedCall("get_weather", '{"city": Paris}', "brokenAA1")
     with ScriptedServer(dialect.reply(call_mode, "", [broken, LYON])) as server:
         answer = await get_message(dialect.chat(server).bind_tools(TOOLS), call_mode)
@@ -157,7 +159,7 @@ async def test_a_broken_call_spoils_none_of_the_others(dialect: Dialect, call_mo
 
 @in_prompts
 @pytest.mark.parametrize("written", ["I cannot do that.", "null", ""])
-async def test_text_in_place_of_a_forced_call_stays_text(dialect: Native, written: str) -> None:
+async def test_text_instead_of_a_forced_call_stays_text(dialect: Native, written: str) -> None:
     """A server that does not keep to the constraint that it took."""
     with ScriptedServer(*[dialect.reply(call_mode, written) for call_mode in CALL_MODES]) as server:
         chat = dialect.chat(server).bind_tools([WEATHER_TOOL], tool_choice="any")
@@ -169,7 +171,7 @@ async def test_text_in_place_of_a_forced_call_stays_text(dialect: Native, writte
 
 @in_prompts
 @pytest.mark.parametrize("written", ['{"city": "Paris"}', "[]", "{", '[{"name": 3}]'])
-async def test_other_json_in_place_of_a_forced_call_is_an_invalid_one(
+async def test_other_json_instead_of_a_forced_call_is_an_invalid_call(
     dialect: Native, written: str
 ) -> None:
     with ScriptedServer(*[dialect.reply(call_mode, written) for call_mode in CALL_MODES]) as server:
@@ -224,7 +226,7 @@ async def test_a_stream_that_ends_within_a_call_never_shows_its_end(
 
 @in_prompts
 @pytest.mark.parametrize("call_mode", ["stream", "astream"])
-async def test_a_stream_that_is_cut_within_a_call_is_taken_up_again(
+async def test_a_stream_that_is_cut_within_a_call_is_resumed(
     dialect: Native, call_mode: str
 ) -> None:
     tokens, written = dialect.tokens(TEXT, [CUT, PARIS]), dialect.written(TEXT, [CUT, PARIS])
@@ -246,7 +248,7 @@ async def test_a_stream_that_is_cut_within_a_call_is_taken_up_again(
 
 
 @in_prompts
-def test_wherever_a_stream_is_cut_its_calls_are_whole(dialect: Native) -> None:
+def test_wherever_a_stream_is_cut_its_calls_are_complete(dialect: Native) -> None:
     """Every token is a place to cut, with what that holds back: a marker, a name, a bracket."""
     tokens, written = dialect.tokens(TEXT, [CUT, PARIS]), dialect.written(TEXT, [CUT, PARIS])
     request = HTTPRequest(url="http://127.0.0.1", content=b"", headers={})
@@ -273,9 +275,7 @@ def test_wherever_a_stream_is_cut_its_calls_are_whole(dialect: Native) -> None:
 
 @in_every_dialect
 @pytest.mark.parametrize("call_mode", ["stream", "astream"])
-async def test_a_forced_call_that_is_cut_is_never_taken_up_again(
-    dialect: Dialect, call_mode: str
-) -> None:
+async def test_a_forced_call_that_is_cut_is_never_resumed(dialect: Dialect, call_mode: str) -> None:
     """The server's grammar would start over."""
     tokens: list[Step] = [*dialect.tokens("", [CUT])[:-8], End.CUT]
     with ScriptedServer(events(*tokens), dialect.streamed("", [CUT])) as server:
@@ -288,7 +288,7 @@ async def test_a_forced_call_that_is_cut_is_never_taken_up_again(
 
 @pytest.mark.parametrize("call_mode", CALL_MODES)
 @pytest.mark.parametrize("reason", ["length", "content_filter"])
-async def test_a_call_that_was_cut_before_its_arguments_has_none_made_up(
+async def test_a_call_that_was_cut_before_its_arguments_has_none(
     call_mode: str, reason: str
 ) -> None:
     call = ScriptedCall("get_weather", "", "abcdef123")

@@ -93,7 +93,7 @@ _RAW = json.dumps(FORGED)
     [escape_json, escape],
     ids=["as prompts escape them in JSON", "as prompts break them in text"],
 )
-async def test_control_markers_in_arguments_come_back_exactly(
+async def test_special_tokens_in_arguments_are_returned_exactly(
     dialect: Native, call_mode: str, spelling: Callable[[str], str]
 ) -> None:
     """A model that is to copy a marker copies it as its prompt spells it."""
@@ -118,9 +118,7 @@ QUOTED = {
 @in_prompts
 @pytest.mark.parametrize("call_mode", CALL_MODES)
 @pytest.mark.parametrize("quoted", QUOTED.values(), ids=QUOTED)
-async def test_a_call_that_is_quoted_as_the_prompt_broke_it_is_text(
-    dialect: Native, call_mode: str, quoted: str
-) -> None:
+async def test_a_quoted_escaped_call_is_text(dialect: Native, call_mode: str, quoted: str) -> None:
     """Else whoever has the model repeat a text, such as a web page, has it call a tool."""
     with ScriptedServer(dialect.reply(call_mode, escape(quoted))) as server:
         answer = await get_message(dialect.chat(server).bind_tools(TOOLS), call_mode, quoted)
@@ -128,7 +126,7 @@ async def test_a_call_that_is_quoted_as_the_prompt_broke_it_is_text(
 
 
 @pytest.mark.parametrize("call_mode", CALL_MODES)
-async def test_control_markers_in_arguments_of_chat_completions_come_back_exactly(
+async def test_special_tokens_in_arguments_of_chat_completions_are_returned_exactly(
     call_mode: str,
 ) -> None:
     call = ScriptedCall("get_weather", _RAW)
@@ -170,7 +168,7 @@ async def test_a_call_without_an_id_gets_one(call_mode: str) -> None:
 
 
 @pytest.mark.parametrize("call_mode", CALL_MODES)
-async def test_two_calls_of_one_id_are_told_apart(call_mode: str) -> None:
+async def test_two_calls_of_one_id_are_distinguished(call_mode: str) -> None:
     calls = [PARIS, replace(LYON, id=PARIS.id)]
     with ScriptedServer(CHAT.reply(call_mode, "", calls)) as server:
         answer = await get_message(CHAT.chat(server).bind_tools(TOOLS), call_mode)
@@ -209,9 +207,7 @@ OTHER_SYNTAXES = {
 
 @in_prompts
 @pytest.mark.parametrize("written", OTHER_SYNTAXES.values(), ids=OTHER_SYNTAXES)
-async def test_calls_are_understood_in_the_forms_that_models_are_known_to_write(
-    dialect: Native, written: str
-) -> None:
+async def test_known_notations_of_calls_are_parsed(dialect: Native, written: str) -> None:
     with ScriptedServer(
         *[_of_text(dialect, call_mode, written) for call_mode in CALL_MODES]
     ) as server:
@@ -239,7 +235,7 @@ NO_CALLS = [
 
 @in_prompts
 @pytest.mark.parametrize("written", NO_CALLS)
-async def test_text_that_is_no_call_of_a_tool_on_offer_is_text(
+async def test_text_that_is_not_a_call_of_an_offered_tool_is_text(
     dialect: Native, written: str
 ) -> None:
     with ScriptedServer(
@@ -258,7 +254,7 @@ def _of_text(dialect: Native, call_mode: str, written: str) -> Reply:
 
 @pytest.mark.parametrize("call_mode", CALL_MODES)
 @in_prompts
-async def test_what_a_call_says_after_a_stop_is_not_read(dialect: Native, call_mode: str) -> None:
+async def test_calls_after_a_stop_are_not_parsed(dialect: Native, call_mode: str) -> None:
     end = "<|eot_id|>" if dialect is LLAMA3 else "</s>"
     written = dialect.written("", [PARIS]) + end + dialect.written("", [LYON])
     with ScriptedServer(_of_text(dialect, call_mode, written)) as server:

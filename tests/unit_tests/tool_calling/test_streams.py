@@ -94,7 +94,7 @@ async def test_each_chunk_is_text_or_calls_or_the_metadata(
 
 @in_every_dialect
 @streaming_ways
-async def test_each_call_begins_with_its_name_and_id_and_goes_on_with_arguments_alone(
+async def test_each_call_starts_with_name_and_id_followed_by_arguments(
     dialect: Dialect, call_mode: str
 ) -> None:
     long = ScriptedCall("get_weather", json.dumps({"city": "Llanfair" * 40}), "llanfair3")
@@ -174,7 +174,7 @@ async def test_arguments_are_shown_while_they_are_written(dialect: Dialect, call
 @in_prompts
 @streaming_ways
 @pytest.mark.parametrize("begun", ["{", "{ ", '{"na', '{"name": "get_w', "[", "[TOOL_"])
-async def test_what_may_be_a_call_waits_and_is_shown_once_it_is_none(
+async def test_text_that_may_be_a_call_is_held_until_it_is_none(
     dialect: Native, call_mode: str, begun: str
 ) -> None:
     gate = Gate()
@@ -216,7 +216,7 @@ class Listener(BaseCallbackHandler):
 
 @in_every_dialect
 @streaming_ways
-async def test_a_handler_is_told_of_each_chunk_once_and_in_order(
+async def test_a_handler_receives_each_chunk_once_and_in_order(
     dialect: Dialect, call_mode: str
 ) -> None:
     listener = Listener()
@@ -240,7 +240,7 @@ async def test_a_model_that_streams_inside_gives_the_same_answer(
 
 
 @streaming_ways
-async def test_two_calls_that_a_server_writes_by_turns_are_kept_apart(call_mode: str) -> None:
+async def test_interleaved_calls_are_separated(call_mode: str) -> None:
     """Parts of several calls may come mixed: OpenAI's protocol tells them apart by index."""
 
     def part(index: int, **news: Any) -> bytes:

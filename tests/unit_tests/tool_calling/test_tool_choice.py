@@ -104,7 +104,7 @@ async def test_native_constrains_nothing_where_the_model_decides(
 @pytest.mark.parametrize(
     ("several", "tools"), [(True, [WEATHER_TOOL]), (True, [WEATHER_TOOL, NOW_TOOL])]
 )
-async def test_native_lets_a_forced_answer_be_several_calls_where_that_is_asked(
+async def test_native_allows_several_forced_calls_on_request(
     dialect: Native, several: bool, tools: list[Any]
 ) -> None:
     body = await body_of(dialect, tools, tool_choice="any", parallel_tool_calls=several)
@@ -176,7 +176,7 @@ async def test_definitions_move_to_the_root_and_objects_of_the_user_are_closed(
         (NOW_BY_NAME, NOW_BY_NAME),
     ],
 )
-async def test_chat_completions_is_told_the_choice_and_all_the_tools(
+async def test_chat_completions_receives_the_choice_and_all_the_tools(
     choice: Any, sent: Any, call_mode: str
 ) -> None:
     body = await body_of(CHAT, [WEATHER_TOOL, NOW_TOOL], call_mode, tool_choice=choice)
@@ -185,13 +185,13 @@ async def test_chat_completions_is_told_the_choice_and_all_the_tools(
 
 
 @pytest.mark.parametrize("several", [True, False])
-async def test_chat_completions_is_told_whether_several_calls_may_come(several: bool) -> None:
+async def test_chat_completions_receives_parallel_tool_calls(several: bool) -> None:
     body = await body_of(CHAT, [WEATHER_TOOL], parallel_tool_calls=several)
     assert body["parallel_tool_calls"] is several
 
 
 @in_every_dialect
-async def test_a_choice_of_a_call_is_that_of_this_call_alone(dialect: Dialect) -> None:
+async def test_a_tool_choice_of_a_call_applies_to_that_call_only(dialect: Dialect) -> None:
     with ScriptedServer(*[dialect.whole("", [PARIS])] * 2) as server:
         bound = dialect.chat(server).bind_tools([WEATHER_TOOL])
         bound.invoke("Hello!", tool_choice="any")

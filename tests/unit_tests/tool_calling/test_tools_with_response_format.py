@@ -98,7 +98,7 @@ async def test_chat_completions_gets_both_as_they_are(call_mode: str) -> None:
 
 @in_prompts
 @pytest.mark.parametrize("call_mode", CALL_MODES)
-async def test_text_may_be_anything_beside_tools(dialect: Native, call_mode: str) -> None:
+async def test_text_is_unconstrained_with_tools(dialect: Native, call_mode: str) -> None:
     with ScriptedServer(dialect.reply(call_mode, "Hello!")) as server:
         chat = dialect.chat(server).bind_tools([WEATHER_TOOL], response_format={"type": "text"})
         await get_message(chat, call_mode)
@@ -109,7 +109,7 @@ async def test_text_may_be_anything_beside_tools(dialect: Native, call_mode: str
 @pytest.mark.parametrize("call_mode", CALL_MODES)
 @pytest.mark.parametrize("choice", ["any", "get_weather"])
 @pytest.mark.parametrize("form", [WANTED, {"type": "json_object"}])
-async def test_an_answer_cannot_be_a_call_and_another_form_at_once(
+async def test_an_answer_cannot_be_a_call_and_another_format(
     dialect: Dialect, call_mode: str, choice: str, form: dict[str, Any]
 ) -> None:
     with ScriptedServer() as server:
@@ -124,7 +124,7 @@ async def test_an_answer_cannot_be_a_call_and_another_form_at_once(
 
 @in_prompts
 @pytest.mark.parametrize("form", [{"type": "json_object"}, {"type": "regex", "regex": "[ab]"}])
-async def test_forms_that_no_call_could_have_do_not_stand_beside_tools(
+async def test_formats_that_exclude_calls_cannot_be_combined_with_tools(
     dialect: Native, form: dict[str, Any]
 ) -> None:
     with ScriptedServer() as server:
@@ -135,7 +135,7 @@ async def test_forms_that_no_call_could_have_do_not_stand_beside_tools(
 
 
 @in_prompts
-async def test_tools_that_must_not_be_called_leave_the_form_alone(dialect: Native) -> None:
+async def test_forbidden_tools_do_not_change_the_format(dialect: Native) -> None:
     with ScriptedServer(dialect.whole(JSON)) as server:
         chat = dialect.chat(server).bind_tools(
             [WEATHER_TOOL], tool_choice="none", response_format=WANTED

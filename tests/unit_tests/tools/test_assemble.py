@@ -65,7 +65,7 @@ def test_a_call_in_one_part_is_sent_in_one() -> None:
     assert (calls.feed([part]), calls.close()) == ([part], [])
 
 
-def test_an_id_that_is_missing_or_taken_is_made_up() -> None:
+def test_a_missing_or_duplicate_id_is_generated() -> None:
     ids = [
         call.id
         for call in assemble_calls(
@@ -121,7 +121,7 @@ def test_chunks_grow_so_that_they_are_few() -> None:
         ("[" * 100_000, False, "the arguments are not JSON: maximum recursion depth exceeded"),
     ],
 )
-def test_arguments_that_are_no_object_make_an_invalid_call(
+def test_arguments_that_are_not_an_object_make_an_invalid_call(
     arguments: str, cut: bool, error: str
 ) -> None:
     message, (call,) = assembled(
@@ -162,7 +162,7 @@ def test_no_arguments_are_an_empty_object(arguments: str) -> None:
     assert calls == [ParsedToolCall("1", "f", arguments + "{}", {})]
 
 
-def test_a_cut_breaks_the_last_call_only_and_only_if_it_is_not_whole() -> None:
+def test_a_cut_breaks_only_an_incomplete_last_call() -> None:
     first, last = ToolCallChunk(0, id="1", name="f"), ToolCallChunk(1, id="2", name="g")
     message, _ = assembled(first, last, cut=True)
     assert message.tool_calls == [tool_call(name="f", args={}, id="1")]
@@ -190,7 +190,7 @@ def test_arguments_cut_anywhere_are_never_a_valid_call(
 
 
 @given(st.lists(OBJECTS, max_size=3), st.integers(1, 50), st.booleans())
-def test_whole_arguments_are_valid_calls(
+def test_complete_arguments_are_valid_calls(
     all_arguments: list[dict[str, object]], size: int, cut: bool
 ) -> None:
     parts = []

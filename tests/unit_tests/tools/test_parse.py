@@ -61,7 +61,7 @@ def test_calls_of_known_tools(answer: str, calls: object) -> None:
         ),
     ],
 )
-def test_after_a_marker_any_name_is_a_call(answer: str, calls: object) -> None:
+def test_after_a_special_token_any_name_is_a_call(answer: str, calls: object) -> None:
     assert parse(answer) == ("", calls)
     assert parse("So: " + answer) == ("So: ", calls)
 
@@ -93,7 +93,7 @@ def test_after_a_marker_any_name_is_a_call(answer: str, calls: object) -> None:
         '{"name": "' + "f" * 2000,
     ],
 )
-def test_what_is_no_call_is_text_to_the_last_character(answer: str) -> None:
+def test_text_without_calls_is_unchanged(answer: str) -> None:
     assert parse(answer) == (answer, [])
     assert parse(*answer) == (answer, [])
 
@@ -217,7 +217,7 @@ def test_what_may_become_a_call_is_held(text: str, held: str) -> None:
     assert parser.held == ""
 
 
-def test_the_name_comes_as_soon_as_it_is_a_calls_and_arguments_as_they_arrive() -> None:
+def test_names_and_arguments_are_emitted_as_soon_as_possible() -> None:
     parser = ToolCallParser(["f"])
     assert [
         parser.feed(piece) for piece in ('Hi\n{"name": "f"', ', "parameters": {', '"a"}', "}")

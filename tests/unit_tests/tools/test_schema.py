@@ -110,7 +110,7 @@ def test_a_tool_may_have_no_parameters(parameters: dict[str, Any] | None) -> Non
     assert to_openai_tools([of("now", parameters)]) == [of("now")]
 
 
-def test_a_schema_without_properties_keeps_what_it_says() -> None:
+def test_a_schema_without_properties_is_unchanged() -> None:
     schema = {"title": "tags", "type": "object", "additionalProperties": {"type": "string"}}
     assert to_openai_tools([schema]) == [
         of("tags", {"type": "object", "additionalProperties": {"type": "string"}})
@@ -177,7 +177,7 @@ class Odd(BaseModel):
         (7, "tools must be a list of tools, not int"),
     ],
 )
-def test_what_is_no_tool_is_an_error_that_names_it(tools: Any, said: str) -> None:
+def test_an_invalid_tool_is_an_error_that_names_it(tools: Any, said: str) -> None:
     with pytest.raises(VoxtralInvalidRequestError, match=said):
         to_openai_tools(tools)
 
@@ -188,7 +188,7 @@ def test_a_contradicted_strict_is_an_error() -> None:
         to_openai_tools([offered], strict=True)
 
 
-def test_what_a_caller_does_to_a_tool_dict_stays_with_the_caller() -> None:
+def test_a_tool_dict_of_the_caller_is_not_shared() -> None:
     parameters = json.loads(json.dumps(PARAMETERS))
     for given_tool in (weather, of("add", parameters)):
         [converted] = to_openai_tools([given_tool])
@@ -293,7 +293,7 @@ def test_a_call_of_nothing_cannot_be_demanded() -> None:
         tool_call_schema([], arguments_key="parameters", several=True)
 
 
-def test_definitions_of_one_name_stay_apart() -> None:
+def test_definitions_of_one_name_stay_separate() -> None:
     def having(kind: str) -> dict[str, Any]:
         return {
             "type": "object",

@@ -68,7 +68,7 @@ def test_an_object_that_declares_its_properties_takes_no_others(
         {"properties": {"a": {"properties": {}}, "b": {"allOf": [A, B]}}},
     ],
 )
-def test_an_object_stays_open_where_closing_would_change_what_was_asked(
+def test_an_object_stays_open_where_closing_would_change_its_meaning(
     schema: dict[str, Any],
 ) -> None:
     assert close_objects(schema) == schema

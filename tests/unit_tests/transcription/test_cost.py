@@ -55,7 +55,7 @@ def test_a_loader_names_one_recording_as_one() -> None:
 
 
 @pytest.mark.parametrize("way", ["load", "aload"])
-def test_a_loaders_budget_leaves_room_for_marks(way: str) -> None:
+def test_a_loaders_budget_allows_marked_failures(way: str) -> None:
     with ScriptedServer(default=heard("x")) as server:
         for on_error in ("mark", "raise"):
             parser = parser_of(server, price_per_minute=0.001, on_error=on_error)
@@ -78,7 +78,7 @@ def test_a_loaders_budget_needs_recordings_that_can_be_read_twice() -> None:
             loader.load()
 
 
-def test_what_costs_nothing_any_more_needs_no_price() -> None:
+def test_stored_recordings_need_no_price() -> None:
     store = InMemoryByteStore()
     with ScriptedServer(heard("A")) as server:
         parser_of(server, store=store).parse(SHORT)

@@ -86,7 +86,7 @@ def test_costs_of_all_documents_add_up(mode: Mode) -> None:
     assert sum(one.metadata.get("cost", 0) for one in made) == pytest.approx(0.007)
 
 
-def test_segments_that_the_server_does_not_tell_are_not_invented() -> None:
+def test_missing_segments_are_not_invented() -> None:
     made = three(mode="segment")
     assert [
         (one.page_content, one.metadata["start"], one.metadata["end"], one.metadata["segment"])
@@ -103,7 +103,7 @@ def test_subtitles_without_times_of_the_server_have_those_of_the_chunks() -> Non
     assert made.metadata["timestamps_source"] == "chunk"
 
 
-def test_subtitles_are_the_servers_only_if_it_told_all_their_times() -> None:
+def test_subtitles_use_server_times_only_if_all_are_present() -> None:
     told, untold = json_reply(VERBOSE), heard("B")
     for answers, source in (
         ([told, told, untold], "chunk"),
@@ -176,7 +176,7 @@ def test_a_blobs_metadata_is_kept_and_its_source_is_the_source() -> None:
     assert (made.metadata["source"], made.metadata["speaker"]) == ("talks/1", "Zoé")
 
 
-def test_the_language_asked_for_is_told_as_that() -> None:
+def test_the_requested_language_is_in_the_metadata() -> None:
     with ScriptedServer(json_reply(VERBOSE)) as server:
         [made] = parser_of(server, language="en", mode="srt").parse(SHORT)
     assert (made.metadata["language"], made.metadata["language_source"]) == ("en", "requested")
@@ -190,7 +190,7 @@ def test_the_language_asked_for_is_told_as_that() -> None:
         ({"inference_status": {"cost": 0.00004}}, {"price_per_minute": 3}, (0.00004, "server")),
     ],
 )
-def test_what_it_cost_and_who_says_so(
+def test_the_cost_and_its_source_are_in_the_metadata(
     told: dict[str, Any], settings: dict[str, Any], cost: tuple[float, str] | None
 ) -> None:
     with ScriptedServer(heard("Hello.", **told)) as server:
@@ -199,7 +199,7 @@ def test_what_it_cost_and_who_says_so(
     assert ((metadata["cost"], metadata["cost_source"]) if "cost" in metadata else None) == cost
 
 
-def test_the_model_that_answered_is_told() -> None:
+def test_the_model_that_answered_is_in_the_metadata() -> None:
     reply = json_reply({"text": "Hello."}, headers={"x-voxtral-model": "moonshine-tiny-en"})
     with ScriptedServer(reply) as server:
         [made] = parser_of(server).parse(SHORT)
@@ -217,7 +217,7 @@ def test_the_model_that_answered_is_told() -> None:
         ("", None),
     ],
 )
-def test_a_text_that_loops_is_told_and_kept(text: str, loop: str | None) -> None:
+def test_a_repetitive_text_is_flagged_and_kept(text: str, loop: str | None) -> None:
     with ScriptedServer(heard(text)) as server:
         [made] = parser_of(server).parse(SHORT)
     assert (made.page_content, made.metadata.get("loop")) == (text.strip(), loop)
@@ -255,7 +255,7 @@ def test_a_vector_store_finds_passages_by_their_times() -> None:
     assert sorted(one.metadata["segment"] for one in found) == [4, 5]
 
 
-def test_a_cost_that_is_told_in_part_is_estimated() -> None:
+def test_a_cost_that_is_known_in_part_is_estimated() -> None:
     told = heard("A", inference_status={"cost": 0.5})
     with ScriptedServer(told, heard("B"), told) as server:
         parser = parser_of(server, price_per_minute=60, chunk_seconds=11, max_concurrency=1)
@@ -266,7 +266,7 @@ def test_a_cost_that_is_told_in_part_is_estimated() -> None:
 
 
 @pytest.mark.parametrize("way", PARSES)
-def test_a_server_that_refuses_to_tell_times_is_asked_without(way: str) -> None:
+def test_a_server_that_refuses_times_is_requested_without_them(way: str) -> None:
     refusal = json_reply(
         {"error": {"message": "Currently do not support verbose_json for this model"}}, status=400
     )
@@ -279,7 +279,7 @@ def test_a_server_that_refuses_to_tell_times_is_asked_without(way: str) -> None:
     assert asked == [True, False, False, False, False]
 
 
-def test_times_are_still_asked_of_another_model_at_the_server() -> None:
+def test_times_are_still_requested_from_another_model() -> None:
     refusal = json_reply({"error": {"message": "do not support verbose_json"}}, status=400)
     with ScriptedServer(refusal, default=heard("A")) as server:
         parser = parser_of(server, mode="srt")
@@ -289,7 +289,7 @@ def test_times_are_still_asked_of_another_model_at_the_server() -> None:
     assert asked == [True, False, True]
 
 
-def test_what_was_heard_without_times_is_what_a_later_run_asks_for_with_times() -> None:
+def test_a_transcript_without_times_satisfies_a_later_run_with_times() -> None:
     refusal = json_reply({"error": {"message": "do not support verbose_json"}}, status=400)
     store = InMemoryByteStore()
     with ScriptedServer(refusal, heard("A"), heard("B")) as server:

@@ -81,7 +81,7 @@ def short(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("way", PARSES)
 @pytest.mark.parametrize("name", INPUTS)
-def test_every_form_of_a_recording_is_taken(name: str, way: str, short: Path) -> None:
+def test_every_kind_of_input_is_accepted(name: str, way: str, short: Path) -> None:
     audio, source = INPUTS[name](short)
     with ScriptedServer(heard("Hello.")) as server:
         [made] = PARSES[way](parser_of(server), audio)
@@ -121,7 +121,7 @@ def test_every_form_of_a_recording_is_taken(name: str, way: str, short: Path) ->
         ),
     ],
 )
-def test_what_is_no_recording_is_told(
+def test_an_invalid_input_is_an_error(
     audio: object, error: type[Exception], said: str, way: str
 ) -> None:
     with ScriptedServer() as server, pytest.raises(error, match=said):
@@ -130,9 +130,7 @@ def test_what_is_no_recording_is_told(
 
 @pytest.mark.parametrize("way", PARSES)
 @pytest.mark.parametrize(("audio", "said"), [(SHORT[:-2], True), (SHORT, None)])
-def test_a_recording_that_is_taken_as_far_as_it_goes_says_so(
-    audio: bytes, said: bool | None, way: str
-) -> None:
+def test_a_truncated_recording_is_flagged(audio: bytes, said: bool | None, way: str) -> None:
     store = InMemoryByteStore()
     with ScriptedServer(heard("Hello.")) as server:
         parser = parser_of(server, truncated="keep", store=store)
@@ -170,7 +168,7 @@ def test_a_parser_is_one_of_langchains() -> None:
     assert isinstance(VoxtralTranscriptionParser(), BaseBlobParser)
 
 
-async def test_documents_come_as_soon_as_their_chunk_is_heard() -> None:
+async def test_documents_are_yielded_as_soon_as_their_chunk_is_transcribed() -> None:
     with ScriptedServer(default=heard("x")) as server:
         parser = parser_of(server, mode="chunk", chunk_seconds=11, max_concurrency=1)
         documents = parser.lazy_parse(speech_samples.encoded("wav", speech_samples.noise(60.0)))
@@ -199,7 +197,7 @@ async def test_the_loader_takes_one_recording_or_several(short: Path) -> None:
             assert [one async for one in documents] == made
 
 
-def test_the_loader_refuses_what_is_no_recording() -> None:
+def test_the_loader_refuses_invalid_inputs() -> None:
     with pytest.raises(VoxtralInvalidRequestError, match=r"takes a recording.*not int"):
         VoxtralTranscriptionLoader(7)  # type: ignore[arg-type]
 

@@ -23,7 +23,7 @@ def tqdm(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> boo
 
 
 @pytest.mark.parametrize("way", PARSES)
-def test_progress_is_told_before_the_first_chunk_and_after_each(way: str) -> None:
+def test_progress_is_reported_before_the_first_chunk_and_after_each(way: str) -> None:
     told: list[Progress] = []
     with ScriptedServer(default=heard("x")) as server:
         PARSES[way](parser_of(server, chunk_seconds=11, progress=told.append), LONG)
@@ -37,7 +37,7 @@ def test_progress_is_told_before_the_first_chunk_and_after_each(way: str) -> Non
 
 
 @pytest.mark.parametrize("progress", [None, False])
-def test_nothing_is_shown_where_nobody_looks(
+def test_without_a_terminal_nothing_is_shown(
     progress: bool | None, capfd: pytest.CaptureFixture[str]
 ) -> None:
     with ScriptedServer(default=heard("x")) as server:
@@ -98,7 +98,7 @@ def test_a_process_without_a_console_shows_nothing(monkeypatch: pytest.MonkeyPat
             assert parser_of(server, progress=progress).parse(SHORT) != []
 
 
-def test_recordings_in_parallel_have_lines_of_their_own(
+def test_parallel_recordings_have_separate_bars(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     monkeypatch.setitem(sys.modules, "tqdm.auto", None)

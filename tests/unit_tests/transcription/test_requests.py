@@ -67,7 +67,7 @@ CASES: dict[str, tuple[dict[str, Any], str, str, list[tuple[str, str]]]] = {
 
 @pytest.mark.parametrize("way", PARSES)
 @pytest.mark.parametrize("case", CASES)
-def test_the_form_that_a_server_gets(case: str, way: str) -> None:
+def test_the_form_that_is_sent(case: str, way: str) -> None:
     settings, path, field, fields = CASES[case]
     with ScriptedServer(heard("Hello.")) as server:
         PARSES[way](parser_of(server, **settings), SHORT)
@@ -78,7 +78,7 @@ def test_the_form_that_a_server_gets(case: str, way: str) -> None:
 
 
 @pytest.mark.parametrize("way", PARSES)
-def test_in_a_chat_the_recording_goes_before_the_instruction(way: str) -> None:
+def test_in_a_chat_the_recording_precedes_the_instruction(way: str) -> None:
     said = {"choices": [{"message": {"content": " Bonjour. "}, "finish_reason": "stop"}]}
     with ScriptedServer(json_reply(said)) as server:
         parser = parser_of(server, endpoint="chat", language="fr", prompt="Zoé")
@@ -114,7 +114,7 @@ def test_a_chat_that_is_cut_is_no_transcript() -> None:
     assert caught.value.partial == "It was"
 
 
-def test_a_mono_mp3_goes_as_it_is_and_other_formats_as_wav() -> None:
+def test_a_mono_mp3_is_sent_unchanged_and_other_formats_as_wav() -> None:
     mp3, flac = speech_samples.encoded("mp3"), speech_samples.encoded("flac")
     with ScriptedServer(heard("a"), heard("b")) as server:
         parser_of(server).parse(mp3)
@@ -160,7 +160,7 @@ def test_a_recording_above_the_servers_bytes_is_cut() -> None:
         ({"api": "native"}, "here it is endpoint="),
     ],
 )
-def test_wrong_settings_are_told_before_anything_is_sent(
+def test_wrong_settings_are_an_error_before_anything_is_sent(
     settings: dict[str, Any], said: str
 ) -> None:
     with pytest.raises(ValidationError, match=said):

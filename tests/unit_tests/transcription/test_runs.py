@@ -58,7 +58,7 @@ WHERE = "chunk 2 \\(9.8 s to 19.9 s\\)"
 
 
 @pytest.mark.parametrize("way", PARSES)
-def test_chunks_are_asked_for_at_once_and_come_back_in_order(way: str) -> None:
+def test_chunks_are_requested_in_parallel_and_returned_in_order(way: str) -> None:
     gates = [Gate(), Gate(), Gate()]
     bodies = [heard(text).body or b"" for text in "ABC"]
     script = [Reply(steps=(gate, body)) for gate, body in zip(gates, bodies, strict=True)]
@@ -96,7 +96,7 @@ def things(count: int, most_alive: list[int]) -> Generator[Thing]:
         del thing
 
 
-def test_no_more_things_are_alive_than_are_worked_on_and_one() -> None:
+def test_at_most_one_item_is_prefetched() -> None:
     most_alive: list[int] = []
     barrier = threading.Barrier(3)
 
@@ -108,7 +108,7 @@ def test_no_more_things_are_alive_than_are_worked_on_and_one() -> None:
     assert max(most_alive) <= 4
 
 
-async def test_no_more_things_are_alive_on_the_event_loop_either() -> None:
+async def test_at_most_one_item_is_prefetched_on_the_event_loop() -> None:
     most_alive: list[int] = []
     barrier = asyncio.Barrier(3)
 
@@ -122,7 +122,7 @@ async def test_no_more_things_are_alive_on_the_event_loop_either() -> None:
     assert max(most_alive) <= 4
 
 
-def test_after_a_failure_nothing_is_begun_and_what_is_under_way_ends() -> None:
+def test_after_a_failure_nothing_starts_and_running_items_end() -> None:
     begun: list[int] = []
     failed = threading.Event()
 
@@ -141,7 +141,7 @@ def test_after_a_failure_nothing_is_begun_and_what_is_under_way_ends() -> None:
     assert begun == [0, 1]
 
 
-def test_what_is_under_way_ends_in_the_background_when_the_caller_leaves() -> None:
+def test_running_items_end_in_the_background_when_the_caller_leaves() -> None:
     begun, left, ended = threading.Event(), threading.Event(), threading.Event()
 
     def work(number: int) -> int:
@@ -160,7 +160,7 @@ def test_what_is_under_way_ends_in_the_background_when_the_caller_leaves() -> No
     assert ended.wait(10)
 
 
-async def test_what_is_under_way_is_cancelled_when_the_caller_leaves() -> None:
+async def test_running_items_are_cancelled_when_the_caller_leaves() -> None:
     begun, cancelled = asyncio.Event(), asyncio.Event()
 
     async def work(number: int) -> int:
@@ -203,7 +203,7 @@ def test_an_interrupted_process_does_not_wait_for_the_server(tmp_path: Path) -> 
     assert said.rstrip().endswith(b"KeyboardInterrupt")
 
 
-def test_a_loop_may_end_while_a_thing_is_made() -> None:
+def test_a_loop_may_end_while_an_item_is_produced() -> None:
     made, goes_on = threading.Event(), threading.Event()
     tasks: list[asyncio.Task[None]] = []
 
@@ -235,7 +235,7 @@ def test_a_loop_may_end_while_a_thing_is_made() -> None:
     assert [task.cancelled() for task in tasks] == [True, True]
 
 
-async def test_a_cancelled_run_lets_go_of_its_connections() -> None:
+async def test_a_cancelled_run_closes_its_connections() -> None:
     with ScriptedServer(default=Reply(steps=(End.STALL,))) as server:
         running = asyncio.create_task(parser_of(server, chunk_seconds=11).aparse(LONG))
         await asyncio.to_thread(server.wait_for_requests, 3)
@@ -350,7 +350,7 @@ def test_a_failed_chunk_raises_and_the_error_says_which(way: str) -> None:
 
 @pytest.mark.parametrize("way", PARSES)
 @pytest.mark.parametrize("mode", ["chunk", "segment"])
-def test_a_failed_chunk_is_marked_if_asked_for(mode: str, way: str) -> None:
+def test_a_failed_chunk_is_marked_on_request(mode: str, way: str) -> None:
     settings: dict[str, Any] = {"mode": mode, "max_concurrency": 1, "on_error": "mark"}
     with ScriptedServer(heard("A"), BUSY, heard("C")) as server:
         made = PARSES[way](parser_of(server, chunk_seconds=11, **settings), LONG)
@@ -363,7 +363,7 @@ def test_a_failed_chunk_is_marked_if_asked_for(mode: str, way: str) -> None:
 
 
 @pytest.mark.parametrize("mode", ["document", "srt", "vtt"])
-def test_the_document_of_a_whole_recording_tells_of_failed_chunks(mode: str) -> None:
+def test_the_document_of_a_whole_recording_lists_failed_chunks(mode: str) -> None:
     with ScriptedServer(heard("A"), BUSY, heard("C")) as server:
         [made] = parser_of(
             server, chunk_seconds=11, max_concurrency=1, on_error="mark", mode=mode
@@ -466,7 +466,7 @@ async def test_items_that_fail_are_reported_on_the_event_loop_too() -> None:
 
 
 @pytest.mark.parametrize("way", PARSES)
-def test_a_chunk_is_sent_again_whole(way: str) -> None:
+def test_a_retried_chunk_is_sent_completely(way: str) -> None:
     early = Reply(status=503, body=b"", closes=True)
     with ScriptedServer(BUSY, early, heard("A"), default=heard("B")) as server:
         parser = parser_of(server, max_retries=2)

@@ -36,7 +36,7 @@ def playing(server: Server, name: str) -> None:
 @pytest.mark.parametrize("mode", ["document", "srt"])
 @pytest.mark.parametrize("form", RECORDINGS)
 @pytest.mark.parametrize("name", ENDPOINTS)
-def test_every_server_takes_what_it_is_asked(
+def test_every_server_accepts_our_requests(
     server: Server, name: str, form: str, mode: str, way: str
 ) -> None:
     playing(server, name)
@@ -62,7 +62,7 @@ def test_a_prompt_and_a_language_leave_it_a_transcription(
 @pytest.mark.parametrize("way", PARSES)
 @pytest.mark.parametrize("task", ["transcribe", "translate"])
 @pytest.mark.parametrize("name", SERVERS)
-def test_every_server_is_asked_in_a_chat_as_it_takes_it(
+def test_every_server_accepts_our_chat_requests(
     server: Server, name: str, task: str, way: str
 ) -> None:
     playing(server, name)
@@ -97,7 +97,7 @@ def test_chunks_come_in_order(server: Server, name: str) -> None:
         ("llama_cpp", {}),
     ],
 )
-def test_a_price_that_nobody_told_is_none(server: Server, name: str, cost: dict[str, Any]) -> None:
+def test_an_unknown_price_is_none(server: Server, name: str, cost: dict[str, Any]) -> None:
     playing(server, name)
     [document] = parser_at(server, **ENDPOINTS[name]).parse(SHORT)
     told = {key: document.metadata[key] for key in document.metadata if key.startswith("cost")}
@@ -106,7 +106,7 @@ def test_a_price_that_nobody_told_is_none(server: Server, name: str, cost: dict[
 
 
 @pytest.mark.parametrize("name", ["vllm", "llama_cpp"])
-def test_a_server_of_ones_own_needs_no_key_and_gets_none_of_deepinfras(
+def test_a_self_hosted_server_needs_no_key_and_gets_none_of_deepinfras(
     server: Server, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DEEPINFRA_API_TOKEN", KEY)
@@ -128,7 +128,7 @@ def test_a_server_of_ones_own_needs_no_key_and_gets_none_of_deepinfras(
         (200, "Invalid or unsupported audio file.", "send it as WAV"),
     ],
 )
-def test_a_recording_that_will_never_be_heard_is_sent_once(
+def test_an_undecodable_recording_is_not_retried(
     server: Server, status: int, words: str, advice: str, way: str
 ) -> None:
     server.answer = lambda _: answering({"error": {"message": words}}, status)

@@ -56,7 +56,7 @@ SETTINGS: dict[str, tuple[dict[str, Any], bool]] = {
 
 
 @pytest.mark.parametrize("name", SETTINGS)
-def test_only_what_changes_an_answer_is_asked_anew(name: str) -> None:
+def test_only_changed_settings_are_requested_again(name: str) -> None:
     settings, anew = SETTINGS[name]
     store = InMemoryByteStore()
     with ScriptedServer(default=heard("x")) as server:
@@ -65,7 +65,7 @@ def test_only_what_changes_an_answer_is_asked_anew(name: str) -> None:
     assert len(server.requests) == 1 + anew
 
 
-def test_the_store_knows_a_recording_by_its_sound_not_by_its_name(tmp_path: Path) -> None:
+def test_the_store_identifies_audio_by_content(tmp_path: Path) -> None:
     store = InMemoryByteStore()
     with ScriptedServer(heard("A"), heard("B")) as server:
         for name, sound in (("a", SHORT), ("b", SHORT), ("a", LONG)):
@@ -90,9 +90,7 @@ DAMAGES: dict[str, Callable[[bytes], bytes]] = {
 
 @pytest.mark.parametrize("way", PARSES)
 @pytest.mark.parametrize("name", DAMAGES)
-def test_a_damaged_entry_is_made_anew(
-    name: str, way: str, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_damaged_entry_is_replaced(name: str, way: str, caplog: pytest.LogCaptureFixture) -> None:
     store = InMemoryByteStore()
     with ScriptedServer(heard("A"), heard("B")) as server:
         parser = parser_of(server, store=store)
@@ -141,7 +139,7 @@ def test_a_store_that_cannot_be_read_is_reported_before_anything_is_paid(way: st
 
 
 @pytest.mark.parametrize("way", PARSES)
-def test_what_is_paid_is_not_lost_with_the_store(
+def test_transcripts_are_not_lost_if_the_store_fails(
     way: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     with ScriptedServer(heard("A"), heard("B"), heard("C")) as server:
@@ -187,7 +185,7 @@ async def test_a_store_may_be_asynchronous_only() -> None:
 
 
 @pytest.mark.parametrize("way", PARSES)
-def test_chunks_are_known_by_their_sound_in_whatever_recording_they_are(way: str) -> None:
+def test_chunks_are_identified_by_their_audio_in_any_recording(way: str) -> None:
     store = InMemoryByteStore()
     with ScriptedServer(default=heard("x")) as server:
         parser = parser_of(server, store=store, chunk_seconds=11, max_concurrency=1)
@@ -198,7 +196,7 @@ def test_chunks_are_known_by_their_sound_in_whatever_recording_they_are(way: str
     assert len(server.requests) == 3
 
 
-def test_what_the_store_has_needs_no_key_and_no_server() -> None:
+def test_stored_transcripts_need_no_key_and_no_server() -> None:
     store = InMemoryByteStore()
     answers = httpx.MockTransport(lambda _: httpx.Response(200, json={"text": "A"}))
     with httpx.Client(transport=answers) as client:

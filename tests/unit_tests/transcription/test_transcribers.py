@@ -90,7 +90,7 @@ async def test_a_batch_is_transcribed_in_order(server: ScriptedServer) -> None:
     assert await transcriber.abatch([SHORT, LONG]) == ["Hello.", "Hello."]
 
 
-def test_documents_are_given_if_asked_for(server: ScriptedServer) -> None:
+def test_documents_are_returned_on_request(server: ScriptedServer) -> None:
     parser = parser_of(server, mode="chunk", chunk_seconds=11)
     made = VoxtralTranscriber(parser, output="documents").invoke(LONG)
     assert made == parser.parse(LONG)
@@ -116,7 +116,7 @@ class Inputs(BaseCallbackHandler):
         (io.BytesIO(SHORT), "a recording"),
     ],
 )
-def test_a_trace_does_not_hold_the_sound(server: ScriptedServer, audio: Any, shown: str) -> None:
+def test_a_trace_does_not_contain_the_audio(server: ScriptedServer, audio: Any, shown: str) -> None:
     inputs = Inputs()
     VoxtralTranscriber(parser_of(server)).invoke(audio, {"callbacks": [inputs], "tags": ["t"]})
     assert inputs.seen == [("VoxtralTranscriber", ["t"], shown)]
@@ -135,7 +135,7 @@ def test_an_unknown_output_is_refused() -> None:
         VoxtralTranscriber(output="json")  # type: ignore[arg-type]
 
 
-def test_a_text_has_no_place_for_marked_failures(server: ScriptedServer, tmp_path: Path) -> None:
+def test_plain_text_cannot_mark_failures(server: ScriptedServer, tmp_path: Path) -> None:
     parser = parser_of(server, on_error="mark")
     with pytest.raises(VoxtralInvalidRequestError, match="take output='documents'"):
         VoxtralTranscriber(parser)
@@ -242,7 +242,7 @@ def test_a_tool_names_no_more_than_thirty_files(server: ScriptedServer, tmp_path
     assert tool.invoke({"path": "a"}) == f"{none}{names} and 2 more."
 
 
-async def test_a_tool_tells_the_model_of_a_file_that_is_no_recording(
+async def test_a_tool_reports_an_invalid_recording_to_the_model(
     server: ScriptedServer, folder: Path
 ) -> None:
     tool = tool_of(server, folder)
@@ -252,7 +252,7 @@ async def test_a_tool_tells_the_model_of_a_file_that_is_no_recording(
         assert str(folder) not in answer.content
 
 
-def test_a_tool_raises_what_the_model_cannot_mend(folder: Path) -> None:
+def test_a_tool_raises_errors_that_the_model_cannot_fix(folder: Path) -> None:
     refusal = json_reply({"detail": "User is not authorized to access this resource"}, status=401)
     with (
         ScriptedServer(default=refusal) as server,
@@ -261,7 +261,7 @@ def test_a_tool_raises_what_the_model_cannot_mend(folder: Path) -> None:
         tool_of(server, folder).invoke(call("day one/a.wav"))
 
 
-def test_a_tool_says_what_it_does(server: ScriptedServer, folder: Path) -> None:
+def test_a_tool_has_a_description(server: ScriptedServer, folder: Path) -> None:
     tool = tool_of(server, folder)
     assert tool.name == "transcribe_audio"
     assert tool.args == {"path": {"title": "Path", "type": "string"}}

@@ -37,7 +37,7 @@ def test_an_invoked_answer_has_text_usage_cost_and_request_id(caller: Caller) ->
     assert answer == Response("Hello! It's nice to meet you.", INVOKED)
 
 
-def test_a_streamed_answer_has_its_metadata_on_the_last_chunk_alone(caller: Caller) -> None:
+def test_a_streamed_answer_has_its_metadata_on_the_last_chunk_only(caller: Caller) -> None:
     with ScriptedServer(streamed("Hello", "!", " It", "'s")) as server:
         chunks = list(caller.stream(caller.model(server), stop=[]))
     assert "".join(chunk.text for chunk in chunks) == "Hello! It's"
@@ -45,7 +45,7 @@ def test_a_streamed_answer_has_its_metadata_on_the_last_chunk_alone(caller: Call
     assert [chunk.info for chunk in chunks[:-1]] == [{}] * (len(chunks) - 1)
 
 
-def test_the_messages_of_a_chat_model_are_whole() -> None:
+def test_the_messages_of_a_chat_model_are_complete() -> None:
     with ScriptedServer(whole("Hello!"), streamed("Hello", "!")) as server:
         chat = ChatVoxtral(base_url=server.url)
         invoked = chat.invoke("Hello!")

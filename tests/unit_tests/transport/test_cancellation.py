@@ -51,7 +51,7 @@ async def test_a_task_can_be_cancelled_wherever_it_waits(
 
 @at_each_blocking_point
 @pytest.mark.parametrize("deadline", [None, 60])
-async def test_a_time_limit_of_the_callers_is_a_plain_time_out(
+async def test_a_timeout_of_the_caller_raises_timeout_error(
     model_class: type[Model], reply: Reply, streaming: bool, deadline: float | None
 ) -> None:
     with ScriptedServer(reply, FINE) as server, BlockingPoint(server, reply) as point:

@@ -48,14 +48,14 @@ async def test_an_async_with_block_frees_all_connections(model_class: type[Model
         assert len(server.connections) == 2
 
 
-def test_a_model_that_nobody_holds_frees_its_connection(model_class: type[Model]) -> None:
+def test_a_garbage_collected_model_frees_its_connection(model_class: type[Model]) -> None:
     with ScriptedServer(default=FINE) as server:
         model_class(base_url=server.url).invoke("Hello!")
         gc.collect()
         server.wait_until_disconnected()
 
 
-async def test_a_model_that_nobody_holds_frees_its_connection_in_a_loop(
+async def test_a_garbage_collected_model_frees_its_connection_in_a_loop(
     model_class: type[Model],
 ) -> None:
     with ScriptedServer(default=FINE) as server:
@@ -174,7 +174,7 @@ async def test_cancelling_a_call_closes_its_connection(model_class: type[Model])
     assert len(server.requests) == 1
 
 
-async def test_a_time_limit_of_the_caller_stays_the_callers(model_class: type[Model]) -> None:
+async def test_a_timeout_of_the_caller_is_not_converted(model_class: type[Model]) -> None:
     with ScriptedServer(events(End.STALL)) as server:
         model = model_class(base_url=server.url, deadline=60)
         with pytest.raises(TimeoutError):

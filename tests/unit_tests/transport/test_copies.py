@@ -21,7 +21,7 @@ FINE = whole("Hello!")
     [copy.copy, copy.deepcopy, lambda model: model.model_copy(update={"seed": 1})],
     ids=["copy", "deepcopy", "model_copy"],
 )
-def test_a_copy_of_a_used_model_has_its_key_and_its_own_life(
+def test_a_copy_of_a_used_model_keeps_its_key_and_is_independent(
     caller: Caller, copied: Callable[[Model], Model]
 ) -> None:
     with ScriptedServer(default=FINE) as server:
@@ -49,7 +49,7 @@ def test_a_pickle_of_a_used_model_works(caller: Caller) -> None:
     assert [seen.headers["authorization"] for seen in server.requests] == ["Bearer secret"] * 3
 
 
-def test_a_pickle_holds_no_key_unless_told_to(
+def test_a_pickle_holds_no_key_unless_requested(
     caller: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with ScriptedServer(default=FINE) as server:

@@ -28,6 +28,6 @@ def test_a_fault_has_the_outcome_of_the_table(case: Case, way: CallMode) -> None
     assert run_case(case, way) == case.outcome
 
 
-def test_no_fault_stands_twice_in_the_table() -> None:
+def test_no_fault_occurs_twice_in_the_table() -> None:
     names = [fault.name for fault in FAULTS]
     assert sorted(names) == sorted(set(names))

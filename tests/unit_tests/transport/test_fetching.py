@@ -131,7 +131,7 @@ def get(request: pytest.FixtureRequest) -> Any:
     return fetched
 
 
-async def test_a_file_arrives_and_nothing_of_ours_goes_along(get: Any) -> None:
+async def test_a_file_is_fetched_without_our_credentials(get: Any) -> None:
     with Site(ok(b"RIFF....")) as site:
         assert await get(site.url("/a b.wav?sig=1#t", host="localhost")) == b"RIFF...."
     [asked] = site.asked
@@ -144,7 +144,7 @@ async def test_a_file_arrives_and_nothing_of_ours_goes_along(get: Any) -> None:
     assert f"host: localhost:{site.port}" in [line.lower() for line in head]
 
 
-async def test_a_body_without_a_length_arrives_whole(get: Any) -> None:
+async def test_a_body_without_a_length_arrives_complete(get: Any) -> None:
     body = b"4\r\nRIFF\r\n4\r\n....\r\n0\r\n\r\n"
     with Site(ok(body, "transfer-encoding: chunked")) as site:
         assert await get(site.url()) == b"RIFF...."
@@ -174,12 +174,12 @@ async def test_a_body_without_a_length_arrives_whole(get: Any) -> None:
         "[2002:7f00:1::]",
     ],
 )
-async def test_addresses_that_only_this_network_reaches_are_refused(get: Any, host: str) -> None:
+async def test_private_addresses_are_refused(get: Any, host: str) -> None:
     with pytest.raises(VoxtralInvalidRequestError, match="is no public address"):
         await get(f"http://{host}:9/talk.wav", allows=is_public)
 
 
-def test_a_name_that_leads_home_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_name_with_a_private_address_is_not_requested(monkeypatch: pytest.MonkeyPatch) -> None:
     """One private address among public ones is enough to refuse."""
     resolving(monkeypatch, "rebinding.example.org", ["8.8.8.8", "127.0.0.1"])
     with Site(ok(b"secret")) as site, pytest.raises(VoxtralInvalidRequestError) as raised:
@@ -192,7 +192,7 @@ def test_a_name_that_leads_home_is_not_asked(monkeypatch: pytest.MonkeyPatch) ->
     assert site.asked == []
 
 
-def test_the_address_that_was_checked_is_the_one_that_is_asked(
+def test_the_checked_address_is_the_requested_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A name may lead elsewhere when it is resolved once more; so it is not."""
@@ -233,7 +233,7 @@ async def test_the_next_address_is_tried_where_one_does_not_answer(
     ],
     ids=["redirect", "404", "gzip", "large", "large unsaid"],
 )
-async def test_what_is_no_file_within_bounds_is_refused(
+async def test_responses_outside_the_limits_are_refused(
     get: Any, answer: bytes, problem: str
 ) -> None:
     with Site(answer) as site, pytest.raises(VoxtralInvalidRequestError) as raised:
@@ -243,7 +243,7 @@ async def test_what_is_no_file_within_bounds_is_refused(
     assert len(site.asked) == 1
 
 
-async def test_a_server_that_falls_silent_is_left(get: Any) -> None:
+async def test_a_silent_server_times_out(get: Any) -> None:
     silent = Site(ok(b"RI", "content-length: 4"), holds=True)
     with silent as site, pytest.raises(VoxtralTimeoutError) as raised:
         await get(site.url(), read=0.2)
@@ -258,13 +258,13 @@ async def test_a_server_that_falls_silent_is_left(get: Any) -> None:
     [b"HTTP/1.1 200 OK\r\nx-drip: ", ok(b"RI", "content-length: 99999"), ok(b"RI", "x: y")],
     ids=["head", "body", "body without a length"],
 )
-async def test_a_server_that_drips_is_left_too(get: Any, answer: bytes) -> None:
+async def test_a_slow_server_times_out_too(get: Any, answer: bytes) -> None:
     with Site(answer, drips=True) as site, pytest.raises(VoxtralTimeoutError):
         await get(site.url(), whole=0.2)
     assert not site.outlasted
 
 
-async def test_a_body_that_ends_too_late_is_refused_although_it_may_be_whole(get: Any) -> None:
+async def test_a_body_that_ends_too_late_is_refused(get: Any) -> None:
     with Site(ok(b"RIFF", "x: y"), holds=True) as site, pytest.raises(VoxtralTimeoutError):
         await get(site.url(), whole=0.2)
     assert len(site.asked) == 1
@@ -296,7 +296,7 @@ async def test_a_body_that_breaks_off_is_no_file(get: Any) -> None:
         ("http://me:pa55@example.org/", "block 1: its URL has a password in it, which would show"),
     ],
 )
-async def test_urls_of_other_kinds_are_refused(get: Any, url: str, problem: str) -> None:
+async def test_urls_with_other_schemes_are_refused(get: Any, url: str, problem: str) -> None:
     with pytest.raises(VoxtralInvalidRequestError) as raised:
         await get(url)
     assert str(raised.value).startswith(problem)
@@ -312,7 +312,7 @@ async def test_a_name_that_is_unknown(get: Any, monkeypatch: pytest.MonkeyPatch)
         await get("https://nowhere.invalid/a.wav")
 
 
-async def test_a_proxy_of_the_environment_is_not_asked(
+async def test_a_proxy_of_the_environment_is_not_used(
     get: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It would resolve the name by itself, and reach what only it can reach."""
@@ -340,7 +340,7 @@ def test_public_addresses_are_public(address: str) -> None:
         "fec0::1",
     ],
 )
-def test_addresses_that_stand_for_others_or_for_none_are_not(address: str) -> None:
+def test_mapped_and_unspecified_addresses_are_not_public(address: str) -> None:
     assert not is_public(ip_address(address))
 
 
@@ -348,7 +348,7 @@ def test_addresses_that_stand_for_others_or_for_none_are_not(address: str) -> No
     "address",
     ["100.100.100.200", "168.63.129.16", "169.254.169.254", "192.0.0.192", "fd00:ec2::254"],
 )
-def test_addresses_at_which_clouds_tell_their_machines_secrets_are_not(address: str) -> None:
+def test_metadata_addresses_of_clouds_are_not_public(address: str) -> None:
     assert not is_public(ip_address(address))
 
 

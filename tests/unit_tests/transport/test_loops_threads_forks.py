@@ -81,7 +81,7 @@ def run(script: str, server: ScriptedServer) -> None:
     assert (done.stderr, done.returncode) == ("", 0)
 
 
-def test_a_forked_child_has_a_connection_of_its_own() -> None:
+def test_a_forked_child_has_its_own_connection() -> None:
     with ScriptedServer(default=FINE) as server:
         run(FORKING, server)
     first, second, third = [seen.connection.port for seen in server.requests]

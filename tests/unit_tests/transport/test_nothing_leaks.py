@@ -82,7 +82,7 @@ def test_many_calls_that_fail_hold_nothing_more(caller: Caller) -> None:
         assert connections(server) == 0
 
 
-def test_calls_with_a_far_deadline_leave_no_clocks_that_run_on(model_class: type[Model]) -> None:
+def test_calls_with_a_long_deadline_leave_no_timers(model_class: type[Model]) -> None:
     with ScriptedServer(default=FINE) as server:
         model = model_class(base_url=server.url, deadline=3600)
         for _ in range(CALLS):

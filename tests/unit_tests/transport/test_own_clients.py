@@ -19,7 +19,7 @@ pytestmark = pytest.mark.usefixtures("_nothing_left_behind")
 FINE = whole("Hello!")
 
 
-def test_a_client_of_the_callers_own_is_used_and_never_closed(model_class: type[Model]) -> None:
+def test_a_client_of_the_caller_is_used_and_never_closed(model_class: type[Model]) -> None:
     with ScriptedServer(default=FINE) as server, httpx.Client(headers={"x-mine": "1"}) as client:
         with model_class(base_url=server.url, http_client=client) as model:
             model.invoke("Hello!")
@@ -31,7 +31,7 @@ def test_a_client_of_the_callers_own_is_used_and_never_closed(model_class: type[
     assert len(server.connections) == 1
 
 
-async def test_an_async_client_of_the_callers_own_is_used_and_never_closed(
+async def test_an_async_client_of_the_caller_is_used_and_never_closed(
     model_class: type[Model],
 ) -> None:
     with ScriptedServer(default=FINE) as server:
@@ -46,7 +46,7 @@ async def test_an_async_client_of_the_callers_own_is_used_and_never_closed(
     assert len(server.connections) == 1
 
 
-def test_a_mock_transport_answers_in_place_of_a_server(model_class: type[Model]) -> None:
+def test_a_mock_transport_answers_instead_of_a_server(model_class: type[Model]) -> None:
     def answer(request: httpx.Request) -> httpx.Response:
         if request.headers["accept"] == "text/event-stream":
             return httpx.Response(200, content=token("Hel") + token("lo STOP") + final())
@@ -60,7 +60,7 @@ def test_a_mock_transport_answers_in_place_of_a_server(model_class: type[Model])
     assert (text_of(invoked), streamed_text) == ("Hello ", "Hello ")
 
 
-async def test_an_async_mock_transport_answers_in_place_of_a_server(
+async def test_an_async_mock_transport_answers_instead_of_a_server(
     model_class: type[Model],
 ) -> None:
     mock = httpx.MockTransport(lambda _: httpx.Response(200, content=token("Hello") + final()))

@@ -22,7 +22,7 @@ START_METHODS = [
 ]
 
 
-def test_a_stream_goes_on_when_a_child_is_forked_in_its_middle() -> None:
+def test_a_stream_continues_when_a_child_is_forked_in_its_middle() -> None:
     """The child's copy of the stream is closed at its exit, and the connection is not."""
     script = """
         import os, sys
@@ -82,7 +82,7 @@ def test_a_used_model_serves_a_pool_of_processes(start_method: str, key_from: st
 
 
 @pytest.mark.parametrize("start_method", START_METHODS)
-def test_errors_come_back_whole_from_a_pool_of_processes(start_method: str, tmp_path: Path) -> None:
+def test_errors_survive_a_pool_of_processes(start_method: str, tmp_path: Path) -> None:
     script = """
         import multiprocessing, pickle, sys
         from concurrent.futures import ProcessPoolExecutor

@@ -28,7 +28,7 @@ def cut(*texts: str, ending: Step = End.CUT) -> Reply:
     return events(*map(token, texts), ending)
 
 
-def test_a_cut_stream_goes_on_with_the_prompt_and_exactly_the_text_so_far(caller: Caller) -> None:
+def test_a_cut_stream_is_resumed_with_the_prompt_and_the_exact_text_so_far(caller: Caller) -> None:
     with ScriptedServer(cut("Hello", ", wor"), streamed("ld", "!")) as server:
         chunks = list(caller.stream(caller.model(server, max_stream_resumes=1)))
 
@@ -40,7 +40,7 @@ def test_a_cut_stream_goes_on_with_the_prompt_and_exactly_the_text_so_far(caller
     assert chunks[-1].info["usage_metadata"]["output_tokens"] == 2 + 25
 
 
-def test_a_whole_stream_says_nothing_of_resumes(caller: Caller) -> None:
+def test_a_complete_stream_reports_no_resumes(caller: Caller) -> None:
     with ScriptedServer(streamed("Hello")) as server:
         *_, last = caller.stream(caller.model(server, max_stream_resumes=3))
 
@@ -115,7 +115,7 @@ def test_a_stream_cut_before_its_first_token_is_retried_not_resumed(caller: Call
     assert server.requests[0].body == server.requests[1].body
 
 
-def test_wherever_the_cut_falls_the_text_is_whole() -> None:
+def test_the_text_is_complete_wherever_the_stream_is_cut() -> None:
     """Every byte of the stream is a place to cut: in a character, an event, a line end."""
     # Not escaped, so that a cut can fall within a character.
     parts = [f'data: {{"token": {{"text": "{text}"}}}}\n\n'.encode() for text in TOKENS]

@@ -95,7 +95,7 @@ ways = pytest.mark.parametrize("call_mode", ["post", "apost", "stream", "astream
 
 @streamed_or_not
 @pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])
-def test_a_failure_that_may_pass_is_retried_and_counted(
+def test_a_transient_failure_is_retried_and_counted(
     caller: Caller, status: int, streaming: bool
 ) -> None:
     failed = Reply(status, AT_ONCE, b"busy")
@@ -130,7 +130,7 @@ def test_max_retries_is_the_number_of_further_attempts(caller: Caller, retries: 
 
 @streamed_or_not
 @pytest.mark.parametrize("status", [400, 401, 402, 403, 404, 405, 409, 413, 422, 423, 501])
-def test_a_failure_that_stays_is_raised_at_once(
+def test_a_permanent_failure_is_raised_at_once(
     caller: Caller, status: int, streaming: bool
 ) -> None:
     failed = Reply(status, AT_ONCE, b'{"detail": "no"}')
@@ -152,9 +152,7 @@ def test_a_prompt_that_is_too_long_is_not_retried_though_it_is_a_500(
 
 
 @streamed_or_not
-def test_a_server_that_asks_for_a_long_wait_is_not_waited_for(
-    caller: Caller, streaming: bool
-) -> None:
+def test_a_long_retry_after_is_not_waited_for(caller: Caller, streaming: bool) -> None:
     busy = Reply(429, {"retry-after": "61"}, b"")
     with ScriptedServer(default=busy) as server, pytest.raises(VoxtralRateLimitError) as caught:
         ask(caller, server, streaming)
@@ -163,7 +161,7 @@ def test_a_server_that_asks_for_a_long_wait_is_not_waited_for(
 
 
 @ways
-def test_the_server_is_not_asked_before_the_time_it_named(call_mode: str) -> None:
+def test_retry_after_is_obeyed(call_mode: str) -> None:
     reply = streamed("Hello") if call_mode.endswith("stream") else whole("Hello")
     with ScriptedServer(Reply(429, {"retry-after": "0.1"}, b""), reply) as server:
         before = time.monotonic()
@@ -200,7 +198,7 @@ def test_a_connection_that_is_always_reset_is_an_error(call_mode: str) -> None:
     longest=st.floats(0.001, 60),
     retries=st.integers(1, 30),
 )
-def test_pauses_grow_to_a_limit_or_are_what_the_server_asks_for(
+def test_pauses_grow_to_a_limit_or_follow_retry_after(
     retry_after: float | None, first: float, longest: float, retries: int
 ) -> None:
     """Both are jittered: the back-off to no less than its half, Retry-After upwards alone."""
@@ -222,7 +220,7 @@ def test_pauses_grow_to_a_limit_or_are_what_the_server_asks_for(
 
 
 @ways
-def test_nobody_listening_is_an_error_after_all_attempts(call_mode: str) -> None:
+def test_a_closed_port_is_an_error_after_all_attempts(call_mode: str) -> None:
     with ScriptedServer() as server:
         pass  # now its port is closed
     with pytest.raises(VoxtralConnectionError, match=r"cannot be reached.*base_url") as caught:
@@ -231,7 +229,7 @@ def test_nobody_listening_is_an_error_after_all_attempts(call_mode: str) -> None
 
 
 @pytest.mark.parametrize("call_mode", ["stream", "astream"])
-def test_a_stream_that_breaks_before_its_first_token_is_asked_for_again(call_mode: str) -> None:
+def test_a_stream_that_breaks_before_its_first_token_is_requested_again(call_mode: str) -> None:
     cut = events(b": connected\n\n", End.CUT)
     with ScriptedServer(cut, streamed("Hello")) as server:
         piece, outcome = exchange(call_mode, server)
@@ -263,7 +261,7 @@ def test_every_further_attempt_is_logged_with_its_reason(
     assert all('"Model busy" (status 429, request id H1' in r.getMessage() for r in ours)
 
 
-def test_no_attempt_is_logged_or_told_when_the_first_one_works(
+def test_a_first_attempt_that_succeeds_is_not_logged(
     caller: Caller, caplog: pytest.LogCaptureFixture
 ) -> None:
     with ScriptedServer(whole("Hello!")) as server:

@@ -81,7 +81,7 @@ def test_a_batch_of_prompts_fails_as_soon_as_one_does() -> None:
             llm.batch(["a", "b", "c"])
 
 
-def test_a_client_of_ones_own_that_is_closed_is_named() -> None:
+def test_a_closed_custom_client_is_named() -> None:
     client = httpx.Client()
     client.close()
     with pytest.raises(VoxtralInvalidRequestError, match="http_client"):

@@ -53,14 +53,14 @@ def test_a_stream_that_never_ends_after_the_stop_is_closed(caller: Caller) -> No
     assert chunks == [Response("one "), Response("", CLOSED_EARLY)]
 
 
-def test_a_stream_that_falls_silent_after_the_stop_is_closed(caller: Caller) -> None:
+def test_a_stream_that_stalls_after_the_stop_is_closed(caller: Caller) -> None:
     with ScriptedServer(events(token("one STOP"), End.STALL)) as server:
         chunks = list(caller.stream(caller.model(server), stop=["STOP"]))
         server.wait_until_disconnected()
     assert chunks == [Response("one "), Response("", CLOSED_EARLY)]
 
 
-def test_a_stream_that_falls_silent_after_its_final_event_is_whole(caller: Caller) -> None:
+def test_a_stream_that_stalls_after_its_final_event_is_complete(caller: Caller) -> None:
     with ScriptedServer(events(token("one"), final(), End.STALL)) as server:
         chunks = list(caller.stream(caller.model(server)))
         server.wait_until_disconnected()
@@ -68,7 +68,7 @@ def test_a_stream_that_falls_silent_after_its_final_event_is_whole(caller: Calle
 
 
 @pytest.mark.parametrize("ending", [[End.CUT], [End.RESET], [b'data: {"error": "CUDA OOM"}\n\n']])
-def test_a_stream_that_fails_after_the_stop_has_its_whole_text(
+def test_a_stream_that_fails_after_the_stop_is_complete(
     caller: Caller, ending: list[End | bytes]
 ) -> None:
     with ScriptedServer(events(token("one STOP"), *ending)) as server:
@@ -110,7 +110,7 @@ def test_stops_are_sent_and_cut_by_one_rule(
     assert [invoked, joined] == [text, text]
 
 
-def test_more_stops_than_the_server_takes_are_refused(caller: Caller) -> None:
+def test_more_stops_than_the_server_accepts_are_refused(caller: Caller) -> None:
     seventeen = [*SIXTEEN, "one more"]
     with ScriptedServer() as server:
         with pytest.raises(ValidationError, match="17 stop sequences were given"):

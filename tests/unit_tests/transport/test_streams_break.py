@@ -117,14 +117,14 @@ def test_an_error_event_raises_its_class_with_the_text_so_far(
     assert len(server.requests) == 1
 
 
-def test_data_that_is_no_event_of_this_api_raises_with_the_text_so_far(caller: Caller) -> None:
+def test_data_that_is_not_an_event_of_this_api_raises_with_the_text_so_far(caller: Caller) -> None:
     reply = events(token("Hello"), b"data: nonsense\n\n", final())
     with ScriptedServer(reply) as server:
         shown, error = read_until_error(caller.stream(caller.model(server)))
     assert (shown, type(error), error.partial) == ("Hello", VoxtralResponseError, "Hello")
 
 
-def test_a_stream_answered_by_a_whole_answer_is_one_clear_error(caller: Caller) -> None:
+def test_a_stream_answered_without_streaming_is_one_clear_error(caller: Caller) -> None:
     with ScriptedServer(whole("Hello!")) as server:
         shown, error = read_until_error(caller.stream(caller.model(server)))
     assert (shown, type(error)) == ("", VoxtralResponseError)
@@ -133,7 +133,7 @@ def test_a_stream_answered_by_a_whole_answer_is_one_clear_error(caller: Caller) 
 
 
 @pytest.mark.parametrize("streaming", [True, False])
-def test_a_page_in_place_of_an_answer_is_one_clear_error(caller: Caller, streaming: bool) -> None:
+def test_a_page_instead_of_an_answer_is_one_clear_error(caller: Caller, streaming: bool) -> None:
     page = b"<html><head><title>Welcome</title></head><body>Sign in</body></html>"
     with ScriptedServer(Reply(headers={"content-type": "text/html"}, body=page)) as server:
         model = caller.model(server)
@@ -158,13 +158,13 @@ BROKEN_OFF = Reply(
 )
 
 
-def test_a_whole_answer_that_breaks_off_is_asked_for_again(caller: Caller) -> None:
+def test_an_unstreamed_answer_that_breaks_off_is_requested_again(caller: Caller) -> None:
     with ScriptedServer(BROKEN_OFF, whole("Hello!")) as server:
         assert caller.invoke(caller.model(server)).text == "Hello!"
     assert len(server.requests) == 2
 
 
-def test_a_whole_answer_that_breaks_off_for_good_is_an_error_with_its_cause(
+def test_an_unstreamed_answer_that_always_breaks_off_is_an_error_with_its_cause(
     caller: Caller,
 ) -> None:
     with (

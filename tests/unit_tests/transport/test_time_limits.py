@@ -20,9 +20,7 @@ both_ways = pytest.mark.parametrize("caller", ["chat-sync", "chat-async"], indir
 
 
 @pytest.mark.parametrize("streaming", [True, False])
-def test_a_silent_server_is_waited_for_no_longer_than_its_limit_says(
-    caller: Caller, streaming: bool
-) -> None:
+def test_a_silent_server_times_out_at_its_limit(caller: Caller, streaming: bool) -> None:
     with ScriptedServer(SILENT) as server:
         limit = "stream_idle_timeout" if streaming else "timeout"
         model = caller.model(server, deadline=60, **{limit: SHORT})
@@ -46,7 +44,7 @@ def test_a_silent_server_is_waited_for_no_longer_than_its_limit_says(
     ids=["silence", "comments"],
 )
 @pytest.mark.parametrize("said", ["", "Hello"])
-def test_a_stream_that_says_no_more_raises_with_the_text_so_far(
+def test_a_stalled_stream_raises_with_the_text_so_far(
     caller: Caller, said: str, quiet: Step, message: str
 ) -> None:
     steps = [token(said)] if said else [b": connected\n\n"]
@@ -85,9 +83,7 @@ def test_the_deadline_ends_a_call_that_brings_no_answer(
 
 
 @pytest.mark.parametrize("streaming", [True, False])
-def test_the_deadline_stands_alone_where_there_is_no_other_limit(
-    caller: Caller, streaming: bool
-) -> None:
+def test_the_deadline_applies_without_other_limits(caller: Caller, streaming: bool) -> None:
     with ScriptedServer(SILENT) as server:
         model = caller.model(server, deadline=SHORT, timeout=None, stream_idle_timeout=None)
         with pytest.raises(VoxtralTimeoutError, match=r"within 0.2 s.*larger deadline="):
@@ -113,7 +109,7 @@ def test_the_deadline_ends_a_stream_and_keeps_its_text(
 
 
 @pytest.mark.parametrize("streaming", [True, False])
-def test_a_pause_that_outlasts_the_deadline_is_not_begun(caller: Caller, streaming: bool) -> None:
+def test_a_pause_longer_than_the_deadline_is_not_started(caller: Caller, streaming: bool) -> None:
     with ScriptedServer(default=Reply(503, {"retry-after": "30"}, b"busy")) as server:
         model = caller.model(server, deadline=5)
         with pytest.raises(VoxtralAPIError, match="busy") as caught:
@@ -133,7 +129,7 @@ def test_a_deadline_that_is_not_reached_changes_nothing(caller: Caller) -> None:
 
 
 @pytest.mark.parametrize("times", [{"retry_timeouts": True}, {}])
-def test_an_answer_out_of_time_is_asked_for_again_only_if_that_is_wanted(
+def test_a_timed_out_answer_is_retried_only_if_configured(
     caller: Caller, times: dict[str, bool]
 ) -> None:
     """The server may have done the work, and bill it twice."""
@@ -148,7 +144,7 @@ def test_an_answer_out_of_time_is_asked_for_again_only_if_that_is_wanted(
     assert len(server.requests) == (2 if times else 1)
 
 
-def test_a_stream_out_of_time_is_never_asked_for_again_after_its_first_token(
+def test_a_timed_out_stream_is_never_retried_after_its_first_token(
     caller: Caller,
 ) -> None:
     with ScriptedServer(events(token("Hel"), End.STALL), streamed("Hello")) as server:
