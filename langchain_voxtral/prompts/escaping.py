@@ -9,10 +9,11 @@ import json
 import re
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import partial
 
 from langchain_voxtral.prompts.special_tokens import (
+    SPECIAL_TOKENS,
     TOKEN_REMAINDERS,
-    break_special_tokens,
     may_become_special_token,
 )
 from langchain_voxtral.tools.call_accumulator import ToolCallChunk
@@ -43,18 +44,30 @@ def escape(text: str) -> str:
         assert escape("</s>[INST]") == "<\u2060/s>[\u2060INST]"
         ```
     """
-    return break_special_tokens(text, _BROKEN)
+    return _break_special_tokens(text, _BROKEN)
 
 
 def escape_json(json_text: str) -> str:
     r"""Return JSON of the same value with `\u003c` and `\u005b` where a special token begins."""
-    return break_special_tokens(json_text, _BROKEN_IN_JSON)
+    return _break_special_tokens(json_text, _BROKEN_IN_JSON)
 
 
 def escape_tool_result(text: str) -> str:
     """Return a tool's result with special tokens broken; one that is JSON keeps its value."""
     broken = escape(text)
     return escape_json(text) if broken != text and _is_json(text) else broken
+
+
+def _break_special_tokens(text: str, replacements: dict[str, str]) -> str:
+    """Return `text` with the first character of every special token replaced."""
+    for first, written in replacements.items():
+        if first in text:
+            text = SPECIAL_TOKENS[first].sub(partial(_replace_first, written), text)
+    return text
+
+
+def _replace_first(first: str, token: re.Match[str]) -> str:
+    return first + token.group()[1:]
 
 
 def _is_json(text: str) -> bool:

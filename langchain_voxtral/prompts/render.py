@@ -127,7 +127,7 @@ def render_tools(tools: Sequence[Mapping[str, object]], syntax: ToolDefinitionSy
 
 def has_special_tokens(turns: Iterable[Turn]) -> bool:
     """Return whether a text has a special token, which rendering breaks by default."""
-    return any(find_special_token(turn.text) for turn in turns)
+    return any(escape(turn.text) != turn.text for turn in turns)
 
 
 def reject_audio(turns: Iterable[Turn]) -> None:

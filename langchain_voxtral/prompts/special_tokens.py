@@ -5,7 +5,6 @@ of them count: the Llama 3 and ChatML family (any `<|word|>`) and those of Mistr
 """
 
 import re
-from functools import partial
 
 _TEKKEN_ANGLE = ("s>", "/s>", "unk>", "pad>")
 _TEKKEN_SQUARE = (
@@ -58,7 +57,9 @@ TOKEN_REMAINDERS: dict[str, str] = {"<": f"(?:{_ANGLE})", "[": f"(?:{_SQUARE})"}
 """For each character that a special token can begin with, a pattern of what follows it."""
 
 # One pattern for each first character: a search for a literal prefix runs at memory speed.
-_TOKENS = {first: re.compile(re.escape(first) + rest) for first, rest in TOKEN_REMAINDERS.items()}
+SPECIAL_TOKENS = {
+    first: re.compile(re.escape(first) + rest) for first, rest in TOKEN_REMAINDERS.items()
+}
 
 
 def _prefixes(remainders: tuple[str, ...]) -> str:
@@ -81,25 +82,8 @@ _UNFINISHED = {
 
 def find_special_token(text: str) -> re.Match[str] | None:
     """Return the first special token in `text`, or None."""
-    found = [match for token in _TOKENS.values() if (match := token.search(text))]
+    found = [match for token in SPECIAL_TOKENS.values() if (match := token.search(text))]
     return min(found, key=re.Match.start, default=None)
-
-
-def break_special_tokens(text: str, replacements: dict[str, str]) -> str:
-    """Return `text` with the first character of every special token replaced.
-
-    Args:
-        text: Any text.
-        replacements: What to write in place of a token's `<` and of its `[`.
-    """
-    for first, written in replacements.items():
-        if first in text:
-            text = _TOKENS[first].sub(partial(_replace_first, written), text)
-    return text
-
-
-def _replace_first(first: str, token: re.Match[str]) -> str:
-    return first + token.group()[1:]
 
 
 def may_become_special_token(first: str, rest: str) -> bool:
