@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator, Generator
 from contextlib import aclosing
 from dataclasses import asdict
+from itertools import chain
 from typing import Any, Literal
 
 from pydantic import model_validator
@@ -61,7 +62,8 @@ class VoxtralBase(ConnectionSettings, SamplingSettings):
         endpoint = self._endpoint()
         if plan.options.logprobs:  # they are read from streams only
             sink = CompletionStream(self._call(endpoint, plan, streaming=True))
-            return [sink.said(stream(self._clients(endpoint), sink.request, sink))]
+            reads = stream(self._clients(endpoint), sink.request, sink)
+            return [sink.said(chain.from_iterable(reads))]
         call = self._call(endpoint, plan)
         return parse_completions(call, post(self._clients(endpoint), call.request))
 
@@ -69,22 +71,24 @@ class VoxtralBase(ConnectionSettings, SamplingSettings):
         endpoint = await self._aendpoint()
         if plan.options.logprobs:
             sink = CompletionStream(self._call(endpoint, plan, streaming=True))
-            items = astream(self._clients(endpoint), sink.request, sink)
-            return [sink.said([item async for item in items])]
+            reads = astream(self._clients(endpoint), sink.request, sink)
+            return [sink.said([item async for items in reads for item in items])]
         call = self._call(endpoint, plan)
         return parse_completions(call, await apost(self._clients(endpoint), call.request))
 
     def _pieces(self, plan: Plan) -> Generator[StreamItem]:
         endpoint = self._endpoint()
         sink = CompletionStream(self._call(endpoint, plan, streaming=True))
-        yield from stream(self._clients(endpoint), sink.request, sink)
+        for items in stream(self._clients(endpoint), sink.request, sink):
+            yield from items
 
     async def _apieces(self, plan: Plan) -> AsyncGenerator[StreamItem]:
         endpoint = await self._aendpoint()
         sink = CompletionStream(self._call(endpoint, plan, streaming=True))
-        async with aclosing(astream(self._clients(endpoint), sink.request, sink)) as items:
-            async for item in items:
-                yield item
+        async with aclosing(astream(self._clients(endpoint), sink.request, sink)) as reads:
+            async for items in reads:
+                for item in items:
+                    yield item
 
     def _call(self, endpoint: ServerAddress, plan: Plan, *, streaming: bool = False) -> Call:
         """Make the request of a plan, and the notes by which its answer is read."""

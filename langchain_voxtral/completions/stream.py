@@ -39,9 +39,15 @@ class CompletionStream:
 
     Args:
         call: How to read the answer.
+
+    Attributes:
+        is_finishing: Whether the text is complete.
+        done: Whether nothing more is to be read: the stream failed, or went on for too long.
     """
 
     def __init__(self, call: Call) -> None:
+        self.is_finishing = False
+        self.done = False
         self._call = call
         self._decoder = call.api.stream()
         self._stop_filter = StopSequenceFilter(call.stops)
@@ -68,19 +74,10 @@ class CompletionStream:
         """Whether a token has arrived in this attempt."""
         return self._tokens > self._tokens_before or self._outcome is not None
 
-    @property
-    def is_finishing(self) -> bool:
-        """Whether the text is complete."""
-        return self._stop_filter.stopped or self._decoder.has_finish_reason
-
-    @property
-    def done(self) -> bool:
-        """Whether nothing more is to be read: the stream failed, or went on for too long."""
-        return self._decoder.failure is not None or self._excess > MOST_EXCESS
-
     def start_attempt(self, headers: Mapping[str, str], attempts: int) -> None:
         """Start on the body of a new response."""
         self._headers, self._attempts = headers, attempts
+        self.is_finishing = self.done = False
         self._decoder = self._call.api.stream(
             header_request_id=header_request_id(self._call, headers),
             secrets=self._call.request.secrets,
@@ -90,7 +87,10 @@ class CompletionStream:
         """Take bytes, return the pieces they complete."""
         if self.is_finishing:
             self._excess += 1
-        return self._digest(self._decoder.feed(data))
+        items = self._digest(self._decoder.feed(data))
+        self.is_finishing = self._stop_filter.stopped or self._decoder.has_finish_reason
+        self.done = self._decoder.failure is not None or self._excess > MOST_EXCESS
+        return items
 
     def not_a_stream_error(self, content: bytes) -> VoxtralError:
         """Return the error for an answer that is one document."""

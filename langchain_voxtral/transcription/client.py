@@ -36,12 +36,10 @@ class TranscriptionClient:
         return _parse(request, http_request, response)
 
     def _http_request(self, address: ServerAddress, request: TranscriptionRequest) -> HTTPRequest:
-        content, content_type = request.encode()
-        headers = self.connection._headers(address, streaming=False)
         return HTTPRequest(
             url=address.url(request.route, request.model),
-            content=content,
-            headers=headers | {"content-type": content_type},
+            content=request.encode(),
+            headers=self.connection._headers(address, streaming=False),
             secrets=self.connection._secrets(address),
             model=request.model,
             timeouts=self.connection._limits(streaming=False),

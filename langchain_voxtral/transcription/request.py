@@ -11,7 +11,6 @@ from langchain_voxtral.protocol import chat_completions
 from langchain_voxtral.protocol.fields import safe_text
 from langchain_voxtral.protocol.json_body import encode_request
 from langchain_voxtral.protocol.languages import LANGUAGES
-from langchain_voxtral.protocol.multipart import FilePart, multipart_parts
 from langchain_voxtral.protocol.transcription import (
     decode_native,
     decode_openai,
@@ -29,6 +28,7 @@ from langchain_voxtral.protocol.transcription_requests import (
 )
 from langchain_voxtral.protocol.transcripts import Transcript
 from langchain_voxtral.providers import Provider, Route
+from langchain_voxtral.transport import FormData
 
 SpeechEndpoint = Literal["transcriptions", "native", "chat"]
 
@@ -127,19 +127,18 @@ class TranscriptionRequest:
             and "verbose_json" in error.message
         )
 
-    def encode(self) -> tuple[bytes | tuple[bytes, ...], str]:
-        """Return the body, which may be in parts, and its content type.
+    def encode(self) -> bytes | FormData:
+        """Return the body: JSON for a chat, else a form.
 
         Raises:
             VoxtralInvalidRequestError: A text is not valid Unicode.
         """
         if self.endpoint == "chat":
-            return encode_request(self._chat_body()), "application/json"
+            return encode_request(self._chat_body())
         form = self.chunk.format
         file_field = NATIVE_FILE_FIELD if self.endpoint == "native" else OPENAI_FILE_FIELD
         file_name = f"audio{form.extension}"  # servers recognize the format by the extension
-        file = FilePart(file_field, file_name, form.mime_type, self.chunk.data)
-        return multipart_parts(self._form_fields(), file)
+        return FormData(self._form_fields(), file_field, file_name, form.mime_type, self.chunk.data)
 
     def parse(
         self, content: bytes, headers: Mapping[str, str], secrets: Sequence[str]

@@ -1,10 +1,11 @@
-"""HTTP: clients and their life, retries, streaming. The only room that imports httpx."""
+"""HTTP: clients, retries, streaming. The only package that imports httpx."""
 
 from httpx import AsyncClient, Client
 
 from langchain_voxtral.transport.client_pool import ClientLease, ClientPool, ClientSettings
 from langchain_voxtral.transport.exchange import apost, astream, post, stream
 from langchain_voxtral.transport.types import (
+    FormData,
     HTTPRequest,
     HTTPResponse,
     RetryPolicy,
@@ -20,6 +21,7 @@ __all__ = [
     "ClientPool",
     "ClientSettings",
     "FetchPolicy",
+    "FormData",
     "HTTPRequest",
     "HTTPResponse",
     "RetryPolicy",

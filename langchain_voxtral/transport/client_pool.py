@@ -18,7 +18,7 @@ from typing import Any
 
 import httpx
 
-from langchain_voxtral.transport.within import httpx_guard
+from langchain_voxtral.transport.deadlines import httpx_guard
 
 
 @dataclass(frozen=True, slots=True)

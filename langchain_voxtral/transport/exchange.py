@@ -1,16 +1,16 @@
-"""One request and its answer, whole or streamed; each as a synchronous and an async shell.
+"""One request and its response, whole or streamed; each as a synchronous and an asynchronous twin.
 
-The shells only move bytes and keep time: what is retried `RetryState` knows, what bytes mean
-the sink knows.
+The twins only move bytes and keep time: `RetryState` decides about retries, and a `StreamDecoder`
+knows what bytes mean.
 """
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Sequence
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import TypeVar
+from io import BytesIO
+from typing import Any, TypeVar
 
 import httpx
 
@@ -18,148 +18,228 @@ from langchain_voxtral.errors import (
     VoxtralError,
     VoxtralInvalidRequestError,
     VoxtralResponseError,
+    VoxtralTimeoutError,
 )
 from langchain_voxtral.protocol.error_responses import error_from_response
-from langchain_voxtral.transport.bodies import aiter_body, aread, iter_body, read
 from langchain_voxtral.transport.client_pool import ClientPool
+from langchain_voxtral.transport.deadlines import ReadDeadline, closing_safely, httpx_guard
 from langchain_voxtral.transport.httpx_errors import map_httpx_errors
 from langchain_voxtral.transport.retry import RetryState
-from langchain_voxtral.transport.types import HTTPRequest, HTTPResponse, StreamDecoder
-from langchain_voxtral.transport.within import closing_safely, httpx_guard
+from langchain_voxtral.transport.types import (
+    FormData,
+    HTTPRequest,
+    HTTPResponse,
+    StreamDecoder,
+    Timeouts,
+)
 
 T = TypeVar("T")
 
-_SLICE = 1 << 18
+MAX_BODY_BYTES = 64 * 2**20
+"""Longest response that is read whole; a longer one is an error, not a full memory."""
+
+METADATA_GRACE_SECONDS = 0.5
+"""Seconds that a stream may still take when only metadata is awaited."""
 
 
 def post(clients: ClientPool, request: HTTPRequest) -> HTTPResponse:
-    """Send a request and return its whole answer.
-
-    Args:
-        clients: Where the connection comes from.
-        request: What to send.
+    """Send a request and return its whole response.
 
     Raises:
         VoxtralError: Of the class that fits the failure.
     """
-    attempts = RetryState(request)
+    state = RetryState(request)
     while True:
         try:
-            with closing_safely(_open(clients, request, attempts)) as response:
-                _check_coding(response)
-                content = read(response, request, attempts)
+            with closing_safely(_open(clients, request, state)) as response:
+                content = _read(response, request, state)
                 _check_status(response, request, content)
-                return HTTPResponse(content, response.headers, attempts.count)
+                return HTTPResponse(content, response.headers, state.attempts)
         except VoxtralError as error:
-            pause = attempts.delay_after(error)
-        time.sleep(pause)
+            delay = state.delay_after(error)
+        time.sleep(delay)
 
 
 async def apost(clients: ClientPool, request: HTTPRequest) -> HTTPResponse:
     """Do what `post` does, asynchronously."""
-    attempts = RetryState(request)
+    state = RetryState(request)
     while True:
         try:
             async with (
-                _deadline(attempts),
-                aclosing(await _aopen(clients, request, attempts)) as response,
+                _deadline(state),
+                aclosing(await _aopen(clients, request, state)) as response,
             ):
-                _check_coding(response)
-                content = await aread(response, request, attempts)
+                content = await _aread(response, request, state)
                 _check_status(response, request, content)
-                return HTTPResponse(content, response.headers, attempts.count)
+                return HTTPResponse(content, response.headers, state.attempts)
         except VoxtralError as error:
-            pause = attempts.delay_after(error)
-        await asyncio.sleep(pause)
+            delay = state.delay_after(error)
+        await asyncio.sleep(delay)
 
 
-def stream(clients: ClientPool, request: HTTPRequest, sink: StreamDecoder[T]) -> Generator[T]:
-    """Send a request and yield what the sink makes of its body, as the bytes arrive.
+def stream(
+    clients: ClientPool, request: HTTPRequest, decoder: StreamDecoder[T]
+) -> Generator[Sequence[T]]:
+    """Send a request and yield the items of its body, those of each read together.
 
-    Args:
-        clients: Where the connection comes from.
-        request: What to send.
-        sink: Turns bytes into items; decides when the stream is whole.
+    Once a token has arrived, the request is not sent again, but resumed if the decoder can.
 
     Raises:
-        VoxtralError: Of the class that fits the failure. Once a token has arrived the request
-            is not sent again, only what the sink would have it go on with.
+        VoxtralError: Of the class that fits the failure.
     """
-    attempts = RetryState(request)
+    state = RetryState(request)
     while True:
         try:
-            with closing_safely(_open(clients, request, attempts)) as response:
-                sink.start_attempt(response.headers, attempts.count)
-                _check_coding(response)
+            with closing_safely(_open(clients, request, state)) as response:
+                decoder.start_attempt(response.headers, state.attempts)
                 if not _is_stream(response):
-                    content = read(response, request, attempts)
+                    content = _read(response, request, state)
                     _check_status(response, request, content)
-                    raise sink.not_a_stream_error(content)
-                yield from iter_body(response, request, attempts, sink)
+                    raise decoder.not_a_stream_error(content)
+                yield from iter_body(response, request, state, decoder)
                 return
         except VoxtralError as error:
-            request, pause = _again(request, attempts, sink, error)
-        time.sleep(pause)
+            request, delay = _next_attempt(request, state, decoder, error)
+        time.sleep(delay)
 
 
 async def astream(
-    clients: ClientPool, request: HTTPRequest, sink: StreamDecoder[T]
-) -> AsyncGenerator[T]:
+    clients: ClientPool, request: HTTPRequest, decoder: StreamDecoder[T]
+) -> AsyncGenerator[Sequence[T]]:
     """Do what `stream` does, asynchronously."""
-    attempts = RetryState(request)
+    state = RetryState(request)
     while True:
         try:
-            async with _deadline(attempts):
-                response = await _aopen(clients, request, attempts)
+            async with _deadline(state):
+                response = await _aopen(clients, request, state)
             async with aclosing(response):
-                sink.start_attempt(response.headers, attempts.count)
-                _check_coding(response)
+                decoder.start_attempt(response.headers, state.attempts)
                 if not _is_stream(response):
-                    async with _deadline(attempts):
-                        content = await aread(response, request, attempts)
+                    async with _deadline(state):
+                        content = await _aread(response, request, state)
                     _check_status(response, request, content)
-                    raise sink.not_a_stream_error(content)
-                async with aclosing(aiter_body(response, request, attempts, sink)) as items:
-                    async for item in items:
-                        yield item
+                    raise decoder.not_a_stream_error(content)
+                async with aclosing(aiter_body(response, request, state, decoder)) as reads:
+                    async for items in reads:
+                        yield items
                 return
         except VoxtralError as error:
-            request, pause = _again(request, attempts, sink, error)
-        await asyncio.sleep(pause)
+            request, delay = _next_attempt(request, state, decoder, error)
+        await asyncio.sleep(delay)
 
 
-def _again(
-    request: HTTPRequest, attempts: RetryState, sink: StreamDecoder[T], error: VoxtralError
+def iter_body(
+    response: httpx.Response, request: HTTPRequest, state: RetryState, decoder: StreamDecoder[T]
+) -> Generator[Sequence[T]]:
+    """Yield the items of each read of a body, and the last items at its end."""
+    error = None
+    last_items_at = time.monotonic()
+    with ReadDeadline(response) as deadline:
+        deadline.limit(state.remaining())
+        try:
+            with map_httpx_errors(request, state), closing_safely(response.iter_bytes()) as reads:
+                while True:
+                    with httpx_guard:
+                        data = next(reads, None)
+                    if data is None:
+                        break
+                    items = decoder.feed(data)
+                    if items:
+                        yield items
+                        last_items_at = time.monotonic()
+                    if decoder.done:
+                        break
+                    if decoder.is_finishing:
+                        deadline.limit(METADATA_GRACE_SECONDS)
+                    if not items:
+                        _check_idle(last_items_at, request.timeouts)
+        except VoxtralError as failure:
+            is_overdue = deadline.expired and not decoder.is_finishing
+            error = state.deadline_error() if is_overdue else failure
+    # The connection may be used by another request while the caller handles these.
+    for item in decoder.finish(error):
+        yield [item]
+
+
+async def aiter_body(
+    response: httpx.Response, request: HTTPRequest, state: RetryState, decoder: StreamDecoder[T]
+) -> AsyncGenerator[Sequence[T]]:
+    """Do what `iter_body` does, asynchronously."""
+    error: VoxtralError | None = None
+    last_items_at = time.monotonic()
+    clock = asyncio.get_running_loop().time
+    left = state.remaining()
+    due = None if left is None else clock() + left
+    reads = response.aiter_bytes()
+    try:
+        with map_httpx_errors(request, state):
+            while True:
+                # Most reads have no deadline, and one costs more than a read.
+                data = await (anext(reads, None) if due is None else _read_before(due, reads))
+                if data is None:
+                    break
+                items = decoder.feed(data)
+                if items:
+                    yield items
+                    last_items_at = time.monotonic()
+                if decoder.done:
+                    break
+                if decoder.is_finishing:
+                    grace = clock() + METADATA_GRACE_SECONDS
+                    due = grace if due is None else min(due, grace)
+                if not items:
+                    _check_idle(last_items_at, request.timeouts)
+    except TimeoutError:
+        # Once the text is complete, only metadata is missing.
+        error = None if decoder.is_finishing else state.deadline_error()
+    except VoxtralError as failure:
+        error = failure
+    for item in decoder.finish(error):
+        yield [item]
+
+
+def _check_idle(since: float, timeouts: Timeouts) -> None:
+    """Raise if a stream that is alive (comments keep coming) has brought no item for too long."""
+    if timeouts.read is not None and time.monotonic() - since > timeouts.read:
+        raise VoxtralTimeoutError(
+            f"The stream is open and brought no text for {timeouts.read:g} s, the limit set "
+            f"by {timeouts.read_setting_name}=. Set it higher, or None for no limit."
+        )
+
+
+async def _read_before(due: float, reads: AsyncIterator[bytes]) -> bytes | None:
+    async with asyncio.timeout_at(due):
+        return await anext(reads, None)
+
+
+def _next_attempt(
+    request: HTTPRequest, state: RetryState, decoder: StreamDecoder[T], error: VoxtralError
 ) -> tuple[HTTPRequest, float]:
-    """Return what to send next and the seconds to wait before, or raise the error.
-
-    An attempt that brought no token is sent again as it was, if its failure may pass; one that
-    brought some is resumed behind them, if the sink can.
-    """
-    sink.add_context(error)
-    if sink.started:
-        return sink.resume_request(error), attempts.delay_before_resuming(error)
-    return request, attempts.delay_after(error)
+    """Return what to send next and the seconds to wait before, or raise the error."""
+    decoder.add_context(error)
+    if decoder.started:
+        return decoder.resume_request(error), state.delay_before_resuming(error)
+    return request, state.delay_after(error)
 
 
-def _open(clients: ClientPool, request: HTTPRequest, attempts: RetryState) -> httpx.Response:
+def _open(clients: ClientPool, request: HTTPRequest, state: RetryState) -> httpx.Response:
     client = clients.sync_client()
     _check_open(client)
-    with map_httpx_errors(request, attempts), httpx_guard:
-        sent = _build(client, request, attempts.start_attempt())
+    with map_httpx_errors(request, state), httpx_guard:
+        sent = _build(client, request, state.start_attempt())
         response = client.send(sent, stream=True, follow_redirects=False)
-    attempts.record_response(response.headers)
+    state.record_response(response.headers)
     return response
 
 
-async def _aopen(clients: ClientPool, request: HTTPRequest, attempts: RetryState) -> httpx.Response:
+async def _aopen(clients: ClientPool, request: HTTPRequest, state: RetryState) -> httpx.Response:
     client = await clients.async_client()
     _check_open(client)
-    with map_httpx_errors(request, attempts):
-        attempts.start_attempt()
+    with map_httpx_errors(request, state):
+        state.start_attempt()
         sent = _build(client, request, None)  # the deadline has a timeout of its own
         response = await client.send(sent, stream=True, follow_redirects=False)
-    attempts.record_response(response.headers)
+    state.record_response(response.headers)
     return response
 
 
@@ -174,71 +254,91 @@ def _check_open(client: httpx.Client | httpx.AsyncClient) -> None:
 def _build(
     client: httpx.Client | httpx.AsyncClient, request: HTTPRequest, left: float | None
 ) -> httpx.Request:
-    limits = request.timeouts
     connect, read = (
         limit if left is None else left if limit is None else min(limit, left)
-        for limit in (limits.connect, limits.read)
+        for limit in (request.timeouts.connect, request.timeouts.read)
     )
-    content: bytes | _Slices | _AsyncSlices
-    headers = request.headers
-    if isinstance(request.content, bytes):
-        content = request.content
-    else:
-        content = _Slices(request.content)
-        content = _AsyncSlices(content) if isinstance(client, httpx.AsyncClient) else content
-        headers = {**headers, "content-length": str(sum(map(len, request.content)))}
+    headers, body = request.headers, request.content
+    if isinstance(body, FormData):
+        headers = {**headers, "content-type": body.content_type}
     return client.build_request(
         "POST",
-        _parsed(request.url),
-        content=content,
+        _parse_url(request.url),
+        **(_form_arguments(body) if isinstance(body, FormData) else {"content": body}),
         headers=headers,
         timeout=httpx.Timeout(connect=connect, read=read, write=read, pool=read),
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Slices:
-    """A body in small slices: of a large one, httpcore copies the rest at each write.
-
-    No generator, since a caller's own client may send it again: to log in, or on a new connection.
-    """
-
-    parts: tuple[bytes, ...]
-
-    def __iter__(self) -> Iterator[bytes]:
-        for part in self.parts:
-            for start in range(0, len(part), _SLICE):
-                yield part[start : start + _SLICE]
-
-
-@dataclass(frozen=True, slots=True)
-class _AsyncSlices:
-    slices: _Slices
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        for one in self.slices:
-            yield one
+def _form_arguments(form: FormData) -> dict[str, Any]:
+    fields: dict[str, list[str]] = {}
+    for name, value in form.fields:
+        fields.setdefault(name, []).append(value)
+    # A file is sent in small pieces. Of a large piece, httpcore copies the rest at each write.
+    file = (form.filename, BytesIO(form.file), form.mime_type)
+    return {"data": fields, "files": {form.file_field: file}}
 
 
 @lru_cache(maxsize=64)
-def _parsed(url: str) -> httpx.URL:
+def _parse_url(url: str) -> httpx.URL:
     # Parsing takes half the time of building a request.
     return httpx.URL(url)
 
 
 def _is_stream(response: httpx.Response) -> bool:
     """Tell a stream from an error document; the content type of a stream is undocumented."""
-    kind = response.headers.get("content-type", "")
-    return response.is_success and not kind.startswith(("application/json", "text/html"))
+    _check_encoding(response)
+    content_type = response.headers.get("content-type", "")
+    return response.is_success and not content_type.startswith(("application/json", "text/html"))
 
 
-def _check_coding(response: httpx.Response) -> None:
-    # One coding makes at most a thousand bytes of one; with two, a single read fills the memory.
-    coding = response.headers.get("content-encoding", "")
-    if "," in coding:
+def _check_encoding(response: httpx.Response) -> None:
+    # One encoding makes at most a thousand bytes of one; with two, one read fills the memory.
+    if "," in response.headers.get("content-encoding", ""):
         raise VoxtralResponseError(
             "The server's answer is compressed more than once, which is not read, because a few "
             "bytes could fill the memory. Check base_url and any proxy."
+        )
+
+
+def _read(response: httpx.Response, request: HTTPRequest, state: RetryState) -> bytes:
+    """Return a whole body, within the call's deadline."""
+    _check_encoding(response)
+    body = bytearray()
+    with ReadDeadline(response) as deadline:
+        deadline.limit(state.remaining())
+        try:
+            with map_httpx_errors(request, state), closing_safely(response.iter_bytes()) as reads:
+                while True:
+                    with httpx_guard:
+                        data = next(reads, None)
+                    if data is None:
+                        break
+                    body += data
+                    _check_size(body)
+        except VoxtralError as error:
+            if deadline.expired:
+                raise state.deadline_error() from error
+            raise
+    return bytes(body)
+
+
+async def _aread(response: httpx.Response, request: HTTPRequest, state: RetryState) -> bytes:
+    """Do what `_read` does, asynchronously; the caller keeps the deadline."""
+    _check_encoding(response)
+    body = bytearray()
+    with map_httpx_errors(request, state):
+        async for data in response.aiter_bytes():
+            body += data
+            _check_size(body)
+    return bytes(body)
+
+
+def _check_size(body: bytearray) -> None:
+    if len(body) > MAX_BODY_BYTES:
+        raise VoxtralResponseError(
+            f"The server's answer is longer than {MAX_BODY_BYTES >> 20} MiB; reading was stopped. "
+            "Ask for fewer tokens (max_tokens) or check base_url."
         )
 
 
@@ -255,9 +355,9 @@ def _check_status(response: httpx.Response, request: HTTPRequest, content: bytes
 
 
 @asynccontextmanager
-async def _deadline(attempts: RetryState) -> AsyncIterator[None]:
+async def _deadline(state: RetryState) -> AsyncIterator[None]:
     try:
-        async with asyncio.timeout(attempts.remaining()):
+        async with asyncio.timeout(state.remaining()):
             yield
     except TimeoutError as error:
-        raise attempts.deadline_error() from error
+        raise state.deadline_error() from error

@@ -18,15 +18,13 @@ from langchain_voxtral.transport.types import HTTPRequest
 
 
 @contextmanager
-def map_httpx_errors(request: HTTPRequest, attempts: RetryState) -> Iterator[None]:
+def map_httpx_errors(request: HTTPRequest, state: RetryState) -> Iterator[None]:
     """Raise every failure of httpx within as the matching `VoxtralError`."""
     try:
         yield
     except httpx.TimeoutException as error:
         # A deadline that was nearer than the other limits stood in for them.
-        raise (
-            attempts.deadline_error() if attempts.is_overdue else _timeout(error, request)
-        ) from error
+        raise (state.deadline_error() if state.is_overdue else _timeout(error, request)) from error
     except (httpx.RequestError, httpx.StreamError) as error:
         failure = _broken(error, request)
         if redact(str(error), request.secrets) == str(error):

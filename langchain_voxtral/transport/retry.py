@@ -1,4 +1,4 @@
-"""The one owner of retries: when to send again, and how long to wait before."""
+"""When a request is sent again, and how long to wait before; nothing else retries."""
 
 import logging
 import random
@@ -28,18 +28,18 @@ _NEVER_SENT = (httpx.ConnectTimeout, httpx.PoolTimeout)
 class RetryState:
     """Counts the attempts of one call and decides about the next one.
 
-    Args:
-        request: Its policy and deadline count.
+    Attributes:
+        attempts: How often the request was sent.
     """
 
     def __init__(self, request: HTTPRequest) -> None:
-        self.count = 0
-        self._fresh_since = 0
+        self.attempts = 0
+        self._attempts_before_resume = 0  # retries are counted from there
         self._policy = request.retry
-        self._limits = request.timeouts
+        self._deadline = request.timeouts.deadline
         self._secrets = request.secrets
         self._request_id: str | None = None
-        self._began = time.monotonic()
+        self._started_at = time.monotonic()
 
     def start_attempt(self) -> float | None:
         """Count a new attempt; return the seconds it may take, None for no limit.
@@ -47,12 +47,12 @@ class RetryState:
         Raises:
             VoxtralTimeoutError: The deadline has passed.
         """
-        self.count += 1
+        self.attempts += 1
         self._request_id = None
         return self.remaining()
 
     def record_response(self, headers: Mapping[str, str]) -> None:
-        """Take note of the id that the server gave this attempt, for any error that follows."""
+        """Keep the id that the server gave this attempt, for any error that follows."""
         request_id = headers.get("x-request-id")
         self._request_id = None if request_id is None else redact(request_id, self._secrets)
 
@@ -74,15 +74,16 @@ class RetryState:
         return left is not None and left <= 0
 
     def _left(self) -> float | None:
-        deadline = self._limits.deadline
-        return None if deadline is None else deadline - (time.monotonic() - self._began)
+        if self._deadline is None:
+            return None
+        return self._deadline - (time.monotonic() - self._started_at)
 
     def deadline_error(self) -> VoxtralTimeoutError:
         """Return the error for a call that reached its deadline."""
         return VoxtralTimeoutError(
-            f"The call did not finish within {self._limits.deadline:g} s, its overall deadline. "
+            f"The call did not finish within {self._deadline:g} s, its overall deadline. "
             "Set a larger deadline=, or deadline=None for no such limit.",
-            attempts=self.count,
+            attempts=self.attempts,
         )
 
     def delay_after(self, error: VoxtralError) -> float:
@@ -91,20 +92,20 @@ class RetryState:
         Raises:
             VoxtralError: The error itself, if it is not to be retried.
         """
-        error.attempts = self.count
+        error.attempts = self.attempts
         error.request_id = error.request_id or self._request_id
-        spent = self.count - self._fresh_since > self._policy.retries
-        if spent or not self._may_pass(error):
+        spent = self.attempts - self._attempts_before_resume > self._policy.retries
+        if spent or not self._is_temporary(error):
             raise error
-        pause = self._pause(error)
+        delay = self._delay_before_next(error)
         logger.warning(
             "Attempt %d of %d in %.1f s, after: %s",
-            self.count + 1,
-            self._fresh_since + self._policy.retries + 1,
-            pause,
+            self.attempts + 1,
+            self._attempts_before_resume + self._policy.retries + 1,
+            delay,
             error,
         )
-        return pause
+        return delay
 
     def delay_before_resuming(self, error: VoxtralError) -> float:
         """Return the seconds to wait before a cut stream is taken up again, with fresh retries.
@@ -112,12 +113,12 @@ class RetryState:
         Raises:
             VoxtralError: The error itself, if the deadline would pass.
         """
-        pause = self._pause(error)
-        self._fresh_since = self.count
-        logger.warning("Resuming the stream in %.1f s, after: %s", pause, error)
-        return pause
+        delay = self._delay_before_next(error)
+        self._attempts_before_resume = self.attempts
+        logger.warning("Resuming the stream in %.1f s, after: %s", delay, error)
+        return delay
 
-    def _may_pass(self, error: VoxtralError) -> bool:
+    def _is_temporary(self, error: VoxtralError) -> bool:
         if isinstance(error, VoxtralIncompleteStreamError) or not error.is_retryable:
             return False
         if error.status_code is not None:
@@ -126,7 +127,7 @@ class RetryState:
             return self._policy.retry_timeouts or isinstance(error.__cause__, _NEVER_SENT)
         return isinstance(error, VoxtralConnectionError)
 
-    def _pause(self, error: VoxtralError) -> float:
+    def _delay_before_next(self, error: VoxtralError) -> float:
         """Return Retry-After and a little more, else a back-off; jittered so crowds disperse.
 
         Raises:
@@ -135,12 +136,12 @@ class RetryState:
         policy, left = self._policy, self._left()
         jitter = random.random()  # noqa: S311 - spreads load, guards nothing
         if error.retry_after is None:
-            back_off = min(policy.max_backoff, policy.initial_backoff * 2.0 ** (self.count - 1))
-            pause = back_off * (0.5 + 0.5 * jitter)
+            backoff = min(policy.max_backoff, policy.initial_backoff * 2.0 ** (self.attempts - 1))
+            delay = backoff * (0.5 + 0.5 * jitter)
         elif error.retry_after > policy.max_retry_after:
             raise error
         else:
-            pause = error.retry_after + jitter * min(1.0, 0.1 * error.retry_after)
-        if left is not None and pause >= left:
+            delay = error.retry_after + jitter * min(1.0, 0.1 * error.retry_after)
+        if left is not None and delay >= left:
             raise error
-        return pause
+        return delay

@@ -1,10 +1,11 @@
-"""What transport is asked to do, as plain values."""
+"""Plain values that describe an HTTP exchange."""
 
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
-from langchain_voxtral.errors import VoxtralError
+from langchain_voxtral.errors import VoxtralError, VoxtralInvalidRequestError
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -34,10 +35,9 @@ class RetryPolicy:
         retries: Attempts beyond the first.
         initial_backoff: Seconds before the first retry; doubled for each further one.
         max_backoff: Seconds that the doubling stops at.
-        max_retry_after: Seconds of `Retry-After` that are waited for; a server that asks
-            for more is not waited for.
-        retry_timeouts: Also retry when the answer did not come in time. The server may have
-            done the work, so this may be billed twice.
+        max_retry_after: Longest `Retry-After` in seconds that is waited for.
+        retry_timeouts: Whether to retry when the response did not come in time. The server may
+            have done the work, so this may be billed twice.
     """
 
     retries: int = 2
@@ -48,22 +48,62 @@ class RetryPolicy:
 
 
 @dataclass(frozen=True, slots=True)
+class FormData:
+    """A form with one file, sent as `multipart/form-data` (RFC 7578).
+
+    Args:
+        fields: Names and values; those of one name are sent together.
+        file_field: The name of the file's field, which comes last.
+        filename: The file's name; servers detect the format by its extension.
+        mime_type: The file's type, such as `audio/wav`.
+        file: The file's content; it is not copied.
+
+    Raises:
+        VoxtralInvalidRequestError: A value cannot be encoded in UTF-8.
+    """
+
+    fields: Sequence[tuple[str, str]]
+    file_field: str
+    filename: str
+    mime_type: str
+    file: bytes = field(repr=False)
+    boundary: str = field(init=False, compare=False)
+    """Taken from a hash of the content, so that equal forms are equal bodies."""
+
+    def __post_init__(self) -> None:
+        content_hash = hashlib.sha256(self.file)
+        for name, value in self.fields:
+            try:
+                content_hash.update(f"{name}={value};".encode())
+            except UnicodeEncodeError as error:
+                raise VoxtralInvalidRequestError(
+                    f"The form's field {name!r} has a lone surrogate, which UTF-8 cannot encode."
+                ) from error
+        object.__setattr__(self, "boundary", content_hash.hexdigest()[:32])
+
+    @property
+    def content_type(self) -> str:
+        """The value of the `content-type` header."""
+        return f"multipart/form-data; boundary={self.boundary}"
+
+
+@dataclass(frozen=True, slots=True)
 class HTTPRequest:
     """One POST.
 
     Args:
         url: Absolute URL.
-        content: The body, whole or in parts, which are sent as they are, without a copy of all.
+        content: The body.
         headers: All headers but those that HTTP itself needs.
-        secrets: Strings that must never show in an error.
+        secrets: Strings that must not show in an error.
         model: The model asked for, for messages.
         timeouts: Time limits.
         retry: When to send it again.
-        has_audio: Whether there is a recording in it, which the server may fail to read.
+        has_audio: Whether the body has a recording, which the server may fail to read.
     """
 
     url: str
-    content: bytes | tuple[bytes, ...] = field(repr=False)
+    content: bytes | FormData = field(repr=False)
     headers: Mapping[str, str] = field(repr=False)
     secrets: Sequence[str] = field(default=(), repr=False)
     model: str | None = None
@@ -74,7 +114,7 @@ class HTTPRequest:
 
 @dataclass(frozen=True, slots=True)
 class HTTPResponse:
-    """A whole successful answer.
+    """A whole successful response.
 
     Args:
         content: The body.
@@ -88,51 +128,47 @@ class HTTPResponse:
 
 
 class StreamDecoder(Protocol[T_co]):
-    """Where a streamed body goes: a pure object that makes items of bytes.
-
-    Transport only moves bytes and keeps time; what they mean, and whether the stream is
-    whole, the sink alone knows.
-    """
+    """Decodes a streamed body into items, without any I/O."""
 
     @property
     def started(self) -> bool:
-        """Whether a token has arrived since `start_attempt`: the request is then not sent again."""
+        """Whether a token has arrived since `start_attempt`: the request is not sent again."""
         ...
 
     @property
     def is_finishing(self) -> bool:
-        """Whether nothing is awaited but the rest of the metadata."""
+        """Whether only metadata is awaited."""
         ...
 
     @property
     def done(self) -> bool:
-        """Whether nothing at all is awaited."""
+        """Whether nothing is awaited."""
         ...
 
     def start_attempt(self, headers: Mapping[str, str], attempts: int) -> None:
         """Start on the body of a new response."""
 
     def feed(self, data: bytes) -> Sequence[T_co]:
-        """Take bytes, return the items they complete."""
-        ...
-
-    def not_a_stream_error(self, content: bytes) -> VoxtralError:
-        """Return the error for a successful answer that is one document and no stream."""
+        """Return the items that `data` completes."""
         ...
 
     def finish(self, error: VoxtralError | None = None) -> Iterable[T_co]:
-        """Take the end of the body, in order or by an error; yield the last items.
+        """Return the last items, at the body's end or after an error.
 
         Raises:
             VoxtralError: The body ended too early.
         """
         ...
 
+    def not_a_stream_error(self, content: bytes) -> VoxtralError:
+        """Return the error for a successful response that is one document and no stream."""
+        ...
+
     def add_context(self, error: VoxtralError) -> None:
-        """Note on an error what has arrived so far."""
+        """Add to an error what has arrived so far."""
 
     def resume_request(self, error: VoxtralError) -> HTTPRequest:
-        """Return the request that goes on where a started body was cut.
+        """Return the request that continues a body which was cut.
 
         Raises:
             VoxtralError: The error given: the body cannot be resumed.

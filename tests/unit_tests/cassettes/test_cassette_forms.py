@@ -10,11 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.cassettes.audio import boundary_of, digest_of, form_in, without_sound
 from support.cassettes.replay import whole_body
+from support.multipart_forms import encode_multipart
 from vcr.request import Request
 
-from langchain_voxtral.protocol.multipart import FilePart, encode_multipart
+from langchain_voxtral.transport import FormData
 
-FILE = FilePart("audio", "audio.wav", "audio/wav", b"RIFF\r\n--B\r\n\0\xff")
+SOUND = b"RIFF\r\n--B\r\n\0\xff"
 BODY = (
     b'--B\r\nContent-Disposition: form-data; name="task"\r\n\r\ntranscribe\r\n'
     b'--B\r\nContent-Disposition: form-data; name="audio"; filename="audio.wav"\r\n'
@@ -53,7 +54,7 @@ _names = st.text(st.sampled_from("abc_[]"), min_size=1)
 
 @given(st.lists(st.tuples(_names, _words)), st.binary())
 def test_every_form_is_parsed_as_sent(fields: list[tuple[str, str]], sound: bytes) -> None:
-    body, content_type = encode_multipart(fields, FilePart("a file", "a.wav", "audio/wav", sound))
+    body, content_type = encode_multipart(FormData(fields, "a file", "a.wav", "audio/wav", sound))
     boundary = boundary_of(content_type)
     assert boundary is not None
     told = form_in(body, boundary)
@@ -127,10 +128,10 @@ def test_audio_in_json_is_replaced_by_length_and_hash() -> None:
     def part(data: object) -> dict[str, object]:
         return {"type": "input_audio", "input_audio": {"data": data, "format": "wav"}}
 
-    sound = base64.b64encode(FILE.data).decode()
+    sound = base64.b64encode(SOUND).decode()
     assert without_sound({"messages": [{"content": [part(sound), {"data": sound}]}]}) == {
-        "messages": [{"content": [part(digest_of(FILE.data)), {"data": sound}]}]
+        "messages": [{"content": [part(digest_of(SOUND)), {"data": sound}]}]
     }
-    for other in ("no base64!", "é", 5, None, digest_of(FILE.data)):
+    for other in ("no base64!", "é", 5, None, digest_of(SOUND)):
         assert without_sound(part(other)) == part(other)
     assert without_sound({"input_audio": sound}) == {"input_audio": sound}

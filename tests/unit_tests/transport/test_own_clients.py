@@ -7,12 +7,13 @@ import httpx
 import pytest
 from pydantic import SecretStr
 from support.call_modes import Model, text_of
+from support.multipart_forms import parse_multipart
 from support.scripted_server import ScriptedServer
 from support.sse_replies import final, json_reply, token, whole
 
 from langchain_voxtral.transport import exchange
 from langchain_voxtral.transport.client_pool import ClientPool, ClientSettings
-from langchain_voxtral.transport.types import HTTPRequest, RetryPolicy
+from langchain_voxtral.transport.types import FormData, HTTPRequest, RetryPolicy
 
 pytestmark = pytest.mark.usefixtures("_nothing_left_behind")
 
@@ -71,10 +72,10 @@ async def test_an_async_mock_transport_answers_instead_of_a_server(
 
 
 @pytest.mark.parametrize("is_async", [False, True])
-def test_a_client_that_logs_in_sends_a_body_of_parts_again(is_async: bool) -> None:
+def test_a_client_that_logs_in_sends_a_form_again(is_async: bool) -> None:
     """A digest needs a first answer, and the second request has the same body."""
     challenge = {"www-authenticate": 'Digest realm="r", nonce="n", qop="auth", algorithm=MD5'}
-    parts = (b"--form\r\n", bytes(600_000), b"\r\n--form--\r\n")
+    form = FormData([("model", "m")], "file", "a.wav", "audio/wav", bytes(600_000))
     login = httpx.DigestAuth("user", "password")
 
     async def ask(request: HTTPRequest) -> bytes:
@@ -83,9 +84,8 @@ def test_a_client_that_logs_in_sends_a_body_of_parts_again(is_async: bool) -> No
             return (await exchange.apost(clients, request)).content
 
     with ScriptedServer(json_reply({}, status=401, headers=challenge), json_reply({})) as server:
-        form = {"content-type": "multipart/form-data; boundary=form"}
         once = RetryPolicy(retries=0)
-        request = HTTPRequest(url=server.url, content=parts, headers=form, retry=once)
+        request = HTTPRequest(url=server.url, content=form, headers={}, retry=once)
         if is_async:
             content = asyncio.run(ask(request))
         else:
@@ -94,5 +94,11 @@ def test_a_client_that_logs_in_sends_a_body_of_parts_again(is_async: bool) -> No
                     ClientPool(ClientSettings(http_client=client)), request
                 ).content
     assert content == b"{}"
-    assert [seen.body for seen in server.requests] == [b"".join(parts)] * 2
-    assert [seen.headers["content-length"] for seen in server.requests] == ["600020"] * 2
+    first, second = server.requests
+    assert first.body == second.body
+    for seen in server.requests:
+        assert seen.headers["content-length"] == str(len(seen.body))
+        assert parse_multipart(seen.body, seen.headers["content-type"]) == [
+            ("model", None, None, b"m"),
+            ("file", "a.wav", "audio/wav", bytes(600_000)),
+        ]

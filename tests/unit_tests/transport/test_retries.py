@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Sequence
+from itertools import chain
 
 import pytest
 from hypothesis import given
@@ -66,9 +67,9 @@ def exchange(
     call, clients = Call(request, "voxtral", "deepinfra"), ClientPool(ClientSettings())
 
     async def streamed_items() -> list[StreamItem]:
-        items = [item async for item in astream(clients, request, CompletionStream(call))]
+        reads = [items async for items in astream(clients, request, CompletionStream(call))]
         await clients.aclose()
-        return items
+        return list(chain.from_iterable(reads))
 
     async def reply() -> list[Completion]:
         answer = parse_completions(call, await apost(clients, request))
@@ -78,7 +79,7 @@ def exchange(
     try:
         match call_mode:
             case "stream":
-                return list(stream(clients, request, CompletionStream(call)))
+                return list(chain.from_iterable(stream(clients, request, CompletionStream(call))))
             case "astream":
                 return asyncio.run(streamed_items())
             case "post":
