@@ -7,21 +7,26 @@ PROMPT ?= What is the capital of France?
 VENV := .venv
 FLOOR := .venv-floor
 BIN := $(VENV)/bin
-# Two at once, each file in one of them: the embedded engine takes a core for itself.
+# Two workers, each file in one of them: the embedded engine needs a core of its own.
 PARALLEL := --numprocesses 2 --dist loadfile
+# Folders whose tests do not depend on the versions of tests/floor.txt.
+FLOOR_IGNORES := cassettes local prompts protocol transport
 PIP_QUIET := --quiet --disable-pip-version-check
 
-.PHONY: chat test lint unit floor integration faults record clean
+.PHONY: chat help test lint unit floor integration faults bench record clean
 .DEFAULT_GOAL := chat
 
 chat: $(VENV)/.local ## ask the model: make chat PROMPT="..."
 	@$(BIN)/langchain-voxtral chat "$$PROMPT"
 export PROMPT
 
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
+
 test: lint floor ## all checks; ends with pytest's summary of unit and integration tests
 	$(BIN)/python -m pytest $(PARALLEL)
 
-lint: $(VENV)/.dev ## style, types and the house's walls
+lint: $(VENV)/.dev ## style, types and import contracts
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -30,17 +35,23 @@ lint: $(VENV)/.dev ## style, types and the house's walls
 unit: $(VENV)/.dev ## the tests that need no engine
 	$(BIN)/python -m pytest $(PARALLEL) tests/unit_tests
 
-floor: $(FLOOR)/.dev ## the unit tests of what meets langchain-core, on the oldest that is supported
-	$(FLOOR)/bin/python -m pytest -q $(PARALLEL) tests/unit_tests $(foreach folder,local prompts protocol transport,\
+floor: $(FLOOR)/.dev ## the unit tests of what uses langchain-core and PyAV, on their oldest supported versions
+	$(FLOOR)/bin/python -m pytest -q $(PARALLEL) --hypothesis-profile=quick tests/unit_tests $(foreach folder,$(FLOOR_IGNORES),\
 		--ignore=tests/unit_tests/$(folder))
 
 integration: $(VENV)/.dev ## the tests on the embedded engine
 	$(BIN)/python -m pytest $(PARALLEL) tests/integration_tests
 
-faults: $(VENV)/.dev ## play every fault of tests/support/faults/table.py in all ways and print what comes of it
+faults: $(VENV)/.dev ## run every fault of tests/support/faults in all call modes and print the outcomes
 	$(BIN)/python tests/print_faults.py
 
-record: $(VENV)/.dev ## record cassettes anew: from the engine, and from DeepInfra if a key is set
+bench: $(VENV)/.dev ## the short benchmarks; benchmarks/README.md has all of them
+	$(BIN)/python benchmarks/call_path.py
+	$(BIN)/python benchmarks/token_cost.py
+	$(BIN)/python benchmarks/tool_calls.py
+	PYTHONPATH=tests $(BIN)/python benchmarks/word_errors.py
+
+record: $(VENV)/.dev ## record the cassettes again: from the engine, and from DeepInfra if a key is set
 	$(BIN)/python tests/record.py embedded
 	$(BIN)/python tests/record.py hosted
 	$(BIN)/python -m pytest -m live tests/live

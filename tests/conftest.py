@@ -6,6 +6,7 @@ from hypothesis import settings
 
 # An example may take as long as it needs: a slow machine is not a failure.
 settings.register_profile("voxtral", deadline=None)
+settings.register_profile("quick", parent=settings.get_profile("voxtral"), max_examples=20)
 settings.load_profile("voxtral")
 
 # A process that was started in the background ignores Ctrl-C, and so do its children.
