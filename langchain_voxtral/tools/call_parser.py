@@ -1,32 +1,25 @@
 """Tool calls out of the text of an answer, while it streams."""
 
 import re
-from collections.abc import Collection, Generator
+from collections.abc import Callable, Collection
 
 from langchain_voxtral.tools.call_accumulator import ToolCallChunk
-from langchain_voxtral.tools.scan import (
-    IN_LINE,
+from langchain_voxtral.tools.text_scanner import (
+    JsonValueScanner,
     NoMatchError,
-    ParseSteps,
     TextScanner,
     UnexpectedEndError,
 )
 
-__all__ = ["ToolCallParser"]
-
-_MEMBERS = {
-    "name": "name",
-    "arguments": "arguments",
-    "parameters": "arguments",
-    "id": "id",
-    "type": "type",
-}
+_MEMBERS = {"name": "name", "id": "id", "type": "type"}
+_MEMBERS |= {"arguments": "arguments", "parameters": "arguments"}
 """The members that the JSON of a call may have, and what they are."""
 
+_INDENT = re.compile(r"\n?[ \t]*")
+_SEPARATORS = re.compile(r"[ \t\r\n,;]*")
 _TEXT_END = re.compile(r"\n[ \t]*(?:\Z|(?=[{\[<]))|(?=\[(?:T|\Z))")
 """Where text may end: before a line that is, or may yet be, a call; and before a marker."""
-_LINE_START = re.compile(r"\n[ \t]*\Z")
-_SEPARATORS = " \t\r\n,;"
+_LAST_LINE = re.compile(r"\n[ \t]*\Z")
 
 
 class ToolCallParser:
@@ -39,272 +32,271 @@ class ToolCallParser:
     - `{"name": ..., "parameters": {...}}`, `<|python_tag|>` before it or not (Llama 3.1), or
       an array of these, at the start of the answer, of a line, or after another call.
 
-    Members may come in any order, `"type": "function"` and an id among them, and `arguments`
-    and `parameters` mean the same. After `[TOOL_CALLS]` any name is a call's; else it must be
-    one of `names`, and its arguments a JSON object. All else is text, and comes out unchanged.
+    Members may come in any order, `"type": "function"` among them; `arguments` and `parameters`
+    mean the same. After `[TOOL_CALLS]` any name is a call's; else it must be one of `names`, and
+    its arguments a JSON object. All else is text, and comes out unchanged, except what separates
+    it from a call: white space at the start of the answer, one line break and the indentation
+    before a call, white space, commas and semicolons after one.
 
-    What separates text from a call is no text: one line break before it with the indentation
-    that follows, white space at the start of the answer, and white space and a comma or
-    semicolon after it, unless there is more text. Only what may yet be a call is held back.
-
-    A call's first part comes when its name and the beginning of its arguments are there. It
-    has the name, and the id if that is there too; an id that comes later is dropped, because
-    whoever reads the parts needs one at the first. The arguments follow exactly as they are
-    written, valid or not.
+    Only what may yet be a call is held back. A call's first chunk, with its name and its id,
+    comes as soon as its arguments begin; an id that stands behind them is dropped. The arguments
+    follow as they are written, valid or not.
 
     Args:
         names: The tools that can be called.
         forced: The server was told to write nothing but calls. Any name is then a call's, and
-            JSON that turns out to be none is a call without a name that has all of it as its
-            arguments; so is what is cut after `[TOOL_CALLS]`. A call that is cut before its
-            arguments keeps its name.
-
-    Example:
-        ```python
-        from langchain_voxtral.tools.call_parser import ToolCallParser
-        from langchain_voxtral.tools.call_accumulator import ToolCallChunk
-
-        parser = ToolCallParser(["add"])
-        assert parser.feed('Let me see.\n{"name": "a') == ["Let me see."]
-        assert parser.feed('dd", "parameters": {"a"') == [
-            ToolCallChunk(0, name="add"),
-            ToolCallChunk(0, arguments='{"a"'),
-        ]
-        assert parser.feed(": 1}}") == [ToolCallChunk(0, arguments=": 1}")]
-        assert parser.close() == []
-        ```
+            JSON that is no call is one without a name, all of it its arguments; so is what is
+            cut after `[TOOL_CALLS]`. A call that is cut before its arguments keeps its name.
     """
+
+    # What is held back is read in steps. A step that needs more text is taken again, from its
+    # start, when more has come; one that succeeds drops what it has read.
 
     def __init__(self, names: Collection[str], *, forced: bool = False) -> None:
         self._names = frozenset(names)
         self._forced = forced
         self._source = TextScanner()
+        self._ended = False
         self._ready: list[str | ToolCallChunk] = []
-        self._said: list[str] = []  # text behind what is ready
-        self._calls = 0
-        self._in_text = False  # within a line, with nothing held
-        self._in_json = False  # in what is or should be a call, its arguments not begun
-        self._name = ""  # of that call, once it can only be a call
-        self._marked = False  # there was a [TOOL_CALLS] before it
-        self._steps = self._read()
-        next(self._steps)
-
-    @property
-    def held(self) -> str:
-        """What has arrived and is neither text nor part of a call yet."""
-        return self._source.held
+        self._step: Callable[[], None] = self._read_first
+        self._in_text = False  # with nothing held back
+        # What may be a call, from what introduces it:
+        self._in_head = False  # before the arguments
+        self._calls = self._calls_before = 0
+        self._is_marked = False  # by [TOOL_CALLS]
+        self._in_array = False
+        self._any_name = False
+        self._name = ""
+        self._known: dict[str, str] = {}  # members
+        self._arguments = JsonValueScanner()
+        self._scanned = 0  # of arguments that come before the name
+        self._after_arguments = self._read_rest
 
     def feed(self, text: str) -> list[str | ToolCallChunk]:
         """Take text, return what it completes, in order."""
         if self._in_text and "\n" not in text and "[" not in text:
             return [text] if text else []
-        self._source.add(text)
-        next(self._steps)
-        return self._taken()
+        self._source.text += text
+        return self._read()
 
     def close(self) -> list[str | ToolCallChunk]:
         """Return the rest: the text has ended."""
-        self._source.ended = True
-        for _ in self._steps:
-            pass
-        return self._taken()
+        self._ended = True
+        return self._read()
 
-    def _taken(self) -> list[str | ToolCallChunk]:
-        self._put(None)
+    def _read(self) -> list[str | ToolCallChunk]:
+        while self._source.text:
+            self._source.at = 0
+            try:
+                self._step()
+            except UnexpectedEndError:
+                if not self._ended:
+                    break
+                self._read_no_call(is_cut=True)
+            except NoMatchError:
+                self._read_no_call(is_cut=False)
+        self._in_text = not self._source.text and self._step == self._read_text
         ready, self._ready = self._ready, []
         return ready
 
-    def _read(self) -> ParseSteps:
-        source, forced = self._source, self._forced
-        yield from source.skip()
-        line_start = True
-        while not (source.ended and source.is_empty):
-            called = yield from self._try(forced=forced, line_start=line_start)
-            if called:
-                yield from self._gap()
-                line_start = True
-            else:
-                forced = False
-                line_start = yield from self._text()
-        self._say(source.release())
+    # Steps
 
-    def _gap(self) -> ParseSteps:
-        """Pass over what separates one call from the next, or from the end."""
+    def _read_text(self) -> None:
+        """Pass text on to where a call may begin."""
         source = self._source
-        yield from source.skip()
-        if not source.is_empty and source.text[source.at] in ",;":
-            source.take(source.at + 1)
-            yield from source.skip()
-        if source.ended and source.is_empty:
-            source.drop()
+        end = _TEXT_END.search(source.text)
+        source.at = end.start() if end else len(source.text)
+        self._put(source.drop())
+        if end:
+            self._step = self._read_line if end[0] else self._read_marker
 
-    def _text(self) -> Generator[None, None, bool]:
-        """Pass text on to where a call may begin; return whether a line begins there."""
+    def _read_first(self) -> None:
+        self._source.skip()
+        self._read_head()
+
+    def _read_line(self) -> None:
+        self._source.skip(_INDENT)
+        self._read_head()
+
+    def _read_marker(self) -> None:
+        self._read_head(at_line_start=False)
+
+    def _read_after_call(self) -> None:
+        self._source.skip(_SEPARATORS)
+        if self._ended and self._source.is_at_end:
+            self._source.drop()
+        else:
+            self._read_head()
+
+    def _read_head(self, *, at_line_start: bool = True) -> None:
+        """Read the beginning of a call, up to its arguments."""
         source = self._source
-        held = source.release()
-        if not source.is_empty and source.text[source.at] in "{[<":
-            start = _LINE_START.search(held)
-            if start is not None:
-                # What is no call itself ended with the line before one.
-                self._say(held[: start.start()])
-                source.hold(start[0])
-                return True
-        self._say(held)
-        while True:
-            end = _TEXT_END.search(source.text, source.at)
-            self._say(source.text[source.at : end.start() if end else None])
-            source.at = end.start() if end else len(source.text)
-            if end or source.ended:
-                break
-            self._in_text = True
-            yield
-            self._in_text = False
-        if not end or not end[0]:
-            return False
-        source.take(end.end())
-        return True
-
-    def _try(self, *, forced: bool, line_start: bool) -> Generator[None, None, bool]:
-        """Read calls; return whether there was one, with at most separators held after it."""
-        source, before = self._source, self._calls
-        self._in_json, self._name, self._marked = False, "", False
-        try:
-            yield from self._answer(forced=forced, line_start=line_start)
-            source.drop()
-        except NoMatchError as error:
-            is_cut = isinstance(error, UnexpectedEndError)
-            if self._in_json and (forced or (is_cut and (self._marked or self._name))):
-                yield from self._broken(self._name if is_cut else "")
-            elif self._calls > before and not self._in_json and is_cut:
-                # Cut behind a call's arguments: what follows them is syntax, and no text.
-                source.take(len(source.text))
-                source.drop()
-        return self._calls > before and not source.taken.strip(_SEPARATORS)
-
-    def _answer(self, *, forced: bool, line_start: bool) -> ParseSteps:
-        source = self._source
-        yield from source.skip(IN_LINE)
-        first = yield from source.one_of("{[<")
-        self._in_json = first != "<"
-        if first == "[" and (yield from source.peek()) == "T":
-            yield from source.literal("TOOL_CALLS]")
-            self._marked = True
-            yield from source.skip()
-            if (yield from source.peek()) not in "{[":
-                yield from self._bare_call()
+        self._in_head, self._is_marked, self._name = False, False, ""
+        self._calls_before = self._calls
+        first = source.one_of("{[<")
+        self._in_head = first != "<"
+        self._any_name = self._forced
+        if first == "[" and source.peek() == "T":
+            source.literal("TOOL_CALLS]")
+            self._is_marked = self._any_name = True
+            source.skip()
+            if source.peek() not in "{[":
+                self._read_bare_call()
                 return
-            forced = True
-            first = yield from source.one_of("{[")
-        elif not line_start:
+            first = source.one_of("{[")
+        elif not at_line_start:
             raise NoMatchError
         elif first == "<":
-            yield from source.literal("|python_tag|>")
-            yield from source.skip()
-            first = yield from source.one_of("{[")
-            self._in_json = True
-        yield from self._array(any_name=forced) if first == "[" else self._call(any_name=forced)
+            source.literal("|python_tag|>")
+            source.skip()
+            first = source.one_of("{[")
+            self._in_head = True
+        self._in_array = first == "["
+        if self._in_array:
+            source.skip()
+            source.one_of("{")
+        self._read_members({})
 
-    def _bare_call(self) -> ParseSteps:
-        """Read `NAME[ARGS]{...}` or `NAME[CALL_ID]ID[ARGS]{...}`."""
-        source = self._source
-        call_id = None
-        name = yield from source.word()
-        if (yield from source.literal("[ARGS]", "[CALL_ID]")) == "[CALL_ID]":
-            call_id = yield from source.word()
-            yield from source.literal("[ARGS]")
-        self._in_json, self._name = True, name
-        yield from source.skip()
-        if (yield from source.peek()) != "{":
+    def _read_bare_call(self) -> None:
+        """Read `NAME[ARGS]` or `NAME[CALL_ID]ID[ARGS]`."""
+        source, call_id = self._source, None
+        name = source.word()
+        if source.literal("[ARGS]", "[CALL_ID]") == "[CALL_ID]":
+            call_id = source.word()
+            source.literal("[ARGS]")
+        self._name = name
+        source.skip()
+        if source.peek() != "{":
             raise NoMatchError
-        self._begin(name, call_id)
-        yield from source.value(self._add)
+        self._begin_call(name, call_id)
+        self._begin_arguments(self._read_after_call)
 
-    def _array(self, *, any_name: bool) -> ParseSteps:
-        """Read the calls of an array that has begun."""
-        source, separator = self._source, ","
-        while separator == ",":
-            yield from source.skip()
-            yield from source.one_of("{")
-            yield from self._call(any_name=any_name)
-            yield from source.skip()
-            separator = yield from source.one_of(",]")
-
-    def _call(self, *, any_name: bool) -> ParseSteps:
-        """Read a call that has begun as a JSON object."""
-        source = self._source
-        self._in_json, self._name = True, ""
-        members: dict[str, str] = {}
-        early: list[str] = []
-        following = ","
+    def _read_members(self, known: dict[str, str]) -> None:
+        """Read members of a call's JSON, up to its arguments or its end."""
+        source, following = self._source, ","
         while following == ",":
-            member = yield from self._member(members)
+            source.skip()
+            member = _MEMBERS[source.string(_MEMBERS)]
+            if member in known:
+                raise NoMatchError
+            source.skip()
+            source.one_of(":")
+            source.skip()
             if member == "arguments":
                 # A call is begun with its arguments: cut before them it is broken, not without.
-                if (yield from source.peek()) != "{" and not any_name:
+                if source.peek() != "{" and not self._any_name:
                     raise NoMatchError
-                if "name" in members:
-                    self._begin(members["name"], members.get("id"))
-                members["arguments"] = ""
-                yield from source.value(self._add if "name" in members else early.append)
+                if "name" in known:
+                    self._known = known | {member: ""}
+                    self._begin_call(known["name"], known.get("id"))
+                    self._begin_arguments(self._read_rest)
+                    return
+                known[member] = self._early_arguments()
             elif member == "name":
-                members["name"] = yield from source.string(None if any_name else self._names)
-                self._name = members["name"]
-                if "arguments" in members:
-                    self._begin(members["name"], members.get("id"))
-                    self._add("".join(early))
+                known[member] = self._name = source.string(None if self._any_name else self._names)
+                if "arguments" in known:
+                    self._known, self._step = known, self._read_rest
+                    self._begin_call(known["name"], known.get("id"))
+                    self._put_arguments(known["arguments"])
+                    return
             else:
-                members[member] = yield from source.string(None if member == "id" else {"function"})
-            yield from source.skip()
-            following = yield from source.one_of(",}")
-        if "arguments" not in members and any_name and "name" in members:
-            self._begin(members["name"], members.get("id"))
-        if self._in_json:
-            raise NoMatchError
-        source.drop()
+                known[member] = source.string(None if member == "id" else {"function"})
+            source.skip()
+            following = source.one_of(",}")
+        self._end_call(known)
 
-    def _member(self, known: Collection[str]) -> Generator[None, None, str]:
-        """Read the key of a member up to its value; return which it is."""
-        source = self._source
-        yield from source.skip()
-        member = _MEMBERS[(yield from source.string(_MEMBERS))]
-        if member in known:
-            raise NoMatchError
-        yield from source.skip()
-        yield from source.one_of(":")
-        yield from source.skip()
-        return member
+    def _early_arguments(self) -> str:
+        """Read arguments that come before the name, scanning on from where the scan ended."""
+        source, start = self._source, self._source.at
+        if not self._scanned:
+            self._arguments, self._scanned = JsonValueScanner(), start
+        self._scanned = self._arguments.find_end(source.text, self._scanned)
+        if not self._arguments.found:
+            raise UnexpectedEndError
+        source.at = self._scanned
+        return source.text[start : source.at]
 
-    def _broken(self, name: str) -> ParseSteps:
-        """Pass on what is no call, and all after it, as the arguments of one."""
-        source = self._source
-        written = source.release().lstrip(_SEPARATORS)
-        self._begin(name, None)
-        self._add(written)
-        while True:
-            self._add(source.text[source.at :])
-            source.at = len(source.text)
-            if source.ended:
-                return
-            yield
+    def _read_arguments(self) -> None:
+        """Pass on what there is of the arguments."""
+        self._source.at = self._arguments.find_end(self._source.text, 0)
+        self._put_arguments(self._source.drop())
+        if self._arguments.found:
+            self._step = self._after_arguments
 
-    def _begin(self, name: str, call_id: str | None) -> None:
+    def _read_rest(self) -> None:
+        """Read what follows the arguments in the JSON of a call."""
+        self._source.skip()
+        if self._source.one_of(",}") == ",":
+            self._read_members(dict(self._known))
+        else:
+            self._end_call(self._known)
+
+    def _read_next(self) -> None:
+        """Read the beginning of the next call of an array, or its end."""
+        self._source.skip()
+        if self._source.one_of(",]") == ",":
+            self._source.skip()
+            self._source.one_of("{")
+            self._in_head, self._name = True, ""
+            self._read_members({})
+        else:
+            self._source.drop()
+            self._step = self._read_after_call
+
+    def _read_no_call(self, *, is_cut: bool) -> None:
+        """Pass on what is no call: as text, or as the arguments of a call that is broken."""
+        source, called = self._source, self._calls > self._calls_before
+        self._scanned = 0
+        if self._in_head and (self._forced or (is_cut and (self._is_marked or self._name))):
+            source.at = 0
+            source.skip(_SEPARATORS)
+            self._begin_call(self._name if is_cut else "", None)
+            self._step = self._read_broken
+        elif called and is_cut and not self._in_head:
+            # Cut behind a call's arguments: what follows them is syntax, and no text.
+            source.text = ""
+        elif called and _SEPARATORS.fullmatch(source.text, 0, source.at):
+            self._step = self._read_after_call
+        else:
+            self._forced = False
+            self._step = self._read_text
+            line = _LAST_LINE.search(source.text[: source.at])
+            if line and source.text.startswith(("{", "[", "<"), source.at):
+                # What is no call itself ends with the line before one.
+                source.at = line.start()
+                self._step = self._read_line
+            self._put(source.drop())
+
+    def _read_broken(self) -> None:
+        self._source.at = len(self._source.text)
+        self._put_arguments(self._source.drop())
+
+    # What comes of them
+
+    def _begin_call(self, name: str, call_id: str | None) -> None:
         self._source.drop()
         self._put(ToolCallChunk(self._calls, id=call_id or None, name=name))
         self._calls += 1
-        self._in_json = False
+        self._in_head, self._scanned = False, 0
 
-    def _add(self, arguments: str) -> None:
+    def _begin_arguments(self, following: Callable[[], None]) -> None:
+        self._arguments, self._after_arguments = JsonValueScanner(), following
+        self._step = self._read_arguments
+
+    def _end_call(self, known: dict[str, str]) -> None:
+        if "arguments" not in known and self._any_name and "name" in known:
+            self._begin_call(known["name"], known.get("id"))
+        if self._in_head:
+            raise NoMatchError
         self._source.drop()
+        self._step = self._read_next if self._in_array else self._read_after_call
+
+    def _put_arguments(self, arguments: str) -> None:
         if arguments:
             self._put(ToolCallChunk(self._calls - 1, arguments=arguments))
 
-    def _say(self, text: str) -> None:
-        if text:
-            self._said.append(text)
-
-    def _put(self, part: ToolCallChunk | None) -> None:
-        if self._said:
-            self._ready.append("".join(self._said))
-            self._said.clear()
-        if part is not None:
-            self._ready.append(part)
+    def _put(self, item: str | ToolCallChunk) -> None:
+        if isinstance(item, str) and self._ready and isinstance(self._ready[-1], str):
+            self._ready[-1] += item
+        elif item:
+            self._ready.append(item)
