@@ -100,9 +100,8 @@ def call(model: LocalModel, question: str, tools: list[dict[str, Any]], choice: 
         return None
     texts: list[str] = []
 
-    def keep(token: Token) -> bool:
+    def keep(token: Token) -> None:
         texts.append(token.text)
-        return True
 
     fields = {"prompt": task.prompt, "max_tokens": 200, "temperature": 0, **task.constraint.fields}
     model.engine.generate(fields, keep)

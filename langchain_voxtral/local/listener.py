@@ -1,4 +1,4 @@
-"""uvicorn, as a guest in somebody else's process."""
+"""uvicorn as a guest in another program's process."""
 
 import socket
 import threading
@@ -15,14 +15,12 @@ except ImportError as error:
 if TYPE_CHECKING:
     from langchain_voxtral.local.api.app import App
 
-__all__ = ["Listener", "listener"]
 
-
-class _Quiet(H11Protocol):
+class _QuietProtocol(H11Protocol):
     """Writes no access log, and no traceback when a client sends what is no HTTP.
 
     `Config(access_log=False)` would empty uvicorn's loggers for the whole process, which may
-    well run a uvicorn of its own; for the same reason no logging is configured below.
+    run a uvicorn of its own; for the same reason no logging is configured below.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -31,25 +29,37 @@ class _Quiet(H11Protocol):
 
     def send_400_response(self, msg: str) -> None:
         super().send_400_response(msg)
-        # The request was fine up to its body, and its answer is on its way: too late.
+        # A request that was valid up to its body has a response of its own, which is too late.
         if self.cycle is not None:
             self.cycle.disconnected = True
 
 
 class Listener(uvicorn.Server):
-    """A uvicorn server that says when it answers, or that it never will.
+    """A uvicorn server whose start can be waited for; outside the main thread it takes no signals.
 
-    uvicorn imports parts of itself in the thread that it runs in. A process that is forked in
-    the middle of that leaves its child half-imported modules, so nobody goes on before it is over.
+    uvicorn imports parts of itself in the thread it runs in. If the process forked then, its
+    child would have half-imported modules, so nobody continues before `is_settled`.
     """
 
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self.settled = threading.Event()
+    def __init__(self, app: "App") -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,
+                http=_QuietProtocol,
+                ws="none",
+                loop="asyncio",
+                lifespan="off",
+                log_config=None,
+                server_header=False,
+                timeout_graceful_shutdown=1,
+            )
+        )
+        self.is_settled = threading.Event()
+        """Set when the server answers, or has failed to start."""
         self.failure: BaseException | None = None
 
     def run(self, sockets: list[socket.socket] | None = None) -> None:
-        """Serve until told to stop; a failure to begin is kept for whoever waits."""
+        """Serve until `should_exit`; a failure to start is kept in `failure`."""
         try:
             super().run(sockets)
         except BaseException as error:
@@ -57,25 +67,9 @@ class Listener(uvicorn.Server):
                 raise
             self.failure = error
         finally:
-            self.settled.set()
+            self.is_settled.set()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Begin to answer, and say so."""
+        """Start, and set `is_settled`."""
         await super().startup(sockets)
-        self.settled.set()
-
-
-def listener(app: "App") -> Listener:
-    """Return a server for an application; outside of the main thread it handles no signals."""
-    return Listener(
-        uvicorn.Config(
-            app,
-            http=_Quiet,
-            ws="none",
-            loop="asyncio",
-            lifespan="off",
-            log_config=None,
-            server_header=False,
-            timeout_graceful_shutdown=1,
-        )
-    )
+        self.is_settled.set()

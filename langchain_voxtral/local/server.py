@@ -1,4 +1,4 @@
-"""The embedded server's life: in a thread, once a process, or on its own."""
+"""The embedded server in a thread, once a process, or on its own."""
 
 import atexit
 import contextlib
@@ -11,10 +11,10 @@ import threading
 import weakref
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from langchain_voxtral.errors import VoxtralLocalError
-from langchain_voxtral.local.api.addresses import accepted_names, in_url, listen, require_key
+from langchain_voxtral.local.api.access import accepted_hosts, listen, require_key, url_host
 from langchain_voxtral.local.engine.speech import SPEECH_MODEL, has_speech_support
 from langchain_voxtral.local.models import ModelFile, choose_file, load
 
@@ -22,13 +22,14 @@ if TYPE_CHECKING:
     from langchain_voxtral.local.api.app import App
     from langchain_voxtral.local.listener import Listener
 
-__all__ = ["LocalVoxtral", "serve", "shared_server"]
-
 logger = logging.getLogger("langchain_voxtral.local")
 
 _STOP_SECONDS = 60.0
-"""Limit of the wait for the engine. It ends at its next token, but a prompt that is being read
-is read to its end; and a thread that is still in llama.cpp when Python ends aborts the process."""
+"""How long to wait for the engine, which ends at its next token but reads a prompt to its end:
+a thread that is inside llama.cpp when Python ends aborts the process."""
+
+SHARED_QUEUE_SIZE = 1024
+"""Requests that may wait at the shared server, all of which come from its own process."""
 
 
 class LocalVoxtral:
@@ -77,11 +78,11 @@ class LocalVoxtral:
         self._model = model
         self._n_ctx = n_ctx
         self._settings = {"queue_size": queue_size, **settings}
-        self._running: _Running | None = None
+        self._thread: _ServerThread | None = None
 
     def __repr__(self) -> str:
-        where = self.base_url if self._running else "stopped"
-        return f"{type(self).__name__}({where})"
+        state = self.base_url if self._thread else "stopped"
+        return f"{type(self).__name__}({state})"
 
     def __enter__(self) -> Self:
         return self.start()
@@ -92,7 +93,7 @@ class LocalVoxtral:
     @property
     def base_url(self) -> str:
         """What clients take as `base_url`; known once the server has started."""
-        return f"http://{in_url(self.host)}:{self._started.port}/v1"
+        return f"http://{url_host(self.host)}:{self._started.port}/v1"
 
     @property
     def model_name(self) -> str:
@@ -105,10 +106,10 @@ class LocalVoxtral:
         return self._started.app
 
     @property
-    def _started(self) -> "_Running":
-        if self._running is None:
+    def _started(self) -> "_ServerThread":
+        if self._thread is None:
             raise VoxtralLocalError("The embedded server is not running; call start() first.")
-        return self._running
+        return self._thread
 
     def start(self) -> Self:
         """Load the model and serve it; returns when requests are answered.
@@ -118,56 +119,66 @@ class LocalVoxtral:
                 address is taken.
             VoxtralMissingExtraError: The `local` extra is not installed.
         """
-        if self._running is None:
+        if self._thread is None:
             listening = listen(self.host, self._port)
             try:
-                app, server = _load(
+                app, listener = _load(
                     choose_file(self._model),
                     n_ctx=self._n_ctx,
                     api_key=self.api_key,
-                    hosts=accepted_names(self.host),
+                    hosts=accepted_hosts(self.host),
                     **self._settings,
                 )
-                self._running = _Running(app, server, listening)
+                self._thread = _ServerThread(app, listener, listening)
             except BaseException:
                 listening.close()
                 raise
         return self
 
     def stop(self) -> None:
-        """Stop answering and free the port; what is being answered is cut."""
-        running, self._running = self._running, None
-        if running is not None:
-            running.stop()
+        """Stop answering and free the port; answers that are not finished are cut."""
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            thread.stop()
 
     def wait(self) -> None:
         """Block until the server stops; Ctrl-C interrupts it."""
         self._started.join()
 
 
-_live: "weakref.WeakSet[_Running]" = weakref.WeakSet()
+def _load(file: ModelFile, *, n_ctx: int, **settings: Any) -> "tuple[App, Listener]":
+    # The model loads without the interpreter's lock: meanwhile the web libraries are imported.
+    with ThreadPoolExecutor(1) as executor:
+        model = executor.submit(load, file, n_ctx=n_ctx)
+        from langchain_voxtral.local.api.app import App  # noqa: PLC0415 - needs the extra
+        from langchain_voxtral.local.listener import Listener  # noqa: PLC0415 - the same
+
+        app = App(model.result(), **settings)
+        return app, Listener(app)
 
 
-class _Running:
-    """A server thread and what it holds."""
+class _ServerThread:
+    """A running server: its thread, its application and its socket."""
 
-    def __init__(self, app: "App", server: "Listener", listening: socket.socket) -> None:
+    running: ClassVar["weakref.WeakSet[_ServerThread]"] = weakref.WeakSet()
+
+    def __init__(self, app: "App", listener: "Listener", listening: socket.socket) -> None:
         self.app = app
         self.port: int = listening.getsockname()[1]
         self._pid = os.getpid()
         self._listening = listening
-        self._server = server
+        self._listener = listener
         self._thread = threading.Thread(
-            target=self._server.run, args=([listening],), name="voxtral-server", daemon=True
+            target=listener.run, args=([listening],), name="voxtral-server", daemon=True
         )
         self._thread.start()
-        server.settled.wait()
-        if not server.started:
+        listener.is_settled.wait()
+        if not listener.started:
             app.close(_STOP_SECONDS)
             raise VoxtralLocalError(
-                f"The embedded server could not start: {server.failure or 'it ended at once'}"
-            ) from server.failure
-        _live.add(self)
+                f"The embedded server could not start: {listener.failure or 'it ended at once'}"
+            ) from listener.failure
+        self.running.add(self)
         atexit.register(self.stop)
 
     def join(self) -> None:
@@ -175,34 +186,21 @@ class _Running:
 
     def stop(self) -> None:
         if os.getpid() != self._pid:
-            return  # a forked child has let go of it already
+            return  # a forked child, which has closed its socket already
         atexit.unregister(self.stop)
         self.app.close(_STOP_SECONDS)
-        self._server.should_exit = True
+        self._listener.should_exit = True
         self._thread.join()
 
-    def abandon(self) -> None:
-        """Let go of a server that a forked child inherited: its threads stayed behind."""
+    def close_after_fork(self) -> None:
+        """Close the socket that a forked child has inherited without the thread."""
         self._listening.close()
 
 
-def _load(file: ModelFile, *, n_ctx: int, **settings: Any) -> "tuple[App, Listener]":
-    # The model loads without the interpreter's lock: meanwhile the web libraries come in.
-    with ThreadPoolExecutor(1) as side:
-        model = side.submit(load, file, n_ctx=n_ctx)
-        from langchain_voxtral.local.api.app import App  # noqa: PLC0415 - needs the extra
-        from langchain_voxtral.local.listener import listener  # noqa: PLC0415 - the same
-
-        app = App(model.result(), **settings)
-        return app, listener(app)
-
+# The shared server
 
 _shared: LocalVoxtral | None = None
 _shared_lock = threading.Lock()
-
-
-OWN_QUEUE = 1024
-"""Requests that may wait at the shared server: a process that asks itself is patient."""
 
 
 def shared_server() -> LocalVoxtral:
@@ -226,35 +224,33 @@ def shared_server() -> LocalVoxtral:
     global _shared  # noqa: PLW0603 - one server a process is what this function is for
     with _shared_lock:
         if _shared is None:
-            server = LocalVoxtral(queue_size=OWN_QUEUE).start()
-            _announce(server)
+            server = LocalVoxtral(queue_size=SHARED_QUEUE_SIZE).start()
+            # A warning: those reach stderr even where logging is not configured.
+            logger.warning("%s", _introduction(server))
             _shared = server
         return _shared
 
 
 def is_running() -> bool:
-    """Tell whether this process's shared server runs, so that `shared_server` returns at once."""
+    """Return whether this process's shared server runs, so that `shared_server` is fast."""
     return _shared is not None
 
 
-def _announce(server: LocalVoxtral) -> None:
-    # A warning: those reach stderr even where logging is not configured.
-    logger.warning("%s", _introduction(server))
-
-
 def _introduction(server: LocalVoxtral) -> str:
-    told = f"Embedded engine: answers come from {server.model_name}"
+    text = f"Embedded engine: answers come from {server.model_name}"
     if server.app.model.is_stand_in:
-        told += ", a 135M stand-in, not from Voxtral"
-    return f"{told}; {SPEECH_MODEL} listens, English only" if has_speech_support() else told
+        text += ", a 135M stand-in, not from Voxtral"
+    if has_speech_support():
+        text += f"; {SPEECH_MODEL} transcribes, English only"
+    return text
 
 
 def _after_fork_in_child() -> None:
     global _shared, _shared_lock  # noqa: PLW0603 - see shared_server
     _shared_lock = threading.Lock()  # another thread may have held it
     _shared = None
-    for running in list(_live):
-        running.abandon()
+    for thread in list(_ServerThread.running):
+        thread.close_after_fork()
 
 
 if hasattr(os, "register_at_fork"):

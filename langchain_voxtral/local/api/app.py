@@ -1,38 +1,11 @@
-"""The embedded server as an ASGI application: DeepInfra's documented routes on one model."""
+"""The embedded server as an ASGI application: DeepInfra's documented routes for one model."""
 
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from langchain_voxtral.errors import VoxtralMissingExtraError
-from langchain_voxtral.local.api.addresses import LOOPBACK_NAMES
-from langchain_voxtral.local.api.body import MAX_BODY_BYTES, read_body, too_large
-from langchain_voxtral.local.api.chat_audio import Spoken, take_recordings, write_down
-from langchain_voxtral.local.api.chat_messages import to_reading
-from langchain_voxtral.local.api.chat_requests import ChatRequest
-from langchain_voxtral.local.api.chat_responses import Completion, CompletionStream, Form
-from langchain_voxtral.local.api.gate import AccessControl
-from langchain_voxtral.local.api.requests import MAX_NEW_TOKENS, parse_request, read_json, validate
-from langchain_voxtral.local.api.responses import EventStream, JsonAnswer
-from langchain_voxtral.local.api.sending import json_bytes, while_connected
-from langchain_voxtral.local.api.speech_requests import (
-    MAX_FORM_BYTES,
-    NativeForm,
-    OpenAIForm,
-    TranscriptionForm,
-    TranslationForm,
-    is_form,
-    read_form,
-)
-from langchain_voxtral.local.api.speech_responses import SpeechAnswer
-from langchain_voxtral.local.engine.generation import Generation, engine_fields
-from langchain_voxtral.local.engine.hearing import SpeechTask, SpeechWorker
-from langchain_voxtral.local.engine.scheduler import Scheduler
-from langchain_voxtral.local.engine.speech import SPEECH_IDS, SPEECH_MODEL, require_extra
-from langchain_voxtral.local.errors import ErrorResponse
-from langchain_voxtral.local.models import LocalModel, choose_file, load
-from langchain_voxtral.local.prompting.tasks import plan_input, plan_task
 
 try:
     from starlette.applications import Starlette
@@ -43,10 +16,50 @@ try:
 except ImportError as error:
     raise VoxtralMissingExtraError("starlette") from error
 
+from langchain_voxtral.local.api.access import LOOPBACK_NAMES, AccessControl
+from langchain_voxtral.local.api.chat_audio import extract_audio, insert_transcripts
+from langchain_voxtral.local.api.chat_requests import ChatRequest
+from langchain_voxtral.local.api.chat_responses import ChatFormat
+from langchain_voxtral.local.api.requests import (
+    MAX_BODY_BYTES,
+    MAX_NEW_TOKENS,
+    InferenceRequest,
+    Sampling,
+    limit_body,
+    parse_body,
+    parse_json,
+    read_body,
+    too_large,
+    validate,
+)
+from langchain_voxtral.local.api.responses import (
+    AnswerFormat,
+    EventStreamAnswer,
+    Generation,
+    NativeFormat,
+    cancel_on_disconnect,
+    engine_errors,
+    json_answer,
+    json_response,
+)
+from langchain_voxtral.local.api.speech_requests import (
+    MAX_FORM_BYTES,
+    NativeForm,
+    OpenAIForm,
+    TranscriptionForm,
+    TranslationForm,
+    is_form,
+    read_form,
+)
+from langchain_voxtral.local.api.speech_responses import speech_response
+from langchain_voxtral.local.engine.scheduler import SpeechResult, SpeechWorker, TextWorker
+from langchain_voxtral.local.engine.speech import SPEECH_IDS, SPEECH_MODEL, require_extra
+from langchain_voxtral.local.errors import ErrorResponse
+from langchain_voxtral.local.models import LocalModel, choose_file, load
+from langchain_voxtral.local.prompting.tasks import Task, plan_input, plan_task
+
 if TYPE_CHECKING:
     from starlette.types import Message, Receive, Scope, Send
-
-__all__ = ["App", "create_app"]
 
 KEEP_ALIVE_SECONDS = 5.0
 
@@ -80,49 +93,46 @@ class App:
         keep_alive: float = KEEP_ALIVE_SECONDS,
     ) -> None:
         self.model = model
-        self._gate = AccessControl(api_key, hosts)
+        self._access = AccessControl(api_key, hosts)
         self._max_body_bytes = max_body_bytes
         self._max_form_bytes = max_form_bytes
         self._keep_alive = keep_alive
-        self._worker = Scheduler(queue_size)
-        self._ears = SpeechWorker(queue_size)
-        self._routes = routes = Starlette(
+        self._text = TextWorker(model.engine, queue_size)
+        self._speech = SpeechWorker(queue_size)
+        self._starlette = Starlette(
             routes=[
                 Route(_INFERENCE + "{model:path}", self._infer, methods=["POST"]),
-                Route("/v1/openai/chat/completions", self._chat, methods=["POST"]),
-                Route("/v1/chat/completions", self._chat, methods=["POST"]),
                 *(
-                    Route(f"/v1/{place}audio/{route}", endpoint, methods=["POST"])
-                    for place in ("openai/", "")
-                    for route, endpoint in (
-                        ("transcriptions", self._transcribe),
-                        ("translations", self._translate),
+                    route
+                    for base in ("/v1/openai/", "/v1/")
+                    for route in (
+                        Route(f"{base}chat/completions", self._chat, methods=["POST"]),
+                        Route(f"{base}audio/transcriptions", self._transcribe, methods=["POST"]),
+                        Route(f"{base}audio/translations", self._translate, methods=["POST"]),
+                        Route(f"{base}models", self._list_models),
+                        Route(f"{base}models/{{model:path}}", self._show_model),
                     )
                 ),
-                Route("/v1/openai/models", self._list_models),
-                Route("/v1/openai/models/{model:path}", self._tell_model),
-                Route("/v1/models", self._list_models),
-                Route("/v1/models/{model:path}", self._tell_model),
                 Route("/health", self._health),
             ],
             exception_handlers={
-                ErrorResponse: _refused,
-                HTTPException: _no_route,
-                ClientDisconnect: _cut_off,
+                ErrorResponse: _error_response,
+                HTTPException: _http_exception,
+                ClientDisconnect: _client_disconnected,
             },
         )
-        # No path leads elsewhere: an unknown one is 404, with or without a slash at its end.
-        routes.router.redirect_slashes = False
+        # An unknown path is 404, with or without a slash at its end.
+        self._starlette.router.redirect_slashes = False
 
     async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
         """Answer one request."""
         if scope["type"] != "http":
-            await self._routes(scope, receive, send)
+            await self._starlette(scope, receive, send)
             return
         scope["voxtral.request_id"] = request_id = secrets.token_hex(12)
         scope["voxtral.model"] = self.model.name
 
-        async def send_named(message: "Message") -> None:
+        async def send_with_headers(message: "Message") -> None:
             if message["type"] == "http.response.start":
                 message["headers"] = [
                     *message["headers"],
@@ -131,120 +141,141 @@ class App:
                 ]
             await send(message)
 
-        refusal = self._gate.refusal(scope)
-        await (_told(refusal) if refusal else self._routes)(scope, receive, send_named)
+        try:
+            self._access.check(scope)
+        except ErrorResponse as error:
+            response = json_response(error.status, error.body)
+            await response(scope, receive, send_with_headers)
+        else:
+            await self._starlette(scope, receive, send_with_headers)
 
-    def close(self, patience: float = 0.0) -> None:
-        """Take no more requests and wait up to `patience` seconds for the one that runs."""
-        self._worker.close(patience)
-        self._ears.close(patience)
+    def close(self, timeout: float = 0.0) -> None:
+        """Take no more requests and wait up to `timeout` seconds for those that run."""
+        self._text.close(timeout)
+        self._speech.close(timeout)
 
-    async def _infer(self, request: Request) -> Any:
+    # Text
+
+    async def _infer(self, request: Request) -> Response:
         if is_form(request):
-            return await self._hear(request, NativeForm)
-        if request.path_params["model"] not in self.model.ids:
-            raise ErrorResponse(404, _NO_MODEL)
-        wanted = parse_request(await read_body(request, self._max_body_bytes))
-        task = plan_input(wanted, self.model.template)
-        fields = engine_fields(task.prompt, wanted, self.model, task.constraint)
-        generation = Generation(self.model.engine, self._worker, fields)
-        asked = (generation, task, request.scope["voxtral.request_id"])
-        if wanted.stream:
-            return EventStream(*asked, keep_alive=self._keep_alive)
-        return JsonAnswer(*asked, responses=len(fields))
-
-    async def _chat(self, request: Request) -> Any:
-        in_base64 = 4 * self._max_form_bytes // 3
-        written = await read_body(request, self._max_body_bytes + in_base64)
-        body = read_json(written)
-        spoken = take_recordings(body)
-        if len(written) - sum(one.size for one in spoken) > self._max_body_bytes:
-            raise too_large(self._max_body_bytes)
-        del written
-        wanted = validate(body, ChatRequest)
-        if wanted.model not in self.model.ids:
-            raise ErrorResponse(404, _NO_MODEL)
-        if spoken:
-            await self._write_down(request, spoken)
-            wanted = validate(body, ChatRequest)
-        reading = to_reading(wanted.messages, wanted.offered)
-        task = plan_task(reading, self.model.template, wanted.response_format, choice=wanted.choice)
-        fields = engine_fields(task.prompt, wanted, self.model, task.constraint)
-        generation = Generation(self.model.engine, self._worker, fields)
-        asked = (generation, task.constraint, request.scope["voxtral.request_id"])
-        form = Form(
-            self.model.name,
-            tool_names=task.tool_names,
-            logprobs=wanted.logprobs,
-            usage=wanted.stream_options.include_usage,
+            return await self._speech_response(request, NativeForm)
+        self._check_model(request.path_params["model"])
+        inference = parse_body(
+            await read_body(_limited(request, self._max_body_bytes)), InferenceRequest
         )
-        if wanted.stream:
-            return CompletionStream(*asked, keep_alive=self._keep_alive, form=form)
-        return Completion(*asked, responses=len(fields), form=form)
+        task = plan_input(inference, self.model.template)
+        return await self._answer(
+            request, inference, task, NativeFormat(task.opening, _request_id(request))
+        )
 
-    async def _write_down(self, request: Request, spoken: Sequence[Spoken]) -> None:
-        require_extra()
+    async def _chat(self, request: Request) -> Response:
+        max_base64_bytes = 4 * self._max_form_bytes // 3
+        raw = await read_body(_limited(request, self._max_body_bytes + max_base64_bytes))
+        body = parse_json(raw)
+        audio = extract_audio(body)
+        if len(raw) - sum(one.size for one in audio) > self._max_body_bytes:
+            raise too_large(self._max_body_bytes)
+        del raw
+        chat = validate(body, ChatRequest)
+        self._check_model(chat.model)
+        if audio:
+            require_extra()
 
-        async def heard(sound: BinaryIO) -> str:
-            with SpeechTask(self._ears, sound) as hearing:
-                return (await hearing.result()).text
+            async def transcribe(file: BinaryIO) -> str:
+                return (await self._transcript(request, file)).text
 
-        if not await while_connected(request.receive, write_down(spoken, heard)):
-            raise ClientDisconnect
+            await insert_transcripts(audio, transcribe)
+            chat = validate(body, ChatRequest)
+        task = plan_task(
+            chat.conversation(), self.model.template, chat.response_format, choice=chat.choice
+        )
+        answer_format = ChatFormat(
+            self.model.name,
+            _request_id(request),
+            tool_names=task.tool_names,
+            logprobs=chat.logprobs,
+            usage=chat.stream_options.include_usage,
+        )
+        return await self._answer(request, chat, task, answer_format)
 
-    async def _transcribe(self, request: Request) -> SpeechAnswer:
-        return await self._hear(request, TranscriptionForm)
+    async def _answer(
+        self, request: Request, sampling: Sampling, task: Task, answer_format: AnswerFormat
+    ) -> Response:
+        fields = sampling.engine_requests(task.prompt, self.model, task.constraint)
+        generation = Generation(
+            self._text.generate(fields), len(fields), task.constraint, _request_id(request)
+        )
+        if sampling.stream:
+            return EventStreamAnswer(generation, answer_format, keep_alive=self._keep_alive)
+        return await json_answer(request.receive, generation, answer_format)
 
-    async def _translate(self, request: Request) -> SpeechAnswer:
-        return await self._hear(request, TranslationForm)
+    # Speech
 
-    async def _hear(
-        self, request: Request, kind: type[NativeForm] | type[OpenAIForm]
-    ) -> SpeechAnswer:
+    async def _transcribe(self, request: Request) -> Response:
+        return await self._speech_response(request, TranscriptionForm)
+
+    async def _translate(self, request: Request) -> Response:
+        return await self._speech_response(request, TranslationForm)
+
+    async def _speech_response(
+        self, request: Request, form_type: type[NativeForm] | type[OpenAIForm]
+    ) -> Response:
         request.scope["voxtral.model"] = SPEECH_MODEL
         require_extra()
-        form, file = await read_form(request, kind, self._max_form_bytes)
-        named = form.model if isinstance(form, OpenAIForm) else request.path_params["model"]
-        if named not in SPEECH_IDS:
+        form, file = await read_form(_limited(request, self._max_form_bytes), form_type)
+        model = form.model if isinstance(form, OpenAIForm) else request.path_params["model"]
+        if model not in SPEECH_IDS:
             file.close()
             raise ErrorResponse(404, _NO_MODEL)
-        return SpeechAnswer(self._ears, file, form, request.scope["voxtral.request_id"])
+        max_seconds = form.chunk_length_s if isinstance(form, NativeForm) else None
+        result = await self._transcript(request, file, max_seconds)
+        return speech_response(result, form, _request_id(request))
+
+    async def _transcript(
+        self, request: Request, file: BinaryIO, max_segment_seconds: float | None = None
+    ) -> SpeechResult:
+        async def transcribe() -> SpeechResult:
+            with engine_errors(_request_id(request)):
+                return await self._speech.transcribe(file, max_segment_seconds)
+
+        return await cancel_on_disconnect(request.receive, transcribe())
+
+    # Models
 
     async def _list_models(self, _: Request) -> Response:
-        return _json(200, {"object": "list", "data": list(map(self._listed, self.model.ids))})
+        models = list(map(self._model_entry, self.model.ids))
+        return json_response(200, {"object": "list", "data": models})
 
-    async def _tell_model(self, request: Request) -> Response:
+    async def _show_model(self, request: Request) -> Response:
         name = request.path_params["model"]
+        self._check_model(name)
+        return json_response(200, self._model_entry(name))
+
+    async def _health(self, _: Request) -> Response:
+        return json_response(200, {"status": "ok", "model": self.model.name})
+
+    def _check_model(self, name: str) -> None:
         if name not in self.model.ids:
             raise ErrorResponse(404, _NO_MODEL)
-        return _json(200, self._listed(name))
 
-    def _listed(self, name: str) -> dict[str, object]:
-        metadata = {
-            "description": f"{self.model.name}, on this machine",
-            "context_length": self.model.engine.n_ctx,
-            "max_tokens": min(self.model.engine.n_ctx, MAX_NEW_TOKENS),
-            "pricing": {"input_tokens": 0.0, "output_tokens": 0.0},
-            "tags": [],
-        }
+    def _model_entry(self, name: str) -> dict[str, object]:
+        n_ctx = self.model.engine.n_ctx
         return {
             "id": name,
             "object": "model",
             "created": 0,  # it is not known
             "owned_by": "voxtral-local",
-            "metadata": metadata,
+            "metadata": {
+                "description": f"{self.model.name}, on this machine",
+                "context_length": n_ctx,
+                "max_tokens": min(n_ctx, MAX_NEW_TOKENS),
+                "pricing": {"input_tokens": 0.0, "output_tokens": 0.0},
+                "tags": [],
+            },
         }
 
-    async def _health(self, _: Request) -> Response:
-        return _json(200, {"status": "ok", "model": self.model.name})
 
-
-def create_app(
-    *,
-    model: str | Path | None = None,
-    n_ctx: int = 4096,
-    **settings: Any,
-) -> App:
+def create_app(*, model: str | Path | None = None, n_ctx: int = 4096, **settings: Any) -> App:
     """Load a model and return the application that serves it, for a server of your own.
 
     Args:
@@ -267,27 +298,28 @@ def create_app(
     return App(load(choose_file(model), n_ctx=n_ctx), **settings)
 
 
-def _json(status: int, body: object, headers: dict[str, str] | None = None) -> Response:
-    return Response(json_bytes(body), status, headers, media_type="application/json")
+def _request_id(request: Request) -> str:
+    return str(request.scope["voxtral.request_id"])
 
 
-async def _refused(_: Request, refusal: Exception) -> Response:
-    if not isinstance(refusal, ErrorResponse):
-        raise refusal
-    return _told(refusal)
+def _limited(request: Request, max_bytes: int) -> Request:
+    return Request(request.scope, limit_body(request.receive, max_bytes))
 
 
-def _told(refusal: ErrorResponse) -> Response:
-    return _json(refusal.status, refusal.body, refusal.headers)
+async def _error_response(_: Request, error: Exception) -> Response:
+    if not isinstance(error, ErrorResponse):
+        raise error
+    return json_response(error.status, error.body, error.headers)
 
 
-async def _cut_off(_: Request, __: Exception) -> Response:
-    # Nobody reads it; but unhandled, a client that goes away would be logged as our failure.
-    return _json(400, {"error": {"message": "The request ended before its body was whole"}})
+async def _client_disconnected(_: Request, __: Exception) -> Response:
+    # Nobody reads it; but unhandled, it would be logged as a failure of the server.
+    message = "The request ended before its body was whole"
+    return json_response(400, {"error": {"message": message}})
 
 
-async def _no_route(_: Request, error: Exception) -> Response:
+async def _http_exception(_: Request, error: Exception) -> Response:
     if not isinstance(error, HTTPException):
         raise error
     headers = dict(error.headers) if error.headers else None
-    return _json(error.status_code, {"detail": error.detail}, headers)
+    return json_response(error.status_code, {"detail": error.detail}, headers)

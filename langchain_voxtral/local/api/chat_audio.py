@@ -1,10 +1,9 @@
-"""Recordings in a chat completion request: what is said in them takes their place, as text.
+"""Recordings in chat completion requests, which are replaced by their transcripts.
 
-The model that answers reads text only; so a question about a recording is one about its words.
+The model reads text only, so it answers a question about a recording from its words.
 """
 
 import base64
-import binascii
 import io
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -15,11 +14,9 @@ from pydantic import Field, ValidationError
 from langchain_voxtral.local.api.requests import StrictModel, validation_details
 from langchain_voxtral.local.errors import ErrorResponse
 
-__all__ = ["Spoken", "take_recordings", "write_down"]
 
-
-class Sound(StrictModel):
-    """A recording in base64. Its format is told from its content, as llama.cpp does it."""
+class EncodedAudio(StrictModel):
+    """A recording in base64; its format is detected from its content."""
 
     data: Annotated[str, Field(min_length=1)]
     format: Literal["wav", "mp3"] = "wav"
@@ -29,78 +26,64 @@ class InputAudio(StrictModel):
     """OpenAI's part of a message that is a recording."""
 
     type: Literal["input_audio"]
-    input_audio: Sound
+    input_audio: EncodedAudio
 
 
 @dataclass(frozen=True, slots=True)
-class Spoken:
-    """A recording that was taken out of a message, and the text part that stands for it.
+class AudioReference:
+    """A recording that was taken out of a message.
 
     Args:
-        sound: The recording, as a file.
+        file: The recording.
         size: Characters that it had in base64.
-        part: The part of the message.
-        is_first: Nothing comes before it in the message.
-        is_last: Nothing follows it.
+        part: The text part of the message that takes its place.
+        before: What separates it from the part before.
+        after: What separates it from the part after.
     """
 
-    sound: BinaryIO
+    file: BinaryIO
     size: int
     part: dict[str, Any]
-    is_first: bool
-    is_last: bool
+    before: str
+    after: str
 
 
-def take_recordings(body: object) -> list[Spoken]:
-    """Replace every recording in the users' messages by an empty text part, and return them.
+def extract_audio(body: object) -> list[AudioReference]:
+    """Replace every recording in a chat request's user messages by an empty text part.
 
     Args:
-        body: The request's body, as parsed from JSON and not yet validated; it is changed.
+        body: The parsed body, not yet validated, which is changed.
 
     Raises:
-        ErrorResponse: 422, a part is ill-formed; 400, there are system messages beside recordings,
-            which Voxtral's tokenizer refuses in these words (mistral-common).
-
-    Example:
-        ```python
-        from langchain_voxtral.local.api.chat_audio import take_recordings
-
-        part = {"type": "input_audio", "input_audio": {"data": "UklGRg=="}}
-        body = {"messages": [{"role": "user", "content": [part]}]}
-        assert take_recordings(body)[0].sound.read() == b"RIFF"
-        assert body == {"messages": [{"role": "user", "content": [{"type": "text", "text": ""}]}]}
-        ```
+        ErrorResponse: 422, a part is ill-formed; 400, there are system messages besides
+            recordings, which Voxtral's tokenizer refuses in these words (mistral-common).
     """
-    spoken: list[Spoken] = []
-    systems: list[int] = []
-    places: list[int] = []
-    for place, message in enumerate(_messages(body)):
+    references: list[AudioReference] = []
+    system_indexes: list[int] = []
+    audio_indexes: list[int] = []
+    for index, message in enumerate(_messages(body)):
         if message.get("role") == "system":
-            systems.append(place)
-        taken = list(_taken(place, message))
-        places += [place] if taken else []
-        spoken += taken
-    if systems and places:
+            system_indexes.append(index)
+        if found := list(_extract(index, message)):
+            audio_indexes.append(index)
+            references += found
+    if system_indexes and audio_indexes:
         raise ErrorResponse.with_message(
             400,
-            f"Found system messages at indexes {systems} and audio chunks in messages at indexes "
-            f"{places}. This is not allowed prior to the tokenizer version 13.",
+            f"Found system messages at indexes {system_indexes} and audio chunks in messages at "
+            f"indexes {audio_indexes}. This is not allowed prior to the tokenizer version 13.",
         )
-    return spoken
+    return references
 
 
-async def write_down(spoken: Sequence[Spoken], heard: Callable[[BinaryIO], Awaitable[str]]) -> None:
-    """Put what is said in the recordings where they were.
-
-    Args:
-        spoken: What `take_recordings` returned.
-        heard: Returns what is said in a recording.
-    """
-    for one in spoken:
-        text = await heard(one.sound)
-        told = f'The recording says: "{text}"' if text else "The recording has no speech in it."
-        before, after = "" if one.is_first else "\n", "" if one.is_last else "\n"
-        one.part["text"] = f"{before}{told}{after}"
+async def insert_transcripts(
+    references: Sequence[AudioReference], transcribe: Callable[[BinaryIO], Awaitable[str]]
+) -> None:
+    """Put the transcripts of recordings where the recordings were."""
+    for one in references:
+        text = await transcribe(one.file)
+        text = f'The recording says: "{text}"' if text else "The recording has no speech in it."
+        one.part["text"] = f"{one.before}{text}{one.after}"
 
 
 def _messages(body: object) -> Iterator[dict[str, Any]]:
@@ -109,27 +92,32 @@ def _messages(body: object) -> Iterator[dict[str, Any]]:
         yield message if isinstance(message, dict) else {}
 
 
-def _taken(place: int, message: dict[str, Any]) -> Iterator[Spoken]:
+def _extract(index: int, message: dict[str, Any]) -> Iterator[AudioReference]:
     content = message.get("content")
     if message.get("role") != "user" or not isinstance(content, list):
         return
-    for index, part in enumerate(content):
+    for number, part in enumerate(content):
         if isinstance(part, dict) and part.get("type") == "input_audio":
-            sound, size = _sound(part, ["messages", place, "content", index])
+            data = _decode(part, ["messages", index, "content", number])
+            size = len(part["input_audio"]["data"])
             part.clear()
             part.update(type="text", text="")
-            is_last = index == len(content) - 1
-            yield Spoken(sound, size, part, is_first=index == 0, is_last=is_last)
+            before = "\n" if number else ""
+            after = "\n" if number < len(content) - 1 else ""
+            yield AudioReference(io.BytesIO(data), size, part, before, after)
 
 
-def _sound(part: dict[str, Any], where: list[str | int]) -> tuple[BinaryIO, int]:
+def _decode(part: dict[str, Any], location: list[str | int]) -> bytes:
     try:
         data = InputAudio.model_validate(part).input_audio.data
+        return base64.b64decode(data, validate=True)
     except ValidationError as error:
-        raise ErrorResponse(422, {"detail": validation_details(error, where)}) from error
-    try:
-        return io.BytesIO(base64.b64decode(data, validate=True)), len(data)
-    except (binascii.Error, ValueError) as error:
-        fault = {"type": "value_error", "loc": ["body", *where, "input_audio", "data"]}
-        told = {"msg": f"Value error, the recording is no base64: {error}", "input": data[:100]}
-        raise ErrorResponse(422, {"detail": [{**fault, **told}]}) from error
+        raise ErrorResponse(422, {"detail": validation_details(error, location)}) from error
+    except ValueError as error:
+        detail = {
+            "type": "value_error",
+            "loc": ["body", *location, "input_audio", "data"],
+            "msg": f"Value error, the recording is no base64: {error}",
+            "input": data[:100],
+        }
+        raise ErrorResponse(422, {"detail": [detail]}) from error

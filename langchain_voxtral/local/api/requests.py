@@ -1,39 +1,38 @@
-"""The body of `POST /v1/inference/{model}`, and what all bodies share, as DeepInfra documents it.
+"""Request bodies: the one of `POST /v1/inference/{model}`, and what all of them share.
 
-Ranges and defaults are those of DeepInfra's text generation schema. Where that schema leaves
-a question open this server is strict: a field that it does not know is refused (422), so that
-a misspelt or unsupported setting is never dropped in silence.
+Ranges and defaults are those of DeepInfra's text generation schema. Where that schema is silent
+this server is strict: an unknown field gets status 422, so that no setting is dropped silently.
 """
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import from_json, to_jsonable_python
 
 from langchain_voxtral.local.errors import ErrorResponse
 
-__all__ = [
-    "InferenceRequest",
-    "JsonObject",
-    "JsonSchema",
-    "PlainText",
-    "Regex",
-    "Sampling",
-    "StrictModel",
-    "parse_body",
-    "parse_request",
-    "read_json",
-    "validate",
-    "validation_details",
-]
+if TYPE_CHECKING:
+    from starlette.requests import Request
+    from starlette.types import Message, Receive
+
+    from langchain_voxtral.local.models import LocalModel
+    from langchain_voxtral.local.prompting.json_grammar import Constraint
 
 MAX_NEW_TOKENS = 16_384
-"""DeepInfra's default, bounded further by what the context has left."""
+"""DeepInfra's default; the context limits it further."""
+
+MAX_BODY_BYTES = 8 * 2**20
+
+_MAX_DISCARDED = 8
+"""Times the limit that is still read and discarded, so that the client gets to read the 413:
+closing a socket with unread data in it resets the connection."""
+
+_SEEDS = 2**32 - 1  # llama.cpp's seeds have 32 bits, and the last of them means "random"
 
 
 class StrictModel(BaseModel):
-    """A part of a body: nothing in it is unknown, and nothing changes it."""
+    """A part of a body, which has no unknown fields."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -51,7 +50,7 @@ class JsonObject(StrictModel):
 
 
 class NamedSchema(StrictModel):
-    """A JSON schema and its name; `strict` and `description` change nothing here."""
+    """A JSON schema and its name; `strict` and `description` have no effect."""
 
     name: str = "response"
     schema_: dict[str, Any] = Field(alias="schema")
@@ -77,7 +76,7 @@ ResponseFormat = Annotated[PlainText | JsonObject | JsonSchema | Regex, Field(di
 
 
 class Sampling(StrictModel):
-    """What a client may ask for, whatever it sends the prompt as; ranges are DeepInfra's."""
+    """Fields that all text endpoints have."""
 
     max_new_tokens: int | None = Field(None, ge=1, le=1_000_000)
     temperature: float = Field(0.7, ge=0, le=100)
@@ -94,6 +93,34 @@ class Sampling(StrictModel):
     user: str | None = None
     prompt_cache_key: str | None = None
     stream: bool = False
+
+    def engine_requests(
+        self, prompt: str, model: "LocalModel", constraint: "Constraint"
+    ) -> list[dict[str, object]]:
+        """Return llama.cpp's fields for each of the responses."""
+        fields: dict[str, object] = {
+            "prompt": prompt,
+            "max_tokens": self.max_new_tokens or MAX_NEW_TOKENS,
+            "temperature": self.temperature,
+            "top_p": self.top_p,
+            "min_p": self.min_p,
+            "top_k": self.top_k,
+            "repeat_penalty": self.repetition_penalty,
+            "repeat_last_n": model.engine.n_ctx,  # penalties count over all, as in vLLM
+            "presence_penalty": self.presence_penalty,
+            "frequency_penalty": self.frequency_penalty,
+            # JSON that a stop sequence cuts would not be valid against the schema.
+            "stop": [] if constraint.is_json else [*model.template.stops, *(self.stop or ())],
+            **constraint.fields,
+        }
+        if self.seed is None:
+            return [fields] * self.num_responses
+        # The rest of a cached prompt is read in other batches, which changes the last bits of
+        # its logits: only a full read gives the same text for the same seed.
+        return [
+            {**fields, "seed": (self.seed + number) % _SEEDS, "cache_prompt": False}
+            for number in range(self.num_responses)
+        ]
 
 
 class InferenceRequest(Sampling):
@@ -114,62 +141,78 @@ class InferenceRequest(Sampling):
 _Body = TypeVar("_Body", bound=StrictModel)
 
 
-def parse_request(body: bytes) -> InferenceRequest:
-    """Parse and validate the body of a native request.
-
-    Raises:
-        ErrorResponse: 422 with one `detail` entry for each fault, as DeepInfra answers.
-
-    Example:
-        ```python
-        from langchain_voxtral.local.api.requests import parse_request
-
-        assert parse_request(b'{"input": "Hi"}').temperature == 0.7
-        ```
-    """
-    return parse_body(body, InferenceRequest)
+def parse_body(body: bytes, model: type[_Body]) -> _Body:
+    """Parse and validate a body, or raise an `ErrorResponse` 422."""
+    return validate(parse_json(body), model)
 
 
-def parse_body(body: bytes, kind: type[_Body]) -> _Body:
-    """Parse and validate a body of any kind.
-
-    Raises:
-        ErrorResponse: 422 with one `detail` entry for each fault, as DeepInfra answers.
-    """
-    return validate(read_json(body), kind)
-
-
-def read_json(body: bytes) -> Any:
-    """Parse a body.
-
-    Raises:
-        ErrorResponse: 422, it is no JSON.
-    """
+def parse_json(body: bytes) -> Any:
+    """Parse a body, or raise an `ErrorResponse` 422."""
     try:
         return from_json(body, allow_inf_nan=False)
     except ValueError as error:
-        fault = {"type": "json_invalid", "loc": ["body"], "msg": f"Invalid JSON: {error}"}
-        raise ErrorResponse(422, {"detail": [{**fault, "input": {}}]}) from error
+        detail = {"type": "json_invalid", "loc": ["body"], "msg": f"Invalid JSON: {error}"}
+        raise ErrorResponse(422, {"detail": [{**detail, "input": {}}]}) from error
 
 
-def validate(value: object, kind: type[_Body]) -> _Body:
-    """Validate a body.
-
-    Raises:
-        ErrorResponse: 422 with one `detail` entry for each fault, as DeepInfra answers.
-    """
+def validate(value: object, model: type[_Body]) -> _Body:
+    """Validate a parsed body, or raise an `ErrorResponse` 422 with a `detail` for each error."""
     try:
-        return kind.model_validate(value)
+        return model.model_validate(value)
     except ValidationError as error:
         raise ErrorResponse(422, {"detail": validation_details(error)}) from error
 
 
 def validation_details(
-    error: ValidationError, where: Sequence[str | int] = ()
+    error: ValidationError, location: Sequence[str | int] = ()
 ) -> list[dict[str, Any]]:
-    """Return faults as DeepInfra tells them; `where` is the place of what was validated."""
-    # 1e400 is read as infinity, and the fault quotes it: JSON could not.
-    faults = to_jsonable_python(
+    """Return validation errors as DeepInfra does; `location` is that of the validated value."""
+    # 1e400 is read as infinity and quoted in the error, where JSON cannot have it.
+    details = to_jsonable_python(
         error.errors(include_url=False, include_context=False), inf_nan_mode="null"
     )
-    return [{**fault, "loc": ["body", *where, *fault["loc"]]} for fault in faults]
+    return [{**detail, "loc": ["body", *location, *detail["loc"]]} for detail in details]
+
+
+def media_type(request: "Request") -> str:
+    """Return the media type of a request's body, in lower case; "" if it has none."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def refuse_encoded(request: "Request") -> None:
+    """Raise an `ErrorResponse` 415 if the body is compressed."""
+    encoding = request.headers.get("content-encoding", "identity").strip().lower()
+    if encoding != "identity":
+        raise ErrorResponse.with_message(415, f"Content-Encoding {encoding!r} is not supported")
+
+
+async def read_body(request: "Request") -> bytes:
+    """Read a JSON body, or raise an `ErrorResponse` 415 if it is none."""
+    if (media := media_type(request)) != "application/json":
+        message = f"This takes application/json, not {media or 'an untyped body'}"
+        raise ErrorResponse.with_message(415, message)
+    refuse_encoded(request)
+    return await request.body()
+
+
+def limit_body(receive: "Receive", limit: int) -> "Receive":
+    """Return a `receive` that raises an `ErrorResponse` 413 when a body has more bytes."""
+    received = 0
+
+    async def receive_limited() -> "Message":
+        nonlocal received
+        message = await receive()
+        received += len(message.get("body", b""))
+        while received > limit:
+            if not message.get("more_body", False) or received > limit * _MAX_DISCARDED:
+                raise too_large(limit)
+            message = await receive()
+            received += len(message.get("body", b""))
+        return message
+
+    return receive_limited
+
+
+def too_large(limit: int) -> ErrorResponse:
+    """Return the error response for a body of more than `limit` bytes."""
+    return ErrorResponse.with_message(413, f"The request is larger than {limit} bytes")

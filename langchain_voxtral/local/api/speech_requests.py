@@ -1,39 +1,23 @@
-"""Forms with a recording: of `POST /v1/inference/{model}` and of OpenAI's audio routes.
+"""Multipart forms with a recording: of `POST /v1/inference/{model}` and OpenAI's audio routes.
 
-Fields and ranges are those of DeepInfra's schemas. A field that is not known is refused (422),
-and so is what Moonshine cannot do: languages other than English, times of words. A prompt and a
-temperature are taken and change nothing, since it has neither; the answer's header
-`x-voxtral-ignored` names them.
+Fields and ranges are those of DeepInfra's schemas. Status 422 is for unknown fields,
+and for what Moonshine cannot do: languages other than English, times of words. A prompt and a
+temperature have no effect; the header `x-voxtral-ignored` of the response names them.
 """
 
 from collections.abc import AsyncGenerator, Iterable
-from typing import Annotated, BinaryIO, ClassVar, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Annotated, BinaryIO, ClassVar, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
+from starlette.formparsers import MultiPartException, MultiPartParser
 
-from langchain_voxtral.errors import VoxtralMissingExtraError
-from langchain_voxtral.local.api.body import media_type, within
-from langchain_voxtral.local.api.requests import StrictModel
+from langchain_voxtral.local.api.requests import StrictModel, media_type, refuse_encoded
 from langchain_voxtral.local.engine.speech import LANGUAGE
 from langchain_voxtral.local.errors import ErrorResponse
 
-try:
+if TYPE_CHECKING:
     from starlette.datastructures import FormData
-    from starlette.formparsers import MultiPartException, MultiPartParser
     from starlette.requests import Request
-except ImportError as error:
-    raise VoxtralMissingExtraError("starlette") from error
-
-__all__ = [
-    "MAX_FORM_BYTES",
-    "NativeForm",
-    "OpenAIForm",
-    "SpeechForm",
-    "TranscriptionForm",
-    "TranslationForm",
-    "is_form",
-    "read_form",
-]
 
 MAX_FORM_BYTES = 25 * 2**20
 """OpenAI's and vLLM's limit of a recording."""
@@ -41,26 +25,27 @@ MAX_FORM_BYTES = 25 * 2**20
 _LIST = "timestamp_granularities"
 
 
-def _english(language: str) -> str:
+def _check_language(language: str) -> str:
     if language != LANGUAGE:
         raise ValueError(
-            f"the embedded engine hears English only ({LANGUAGE!r}); other languages need Voxtral"
+            f"the embedded engine transcribes English only ({LANGUAGE!r}); "
+            "other languages need Voxtral"
         )
     return language
 
 
-def _segments_only(level: str) -> str:
+def _check_level(level: str) -> str:
     if level == "word":
-        raise ValueError("the embedded engine tells the times of segments only, not of words")
+        raise ValueError("the embedded engine has times of segments only, not of words")
     return level
 
 
-Language = Annotated[str, AfterValidator(_english)]
-Level = Annotated[Literal["segment", "word"], AfterValidator(_segments_only)]
+Language = Annotated[str, AfterValidator(_check_language)]
+Level = Annotated[Literal["segment", "word"], AfterValidator(_check_level)]
 
 
 class SpeechForm(StrictModel):
-    """What a client may ask for, whatever the route."""
+    """Fields that all forms have."""
 
     file_field: ClassVar[str]
     prompt: str = ""
@@ -68,13 +53,13 @@ class SpeechForm(StrictModel):
 
     @property
     def ignored(self) -> tuple[str, ...]:
-        """What was asked for and changes nothing."""
-        asked = {"prompt": self.prompt, "temperature": self.temperature}
-        return tuple(name for name, value in asked.items() if value)
+        """The fields of the request that have no effect."""
+        fields = {"prompt": self.prompt, "temperature": self.temperature}
+        return tuple(name for name, value in fields.items() if value)
 
 
 class NativeForm(SpeechForm):
-    """The form of DeepInfra's native route; `chunk_length_s` bounds the segments here."""
+    """The form of DeepInfra's native route; `chunk_length_s` limits the segments here."""
 
     file_field = "audio"
     task: Literal["transcribe", "translate"] = "transcribe"
@@ -91,7 +76,7 @@ class NativeForm(SpeechForm):
 
 
 class OpenAIForm(SpeechForm):
-    """What OpenAI's audio routes share."""
+    """Fields that the forms of OpenAI's audio routes have."""
 
     file_field = "file"
     task: ClassVar[Literal["transcribe", "translate"]]
@@ -122,97 +107,86 @@ class TranslationForm(OpenAIForm):
 _Form = TypeVar("_Form", bound=SpeechForm)
 
 
-def is_form(request: Request) -> bool:
-    """Tell whether a request's body is a multipart form."""
+def is_form(request: "Request") -> bool:
+    """Return whether a request's body is a multipart form."""
     return media_type(request) == "multipart/form-data"
 
 
-async def read_form(request: Request, kind: type[_Form], limit: int) -> tuple[_Form, BinaryIO]:
-    """Read a form; its recording goes to a temporary file, which the caller closes.
-
-    Args:
-        request: The request.
-        kind: What the form is to be.
-        limit: Bytes that the whole body may have.
+async def read_form(request: "Request", model: type[_Form]) -> tuple[_Form, BinaryIO]:
+    """Read a form; its recording is in a temporary file, which the caller closes.
 
     Raises:
-        ErrorResponse: 413, it is larger; 415, it is no form, or packed; 400, it is ill-formed; 422
-            with one `detail` entry for each fault, as DeepInfra answers.
+        ErrorResponse: 415, the body is no form, or compressed; 400, it is ill-formed; 422, with
+            a `detail` for each error.
     """
     if not is_form(request):
         given = media_type(request) or "an untyped body"
-        raise ErrorResponse.with_message(
-            415, f"A recording is sent as multipart/form-data, not as {given}"
-        )
-    if (packing := request.headers.get("content-encoding", "identity")) != "identity":
-        raise ErrorResponse.with_message(
-            415, f"Content-Encoding {packing!r} is not supported with a form"
-        )
+        message = f"A recording is sent as multipart/form-data, not as {given}"
+        raise ErrorResponse.with_message(415, message)
+    refuse_encoded(request)
     try:
-        sent = await _Parser(within(request, limit)).parse()
+        data = await _Parser(request).parse()
     except MultiPartException as error:
-        raise ErrorResponse.with_message(400, f"The form is ill-formed: {error.message}") from error
+        message = f"The form is ill-formed: {error.message}"
+        raise ErrorResponse.with_message(400, message) from error
     except (ValueError, LookupError) as error:  # older Starlettes let these through
-        raise ErrorResponse.with_message(
-            400, "The form is ill-formed: Invalid multipart data."
-        ) from error
+        message = "The form is ill-formed: Invalid multipart data."
+        raise ErrorResponse.with_message(400, message) from error
     try:
-        return _validated(sent, kind)
+        return _validate(data, model)
     except BaseException:
-        await sent.close()
+        await data.close()
         raise
 
 
 class _Parser(MultiPartParser):
-    """Starlette's parser, but a form that is cut short is refused, not read as far as it goes."""
+    """Starlette's parser, but a form that is cut short is an error."""
 
-    def __init__(self, request: Request) -> None:
+    def __init__(self, request: "Request") -> None:
         super().__init__(request.headers, self._whole(request), max_files=1, max_fields=32)
         self._ended = False
 
     def on_end(self) -> None:
         self._ended = True
 
-    async def _whole(self, request: Request) -> AsyncGenerator[bytes, None]:
+    async def _whole(self, request: "Request") -> AsyncGenerator[bytes, None]:
         async for chunk in request.stream():
             yield chunk
         if not self._ended:
             raise MultiPartException("It is cut short: the closing boundary is missing.")
 
 
-def _validated(sent: FormData, kind: type[_Form]) -> tuple[_Form, BinaryIO]:
+def _validate(data: "FormData", model: type[_Form]) -> tuple[_Form, BinaryIO]:
     file, texts = None, dict[str, list[str]]()
-    faults = []
-    for name, value in sent.multi_items():
+    details = []
+    for name, value in data.multi_items():
         if isinstance(value, str):
             texts.setdefault(name.replace(f"{_LIST}[]", _LIST), []).append(value)
-        elif name == kind.file_field:
+        elif name == model.file_field:
             file = value.file
         else:
-            faults.append(_fault("extra_forbidden", [name], "A file is not permitted here", None))
+            details.append(_detail("extra_forbidden", [name], "A file is not permitted here", None))
     if file is None:
-        told = texts.pop(kind.file_field, None)
-        message = "Field required: a file" if told is None else "Input should be a file"
-        faults.append(_fault("missing", [kind.file_field], message, None))
+        is_text = texts.pop(model.file_field, None) is not None
+        message = "Input should be a file" if is_text else "Field required: a file"
+        details.append(_detail("missing", [model.file_field], message, None))
     # A field that comes more than once stays a list, which only one field may be.
-    given = {
+    fields = {
         name: values if name == _LIST or len(values) > 1 else values[0]
         for name, values in texts.items()
     }
     try:
-        form = kind.model_validate(given)
+        form = model.model_validate(fields)
     except ValidationError as error:
-        told_faults = error.errors(include_url=False, include_context=False, include_input=False)
-        faults += [
-            _fault(one["type"], one["loc"], one["msg"], given.get(str(one["loc"][0])))
-            if one["loc"]
-            else _fault(one["type"], [], one["msg"], given)
-            for one in told_faults
-        ]
-    if file is None or faults:
-        raise ErrorResponse(422, {"detail": faults})
+        for one in error.errors(include_url=False, include_context=False, include_input=False):
+            sent = fields.get(str(one["loc"][0])) if one["loc"] else fields
+            details.append(_detail(one["type"], one["loc"], one["msg"], sent))
+    if file is None or details:
+        raise ErrorResponse(422, {"detail": details})
     return form, file
 
 
-def _fault(kind: str, where: Iterable[int | str], message: str, given: object) -> dict[str, object]:
-    return {"type": kind, "loc": ["body", *where], "msg": message, "input": given}
+def _detail(
+    kind: str, location: Iterable[int | str], message: str, sent: object
+) -> dict[str, object]:
+    return {"type": kind, "loc": ["body", *location], "msg": message, "input": sent}

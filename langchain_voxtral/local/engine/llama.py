@@ -1,34 +1,29 @@
 """llama.cpp in this process: one prompt in, tokens out."""
 
 import contextlib
+import ctypes
+import os
 import platform
 import secrets
 import sys
+import time
+import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from langchain_voxtral.errors import VoxtralLocalError, VoxtralMissingExtraError
-from langchain_voxtral.local.engine import forks
 from langchain_voxtral.local.errors import ErrorResponse
 
-__all__ = ["Engine", "GenerationEnd", "Token", "check_cpu", "cpu_lacks"]
-
 _X86 = {"x86_64", "amd64"}
-_NEEDED_FLAGS = ("avx2", "fma")
+_REQUIRED_CPU_FLAGS = ("avx2", "fma")
 _PF_AVX2_INSTRUCTIONS_AVAILABLE = 40  # winnt.h
 
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """One generated token.
-
-    Args:
-        text: What it adds to the answer; "" while it may belong to a stop sequence.
-        id: Its number in the model's vocabulary.
-        logprob: Natural logarithm of its probability.
-    """
+    """One generated token; its text is "" while it may belong to a stop sequence."""
 
     text: str
     id: int
@@ -41,50 +36,37 @@ class GenerationEnd:
 
     Args:
         reason: `stop` or `length`.
-        input_tokens: Tokens of the prompt, as the engine counts them.
-        output_tokens: Tokens generated, the end marker included.
-        complete: The model ended its answer itself; no stop sequence or limit cut it.
+        input_tokens: Tokens of the prompt, as llama.cpp counts them.
+        output_tokens: Generated tokens, the end marker included.
+        ended_by_model: The model ended the text; no stop sequence or limit cut it.
+        runtime_ms: Milliseconds that it took.
     """
 
     reason: str
     input_tokens: int
     output_tokens: int
-    complete: bool
+    ended_by_model: bool
+    runtime_ms: int
 
 
 class Engine:
-    """A model that llama.cpp has loaded; use it from one thread at a time.
+    """A model loaded by llama.cpp; use it from one thread at a time.
 
     Args:
         path: A GGUF file.
         n_ctx: Context, in tokens.
-        n_threads: Threads. One is right for a tiny model: with as many threads as cores,
-            llama.cpp's barriers make it ten times slower as soon as anything else runs.
-        fit_memory: Let llama.cpp place the model's layers on the devices that it finds;
-            worth its half second for a large model only.
+        n_threads: Threads. One is best for a tiny model: with as many threads as cores,
+            llama.cpp becomes ten times slower as soon as another process is busy.
+        fit_memory: Let llama.cpp place the layers on the devices it finds. That takes half a
+            second, which pays off for a large model only.
 
     Raises:
-        VoxtralLocalError: The file is no model that llama.cpp can load, or the processor
-            lacks instructions that it was compiled for.
+        VoxtralLocalError: llama.cpp cannot load the file, or does not run on this processor.
         VoxtralMissingExtraError: xllamacpp is not installed.
-
-    Example:
-        ```python
-        from langchain_voxtral.local.engine.llama import Engine
-        from langchain_voxtral.local.weights import ensure_weights
-
-        engine = Engine(ensure_weights())
-        engine.generate({"prompt": "2+2=", "max_tokens": 4}, lambda token: print(token) or True)
-        ```
     """
 
     def __init__(
-        self,
-        path: Path,
-        *,
-        n_ctx: int = 4096,
-        n_threads: int = 1,
-        fit_memory: bool = False,
+        self, path: Path, *, n_ctx: int = 4096, n_threads: int = 1, fit_memory: bool = False
     ) -> None:
         check_cpu()
         try:
@@ -98,7 +80,7 @@ class Engine:
         params.verbosity = 0
         params.fit_params = fit_memory
         params.cpuparams.n_threads = params.cpuparams_batch.n_threads = n_threads
-        # llama.cpp opens a port of its own on loopback; nobody else shall use it.
+        # llama.cpp opens a port of its own on loopback, which nobody else may use.
         params.api_keys = [secrets.token_urlsafe()]
         try:
             self.server = xllamacpp.Server(params)
@@ -107,77 +89,81 @@ class Engine:
                 f"llama.cpp could not load {path}: {error}. "
                 "Is it a GGUF model, complete, and is there memory for it?"
             ) from error
-        forks.protect_after_fork(self)
+        protect_after_fork(self)
         self.n_ctx = n_ctx
         self.tokens_generated = 0
         """Tokens generated since the start, over all requests."""
 
     def generate(
-        self, fields: Mapping[str, object], keep_going: Callable[[Token], bool]
-    ) -> GenerationEnd | None:
-        """Generate, handing over each token as it comes; blocks until the end.
+        self, fields: Mapping[str, object], on_token: Callable[[Token], object]
+    ) -> GenerationEnd:
+        """Generate a text; blocks until its end.
 
         Args:
             fields: llama.cpp's names for prompt, limits and sampling.
-            keep_going: Called with each token; returning False ends the generation. While
-                the prompt is still being read nothing calls it, so nothing can end that.
-
-        Returns:
-            How it ended, or None if `keep_going` ended it.
+            on_token: Called with each token. What it raises ends the generation and is raised
+                here. It is not called while the prompt is read, which cannot be interrupted.
 
         Raises:
             ErrorResponse: The prompt does not fit the context, or llama.cpp refuses a field.
         """
-        call = _Call(self, keep_going)
+        generation = _Generation(self, on_token)
         self.server.handle_completions(
             {**fields, "stream": True, "n_probs": 1, "stream_options": {"include_usage": True}},
-            call,
+            generation,
         )
-        if call.failure is not None:
-            raise call.failure
-        return call.finished
+        return generation.result()
 
 
-class _Call:
-    """The callback of one generation: llama.cpp's chunks in, tokens out."""
+class _Generation:
+    """The callback of one generation, which llama.cpp calls with its chunks."""
 
-    def __init__(self, engine: Engine, keep_going: Callable[[Token], bool]) -> None:
+    def __init__(self, engine: Engine, on_token: Callable[[Token], object]) -> None:
         self._engine = engine
-        self._keep_going = keep_going
-        self._ended = False
-        self.finished: GenerationEnd | None = None
-        self.failure: BaseException | None = None
+        self._on_token = on_token
+        self._started = time.perf_counter()
+        self._ended_by_model = False
+        self._end: GenerationEnd | None = None
+        self._error: BaseException | None = None
 
     def __call__(self, chunk: dict[str, Any]) -> bool:
-        # xllamacpp swallows what a callback raises: keep it, and stop. True means stop.
+        """Take a chunk; True stops the generation."""
         try:
-            return not self._take(chunk)
-        except BaseException as failure:  # noqa: BLE001 - raised again by generate()
-            self.failure = failure
-            return True
+            self._process(chunk)
+        except BaseException as error:  # noqa: BLE001 - xllamacpp would swallow it
+            self._error = error
+        return self._error is not None
 
-    def _take(self, chunk: dict[str, Any]) -> bool:
+    def result(self) -> GenerationEnd:
+        """Return how the generation ended, or raise what ended it."""
+        if self._error is not None:
+            raise self._error
+        if self._end is None:
+            raise RuntimeError("llama.cpp ended a generation without a finish reason")
+        return self._end
+
+    def _process(self, chunk: dict[str, Any]) -> None:
         if "error" in chunk:
-            raise _refusal(chunk["error"])
+            raise _error_response(chunk["error"])
         choice = chunk["choices"][0]
         if choice["finish_reason"]:
-            usage = chunk["usage"]
-            self.finished = GenerationEnd(
+            self._end = GenerationEnd(
                 choice["finish_reason"],
-                usage["prompt_tokens"],
-                usage["completion_tokens"],
-                complete=self._ended,
+                chunk["usage"]["prompt_tokens"],
+                chunk["usage"]["completion_tokens"],
+                self._ended_by_model,
+                round((time.perf_counter() - self._started) * 1000),
             )
-            return True
+            return
         self._engine.tokens_generated += 1
         content = choice["logprobs"]["content"][0]
         if not choice["text"] and not content["top_logprobs"][0]["token"]:
-            self._ended = True  # the end marker: it has no text, and none is shown
-            return True
-        return self._keep_going(Token(choice["text"], content["id"], content["logprob"]))
+            self._ended_by_model = True  # the end marker, which has no text
+            return
+        self._on_token(Token(choice["text"], content["id"], content["logprob"]))
 
 
-def _refusal(error: dict[str, Any]) -> ErrorResponse:
+def _error_response(error: dict[str, Any]) -> ErrorResponse:
     """Turn llama.cpp's error into DeepInfra's."""
     if error.get("type") == "exceed_context_size_error":
         sizes = f"length {error['n_prompt_tokens']} exceeds maximum input length {error['n_ctx']}"
@@ -185,38 +171,80 @@ def _refusal(error: dict[str, Any]) -> ErrorResponse:
     return ErrorResponse.with_message(int(error.get("code", 500)), str(error.get("message", error)))
 
 
-def cpu_lacks(cpuinfo: str) -> list[str]:
-    """Return the needed instruction sets that a Linux `/proc/cpuinfo` does not list."""
+# Processors
+
+
+def missing_cpu_flags(cpuinfo: str) -> list[str]:
+    """Return the required instruction sets that a Linux `/proc/cpuinfo` does not list."""
     for line in cpuinfo.splitlines():
         name, _, value = line.partition(":")
         if name.strip() == "flags":
-            return [flag for flag in _NEEDED_FLAGS if flag not in value.split()]
+            return [flag for flag in _REQUIRED_CPU_FLAGS if flag not in value.split()]
     return []
 
 
 def check_cpu() -> None:
-    """Refuse an x86 processor without AVX2, which would die of SIGILL inside llama.cpp.
-
-    Other architectures are built without it; where the system does not tell, nothing is
-    refused.
+    """Refuse an x86 processor without AVX2, on which llama.cpp would die of SIGILL.
 
     Raises:
-        VoxtralLocalError: AVX2 or FMA is missing.
+        VoxtralLocalError: AVX2 or FMA is missing, as far as the system tells.
     """
     if platform.machine().lower() not in _X86:
         return
-    lacking: list[str] = []
+    missing: list[str] = []
     if sys.platform == "linux":
         with contextlib.suppress(OSError):
-            lacking = cpu_lacks(Path("/proc/cpuinfo").read_text(errors="replace"))
+            missing = missing_cpu_flags(Path("/proc/cpuinfo").read_text(errors="replace"))
     elif sys.platform == "win32":
-        import ctypes  # noqa: PLC0415 - for Windows only
-
         if not ctypes.windll.kernel32.IsProcessorFeaturePresent(_PF_AVX2_INSTRUCTIONS_AVAILABLE):
-            lacking = ["avx2"]
-    if lacking:
+            missing = ["avx2"]
+    if missing:
         raise VoxtralLocalError(
-            f"This processor lacks {' and '.join(lacking)}, which the embedded engine is "
+            f"This processor lacks {' and '.join(missing)}, which the embedded engine is "
             "compiled for. Run `langchain-voxtral serve` on another machine and name it in "
             "base_url, or use DeepInfra."
         )
+
+
+# Forks. A forked child has the memory of a native library's threads, but not the threads. Freeing
+# a llama.cpp server joins its threads, and so does the end of the process, for llama.cpp's log:
+# either hangs or aborts. So a forked child frees no server, neither an inherited one nor its own,
+# and ends without the destructors of C++ (as children of `multiprocessing` do anyway).
+
+
+class _ServerOwner(Protocol):
+    server: Any
+
+
+_owners: "weakref.WeakSet[_ServerOwner]" = weakref.WeakSet()
+_is_used = False
+_is_forked = False
+
+
+def protect_after_fork(owner: _ServerOwner) -> None:
+    """Keep the native server that `owner` has just made from being freed in forked children."""
+    global _is_used  # noqa: PLW0603 - a fact about this process
+    _is_used = True
+    _owners.add(owner)
+    if _is_forked:
+        _leak_reference(owner.server)
+
+
+def _leak_reference(server: object) -> None:
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(server))
+
+
+def _after_fork_in_child() -> None:
+    global _is_forked  # noqa: PLW0603 - a fact about this process
+    if not _is_used:
+        return
+    _is_forked = True
+    for owner in _owners:
+        _leak_reference(owner.server)
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "on_exit"):  # glibc's; unlike atexit it receives the exit status
+        libc.on_exit(libc._exit, None)  # noqa: SLF001 - POSIX's name
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)

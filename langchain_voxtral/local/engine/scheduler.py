@@ -1,12 +1,21 @@
-"""One generation at a time, first come first served."""
+"""Engines run one piece of work at a time, each in a thread of its own, first come first served."""
 
+import asyncio
 import threading
+import time
 from collections import deque
-from typing import Protocol
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, BinaryIO, Generic, Self, TypeVar
 
+from langchain_voxtral.local.engine.llama import Engine, GenerationEnd, Token
+from langchain_voxtral.local.engine.recordings import read_samples
+from langchain_voxtral.local.engine.speech import PASSAGE, RATE, SpeechEngine
 from langchain_voxtral.local.errors import ErrorResponse
+from langchain_voxtral.protocol.transcripts import Segment
 
-__all__ = ["Scheduler", "WorkItem"]
+if TYPE_CHECKING:
+    from langchain_voxtral.local.engine.recordings import Samples
 
 _BUSY = {
     "error": {
@@ -16,77 +25,228 @@ _BUSY = {
         "code": "engine_overloaded",
     }
 }
+_STOPPING = "The server is stopping"
+
+Result = TypeVar("Result")
 
 
-class WorkItem(Protocol):
-    """What a worker does; it handles its own failures."""
+class WorkCancelledError(Exception):
+    """Nobody waits for the results of the work any more."""
+
+
+class WorkItem(Generic[Result]):
+    """Work for an engine's thread, whose results an event loop reads one by one.
+
+    An async context manager. Leaving it, however, cancels the work: what waits does not start,
+    and what runs ends when it next calls `put` or `check`.
+
+    Args:
+        scheduler: The thread to run in.
+        work: Called there with this object, to which it gives its results.
+    """
+
+    def __init__(
+        self, scheduler: "Scheduler", work: "Callable[[WorkItem[Result]], object]"
+    ) -> None:
+        self._scheduler = scheduler
+        self._work = work
+        self._loop = asyncio.get_running_loop()
+        self._results: asyncio.Queue[Result | Exception] = asyncio.Queue()
+        self._is_cancelled = False
+        self.has_started = False
+        """Whether the scheduler has begun it; it does not change once the context is left."""
+
+    async def __aenter__(self) -> Self:
+        self._scheduler.submit(self)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._is_cancelled = True
+        self._scheduler.remove(self)
+
+    async def next(self) -> Result:
+        """Return the next result, or raise what the work raised."""
+        result = await self._results.get()
+        if isinstance(result, Exception):
+            raise result
+        return result
+
+    async def next_within(self, seconds: float) -> Result | None:
+        """Return the next result, or None if it takes longer."""
+        try:
+            async with asyncio.timeout(seconds):
+                return await self.next()
+        except TimeoutError:
+            return None
+
+    def put(self, result: Result) -> None:
+        """Hand over a result; raises `WorkCancelledError` if nobody waits for more."""
+        self._send(result)
+        self.check()
+
+    def check(self) -> None:
+        """Raise `WorkCancelledError` if nobody waits for results."""
+        if self._is_cancelled:
+            raise WorkCancelledError
 
     def run(self) -> None:
-        """Do it, in the worker's thread."""
+        """Do the work, in the scheduler's thread."""
+        try:
+            self._work(self)
+        except Exception as error:  # noqa: BLE001 - raised again by `next`
+            self._send(error)
 
     def abort(self) -> None:
-        """End it soon, because the server stops; called from another thread."""
+        """Cancel the work because the server stops, and raise 503 where its results are read."""
+        self._is_cancelled = True
+        self._send(ErrorResponse.with_message(503, _STOPPING))
+
+    def _send(self, result: Result | Exception) -> None:
+        try:
+            self._loop.call_soon_threadsafe(self._results.put_nowait, result)
+        except RuntimeError:  # the loop is closed
+            self._is_cancelled = True
 
 
 class Scheduler:
-    """A daemon thread that runs jobs in order.
+    """A thread that runs work items in order.
 
-    Generation gets a thread of its own because a call into llama.cpp blocks for seconds,
-    and a daemon one because nothing can interrupt it while it reads a prompt.
+    It is a daemon thread, not a `ThreadPoolExecutor`, because Python waits for an executor's
+    thread before it calls `atexit` functions, and only those stop a generation that runs.
 
     Args:
-        queue_size: Jobs that may wait beside the one that runs.
+        queue_size: Items that may wait beside the one that runs.
+        name: The thread's name.
     """
 
-    def __init__(self, queue_size: int) -> None:
+    def __init__(self, queue_size: int, name: str) -> None:
         self._queue_size = queue_size
-        self._waiting: deque[WorkItem] = deque()
-        self._running: WorkItem | None = None
-        self._closed = False
+        self._waiting: deque[WorkItem[Any]] = deque()
+        self._running: WorkItem[Any] | None = None
+        self._is_closed = False
         self._changed = threading.Condition()
-        self._thread = threading.Thread(target=self._run, name="voxtral-engine", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
-    def submit(self, job: WorkItem) -> None:
-        """Queue a job.
-
-        Raises:
-            ErrorResponse: 429, the queue is full; 503, the server is stopping.
-        """
+    def submit(self, item: WorkItem[Any]) -> None:
+        """Queue an item; `ErrorResponse` 429 if the queue is full, 503 if the server stops."""
         with self._changed:
-            if self._closed:
-                raise ErrorResponse.with_message(503, "The server is stopping")
-            waiting = len(self._waiting) - (self._running is None)
-            if waiting >= self._queue_size:
+            if self._is_closed:
+                raise ErrorResponse.with_message(503, _STOPPING)
+            if len(self._waiting) - (self._running is None) >= self._queue_size:
                 raise ErrorResponse(429, _BUSY, {"retry-after": "1"})
-            self._waiting.append(job)
+            self._waiting.append(item)
             self._changed.notify()
 
-    def withdraw(self, job: WorkItem) -> None:
-        """Give up a job's place in the queue, if it still has one."""
+    def remove(self, item: WorkItem[Any]) -> None:
+        """Take an item out of the queue if it still waits."""
         with self._changed:
-            if job in self._waiting:
-                self._waiting.remove(job)
+            if item in self._waiting:
+                self._waiting.remove(item)
 
-    def close(self, patience: float) -> None:
-        """Abort all jobs and wait up to `patience` seconds for the one that runs."""
+    def close(self, timeout: float) -> None:
+        """Abort all items and wait up to `timeout` seconds for the one that runs."""
         with self._changed:
-            self._closed = True
-            jobs = [*self._waiting, *([self._running] if self._running else [])]
+            self._is_closed = True
+            items = [*self._waiting, *([self._running] if self._running else [])]
             self._waiting.clear()
             self._changed.notify()
-        for job in jobs:
-            job.abort()
-        self._thread.join(patience)
+        for item in items:
+            item.abort()
+        self._thread.join(timeout)
 
     def _run(self) -> None:
-        while job := self._next():
-            job.run()
+        while item := self._next():
+            item.run()
 
-    def _next(self) -> WorkItem | None:
+    def _next(self) -> WorkItem[Any] | None:
         with self._changed:
             self._running = None
-            self._changed.wait_for(lambda: self._waiting or self._closed)
-            if not self._closed:
+            self._changed.wait_for(lambda: self._waiting or self._is_closed)
+            if not self._is_closed:
                 self._running = self._waiting.popleft()
+                self._running.has_started = True
             return self._running
+
+
+class TextWorker:
+    """A language model and its queue."""
+
+    def __init__(self, engine: Engine, queue_size: int) -> None:
+        self._engine = engine
+        self._scheduler = Scheduler(queue_size, "voxtral-engine")
+        self.close = self._scheduler.close
+
+    def generate(self, requests: Sequence[Mapping[str, object]]) -> WorkItem[Token | GenerationEnd]:
+        """Return the work that generates one text after the other: tokens, end, tokens, end."""
+
+        def work(item: WorkItem[Token | GenerationEnd]) -> None:
+            for fields in requests:
+                item.put(self._engine.generate(fields, item.put))
+
+        return WorkItem(self._scheduler, work)
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechResult:
+    """The transcript of a recording, how many seconds it has, and how long the work took."""
+
+    segments: tuple[Segment, ...]
+    duration: float
+    runtime_ms: int
+
+    @property
+    def text(self) -> str:
+        """The whole transcript."""
+        return " ".join(segment.text for segment in self.segments)
+
+
+class SpeechWorker:
+    """The speech engine and its queue."""
+
+    def __init__(self, queue_size: int) -> None:
+        self._engine = SpeechEngine()
+        self._scheduler = Scheduler(queue_size, "voxtral-speech")
+        self.close = self._scheduler.close
+
+    async def transcribe(
+        self, file: BinaryIO, max_segment_seconds: float | None = None
+    ) -> SpeechResult:
+        """Transcribe a recording and close its file; a cancelled call ends at its next second.
+
+        Args:
+            file: The recording, seekable.
+            max_segment_seconds: The longest segment, 1 to 30 seconds.
+        """
+
+        def work(item: WorkItem[SpeechResult]) -> None:
+            with file:
+                item.put(self._transcribe(file, max_segment_seconds or PASSAGE, item.check))
+
+        item = WorkItem(self._scheduler, work)
+        try:
+            async with item:
+                return await item.next()
+        finally:
+            if not item.has_started:
+                file.close()
+
+    def _transcribe(
+        self, file: BinaryIO, max_segment_seconds: float, check: Callable[[], None]
+    ) -> SpeechResult:
+        started = time.perf_counter()
+        size = 0
+
+        def samples() -> "Iterator[Samples]":
+            nonlocal size
+            for block in read_samples(file):
+                check()
+                size += len(block)
+                yield block
+
+        segments = []
+        for segment in self._engine.hear(samples(), max_segment_seconds):
+            check()
+            segments.append(segment)
+        runtime_ms = round((time.perf_counter() - started) * 1000)
+        return SpeechResult(tuple(segments), size / RATE, runtime_ms)

@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from langchain_voxtral.errors import VoxtralLocalError
-from langchain_voxtral.local.engine.forks import protect_after_fork
+from langchain_voxtral.local.engine.llama import protect_after_fork
 from langchain_voxtral.local.errors import ErrorResponse
 from langchain_voxtral.protocol.transcripts import Segment
 

@@ -1,6 +1,5 @@
 """What the embedded engine answers when all is well."""
 
-import gzip
 import json
 from typing import Any
 
@@ -186,12 +185,6 @@ def test_a_raw_prompt_is_continued(http: httpx.Client) -> None:
 def test_the_engines_own_model_name_is_accepted(http: httpx.Client, model: str) -> None:
     answer = http.post(f"inference/{model}", json={"input": HELLO, "max_new_tokens": 1})
     assert answer.status_code == 200
-
-
-def test_a_gzipped_body_is_read(http: httpx.Client) -> None:
-    body = gzip.compress(json.dumps({"input": HELLO, "max_new_tokens": 1}).encode())
-    headers = {"content-type": "application/json", "content-encoding": "gzip"}
-    assert http.post(INFER, content=body, headers=headers).json()["num_tokens"] == 1
 
 
 def test_models_and_health_need_no_key(

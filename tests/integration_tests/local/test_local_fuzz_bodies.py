@@ -19,7 +19,7 @@ from support.local_responses import (
     parse_strict_json,
 )
 
-from langchain_voxtral.local.api.requests import parse_request
+from langchain_voxtral.local.api.requests import InferenceRequest, parse_body
 from langchain_voxtral.local.errors import ErrorResponse
 from langchain_voxtral.local.prompting.json_grammar import constrain
 
@@ -114,7 +114,9 @@ def test_a_schema_that_would_break_or_block_the_engine_is_refused(
 @example(wanted={"type": "regex", "regex": "(" * 1000 + ")" * 1000}, text="a")
 def test_every_answer_can_be_checked_against_its_format(wanted: Any, text: str) -> None:
     try:
-        asked = parse_request(written({"input": "Hi", "response_format": wanted}).encode())
+        asked = parse_body(
+            written({"input": "Hi", "response_format": wanted}).encode(), InferenceRequest
+        )
         constraint = constrain(asked.response_format)
     except ErrorResponse:
         return

@@ -101,11 +101,11 @@ class FailingEngine(Engine):
 
     def __init__(self, tokens: int) -> None:
         self.n_ctx = 4096
-        self._tokens = tokens
+        self._count = tokens
 
-    def generate(self, fields: object, keep_going: Callable[[Token], bool]) -> GenerationEnd | None:
-        for number in range(self._tokens):
-            keep_going(Token(f"{number} ", number, -1.0))
+    def generate(self, fields: object, on_token: Callable[[Token], object]) -> GenerationEnd:
+        for number in range(self._count):
+            on_token(Token(f"{number} ", number, -1.0))
         raise RuntimeError("the engine died")
 
 

@@ -13,12 +13,12 @@ import httpx
 import pytest
 
 from langchain_voxtral.local import LocalVoxtral, VoxtralLocalError, create_app, shared_server
-from langchain_voxtral.local.listener import listener
+from langchain_voxtral.local.listener import Listener
 from langchain_voxtral.local.weights import ensure_weights
 
 STAND_IN_LINE = (
     "Embedded engine: answers come from SmolLM2-135M-Instruct, a 135M stand-in, not from Voxtral; "
-    "moonshine-tiny-en listens, English only\n"
+    "moonshine-tiny-en transcribes, English only\n"
 )
 ASK = """
 import json, os, sys, urllib.request, warnings
@@ -215,7 +215,7 @@ def test_the_shared_server_of_this_process_is_the_same_every_time() -> None:
 def test_a_start_that_fails_is_raised_in_every_waiting_caller(local_server: LocalVoxtral) -> None:
     closed = socket.socket()
     closed.close()
-    failing = listener(local_server.app)
+    failing = Listener(local_server.app)
     failing.run([closed])
-    assert failing.settled.is_set()
+    assert failing.is_settled.is_set()
     assert isinstance(failing.failure, OSError)

@@ -77,9 +77,12 @@ def test_another_type_of_body(http: httpx.Client) -> None:
     assert refusal(answer) == (415, {"error": {"message": message}})
 
 
-def test_an_unknown_packing(http: httpx.Client) -> None:
-    headers = {"content-type": "application/json", "content-encoding": "br"}
-    assert refusal(http.post(INFER, content=b"x", headers=headers))[0] == 415
+@pytest.mark.parametrize("encoding", ["gzip", "br"])
+def test_a_compressed_body(http: httpx.Client, encoding: str) -> None:
+    headers = {"content-type": "application/json", "content-encoding": encoding}
+    message = f"Content-Encoding {encoding!r} is not supported"
+    answer = http.post(INFER, content=b"x", headers=headers)
+    assert refusal(answer) == (415, {"error": {"message": message}})
 
 
 @pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example:80", ""])

@@ -43,11 +43,11 @@ def test_what_cannot_be_decoded(http: httpx.Client, route: str, sound: bytes) ->
 
 
 ENGLISH_ONLY = (
-    "Value error, the embedded engine hears English only ('en'); other languages need Voxtral"
+    "Value error, the embedded engine transcribes English only ('en'); other languages need Voxtral"
 )
 
 
-NO_WORDS = "Value error, the embedded engine tells the times of segments only, not of words"
+NO_WORDS = "Value error, the embedded engine has times of segments only, not of words"
 
 
 @pytest.mark.parametrize(

@@ -1,26 +1,27 @@
 """OpenAI's messages as conversations."""
 
-from typing import Any
-
 import pytest
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
-from langchain_voxtral.local.api.chat_messages import Messages, to_reading
+from langchain_voxtral.local.api.chat_requests import ChatRequest
 from langchain_voxtral.local.prompting.prompt_reader import ParsedPrompt
 from langchain_voxtral.messages.turns import ToolCall, Turn
 
-MESSAGES: TypeAdapter[Any] = TypeAdapter(Messages)
 ASKED = {"role": "user", "content": "Weather?"}
 
 
 def reading(*messages: object) -> ParsedPrompt:
-    return to_reading(MESSAGES.validate_python(messages))
+    return parse(*messages).conversation()
+
+
+def parse(*messages: object, **fields: object) -> ChatRequest:
+    return ChatRequest.model_validate({"model": "m", "messages": messages, **fields})
 
 
 def faults(*messages: object) -> list[tuple[tuple[int | str, ...], str]]:
     with pytest.raises(ValidationError) as caught:
-        MESSAGES.validate_python(messages)
-    return [(fault["loc"], fault["msg"]) for fault in caught.value.errors()]
+        parse(*messages)
+    return [(fault["loc"][1:], fault["msg"]) for fault in caught.value.errors()]
 
 
 def called(arguments: object = '{"city": "Paris"}', call_id: str = "c1") -> dict[str, object]:
@@ -49,8 +50,7 @@ def test_a_conversation_of_all_roles() -> None:
 
 def test_tools_are_offered() -> None:
     tool: dict[str, object] = {"type": "function", "function": {"name": "f"}}
-    messages = MESSAGES.validate_python([ASKED])
-    assert to_reading(messages, [tool]).tools == (tool,)
+    assert parse(ASKED, tools=[tool]).conversation().tools == (tool,)
 
 
 def test_a_last_answer_is_a_prefill() -> None:

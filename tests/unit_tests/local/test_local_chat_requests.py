@@ -173,7 +173,7 @@ def test_what_does_not_hold_here_is_refused(fields: dict[str, object]) -> None:
         ({"stream_options": {"include_usage": True}}, "stream_options need stream"),
         (
             {"logprobs": True, "top_logprobs": 2},
-            "top_logprobs: the embedded engine tells the chosen token's only",
+            "top_logprobs: the embedded engine returns the chosen token's only",
         ),
         ({"tools": [WEATHER, WEATHER]}, "tools: each needs a name of its own"),
         ({"tool_choice": NAMED}, "tool_choice: no tool is 'get_weather'"),
@@ -193,7 +193,7 @@ def test_the_choice_of_a_tool(given: object, choice: str) -> None:
 
 
 def test_tools_are_passed_on_as_sent() -> None:
-    assert parse(tools=[WEATHER]).offered == (WEATHER,)
+    assert parse(tools=[WEATHER]).conversation().tools == (WEATHER,)
 
 
 def test_a_malformed_tool_is_refused() -> None:

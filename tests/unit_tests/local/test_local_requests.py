@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from langchain_voxtral.local.api.requests import InferenceRequest, JsonSchema, Regex, parse_request
+from langchain_voxtral.local.api.requests import InferenceRequest, JsonSchema, Regex, parse_body
 from langchain_voxtral.local.errors import ErrorResponse
 
 
 def parse(**fields: object) -> InferenceRequest:
-    return parse_request(json.dumps({"input": "Hi", **fields}).encode())
+    return parse_body(json.dumps({"input": "Hi", **fields}).encode(), InferenceRequest)
 
 
 def refused(**fields: object) -> list[dict[str, Any]]:
@@ -107,7 +107,7 @@ def test_a_fault_has_the_documented_shape() -> None:
 
 def test_a_missing_input_is_named() -> None:
     with pytest.raises(ErrorResponse) as caught:
-        parse_request(b"{}")
+        parse_body(b"{}", InferenceRequest)
     assert caught.value.body == {
         "detail": [
             {"type": "missing", "loc": ["body", "input"], "msg": "Field required", "input": {}}
@@ -142,7 +142,7 @@ def test_what_cannot_be_served_is_refused(fields: dict[str, object], message: st
 @pytest.mark.parametrize("body", [b"", b"{", b'{"input": NaN}', b'"\xff"'])
 def test_a_body_that_is_not_json_is_refused(body: bytes) -> None:
     with pytest.raises(ErrorResponse) as caught:
-        parse_request(body)
+        parse_body(body, InferenceRequest)
     faults = caught.value.body["detail"]
     assert isinstance(faults, list)
     assert caught.value.status == 422

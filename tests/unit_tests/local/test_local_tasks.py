@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from langchain_voxtral.local.api.requests import InferenceRequest, JsonSchema, parse_request
+from langchain_voxtral.local.api.requests import InferenceRequest, JsonSchema, parse_body
 from langchain_voxtral.local.errors import ErrorResponse
 from langchain_voxtral.local.prompting.chat_template import CHATML
 from langchain_voxtral.local.prompting.chat_template import MISTRAL as OF_VOXTRAL
@@ -143,7 +143,7 @@ def test_a_choice_without_its_tool_is_refused(choice: str) -> None:
 
 
 def request(prompt: str, **fields: object) -> InferenceRequest:
-    return parse_request(json.dumps({"input": prompt, **fields}).encode())
+    return parse_body(json.dumps({"input": prompt, **fields}).encode(), InferenceRequest)
 
 
 @pytest.mark.parametrize(

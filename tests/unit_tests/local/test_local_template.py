@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from langchain_voxtral.errors import VoxtralLocalError
-from langchain_voxtral.local.api.requests import parse_request
+from langchain_voxtral.local.api.requests import InferenceRequest, parse_body
 from langchain_voxtral.local.errors import ErrorResponse
 from langchain_voxtral.local.prompting.chat_template import (
     CHATML,
@@ -41,7 +41,9 @@ MARKERS = ["<|im_end|>", "<|im_start|>", "<repo_name>", "<|endoftext|>", "<file_
 
 def prompt_for(template: Template, text: str) -> str:
     """Return what the model reads for what a client sends."""
-    return plan_input(parse_request(json.dumps({"input": text}).encode()), template).prompt
+    return plan_input(
+        parse_body(json.dumps({"input": text}).encode(), InferenceRequest), template
+    ).prompt
 
 
 def llama3(*turns: Turn) -> str:

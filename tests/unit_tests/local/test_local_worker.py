@@ -1,61 +1,64 @@
-"""The queue of the engine."""
+"""The queue of an engine."""
 
+import asyncio
+import contextlib
 import threading
+from collections.abc import AsyncIterator
 
 import pytest
 
-from langchain_voxtral.local.engine.scheduler import Scheduler
+from langchain_voxtral.local.engine.scheduler import Scheduler, WorkCancelledError, WorkItem
 from langchain_voxtral.local.errors import ErrorResponse
 
 
-class Recorded:
-    """A job that notes that it ran, after a gate if it has one."""
+class Log(list[str]):
+    """What ran, in order, and the means to let one item run for a while."""
 
-    def __init__(self, name: str, log: list[str], gate: threading.Event | None = None) -> None:
-        self.name, self.log, self.gate = name, log, gate
-        self.started = threading.Event()
-        self.done = threading.Event()
+    def __init__(self) -> None:
+        self.started, self.gate = threading.Event(), threading.Event()
 
-    def run(self) -> None:
-        self.started.set()
-        if self.gate:
-            assert self.gate.wait(10)
-        self.log.append(self.name)
-        self.done.set()
+    def item(self, scheduler: Scheduler, name: str) -> WorkItem[str]:
+        def work(item: WorkItem[str]) -> None:
+            if name == "running":
+                self.started.set()
+                assert self.gate.wait(10)
+            self.append(name)
+            item.put(name)
 
-    def abort(self) -> None:
-        self.log.append(f"{self.name} aborted")
-        if self.gate:
-            self.gate.set()
+        return WorkItem(scheduler, work)
 
 
-def busy_worker(log: list[str], queue_size: int = 16) -> tuple[Scheduler, Recorded]:
-    worker, running = Scheduler(queue_size), Recorded("running", log, threading.Event())
-    worker.submit(running)
-    assert running.started.wait(10)
-    return worker, running
+@contextlib.asynccontextmanager
+async def busy_scheduler(log: Log, queue_size: int = 16) -> AsyncIterator[Scheduler]:
+    scheduler = Scheduler(queue_size, "test")
+    async with log.item(scheduler, "running"):
+        assert await asyncio.to_thread(log.started.wait, 10)
+        yield scheduler
+    log.gate.set()
+    scheduler.close(10)
 
 
-def test_jobs_run_in_order_of_arrival() -> None:
-    log: list[str] = []
-    worker, running = busy_worker(log)
-    jobs = [Recorded(str(number), log) for number in range(4)]
-    for job in jobs:
-        worker.submit(job)
-    assert running.gate
-    running.gate.set()
-    assert jobs[-1].done.wait(10)
-    worker.close(10)
+async def test_items_run_in_order_of_arrival() -> None:
+    log = Log()
+    async with busy_scheduler(log) as scheduler, contextlib.AsyncExitStack() as stack:
+        items = [log.item(scheduler, str(number)) for number in range(4)]
+        for item in items:
+            await stack.enter_async_context(item)
+        assert await items[0].next_within(0) is None
+        log.gate.set()
+        assert [await item.next() for item in items] == ["0", "1", "2", "3"]
     assert log == ["running", "0", "1", "2", "3"]
 
 
-def test_a_full_queue_refuses_until_a_slot_is_free() -> None:
-    log: list[str] = []
-    worker, _ = busy_worker(log, queue_size=1)
-    waiting = Recorded("waiting", log)
-    worker.submit(waiting)
-    with pytest.raises(ErrorResponse) as caught:
-        worker.submit(Recorded("too many", log))
+async def test_a_full_queue_refuses_until_a_slot_is_free() -> None:
+    log = Log()
+    async with busy_scheduler(log, queue_size=1) as scheduler:
+        async with log.item(scheduler, "waiting") as waiting:
+            with pytest.raises(ErrorResponse) as caught:
+                await log.item(scheduler, "too many").__aenter__()
+        async with log.item(scheduler, "next") as item:
+            log.gate.set()
+            assert await item.next() == "next"
     assert (caught.value.status, caught.value.headers) == (429, {"retry-after": "1"})
     assert caught.value.body == {
         "error": {
@@ -65,26 +68,55 @@ def test_a_full_queue_refuses_until_a_slot_is_free() -> None:
             "code": "engine_overloaded",
         }
     }
-    worker.withdraw(waiting)
-    worker.submit(Recorded("next", log))
-    worker.close(10)
-    assert log == ["next aborted", "running aborted", "running"]
+    assert (waiting.has_started, item.has_started) == (False, True)
+    assert log == ["running", "next"]
 
 
-def test_an_idle_worker_takes_a_job_even_without_a_queue() -> None:
-    log: list[str] = []
-    worker, running = busy_worker(log, queue_size=0)
-    with pytest.raises(ErrorResponse):
-        worker.submit(Recorded("too many", log))
-    assert running.gate
-    running.gate.set()
-    worker.close(10)
-    assert "running" in log
+async def test_an_idle_scheduler_accepts_an_item_without_a_queue() -> None:
+    log = Log()
+    async with busy_scheduler(log, queue_size=0) as scheduler:
+        with pytest.raises(ErrorResponse):
+            await log.item(scheduler, "too many").__aenter__()
+    assert log == ["running"]
 
 
-def test_a_closed_worker_takes_no_jobs() -> None:
-    worker = Scheduler(1)
-    worker.close(10)
-    with pytest.raises(ErrorResponse) as caught:
-        worker.submit(Recorded("late", []))
-    assert caught.value.status == 503
+async def test_cancelled_work_ends_at_its_next_result() -> None:
+    scheduler, entered, left = Scheduler(1, "test"), threading.Event(), threading.Event()
+    ended: list[BaseException] = []
+
+    def work(item: WorkItem[int]) -> None:
+        entered.set()
+        assert left.wait(10)
+        try:
+            item.put(1)
+        except WorkCancelledError as error:
+            ended.append(error)
+
+    async with WorkItem(scheduler, work):
+        assert await asyncio.to_thread(entered.wait, 10)
+    left.set()
+    scheduler.close(10)
+    assert len(ended) == 1
+
+
+async def test_an_error_of_the_work_is_raised_by_next() -> None:
+    def work(_: WorkItem[int]) -> None:
+        raise ZeroDivisionError
+
+    scheduler = Scheduler(1, "test")
+    async with WorkItem(scheduler, work) as item:
+        with pytest.raises(ZeroDivisionError):
+            await item.next()
+    scheduler.close(10)
+
+
+async def test_a_closed_scheduler_aborts_its_items_and_refuses_others() -> None:
+    log = Log()
+    async with busy_scheduler(log) as scheduler, log.item(scheduler, "waiting") as waiting:
+        scheduler.close(0)
+        with pytest.raises(ErrorResponse) as aborted:
+            await waiting.next()
+        with pytest.raises(ErrorResponse) as refused:
+            await log.item(scheduler, "late").__aenter__()
+    assert (aborted.value.status, refused.value.status) == (503, 503)
+    assert log == ["running"]
