@@ -189,7 +189,7 @@ def _expected(name: str) -> list[Document]:
             metadata={
                 "sha256": hashlib.sha256(sound).hexdigest(),
                 "duration": seconds,
-                "n_chunks": len(ids),
+                **({"n_chunks": len(ids)} if request_id == ids[-1] else {}),
                 "start": 0.0,
                 "end": seconds,
                 "timestamps_source": "chunk",
