@@ -1,32 +1,20 @@
-"""The files of a command: recordings that it reads, texts that it writes."""
+"""Files of the command `transcribe`: recordings that it reads, texts that it writes."""
 
-import shutil
 import sys
-import tempfile
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
 
-if TYPE_CHECKING:
-    from langchain_core.documents.base import Blob
+from langchain_voxtral.audio.source import AudioSource
 
-__all__ = ["STDIN", "Errand", "errands", "readable", "write"]
-
-STDIN = "-"
-"""What stands for stdin among the files of a command."""
+_STDIN = "-"
+"""Names stdin among the files of a command."""
 
 
 @dataclass(frozen=True, slots=True)
-class Errand:
-    """A recording, and where its text goes.
-
-    Args:
-        file: The recording, as it stands on the command line.
-        target: The file to be written; None is stdout.
-    """
+class TranscribeTask:
+    """A recording, as it stands on the command line, and the file to write; None is stdout."""
 
     file: str
     target: Path | None
@@ -34,20 +22,20 @@ class Errand:
     @property
     def name(self) -> str:
         """What messages call the recording."""
-        return "stdin" if self.file == STDIN else self.file
+        return "stdin" if self.file == _STDIN else self.file
 
 
-def errands(files: Sequence[str], folder: Path | None, suffix: str) -> list[Errand]:
-    """Return what is to be done, one errand for each recording.
+def plan_outputs(files: Sequence[str], folder: Path | None, suffix: str) -> list[TranscribeTask]:
+    """Return a task for each recording, and make the folder of the texts.
 
     Args:
         files: The recordings.
-        folder: Where the texts go, each named after its recording; it is made. None is stdout.
+        folder: Where the texts go, each named after its recording; None is stdout.
         suffix: The end of the texts' names.
 
     Raises:
-        ValueError: One is a folder, or its text's place is one; two would get in each other's way;
-            or the folder cannot be made.
+        ValueError: A recording or the place of a text is a folder, two texts would have the same
+            place, or the folder cannot be made.
     """
     for file in files:
         if not file:
@@ -57,75 +45,56 @@ def errands(files: Sequence[str], folder: Path | None, suffix: str) -> list[Erra
                 f"{file} is a folder: name the recordings in it, {Path(file, '*.mp3')}"
             )
     if folder is None:
-        return [Errand(file, None) for file in files]
-    names = ["stdin" if file == STDIN else Path(file).stem for file in files]
-    made = [Errand(file, folder / (name + suffix)) for file, name in zip(files, names, strict=True)]
-    _check_targets(made)
+        return [TranscribeTask(file, None) for file in files]
+    stems = ["stdin" if file == _STDIN else Path(file).stem for file in files]
+    tasks = [
+        TranscribeTask(file, folder / (stem + suffix))
+        for file, stem in zip(files, stems, strict=True)
+    ]
+    _check_targets(tasks)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ValueError(f"the folder {folder} cannot be made: {error.strerror}") from error
-    return made
+    return tasks
 
 
-def _check_targets(made: Sequence[Errand]) -> None:
+def _check_targets(tasks: Sequence[TranscribeTask]) -> None:
     # Some file systems take "A.txt" and "a.txt" for one.
-    counts = Counter(str(one.target).casefold() for one in made)
-    recordings = {Path(one.file).resolve() for one in made}
-    for one in made:
-        if (count := counts[str(one.target).casefold()]) > 1:
+    counts = Counter(str(task.target).casefold() for task in tasks)
+    recordings = {Path(task.file).resolve() for task in tasks}
+    for task in tasks:
+        if (count := counts[str(task.target).casefold()]) > 1:
             raise ValueError(
-                f"{count} of the recordings, {one.file} among them, would be written to "
-                f"{one.target}: rename them, or use another -o DIR in a run of its own"
+                f"{count} of the recordings, {task.file} among them, would be written to "
+                f"{task.target}: rename them, or use another -o DIR in a run of its own"
             )
-        if one.target and one.target.is_dir():
-            raise ValueError(f"{one.target} is a folder, and a text is to have this name")
-        if one.target and one.target.resolve() in recordings:
-            raise ValueError(f"{one.target} is one of the recordings and would be overwritten")
+        if task.target and task.target.is_dir():
+            raise ValueError(f"{task.target} is a folder, and a text is to have this name")
+        if task.target and task.target.resolve() in recordings:
+            raise ValueError(f"{task.target} is one of the recordings and would be overwritten")
 
 
-@contextmanager
-def readable(errand: Errand) -> "Iterator[str | Blob]":
-    """Yield a recording as parsers take it: stdin and pipes, which are read once, from a copy.
+def open_recording(task: TranscribeTask) -> AudioSource:
+    """Return the bytes of a recording; stdin and pipes, which are read once, are copied.
 
     Raises:
         ValueError: It is stdin, which is a terminal.
+        VoxtralError: It is a URL, or a pipe that cannot be read.
     """
-    if errand.file == STDIN:
-        if sys.stdin.isatty():
-            raise ValueError("there is no recording on stdin: pipe one in")
-        with _copied(sys.stdin.buffer, errand.name) as blob:
-            yield blob
-    elif _is_pipe(errand.file):
-        with Path(errand.file).open("rb") as pipe, _copied(pipe, errand.name) as blob:
-            yield blob
-    else:
-        yield errand.file
+    from langchain_voxtral.transcription.source import (  # noqa: PLC0415 - takes a second
+        open_source,
+    )
+
+    if task.file != _STDIN:
+        return open_source(task.file)[0]
+    if sys.stdin.isatty():
+        raise ValueError("there is no recording on stdin: pipe one in")
+    return AudioSource(sys.stdin.buffer, name=task.name)
 
 
-def _is_pipe(file: str) -> bool:
-    with suppress(OSError):  # the parser will say what is wrong with it
-        return Path(file).is_fifo()
-    return False
-
-
-@contextmanager
-def _copied(source: BinaryIO, name: str) -> "Iterator[Blob]":
-    from langchain_core.documents.base import Blob  # noqa: PLC0415 - takes a second
-
-    with tempfile.TemporaryDirectory() as folder:
-        copy = Path(folder) / "recording"
-        with copy.open("wb") as file:
-            shutil.copyfileobj(source, file)
-        yield Blob(path=copy, metadata={"source": name})
-
-
-def write(text: str, target: Path | None) -> None:
-    """Write a text to stdout, or in UTF-8 to a file: whole or not at all.
-
-    Args:
-        text: The text.
-        target: The file; None is stdout.
+def write_text(text: str, target: Path | None) -> None:
+    """Write a text to stdout, or in UTF-8 to a file: completely or not at all.
 
     Raises:
         ValueError: The file cannot be written.

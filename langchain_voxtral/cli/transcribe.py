@@ -4,50 +4,47 @@ import argparse
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from langchain_voxtral.cli.common import (
-    complain,
-    in_one_line,
-    say,
+from langchain_voxtral.cli.console import (
+    one_line_message,
+    preload_engine,
+    print_error,
+    print_status,
     server_settings,
-    start_engine,
 )
-from langchain_voxtral.cli.files import Errand, errands, readable, write
-from langchain_voxtral.cli.tally import Tally
-from langchain_voxtral.cli.tally import recordings as counted
+from langchain_voxtral.cli.files import TranscribeTask, open_recording, plan_outputs, write_text
+from langchain_voxtral.cli.summary import RunSummary, count_recordings
 from langchain_voxtral.endpoint import LOCAL_BASE_URL, local_endpoint
-from langchain_voxtral.errors import HOPELESS, VoxtralError
+from langchain_voxtral.errors import HOPELESS, VoxtralAudioError, VoxtralError
 from langchain_voxtral.providers import PROVIDERS
 
 if TYPE_CHECKING:
     from langchain_core.documents import Document
-    from langchain_core.documents.base import Blob
 
     from langchain_voxtral.document_loaders import VoxtralTranscriptionParser
     from langchain_voxtral.transcription.documents import Mode
+    from langchain_voxtral.transcription.pipeline import TranscriptionJob
 
-__all__ = ["add_transcribe"]
-
-# JSON is made of the subtitles, since only these have both the segments and the whole cost.
+# JSON needs the server's times, as subtitles do.
 _MODES: "Mapping[str, Mode]" = {"text": "document", "srt": "srt", "vtt": "vtt", "json": "srt"}
-_LOCAL_CHUNK = 60
-"""Seconds: the embedded engine takes some 6 for them, and then the bar moves."""
+_LOCAL_CHUNK_SECONDS = 60
+"""The embedded engine takes some 6 seconds for them, and then the bar moves."""
 _ENDPOINTS = ("transcriptions", "native", "chat")
 _SUFFIXES: Mapping[str, str] = {"text": ".txt", "srt": ".srt", "vtt": ".vtt", "json": ".json"}
 
 
 def add_transcribe(transcribe: argparse.ArgumentParser) -> None:
-    """Give the command its description, its options and what it runs."""
+    """Add the command's description, options and function."""
     transcribe.description = (
         "Write down what is said in recordings, of any format and length. After a recording "
         "that fails the others are still transcribed; the exit status is 1 then."
     )
     transcribe.epilog = (
         "DeepInfra's key is read from DEEPINFRA_API_TOKEN; without one the embedded engine "
-        "listens, which knows English only. The key of any other server is VOXTRAL_API_KEY."
+        "transcribes, which knows English only. The key of any other server is VOXTRAL_API_KEY."
     )
     add = transcribe.add_argument
     add("files", nargs="+", metavar="FILE", help="a recording; - is stdin")
@@ -90,7 +87,7 @@ def add_transcribe(transcribe: argparse.ArgumentParser) -> None:
         help="send nothing if all recordings together would cost more than this",
     )
     add("--quiet", action="store_true", help="no progress and no cost on stderr")
-    transcribe.set_defaults(run=_transcribe)
+    transcribe.set_defaults(run=_run)
 
 
 def _dollars(text: str) -> float:
@@ -101,63 +98,65 @@ def _dollars(text: str) -> float:
     raise argparse.ArgumentTypeError(f"{text!r} is no amount of US dollars")
 
 
-def _transcribe(arguments: argparse.Namespace) -> int:
+def _run(arguments: argparse.Namespace) -> int:
     """Transcribe one recording after the other; return the exit status."""
-    todo = errands(arguments.files, arguments.output, _SUFFIXES[arguments.format])
-    if len(todo) > 1 and arguments.output is None and arguments.format in {"srt", "vtt"}:
+    tasks = plan_outputs(arguments.files, arguments.output, _SUFFIXES[arguments.format])
+    if len(tasks) > 1 and arguments.output is None and arguments.format in {"srt", "vtt"}:
         raise ValueError(f"several recordings make several {arguments.format} files: give -o DIR")
-    tell = _nothing if arguments.quiet else say
+    report = _ignore if arguments.quiet else print_status
     if arguments.skip_existing:
-        todo = _missing(todo, tell)
+        tasks = _missing_tasks(tasks, report)
+    if not tasks:
+        return 0
+    parser = _make_parser(arguments)  # not closed: after Ctrl-C a chunk on its way would be resent
     with ExitStack() as stack:
-        given = [(errand, stack.enter_context(readable(errand))) for errand in todo]
-        if not given:
-            return 0
-        parser = _parser(arguments)  # not closed: after Ctrl-C a chunk on its way would be resent
+        summary = RunSummary(len(tasks))
+        jobs = _make_jobs(parser, tasks, summary, stack)
         if parser.base_url == LOCAL_BASE_URL:
-            local_endpoint()  # says who listens: before there is a bar, and fails but once
+            local_endpoint()  # prints its model before there is a bar, and fails only once
         else:
-            tell(f"Asking {parser.model} at {parser.base_url}.")
+            report(f"Asking {parser.model} at {parser.base_url}.")
         if arguments.max_cost is not None:
-            _check_cost(parser, [recording for _, recording in given], arguments.max_cost)
-        tally = Tally(len(given))
+            _check_cost(parser, [job for _, job in jobs], arguments.max_cost)
         try:
-            for errand, recording in given:
-                if _one(parser, errand, recording, arguments.format, tally) and errand.target:
-                    tell(f"{errand.name}: wrote {errand.target}.")
-        finally:  # what was paid is told after Ctrl-C too
-            tell(tally.line())
-    return 1 if tally.failed else 0
+            for task, job in jobs:
+                if _transcribe(task, job, arguments.format, summary) and task.target:
+                    report(f"{task.name}: wrote {task.target}.")
+        finally:  # after Ctrl-C too: it reports what was paid
+            report(summary.text())
+    return 1 if summary.failed else 0
 
 
-def _nothing(_: str) -> None:
+def _ignore(_: str) -> None:
     pass
 
 
-def _missing(todo: Sequence[Errand], tell: Callable[[str], None]) -> list[Errand]:
-    """Return the errands whose file is not there yet.
+def _missing_tasks(
+    tasks: Sequence[TranscribeTask], report: Callable[[str], None]
+) -> list[TranscribeTask]:
+    """Return the tasks whose file does not exist yet.
 
     Raises:
-        ValueError: There are no files to be written.
+        ValueError: The output is stdout.
     """
-    if any(errand.target is None for errand in todo):
+    if any(task.target is None for task in tasks):
         raise ValueError("--skip-existing looks into a folder: give -o DIR")
-    missing = [errand for errand in todo if errand.target and not errand.target.exists()]
-    if len(missing) < len(todo):
-        tell(f"Skipping {counted(len(todo) - len(missing))}: transcribed already.")
+    missing = [task for task in tasks if task.target and not task.target.exists()]
+    if len(missing) < len(tasks):
+        report(f"Skipping {count_recordings(len(tasks) - len(missing))}: transcribed already.")
     return missing
 
 
-def _parser(arguments: argparse.Namespace) -> "VoxtralTranscriptionParser":
+def _make_parser(arguments: argparse.Namespace) -> "VoxtralTranscriptionParser":
     names = ("model", "language", "prompt", "server", "endpoint", "truncated")
-    given: dict[str, Any] = {name: getattr(arguments, name) for name in names}
-    settings = {name: value for name, value in given.items() if value is not None}
+    options: dict[str, Any] = {name: getattr(arguments, name) for name in names}
+    settings = {name: value for name, value in options.items() if value is not None}
     if arguments.base_url is not None or settings.get("server", "deepinfra") == "deepinfra":
         settings |= server_settings(arguments.base_url)
     if settings.get("base_url") == LOCAL_BASE_URL:
-        _check_ears()
-        start_engine()
-        settings["chunk_seconds"] = _LOCAL_CHUNK
+        _check_speech_support()
+        preload_engine()
+        settings["chunk_seconds"] = _LOCAL_CHUNK_SECONDS
     if arguments.translate:
         settings["task"] = "translate"
     if arguments.quiet:
@@ -169,87 +168,132 @@ def _parser(arguments: argparse.Namespace) -> "VoxtralTranscriptionParser":
     return VoxtralTranscriptionParser(mode=_MODES[arguments.format], **settings)
 
 
-def _check_ears() -> None:
-    """Return if the embedded engine can hear; else each recording would fail by itself."""
-    from langchain_voxtral.local.engine.speech import has_speech_support  # noqa: PLC0415 - as needed
+def _check_speech_support() -> None:
+    """Check that the embedded engine can transcribe, since else each recording would fail."""
+    from langchain_voxtral.local.engine.speech import (  # noqa: PLC0415 - as needed
+        has_speech_support,
+    )
 
     if not has_speech_support():
         raise ValueError(
-            "the embedded engine has no ears yet: pip install "
+            "the embedded engine has no speech support yet: pip install "
             '"langchain-voxtral[local-speech,audio]"; or set DEEPINFRA_API_TOKEN, and DeepInfra '
             "is asked"
         )
 
 
+def _make_jobs(
+    parser: "VoxtralTranscriptionParser",
+    tasks: Sequence[TranscribeTask],
+    summary: RunSummary,
+    stack: ExitStack,
+) -> "list[tuple[TranscribeTask, TranscriptionJob]]":
+    """Return jobs for the recordings, without those that can never be opened."""
+    from langchain_voxtral.transcription.client import (  # noqa: PLC0415 - takes a second
+        TranscriptionClient,
+    )
+    from langchain_voxtral.transcription.pipeline import (  # noqa: PLC0415 - the same
+        NoTimestamps,
+        TranscriptionJob,
+    )
+
+    client = TranscriptionClient(parser)
+    no_timestamps: NoTimestamps = set()
+    jobs = []
+    for task in tasks:
+        try:
+            source = stack.enter_context(open_recording(task))
+        except VoxtralError as error:
+            summary.add_failure()
+            print_error(_named(task.name, error))
+        else:
+            jobs.append((task, TranscriptionJob(source, {}, parser, client, no_timestamps)))
+    return jobs
+
+
 def _check_cost(
-    parser: "VoxtralTranscriptionParser", recordings: "Sequence[str | Blob]", most: float
+    parser: "VoxtralTranscriptionParser", jobs: "Sequence[TranscriptionJob]", limit: float
 ) -> None:
-    """Return if all recordings together cost no more than this.
+    """Check that all recordings together cost no more than the limit.
 
     Raises:
         ValueError: They cost more, or the price is not known.
     """
-    from langchain_voxtral.audio.pricing import Estimate  # noqa: PLC0415 - the same
-    from langchain_voxtral.errors import VoxtralAudioError  # noqa: PLC0415 - as needed
+    from langchain_voxtral.audio.pricing import Estimate  # noqa: PLC0415 - as needed
 
-    whole = Estimate(0.0, 0, 0, 0.0)
-    for recording in recordings:
+    total = Estimate(0.0, 0, 0, 0.0)
+    for job in jobs:
         with suppress(VoxtralAudioError):  # it costs nothing, and is reported in its turn
-            whole += parser.estimate(recording)
-    if whole.dollars is None:
+            job.open()
+            total += job.estimate()
+    if total.dollars is None:
         raise ValueError(
             f"--max-cost cannot be checked: the price of {parser.model} at {parser.base_url} is "
             "not known"
         )
-    if whole.dollars > most:
+    if total.dollars > limit:
         raise ValueError(
-            f"{whole.duration:.1f} s of audio would cost about ${whole.dollars:.6f}, more than "
-            f"--max-cost {most:g}; nothing was sent"
+            f"{total.duration:.1f} s of audio would cost about ${total.dollars:.6f}, more than "
+            f"--max-cost {limit:g}; nothing was sent"
         )
 
 
-def _one(
-    parser: "VoxtralTranscriptionParser",
-    errand: Errand,
-    recording: "str | Blob",
-    form: str,
-    tally: Tally,
+def _transcribe(
+    task: TranscribeTask, job: "TranscriptionJob", output_format: str, summary: RunSummary
 ) -> bool:
-    """Transcribe a recording; tell whether that went well.
+    """Transcribe a recording; tell whether that succeeded.
 
     Raises:
-        VoxtralError: No other recording would fare better.
-        ValueError: The text cannot be written, nor probably others, which would be paid for.
+        VoxtralError: Any other recording would fail with it, too.
+        ValueError: The text cannot be written, and others could probably not either.
     """
     try:
-        [document] = parser.parse(recording)
+        document, segments = _results(job)
     except HOPELESS:
-        tally.fail()
+        summary.add_failure()
         raise
     except (VoxtralError, ValueError) as error:
-        tally.fail()
-        complain(_naming(errand.name, error))
+        summary.add_failure()
+        print_error(_named(task.name, error))
         return False
-    tally.pay(document.metadata)
-    text = _json(document) if form == "json" else document.page_content
-    write(text if text.endswith("\n") else text + "\n", errand.target)
+    summary.add(document.metadata)
+    text = _json_line(document, segments) if output_format == "json" else document.page_content
+    write_text(text if text.endswith("\n") else text + "\n", task.target)
     return True
 
 
-def _json(document: "Document") -> str:
-    """Return the JSON line of a subtitle document: text, segments, and the metadata as it is."""
-    from langchain_voxtral.audio.subtitles import read_subtitles  # noqa: PLC0415 - as needed
+def _results(job: "TranscriptionJob") -> "tuple[Document, list[Document]]":
+    """Return the document of a recording, and those of its segments."""
+    job.open()
+    whole = job.document_builder(job.settings.mode)
+    by_segment = job.document_builder("segment")
+    segments: list[Document] = []
+    with closing(job.results()) as results:
+        for result in results:
+            whole.add(result)
+            segments += by_segment.add(result)
+    [document] = whole.finish()
+    return document, segments
 
-    cues = read_subtitles(document.page_content)
+
+def _json_line(document: "Document", segments: "Sequence[Document]") -> str:
+    """Return text, segments, and the metadata of the whole recording."""
     report = {
-        "text": " ".join(cue.text for cue in cues),
-        "segments": [{"start": cue.start, "end": cue.end, "text": cue.text} for cue in cues],
+        "text": " ".join(segment.page_content for segment in segments),
+        "segments": [
+            {
+                "start": segment.metadata["start"],
+                "end": segment.metadata["end"],
+                "text": segment.page_content,
+            }
+            for segment in segments
+        ],
         **document.metadata,
     }
     return json.dumps(report)
 
 
-def _naming(name: str, error: Exception) -> str:
-    """Return what went wrong, with the recording's name if it does not begin with it."""
-    said = in_one_line(error)
-    return said if said.startswith(name) else f"{name}: {said}"
+def _named(name: str, error: Exception) -> str:
+    """Return an error's message, preceded by the recording's name unless it starts with it."""
+    message = one_line_message(error)
+    return message if message.startswith(name) else f"{name}: {message}"

@@ -1,0 +1,61 @@
+"""The summary of a run of `transcribe`."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(slots=True)
+class RunSummary:
+    """What was transcribed, and what it cost.
+
+    Args:
+        remaining: Recordings that are not finished.
+        seconds: The length of each recording that was transcribed.
+        costs: US dollars for each; None if not known.
+        cost_sources: Sources of the known costs: `"server"`, `"estimated"`.
+        failed: Recordings that failed.
+    """
+
+    remaining: int
+    seconds: list[float] = field(default_factory=list)
+    costs: list[float | None] = field(default_factory=list)
+    cost_sources: set[str] = field(default_factory=set)
+    failed: int = 0
+
+    def add(self, metadata: Mapping[str, Any]) -> None:
+        """Count a recording, by the metadata of its document."""
+        self.seconds.append(metadata["duration"])
+        self.costs.append(metadata.get("cost"))
+        if "cost" in metadata:
+            self.cost_sources.add(metadata["cost_source"])
+        self.remaining -= 1
+
+    def add_failure(self) -> None:
+        """Count a recording that failed."""
+        self.failed += 1
+        self.remaining -= 1
+
+    def text(self) -> str:
+        """Return the last line of a run: how much, its cost and source, and what is missing."""
+        done = f"{count_recordings(len(self.seconds))}, {sum(self.seconds):.1f} s of audio"
+        line = done + self._cost() if self.seconds else "Nothing was transcribed"
+        missing = {"that failed": self.failed, "not finished": self.remaining}
+        not_counted = ", ".join(f"{count} {what}" for what, count in missing.items() if count)
+        return f"{line}; not counted: {not_counted}" if not_counted else line
+
+    def _cost(self) -> str:
+        known = [cost for cost in self.costs if cost is not None]
+        text = ""
+        if known:
+            source = "told by the server" if self.cost_sources == {"server"} else "estimated"
+            text = f", ${sum(known):.6f} ({source})" if any(known) else ", free of charge"
+        if unknown := len(self.costs) - len(known):
+            which = f"{count_recordings(unknown)} " if known else ""
+            text += f", {which}at a price that is not known"
+        return text
+
+
+def count_recordings(recordings: int) -> str:
+    """Return a number of recordings, in words."""
+    return f"{recordings} recording{'' if recordings == 1 else 's'}"
