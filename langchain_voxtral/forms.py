@@ -60,7 +60,7 @@ def _checked(call: ParsedToolCall, schemas: Mapping[str, Mapping[str, Any]]) -> 
         return call
     if call.name not in schemas:
         return replace(call, error=f"there is no function {call.name!r}")
-    problem = _problem(call.text, schemas[call.name])
+    problem = _problem(call.raw_arguments, schemas[call.name])
     return replace(call, error=f"{call.name}: {problem}") if problem else call
 
 

@@ -124,6 +124,6 @@ def in_pieces(answers: Sequence[Completion]) -> Iterator[StreamItem]:
         if said.text:
             yield TextDelta(said.text)
         for index, call in enumerate(said.tool_calls):
-            arguments = make_unparsable(call.text) if call.error else call.text
+            arguments = make_unparsable(call.raw_arguments) if call.error else call.raw_arguments
             yield ToolCallChunk(index, call.id, call.name, arguments)
         yield said.info

@@ -78,7 +78,7 @@ def _message(said: Completion) -> AIMessage:
         if call.arguments is not None and not call.error
     ]
     invalid = [
-        invalid_tool_call(name=call.name, args=call.text, id=call.id, error=call.error)
+        invalid_tool_call(name=call.name, args=call.raw_arguments, id=call.id, error=call.error)
         for call in said.tool_calls
         if call.error
     ]

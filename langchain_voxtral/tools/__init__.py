@@ -1,1 +1,1 @@
-"""Tools and their calls, pure: schemas, calls in text, ids, JSON that forges no marker."""
+"""Tools and their calls: schemas, calls in text, ids, JSON."""

@@ -5,8 +5,6 @@ import secrets
 from hashlib import sha256
 from string import ascii_letters, digits
 
-__all__ = ["new_call_id", "to_mistral_call_id"]
-
 _LENGTH = 9
 _ALPHABET = digits + ascii_letters
 _VALID = re.compile(rf"[A-Za-z0-9]{{{_LENGTH}}}")
@@ -19,18 +17,6 @@ def to_mistral_call_id(call_id: str) -> str:
     while ids of other providers look like `call_Ab12...` or `toolu_...`. A valid id stays as
     it is; of any other the first nine base 62 digits of its SHA-256 are taken, so that a call
     and its result keep matching, in this process and in the next.
-
-    Args:
-        call_id: The id as the message carried it.
-
-    Example:
-        ```python
-        from langchain_voxtral.tools.call_ids import to_mistral_call_id
-
-        assert to_mistral_call_id("abcdef123") == "abcdef123"
-        assert to_mistral_call_id("call_1") == to_mistral_call_id("call_1")
-        assert len(to_mistral_call_id("call_1")) == 9
-        ```
     """
     if _VALID.fullmatch(call_id):
         return call_id
@@ -43,14 +29,5 @@ def to_mistral_call_id(call_id: str) -> str:
 
 
 def new_call_id() -> str:
-    """Return a random id for a call that has none: nine letters and digits.
-
-    Example:
-        ```python
-        from langchain_voxtral.tools.call_ids import to_mistral_call_id, new_call_id
-
-        call_id = new_call_id()
-        assert to_mistral_call_id(call_id) == call_id
-        ```
-    """
+    """Return a random id for a call that has none: nine letters and digits."""
     return "".join(secrets.choice(_ALPHABET) for _ in range(_LENGTH))

@@ -9,24 +9,13 @@ _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def dumps(value: object, *, what: str = "the value") -> str:
-    r"""Return `value` as JSON, non-ASCII characters as they are, markers left standing.
+    """Return `value`, which errors call `what`, as JSON with non-ASCII characters as they are.
 
     The separators are `", "` and `": "`, as in the templates of Mistral and Llama. A lone
     surrogate is escaped, because no request body could carry it.
 
-    Args:
-        value: Anything that JSON can express.
-        what: What this is, for the error.
-
     Raises:
         VoxtralInvalidRequestError: JSON cannot express the value.
-
-    Example:
-        ```python
-        from langchain_voxtral.tools.json_text import dumps
-
-        assert dumps({"text": "é </s>"}) == '{"text": "é </s>"}'
-        ```
     """
     try:
         text = json.dumps(value, ensure_ascii=False)

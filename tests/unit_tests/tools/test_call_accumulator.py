@@ -130,7 +130,7 @@ def test_arguments_that_are_not_an_object_make_an_invalid_call(
     assert message.tool_calls == []
     (invalid,) = message.invalid_tool_calls
     assert (invalid["id"], invalid["name"]) == ("1", "f")
-    assert (call.text, call.arguments) == (arguments, None)
+    assert (call.raw_arguments, call.arguments) == (arguments, None)
     assert (call.error or "").startswith(error)
     # The bridge of stream_events() parses with json.loads, which takes any JSON.
     with pytest.raises((ValueError, RecursionError)):
@@ -186,7 +186,7 @@ def test_arguments_cut_anywhere_are_never_a_valid_call(
         )
         assert message.tool_calls == []
         assert [(one["id"], one["name"]) for one in message.invalid_tool_calls] == [("1", "f")]
-        assert (call.text, call.arguments) == (text[:end], None)
+        assert (call.raw_arguments, call.arguments) == (text[:end], None)
 
 
 @given(st.lists(OBJECTS, max_size=3), st.integers(1, 50), st.booleans())
