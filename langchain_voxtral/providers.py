@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from langchain_voxtral.errors import VoxtralInvalidRequestError, VoxtralUnsupportedFeatureError
-from langchain_voxtral.protocol.transcription_requests import ResponseFormat
 
 __all__ = ["PROVIDERS", "Provider", "ProviderName", "Route"]
 
@@ -23,7 +22,7 @@ class Provider:
         paths: Where it answers, relative to the base URL, `{model}` being the model's name; None
             for what it does not have.
         audio_formats: Formats that it takes untouched; all others are made wav.
-        response_formats: Formats in which it gives transcriptions.
+        has_timestamps: Whether its transcriptions may have the times of segments.
         system_with_audio: Whether a conversation with audio may have a system turn.
         longest_seconds: Longest recording in one request.
         most_bytes: Largest recording in one request.
@@ -37,7 +36,7 @@ class Provider:
     name: ProviderName
     paths: Mapping[Route, str | None]
     audio_formats: frozenset[str]
-    response_formats: frozenset[ResponseFormat]
+    has_timestamps: bool
     system_with_audio: bool
     longest_seconds: float
     most_bytes: int
@@ -63,20 +62,6 @@ class Provider:
         if path is None:
             raise VoxtralUnsupportedFeatureError(_INSTEAD[route].format(server=self.name))
         return path
-
-    def response_format(self, wanted: ResponseFormat) -> ResponseFormat:
-        """Return the format to ask for: the one wanted, else `json`, which all servers have.
-
-        `json` tells no times; nor does a server that lacks the other formats know any.
-
-        Example:
-            ```python
-            from langchain_voxtral.providers import PROVIDERS
-
-            assert PROVIDERS["vllm"].response_format("verbose_json") == "json"
-            ```
-        """
-        return wanted if wanted in self.response_formats else "json"
 
     def audio_part(self, data: bytes, audio_format: str) -> dict[str, Any]:
         """Return a recording as a part of a message's content.
@@ -144,7 +129,7 @@ PROVIDERS: Mapping[ProviderName, Provider] = {
                 "translations": "/openai/audio/translations",
             },
             audio_formats=_WAV_AND_MP3,
-            response_formats=frozenset({"json", "verbose_json", "text", "srt", "vtt"}),
+            has_timestamps=True,
             system_with_audio=False,
             longest_seconds=_LONGEST_SECONDS,
             most_bytes=_MOST_BYTES,
@@ -162,7 +147,7 @@ PROVIDERS: Mapping[ProviderName, Provider] = {
                 "translations": None,
             },
             audio_formats=frozenset({"wav"}),
-            response_formats=frozenset({"json", "text"}),
+            has_timestamps=False,
             system_with_audio=False,
             longest_seconds=_LONGEST_SECONDS,
             most_bytes=_MOST_BYTES,
@@ -179,7 +164,7 @@ PROVIDERS: Mapping[ProviderName, Provider] = {
                 "translations": None,
             },
             audio_formats=_WAV_AND_MP3,
-            response_formats=frozenset({"json"}),
+            has_timestamps=False,
             system_with_audio=False,
             longest_seconds=_LONGEST_SECONDS,
             most_bytes=_MOST_BYTES,

@@ -1,252 +1,353 @@
-"""Answers of speech endpoints: DeepInfra's native one and OpenAI's, in all their formats."""
+"""Speech endpoints, DeepInfra's native one and OpenAI's: their forms and their responses."""
 
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import NoReturn
+from dataclasses import dataclass, field, replace
+from typing import Literal
 
-from pydantic_core import from_json
-
-from langchain_voxtral.audio.subtitles import read_subtitles
-from langchain_voxtral.errors import VoxtralResponseError
-from langchain_voxtral.protocol.error_responses import details_from_bytes, error_from_body, sanitize
+from langchain_voxtral.errors import VoxtralInvalidRequestError, VoxtralResponseError
+from langchain_voxtral.protocol.error_responses import error_from_body, sanitize
 from langchain_voxtral.protocol.fields import (
     JsonObject,
     UnexpectedShapeError,
     as_float,
     as_int,
+    as_object,
     non_empty,
     parse_json_object,
     safe_text,
 )
-from langchain_voxtral.protocol.languages import LANGUAGES, normalize_language
 from langchain_voxtral.protocol.responses import Usage
-from langchain_voxtral.protocol.timed import check_times, read_segments
-from langchain_voxtral.protocol.transcription_requests import ResponseFormat
-from langchain_voxtral.protocol.transcripts import Segment, Transcript
 
-_CODES = "|".join(sorted(LANGUAGES, key=len, reverse=True))
-_TEMPLATE_TEXT = re.compile(rf"(?:lang:(?:{_CODES}))?(?:\[TRANSCRIBE\])?")
-_HTML = re.compile(rb"(?:\xef\xbb\xbf)?\s*<(?:!doctype|html|head|body)\b", re.IGNORECASE)
+Task = Literal["transcribe", "translate"]
+Timestamps = Literal["segment", "word"]
+ResponseFormat = Literal["json", "verbose_json"]
+Fields = list[tuple[str, str]]
+"""Names and values of a form; a name may come more than once."""
+
+NATIVE_FILE_FIELD = "audio"
+"""The recording's field in the form of DeepInfra's native speech endpoint."""
+OPENAI_FILE_FIELD = "file"
+"""The recording's field in the forms of OpenAI's transcriptions and translations."""
+
+_GRANULARITIES: dict[Timestamps, tuple[Timestamps, ...]] = {
+    "segment": ("segment",),
+    "word": ("segment", "word"),  # requested alone, words come in the place of segments
+}
+_GRANULARITY_NAMES = ("timestamp_granularities", "timestamp_granularities[]")
+"""DeepInfra documents the first; vLLM and OpenAI's own client use the second."""
+
+LANGUAGES = {
+    "de": "German",
+    "en": "English",
+    "es": "Spanish",
+    "fr": "French",
+    "hi": "Hindi",
+    "it": "Italian",
+    "nl": "Dutch",
+    "pt": "Portuguese",
+}
+"""The languages that Voxtral's model card lists, by their ISO 639-1 codes."""
+_CODES = {name.lower(): code for code, name in LANGUAGES.items()}
+_CODE = re.compile(r"[a-z]{2,3}")
+
+# Voxtral's template ends in `lang:xx[TRANSCRIBE]`, where `lang:xx` is ordinary text to the model.
+_TEMPLATE_TEXT = re.compile(
+    rf"(?:lang:(?:{'|'.join(LANGUAGES)}|[a-z]{{2,3}}(?=\[TRANSCRIBE\])))?(?:\[TRANSCRIBE\])?"
+)
 
 
-def decode_native(
+@dataclass(frozen=True, slots=True)
+class TranscriptionOptions:
+    """How a recording is to be transcribed; None leaves it to the server.
+
+    Args:
+        task: `transcribe` in the language spoken, or `translate` into English.
+        language: The language spoken, as its ISO 639 code of two or three letters.
+        prompt: A text that goes before, for names and style. Some servers ignore it.
+        temperature: Randomness; the model card recommends 0 for transcription.
+        timestamps: Times of passages (`segment`), or of words too (`word`).
+
+    Raises:
+        VoxtralInvalidRequestError: One of them has an invalid value.
+    """
+
+    task: Task = "transcribe"
+    language: str | None = None
+    prompt: str | None = None
+    temperature: float | None = 0.0
+    timestamps: Timestamps | None = None
+
+    def __post_init__(self) -> None:
+        if self.language is not None:
+            validate_language(self.language)
+        if self.temperature is not None and not 0 <= self.temperature < math.inf:
+            raise VoxtralInvalidRequestError(
+                f"temperature={self.temperature} must be a number from 0 on; 0 is best for "
+                "transcription."
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A passage of speech.
+
+    Args:
+        start: Seconds from the beginning of the recording that was sent.
+        end: The same, not before `start`.
+        text: What is said, as the server wrote it.
+        id: The server's number for it, if it has one.
+    """
+
+    start: float
+    end: float
+    text: str
+    id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Transcript:
+    """A transcription or a translation; what the server left out is None or empty.
+
+    Args:
+        text: All that is said.
+        segments: Its passages, in the order of their starts.
+        language: The language, as its ISO 639-1 code if known. Some servers only repeat the one
+            that was requested.
+        duration: Seconds of audio that the server received.
+        usage: Tokens and cost.
+        request_id: The server's id of the request.
+    """
+
+    text: str
+    segments: tuple[Segment, ...] = ()
+    language: str | None = None
+    duration: float | None = None
+    usage: Usage = field(default_factory=Usage)
+    request_id: str | None = None
+
+
+def validate_language(language: str) -> None:
+    """Reject what is no code of two or three letters; which codes it knows, a server decides."""
+    if _CODE.fullmatch(language):
+        return
+    name = language.strip().lower()
+    code = _CODES.get(name) or re.split("[-_]", name)[0]
+    hint = f"for {LANGUAGES[code]} it is {code!r}" if code in LANGUAGES else "such as 'en' or 'fr'"
+    raise VoxtralInvalidRequestError(
+        f"language={language!r} is not a language code: give the ISO 639-1 code ({hint}), or leave "
+        "it unset to let the model detect the language."
+    )
+
+
+def normalize_language(language: str) -> str:
+    """Return the code of a language that a server names; OpenAI's write "english" for "en"."""
+    return _CODES.get(language.lower(), language)
+
+
+def native_fields(options: TranscriptionOptions) -> Fields:
+    """Return the form of DeepInfra's native speech endpoint, without the recording."""
+    return _known_fields(
+        task=options.task,
+        initial_prompt=options.prompt,
+        temperature=options.temperature,
+        language=options.language,
+        chunk_level=options.timestamps,
+    )
+
+
+def openai_fields(
+    options: TranscriptionOptions, *, model: str, response_format: ResponseFormat = "json"
+) -> Fields:
+    """Return the form of OpenAI's transcriptions or translations, without the recording.
+
+    Raises:
+        VoxtralInvalidRequestError: An option that the endpoint has no field for.
+    """
+    for name in ("language", "timestamps") if options.task == "translate" else ():
+        value = getattr(options, name)
+        if value:
+            raise VoxtralInvalidRequestError(
+                f"OpenAI's audio endpoints have no field for {name}={value!r} when translating. "
+                "Leave it unset, or use DeepInfra's native speech endpoint, which has one."
+            )
+    fields = _known_fields(
+        model=model,
+        prompt=options.prompt,
+        response_format=response_format,
+        temperature=options.temperature,
+        language=options.language,
+    )
+    granularities = _GRANULARITIES[options.timestamps] if options.timestamps else ()
+    return fields + [(name, value) for name in _GRANULARITY_NAMES for value in granularities]
+
+
+def parse_native(
     data: bytes,
     *,
-    timed: bool = True,
+    timestamps: bool = True,
     header_request_id: str | None = None,
     secrets: Sequence[str] = (),
 ) -> Transcript:
-    """Return what DeepInfra's native speech endpoint heard.
-
-    What the server leaves out, or has as null, is None or empty in the transcript; only the text
-    is required. A duration of 0, the schema's default, counts as left out.
+    """Return the transcript in a 200 response of DeepInfra's native speech endpoint.
 
     Args:
-        data: Body of a 200 answer.
-        timed: Whether segments are wanted; else they are not looked at, and cannot be wrong.
-        header_request_id: Value of the `x-request-id` header, for a body that has none.
-        secrets: Texts that must not come back in an error, such as the API key.
+        data: The body; only its text is required.
+        timestamps: Whether segments are wanted; else they are not read, and cannot be wrong.
+        header_request_id: Value of the `x-request-id` header, for a body without one.
+        secrets: Texts that must not show in an error, such as the API key.
 
     Raises:
-        VoxtralError: The body reports a failure; the class as for `failures.error_in`.
-        VoxtralResponseError: The body is no answer of this API, or has times that cannot be: out
-            of order, negative, not a number, an end before its start. The error's `partial` is
-            the text.
+        VoxtralError: The body reports an error.
+        VoxtralResponseError: The body is no response of this API, or has impossible times. The
+            error's `partial` is the text.
     """
     document = parse_json_object(data, request_id=header_request_id, secrets=secrets)
-    told_id = safe_text(document.get("request_id"), secrets)
-    return _transcript(document, told_id or header_request_id, secrets, timed=timed)
+    body_id = safe_text(document.get("request_id"), secrets)
+    return _parse(document, body_id or header_request_id, secrets, timestamps=timestamps)
 
 
-def decode_openai(
+def parse_openai(
     data: bytes,
-    response_format: ResponseFormat = "json",
     *,
-    timed: bool = True,
-    content_type: str | None = None,
+    timestamps: bool = True,
     header_request_id: str | None = None,
     secrets: Sequence[str] = (),
 ) -> Transcript:
-    r"""Return what OpenAI's transcriptions or translations heard, as all servers answer them.
-
-    A JSON object is read as such whatever was asked for: vLLM answers `text` with one, and errors
-    are one. The text of subtitles is that of their cues, a line for each.
-
-    Args:
-        data: Body of a 200 answer.
-        response_format: The one that was asked for.
-        timed: As for `decode_native`.
-        content_type: Value of the `content-type` header; by it a text that is written as a JSON
-            string is told from one in quotation marks.
-        header_request_id: Value of the `x-request-id` header; without it the body's id is taken.
-        secrets: Texts that must not come back in an error, such as the API key.
-
-    Raises:
-        VoxtralError: The body reports a failure; the class as for `failures.error_in`.
-        VoxtralResponseError: As for `decode_native`.
-    """
-    value = _json_in(data)
-    if isinstance(value, dict) or response_format in {"json", "verbose_json"}:
-        document = parse_json_object(data, request_id=header_request_id, secrets=secrets)
-        told_id = safe_text(document.get("request_id") or document.get("id"), secrets)
-        return _transcript(document, header_request_id or told_id, secrets, timed=timed)
-    in_json = "json" in (content_type or "").lower()
-    try:
-        text = value if in_json and isinstance(value, str) else _plain_text(data)
-        if response_format == "text":
-            text = without_template_text(text.removesuffix("\n"))
-            return Transcript(text, request_id=header_request_id)
-        segments = _cues(text)
-    except UnexpectedShapeError as misfit:
-        _refuse(misfit, header_request_id, secrets)
-    segments = _without_template_text(segments)
-    whole = "\n".join(segment.text for segment in segments)
-    return Transcript(whole, segments, request_id=header_request_id)
+    """Do what `parse_native` does for OpenAI's transcriptions and translations, as JSON."""
+    document = parse_json_object(data, request_id=header_request_id, secrets=secrets)
+    body_id = safe_text(document.get("request_id") or document.get("id"), secrets)
+    return _parse(document, header_request_id or body_id, secrets, timestamps=timestamps)
 
 
 def without_template_text(text: str) -> str:
-    """Return a text without what some servers leak of Voxtral's template: at its start only.
-
-    The template ends in `lang:xx[TRANSCRIBE]`, where `lang:xx` is ordinary text to the model.
-    """
+    """Return a text without what some servers leak of Voxtral's template at its start."""
     leak = _TEMPLATE_TEXT.match(text)
     return text[leak.end() :].lstrip() if leak and leak[0] else text
 
 
-def _transcript(
-    document: JsonObject, request_id: str | None, secrets: Sequence[str], *, timed: bool
+def _known_fields(**fields: object) -> Fields:
+    return [(name, str(value)) for name, value in fields.items() if value is not None]
+
+
+def _parse(
+    document: JsonObject, request_id: str | None, secrets: Sequence[str], *, timestamps: bool
 ) -> Transcript:
     error = error_from_body(document, secrets=secrets)
     if error is not None:
         raise error.having(request_id=error.request_id or request_id)
-    inference = _told(_object(document, "inference_status"))
-    usage = _object(document, "usage")
+    status = as_object(document.get("inference_status"))
     try:
-        text = _text(document, inference.get("status"))
-        segments = read_segments(document.get("segments")) if timed else ()
-    except UnexpectedShapeError as misfit:
-        _refuse(misfit, request_id, secrets, document.get("text"))
+        text = _text(document, status)
+        segments = _segments(document.get("segments")) if timestamps else ()
+    except UnexpectedShapeError as problem:
+        raise VoxtralResponseError(
+            f"The server's answer has {sanitize(str(problem), secrets)}.",
+            status_code=200,
+            request_id=request_id,
+            partial=non_empty(document.get("text")) or "",
+        ) from None
+    if segments:
+        first = replace(segments[0], text=without_template_text(segments[0].text))
+        segments = (first, *segments[1:])
     language = safe_text(document.get("language"), secrets)
     return Transcript(
         without_template_text(text),
-        _without_template_text(segments),
+        segments,
         language=normalize_language(language) if language else None,
         duration=_duration(document),
-        billed_seconds=_first(usage.get("seconds"), usage.get("prompt_audio_seconds")),
-        usage=_usage(usage, inference),
+        usage=_usage(as_object(document.get("usage")), status),
         request_id=request_id,
-        runtime_ms=as_int(inference.get("runtime_ms")),
     )
 
 
-def _refuse(
-    misfit: UnexpectedShapeError,
-    request_id: str | None,
-    secrets: Sequence[str],
-    text: object = None,
-) -> NoReturn:
-    raise VoxtralResponseError(
-        f"The server's answer has {sanitize(str(misfit), secrets)}.",
-        status_code=200,
-        request_id=request_id,
-        partial=non_empty(text) or "",
-    ) from None
-
-
-def _text(document: JsonObject, status: object) -> str:
+def _text(document: JsonObject, status: JsonObject) -> str:
     text = document.get("text")
     if isinstance(text, str):
         return text
-    told = non_empty(status) or "not told"
+    state = non_empty(status.get("status")) or "not told"
     raise UnexpectedShapeError(
-        f"no text (status: {told}); check that base_url= and model= lead to speech"
+        f"no text (status: {state}); check that base_url= and model= lead to speech"
     )
 
 
-def _duration(document: JsonObject) -> float | None:
-    """Return the seconds that were heard; vLLM writes them as a string."""
-    for key, unit in (("duration", 1), ("input_length_ms", 1000)):
-        told = document.get(key)
+def _segments(items: object) -> tuple[Segment, ...]:
+    """Return the segments in a list of JSON objects; null is an empty list."""
+    if items is not None and not isinstance(items, list):
+        raise UnexpectedShapeError("segments that are not a list")
+    segments = tuple(_segment(item, f"segments[{at}]") for at, item in enumerate(items or ()))
+    _check_times(segments)
+    return segments
+
+
+def _segment(item: object, location: str) -> Segment:
+    if not isinstance(item, dict):
+        raise UnexpectedShapeError(f"{location} that is not an object")
+    text, number = item.get("text"), item.get("id")
+    if not isinstance(text, str):
+        raise UnexpectedShapeError(f"{location} without a text")
+    start, end = (_seconds(item, name, location) for name in ("start", "end"))
+    is_id = isinstance(number, int) and not isinstance(number, bool)
+    return Segment(start, end, text, id=number if is_id else None)
+
+
+def _seconds(item: JsonObject, name: str, location: str) -> float:
+    time = item.get(name)
+    if isinstance(time, int | float) and not isinstance(time, bool):
         try:
-            seconds = 0.0 if told is None else float(told) / unit
+            return float(time)
+        except OverflowError:  # JSON has integers that no float can be
+            return math.inf
+    raise UnexpectedShapeError(f"{location} whose {name} is not a number of seconds")
+
+
+def _check_times(segments: Sequence[Segment]) -> None:
+    """Reject impossible times; segments may overlap, when two people speak."""
+    previous = 0.0
+    for index, part in enumerate(segments):
+        span = f"segments[{index}] from {part.start} s to {part.end} s"
+        if not (math.isfinite(part.start) and math.isfinite(part.end)):
+            raise UnexpectedShapeError(f"{span}, which is no time")
+        if part.start < 0:
+            raise UnexpectedShapeError(f"{span}, which begins before the recording")
+        if part.end < part.start:
+            raise UnexpectedShapeError(f"{span}, which ends before it begins")
+        if part.start < previous:
+            raise UnexpectedShapeError(
+                f"{span}, out of order: the one before begins at {previous} s"
+            )
+        previous = part.start
+
+
+def _duration(document: JsonObject) -> float | None:
+    """Return the seconds of audio; vLLM writes them as a string, 0 is the schema's default."""
+    for key, unit in (("duration", 1), ("input_length_ms", 1000)):
+        value = document.get(key)
+        try:
+            seconds = 0.0 if value is None else float(value) / unit
         except (TypeError, ValueError, OverflowError):
-            seconds = math.nan
+            continue
         if 0 < seconds < math.inf:
             return seconds
     return None
 
 
-def _usage(usage: JsonObject, inference: JsonObject) -> Usage:
+def _usage(usage: JsonObject, status: JsonObject) -> Usage:
     """Return tokens and cost by the names of OpenAI, Mistral and DeepInfra's native endpoint."""
-    details = _object(usage, "input_tokens_details") or _object(usage, "input_token_details")
+    if status.get("status") == "unknown":
+        # Then zeros are the schema's defaults, and a cost of nothing would look like a price.
+        status = {name: value for name, value in status.items() if value}
+    details = as_object(usage.get("input_tokens_details") or usage.get("input_token_details"))
     return Usage(
         input_tokens=as_int(
-            usage.get("input_tokens"), usage.get("prompt_tokens"), inference.get("tokens_input")
+            usage.get("input_tokens"), usage.get("prompt_tokens"), status.get("tokens_input")
         ),
         output_tokens=as_int(
             usage.get("output_tokens"),
             usage.get("completion_tokens"),
-            inference.get("tokens_generated"),
+            status.get("tokens_generated"),
         ),
-        cost=_first(usage.get("estimated_cost"), inference.get("cost")),
+        cost=as_float(usage.get("estimated_cost"), status.get("cost")),
         cached_tokens=as_int(details.get("cached_tokens")),
     )
-
-
-def _object(document: JsonObject, key: str) -> JsonObject:
-    value = document.get(key)
-    return value if isinstance(value, dict) else {}
-
-
-def _told(inference: JsonObject) -> JsonObject:
-    """Return what an inference status tells: of an `unknown` one, zeros are the schema's defaults.
-
-    (DeepInfra's API page prints them so. A price of nothing would look like a price.)
-    """
-    if inference.get("status") != "unknown":
-        return inference
-    return {name: value for name, value in inference.items() if value}
-
-
-def _first(*values: object) -> float | None:
-    """Return the first value that is a finite number and not negative."""
-    return next((number for number in map(as_float, values) if number is not None), None)
-
-
-def _json_in(data: bytes) -> object:
-    try:
-        value: object = from_json(data)
-    except ValueError:
-        return None
-    return value
-
-
-def _cues(text: str) -> tuple[Segment, ...]:
-    """Return the cues of subtitles; which of the two kinds they are, they say themselves."""
-    try:
-        cues = read_subtitles(text)
-    except (ValueError, OverflowError) as wrong:
-        raise UnexpectedShapeError(f"subtitles that cannot be read: {wrong}".rstrip(".")) from None
-    segments = tuple(Segment(cue.start, cue.end, cue.text) for cue in cues)
-    check_times(segments)
-    return segments
-
-
-def _plain_text(data: bytes) -> str:
-    if _HTML.match(data):
-        # Else the page of a proxy would be taken for what was said.
-        said = details_from_bytes(data).text
-        raise UnexpectedShapeError(f"a web page in place of a text (check base_url=): {said}")
-    try:
-        return data.decode()
-    except UnicodeDecodeError:
-        raise UnexpectedShapeError("a text that is not UTF-8") from None
-
-
-def _without_template_text(segments: tuple[Segment, ...]) -> tuple[Segment, ...]:
-    if not segments:
-        return segments
-    first, *rest = segments
-    return replace(first, text=without_template_text(first.text)), *rest

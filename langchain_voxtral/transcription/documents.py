@@ -12,7 +12,7 @@ from langchain_core.documents import Document
 from langchain_voxtral.audio.chunking import AudioChunk
 from langchain_voxtral.audio.pricing import cost_usd
 from langchain_voxtral.audio.subtitles import to_srt, to_vtt
-from langchain_voxtral.protocol.transcripts import Segment
+from langchain_voxtral.protocol.transcription import Segment
 from langchain_voxtral.transcription.request import ChunkTranscript
 
 Mode = Literal["document", "chunk", "segment", "srt", "vtt"]

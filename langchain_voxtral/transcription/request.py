@@ -10,23 +10,21 @@ from langchain_voxtral.errors import VoxtralInvalidRequestError, VoxtralResponse
 from langchain_voxtral.protocol import chat_completions
 from langchain_voxtral.protocol.fields import safe_text
 from langchain_voxtral.protocol.json_body import encode_request
-from langchain_voxtral.protocol.languages import LANGUAGES
 from langchain_voxtral.protocol.transcription import (
-    decode_native,
-    decode_openai,
-    without_template_text,
-)
-from langchain_voxtral.protocol.transcription_requests import (
+    LANGUAGES,
     NATIVE_FILE_FIELD,
     OPENAI_FILE_FIELD,
     Fields,
     ResponseFormat,
     Task,
+    Transcript,
     TranscriptionOptions,
     native_fields,
     openai_fields,
+    parse_native,
+    parse_openai,
+    without_template_text,
 )
-from langchain_voxtral.protocol.transcripts import Transcript
 from langchain_voxtral.providers import Provider, Route
 from langchain_voxtral.transport import FormData
 
@@ -149,29 +147,20 @@ class TranscriptionRequest:
             VoxtralError: The body has no transcript, reports a failure, or was cut.
         """
         request_id = safe_text(headers.get("x-request-id"), secrets)
-        transcript = self._parse_body(content, headers, request_id, secrets)
+        transcript = self._parse_body(content, request_id, secrets)
         model = safe_text(headers.get("x-voxtral-model"), secrets) or self.model
         return ChunkTranscript(transcript, model)
 
     def _parse_body(
-        self,
-        content: bytes,
-        headers: Mapping[str, str],
-        request_id: str | None,
-        secrets: Sequence[str],
+        self, content: bytes, request_id: str | None, secrets: Sequence[str]
     ) -> Transcript:
         if self.endpoint == "native":
-            return decode_native(
-                content, timed=self.timestamps, header_request_id=request_id, secrets=secrets
+            return parse_native(
+                content, timestamps=self.timestamps, header_request_id=request_id, secrets=secrets
             )
         if self.endpoint == "transcriptions":
-            return decode_openai(
-                content,
-                self._response_format,
-                timed=self.timestamps,
-                content_type=headers.get("content-type"),
-                header_request_id=request_id,
-                secrets=secrets,
+            return parse_openai(
+                content, timestamps=self.timestamps, header_request_id=request_id, secrets=secrets
             )
         answer = chat_completions.parse_response(
             content, header_request_id=request_id, secrets=secrets
@@ -189,7 +178,7 @@ class TranscriptionRequest:
 
     @property
     def _response_format(self) -> ResponseFormat:
-        return self.provider.response_format("verbose_json") if self.timestamps else "json"
+        return "verbose_json" if self.timestamps and self.provider.has_timestamps else "json"
 
     def _form_fields(self) -> Fields:
         options = self.options
@@ -220,7 +209,11 @@ def _instruction(options: TranscriptionOptions) -> str:
     """Return the instruction to a model that is asked in a chat."""
     parts = [
         _INSTRUCTIONS[options.task],
-        f"The language is {LANGUAGES[options.language].title()}." if options.language else "",
+        f"The language is {_language_name(options.language)}." if options.language else "",
         f"For names and style: {options.prompt}" if options.prompt else "",
     ]
     return " ".join(filter(None, parts))
+
+
+def _language_name(code: str) -> str:
+    return LANGUAGES.get(code, f"the one with the ISO 639 code {code!r}")

@@ -10,7 +10,7 @@ from langchain_voxtral.audio.decoder import Truncated
 from langchain_voxtral.audio.pricing import PRICE_PER_MINUTE
 from langchain_voxtral.connection import ConnectionSettings
 from langchain_voxtral.endpoint import LOCAL_BASE_URL, is_deepinfra
-from langchain_voxtral.protocol.transcription_requests import Task, TranscriptionOptions
+from langchain_voxtral.protocol.transcription import Task, TranscriptionOptions
 from langchain_voxtral.providers import PROVIDERS
 from langchain_voxtral.settings import SamplingSettings, unknown_option
 from langchain_voxtral.transcription.documents import Mode

@@ -21,8 +21,6 @@ import httpx
 import soundfile
 from support.multipart_forms import parse_multipart
 
-from langchain_voxtral.protocol.languages import LANGUAGES
-
 Handler = Callable[[httpx.Request], httpx.Response]
 
 RATE = 16_000
@@ -91,6 +89,7 @@ class Strict:
 
 
 _TIMES = _words("timestamp_granularities timestamp_granularities[]")
+_LANGUAGES = _words("de en es fr hi it nl pt sv")
 _NATIVE = _words("task initial_prompt temperature language chunk_level chunk_length_s webhook")
 
 STRICT = {
@@ -237,7 +236,7 @@ def _check_transcription(server: Strict, request: httpx.Request) -> tuple[dict[s
         raise RefusedError("a field comes twice")
     if fields.get("response_format", "json") not in server.formats:
         raise RefusedError(f"Currently do not support {fields['response_format']}")
-    if fields.get("language", "en") not in LANGUAGES:
+    if fields.get("language", "en") not in _LANGUAGES:
         raise RefusedError(f"Unsupported language: {fields['language']}")
     if "model" in known and not fields.get("model"):
         raise RefusedError("model: Field required")

@@ -12,7 +12,7 @@ from langchain_voxtral.local.engine.llama import Engine, GenerationEnd, Token
 from langchain_voxtral.local.engine.recordings import read_samples
 from langchain_voxtral.local.engine.speech import PASSAGE, RATE, SpeechEngine
 from langchain_voxtral.local.errors import ErrorResponse
-from langchain_voxtral.protocol.transcripts import Segment
+from langchain_voxtral.protocol.transcription import Segment
 
 if TYPE_CHECKING:
     from langchain_voxtral.local.engine.recordings import Samples

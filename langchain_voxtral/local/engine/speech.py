@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from langchain_voxtral.errors import VoxtralLocalError
 from langchain_voxtral.local.engine.llama import protect_after_fork
 from langchain_voxtral.local.errors import ErrorResponse
-from langchain_voxtral.protocol.transcripts import Segment
+from langchain_voxtral.protocol.transcription import Segment
 
 if TYPE_CHECKING:
     import numpy as np

@@ -10,7 +10,7 @@ from support.speech_samples import BECKETT
 
 from langchain_voxtral.audio.subtitles import Cue, read_subtitles
 from langchain_voxtral.local import LocalVoxtral
-from langchain_voxtral.protocol.transcription import decode_native, decode_openai
+from langchain_voxtral.protocol.transcription import parse_native, parse_openai
 
 FREE = {"type": "duration", "seconds": 3.0, "estimated_cost": 0.0}
 """OpenAI's usage, with DeepInfra's field for what it costs."""
@@ -45,10 +45,8 @@ def test_the_native_answer_has_the_documented_shape(
 
 
 def test_our_decoders_read_the_responses(http: httpx.Client, heard_once: dict[str, Any]) -> None:
-    native = decode_native(ask(http, NATIVE).content)
-    verbose = decode_openai(
-        ask(http, response_format="verbose_json").content, response_format="verbose_json"
-    )
+    native = parse_native(ask(http, NATIVE).content)
+    verbose = parse_openai(ask(http, response_format="verbose_json").content)
     for one in (native, verbose):
         assert (one.text, one.language, one.duration) == (heard_once["text"], "en", 3.0)
         assert one.usage.cost == 0.0

@@ -7,7 +7,6 @@ import pytest
 
 from langchain_voxtral.errors import VoxtralInvalidRequestError, VoxtralUnsupportedFeatureError
 from langchain_voxtral.protocol.endpoints import CHAT_COMPLETIONS, NATIVE
-from langchain_voxtral.protocol.transcription_requests import ResponseFormat
 from langchain_voxtral.providers import PROVIDERS, ProviderName, Route
 
 PATHS: dict[ProviderName, dict[Route, str | None]] = {
@@ -100,20 +99,12 @@ def test_a_format_that_no_server_takes_is_never_sent_under_another_name(
     )
 
 
-@pytest.mark.parametrize(
-    ("name", "given"),
-    [
-        ("deepinfra", {"json", "verbose_json", "text", "srt", "vtt"}),
-        ("vllm", {"json", "text"}),
-        ("llama_cpp", {"json"}),
-    ],
-)
-def test_a_response_format_that_a_server_lacks_becomes_json(
-    name: ProviderName, given: set[ResponseFormat]
-) -> None:
-    assert {
-        wanted: PROVIDERS[name].response_format(wanted) for wanted in get_args(ResponseFormat)
-    } == {wanted: wanted if wanted in given else "json" for wanted in get_args(ResponseFormat)}
+def test_only_deepinfra_may_return_the_times_of_segments() -> None:
+    assert {name: server.has_timestamps for name, server in PROVIDERS.items()} == {
+        "deepinfra": True,
+        "vllm": False,
+        "llama_cpp": False,
+    }
 
 
 @pytest.mark.parametrize("name", get_args(ProviderName))

@@ -1,4 +1,4 @@
-"""Transcriptions and translations that come as JSON."""
+"""Responses of speech endpoints: transcriptions and translations."""
 
 import json
 
@@ -14,11 +14,11 @@ from langchain_voxtral.errors import (
 )
 from langchain_voxtral.protocol.responses import Usage
 from langchain_voxtral.protocol.transcription import (
-    decode_native,
-    decode_openai,
+    Segment,
+    Transcript,
+    parse_native,
+    parse_openai,
 )
-from langchain_voxtral.protocol.transcription_requests import ResponseFormat
-from langchain_voxtral.protocol.transcripts import Segment, Transcript
 
 
 def body(**told: object) -> bytes:
@@ -49,14 +49,13 @@ def test_a_native_answer_is_read_completely() -> None:
             "output_length": 0,
         },
     }
-    assert decode_native(json.dumps(told).encode(), header_request_id="H1") == Transcript(
+    assert parse_native(json.dumps(told).encode(), header_request_id="H1") == Transcript(
         "Hello World",
         segments=(Segment(0.0, 1.0, "Hello", id=0), Segment(4.0, 5.0, "World", id=1)),
         language="en",
         duration=5.25,
         usage=Usage(input_tokens=380, output_tokens=4, cost=0.0000875),
         request_id="R1",
-        runtime_ms=120,
     )
 
 
@@ -64,30 +63,28 @@ def test_missing_values_of_a_native_answer_are_none() -> None:
     empty: dict[str, object] = dict.fromkeys(
         ("segments", "words", "language", "request_id", "inference_status", "duration")
     )
-    assert decode_native(body(**empty)) == Transcript("Hi.")
-    assert decode_native(body(input_length_ms=0, duration=0.0)) == Transcript("Hi.")
-    assert decode_native(body(), header_request_id="H1") == Transcript("Hi.", request_id="H1")
+    assert parse_native(body(**empty)) == Transcript("Hi.")
+    assert parse_native(body(input_length_ms=0, duration=0.0)) == Transcript("Hi.")
+    assert parse_native(body(), header_request_id="H1") == Transcript("Hi.", request_id="H1")
 
 
 @pytest.mark.parametrize(
-    ("status", "usage", "runtime_ms"),
+    ("status", "usage"),
     [
-        ("unknown", Usage(), None),
-        (None, Usage(input_tokens=0, output_tokens=0, cost=0.0), 0),
-        ("succeeded", Usage(input_tokens=0, output_tokens=0, cost=0.0), 0),
+        ("unknown", Usage()),
+        (None, Usage(input_tokens=0, output_tokens=0, cost=0.0)),
+        ("succeeded", Usage(input_tokens=0, output_tokens=0, cost=0.0)),
     ],
 )
-def test_zeros_of_an_unknown_status_are_ignored(
-    status: str | None, usage: Usage, runtime_ms: int | None
-) -> None:
+def test_zeros_of_an_unknown_status_are_ignored(status: str | None, usage: Usage) -> None:
     zeros = {"runtime_ms": 0, "cost": 0.0, "tokens_generated": 0, "tokens_input": 0}
     told = body(inference_status={"status": status, **zeros})
-    assert decode_native(told) == Transcript("Hi.", usage=usage, runtime_ms=runtime_ms)
+    assert parse_native(told) == Transcript("Hi.", usage=usage)
 
 
 def test_an_unknown_status_may_have_a_cost() -> None:
     told = body(inference_status={"status": "unknown", "cost": 0.001, "tokens_input": 0})
-    assert decode_native(told) == Transcript("Hi.", usage=Usage(cost=0.001))
+    assert parse_native(told) == Transcript("Hi.", usage=Usage(cost=0.001))
 
 
 @pytest.mark.parametrize(
@@ -107,18 +104,12 @@ def test_an_unknown_status_may_have_a_cost() -> None:
                 "words": [{"word": "Hi", "start": 0.0, "end": 0.5}],
                 "usage": {"type": "duration", "seconds": 8},
             },
-            Transcript(
-                "Hi.",
-                (Segment(0.0, 1.5, " Hi.", id=3),),
-                language="en",
-                duration=7.5,
-                billed_seconds=8.0,
-            ),
+            Transcript("Hi.", (Segment(0.0, 1.5, " Hi.", id=3),), language="en", duration=7.5),
         ),
         # vLLM: json, and verbose_json of a model that has it
         (
             {"usage": {"type": "duration", "seconds": 8}},
-            Transcript("Hi.", billed_seconds=8.0),
+            Transcript("Hi."),
         ),
         ({"duration": "7.5", "language": "fr"}, Transcript("Hi.", language="fr", duration=7.5)),
         # llama.cpp
@@ -157,7 +148,7 @@ def test_an_unknown_status_may_have_a_cost() -> None:
                     "total_tokens": 6,
                 },
             },
-            Transcript("Hi.", (Segment(0.2, 1.5, "Hi."),), billed_seconds=8.0, usage=Usage(4, 2)),
+            Transcript("Hi.", (Segment(0.2, 1.5, "Hi."),), usage=Usage(4, 2)),
         ),
         ({"language": "klingon"}, Transcript("Hi.", language="klingon")),
         ({"id": "trsc-1"}, Transcript("Hi.", request_id="trsc-1")),
@@ -170,16 +161,16 @@ def test_an_unknown_status_may_have_a_cost() -> None:
 def test_the_answers_of_openais_endpoints_are_read_as_every_server_gives_them(
     told: dict[str, object], transcript: Transcript
 ) -> None:
-    assert decode_openai(body(**told), "verbose_json") == transcript
+    assert parse_openai(body(**told)) == transcript
 
 
 def test_the_request_id_is_the_headers_at_openais_endpoints() -> None:
-    assert decode_openai(body(id="B1"), header_request_id="H1").request_id == "H1"
+    assert parse_openai(body(id="B1"), header_request_id="H1").request_id == "H1"
 
 
 def test_speech_that_overlaps_is_fine() -> None:
     segments = [{"start": 0, "end": 3, "text": "a"}, {"start": 2, "end": 2, "text": "b"}]
-    assert decode_native(body(segments=segments)).segments == (
+    assert parse_native(body(segments=segments)).segments == (
         Segment(0.0, 3.0, "a"),
         Segment(2.0, 2.0, "b"),
     )
@@ -224,7 +215,7 @@ def test_times_that_cannot_be_are_an_error_that_names_them_and_keeps_the_text(
     told: str, problem: str
 ) -> None:
     with pytest.raises(VoxtralResponseError) as caught:
-        decode_native(f'{{"text": "Hi.", "request_id": "R1", {told}}}'.encode())
+        parse_native(f'{{"text": "Hi.", "request_id": "R1", {told}}}'.encode())
     error = caught.value
     assert error.message == f"The server's answer has {problem}."
     assert (error.partial, error.request_id, error.status_code) == ("Hi.", "R1", 200)
@@ -240,24 +231,21 @@ def test_times_that_cannot_be_are_an_error_that_names_them_and_keeps_the_text(
 )
 def test_unrequested_fields_cannot_fail_a_response(odd: str) -> None:
     answer = f'{{"text": "Hi.", {odd}}}'.encode()
-    assert decode_native(answer, timed=False) == Transcript("Hi.")
-    assert decode_openai(answer, timed=False) == Transcript("Hi.")
+    assert parse_native(answer, timestamps=False) == Transcript("Hi.")
+    assert parse_openai(answer, timestamps=False) == Transcript("Hi.")
 
 
 def test_a_failure_within_an_answer_is_an_error() -> None:
     failed = b'{"request_id": "R1", "inference_status": {"status": "failed"}, "text": ""}'
     with pytest.raises(VoxtralAPIError) as caught:
-        decode_native(failed)
+        parse_native(failed)
     assert caught.value.request_id == "R1"
 
 
-@pytest.mark.parametrize("response_format", ["json", "verbose_json", "text", "srt", "vtt"])
-def test_an_error_in_a_200_body_is_an_error_for_every_request(
-    response_format: ResponseFormat,
-) -> None:
+def test_an_error_in_a_200_body_is_an_error() -> None:
     busy = b'{"error": {"message": "Model busy", "code": "engine_overloaded", "type": "x"}}'
     with pytest.raises(VoxtralRateLimitError) as caught:
-        decode_openai(busy, response_format, header_request_id="H1")
+        parse_openai(busy, header_request_id="H1")
     assert caught.value.request_id == "H1"
 
 
@@ -267,11 +255,38 @@ def test_an_error_in_a_200_body_is_an_error_for_every_request(
 )
 def test_an_answer_without_text_is_an_error(told: bytes, status: str) -> None:
     with pytest.raises(VoxtralResponseError) as caught:
-        decode_native(told)
+        parse_native(told)
     assert caught.value.message == (
         f"The server's answer has no text (status: {status}); check that base_url= and model= "
         "lead to speech."
     )
+
+
+@pytest.mark.parametrize(
+    ("leaked", "text"),
+    [
+        ("lang:enHello!", "Hello!"),
+        ("lang:en Hello!", "Hello!"),
+        ("lang:fr[TRANSCRIBE]Hello!", "Hello!"),
+        ("[TRANSCRIBE]Hello!", "Hello!"),
+        ("lang:sv[TRANSCRIBE]Hello!", "Hello!"),
+        ("lang:haw[TRANSCRIBE]Hello!", "Hello!"),
+        ("lang:xx is no language", "lang:xx is no language"),
+        ("It says lang:en[TRANSCRIBE].", "It says lang:en[TRANSCRIBE]."),
+        ("[TRANSCRIBE][TRANSCRIBE]", "[TRANSCRIBE]"),
+        (" Hello! ", " Hello! "),
+    ],
+)
+def test_leaked_template_text_goes_at_the_very_start_only(leaked: str, text: str) -> None:
+    segments = [{"start": 0, "end": 1, "text": leaked}, {"start": 1, "end": 2, "text": leaked}]
+    assert parse_native(json.dumps({"text": leaked, "segments": segments}).encode()) == Transcript(
+        text, (Segment(0.0, 1.0, text), Segment(1.0, 2.0, leaked))
+    )
+
+
+def test_a_response_that_is_not_json_is_an_error() -> None:
+    with pytest.raises(VoxtralResponseError, match="is not a JSON object but: Hello!"):
+        parse_openai(b"Hello!")
 
 
 VALUES = st.recursive(
@@ -310,7 +325,7 @@ def test_any_document_is_a_transcript_with_possible_times_or_one_of_our_errors(
     document: dict[str, object],
 ) -> None:
     try:
-        transcript = decode_native(json.dumps({"text": "Hi.", **document}).encode())
+        transcript = parse_native(json.dumps({"text": "Hi.", **document}).encode())
     except VoxtralError:
         return
     starts = [part.start for part in transcript.segments]

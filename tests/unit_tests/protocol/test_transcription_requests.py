@@ -5,11 +5,11 @@ from typing import Any
 import pytest
 
 from langchain_voxtral.errors import VoxtralInvalidRequestError
-from langchain_voxtral.protocol.languages import LANGUAGES, validate_language
-from langchain_voxtral.protocol.transcription_requests import (
-    ResponseFormat,
+from langchain_voxtral.protocol.transcription import (
+    LANGUAGES,
     TranscriptionOptions,
     native_fields,
+    normalize_language,
     openai_fields,
 )
 
@@ -20,7 +20,6 @@ ALL = TranscriptionOptions(
     prompt="Voxtral, vLLM",
     temperature=0.25,
     timestamps="word",
-    chunk_length=30,
 )
 
 
@@ -31,7 +30,6 @@ def test_the_native_form_has_every_option_by_deepinfras_names() -> None:
         ("temperature", "0.25"),
         ("language", "haw"),
         ("chunk_level", "word"),
-        ("chunk_length_s", "30"),
     ]
 
 
@@ -56,47 +54,29 @@ def test_openais_form_has_granularities_under_both_names() -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "response_format", "problem"),
+    ("options", "problem"),
     [
-        (TranscriptionOptions(chunk_length=30), "json", "chunk_length=30"),
-        (
-            TranscriptionOptions(task="translate", language="fr"),
-            "json",
-            "language='fr' when translating",
-        ),
-        (
-            TranscriptionOptions(task="translate", timestamps="segment"),
-            "verbose_json",
-            "timestamps='segment' when translating",
-        ),
-        (
-            TranscriptionOptions(timestamps="word"),
-            "srt",
-            "timestamps='word' with response_format='srt', only with 'verbose_json'",
-        ),
+        (TranscriptionOptions(task="translate", language="fr"), "language='fr'"),
+        (TranscriptionOptions(task="translate", timestamps="segment"), "timestamps='segment'"),
     ],
 )
 def test_an_option_that_openais_form_has_no_field_for_is_not_dropped(
-    options: TranscriptionOptions, response_format: ResponseFormat, problem: str
+    options: TranscriptionOptions, problem: str
 ) -> None:
     with pytest.raises(VoxtralInvalidRequestError) as caught:
-        openai_fields(options, model="m", response_format=response_format)
+        openai_fields(options, model="m", response_format="verbose_json")
     assert caught.value.message == (
-        f"OpenAI's audio endpoints have no field for {problem}. Leave it unset, or use "
-        "DeepInfra's native speech endpoint, which has one."
+        f"OpenAI's audio endpoints have no field for {problem} when translating. Leave it unset, "
+        "or use DeepInfra's native speech endpoint, which has one."
     )
 
 
 @pytest.mark.parametrize(
     ("wrong", "problem"),
     [
-        ({"task": "summarise"}, "task='summarise' is not known: give one of 'transcribe', "),
-        ({"timestamps": "letter"}, "timestamps='letter' is not known: give one of 'segment', "),
         ({"temperature": -0.1}, "temperature=-0.1 must be a number from 0 on"),
         ({"temperature": float("nan")}, "temperature=nan must be a number from 0 on"),
-        ({"chunk_length": 0}, "chunk_length=0 must be 1 to 30 seconds"),
-        ({"chunk_length": 31}, "chunk_length=31 must be 1 to 30 seconds"),
-        ({"language": ""}, "language='' is no code that speech endpoints know"),
+        ({"language": ""}, "language='' is not a language code"),
     ],
 )
 def test_a_wrong_option_is_an_error_that_names_it(wrong: dict[str, Any], problem: str) -> None:
@@ -105,37 +85,34 @@ def test_a_wrong_option_is_an_error_that_names_it(wrong: dict[str, Any], problem
     assert caught.value.message.startswith(problem)
 
 
-def test_an_unknown_response_format_is_an_error() -> None:
-    with pytest.raises(VoxtralInvalidRequestError, match="response_format='xml' is not known"):
-        openai_fields(NOTHING, model="m", response_format="xml")  # type: ignore[arg-type]
+def test_the_languages_of_the_model_are_known_by_name() -> None:
+    assert sorted(LANGUAGES) == ["de", "en", "es", "fr", "hi", "it", "nl", "pt"]
+    assert [normalize_language(name) for name in LANGUAGES.values()] == list(LANGUAGES)
+    assert [normalize_language(name) for name in ("en", "Swedish")] == ["en", "Swedish"]
 
 
-def test_whispers_hundred_languages_are_known() -> None:
-    assert len(LANGUAGES) == 100
-    assert [validate_language(code) for code in LANGUAGES] == list(LANGUAGES)
-    assert {code for code in LANGUAGES if len(code) != 2} == {"haw", "yue"}
+@pytest.mark.parametrize("language", [*LANGUAGES, "sv", "haw", "yue", "xx"])
+def test_every_code_of_two_or_three_letters_is_sent(language: str) -> None:
+    assert ("language", language) in native_fields(TranscriptionOptions(language=language))
 
 
 @pytest.mark.parametrize(
     ("language", "hint"),
     [
         ("french", "(for French it is 'fr')"),
-        ("Haitian Creole", "(for Haitian it is 'ht')"),
         ("EN", "(for English it is 'en')"),
         ("en-US", "(for English it is 'en')"),
         ("pt_BR", "(for Portuguese it is 'pt')"),
-        ("jv", "(for Javanese it is 'jw')"),
-        ("nb-NO", "(for Norwegian it is 'no')"),
-        ("Portugese", "(for Portuguese it is 'pt')"),
-        ("xx", "(such as 'en' or 'fr')"),
-        ("", "(such as 'en' or 'fr')"),
         ("en\r\n", "(for English it is 'en')"),
+        ("nb-NO", "(such as 'en' or 'fr')"),
+        ("Swedish", "(such as 'en' or 'fr')"),
+        ("", "(such as 'en' or 'fr')"),
     ],
 )
 def test_an_invalid_language_code_is_an_error_with_a_suggestion(language: str, hint: str) -> None:
     with pytest.raises(VoxtralInvalidRequestError) as caught:
         TranscriptionOptions(language=language)
     assert caught.value.message == (
-        f"language={language!r} is no code that speech endpoints know: give the ISO 639-1 code "
-        f"{hint}, or leave it unset to let the model tell the language."
+        f"language={language!r} is not a language code: give the ISO 639-1 code {hint}, or leave "
+        "it unset to let the model detect the language."
     )
