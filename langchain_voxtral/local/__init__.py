@@ -1,8 +1,8 @@
-"""The embedded engine: DeepInfra's protocol on a small real model, on this machine.
+"""The embedded engine: DeepInfra's API for a small real model, on this machine.
 
 `ChatVoxtral(base_url="local")` starts it on first use; `langchain-voxtral serve` runs it on its
 own. Answers come from SmolLM2-135M-Instruct, a stand-in for work without a key, a network or a
-GPU, unless a GGUF file of the user's own is named.
+GPU, unless the user names a GGUF file.
 
 Importing this package needs nothing beyond the base install; using it needs the extra:
 `pip install "langchain-voxtral[local]"`.
@@ -34,7 +34,7 @@ __all__ = [
     "shared_server",
 ]
 
-_HOMES = {
+_MODULES = {
     "LocalVoxtral": "local.server",
     "VoxtralLocalError": "errors",
     "VoxtralMissingExtraError": "errors",
@@ -46,9 +46,9 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"langchain_voxtral.{_HOMES[name]}"), name)
+    return getattr(import_module(f"langchain_voxtral.{_MODULES[name]}"), name)
 
 
 def __dir__() -> list[str]:

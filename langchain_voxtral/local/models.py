@@ -8,20 +8,14 @@ from langchain_voxtral.errors import VoxtralLocalError
 from langchain_voxtral.local.engine.llama import Engine
 from langchain_voxtral.local.prompting.chat_template import CHATML, Template, template_for
 from langchain_voxtral.local.weights import SMOLLM2, ensure_weights
-
-__all__ = ["STAND_IN", "VOXTRAL", "LocalModel", "ModelFile", "choose_file", "load"]
+from langchain_voxtral.profiles import LOCAL_MODEL
 
 VOXTRAL = "mistralai/Voxtral-Mini-3B-2507"
-STAND_IN = "SmolLM2-135M-Instruct"
 
 
 @dataclass(frozen=True, slots=True)
 class ModelFile:
-    """The file of a model, found but not loaded.
-
-    Args:
-        path: The GGUF file.
-    """
+    """A GGUF file, found but not loaded."""
 
     path: Path
 
@@ -32,71 +26,52 @@ class ModelFile:
 
     @property
     def name(self) -> str:
-        """The real name of the model, whatever name it is asked for by."""
-        return STAND_IN if self.is_stand_in else self.path.stem
+        """The real name of the model, whatever name requests ask for."""
+        return LOCAL_MODEL if self.is_stand_in else self.path.stem
 
     @property
     def ids(self) -> tuple[str, ...]:
         """The model ids that requests may name."""
-        own = (STAND_IN, f"HuggingFaceTB/{STAND_IN}") if self.is_stand_in else (self.name,)
-        return (VOXTRAL, *own)
+        if self.is_stand_in:
+            return (VOXTRAL, LOCAL_MODEL, f"HuggingFaceTB/{LOCAL_MODEL}")
+        return (VOXTRAL, self.name)
 
 
 @dataclass(frozen=True, slots=True)
 class LocalModel:
-    """A model that is loaded.
+    """A loaded model: its file, llama.cpp with the model in it, and its prompt format."""
 
-    Args:
-        name: Its real name.
-        ids: The ids that requests may name.
-        engine: llama.cpp with the model in it.
-        template: Its prompt format.
-        is_stand_in: Whether it is SmolLM2 and not a model that the user chose to serve.
-    """
-
-    name: str
-    ids: tuple[str, ...]
+    file: ModelFile
     engine: Engine
     template: Template
-    is_stand_in: bool
+
+    @property
+    def name(self) -> str:
+        """The real name of the model."""
+        return self.file.name
 
 
-def choose_file(
-    model: str | Path | None = None,
-    *,
-    progress: bool = True,
-) -> ModelFile:
-    """Find the model's file, fetching the stand-in's weights if none is named.
+def choose_file(model: str | Path | None = None) -> ModelFile:
+    """Find the model's file; without a name the stand-in's, downloaded if need be.
 
     Raises:
         VoxtralLocalError: A named file does not exist, or the weights cannot be had.
     """
     if model is None:
-        return ModelFile(ensure_weights(progress=progress))
+        return ModelFile(ensure_weights())
     path = Path(model).expanduser()
     if not path.is_file():
         raise VoxtralLocalError(f"model={str(model)!r} is not a file; name a GGUF file.")
     return ModelFile(path)
 
 
-def load(file: ModelFile, *, n_ctx: int, n_threads: int | None = None) -> LocalModel:
+def load(file: ModelFile, *, n_ctx: int) -> LocalModel:
     """Load a model.
 
-    Args:
-        file: Its file.
-        n_ctx: Context, in tokens.
-        n_threads: Threads; by default 1 for the stand-in, all cores but one for others.
-
     Raises:
-        VoxtralLocalError: llama.cpp cannot load it, or not on this processor.
+        VoxtralLocalError: llama.cpp cannot load it, or does not run on this processor.
         VoxtralMissingExtraError: xllamacpp is not installed.
     """
-    threads = 1 if file.is_stand_in else max(1, (os.cpu_count() or 2) - 1)
-    engine = Engine(
-        file.path,
-        n_ctx=n_ctx,
-        n_threads=n_threads or threads,
-        fit_memory=not file.is_stand_in,
-    )
-    template = CHATML if file.is_stand_in else template_for(file.path)
-    return LocalModel(file.name, file.ids, engine, template, file.is_stand_in)
+    n_threads = 1 if file.is_stand_in else max(1, (os.cpu_count() or 2) - 1)
+    engine = Engine(file.path, n_ctx=n_ctx, n_threads=n_threads, fit_memory=not file.is_stand_in)
+    return LocalModel(file, engine, CHATML if file.is_stand_in else template_for(file.path))

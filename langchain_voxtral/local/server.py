@@ -238,7 +238,7 @@ def is_running() -> bool:
 
 def _introduction(server: LocalVoxtral) -> str:
     text = f"Embedded engine: answers come from {server.model_name}"
-    if server.app.model.is_stand_in:
+    if server.app.model.file.is_stand_in:
         text += ", a 135M stand-in, not from Voxtral"
     if has_speech_support():
         text += f"; {SPEECH_MODEL} transcribes, English only"

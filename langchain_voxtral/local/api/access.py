@@ -37,8 +37,8 @@ _PROTECTED_PATHS: Mapping[str, Mapping[str, object]] = {
 class AccessControl:
     """Checks the Host header and the key of requests.
 
-    The Host header tells apart a web page whose name was rebound to this address (DNS
-    rebinding). Starlette's `TrustedHostMiddleware` does not give the errors of this API, and
+    The check of the Host header protects against DNS rebinding: a web page whose name is pointed
+    at this address. Starlette's `TrustedHostMiddleware` does not give the errors of this API, and
     releases before 1.0 cannot read IPv6 addresses.
 
     Args:

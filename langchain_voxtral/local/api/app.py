@@ -73,8 +73,8 @@ class App:
     Args:
         model: A loaded model.
         api_key: The bearer that inference requests must carry; "" asks for none.
-        hosts: Names that the Host header may have, whatever its port; None: any. A web page
-            whose name was rebound to this address is told apart by it.
+        hosts: Names that the Host header may have, whatever its port; None: any. They protect
+            against web pages whose name is rebound to this address.
         queue_size: Requests that may wait while one is answered.
         max_body_bytes: Size limit of a request's text.
         max_form_bytes: Size limit of a form with a recording, and of the recordings in a chat.
@@ -243,7 +243,7 @@ class App:
     # Models
 
     async def _list_models(self, _: Request) -> Response:
-        models = list(map(self._model_entry, self.model.ids))
+        models = list(map(self._model_entry, self.model.file.ids))
         return json_response(200, {"object": "list", "data": models})
 
     async def _show_model(self, request: Request) -> Response:
@@ -255,7 +255,7 @@ class App:
         return json_response(200, {"status": "ok", "model": self.model.name})
 
     def _check_model(self, name: str) -> None:
-        if name not in self.model.ids:
+        if name not in self.model.file.ids:
             raise ErrorResponse(404, _NO_MODEL)
 
     def _model_entry(self, name: str) -> dict[str, object]:

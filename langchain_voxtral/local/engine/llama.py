@@ -187,7 +187,7 @@ def check_cpu() -> None:
     """Refuse an x86 processor without AVX2, on which llama.cpp would die of SIGILL.
 
     Raises:
-        VoxtralLocalError: AVX2 or FMA is missing, as far as the system tells.
+        VoxtralLocalError: AVX2 or FMA is missing, as far as the system reports it.
     """
     if platform.machine().lower() not in _X86:
         return

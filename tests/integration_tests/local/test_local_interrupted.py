@@ -14,7 +14,7 @@ import pytest
 from langchain_voxtral.local import LocalVoxtral
 from langchain_voxtral.local.api.app import App
 from langchain_voxtral.local.engine.llama import Engine, GenerationEnd, Token
-from langchain_voxtral.local.models import LocalModel
+from langchain_voxtral.local.models import LocalModel, ModelFile
 from langchain_voxtral.local.prompting.chat_template import CHATML
 
 INFER = "inference/mistralai/Voxtral-Mini-3B-2507"
@@ -110,7 +110,7 @@ class FailingEngine(Engine):
 
 
 async def failing(tokens: int, **fields: object) -> httpx.Response:
-    model = LocalModel("failing", ("failing",), FailingEngine(tokens), CHATML, is_stand_in=False)
+    model = LocalModel(ModelFile(Path("failing.gguf")), FailingEngine(tokens), CHATML)
     app = App(model, hosts=["test"])
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app)) as client:
         answer = await client.post(
