@@ -85,24 +85,14 @@ class MessageContent:
 def parse_content(
     content: str | list[str | dict[str, object]], *, where: str, role: Role
 ) -> MessageContent:
-    """Return the texts and recordings of a message's content.
+    """Return the texts and recordings of a message's content; raise for any other block.
 
     Texts are to be joined with nothing between, as LangChain's own `.text` does: providers split
     a text at any place (citations, streamed pieces), so anything between would change it.
-
-    Args:
-        content: A string, or a list of strings and content blocks.
-        where: Which message this is, for errors.
-        role: Whose it is. Blocks of an AI message may be calls, or only its provider's to read.
-
-    Raises:
-        VoxtralInvalidRequestError: A block is neither text nor a recording, or is a recording
-            outside of a user's message.
     """
     if isinstance(content, str):
         return MessageContent([content])
-    ignored = _PROVIDER_TYPES if role == "assistant" else frozenset[str]()
-    calls = _TOOL_CALL_TYPES if role == "assistant" else frozenset[str]()
+    is_ai = role == "assistant"
     parts: list[str | AudioPart] = []
     has_tool_calls = False
     for index, block in enumerate(content):
@@ -113,16 +103,14 @@ def parse_content(
             raise VoxtralInvalidRequestError(
                 f"{place}: {type(block).__name__} is no content block; {_DEFAULT_ADVICE}."
             )
-        elif (block_type := str(block.get("type"))) in calls:
+        elif is_ai and block.get("type") in _TOOL_CALL_TYPES:
             has_tool_calls = True
-        elif block_type not in ignored:
-            parts.append(_text_or_audio(block, block_type, place, role))
+        elif not (is_ai and block.get("type") in _PROVIDER_TYPES):
+            parts.append(_text_or_audio(block, place, role))
     return MessageContent(parts, has_tool_calls)
 
 
-def _text_or_audio(
-    block: Mapping[str, object], block_type: str, where: str, role: Role
-) -> str | AudioPart:
+def _text_or_audio(block: Mapping[str, object], where: str, role: Role) -> str | AudioPart:
     audio = parse_audio_block(block, where)
     if audio is not None:
         if role != "user":
@@ -131,6 +119,7 @@ def _text_or_audio(
                 "HumanMessage, or its words here."
             )
         return audio
+    block_type = str(block.get("type"))
     key = _TEXT_KEYS.get(block_type)
     if key is None:
         raise VoxtralInvalidRequestError(

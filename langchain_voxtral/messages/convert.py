@@ -41,7 +41,7 @@ _REJECTED: tuple[tuple[type[BaseMessage], str], ...] = (
 
 
 def to_turns(messages: Sequence[BaseMessage]) -> list[Turn]:
-    r"""Return a conversation as turns.
+    """Return a conversation as turns; raise if it has what cannot be sent.
 
     - Messages of the same role that follow each other become one turn, with a blank line
       between their texts; an empty one adds nothing. Results of tools stay apart, since each
@@ -58,15 +58,6 @@ def to_turns(messages: Sequence[BaseMessage]) -> list[Turn]:
       `ToolNode` answers the valid calls alone.
     - Results are put into the order of their calls: some prompt formats do not write ids. The
       text of a failed one begins with `Error: ` unless it begins with that word anyway.
-
-    Args:
-        messages: The conversation, oldest first.
-
-    Raises:
-        VoxtralInvalidRequestError: There are no messages; something is not a message or has an
-            unknown role; a block is neither text nor a user's recording; two calls of a message
-            have one id; a result answers no earlier call or one that was answered already; only
-            some of the calls of a message are answered.
 
     Example:
         ```python

@@ -1,6 +1,7 @@
 """Turns to the `messages` of a chat completions request."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from langchain_voxtral.errors import VoxtralInvalidRequestError
@@ -26,28 +27,13 @@ def to_openai(
     of a turn with recordings is a list of parts in their order.
 
     Args:
-        turns: The conversation, as `to_turns` makes it.
+        turns: The conversation.
         instruction: Trusted text that ends the first message if that is a system message, else
             a system message of its own, such as the JSON schema of the answer for a server
             that cannot constrain it.
         audio_part: Encodes a recording as the server takes it; None if it takes none.
         system_with_audio: Whether the server takes system messages beside recordings. Else
             their text, the instruction too, begins the user's messages.
-
-    Raises:
-        VoxtralInvalidRequestError: Arguments of a call that JSON cannot express; a result
-            without its call's id; a recording for a server that takes none, or one that has
-            not been loaded.
-
-    Example:
-        ```python
-        from langchain_voxtral.messages import Turn, to_openai
-
-        assert to_openai([Turn("user", "Hello!")], instruction="Be brief.") == [
-            {"role": "system", "content": "Be brief."},
-            {"role": "user", "content": "Hello!"},
-        ]
-        ```
     """
     if instruction:
         turns = _add_instruction(turns, Turn("system", instruction))
@@ -57,17 +43,16 @@ def to_openai(
 
 
 def merge_system_into_user(turns: Sequence[Turn]) -> list[Turn]:
-    r"""Return a conversation without system turns: their texts begin user turns.
+    """Return a conversation whose system turns begin the user turns that follow, or are some.
 
     Voxtral's tokenizer rejects system turns beside audio (mistral-common, before tokenizer
-    version 13). A system turn begins the first user turn that follows; if none does, it becomes
-    a user turn itself.
+    version 13).
     """
     merged: list[Turn] = []
     pending = Turn("user")
     for turn in turns:
         if turn.role == "system":
-            pending = Turn("user").with_content(turn.content).merged_after(pending)
+            pending = replace(turn, role="user").merged_after(pending)
         elif turn.role == "user":
             _append_user(merged, turn.merged_after(pending))
             pending = Turn("user")

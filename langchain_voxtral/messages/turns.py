@@ -70,15 +70,7 @@ class Turn:
         return tuple(part for part in self.parts if isinstance(part, AudioPart))
 
     def with_content(self, content: Iterable[str | AudioPart]) -> "Turn":
-        """Return this turn with other content; texts that touch become one.
-
-        Example:
-            ```python
-            from langchain_voxtral.messages import Turn
-
-            assert Turn("user").with_content(["Hel", "lo!"]) == Turn("user", "Hello!")
-            ```
-        """
+        """Return this turn with other content; texts that touch become one."""
         parts: list[str | AudioPart] = []
         for part in content:
             if isinstance(part, str) and parts and isinstance(parts[-1], str):
@@ -90,15 +82,7 @@ class Turn:
         return replace(self, text=text, parts=tuple(parts) if has_audio else ())
 
     def merged_after(self, earlier: "Turn") -> "Turn":
-        r"""Return this turn with another's content before its own, a blank line between texts.
-
-        Example:
-            ```python
-            from langchain_voxtral.messages import Turn
-
-            assert Turn("user", "B").merged_after(Turn("user", "A")) == Turn("user", "A\n\nB")
-            ```
-        """
+        """Return this turn with another's content before its own, a blank line between texts."""
         before, own = earlier.content, self.content
         texts = before and own and isinstance(before[-1], str) and isinstance(own[0], str)
         return self.with_content([*before, *(["\n\n"] if texts else []), *own])

@@ -92,21 +92,11 @@ def unescape(text: str) -> str:
 
 
 class StreamUnescaper:
-    r"""Does to a streamed answer what `unescape` does to a whole one, however it is split.
+    """Does to a streamed answer what `unescape` does to a whole one, however it is split.
 
     Text is held back only from a U+2060 after `<` or `[` on, while what follows may still
     become a special token: 43 characters at most. Tool calls are read out of the text before:
     a token that the model repeats as its prompt broke it must not become a call.
-
-    Example:
-        ```python
-        from langchain_voxtral.prompts import StreamUnescaper
-
-        unescaper = StreamUnescaper()
-        pieces = ["a <", "\u2060/", "s> b"]
-        assert [unescaper.feed(piece) for piece in pieces] == ["a <", "", "/s> b"]
-        assert unescaper.finish() == []
-        ```
     """
 
     __slots__ = ("_call_index", "_held", "_previous")

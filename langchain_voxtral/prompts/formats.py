@@ -227,21 +227,7 @@ FORMATS: dict[str, PromptFormat] = {known.name: known for known in (LLAMA3, MIST
 
 
 def get_format(name_or_format: str | PromptFormat) -> PromptFormat:
-    """Return a prompt format by its name, or the one that is given.
-
-    Args:
-        name_or_format: A name in `FORMATS`, or any `PromptFormat`.
-
-    Raises:
-        VoxtralInvalidRequestError: There is no format of that name.
-
-    Example:
-        ```python
-        from langchain_voxtral.prompts import get_format
-
-        assert get_format("llama3").stops == ("<|eot_id|>",)
-        ```
-    """
+    """Return the prompt format of a name, or the one that is given; raise if there is none."""
     if isinstance(name_or_format, PromptFormat):
         return name_or_format
     known = FORMATS.get(name_or_format)

@@ -48,7 +48,7 @@ def render(
     tools: Sequence[Mapping[str, object]] = (),
     instruction: str = "",
 ) -> str:
-    r"""Return the input string for a conversation; it ends where the model is to go on.
+    """Return the input string for a conversation; raise if the format cannot express it.
 
     A last assistant turn without tool calls is a prefill: the prompt ends inside it, and the
     model continues it. A system turn stands where it is in the conversation, in every format:
@@ -57,7 +57,7 @@ def render(
     an assistant's text: a prefill or an interrupted answer must be continued exactly.
 
     Args:
-        turns: The conversation, as `langchain_voxtral.messages.to_turns` makes it.
+        turns: The conversation.
         fmt: The format.
         special_tokens: What to do with special tokens, of any known format, in content:
             break them so that they are read as text, raise an error, or leave them.
@@ -65,12 +65,6 @@ def render(
         instruction: Trusted text that ends the first turn if that is a system turn, else a
             system turn of its own, such as the JSON schema of the answer for a server that
             cannot constrain it. A special token in it is taken to stand in JSON.
-
-    Raises:
-        VoxtralInvalidRequestError: Content has a special token and `special_tokens` is
-            `"error"`; arguments or tools that JSON cannot express; a result without its call's
-            id in a format that writes it; tools in a format that has no place for them, or
-            without a user turn to stand before; an unknown `special_tokens`; a recording.
 
     Example:
         ```python
@@ -131,11 +125,7 @@ def has_special_tokens(turns: Iterable[Turn]) -> bool:
 
 
 def reject_audio(turns: Iterable[Turn]) -> None:
-    """Check that there are no recordings, which an input string cannot hold.
-
-    Raises:
-        VoxtralInvalidRequestError: There is one; the message says where.
-    """
+    """Raise if there is a recording, which an input string cannot hold."""
     for turn in turns:
         for recording in turn.audio:
             raise VoxtralInvalidRequestError(
@@ -148,11 +138,7 @@ def reject_audio(turns: Iterable[Turn]) -> None:
 def reject_special_tokens(
     turns: Sequence[Turn], tools: Sequence[Mapping[str, object]], instruction: str
 ) -> None:
-    """Check that content has no special token of any known format.
-
-    Raises:
-        VoxtralInvalidRequestError: It has one; the message says where.
-    """
+    """Raise if content has a special token of any known format."""
     for index, turn in enumerate(turns):
         _reject_special_token(turn.text, f"The text of turn {index} ({turn.role})")
         for call in turn.tool_calls:

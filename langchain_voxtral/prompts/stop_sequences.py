@@ -9,15 +9,6 @@ class StopSequenceFilter:
 
     The sequence that is complete first wins; of two that end at the same place, the longer.
     Only characters that may begin a stop sequence are held back, until they turn out not to.
-
-    Example:
-        ```python
-        from langchain_voxtral.prompts import StopSequenceFilter
-
-        stops = StopSequenceFilter(["STOP"])
-        assert [stops.feed(piece) for piece in ("one ", "ST", "OP two")] == ["one ", "", ""]
-        assert stops.stopped
-        ```
     """
 
     __slots__ = ("_first_character", "_held", "_max_length", "_stops", "stopped")
