@@ -27,6 +27,27 @@ __all__ = ["VoxtralTranscriptionLoader", "VoxtralTranscriptionParser"]
 class VoxtralTranscriptionParser(TranscriptionSettings, BaseBlobParser):
     """Transcribes or translates recordings into documents.
 
+    Key init args, transcription:
+        model: Name of the model at the server.
+        task: `"transcribe"`, or `"translate"` into English.
+        mode: What becomes a document: `"document"`, `"chunk"`, `"segment"`, `"srt"`, `"vtt"`.
+        language, prompt, temperature: What the server is told beside the recording.
+        endpoint: `"transcriptions"`, `"native"` or `"chat"`.
+        chunk_seconds: Length that chunks should have.
+        max_concurrency: Chunks in flight at once.
+        on_error: `"raise"`, or `"mark"` failures in metadata.
+        truncated: `"error"`, or `"keep"` what can be decoded of a recording that is cut off.
+        store: Where transcripts are kept for later runs.
+        progress: A bar, or a function.
+        max_cost_usd, price_per_minute: Most US dollars for one recording, and the price.
+
+    Key init args, client:
+        api_key: Key of the server; else the environment's.
+        base_url: Address of the server; `"local"` is the embedded engine.
+        server: Kind of server: `"deepinfra"`, `"vllm"` or `"llama_cpp"`.
+        timeout, deadline: Time limits in seconds.
+        max_retries: Attempts beyond the first.
+
     Takes any format that the `audio` extra decodes. Long recordings are cut at silences into
     chunks that the server takes. Chunks are sent in parallel while the recording is decoded, and
     their results are returned in order.

@@ -17,26 +17,26 @@ from langchain_voxtral.transcription.source import AudioInput
 
 __all__ = ["VoxtralTranscriber", "transcribe_audio_tool"]
 
-_LONGEST_SHOWN = 1_000
-_MOST_NAMES = 30
+_MAX_SHOWN = 1_000
+_MAX_NAMES = 30
 
 
 class VoxtralTranscriber(Runnable[AudioInput, Any]):
-    """A recording in, its text (or its documents) out: for chains.
+    """Transcribes a recording in a chain; returns its text or its documents.
 
-    The traces of its own runs show what a recording is called or how large it is, not its sound.
-    Those of a chain around it show the chain's input: give chains paths rather than bytes.
+    Traces of its own runs show a recording's name or size, not its audio. Traces of a chain around
+    it show the chain's input: give chains paths rather than bytes.
 
     Args:
-        parser: How it is transcribed; else a parser is made of the settings.
-        output: `"text"` gives a string: what is said, or with `mode="srt"` the subtitle file;
-            several documents are joined by line breaks. `"documents"` gives the documents.
+        parser: The parser that transcribes; else one is made of the settings.
+        output: `"text"` returns a string: the transcript, or with `mode="srt"` the subtitle file;
+            several documents are joined by line breaks. `"documents"` returns the documents.
         **settings: Those of `VoxtralTranscriptionParser`.
 
     Raises:
         pydantic.ValidationError: A setting is unknown or has a wrong value.
-        VoxtralInvalidRequestError: There are both a parser and settings, the output is unknown, or
-            it is text and the parser marks failures, for which a text has no place.
+        VoxtralInvalidRequestError: Both a parser and settings are given, the output is unknown, or
+            it is text and the parser marks failures, which a text cannot show.
 
     Example:
         ```python
@@ -61,7 +61,7 @@ class VoxtralTranscriber(Runnable[AudioInput, Any]):
         self.parser = as_parser(parser, settings)
         self.output = output
         if output == "text":
-            _refuse_marks(self.parser, "output='documents'")
+            _reject_marks(self.parser, "output='documents'")
 
     def invoke(
         self,
@@ -74,18 +74,18 @@ class VoxtralTranscriber(Runnable[AudioInput, Any]):
         Args:
             input: A path (a string is one), bytes, a binary file, a `Blob`, or an audio block.
             config: LangChain's settings of a run.
-            **more: None: how it is transcribed was said when this was made.
+            **more: Nothing; settings are given to the constructor.
 
         Raises:
             VoxtralError: As for `VoxtralTranscriptionParser.lazy_parse`.
-            VoxtralInvalidRequestError: There is more.
+            VoxtralInvalidRequestError: A setting is given.
         """
-        _refuse_settings(more)
+        _reject_settings(more)
 
         def transcribe(_: object) -> Any:
             return self._out(self.parser.parse(input))
 
-        return self._call_with_config(transcribe, described(input), config)
+        return self._call_with_config(transcribe, _describe(input), config)
 
     async def ainvoke(
         self,
@@ -94,16 +94,16 @@ class VoxtralTranscriber(Runnable[AudioInput, Any]):
         **more: Any,
     ) -> Any:
         """Do what `invoke` does, asynchronously."""
-        _refuse_settings(more)
+        _reject_settings(more)
 
         async def transcribe(_: object) -> Any:
             return self._out(await self.parser.aparse(input))
 
-        return await self._acall_with_config(transcribe, described(input), config)
+        return await self._acall_with_config(transcribe, _describe(input), config)
 
     @property
     def OutputType(self) -> Any:  # noqa: N802 - LangChain's name
-        """What comes out, for schemas."""
+        """The type of the output, for schemas."""
         return str if self.output == "text" else list[Document]
 
     def __repr__(self) -> str:
@@ -113,7 +113,7 @@ class VoxtralTranscriber(Runnable[AudioInput, Any]):
         return _joined(documents) if self.output == "text" else [*documents]
 
 
-def _refuse_settings(settings: dict[str, Any]) -> None:
+def _reject_settings(settings: dict[str, Any]) -> None:
     if settings:
         raise VoxtralInvalidRequestError(
             f"{', '.join(sorted(settings))}: a transcriber takes no settings with a call; give "
@@ -121,10 +121,10 @@ def _refuse_settings(settings: dict[str, Any]) -> None:
         )
 
 
-def described(audio: AudioInput) -> str:
-    """Return what a trace shows of a recording."""
+def _describe(audio: AudioInput) -> str:
+    """Return the description of a recording for traces."""
     if isinstance(audio, str | PathLike):
-        return str(audio)[:_LONGEST_SHOWN]  # it may be base64, mistaken for a path
+        return str(audio)[:_MAX_SHOWN]  # it may be base64, mistaken for a path
     if isinstance(audio, bytes | bytearray | memoryview):
         return f"a recording of {len(audio)} bytes"
     if isinstance(audio, Blob):
@@ -135,21 +135,21 @@ def described(audio: AudioInput) -> str:
 def transcribe_audio_tool(
     parser: VoxtralTranscriptionParser, *, root: str | PathLike[str], name: str = "transcribe_audio"
 ) -> BaseTool:
-    """Return a tool by which an agent reads what is said in recordings of one folder.
+    """Return a tool that transcribes recordings of one folder for an agent.
 
-    The model gives a path within the folder. Whatever leads out of it (`..`, an absolute path, a
-    symbolic link) is refused, and neither a refusal nor anything else tells the model where the
-    folder is. What the model can mend (a wrong path, a file that is no recording) it is told as
-    the tool's answer, with the names of what there is; all other failures are raised. A name in
-    other letters, small or capital, is taken if it can mean one file only.
+    The model gives a path within the folder. A path that leads out of it (`..`, an absolute path,
+    a symbolic link) is rejected, and no message tells the model where the folder is. Errors that
+    the model can correct (a wrong path, a file that is no recording) are the tool's answer, with
+    the names of the files; all other errors are raised. Upper and lower case are ignored if only
+    one file matches.
 
     Args:
-        parser: How recordings are transcribed.
-        root: The folder, beneath which the model may have any file heard.
+        parser: The parser that transcribes.
+        root: The folder. The model may have any file in and below it transcribed.
         name: The tool's name.
 
     Raises:
-        VoxtralInvalidRequestError: There is no such folder, or the parser marks failures.
+        VoxtralInvalidRequestError: The folder does not exist, or the parser marks failures.
 
     Example:
         ```python
@@ -160,7 +160,7 @@ def transcribe_audio_tool(
         print(tool.invoke({"path": "talk.mp3"}))
         ```
     """
-    _refuse_marks(parser, "a parser without it")
+    _reject_marks(parser, "a parser without it")
     folder = Path(root).resolve()
     if not folder.is_dir():
         raise VoxtralInvalidRequestError(f"root={str(root)!r} is no folder.")
@@ -176,18 +176,18 @@ def transcribe_audio_tool(
 
     async def atranscribe_audio(path: str) -> str:
         try:
-            blob = await asyncio.to_thread(blob_at, path)  # it looks into the folder
+            blob = await asyncio.to_thread(blob_at, path)  # it reads the folder
             return _joined(await parser.aparse(blob))
         except VoxtralAudioError as error:
             raise ToolException(str(error)) from error
 
-    said = "translated into English" if parser.task == "translate" else "word for word"
+    form = "translated into English" if parser.task == "translate" else "word for word"
     return StructuredTool.from_function(
         transcribe_audio,
         atranscribe_audio,
         name=name,
         description=(
-            f"Return what is said in an audio recording, {said}. "
+            f"Return what is said in an audio recording, {form}. "
             "path: the recording's file, relative to the folder of recordings."
         ),
         handle_tool_error=True,
@@ -195,10 +195,10 @@ def transcribe_audio_tool(
 
 
 def _within(folder: Path, path: str) -> Path:
-    """Return a file of the folder.
+    """Return the path of a file in the folder.
 
     Raises:
-        ToolException: It is none, or lies outside.
+        ToolException: There is no such file, or it lies outside.
     """
     problem = "there is no such file"
     try:
@@ -207,8 +207,8 @@ def _within(folder: Path, path: str) -> Path:
             problem = "it is outside the folder of recordings"
         elif found.is_file():
             return found
-        elif alike := [one for one in found.parent.iterdir() if _is_alike(one, found)]:
-            if len(alike) == 1 and (only := alike[0].resolve()).is_relative_to(folder):
+        elif matches := [each for each in found.parent.iterdir() if _matches(each, found)]:
+            if len(matches) == 1 and (only := matches[0].resolve()).is_relative_to(folder):
                 return only
         elif found.is_dir():
             problem = f"it is a folder, of {_names_in(found)}"
@@ -220,19 +220,19 @@ def _within(folder: Path, path: str) -> Path:
     )
 
 
-def _is_alike(one: Path, found: Path) -> bool:
-    return one.name.casefold() == found.name.casefold() and one.is_file()
+def _matches(file: Path, wanted: Path) -> bool:
+    return file.name.casefold() == wanted.name.casefold() and file.is_file()
 
 
 def _names_in(folder: Path) -> str:
-    """Return what a model is told of a folder: some names; those of folders end with a slash."""
+    """Return some names in a folder; those of folders end with a slash."""
     entries = sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
-    names = [f"{entry.name}/" if entry.is_dir() else entry.name for entry in entries[:_MOST_NAMES]]
+    names = [f"{entry.name}/" if entry.is_dir() else entry.name for entry in entries[:_MAX_NAMES]]
     more = len(entries) - len(names)
     return ", ".join(map(repr, names)) + (f" and {more} more" if more else "") or "nothing"
 
 
-def _refuse_marks(parser: VoxtralTranscriptionParser, instead: str) -> None:
+def _reject_marks(parser: VoxtralTranscriptionParser, instead: str) -> None:
     if parser.on_error == "mark":
         raise VoxtralInvalidRequestError(
             "on_error='mark' puts failures into the metadata of documents, and a text has none: "

@@ -7,10 +7,14 @@ import pytest
 from langchain_core.stores import InMemoryByteStore
 from support import speech_samples
 from support.scripted_server import ScriptedServer
-from support.transcription_calls import LONG, PARSES, SHORT, heard, parser_of
+from support.transcription_calls import BUSY, LONG, PARSES, SHORT, heard, parser_of
 
 from langchain_voxtral import VoxtralTranscriptionLoader, VoxtralTranscriptionParser
-from langchain_voxtral.errors import VoxtralAudioError, VoxtralInvalidRequestError
+from langchain_voxtral.errors import (
+    VoxtralAudioError,
+    VoxtralInvalidRequestError,
+    VoxtralRateLimitError,
+)
 
 
 def test_an_estimate_needs_no_key_and_sends_nothing() -> None:
@@ -29,6 +33,35 @@ def test_a_budget_is_checked_before_the_first_request(way: str) -> None:
         assert server.requests == []
         PARSES[way](parser, SHORT)
     assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("way", PARSES)
+def test_a_file_that_states_no_length_is_decoded_for_its_price(way: str) -> None:
+    flac = speech_samples.encoded("flac streamed", speech_samples.noise(30.0))
+    with ScriptedServer(default=heard("x")) as server:
+        parser = parser_of(server, chunk_seconds=11, price_per_minute=0.001, max_cost_usd=0.0004)
+        with pytest.raises(VoxtralInvalidRequestError, match=r"about \$0.000500.*Nothing was sent"):
+            PARSES[way](parser, flac)
+        assert server.requests == []
+    assert parser.estimate(flac) == asyncio.run(parser.aestimate(flac))
+    assert parser.estimate(flac).duration == 30.0
+
+
+@pytest.mark.parametrize("way", PARSES)
+def test_a_budget_may_be_less_than_a_recording_costs_of_which_the_store_has_a_part(
+    way: str,
+) -> None:
+    store = InMemoryByteStore()
+    with ScriptedServer(heard("A"), heard("B"), BUSY, heard("C")) as server:
+        parser = parser_of(
+            server, store=store, chunk_seconds=11, max_concurrency=1, price_per_minute=0.001
+        )
+        with pytest.raises(VoxtralRateLimitError):
+            PARSES[way](parser, LONG)
+        rest = parser.model_copy(update={"max_cost_usd": 0.0002})
+        [made] = PARSES[way](rest, LONG)
+    assert made.page_content == "A B C"
+    assert made.metadata["cost"] == pytest.approx(0.0005)
 
 
 def test_a_budget_needs_a_price() -> None:

@@ -6,6 +6,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from support import speech_samples
 from support.scripted_server import Gate, Reply, ScriptedServer
 from support.transcription_calls import BOUNDS, LONG, PARSES, SHORT, heard, parser_of
 
@@ -34,6 +35,31 @@ def test_progress_is_reported_before_the_first_chunk_and_after_each(way: str) ->
             for number, (_, end) in enumerate(BOUNDS, 1)
         ),
     ]
+
+
+@pytest.mark.parametrize("way", PARSES)
+def test_totals_are_unknown_until_the_end_of_a_file_that_states_no_length(way: str) -> None:
+    flac = speech_samples.encoded("flac streamed", speech_samples.noise(30.0))
+    reports: list[Progress] = []
+    with ScriptedServer(default=heard("x")) as server:
+        PARSES[way](parser_of(server, chunk_seconds=11, progress=reports.append), flac)
+    assert {(each.total, each.duration) for each in reports[:-1]} == {(None, None)}
+    assert (reports[-1].done, reports[-1].seconds) == (reports[-1].total, 30.0)
+    assert reports[-1].duration == 30.0
+
+
+def test_a_bar_without_a_total_counts_seconds(
+    tqdm: bool, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "talk.flac"
+    path.write_bytes(speech_samples.encoded("flac streamed", speech_samples.noise(30.0)))
+    with ScriptedServer(default=heard("x")) as server:
+        parser_of(server, chunk_seconds=11, progress=True).parse(path)
+    steps = [
+        step for step in capfd.readouterr().err.replace("\r", "\n").split("\n") if step.strip()
+    ]
+    assert steps[0].startswith("talk.flac: 0 s")
+    assert steps[-1].startswith("talk.flac: 30 s" if tqdm else "talk.flac: 30 of 30 s")
 
 
 @pytest.mark.parametrize("progress", [None, False])
