@@ -11,7 +11,7 @@ from langchain_voxtral.audio.upload import EncodedAudio, encode_for_upload
 from langchain_voxtral.errors import VoxtralInvalidRequestError
 from langchain_voxtral.messages import AudioPart, Turn
 from langchain_voxtral.providers import Provider
-from langchain_voxtral.transport import FetchPolicy, afetch_url, fetch_url
+from langchain_voxtral.transport import FetchPolicy, fetch_url
 
 __all__ = ["AudioCache", "ahear", "hear", "seconds_heard"]
 
@@ -107,7 +107,7 @@ def hear(
         VoxtralTimeoutError: Fetching it took too long.
     """
     fetched = {
-        url: fetch_url(url, name=where, rules=allowed)
+        url: fetch_url(url, name=where, policy=allowed)
         for url, where, allowed in _links(turns, rules)
     }
     return _ready(turns, server, fetched, clips or AudioCache())
@@ -122,11 +122,7 @@ async def ahear(
     """Do what `hear` does; neither fetching nor decoding blocks the event loop."""
     if not any(turn.parts for turn in turns):
         return turns
-    fetched = {
-        url: await afetch_url(url, name=where, rules=allowed)
-        for url, where, allowed in _links(turns, rules)
-    }
-    return await asyncio.to_thread(_ready, turns, server, fetched, clips or AudioCache())
+    return await asyncio.to_thread(hear, turns, server, rules, clips)
 
 
 def seconds_heard(turn: Turn, server: Provider, clips: AudioCache) -> list[float]:

@@ -12,7 +12,7 @@ from langchain_voxtral.transport.types import (
     StreamDecoder,
     Timeouts,
 )
-from langchain_voxtral.transport.url_fetch import FetchPolicy, afetch_url, fetch_url
+from langchain_voxtral.transport.url_fetch import FetchPolicy, fetch_url
 
 __all__ = [
     "AsyncClient",
@@ -27,7 +27,6 @@ __all__ = [
     "RetryPolicy",
     "StreamDecoder",
     "Timeouts",
-    "afetch_url",
     "apost",
     "astream",
     "fetch_url",

@@ -1,18 +1,17 @@
-"""Files from the web, by URLs that came in a message: from public addresses, within bounds.
+"""Files from the web, by URLs that came in a message: from public addresses, within limits.
 
 A URL in a message may have been written by anyone, also by a model. So nothing is fetched from an
 address that only this machine or its network can reach; the connection goes to the very address
-that was checked, whatever the name resolves to a moment later; and no redirect is followed, no
-proxy asked, no header of ours sent along. Transports are used without httpx's clients, which log
-each URL, and its query may be a signature.
+that was checked, whatever the name resolves to a moment later; no redirect is followed, no proxy
+used, and no header of ours sent along. The transport is used without httpx's client, which logs
+each URL: its query may be a signature.
 """
 
-import asyncio
 import ipaddress
 import socket
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, aclosing, closing, contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +20,7 @@ import httpx
 from langchain_voxtral._version import __version__
 from langchain_voxtral.errors import (
     VoxtralConnectionError,
+    VoxtralError,
     VoxtralInvalidRequestError,
     VoxtralTimeoutError,
 )
@@ -48,7 +48,7 @@ of special-purpose addresses), or though they look it."""
 
 
 def is_public(address: IPAddress) -> bool:
-    """Tell whether an address is on the public internet: not loopback, private, link-local, ...
+    """Return whether an address is on the public internet: not loopback, private, link-local, ...
 
     IPv6 addresses that stand for an IPv4 one (6to4, Teredo, mapped, NAT64) are not: where they
     lead depends on the network. Nor are those at which a cloud serves its own machines.
@@ -65,255 +65,176 @@ class FetchPolicy:
     """What may be fetched.
 
     Args:
-        most_bytes: Largest file.
-        connect: Seconds to reach an address.
-        read: Seconds without a byte.
-        whole: Seconds for all of it.
-        allows: Tells which addresses may be asked.
+        max_bytes: Largest file.
+        connect_timeout: Seconds to reach an address.
+        read_timeout: Seconds without a byte.
+        total_timeout: Seconds for all of it.
+        allows: Whether an address may be requested.
     """
 
-    most_bytes: int = 25_000_000
-    connect: float = 5.0
-    read: float = 10.0
-    whole: float = 60.0
+    max_bytes: int = 25_000_000
+    connect_timeout: float = 5.0
+    read_timeout: float = 10.0
+    total_timeout: float = 60.0
     allows: Callable[[IPAddress], bool] = is_public
 
 
-RULES = FetchPolicy()
-
-
-def fetch_url(url: str, *, name: str = "the recording", rules: FetchPolicy = RULES) -> bytes:
-    """Return what an http(s) URL leads to.
+def fetch_url(
+    url: str, *, name: str = "the recording", policy: FetchPolicy = FetchPolicy()
+) -> bytes:
+    """Return the file at an http(s) URL; this blocks.
 
     Args:
         url: The URL.
         name: What errors call the file.
-        rules: What may be fetched.
+        policy: What may be fetched.
 
     Raises:
-        VoxtralInvalidRequestError: The URL is none of these, leads to an address that is not
-            allowed, or to something else than a file of a size that is.
-        VoxtralConnectionError: The server is not known, cannot be reached, or broke off.
+        VoxtralInvalidRequestError: The URL is invalid, leads to an address that is not allowed,
+            or to something else than a file of an allowed size.
+        VoxtralConnectionError: The server is unknown, cannot be reached, or broke off.
         VoxtralTimeoutError: It took too long.
     """
-    download = _Download(url, name, rules)
-    with download.explained(), httpx.HTTPTransport(**_options()) as transport:
-        requests = download.requests(socket.getaddrinfo(*download.place, type=socket.SOCK_STREAM))
-        for request, is_last in requests:
-            with ExitStack() as watches:
-                _limit(request, download, watches)
-                try:
-                    response = transport.handle_request(request)
-                except (httpx.ConnectError, httpx.ConnectTimeout):
-                    if is_last:
-                        raise
-                    continue
-                with closing(response):
-                    download.begin(response)
-                    for data in response.iter_raw():
-                        download.take(data)
-            break
-    return download.whole()
+    return _Download(url, name, policy).run()
 
 
-async def afetch_url(url: str, *, name: str = "the recording", rules: FetchPolicy = RULES) -> bytes:
-    """Do what `fetch_url` does, asynchronously."""
-    download = _Download(url, name, rules)
-    loop = asyncio.get_running_loop()
-    with download.explained():
-        async with (
-            asyncio.timeout(rules.whole),
-            httpx.AsyncHTTPTransport(**_options()) as transport,
-        ):
-            found = await loop.getaddrinfo(*download.place, type=socket.SOCK_STREAM)
-            for request, is_last in download.requests(found):
-                try:
-                    response = await transport.handle_async_request(request)
-                except (httpx.ConnectError, httpx.ConnectTimeout):
-                    if is_last:
-                        raise
-                    continue
-                async with aclosing(response):
-                    download.begin(response)
-                    async for data in response.aiter_raw():
-                        download.take(data)
-                break
-    return download.whole()
-
-
-def _options() -> dict[str, Any]:
-    # The certificates are those of the environment, the proxies are not.
-    return {"verify": ssl_context(True), "trust_env": False}  # noqa: FBT003 - a cache key
-
-
-_OPENED = {"connection.connect_tcp.complete", "connection.start_tls.complete"}
-"""What httpcore tells when there is a connection, or a new one within it."""
-
-
-def _limit(request: httpx.Request, download: "_Download", watches: ExitStack) -> None:
-    """Have the connection of a request shut down when the time for the whole file is up.
-
-    httpx limits each read, and a head that comes byte by byte is many.
-    """
-
-    def watch(event: str, told: Mapping[str, Any]) -> None:
-        if event in _OPENED:
-            request.extensions["network_stream"] = told["return_value"]
-            watches.enter_context(ReadDeadline(request)).limit(download.left())
-
-    request.extensions["trace"] = watch
+_CONNECTED = {"connection.connect_tcp.complete", "connection.start_tls.complete"}
+"""httpcore's events for a new connection, or a new one within it."""
 
 
 class _Download:
-    """One file on its way: what both ways of fetching have in common.
+    """One file that is being fetched."""
 
-    Args:
-        url: Its URL.
-        name: What errors call it.
-        rules: What may be fetched.
-    """
-
-    def __init__(self, url: str, name: str, rules: FetchPolicy) -> None:
-        self._parts: list[bytes] = []
-        self._size = 0
-        self._rules = rules
-        self._due = time.monotonic() + rules.whole
+    def __init__(self, url: str, name: str, policy: FetchPolicy) -> None:
+        self._policy = policy
         self._name = name
+        self._due = time.monotonic() + policy.total_timeout
         try:
             self._url = httpx.URL(url)
         except httpx.InvalidURL as error:
-            raise VoxtralInvalidRequestError(f"{name}: its URL is none ({error}).") from error
+            raise VoxtralInvalidRequestError(f"{name}: its URL is invalid ({error}).") from error
         if self._url.scheme not in {"http", "https"} or not self._url.host:
             raise VoxtralInvalidRequestError(f"{name}: its URL is none of http: and https:.")
-        if not 0 < self.place[1] < 1 << 16:
-            raise VoxtralInvalidRequestError(f"{name}: its URL has a port that is none.")
+        self._host = self._url.raw_host.decode("ascii")
+        port = self._url.port
+        self._port = (443 if self._url.scheme == "https" else 80) if port is None else port
+        if not 0 < self._port < 1 << 16:
+            raise VoxtralInvalidRequestError(f"{name}: its URL has an invalid port.")
         if self._url.userinfo:
             raise VoxtralInvalidRequestError(
                 f"{name}: its URL has a password in it, which would show in logs: fetch it "
                 "yourself and send the recording."
             )
 
-    @property
-    def place(self) -> tuple[str, int]:
-        """The host's name and the port."""
-        host = self._url.raw_host.decode("ascii")
-        port = self._url.port
-        return host, (443 if self._url.scheme == "https" else 80) if port is None else port
+    def run(self) -> bytes:
+        """Return the file, from the first of the host's addresses that can be reached."""
+        # The certificates are those of the environment, the proxies are not.
+        verify = ssl_context(True)  # noqa: FBT003 - a cache key
+        try:
+            addresses = self._resolve()
+            with httpx.HTTPTransport(verify=verify, trust_env=False) as transport:
+                for address in addresses[:-1]:
+                    try:
+                        return self._fetch(transport, address)
+                    except (httpx.ConnectError, httpx.ConnectTimeout):
+                        continue
+                return self._fetch(transport, addresses[-1])
+        except httpx.TimeoutException as error:
+            raise self._timeout() from error
+        except (httpx.RequestError, httpx.StreamError) as error:
+            self._seconds_left()  # a deadline closes the connection
+            raise self._error(str(error) or type(error).__name__, VoxtralConnectionError) from error
 
-    def left(self) -> float:
-        """Return the seconds that are left for all of it.
-
-        Raises:
-            VoxtralTimeoutError: There are none.
-        """
-        seconds = self._due - time.monotonic()
-        if seconds <= 0:
-            raise self._late()
-        return seconds
-
-    def requests(self, found: Sequence[Any]) -> Iterator[tuple[httpx.Request, bool]]:
-        """Yield a request for each address of the host, and whether it is the last one.
-
-        Raises:
-            VoxtralInvalidRequestError: One of the addresses is not allowed.
-            VoxtralTimeoutError: It takes too long.
-        """
-        rules = self._rules
-        addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
+    def _resolve(self) -> list[str]:
+        """Return the addresses of the host, all of which are allowed."""
+        try:
+            entries = socket.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
+        except (OSError, UnicodeError) as error:
+            raise self._error(
+                f"the name {self._url.host!r} is not known: {error}", VoxtralConnectionError
+            ) from error
+        addresses = list(dict.fromkeys(str(entry[4][0]) for entry in entries))
         for address in addresses:
-            if not rules.allows(ipaddress.ip_address(address)):
-                raise self._refused(
+            if not self._policy.allows(ipaddress.ip_address(address)):
+                raise self._error(
                     f"{self._url.host} is {address}, which is no public address. Fetch it "
                     "yourself and send the recording"
                 )
-        for address in addresses:
-            limit = httpx.Timeout(rules.read, connect=min(rules.connect, self.left()))
-            request = httpx.Request(
-                "GET",
-                self._url.copy_with(host=address, fragment=None),
-                headers={
-                    "host": self._url.netloc.decode("ascii"),
-                    "accept": "audio/*, */*;q=0.5",
-                    "accept-encoding": "identity",
-                    "user-agent": f"langchain-voxtral/{__version__}",
-                },
-                extensions={"sni_hostname": self.place[0], "timeout": limit.as_dict()},
-            )
-            yield request, address == addresses[-1]
+        return addresses
 
-    def begin(self, response: httpx.Response) -> None:
-        """Check the head of the answer.
+    def _fetch(self, transport: httpx.HTTPTransport, address: str) -> bytes:
+        policy = self._policy
+        connect_timeout = min(policy.connect_timeout, self._seconds_left())
+        timeout = httpx.Timeout(policy.read_timeout, connect=connect_timeout)
+        request = httpx.Request(
+            "GET",
+            self._url.copy_with(host=address, fragment=None),
+            headers={
+                "host": self._url.netloc.decode("ascii"),
+                "accept": "audio/*, */*;q=0.5",
+                "accept-encoding": "identity",
+                "user-agent": f"langchain-voxtral/{__version__}",
+            },
+            extensions={"sni_hostname": self._host, "timeout": timeout.as_dict()},
+        )
+        with ExitStack() as deadlines:
+            self._limit_total_time(request, deadlines)
+            with closing(transport.handle_request(request)) as response:
+                self._check_headers(response)
+                body = bytearray()
+                for data in response.iter_raw():
+                    body += data
+                    if len(body) > policy.max_bytes:
+                        raise self._too_large()
+                    self._seconds_left()
+        self._seconds_left()  # a body of unknown length ends with its connection
+        return bytes(body)
 
-        Raises:
-            VoxtralInvalidRequestError: It is no file, or a file that may not be fetched.
-        """
+    def _limit_total_time(self, request: httpx.Request, deadlines: ExitStack) -> None:
+        """Set a deadline for the connection: httpx limits each read, of which there may be many."""
+
+        def trace(event: str, info: Mapping[str, Any]) -> None:
+            if event in _CONNECTED:
+                request.extensions["network_stream"] = info["return_value"]
+                deadlines.enter_context(ReadDeadline(request)).limit(self._seconds_left())
+
+        request.extensions["trace"] = trace
+
+    def _check_headers(self, response: httpx.Response) -> None:
         if response.has_redirect_location:
-            raise self._refused(
+            raise self._error(
                 "it redirects, and redirects are not followed: give the address it leads to"
             )
         if not response.is_success:
-            raise self._refused(f"the server answers with status {response.status_code}")
-        coding = response.headers.get("content-encoding", "identity")
-        if coding != "identity":
-            raise self._refused(f"the server compresses it ({coding[:40]!r}), unasked")
-        told = response.headers.get("content-length", "")
-        if told.isdecimal() and int(told[:20]) > self._rules.most_bytes:
+            raise self._error(f"the server answers with status {response.status_code}")
+        encoding = response.headers.get("content-encoding", "identity")
+        if encoding != "identity":
+            raise self._error(f"the server compresses it ({encoding[:40]!r}), unasked")
+        length = response.headers.get("content-length", "")
+        if length.isdecimal() and int(length[:20]) > self._policy.max_bytes:
             raise self._too_large()
 
-    def take(self, data: bytes) -> None:
-        """Keep a piece of the file.
+    def _seconds_left(self) -> float:
+        """Return the seconds that are left for all of it; raise if there are none."""
+        seconds = self._due - time.monotonic()
+        if seconds <= 0:
+            raise self._timeout()
+        return seconds
 
-        Raises:
-            VoxtralInvalidRequestError: It is too large.
-            VoxtralTimeoutError: It takes too long.
-        """
-        self._size += len(data)
-        if self._size > self._rules.most_bytes:
-            raise self._too_large()
-        self.left()
-        self._parts.append(data)
-
-    def whole(self) -> bytes:
-        """Return the file.
-
-        Raises:
-            VoxtralTimeoutError: It took too long. A body of no told length ends there, too.
-        """
-        self.left()
-        return b"".join(self._parts)
-
-    @contextmanager
-    def explained(self) -> Iterator[None]:
-        """Raise every failure within as an error of this package."""
-        try:
-            yield
-        except (httpx.TimeoutException, TimeoutError) as error:
-            raise self._late() from error
-        except (httpx.RequestError, httpx.StreamError) as error:
-            self.left()
-            raise self._broken(str(error) or type(error).__name__) from error
-        except (OSError, UnicodeError) as error:
-            raise self._broken(f"the name {self._url.host!r} is not known: {error}") from error
-
-    def _told(self, problem: str) -> str:
+    def _error(
+        self, problem: str, error_class: type[VoxtralError] = VoxtralInvalidRequestError
+    ) -> VoxtralError:
         # Not the query: it may be a signature that opens the file to anyone.
-        shown = self._url.copy_with(query=None, fragment=None)
-        return f"{self._name}: {shown} cannot be fetched: {problem}."
+        url = self._url.copy_with(query=None, fragment=None)
+        return error_class(f"{self._name}: {url} cannot be fetched: {problem}.")
 
-    def _refused(self, problem: str) -> VoxtralInvalidRequestError:
-        return VoxtralInvalidRequestError(self._told(problem))
+    def _too_large(self) -> VoxtralError:
+        return self._error(f"it is larger than {self._policy.max_bytes:,} bytes")
 
-    def _too_large(self) -> VoxtralInvalidRequestError:
-        return self._refused(f"it is larger than {self._rules.most_bytes:,} bytes")
-
-    def _broken(self, problem: str) -> VoxtralConnectionError:
-        return VoxtralConnectionError(self._told(problem))
-
-    def _late(self) -> VoxtralTimeoutError:
-        rules = self._rules
-        return VoxtralTimeoutError(
-            self._told(
-                f"it took too long (limits: {rules.connect:g} s to connect, {rules.read:g} s "
-                f"without a byte, {rules.whole:g} s in all)"
-            )
+    def _timeout(self) -> VoxtralError:
+        policy = self._policy
+        return self._error(
+            f"it took too long (limits: {policy.connect_timeout:g} s to connect, "
+            f"{policy.read_timeout:g} s without a byte, {policy.total_timeout:g} s in all)",
+            VoxtralTimeoutError,
         )

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from langchain_core.messages import HumanMessage
 from support.speech_samples import encoded, silence, wav_bytes
-from unit_tests.transport.test_fetching import Site, ok
+from unit_tests.transport.test_url_fetch import Site, ok
 
 from langchain_voxtral import audio_block
 from langchain_voxtral.audio.formats import MP3, WAV
