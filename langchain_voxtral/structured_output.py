@@ -106,7 +106,7 @@ def _json_schema(function: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class StructuredOutputParser(BaseTransformOutputParser[Any]):
-    """Reads the object out of an answer, and says what is wrong where there is none.
+    """Reads the object out of an answer, or explains what is wrong with it.
 
     While an answer streams, its beginnings are completed to objects, and those that are valid
     are yielded. A whole answer is never repaired, neither is a stream at its end.
@@ -181,12 +181,12 @@ class StructuredOutputParser(BaseTransformOutputParser[Any]):
             return _without_fence(str(message.text))
         calls = _tool_calls(message)
         if not calls:
-            raise ValueError(f"no tool was called; the answer says {_quoted(str(message.text))}")
+            raise ValueError(f"no tool was called; the answer is {_quoted(str(message.text))}")
         if len(calls) > 1:
             raise ValueError(f"{len(calls)} calls came where one was asked for")
         [(name, arguments, broken)] = calls
         if not name:
-            raise ValueError(f"the call broke off before its name was whole: {_quoted(arguments)}")
+            raise ValueError(f"the call was cut before its name was complete: {_quoted(arguments)}")
         if name != self.tool:
             raise ValueError(f"{name!r} was called in place of {self.tool!r}")
         if broken:
@@ -311,7 +311,7 @@ def _quoted(text: str) -> str:
 
 
 def explain(error: ValueError) -> str:
-    """Return in words what a `ValueError` says; of pydantic's, which field is wrong."""
+    """Return the message of a `ValueError`; of pydantic's, which fields are wrong."""
     listed = getattr(error, "errors", None)
     if listed is None:
         return str(error)

@@ -44,7 +44,7 @@ class ToolCallParser:
 
     Args:
         names: The tools that can be called.
-        forced: The server was told to write nothing but calls. Any name is then a call's, and
+        forced: The server was asked for nothing but calls. Any name is then a call's, and
             JSON that is no call is one without a name, all of it its arguments; so is what is
             cut after `[TOOL_CALLS]`. A call that is cut before its arguments keeps its name.
     """

@@ -79,7 +79,7 @@ def to_openai_tools(
         if known != converted and _comparable(known) != _comparable(converted):
             raise VoxtralInvalidRequestError(
                 f"tools[{first}] and tools[{index}] are both named {_name(converted)!r}. The "
-                "model tells tools apart by their names: rename one."
+                "model knows tools by their names: rename one."
             )
     return [tool for _, tool in by_name.values()]
 
@@ -89,14 +89,14 @@ def _name(tool: Mapping[str, Any]) -> str:
 
 
 def _comparable(tool: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a tool without what tells a class from its own JSON schema: titles, references."""
+    """Return a function without the titles and references that only a class's JSON schema has."""
     schema = dereference_refs(tool["function"].get("parameters", {}))
     inlined = {key: schema[key] for key in schema.keys() - {"$defs", "definitions"}}
     return {**tool["function"], "parameters": _without_titles(inlined)}
 
 
 def to_openai_tool(tool: object, place: str, *, strict: bool | None = None) -> dict[str, Any]:
-    """Return one tool as a new dict in OpenAI's form; `place` says in errors where it stands.
+    """Return one tool as a new dict in OpenAI's form; errors name its `place`.
 
     Raises:
         VoxtralInvalidRequestError: It is no tool, its name is missing or malformed, or its
@@ -225,7 +225,7 @@ def _check_function(function: Mapping[str, Any]) -> None:
 
 
 def _is_object_schema(schema: object) -> bool:
-    """Return whether a schema is one of objects, as far as its first level tells."""
+    """Return whether a schema is one of objects, judged by its first level."""
     if not isinstance(schema, Mapping):
         return False
     if "type" in schema:
@@ -292,13 +292,10 @@ def tool_call_schema(
     several: bool = False,
     final: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Return the JSON schema of a call of one of the tools.
+    """Return the JSON schema of a call of one of the tools, its arguments under `arguments_key`.
 
-    Args:
-        tools: The tools, as `to_openai_tools` returns them.
-        arguments_key: What the prompt format calls the arguments: `parameters`, `arguments`.
-        several: Whether the answer is a list of calls, one or more, instead of one call.
-        final: The schema of a final answer that may be given instead of a call.
+    With `several` it is that of a list of calls, one or more. `final` is the schema of an answer
+    that may be given instead of a call.
 
     Raises:
         VoxtralInvalidRequestError: There is nothing to choose from, or a `$ref` names nothing.

@@ -27,7 +27,7 @@ class UnexpectedEndError(Exception):
 
 
 class TextScanner:
-    """Reads tokens of the text so far: each as a whole, or an error says why not.
+    """Reads tokens of the text so far: each as a whole, or an error is raised.
 
     Attributes:
         text: What has arrived and was not dropped.
@@ -94,7 +94,7 @@ class TextScanner:
         whole = _STRING.match(self.text, self.at)
         if whole is None:
             begun = _OPEN_STRING.fullmatch(self.text, self.at)
-            # Escapes are told only when the string is whole.
+            # Escapes are decoded only when the string is whole.
             beginning = begun[0][1:].split("\\")[0] if begun else ""
             if begun and (allowed is None or any(one.startswith(beginning) for one in allowed)):
                 raise UnexpectedEndError

@@ -187,7 +187,7 @@ def test_traces_contain_the_schema(schema: Any, method: Method) -> None:
 
 
 @pytest.mark.parametrize(
-    ("schema", "method", "said"),
+    ("schema", "method", "message"),
     [
         (None, "function_calling", "needs a schema"),
         (None, "json_schema", "needs a schema"),
@@ -197,8 +197,8 @@ def test_traces_contain_the_schema(schema: Any, method: Method) -> None:
         (CITY_SCHEMA | {"title": "none"}, "function_calling", "give the schema another title"),
     ],
 )
-def test_invalid_arguments_are_an_error(schema: Any, method: Any, said: str) -> None:
-    with pytest.raises(VoxtralInvalidRequestError, match=said):
+def test_invalid_arguments_are_an_error(schema: Any, method: Any, message: str) -> None:
+    with pytest.raises(VoxtralInvalidRequestError, match=message):
         bind_schema(Scripted(answer=[]), schema, method=method)
 
 
@@ -209,8 +209,8 @@ BAD_CALLS: list[tuple[AIMessage, str]] = [
     (called({"name": "Paris", "people": "many"}), r"is no City: \$\.people: Input should be"),
     (called({"name": "Paris"}), r"\$\.people: Field required"),
     (called(PARIS, "Town"), "'Town' was called in place of 'City'"),
-    (AIMessage("I would rather not."), "no tool was called; the answer says 'I would rather not.'"),
-    (AIMessage("x" * 1000), r"says 'x{200}\.\.\.'"),
+    (AIMessage("I would rather not."), "no tool was called; the answer is 'I would rather not.'"),
+    (AIMessage("x" * 1000), r"answer is 'x{200}\.\.\.'"),
     (AIMessage("", tool_calls=called(PARIS).tool_calls * 2), "2 calls came where one"),
     (
         AIMessage(
@@ -227,19 +227,19 @@ BAD_CALLS: list[tuple[AIMessage, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("answer", "said"), BAD_CALLS)
-async def test_a_call_that_does_not_fit_is_an_error(answer: AIMessage, said: str) -> None:
+@pytest.mark.parametrize(("answer", "message"), BAD_CALLS)
+async def test_a_call_that_does_not_fit_is_an_error(answer: AIMessage, message: str) -> None:
     chain = bind_schema(Scripted(answer=[answer]), City)
-    with pytest.raises(OutputParserException, match=said):
+    with pytest.raises(OutputParserException, match=message):
         chain.invoke("?")
-    with pytest.raises(OutputParserException, match=said):
+    with pytest.raises(OutputParserException, match=message):
         list(chain.stream("?"))
-    with pytest.raises(OutputParserException, match=said):
+    with pytest.raises(OutputParserException, match=message):
         await chain.ainvoke("?")
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ('{"name": "Paris", "people": 2', "the answer is not JSON"),
         (f"Sure: {PARIS_TEXT}", "the answer is not JSON"),
@@ -252,22 +252,22 @@ async def test_a_call_that_does_not_fit_is_an_error(answer: AIMessage, said: str
     ],
 )
 @pytest.mark.parametrize("schema", KINDS)
-def test_a_text_that_is_not_an_object_is_an_error(schema: Any, text: str, said: str) -> None:
-    with pytest.raises(OutputParserException, match=said) as caught:
+def test_a_text_that_is_not_an_object_is_an_error(schema: Any, text: str, message: str) -> None:
+    with pytest.raises(OutputParserException, match=message) as caught:
         bind_schema(Scripted(answer=[AIMessage(text)]), schema, method="json_schema").invoke("?")
     assert caught.value.llm_output == text
 
 
 @pytest.mark.parametrize(
-    ("schema", "text", "said"),
+    ("schema", "text", "message"),
     [
         (City, '{"name": "Paris"}', r"\$\.people"),
         (CityV1, '{"name": "Paris"}', r"\$\.people"),
         (City, '{"name": 3, "people": 3}', r"\$\.name"),
     ],
 )
-def test_an_object_that_is_not_valid_is_an_error(schema: Any, text: str, said: str) -> None:
-    with pytest.raises(OutputParserException, match=said) as caught:
+def test_an_object_that_is_not_valid_is_an_error(schema: Any, text: str, message: str) -> None:
+    with pytest.raises(OutputParserException, match=message) as caught:
         bind_schema(Scripted(answer=[AIMessage(text)]), schema, method="json_schema").invoke("?")
     assert caught.value.llm_output == text
 

@@ -1,4 +1,4 @@
-"""`bind_tools`: tools of every kind, and how each endpoint is told of them."""
+"""`bind_tools`: tools of every kind, and what each endpoint gets of them."""
 
 from typing import Annotated, Any, TypedDict
 

@@ -117,10 +117,10 @@ async def test_events_of_version_3_are_a_valid_sequence_of_text_and_calls(
 ) -> None:
     stream_checks = pytest.importorskip("langchain_tests.utils.stream_lifecycle")
     with ScriptedServer(dialect.streamed(BEFORE, [PARIS, LYON])) as server:
-        told, answer = await events_of(dialect.chat(server).bind_tools(TOOLS), call_mode)
+        events, answer = await events_of(dialect.chat(server).bind_tools(TOOLS), call_mode)
 
-    stream_checks.assert_valid_event_stream(told)
-    finished = [event["content"] for event in told if event["event"] == "content-block-finish"]
+    stream_checks.assert_valid_event_stream(events)
+    finished = [event["content"] for event in events if event["event"] == "content-block-finish"]
     assert plain(finished) == [of_text(BEFORE), *of_calls()]
     assert plain(answer.content_blocks) == [of_text(BEFORE), *of_calls()]
     assert [call["args"] for call in answer.tool_calls] == ARGUMENTS
@@ -137,8 +137,8 @@ async def test_events_of_version_3_separate_text_after_calls(
 ) -> None:
     stream_checks = pytest.importorskip("langchain_tests.utils.stream_lifecycle")
     with ScriptedServer(with_text_after(dialect)) as server:
-        told, answer = await events_of(dialect.chat(server).bind_tools(TOOLS), call_mode)
-    stream_checks.assert_valid_event_stream(told)
+        events, answer = await events_of(dialect.chat(server).bind_tools(TOOLS), call_mode)
+    stream_checks.assert_valid_event_stream(events)
     assert [call["args"] for call in answer.tool_calls] == ARGUMENTS
     assert str(answer.text).replace("\n", "") == BEFORE + AFTER
 

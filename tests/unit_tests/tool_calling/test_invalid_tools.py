@@ -25,7 +25,7 @@ from langchain_voxtral.errors import VoxtralInvalidRequestError
 
 
 class Socket:
-    """What no schema can tell of."""
+    """What no schema can describe."""
 
 
 def open_socket(socket: Socket) -> None:
@@ -63,32 +63,32 @@ WRONG_TOOLS: dict[str, tuple[list[Any], str]] = {
         ],
         "now",
     ),
-    "what JSON cannot say": (
+    "what JSON cannot express": (
         [{"name": "now", "parameters": {"type": "object", "default": {1, 2}}}],
         "now",
     ),
     "a text": ("get_weather", "list of tools"),  # type: ignore[dict-item]
     "a tool by itself": (WEATHER_TOOL, "list of tools"),  # type: ignore[dict-item]
 }
-wrong_tools = pytest.mark.parametrize(("tools", "says"), WRONG_TOOLS.values(), ids=WRONG_TOOLS)
+wrong_tools = pytest.mark.parametrize(("tools", "message"), WRONG_TOOLS.values(), ids=WRONG_TOOLS)
 
 
 @in_every_dialect
 @wrong_tools
-def test_invalid_tools_are_an_error_when_bound(dialect: Dialect, tools: Any, says: str) -> None:
-    with ScriptedServer() as server, pytest.raises(VoxtralInvalidRequestError, match=says):
+def test_invalid_tools_are_an_error_when_bound(dialect: Dialect, tools: Any, message: str) -> None:
+    with ScriptedServer() as server, pytest.raises(VoxtralInvalidRequestError, match=message):
         dialect.chat(server).bind_tools(tools)
 
 
 @in_every_dialect
 @wrong_tools
 async def test_invalid_tools_of_a_call_are_an_error_before_anything_is_sent(
-    dialect: Dialect, tools: Any, says: str
+    dialect: Dialect, tools: Any, message: str
 ) -> None:
     with ScriptedServer() as server:
         chat = dialect.chat(server)
         for call_mode in CALL_MODES:
-            with pytest.raises(VoxtralInvalidRequestError, match=says) as caught:
+            with pytest.raises(VoxtralInvalidRequestError, match=message) as caught:
                 await get_message(chat, call_mode, tools=tools)
             assert caught.value.attempts == 0
     assert server.requests == []
@@ -109,16 +109,16 @@ WRONG_CHOICES: dict[str, tuple[list[Any], Any, str]] = {
 
 
 @in_every_dialect
-@pytest.mark.parametrize(("tools", "choice", "says"), WRONG_CHOICES.values(), ids=WRONG_CHOICES)
+@pytest.mark.parametrize(("tools", "choice", "message"), WRONG_CHOICES.values(), ids=WRONG_CHOICES)
 async def test_an_invalid_tool_choice_is_an_error_when_bound_and_when_called(
-    dialect: Dialect, tools: list[Any], choice: Any, says: str
+    dialect: Dialect, tools: list[Any], choice: Any, message: str
 ) -> None:
     with ScriptedServer() as server:
         chat = dialect.chat(server)
-        with pytest.raises(VoxtralInvalidRequestError, match=says):
+        with pytest.raises(VoxtralInvalidRequestError, match=message):
             chat.bind_tools(tools, tool_choice=choice)
         for call_mode in CALL_MODES:
-            with pytest.raises(VoxtralInvalidRequestError, match=says):
+            with pytest.raises(VoxtralInvalidRequestError, match=message):
                 await get_message(chat, call_mode, tools=tools, tool_choice=choice)
     assert server.requests == []
 
@@ -160,7 +160,7 @@ WRONG_TURNS: dict[str, tuple[Callable[[], list[BaseMessage]], str]] = {
         ],
         r"messages\[2\].*image",
     ),
-    "arguments that JSON cannot say": (
+    "arguments that JSON cannot express": (
         lambda: [HI, AIMessage("", tool_calls=[tool_call(name="now", args={"a": {1}}, id="a")])],
         "'now'",
     ),
@@ -168,14 +168,14 @@ WRONG_TURNS: dict[str, tuple[Callable[[], list[BaseMessage]], str]] = {
 
 
 @in_every_dialect
-@pytest.mark.parametrize(("turns", "says"), WRONG_TURNS.values(), ids=WRONG_TURNS)
+@pytest.mark.parametrize(("turns", "message"), WRONG_TURNS.values(), ids=WRONG_TURNS)
 async def test_an_invalid_conversation_is_an_error_before_anything_is_sent(
-    dialect: Dialect, turns: Callable[[], list[BaseMessage]], says: str
+    dialect: Dialect, turns: Callable[[], list[BaseMessage]], message: str
 ) -> None:
     with ScriptedServer() as server:
         chat = dialect.chat(server).bind_tools([NOW_TOOL])
         for call_mode in CALL_MODES:
-            with pytest.raises(VoxtralInvalidRequestError, match=says):
+            with pytest.raises(VoxtralInvalidRequestError, match=message):
                 await get_message(chat, call_mode, turns())
     assert server.requests == []
 

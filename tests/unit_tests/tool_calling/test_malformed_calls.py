@@ -198,7 +198,7 @@ async def test_a_connection_that_breaks_within_a_call_is_an_error_with_the_text_
 
 
 class Listener(BaseCallbackHandler):
-    """Keeps the chunks that it is told of, those before an error too."""
+    """Keeps the chunks that it gets, those before an error too."""
 
     run_inline = True
 
@@ -254,21 +254,21 @@ def test_wherever_a_stream_is_cut_its_calls_are_complete(dialect: Native) -> Non
     request = HTTPRequest(url="http://127.0.0.1", content=b"", headers={})
     in_text = ToolCallParsing(["get_weather"])
     for place in range(1, len(tokens)):
-        sink = CompletionStream(
+        stream = CompletionStream(
             Call(request, "m", "p", body={"input": "Q:"}, resumes=1, calls=in_text)
         )
-        sink.start_attempt({}, 1)
-        items = [item for read in tokens[:place] for item in sink.feed(read)]
+        stream.start_attempt({}, 1)
+        items = [item for read in tokens[:place] for item in stream.feed(read)]
         with pytest.raises(VoxtralError) as caught:
-            items.extend(sink.finish())
-        content = sink.resume_request(caught.value).content
+            items.extend(stream.finish())
+        content = stream.resume_request(caught.value).content
         assert isinstance(content, bytes)
         sent = json.loads(content)
         assert sent["input"] == "Q:" + written[: 3 * place]
-        sink.start_attempt({}, 2)
-        items += [item for read in tokens[place:] for item in sink.feed(read)]
-        items += sink.feed(dialect.last())
-        whole = sink.said(items)
+        stream.start_attempt({}, 2)
+        items += [item for read in tokens[place:] for item in stream.feed(read)]
+        items += stream.feed(dialect.last())
+        whole = stream.said(items)
         assert whole.text == TEXT
         assert [call.arguments for call in whole.tool_calls] == [CUT_ARGUMENTS, {"city": "Paris"}]
 
@@ -304,7 +304,7 @@ async def test_log_probabilities_leave_a_broken_call_as_it_was_written(dialect: 
         dialect.streamed(written, reason="length"), dialect.whole(written)
     ) as server:
         chat = dialect.chat(server).bind_tools(TOOLS)
-        told = chat.invoke("?", logprobs=True).invalid_tool_calls
+        with_logprobs = chat.invoke("?", logprobs=True).invalid_tool_calls
         plain = chat.invoke("?").invalid_tool_calls
-    assert [call["args"] for call in told] == [call["args"] for call in plain]
-    assert [call["error"] for call in told] == ["the answer was cut within the call"]
+    assert [call["args"] for call in with_logprobs] == [call["args"] for call in plain]
+    assert [call["error"] for call in with_logprobs] == ["the answer was cut within the call"]

@@ -43,7 +43,7 @@ RICH = {
     "json": '{"name": "now", "parameters": {}}',
 }
 
-SAID: dict[str, tuple[str, list[tuple[ScriptedCall, dict[str, Any]]]]] = {
+COMPLETIONS: dict[str, tuple[str, list[tuple[ScriptedCall, dict[str, Any]]]]] = {
     "a text": (TEXT, []),
     "a call": ("", [IN_PARIS]),
     "several calls": ("", [IN_PARIS, IN_LYON, (ScriptedCall("now", id="nowAAAAA3"), {})]),
@@ -62,12 +62,12 @@ SAID: dict[str, tuple[str, list[tuple[ScriptedCall, dict[str, Any]]]]] = {
     ),
     "a text with braces": ('f(x) = {x | x > 0} and [1, 2] and {"a": 1}', [IN_PARIS]),
 }
-saying = pytest.mark.parametrize(("text", "made"), SAID.values(), ids=SAID)
+each_completion = pytest.mark.parametrize(("text", "made"), COMPLETIONS.values(), ids=COMPLETIONS)
 
 
 @in_every_dialect
 @pytest.mark.parametrize("call_mode", CALL_MODES)
-@saying
+@each_completion
 async def test_an_answer_is_its_text_and_its_calls(
     dialect: Dialect, call_mode: str, text: str, made: list[tuple[ScriptedCall, dict[str, Any]]]
 ) -> None:
@@ -283,8 +283,8 @@ def test_each_of_several_answers_has_its_own_finish_reason() -> None:
         result = CHAT.chat(server).generate([[HumanMessage("Hello!")]], n=2)
     (generations,) = result.generations
     messages = [one.message for one in generations if isinstance(one, ChatGeneration)]
-    told = [message.response_metadata for message in messages]
-    assert [(one["finish_reason"], one["finish_reason_source"]) for one in told] == [
+    metadata = [message.response_metadata for message in messages]
+    assert [(one["finish_reason"], one["finish_reason_source"]) for one in metadata] == [
         ("stop", "server"),
         ("length", "server"),
     ]

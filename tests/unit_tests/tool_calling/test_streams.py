@@ -85,8 +85,8 @@ async def test_each_chunk_is_text_or_calls_or_the_metadata(
     kinds = [(bool(chunk.text), len(chunk.tool_call_chunks)) for chunk in chunks]
     assert set(kinds) <= {(True, 0), (False, 1)}
     assert kinds == sorted(kinds, reverse=True)
-    told = {"usage_metadata", "response_metadata", "chunk_position"}
-    assert [chunk for chunk in chunks if any(getattr(chunk, name) for name in told)] == []
+    names = {"usage_metadata", "response_metadata", "chunk_position"}
+    assert [chunk for chunk in chunks if any(getattr(chunk, name) for name in names)] == []
     answer = with_ids_of(dialect, sum_of([*chunks, last]), [PARIS, LYON])
     made = [(PARIS, {"city": "Paris"}), (LYON, {"city": "Lyon"})]
     assert fields_of(answer) == expected(dialect, TEXT, made, streamed=True)
@@ -203,15 +203,15 @@ async def test_long_arguments_take_few_chunks(dialect: Dialect, call_mode: str) 
 
 
 class Listener(BaseCallbackHandler):
-    """Keeps the chunks it is told of, and the texts beside them."""
+    """Keeps the chunks it gets, and the texts beside them."""
 
     run_inline = True
 
     def __init__(self) -> None:
-        self.told: list[tuple[Any, Any]] = []
+        self.chunks: list[tuple[Any, Any]] = []
 
     def on_llm_new_token(self, token: Any, *, chunk: Any = None, **_: Any) -> None:
-        self.told.append((token, chunk.message))
+        self.chunks.append((token, chunk.message))
 
 
 @in_every_dialect
@@ -223,7 +223,7 @@ async def test_a_handler_receives_each_chunk_once_and_in_order(
     with ScriptedServer(dialect.streamed(TEXT, [PARIS, LYON])) as server:
         bound = dialect.chat(server).bind_tools(TOOLS)
         chunks = await chunks_of(bound, call_mode, config={"callbacks": [listener]})
-    assert listener.told == [(chunk.text, chunk) for chunk in chunks]
+    assert listener.chunks == [(chunk.text, chunk) for chunk in chunks]
 
 
 @in_every_dialect
@@ -241,7 +241,7 @@ async def test_a_model_that_streams_inside_gives_the_same_answer(
 
 @streaming_ways
 async def test_interleaved_calls_are_separated(call_mode: str) -> None:
-    """Parts of several calls may come mixed: OpenAI's protocol tells them apart by index."""
+    """Parts of several calls may come mixed: OpenAI's protocol distinguishes them by index."""
 
     def part(index: int, **news: Any) -> bytes:
         delta = {"tool_calls": [{"index": index, **news}]}

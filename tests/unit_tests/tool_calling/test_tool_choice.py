@@ -197,12 +197,12 @@ async def test_a_tool_choice_of_a_call_applies_to_that_call_only(dialect: Dialec
         bound.invoke("Hello!", tool_choice="any")
         bound.invoke("Hello!")
     forced, free = (request.body for request in server.requests)
-    told = {"tool_choice", "response_format"}
-    assert {name: forced[name] for name in told & forced.keys()} == (
+    names = {"tool_choice", "response_format"}
+    assert {name: forced[name] for name in names & forced.keys()} == (
         {"tool_choice": "required"}
         if dialect is CHAT
         else {"response_format": constraint(weather_call(dialect))}  # type: ignore[arg-type]
     )
-    assert {name: free[name] for name in told & free.keys()} == (
+    assert {name: free[name] for name in names & free.keys()} == (
         {"tool_choice": "auto"} if dialect is CHAT else {}
     )

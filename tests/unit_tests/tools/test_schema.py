@@ -147,7 +147,7 @@ class Odd(BaseModel):
 
 
 @pytest.mark.parametrize(
-    ("tools", "said"),
+    ("tools", "message"),
     [
         ([of("")], r"tools\[0\] .* it has no name"),
         ([{"type": "function", "function": {}}], r"tools\[0\]"),
@@ -177,8 +177,8 @@ class Odd(BaseModel):
         (7, "tools must be a list of tools, not int"),
     ],
 )
-def test_an_invalid_tool_is_an_error_that_names_it(tools: Any, said: str) -> None:
-    with pytest.raises(VoxtralInvalidRequestError, match=said):
+def test_an_invalid_tool_is_an_error_that_names_it(tools: Any, message: str) -> None:
+    with pytest.raises(VoxtralInvalidRequestError, match=message):
         to_openai_tools(tools)
 
 
@@ -228,7 +228,7 @@ def test_a_choice_has_one_spelling(tool_choice: Any, choice: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("tool_choice", "tools", "said"),
+    ("tool_choice", "tools", "message"),
     [
         ("get_wether", TOOLS, "they are get_weather, any, send. Did you mean 'get_weather'?"),
         ("zzz", TOOLS, r"'zzz' names none of the tools; they are get_weather, any, send\.$"),
@@ -240,8 +240,8 @@ def test_a_choice_has_one_spelling(tool_choice: Any, choice: str) -> None:
         ("send", [], "'send' demands a call, but there are no tools"),
     ],
 )
-def test_a_choice_that_cannot_be_is_an_error(tool_choice: Any, tools: Any, said: str) -> None:
-    with pytest.raises(VoxtralInvalidRequestError, match=said):
+def test_a_choice_that_cannot_be_is_an_error(tool_choice: Any, tools: Any, message: str) -> None:
+    with pytest.raises(VoxtralInvalidRequestError, match=message):
         normalize_tool_choice(tool_choice, tools)
 
 
