@@ -1,7 +1,9 @@
 """`ChatVoxtral`: messages in, `AIMessage` out."""
 
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from typing import Any, Self
+from contextlib import aclosing
+from dataclasses import asdict
+from typing import Any, Literal, Self
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.language_models import (
@@ -19,41 +21,73 @@ from pydantic import BaseModel, PrivateAttr, model_validator
 
 from langchain_voxtral._version import __version__
 from langchain_voxtral.audio.pricing import audio_tokens
-from langchain_voxtral.completions.audio_inputs import AudioCache, seconds_heard
+from langchain_voxtral.client import VoxtralClient
+from langchain_voxtral.completions.audio_inputs import (
+    AudioCache,
+    aload_audio,
+    audio_durations,
+    load_audio,
+)
 from langchain_voxtral.completions.outputs import to_chat_chunk, to_chat_result
-from langchain_voxtral.connection import MODEL_CONFIG
-from langchain_voxtral.conversing import Conversing
-from langchain_voxtral.endpoint import LOCAL_BASE_URL
-from langchain_voxtral.messages import to_turn
+from langchain_voxtral.completions.request import (
+    CompletionRequest,
+    RequestBuilder,
+    SystemWithAudio,
+)
+from langchain_voxtral.completions.tools import ToolOptions
+from langchain_voxtral.connection import MODEL_CONFIG, ConnectionSettings
+from langchain_voxtral.messages import Turn, to_turn, to_turns
 from langchain_voxtral.profiles import LOCAL_MODEL, get_profile
-from langchain_voxtral.providers import PROVIDERS
-from langchain_voxtral.settings import canonical_names
+from langchain_voxtral.prompts import PromptFormat, SpecialTokens, get_format, reject_audio
+from langchain_voxtral.providers import LOCAL_BASE_URL, PROVIDERS
+from langchain_voxtral.settings import (
+    SamplingSettings,
+    canonical_names,
+    custom_token_ids,
+    identifying_params,
+    merge_settings,
+    reject_unknown_fields,
+)
 from langchain_voxtral.structured_output import Method, bind_schema
 from langchain_voxtral.tools.json_text import dumps
 from langchain_voxtral.tools.schema import normalize_tool_choice, to_openai_tools
-from langchain_voxtral.transport import ClientLease
+from langchain_voxtral.transport import FetchPolicy
 
 
-class ChatVoxtral(Conversing, BaseChatModel):
+class ChatVoxtral(ConnectionSettings, SamplingSettings, BaseChatModel):
     """Voxtral Mini as a LangChain chat model, on DeepInfra or a server of your own.
+
+    Setup:
+        Set DeepInfra's key in the environment, or use the embedded engine without one:
+
+        ```bash
+        pip install "langchain-voxtral[local]"
+        export DEEPINFRA_API_TOKEN="your-key"
+        ```
+
+    Key init args, completion (each call may override them):
+        model: Name of the model at the server.
+        temperature: Randomness; 0 is greedy.
+        max_tokens: Most tokens to generate.
+        top_p, top_k, min_p: Which tokens are drawn from.
+        stop: Where to end the answer.
+        seed: For repeatable answers, as far as the server can.
+        response_format: What the text must look like.
+        model_kwargs: More fields for the request body.
+
+    Key init args, client:
+        api_key: Key of the server; else the environment's.
+        base_url: Address of the server; `"local"` is the embedded engine.
+        server: Kind of server: `"deepinfra"`, `"vllm"` or `"llama_cpp"`.
+        api: Endpoint: `"auto"`, `"native"` or `"chat_completions"`.
+        timeout, stream_idle_timeout, deadline: Time limits in seconds.
+        max_retries: Attempts beyond the first.
+        max_stream_resumes: How often a stream that is cut is resumed.
 
     A `HumanMessage` may hold recordings among its text: blocks that `audio_block` makes, or
     LangChain's and OpenAI's own. Such a conversation goes to chat completions, any other to
-    DeepInfra's native text endpoint, unless `api` says otherwise. What recordings were converted
-    to is kept with the model, 64 MB at most, since each turn sends those of all turns before.
-
-    Every field below that `CallOptions` declares (`model`, `temperature`, `stop`, ...) may also
-    be given to a single call.
-
-    Args:
-        prompt_format: How messages become the input string: `"llama3"`, the format that
-            DeepInfra documents, `"mistral"`, the model's own, or a `PromptFormat`.
-        streaming: Whether `invoke` streams inside, for callbacks that want tokens.
-        system_with_audio: What to do with system text beside recordings, which the model does
-            not take together: `"merge"` it into the user's text, or raise an `"error"`.
-        allow_audio_urls: Whether recordings may be fetched from the web, by the URLs in messages:
-            over http(s), from public addresses, within bounds of size and time, not by a proxy
-            and not along redirects. Each call fetches them anew.
+    DeepInfra's native text endpoint, unless `api` says otherwise. Converted recordings are kept
+    with the model, 64 MB at most, since each turn sends those of all turns before.
 
     Raises:
         pydantic.ValidationError: A field is unknown or has a wrong value.
@@ -70,15 +104,35 @@ class ChatVoxtral(Conversing, BaseChatModel):
 
     model_config = MODEL_CONFIG
 
+    prompt_format: Literal["llama3", "mistral"] | PromptFormat = "llama3"
+    """How messages become the input string: `"llama3"`, the format that DeepInfra documents,
+    `"mistral"`, the model's own, or a `PromptFormat`."""
+    special_tokens: SpecialTokens = "neutralize"
+    """What to do with control markers in content: break them, refuse them (`"error"`), or let
+    them work (`"allow"`)."""
+    chunk_coalescing: bool = True
+    """Whether tokens that arrive together may leave as one chunk; none ever waits for another."""
     streaming: bool | None = None
-    """Whether `invoke` streams inside; False keeps even `stream` from it."""
+    """Whether `invoke` streams inside, for callbacks that want tokens; False keeps even `stream`
+    from it."""
+    system_with_audio: SystemWithAudio = "merge"
+    """What to do with system text beside recordings, which the model does not take together:
+    `"merge"` it into the user's text that follows, or raise an `"error"`."""
+    allow_audio_urls: bool = False
+    """Whether recordings may be fetched from the web, by the URLs in messages: over http(s), from
+    public addresses, within bounds of size and time, not by a proxy and not along redirects. Each
+    call fetches them anew."""
 
-    _lease: ClientLease = PrivateAttr(default_factory=ClientLease)
-    _lost_key: bool = PrivateAttr(default=False)
-    _clips: AudioCache = PrivateAttr(default_factory=AudioCache)
+    _audio_cache: AudioCache = PrivateAttr(default_factory=AudioCache)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _reject_unknown_fields(cls, values: Any) -> Any:
+        reject_unknown_fields(cls.model_fields, values)
+        return values
 
     @model_validator(mode="after")
-    def _set_voxtral_version(self) -> Self:
+    def _set_package_version(self) -> Self:
         self._add_version("langchain-voxtral", __version__)
         return self
 
@@ -90,12 +144,12 @@ class ChatVoxtral(Conversing, BaseChatModel):
 
     @property
     def _identifying_params(self) -> Mapping[str, Any]:
-        return self._parameters() | {"prompt_format": str(self.prompt_format)}
+        return identifying_params(self) | {"prompt_format": str(self.prompt_format)}
 
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
         given = canonical_names({"stop": stop} | kwargs)
         params = super()._get_ls_params(**given)
-        params["ls_provider"] = self._provider
+        params["ls_provider"] = self._provider_name
         if given["stop"] is None and self.stop:
             params["ls_stop"] = self.stop
         return params
@@ -103,6 +157,14 @@ class ChatVoxtral(Conversing, BaseChatModel):
     def _resolve_model_profile(self) -> ModelProfile | None:
         profile = get_profile(LOCAL_MODEL if self.base_url == LOCAL_BASE_URL else self.model)
         return None if profile is None else ModelProfile(**profile)  # type: ignore[typeddict-item]
+
+    def get_token_ids(self, text: str) -> list[int]:
+        """Return token ids by `custom_get_token_ids`; there is no tokenizer in this package.
+
+        Raises:
+            VoxtralUnsupportedFeatureError: None was given. LangChain would count with GPT-2's.
+        """
+        return custom_token_ids(self.custom_get_token_ids, text)
 
     def get_num_tokens_from_messages(
         self, messages: list[BaseMessage], tools: Sequence[Any] | None = None
@@ -135,18 +197,18 @@ class ChatVoxtral(Conversing, BaseChatModel):
             ```
         """
         turns = [to_turn(index, message) for index, message in enumerate(messages)]
-        server = PROVIDERS[self.server]
-        lengths = [length for turn in turns for length in seconds_heard(turn, server, self._clips)]
-        heard = sum(map(audio_tokens, lengths))
-        told = [
+        durations = audio_durations(turns, PROVIDERS[self.server], self._audio_cache)
+        total = sum(map(audio_tokens, durations))
+        texts = [
             message.model_copy(update={"content": turn.text, "name": None})
             for message, turn in zip(messages, turns, strict=True)
         ]
         offered = to_openai_tools(tools or ())
         if self.custom_get_token_ids is None:
-            return heard + count_tokens_approximately(told, tools=[*offered])
-        described = self.get_num_tokens(dumps(offered, what="the tools")) if offered else 0
-        return heard + described + super().get_num_tokens_from_messages(told)
+            return total + count_tokens_approximately(texts, tools=[*offered])
+        if offered:
+            total += self.get_num_tokens(dumps(offered, what="the tools"))
+        return total + super().get_num_tokens_from_messages(texts)
 
     def bind_tools(
         self,
@@ -258,7 +320,7 @@ class ChatVoxtral(Conversing, BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        return to_chat_result(self._all_rounds(self._rounds(messages, stop, kwargs)))
+        return to_chat_result(self._client.complete(self._request(messages, stop, kwargs)))
 
     async def _agenerate(
         self,
@@ -267,7 +329,8 @@ class ChatVoxtral(Conversing, BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        return to_chat_result(await self._aall_rounds(await self._arounds(messages, stop, kwargs)))
+        request = await self._arequest(messages, stop, kwargs)
+        return to_chat_result(await self._client.acomplete(request))
 
     def _stream(
         self,
@@ -276,11 +339,11 @@ class ChatVoxtral(Conversing, BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
-        for item in self._items(self._rounds(messages, stop, kwargs)):
-            chunk = to_chat_chunk(item)
-            if run_manager is not None:
-                run_manager.on_llm_new_token(chunk.text, chunk=chunk)
-            yield chunk
+        for items in self._client.stream(self._request(messages, stop, kwargs)):
+            for chunk in map(to_chat_chunk, items):
+                if run_manager is not None:
+                    run_manager.on_llm_new_token(chunk.text, chunk=chunk)
+                yield chunk
 
     async def _astream(
         self,
@@ -289,8 +352,72 @@ class ChatVoxtral(Conversing, BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
-        async for item in self._aitems(await self._arounds(messages, stop, kwargs)):
-            chunk = to_chat_chunk(item)
-            if run_manager is not None:
-                await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
-            yield chunk
+        request = await self._arequest(messages, stop, kwargs)
+        async with aclosing(self._client.astream(request)) as reads:
+            async for items in reads:
+                for chunk in map(to_chat_chunk, items):
+                    if run_manager is not None:
+                        await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
+                    yield chunk
+
+    @property
+    def _client(self) -> VoxtralClient:
+        return VoxtralClient(self)
+
+    def _request(
+        self, messages: Sequence[BaseMessage], stop: list[str] | None, kwargs: dict[str, Any]
+    ) -> CompletionRequest:
+        turns, settings, tools = self._read_call(messages, stop, kwargs)
+        provider, policy = PROVIDERS[self.server], self._fetch_policy
+        turns = load_audio(turns, provider, policy, self._audio_cache)
+        return self._request_builder.from_turns(turns, settings, tools)
+
+    async def _arequest(
+        self, messages: Sequence[BaseMessage], stop: list[str] | None, kwargs: dict[str, Any]
+    ) -> CompletionRequest:
+        turns, settings, tools = self._read_call(messages, stop, kwargs)
+        provider, policy = PROVIDERS[self.server], self._fetch_policy
+        turns = await aload_audio(turns, provider, policy, self._audio_cache)
+        return self._request_builder.from_turns(turns, settings, tools)
+
+    def _read_call(
+        self, messages: Sequence[BaseMessage], stop: list[str] | None, kwargs: dict[str, Any]
+    ) -> tuple[Sequence[Turn], SamplingSettings, ToolOptions]:
+        tools = ToolOptions.pop_from(kwargs)
+        settings = merge_settings(self, stop, kwargs)
+        turns = to_turns(messages)
+        if self.api == "native":
+            reject_audio(turns)  # before anything is fetched or decoded
+        return turns, settings, tools
+
+    @property
+    def _request_builder(self) -> RequestBuilder:
+        return RequestBuilder(
+            provider=PROVIDERS[self.server],
+            provider_name=self._provider_name,
+            prompt_format=get_format(self.prompt_format),
+            special_tokens=self.special_tokens,
+            api=self.api,
+            system_with_audio=self.system_with_audio,
+            coalesce=self.chunk_coalescing,
+            max_resumes=self.max_stream_resumes,
+        )
+
+    @property
+    def _fetch_policy(self) -> FetchPolicy | None:
+        return (
+            FetchPolicy(PROVIDERS[self.server].max_audio_bytes) if self.allow_audio_urls else None
+        )
+
+    # Serialization
+
+    @property
+    def lc_attributes(self) -> dict[str, Any]:
+        """Write a prompt format of the user's own as its table: loads need it, and cache keys."""
+        chosen = self.prompt_format
+        return {"prompt_format": asdict(chosen)} if isinstance(chosen, PromptFormat) else {}
+
+    @classmethod
+    def is_lc_serializable(cls) -> bool:
+        """Tell LangChain that `dumpd` may write this as a constructor call."""
+        return True

@@ -2,50 +2,40 @@
 
 import os
 import pickle
+import re
 import warnings
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
+    PrivateAttr,
     SecretStr,
     ValidationInfo,
     model_validator,
 )
 
-from langchain_voxtral._version import __version__
-from langchain_voxtral.endpoint import (
+from langchain_voxtral.errors import VoxtralUnsupportedFeatureError
+from langchain_voxtral.providers import (
     DEEPINFRA_URL,
     LOCAL_BASE_URL,
-    OTHER_KEY,
+    OTHER_KEY_VARIABLE,
+    PROVIDERS,
+    ProviderName,
     ServerAddress,
-    alocal_endpoint,
-    checked_headers,
-    checked_proxy,
-    hosted_endpoint,
-    local_endpoint,
-    normal_base_url,
-    sends_in_the_clear,
+    is_plain_http,
+    normalize_base_url,
 )
-from langchain_voxtral.errors import VoxtralAuthenticationError, VoxtralUnsupportedFeatureError
-from langchain_voxtral.providers import PROVIDERS, ProviderName
-from langchain_voxtral.transport import (
-    AsyncClient,
-    Client,
-    ClientLease,
-    ClientPool,
-    ClientSettings,
-    RetryPolicy,
-    Timeouts,
-)
+from langchain_voxtral.transport import AsyncClient, Client, ClientLease
 
-CONNECT_LIMIT = 5.0
+DEFAULT_CONNECT_TIMEOUT = 5.0
 """Seconds to reach a server, unless `timeout` says otherwise."""
-IDLE_LIMIT = 60.0
+DEFAULT_STREAM_IDLE_TIMEOUT = 60.0
 """Seconds without a token in a stream, unless `stream_idle_timeout` says otherwise."""
-LOCAL_IDLE_LIMIT = 300.0
+LOCAL_STREAM_IDLE_TIMEOUT = 300.0
 """The same for the embedded engine, which reads long prompts slowly."""
 
 MODEL_CONFIG = ConfigDict(
@@ -55,28 +45,60 @@ MODEL_CONFIG = ConfigDict(
     # pydantic would print the input of a field that fails, the key's too.
     hide_input_in_errors=True,
 )
-"""The pydantic configuration of all faces; it stands in each, after LangChain's own."""
+"""The pydantic configuration of the models; each repeats it, since LangChain's own comes last."""
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
-SHORTEST_SECRET = 8
-"""Characters from which on a word of a header is kept out of errors; shorter ones are no secrets,
-and blotting them out would make errors unreadable."""
-
-_LOST_KEY = (
-    "(This object was unpickled, and pickles leave out a key given as api_key=; "
-    "pickle_api_key=True keeps it.)"
-)
+_PROXY_SCHEMES = ("http", "https", "socks5", "socks5h")
+_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 
 
-def _tidy_base_url(value: str, known: ValidationInfo) -> str:
-    return normal_base_url(value, known.data.get("server", "deepinfra"))
+def _normalize_base_url(value: str, known: ValidationInfo) -> str:
+    return normalize_base_url(value, known.data.get("server", "deepinfra"))
+
+
+def _validate_proxy(value: str | None) -> str | None:
+    """Check the URL of a proxy; the error does not show it, since it may hold a password."""
+    if value is None:
+        return None
+    try:
+        parts = urlsplit(value)
+    except ValueError:
+        parts = urlsplit("")
+    if parts.scheme not in _PROXY_SCHEMES or not parts.hostname:
+        raise ValueError(
+            f"a proxy's URL is like 'http://host:3128'; its scheme is one of "
+            f"{', '.join(_PROXY_SCHEMES)}"
+        )
+    return value
+
+
+def _validate_headers(headers: dict[str, str]) -> dict[str, str]:
+    """Check that HTTP can carry these headers (RFC 9110, section 5); errors show no value."""
+    for name, value in headers.items():
+        if not _HEADER_NAME.fullmatch(name):
+            raise ValueError(f"{name!r} is no header name: letters, digits and - make one")
+        if not value.isascii() or not value.isprintable() or value != value.strip():
+            raise ValueError(
+                f"the value of {name!r} must be printable ASCII without white space at its ends"
+            )
+    return headers
 
 
 class ConnectionSettings(BaseModel):
-    """Settings of the way to a server, shared by all faces."""
+    """Where requests go, with which key and limits; the models have these as their own fields.
 
-    model_config = ConfigDict(arbitrary_types_allowed=True)
+    Example:
+        ```python
+        from langchain_voxtral.client import VoxtralClient
+        from langchain_voxtral.connection import ConnectionSettings
+
+        with VoxtralClient(ConnectionSettings(base_url="local", max_retries=0)) as client:
+            print(client.settings.base_url)
+        ```
+    """
+
+    model_config = ConfigDict(arbitrary_types_allowed=True, use_attribute_docstrings=True)
 
     api_key: SecretStr | None = Field(default=None, repr=False)
     """DeepInfra's key. Else read when first needed from `DEEPINFRA_API_TOKEN`,
@@ -85,7 +107,7 @@ class ConnectionSettings(BaseModel):
     """What kind of server `base_url` is, by which paths and forms are chosen: DeepInfra (and the
     embedded engine), or a `"vllm"` or `"llama_cpp"` of your own, whose `base_url` ends in `/v1`.
     Also the provider's name in metadata and traces."""
-    base_url: Annotated[str, AfterValidator(_tidy_base_url)] = Field(
+    base_url: Annotated[str, AfterValidator(_normalize_base_url)] = Field(
         default_factory=lambda: os.environ.get("VOXTRAL_BASE_URL") or DEEPINFRA_URL,
         validate_default=True,
     )
@@ -99,7 +121,7 @@ class ConnectionSettings(BaseModel):
     timeout: Seconds | tuple[Seconds | None, Seconds | None] | None = 300.0
     """Seconds without a byte from the server when not streaming, or (connect, read) in seconds.
     The connect limit is 5 s unless given. None is no limit."""
-    stream_idle_timeout: Seconds | None = IDLE_LIMIT
+    stream_idle_timeout: Seconds | None = DEFAULT_STREAM_IDLE_TIMEOUT
     """Seconds without a token when streaming; the default is 300 with the embedded engine."""
     deadline: Seconds | None = None
     """Seconds for a whole call, retries included."""
@@ -111,11 +133,11 @@ class ConnectionSettings(BaseModel):
     """How often a stream that is cut is taken up again, by sending the prompt with the text so far.
     No character is lost or doubled; the words after a cut may differ. Not with `response_format`,
     whose grammar would start over."""
-    default_headers: Annotated[dict[str, str], AfterValidator(checked_headers)] = Field(
+    default_headers: Annotated[dict[str, str], AfterValidator(_validate_headers)] = Field(
         default_factory=dict, repr=False, exclude=True
     )
     """More headers for every request."""
-    proxy: Annotated[str | None, AfterValidator(checked_proxy)] = Field(
+    proxy: Annotated[str | None, AfterValidator(_validate_proxy)] = Field(
         default=None, repr=False, exclude=True
     )
     """URL of a proxy; else the environment's."""
@@ -126,13 +148,16 @@ class ConnectionSettings(BaseModel):
     pickle_api_key: bool = False
     """Whether a pickle holds a key that was given as `api_key=`; else it is left out."""
 
-    if TYPE_CHECKING:  # real ones stand in the faces: here they would hide LangChain's own hooks
-        _lease: ClientLease
-        _lost_key: bool
+    _lease: ClientLease = PrivateAttr(default_factory=ClientLease)
+    _key_was_dropped: bool = PrivateAttr(default=False)
+
+    def model_post_init(self, context: Any, /) -> None:
+        """Run LangChain's own hook too, which the private attributes would hide."""
+        super().model_post_init(context)
 
     @model_validator(mode="after")
     def _warn_of_plain_http(self) -> Self:
-        if self.base_url != LOCAL_BASE_URL and sends_in_the_clear(self.base_url):
+        if self.base_url != LOCAL_BASE_URL and is_plain_http(self.base_url):
             warnings.warn(
                 f"base_url={self.base_url!r} is plain http to another machine: prompts, answers "
                 "and the key can be read on the way. Use https.",
@@ -141,7 +166,7 @@ class ConnectionSettings(BaseModel):
         return self
 
     @model_validator(mode="after")
-    def _refuse_native_where_there_is_none(self) -> Self:
+    def _check_native_endpoint(self) -> Self:
         if self.api == "native":
             try:
                 PROVIDERS[self.server].path("native")
@@ -150,65 +175,17 @@ class ConnectionSettings(BaseModel):
         return self
 
     @property
-    def _provider(self) -> str:
+    def _provider_name(self) -> str:
         return "voxtral-local" if self.base_url == LOCAL_BASE_URL else self.server
 
-    def _endpoint(self) -> ServerAddress:
-        return local_endpoint() if self.base_url == LOCAL_BASE_URL else self._hosted()
-
-    async def _aendpoint(self) -> ServerAddress:
-        return await alocal_endpoint() if self.base_url == LOCAL_BASE_URL else self._hosted()
-
-    def _hosted(self) -> ServerAddress:
-        try:
-            endpoint = hosted_endpoint(self.base_url, self.api_key, self.server)
-        except VoxtralAuthenticationError as error:
-            if self._lost_key:
-                error.message += f" {_LOST_KEY}"
-            raise
-        if self._lost_key and endpoint.key is None:
-            raise VoxtralAuthenticationError(
-                f"There is no key for {self.base_url}: set {OTHER_KEY}. {_LOST_KEY}"
-            )
-        return endpoint
-
-    def _clients(self, endpoint: ServerAddress) -> ClientPool:
-        return self._lease.clients(
-            ClientSettings(self.proxy, endpoint.trust_env, self.http_client, self.http_async_client)
-        )
-
-    def _headers(self, endpoint: ServerAddress, *, streaming: bool) -> dict[str, str]:
-        headers = {
-            "content-type": "application/json",
-            "accept": "text/event-stream" if streaming else "application/json",
-            # Not what else is installed here: a read of Brotli or zstd has no bounded size.
-            "accept-encoding": "gzip, deflate",
-            "user-agent": f"langchain-voxtral/{__version__}",
-        }
-        if endpoint.key is not None:
-            headers["authorization"] = f"Bearer {endpoint.key}"
-        return headers | {name.lower(): value for name, value in self.default_headers.items()}
-
-    def _secrets(self, endpoint: ServerAddress) -> tuple[str, ...]:
-        """Return what a server might echo and no error may show."""
-        words = " ".join(self.default_headers.values()).split()
-        long = (word for word in words if len(word) >= SHORTEST_SECRET)
-        return (*filter(None, [endpoint.key]), *long)
-
-    def _limits(self, *, streaming: bool) -> Timeouts:
-        timeout = self.timeout
-        connect, read = timeout if isinstance(timeout, tuple) else (CONNECT_LIMIT, timeout)
-        if not streaming:
-            return Timeouts(connect, read, "timeout", self.deadline)
-        idle = self.stream_idle_timeout
-        if self.base_url == LOCAL_BASE_URL and idle == IDLE_LIMIT:
-            idle = LOCAL_IDLE_LIMIT
-        return Timeouts(connect, idle, "stream_idle_timeout", self.deadline)
-
-    def _retry_policy(self) -> RetryPolicy:
-        return RetryPolicy(retries=self.max_retries, retry_timeouts=self.retry_timeouts)
-
-    # Life
+    @property
+    def lc_secrets(self) -> dict[str, str]:
+        """Name the environment variable that a loaded copy takes its key from."""
+        # A loaded copy must not send a provider's key to another server either.
+        provider = PROVIDERS[self.server]
+        if provider.is_own_domain(self.base_url):
+            return {"api_key": provider.key_variables[0]}
+        return {"api_key": OTHER_KEY_VARIABLE}
 
     def close(self) -> None:
         """Close this object's synchronous connections; the next call opens new ones."""
@@ -254,5 +231,18 @@ class ConnectionSettings(BaseModel):
             return state
         return state | {
             "__dict__": state["__dict__"] | {"api_key": None},
-            "__pydantic_private__": (state["__pydantic_private__"] or {}) | {"_lost_key": True},
+            "__pydantic_private__": (state["__pydantic_private__"] or {})
+            | {"_key_was_dropped": True},
         }
+
+
+def resolve_local() -> ServerAddress:
+    """Return the embedded engine's address, starting the engine on first use.
+
+    Raises:
+        VoxtralError: The `local` extra is not installed, or the weights cannot be had.
+    """
+    from langchain_voxtral.local import shared_server  # noqa: PLC0415 - an extra, needed only here
+
+    server = shared_server()
+    return ServerAddress(server.base_url, server.api_key, trust_env=False)

@@ -13,9 +13,9 @@ from pydantic import PrivateAttr
 
 from langchain_voxtral.audio.pricing import Estimate
 from langchain_voxtral.audio.source import AudioSource
+from langchain_voxtral.client import VoxtralClient
 from langchain_voxtral.connection import MODEL_CONFIG
 from langchain_voxtral.errors import VoxtralAudioError, VoxtralInvalidRequestError
-from langchain_voxtral.transcription.client import TranscriptionClient
 from langchain_voxtral.transcription.pipeline import NoTimestamps, TranscriptionJob, check_cost
 from langchain_voxtral.transcription.settings import TranscriptionSettings
 from langchain_voxtral.transcription.source import AudioInput, open_source
@@ -172,7 +172,7 @@ class VoxtralTranscriptionParser(TranscriptionSettings, BaseBlobParser):
             return await job.aestimate()
 
     def _job(self, source: AudioSource, metadata: dict[str, Any]) -> TranscriptionJob:
-        client = TranscriptionClient(self)
+        client = VoxtralClient(self)
         return TranscriptionJob(source, metadata, self, client, self._no_timestamps)
 
 

@@ -1,47 +1,45 @@
 """`VoxtralLLM`: string in, string out."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import aclosing
 from contextvars import copy_context
-from functools import reduce
-from typing import Any, Literal, Self, cast
+from dataclasses import asdict
+from typing import Any, Literal, Self
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.language_models import BaseLLM, LangSmithParams, LanguageModelInput
-from langchain_core.messages import AIMessage, AIMessageChunk
-from langchain_core.messages.ai import add_usage
-from langchain_core.outputs import (
-    ChatGeneration,
-    ChatGenerationChunk,
-    GenerationChunk,
-    LLMResult,
-)
+from langchain_core.outputs import GenerationChunk, LLMResult
 from langchain_core.prompt_values import PromptValue
-from pydantic import PrivateAttr, model_validator
+from pydantic import model_validator
 
 from langchain_voxtral._version import __version__
-from langchain_voxtral.base import VoxtralBase
-from langchain_voxtral.completions.outputs import generation_info, response_metadata, usage_metadata
-from langchain_voxtral.completions.request import Plan, prompt_plan
-from langchain_voxtral.completions.response import Completion, StreamItem, TextDelta
-from langchain_voxtral.connection import MODEL_CONFIG
+from langchain_voxtral.client import VoxtralClient
+from langchain_voxtral.completions.outputs import to_llm_chunk, to_llm_result
+from langchain_voxtral.completions.request import CompletionRequest, RequestBuilder
+from langchain_voxtral.completions.response import Completion
+from langchain_voxtral.completions.tools import ToolOptions
+from langchain_voxtral.connection import MODEL_CONFIG, ConnectionSettings
 from langchain_voxtral.errors import VoxtralInvalidRequestError
 from langchain_voxtral.messages import Turn
 from langchain_voxtral.messages.audio_blocks import is_audio_block
-from langchain_voxtral.prompts import PromptFormat, get_format, has_special_tokens, render
-from langchain_voxtral.protocol.responses import ResponseInfo
+from langchain_voxtral.prompts import PromptFormat, SpecialTokens, get_format
 from langchain_voxtral.providers import PROVIDERS
-from langchain_voxtral.settings import SamplingSettings, canonical_names
-from langchain_voxtral.transport import ClientLease
+from langchain_voxtral.settings import (
+    SamplingSettings,
+    canonical_names,
+    custom_token_ids,
+    identifying_params,
+    merge_settings,
+    reject_unknown_fields,
+)
 
-MOST_AT_ONCE = 32
+MAX_CONCURRENT_PROMPTS = 32
 """Prompts of one batch in flight at once; DeepInfra allows an account 200 requests."""
 
-Answers = list[Completion]
 
-
-class VoxtralLLM(VoxtralBase, BaseLLM):
+class VoxtralLLM(ConnectionSettings, SamplingSettings, BaseLLM):
     """Voxtral Mini as a LangChain LLM, on DeepInfra's native text endpoint.
 
     The prompts of a batch go out concurrently. Usage, cost and the rest of the metadata stand
@@ -66,17 +64,27 @@ class VoxtralLLM(VoxtralBase, BaseLLM):
     model_config = MODEL_CONFIG
 
     prompt_format: Literal["llama3", "mistral", "raw"] | PromptFormat = "llama3"
-    """How a string becomes the input string."""
-    _lease: ClientLease = PrivateAttr(default_factory=ClientLease)
-    _lost_key: bool = PrivateAttr(default=False)
+    """How a string becomes the input string: `"llama3"` and `"mistral"` wrap it as one user turn,
+    `"raw"` sends it as it is, control markers included."""
+    special_tokens: SpecialTokens = "neutralize"
+    """What to do with control markers in content: break them, refuse them (`"error"`), or let
+    them work (`"allow"`)."""
+    chunk_coalescing: bool = True
+    """Whether tokens that arrive together may leave as one chunk; none ever waits for another."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _reject_unknown_fields(cls, values: Any) -> Any:
+        reject_unknown_fields(cls.model_fields, values)
+        return values
 
     @model_validator(mode="after")
-    def _set_voxtral_version(self) -> Self:
+    def _set_package_version(self) -> Self:
         self._add_version("langchain-voxtral", __version__)
         return self
 
     @model_validator(mode="after")
-    def _refuse_chat_completions(self) -> Self:
+    def _check_endpoint(self) -> Self:
         if self.api == "chat_completions":
             raise ValueError(
                 "api='chat_completions' takes messages, and an LLM sends a raw prompt: use "
@@ -97,15 +105,23 @@ class VoxtralLLM(VoxtralBase, BaseLLM):
 
     @property
     def _identifying_params(self) -> Mapping[str, Any]:
-        return self._parameters() | {"prompt_format": str(self.prompt_format)}
+        return identifying_params(self) | {"prompt_format": str(self.prompt_format)}
 
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
         given = canonical_names({"stop": stop} | kwargs)
         params = super()._get_ls_params(**given)
-        params["ls_provider"] = self._provider
+        params["ls_provider"] = self._provider_name
         if given["stop"] is None and self.stop:
             params["ls_stop"] = self.stop
         return params
+
+    def get_token_ids(self, text: str) -> list[int]:
+        """Return token ids by `custom_get_token_ids`; there is no tokenizer in this package.
+
+        Raises:
+            VoxtralUnsupportedFeatureError: None was given. LangChain would count with GPT-2's.
+        """
+        return custom_token_ids(self.custom_get_token_ids, text)
 
     # Calls
 
@@ -128,20 +144,20 @@ class VoxtralLLM(VoxtralBase, BaseLLM):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> LLMResult:
-        options = self._call_options(stop, kwargs)
+        settings = merge_settings(self, stop, kwargs)
 
-        def ask(prompt: str) -> Answers:
-            return self._answer(self._plan(prompt, options))
+        def complete(prompt: str) -> list[Completion]:
+            return self._client.complete(self._request(prompt, settings))
 
         if len(prompts) == 1:
-            return _result([ask(prompts[0])])
-        pool = ThreadPoolExecutor(min(len(prompts), MOST_AT_ONCE) or 1)
+            return to_llm_result([complete(prompts[0])])
+        pool = ThreadPoolExecutor(min(len(prompts), MAX_CONCURRENT_PROMPTS) or 1)
         try:
             # Each in a copy of this context, so that tracing in the threads knows its parent.
-            waiting = [pool.submit(copy_context().run, ask, prompt) for prompt in prompts]
-            for future in as_completed(waiting):
+            futures = [pool.submit(copy_context().run, complete, prompt) for prompt in prompts]
+            for future in as_completed(futures):
                 future.result()  # the first failure ends the batch
-            return _result([future.result() for future in waiting])
+            return to_llm_result([future.result() for future in futures])
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 
@@ -152,16 +168,16 @@ class VoxtralLLM(VoxtralBase, BaseLLM):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> LLMResult:
-        options = self._call_options(stop, kwargs)
-        at_once = asyncio.Semaphore(MOST_AT_ONCE)
+        settings = merge_settings(self, stop, kwargs)
+        semaphore = asyncio.Semaphore(MAX_CONCURRENT_PROMPTS)
 
-        async def ask(prompt: str) -> Answers:
-            async with at_once:
-                return await self._aanswer(self._plan(prompt, options))
+        async def complete(prompt: str) -> list[Completion]:
+            async with semaphore:
+                return await self._client.acomplete(self._request(prompt, settings))
 
-        tasks = [asyncio.ensure_future(ask(prompt)) for prompt in prompts]
+        tasks = [asyncio.ensure_future(complete(prompt)) for prompt in prompts]
         try:
-            return _result(await asyncio.gather(*tasks))
+            return to_llm_result(await asyncio.gather(*tasks))
         except BaseException:
             for task in tasks:
                 task.cancel()
@@ -175,12 +191,12 @@ class VoxtralLLM(VoxtralBase, BaseLLM):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[GenerationChunk]:
-        options = self._call_options(stop, kwargs)
-        for item in self._pieces(self._plan(prompt, options)):
-            chunk = _chunk(item)
-            if run_manager is not None:
-                run_manager.on_llm_new_token(chunk.text, chunk=chunk)
-            yield chunk
+        settings = merge_settings(self, stop, kwargs)
+        for items in self._client.stream(self._request(prompt, settings)):
+            for chunk in map(to_llm_chunk, items):
+                if run_manager is not None:
+                    run_manager.on_llm_new_token(chunk.text, chunk=chunk)
+                yield chunk
 
     async def _astream(
         self,
@@ -189,79 +205,41 @@ class VoxtralLLM(VoxtralBase, BaseLLM):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[GenerationChunk]:
-        options = self._call_options(stop, kwargs)
-        async for item in self._apieces(self._plan(prompt, options)):
-            chunk = _chunk(item)
-            if run_manager is not None:
-                await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
-            yield chunk
+        request = self._request(prompt, merge_settings(self, stop, kwargs))
+        async with aclosing(self._client.astream(request)) as reads:
+            async for items in reads:
+                for chunk in map(to_llm_chunk, items):
+                    if run_manager is not None:
+                        await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
+                    yield chunk
 
-    def _format(self) -> PromptFormat | None:
-        return None if self.prompt_format == "raw" else get_format(self.prompt_format)
+    @property
+    def _client(self) -> VoxtralClient:
+        return VoxtralClient(self)
 
-    def _plan(self, prompt: str, options: SamplingSettings) -> Plan:
-        chosen = self._format()
-        if chosen is None:
-            return prompt_plan(prompt, None, options, restores=False)
-        turns = [Turn("user", prompt)]
-        is_escaped = self.special_tokens == "neutralize" and has_special_tokens(turns)
-        prompt = render(turns, chosen, special_tokens=self.special_tokens)
-        return prompt_plan(prompt, chosen, options, restores=is_escaped)
+    def _request(self, prompt: str, settings: SamplingSettings) -> CompletionRequest:
+        prompt_format = None if self.prompt_format == "raw" else get_format(self.prompt_format)
+        builder = RequestBuilder(
+            provider=PROVIDERS[self.server],
+            provider_name=self._provider_name,
+            prompt_format=prompt_format,
+            special_tokens=self.special_tokens,
+            coalesce=self.chunk_coalescing,
+            max_resumes=self.max_stream_resumes,
+        )
+        if prompt_format is None:
+            return builder.from_prompt(prompt, settings)
+        return builder.from_turns([Turn("user", prompt)], settings, ToolOptions())
 
+    # Serialization
 
-def _info(outcome: ResponseInfo) -> dict[str, Any]:
-    usage = usage_metadata(outcome)
-    return response_metadata(outcome) | ({"usage_metadata": dict(usage)} if usage else {})
+    @property
+    def lc_attributes(self) -> dict[str, Any]:
+        """Write a prompt format of the user's own as its table: loads need it, and cache keys."""
+        chosen = self.prompt_format
+        return {"prompt_format": asdict(chosen)} if isinstance(chosen, PromptFormat) else {}
 
-
-def _result(answers: Sequence[Answers]) -> LLMResult:
-    outcomes = [said.info for answer in answers for said in answer]
-    usages = [usage for outcome in outcomes if (usage := usage_metadata(outcome))]
-    output: dict[str, Any] = {"model_name": outcomes[0].model} if outcomes else {}
-    if usages:
-        output["token_usage"] = reduce(add_usage, usages, None)
-    costs = [outcome.usage.cost for outcome in outcomes if outcome.usage.cost is not None]
-    if costs:
-        output["cost"] = sum(costs)
-    return LLMResult(
-        generations=[[_generation(said) for said in answer] for answer in answers],
-        llm_output=output,
-    )
-
-
-def _generation(said: Completion) -> ChatGeneration:
-    """Make a generation with a message in it: LangChain's tracers read usage from nowhere else."""
-    message = AIMessage(
-        content=said.text,
-        usage_metadata=usage_metadata(said.info),
-        response_metadata=response_metadata(said.info),
-    )
-    return ChatGeneration(message=message, generation_info=_info(said.info))
-
-
-class _LastChunk(GenerationChunk):
-    """The chunk with the metadata; added to the text before it, it makes a chat generation.
-
-    LangChain adds up the chunks of a stream and hands the sum to the tracers, which read usage
-    from messages only.
-    """
-
-    message: AIMessageChunk
-
-    def __radd__(self, before: GenerationChunk) -> ChatGenerationChunk:  # type: ignore[misc]  # on purpose, see above
-        whole = before + GenerationChunk(text=self.text, generation_info=self.generation_info)
-        message = self.message.model_copy(update={"content": whole.text})
-        return ChatGenerationChunk(message=message, generation_info=whole.generation_info)
-
-
-def _chunk(item: StreamItem) -> GenerationChunk:
-    if isinstance(item, TextDelta):
-        return GenerationChunk(text=item.text, generation_info=generation_info(item))
-    outcome = cast("ResponseInfo", item)  # a string offers no tools, so there are no calls
-    message = AIMessageChunk(
-        content="",
-        usage_metadata=usage_metadata(outcome),
-        response_metadata=response_metadata(outcome),
-        chunk_position="last",
-    )
-    return _LastChunk(text="", generation_info=_info(outcome), message=message)
+    @classmethod
+    def is_lc_serializable(cls) -> bool:
+        """Tell LangChain that `dumpd` may write this as a constructor call."""
+        return True

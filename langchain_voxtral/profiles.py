@@ -6,10 +6,12 @@ Sources: the model card of Voxtral-Mini-3B-2507 and DeepInfra's model metadata.
 from importlib.util import find_spec
 from typing import Any
 
+VOXTRAL_MINI = "mistralai/Voxtral-Mini-3B-2507"
+"""Voxtral Mini's name at DeepInfra and on the model hub."""
 LOCAL_MODEL = "SmolLM2-135M-Instruct"
 """The embedded engine's own model."""
 
-_VOXTRAL_MINI: dict[str, Any] = {
+_VOXTRAL_MINI_PROFILE: dict[str, Any] = {
     "name": "Voxtral Mini 3B 2507",
     "open_weights": True,
     "release_date": "2025-07-15",
@@ -32,7 +34,7 @@ _VOXTRAL_MINI: dict[str, Any] = {
     "temperature": True,
 }
 
-_STAND_IN: dict[str, Any] = _VOXTRAL_MINI | {
+_LOCAL_PROFILE: dict[str, Any] = _VOXTRAL_MINI_PROFILE | {
     "name": "SmolLM2 135M Instruct (embedded)",
     "release_date": "2024-11-02",
     "max_input_tokens": 4096,
@@ -40,26 +42,17 @@ _STAND_IN: dict[str, Any] = _VOXTRAL_MINI | {
 }
 
 _PROFILES = {
-    "mistralai/Voxtral-Mini-3B-2507": _VOXTRAL_MINI,
-    LOCAL_MODEL: _STAND_IN,
+    VOXTRAL_MINI: _VOXTRAL_MINI_PROFILE,
+    LOCAL_MODEL: _LOCAL_PROFILE,
 }
 
 
 def get_profile(model: str) -> dict[str, Any] | None:
-    """Return a copy of a model's profile, or None for a model that is not known.
-
-    Args:
-        model: The model's name; a `:VERSION` is left aside.
-
-    Example:
-        ```python
-        assert profile_of("mistralai/Voxtral-Mini-3B-2507")["max_input_tokens"] == 32768
-        ```
-    """
+    """Return a copy of the profile of `NAME` or `NAME:VERSION`, or None for an unknown model."""
     name = model.partition(":")[0]
     profile = _PROFILES.get(name)
     if profile is None:
         return None
-    if name == LOCAL_MODEL:  # the engine hears with another model, that of the `local-speech` extra
+    if name == LOCAL_MODEL:  # audio goes to another model, that of the `local-speech` extra
         return profile | {"audio_inputs": find_spec("moonshine_voice") is not None}
     return profile.copy()

@@ -1,7 +1,7 @@
-"""What may be set for a model and for each call alike, and how it goes into a request body."""
+"""Settings that a model has and each call may override, and the request fields they become."""
 
 import difflib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Annotated, Any
 
 from pydantic import (
@@ -14,53 +14,37 @@ from pydantic import (
     ValidationError,
 )
 
-from langchain_voxtral.errors import VoxtralInvalidRequestError
+from langchain_voxtral.errors import VoxtralInvalidRequestError, VoxtralUnsupportedFeatureError
+from langchain_voxtral.profiles import VOXTRAL_MINI
 from langchain_voxtral.prompts import PromptFormat
 from langchain_voxtral.protocol.endpoints import CHAT_COMPLETIONS, NATIVE, TextEndpoint
 
-MOST_STOPS = 16
+MAX_STOP_SEQUENCES = 16
 """Stop sequences that DeepInfra's native endpoint takes in one request."""
 
-
-def _as_list(stop: object) -> object:
-    return [stop] if isinstance(stop, str) else stop
-
-
-def _checked_stops(stop: list[str] | None) -> list[str] | None:
-    if stop is not None and "" in stop:
-        raise ValueError("an empty stop sequence would end every answer at once; leave it out")
-    if stop is not None and len(stop) > MOST_STOPS:
-        raise ValueError(f"{len(stop)} stop sequences were given; the server takes {MOST_STOPS}")
-    return stop
-
-
-_FORMAT_PARTS = {"text": None, "json_object": None, "json_schema": "json_schema", "regex": "regex"}
-
-
-def _checked_format(value: dict[str, Any] | None) -> dict[str, Any] | None:
-    if value is None:
-        return None
-    kind = value.get("type")
-    if not isinstance(kind, str) or kind not in _FORMAT_PARTS:
-        raise ValueError(f"its 'type' must be one of {', '.join(_FORMAT_PARTS)}, not {kind!r}")
-    part = _FORMAT_PARTS[kind]
-    if part is not None and part not in value:
-        raise ValueError(f"type {kind!r} needs a {part!r} beside it")
-    if kind == "json_schema" and not _holds_schema(value[kind]):
-        raise ValueError("its 'json_schema' must be {'name': ..., 'schema': {...}}")
-    return value
-
-
-def _holds_schema(named: object) -> bool:
-    return isinstance(named, dict) and isinstance(named.get("schema"), dict)
-
-
-OTHER_SPELLINGS = {
+FIELD_ALIASES = {
     "model_name": "model",
     "max_new_tokens": "max_tokens",
     "stop_sequences": "stop",
 }
-"""Names that are accepted besides our own."""
+"""Names that are accepted besides the canonical ones."""
+
+_REQUEST_FIELDS = (
+    "max_tokens",
+    "temperature",
+    "top_p",
+    "top_k",
+    "min_p",
+    "repetition_penalty",
+    "presence_penalty",
+    "frequency_penalty",
+    "seed",
+    "response_format",
+    "user",
+    "prompt_cache_key",
+    "n",
+)
+"""Settings that go into a request body as they are; endpoints name a few of them otherwise."""
 
 _RESERVED = {
     "input": "the messages",
@@ -73,19 +57,54 @@ _RESERVED = {
     "tool_choice": "bind_tools(tool_choice=...)",
     "parallel_tool_calls": "bind_tools(parallel_tool_calls=...)",
     **{
-        theirs: f"{ours}="
-        for api in (NATIVE, CHAT_COMPLETIONS)
-        for ours, theirs in api.names.items()
+        endpoint.field_names.get(name, name): f"{name}="
+        for endpoint in (NATIVE, CHAT_COMPLETIONS)
+        for name in _REQUEST_FIELDS
     },
 }
 """What `model_kwargs` must not set, on either endpoint."""
 
+_FORMAT_KEYS = {"text": None, "json_object": None, "json_schema": "json_schema", "regex": "regex"}
+"""Types of `response_format`, with the key that each needs beside it."""
 
-def _checked_extras(extras: dict[str, Any]) -> dict[str, Any]:
-    for name in extras:
+
+def _as_list(stop: object) -> object:
+    return [stop] if isinstance(stop, str) else stop
+
+
+def _validate_stop(stop: list[str] | None) -> list[str] | None:
+    if stop is not None and "" in stop:
+        raise ValueError("an empty stop sequence would end every answer at once; leave it out")
+    if stop is not None and len(stop) > MAX_STOP_SEQUENCES:
+        raise ValueError(
+            f"{len(stop)} stop sequences were given; the server takes {MAX_STOP_SEQUENCES}"
+        )
+    return stop
+
+
+def _validate_response_format(value: dict[str, Any] | None) -> dict[str, Any] | None:
+    if value is None:
+        return None
+    kind = value.get("type")
+    if not isinstance(kind, str) or kind not in _FORMAT_KEYS:
+        raise ValueError(f"its 'type' must be one of {', '.join(_FORMAT_KEYS)}, not {kind!r}")
+    key = _FORMAT_KEYS[kind]
+    if key is not None and key not in value:
+        raise ValueError(f"type {kind!r} needs a {key!r} beside it")
+    if kind == "json_schema" and not _has_schema(value[kind]):
+        raise ValueError("its 'json_schema' must be {'name': ..., 'schema': {...}}")
+    return value
+
+
+def _has_schema(json_schema: object) -> bool:
+    return isinstance(json_schema, dict) and isinstance(json_schema.get("schema"), dict)
+
+
+def _validate_model_kwargs(model_kwargs: dict[str, Any]) -> dict[str, Any]:
+    for name in model_kwargs:
         if name in _RESERVED:
             raise ValueError(f"{name!r} is set through {_RESERVED[name]}, not through model_kwargs")
-    return extras
+    return model_kwargs
 
 
 class SamplingSettings(BaseModel):
@@ -96,15 +115,18 @@ class SamplingSettings(BaseModel):
 
     Example:
         ```python
-        options = CallOptions(temperature=0.5, stop="END")
-        assert options.stop == ["END"]
+        from langchain_voxtral.settings import SamplingSettings
+
+        assert SamplingSettings(temperature=0.5, stop="END").stop == ["END"]
         ```
     """
 
-    model_config = ConfigDict(extra="forbid", protected_namespaces=())
+    model_config = ConfigDict(
+        extra="forbid", protected_namespaces=(), use_attribute_docstrings=True
+    )
 
     model: str = Field(
-        default="mistralai/Voxtral-Mini-3B-2507",
+        default=VOXTRAL_MINI,
         min_length=1,
         validation_alias=AliasChoices("model", "model_name"),
     )
@@ -130,13 +152,15 @@ class SamplingSettings(BaseModel):
     """Above 0 discourages tokens that are already there, once."""
     frequency_penalty: float | None = Field(default=None, ge=-2, le=2)
     """Above 0 discourages tokens that are already there, each time."""
-    stop: Annotated[list[str] | None, BeforeValidator(_as_list), AfterValidator(_checked_stops)] = (
+    stop: Annotated[list[str] | None, BeforeValidator(_as_list), AfterValidator(_validate_stop)] = (
         Field(default=None, validation_alias=AliasChoices("stop", "stop_sequences"))
     )
     """Where to end the answer. None: at the prompt format's own end marker; [] sends none."""
     seed: int | None = Field(default=None, ge=-(2**63), lt=2**64)
     """For repeatable answers, as far as the server can."""
-    response_format: Annotated[dict[str, Any] | None, AfterValidator(_checked_format)] = None
+    response_format: Annotated[dict[str, Any] | None, AfterValidator(_validate_response_format)] = (
+        None
+    )
     """`{"type": "text" | "json_object"}`, `{"type": "json_schema", "json_schema": {"name":
     ..., "schema": ...}}` or `{"type": "regex", "regex": ...}`: what the text must look like."""
     user: str | None = None
@@ -147,67 +171,112 @@ class SamplingSettings(BaseModel):
     """Answers for each prompt. Not with streaming."""
     logprobs: bool | None = None
     """Whether to keep the tokens' log probabilities, as far as the server tells them."""
-    model_kwargs: Annotated[dict[str, Any], AfterValidator(_checked_extras)] = Field(
+    model_kwargs: Annotated[dict[str, Any], AfterValidator(_validate_model_kwargs)] = Field(
         default_factory=dict
     )
     """More fields for the request body, for what this class has no name for."""
 
-    def with_call(
-        self, given: Mapping[str, Any], fixed: Collection[str] = ()
-    ) -> "SamplingSettings":
-        """Return these options with a call's own on top.
 
-        Args:
-            given: Keyword arguments of the call, in any accepted spelling.
-            fixed: Names of what only the constructor takes, for the error that says so.
+def merge_settings(
+    defaults: SamplingSettings, stop: list[str] | None, kwargs: Mapping[str, Any]
+) -> SamplingSettings:
+    """Return the settings of one call: a model's own, with the arguments of the call on top.
 
-        Raises:
-            VoxtralInvalidRequestError: An argument is unknown or has a wrong value.
-        """
-        if not given:
-            return self
-        try:
-            call = SamplingSettings.model_validate(given)
-        except ValidationError as error:
-            raise VoxtralInvalidRequestError(_explain(error, fixed)) from None
-        values = {name: getattr(self, name) for name in SamplingSettings.model_fields}
-        values.update((name, getattr(call, name)) for name in call.model_fields_set)
-        return SamplingSettings.model_construct(**values)
+    Args:
+        defaults: The model.
+        stop: The call's stop sequences, if any.
+        kwargs: Keyword arguments of the call, under canonical names or aliases; `stream` among
+            them is LangChain's own.
 
-    def body(self, api: TextEndpoint) -> dict[str, Any]:
-        """Return what of these goes into a request body as it is, by the endpoint's names."""
-        named = ((theirs, getattr(self, ours)) for ours, theirs in api.names.items())
-        body = {name: value for name, value in named if value is not None}
-        if self.n == 1:
-            del body[api.names["n"]]
-        return body | self.model_kwargs
-
-    def stops_for(self, prompt_format: PromptFormat | None) -> tuple[list[str] | None, list[str]]:
-        """Return the stop sequences to send, and those to cut the answer at.
-
-        The format's end marker goes out beside the user's sequences while there is room, and
-        is cut in any case, since a server may not know it as a special token. `[]` is an order
-        to send and cut nothing.
-
-        Args:
-            prompt_format: None for a raw prompt, which has no end marker.
-        """
-        if self.stop is not None and not self.stop:
-            return [], []
-        own = list(self.stop or ())
-        if prompt_format is None:
-            return own or None, own
-        sent = list(dict.fromkeys([*own, *prompt_format.stops]))[:MOST_STOPS]
-        return sent, list(dict.fromkeys([*own, *prompt_format.stops, *prompt_format.trims]))
+    Raises:
+        VoxtralInvalidRequestError: An argument is unknown or has a wrong value.
+    """
+    given = {name: value for name, value in kwargs.items() if name != "stream"}
+    if stop is not None:
+        given["stop"] = stop
+    if not given:
+        return defaults
+    try:
+        call = SamplingSettings.model_validate(given)
+    except ValidationError as error:
+        raise VoxtralInvalidRequestError(_explain(error, type(defaults).model_fields)) from None
+    return _override(defaults, **{name: getattr(call, name) for name in call.model_fields_set})
 
 
-def canonical_names(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the arguments of a call by our own names."""
-    return {OTHER_SPELLINGS.get(name, name): value for name, value in given.items()}
+def without_response_format(settings: SamplingSettings) -> SamplingSettings:
+    """Return settings that do not constrain the answer."""
+    return _override(settings, response_format=None)
 
 
-def unknown_option(name: str, known: Sequence[str]) -> str:
-    """Say that an option does not exist, and which one may have been meant."""
+def _override(settings: SamplingSettings, **values: Any) -> SamplingSettings:
+    current = {name: getattr(settings, name) for name in SamplingSettings.model_fields}
+    return SamplingSettings.model_construct(**(current | values))
+
+
+def request_fields(settings: SamplingSettings, endpoint: TextEndpoint) -> dict[str, Any]:
+    """Return what of these settings goes into a request body, by the endpoint's names."""
+    fields = {
+        endpoint.field_names.get(name, name): value
+        for name in _REQUEST_FIELDS
+        if (value := getattr(settings, name)) is not None and (name, value) != ("n", 1)
+    }
+    return fields | settings.model_kwargs
+
+
+def stop_sequences_for(
+    settings: SamplingSettings, prompt_format: PromptFormat | None
+) -> tuple[list[str] | None, list[str]]:
+    """Return the stop sequences to send, and those at which the client cuts the answer.
+
+    The format's end marker goes out beside the user's sequences while there is room, and
+    is cut in any case, since a server may not know it as a special token. `[]` is an order
+    to send and cut nothing.
+
+    Args:
+        settings: The settings of a call.
+        prompt_format: None for a raw prompt, which has no end marker.
+    """
+    if settings.stop is not None and not settings.stop:
+        return [], []
+    own = list(settings.stop or ())
+    if prompt_format is None:
+        return own or None, own
+    sent = list(dict.fromkeys([*own, *prompt_format.stops]))[:MAX_STOP_SEQUENCES]
+    return sent, list(dict.fromkeys([*own, *prompt_format.stops, *prompt_format.trims]))
+
+
+def identifying_params(model: SamplingSettings) -> dict[str, Any]:
+    """Return what tells two models apart, without secrets: for caches and traces."""
+    names = [*SamplingSettings.model_fields, "base_url", "server", "api", "special_tokens"]
+    # LangChain writes a call's stop, None too, over "stop": the model's own needs another name.
+    return {name: getattr(model, name) for name in names} | {"default_stop": model.stop}
+
+
+def custom_token_ids(tokenizer: Callable[[str], list[int]] | None, text: str) -> list[int]:
+    """Return token ids by the user's tokenizer, or raise that there is none."""
+    if tokenizer is None:
+        raise VoxtralUnsupportedFeatureError(
+            "This version cannot count tokens. Give custom_get_token_ids=, or have a chat's "
+            "get_num_tokens_from_messages estimate them."
+        )
+    return list(tokenizer(text))
+
+
+def canonical_names(kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments of a call by their canonical names."""
+    return {FIELD_ALIASES.get(name, name): value for name, value in kwargs.items()}
+
+
+def reject_unknown_fields(known: Collection[str], values: object) -> None:
+    """Raise a ValueError that suggests the field that may have been meant."""
+    known = {*known, *FIELD_ALIASES}
+    if isinstance(values, dict):
+        for name in values.keys() - known:
+            raise ValueError(unknown_setting_message(str(name), sorted(known)))
+
+
+def unknown_setting_message(name: str, known: Sequence[str]) -> str:
+    """Return the message for a setting that does not exist, with the one that may be meant."""
     close = difflib.get_close_matches(name, known, n=1)
     hint = f"Did you mean {close[0]!r}? " if close else ""
     return (
@@ -216,17 +285,18 @@ def unknown_option(name: str, known: Sequence[str]) -> str:
     )
 
 
-def _explain(error: ValidationError, fixed: Collection[str]) -> str:
+def _explain(error: ValidationError, constructor_fields: Collection[str]) -> str:
     """Name each wrong argument of a call with what was given."""
     sentences = []
     for problem in error.errors(include_url=False):
         name = ".".join(map(str, problem["loc"]))
-        if problem["type"] == "extra_forbidden" and name in OTHER_SPELLINGS:
-            sentences.append(f"{name!r} is {OTHER_SPELLINGS[name]!r} once more: give one of them")
-        elif problem["type"] == "extra_forbidden" and name in fixed:
+        is_unknown = problem["type"] == "extra_forbidden"
+        if is_unknown and name in FIELD_ALIASES:
+            sentences.append(f"{name!r} is {FIELD_ALIASES[name]!r} once more: give one of them")
+        elif is_unknown and name in constructor_fields:
             sentences.append(f"{name!r} is set at the constructor, not at a call")
-        elif problem["type"] == "extra_forbidden":
-            sentences.append(unknown_option(name, list(SamplingSettings.model_fields)))
+        elif is_unknown:
+            sentences.append(unknown_setting_message(name, list(SamplingSettings.model_fields)))
         else:
             message = problem["msg"].removeprefix("Value error, ")
             sentences.append(f"{name}={problem['input']!r}: {message}")

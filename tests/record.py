@@ -27,8 +27,8 @@ from support.cassettes.speech_scenarios import (
 )
 
 from langchain_voxtral import __version__
-from langchain_voxtral.endpoint import DEEPINFRA_KEYS, DEEPINFRA_URL
 from langchain_voxtral.errors import VoxtralError
+from langchain_voxtral.providers import DEEPINFRA_KEY_VARIABLES, DEEPINFRA_URL
 
 SPEECH_SCENARIOS: dict[str, Scenario | TranscriptionScenario] = {**CHATS, **TRANSCRIPTIONS}
 ALL = SCENARIOS | SPEECH_SCENARIOS
@@ -93,8 +93,10 @@ def record_embedded(names: Collection[str]) -> bool:
 
 def record_hosted(names: Collection[str]) -> bool:
     """Record scenarios from DeepInfra; return whether all outcomes are as expected."""
-    if not any(os.environ.get(name, "").strip() for name in DEEPINFRA_KEYS):
-        _say(f"No DeepInfra key is set ({', '.join(DEEPINFRA_KEYS)}): nothing was recorded.")
+    if not any(os.environ.get(name, "").strip() for name in DEEPINFRA_KEY_VARIABLES):
+        _say(
+            f"No DeepInfra key is set ({', '.join(DEEPINFRA_KEY_VARIABLES)}): nothing was recorded."
+        )
         return True
     source = f"hosted: DeepInfra, langchain-voxtral {__version__}"
     results = [_record("hosted", name, source, DEEPINFRA_URL, None) for name in names]

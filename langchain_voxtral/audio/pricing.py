@@ -9,9 +9,6 @@ from langchain_voxtral.errors import VoxtralInvalidRequestError
 BLOCK_SECONDS = 30
 """The encoder takes sound in blocks of this length; the last one is padded."""
 
-PRICE_PER_MINUTE = 0.001
-"""US dollars for a minute of input audio, as DeepInfra lists Voxtral-Mini-3B-2507."""
-
 _TOKENS_PER_BLOCK = 375  # 12.5 a second (mistral-common, AudioConfig)
 _TOKENS_PER_RECORDING = 1  # [BEGIN_AUDIO]
 
@@ -61,7 +58,7 @@ def audio_tokens(seconds: float) -> int:
     return _TOKENS_PER_RECORDING + _TOKENS_PER_BLOCK * math.ceil(exact / BLOCK_SECONDS)
 
 
-def cost_usd(seconds: float, price_per_minute: float = PRICE_PER_MINUTE) -> float:
+def cost_usd(seconds: float, price_per_minute: float) -> float:
     """Return the price of a recording, unrounded; it is priced by the second."""
     return _checked(seconds) * price_per_minute / 60
 

@@ -12,8 +12,8 @@ from langchain_voxtral.cli.console import (
     print_status,
     server_settings,
 )
-from langchain_voxtral.endpoint import LOCAL_BASE_URL
 from langchain_voxtral.errors import VoxtralError
+from langchain_voxtral.providers import LOCAL_BASE_URL
 
 if TYPE_CHECKING:
     from langchain_core.messages import AIMessageChunk, BaseMessage

@@ -5,8 +5,9 @@ import sys
 import threading
 from contextlib import suppress
 
-from langchain_voxtral.endpoint import DEEPINFRA_KEYS, LOCAL_BASE_URL, local_endpoint
+from langchain_voxtral.connection import resolve_local
 from langchain_voxtral.errors import VoxtralError
+from langchain_voxtral.providers import DEEPINFRA_KEY_VARIABLES, LOCAL_BASE_URL
 from langchain_voxtral.transcription.progress import escape_control_characters
 
 
@@ -43,7 +44,7 @@ def server_settings(base_url: str | None) -> dict[str, str]:
     """Return the settings of the server: the given one, or the embedded engine without a key."""
     if base_url is not None:
         return {"base_url": base_url}
-    has_key = any(os.environ.get(key, "").strip() for key in DEEPINFRA_KEYS)
+    has_key = any(os.environ.get(key, "").strip() for key in DEEPINFRA_KEY_VARIABLES)
     if has_key or "VOXTRAL_BASE_URL" in os.environ:
         return {}
     print_status("No DeepInfra key is set: the embedded engine answers.")
@@ -57,4 +58,4 @@ def preload_engine() -> None:
 
 def _load_engine() -> None:
     with suppress(VoxtralError):  # the first request fails with it again, and reports it
-        local_endpoint()
+        resolve_local()

@@ -17,9 +17,9 @@ from langchain_voxtral.cli.console import (
 )
 from langchain_voxtral.cli.files import TranscribeTask, open_recording, plan_outputs, write_text
 from langchain_voxtral.cli.summary import RunSummary, count_recordings
-from langchain_voxtral.endpoint import LOCAL_BASE_URL, local_endpoint
+from langchain_voxtral.connection import resolve_local
 from langchain_voxtral.errors import HOPELESS, VoxtralAudioError, VoxtralError
-from langchain_voxtral.providers import PROVIDERS
+from langchain_voxtral.providers import LOCAL_BASE_URL, PROVIDERS
 
 if TYPE_CHECKING:
     from langchain_core.documents import Document
@@ -113,7 +113,7 @@ def _run(arguments: argparse.Namespace) -> int:
         summary = RunSummary(len(tasks))
         jobs = _make_jobs(parser, tasks, summary, stack)
         if parser.base_url == LOCAL_BASE_URL:
-            local_endpoint()  # prints its model before there is a bar, and fails only once
+            resolve_local()  # prints its model before there is a bar, and fails only once
         else:
             report(f"Asking {parser.model} at {parser.base_url}.")
         if arguments.max_cost is not None:
@@ -189,15 +189,13 @@ def _make_jobs(
     stack: ExitStack,
 ) -> "list[tuple[TranscribeTask, TranscriptionJob]]":
     """Return jobs for the recordings, without those that can never be opened."""
-    from langchain_voxtral.transcription.client import (  # noqa: PLC0415 - takes a second
-        TranscriptionClient,
-    )
+    from langchain_voxtral.client import VoxtralClient  # noqa: PLC0415 - takes a second
     from langchain_voxtral.transcription.pipeline import (  # noqa: PLC0415 - the same
         NoTimestamps,
         TranscriptionJob,
     )
 
-    client = TranscriptionClient(parser)
+    client = VoxtralClient(parser)
     no_timestamps: NoTimestamps = set()
     jobs = []
     for task in tasks:

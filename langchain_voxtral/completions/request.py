@@ -1,13 +1,20 @@
-"""What a call asks of a server: messages, settings and tools into the body of one endpoint."""
+"""One completion request: messages, settings and tools become the body for one endpoint."""
 
 import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cache
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cache, partial
 from typing import Any, Literal
 
-from langchain_voxtral.completions.response import ToolCallParsing
-from langchain_voxtral.errors import VoxtralInvalidRequestError
+from langchain_voxtral.completions.tools import (
+    ToolCallParsing,
+    ToolOptions,
+    check_form,
+    describe_form,
+    tool_constraint,
+    tool_fields,
+)
+from langchain_voxtral.errors import VoxtralInvalidRequestError, VoxtralUnsupportedFeatureError
 from langchain_voxtral.messages import Turn
 from langchain_voxtral.messages.openai import to_openai
 from langchain_voxtral.prompts import (
@@ -18,307 +25,270 @@ from langchain_voxtral.prompts import (
     render,
 )
 from langchain_voxtral.protocol.endpoints import CHAT_COMPLETIONS, NATIVE, TextEndpoint
-from langchain_voxtral.providers import PROVIDERS, Provider
-from langchain_voxtral.settings import SamplingSettings
-from langchain_voxtral.tools.schema import normalize_tool_choice, to_openai_tools, tool_call_schema
-
-__all__ = [
-    "Ask",
-    "Plan",
-    "SystemWithAudio",
-    "ToolOptions",
-    "chat_plan",
-    "native_plan",
-    "prompt_plan",
-]
+from langchain_voxtral.providers import DEEPINFRA, Provider
+from langchain_voxtral.settings import (
+    SamplingSettings,
+    request_fields,
+    stop_sequences_for,
+    without_response_format,
+)
 
 logger = logging.getLogger("langchain_voxtral")
 
 SystemWithAudio = Literal["merge", "error"]
 
-FORCED = "tool_call"
-"""The name of the schema that a forced call is constrained by."""
+FEATURE_NOT_SUPPORTED = 405
+"""DeepInfra's status for a feature that a model lacks."""
 
 
 @dataclass(frozen=True, slots=True)
-class ToolOptions:
-    """The tools of one call.
+class CompletionRequest:
+    """A request for completions, up to its address, and how its response is read.
 
     Args:
-        tools: Tools on offer, in OpenAI's form.
-        choice: `auto`, `any`, `none`, or the name of the tool that must be called.
-        several: Whether one answer may call several; None: not said.
+        endpoint: The endpoint that answers.
+        model: The model.
+        body: The body, without the fields that ask for a stream.
+        provider_name: The provider's name in metadata.
+        stop_sequences: Where the client cuts the text.
+        max_tokens: Most tokens asked for, if any.
+        n: Completions asked for.
+        logprobs: Whether log probabilities are wanted; they are read from streams only.
+        unescape: Whether content was escaped, so that the escaping is undone in the answer.
+        tool_parsing: How tool calls are read out of the text, if they are.
+        has_audio: Whether there are recordings in the body.
+        coalesce: Whether tokens that arrive in one read become one delta; with log probabilities
+            each stays on its own.
+        max_resumes: How often a stream that is cut may be resumed.
+        structured_output: `prompted` if the prompt asks for the form of the answer.
+        prompted: Makes the same request with the form of the answer in the prompt, for a server
+            that refuses to constrain it.
     """
 
-    tools: Sequence[dict[str, Any]] = ()
-    choice: str = "auto"
-    several: bool | None = None
+    endpoint: TextEndpoint
+    model: str
+    body: Mapping[str, Any] = field(repr=False)
+    provider_name: str = "deepinfra"
+    stop_sequences: Sequence[str] = ()
+    max_tokens: int | None = None
+    n: int = 1
+    logprobs: bool = False
+    unescape: bool = False
+    tool_parsing: ToolCallParsing | None = None
+    has_audio: bool = False
+    coalesce: bool = True
+    max_resumes: int = 0
+    structured_output: str | None = None
+    prompted: "Callable[[], CompletionRequest] | None" = field(default=None, repr=False)
 
-    @classmethod
-    def taken_from(cls, given: dict[str, Any]) -> "ToolOptions":
-        """Take the tool options out of the arguments of a call.
+    def stream_body(self) -> dict[str, Any]:
+        """Return the body of a request for a stream.
 
         Raises:
-            VoxtralInvalidRequestError: A tool or a choice that cannot be sent.
+            VoxtralInvalidRequestError: Several completions are asked for.
         """
-        strict, several = (_taken_bool(given, name) for name in ("strict", "parallel_tool_calls"))
-        tools = to_openai_tools(given.pop("tools", None) or (), strict=strict)
-        return cls(tools, normalize_tool_choice(given.pop("tool_choice", None), tools), several)
+        if self.n > 1:
+            raise VoxtralInvalidRequestError(
+                f"n={self.n} cannot be streamed (nor had with logprobs, which only a stream "
+                "tells): the API streams one answer. Use invoke() or generate(), or leave n unset."
+            )
+        logprobs_fields = self.endpoint.logprobs_fields if self.logprobs else {}
+        return {**self.body, **self.endpoint.stream_fields, **logprobs_fields}
 
-    @property
-    def forced(self) -> bool:
-        """Whether the answer must be a call."""
-        return self.choice not in {"auto", "none"}
-
-    @property
-    def offered(self) -> Sequence[dict[str, Any]]:
-        """The tools that the model is to know of."""
-        if self.choice == "none":
-            return ()
-        if self.choice in {"auto", "any"}:
-            return self.tools
-        return [tool for tool in self.tools if tool["function"]["name"] == self.choice]
-
-
-def _taken_bool(given: dict[str, Any], name: str) -> bool | None:
-    value = given.pop(name, None)
-    if value is None or isinstance(value, bool):
-        return value
-    raise VoxtralInvalidRequestError(f"{name}={value!r}: it is True, False or None.")
+    def after_refusal(self, error: VoxtralUnsupportedFeatureError) -> "CompletionRequest":
+        """Return the request to send after a refusal, or raise the refusal if there is none."""
+        if self.prompted is None or error.status_code != FEATURE_NOT_SUPPORTED:
+            raise error
+        return self.prompted()
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
-    """A question, whichever endpoint it goes to.
+class RequestBuilder:
+    """What a model's requests have in common.
 
     Args:
-        turns: The conversation.
-        options: Settings.
-        tools: Tools.
+        provider: The kind of server.
+        provider_name: Its name in metadata.
+        prompt_format: The format of native prompts; None for raw prompts.
+        special_tokens: What to do with control markers in content.
+        api: The endpoint that is asked, or `auto`.
+        system_with_audio: What to do with system text beside recordings, if the server takes none.
+        coalesce: As in `CompletionRequest`.
+        max_resumes: As in `CompletionRequest`, for requests that can be resumed.
     """
 
-    turns: Sequence[Turn]
-    options: SamplingSettings
-    tools: ToolOptions = field(default_factory=ToolOptions)
+    provider: Provider = DEEPINFRA
+    provider_name: str = "deepinfra"
+    prompt_format: PromptFormat | None = None
+    special_tokens: SpecialTokens = "neutralize"
+    api: Literal["auto", "native", "chat_completions"] = "auto"
+    system_with_audio: SystemWithAudio = "merge"
+    coalesce: bool = True
+    max_resumes: int = 0
 
-    @property
-    def has_audio(self) -> bool:
-        """Whether there are recordings in the conversation."""
-        return any(turn.parts for turn in self.turns)
+    def from_turns(
+        self,
+        turns: Sequence[Turn],
+        settings: SamplingSettings,
+        tools: ToolOptions,
+        instruction: str = "",
+    ) -> CompletionRequest:
+        """Return the request for a conversation, to the endpoint that takes it.
 
+        Args:
+            turns: The conversation, its recordings loaded.
+            settings: The settings of the call.
+            tools: The tools of the call.
+            instruction: The form of the answer in words, for a server that does not constrain it.
 
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """One request, up to its address.
+        Raises:
+            VoxtralInvalidRequestError: The conversation, or a combination of tools and
+                `response_format`, cannot be sent.
+        """
+        has_audio = any(turn.audio for turn in turns)
+        is_chat = has_audio or self.provider.paths["native"] is None
+        if self.api == "chat_completions" or (self.api == "auto" and is_chat):
+            request = self._chat_request(turns, settings, tools, instruction, has_audio=has_audio)
+        else:
+            request = self._native_request(turns, settings, tools, instruction)
+        if instruction:
+            return replace(request, structured_output="prompted")
+        form = describe_form(settings, tools)
+        # If there are tools in the body, it may be these that the server refuses.
+        is_constrained = "response_format" in request.body and "tools" not in request.body
+        if not (form and is_constrained and request.n == 1):
+            return request
+        return replace(request, prompted=partial(self.from_turns, turns, settings, tools, form))
 
-    Args:
-        options: Settings.
-        body: The request's body, without what asks for a stream.
-        api: The endpoint.
-        stops: Where the client cuts the text.
-        restores: Whether content was neutralised, so that the answer must be restored.
-        calls: How tool calls are read out of the text, if they are.
-        carries_audio: Whether there are recordings in the body.
-    """
+    def from_prompt(
+        self,
+        prompt: str,
+        settings: SamplingSettings,
+        *,
+        unescape: bool = False,
+        response_format: Mapping[str, Any] | None = None,
+        tool_parsing: ToolCallParsing | None = None,
+    ) -> CompletionRequest:
+        """Return the request for an input string.
 
-    options: SamplingSettings
-    body: Mapping[str, Any]
-    api: TextEndpoint = NATIVE
-    stops: Sequence[str] = ()
-    restores: bool = False
-    calls: ToolCallParsing | None = None
-    carries_audio: bool = False
-
-    @property
-    def resumable(self) -> bool:
-        """Whether a cut stream may go on: a raw prompt can, a grammar would start over."""
-        return self.api is NATIVE and "response_format" not in self.body
-
-
-def prompt_plan(
-    prompt: str,
-    prompt_format: PromptFormat | None,
-    options: SamplingSettings,
-    *,
-    restores: bool,
-    response_format: Mapping[str, Any] | None = None,
-    calls: ToolCallParsing | None = None,
-) -> Plan:
-    """Plan to send an input string.
-
-    Args:
-        prompt: The input string.
-        prompt_format: Its format; None if it is the caller's own.
-        options: Settings.
-        restores: Whether its content was neutralised.
-        response_format: What to constrain the answer to, in place of what the options say.
-        calls: How tool calls are read out of the answer, if they are.
-    """
-    sent_stops, stops = options.stops_for(prompt_format)
-    body: dict[str, Any] = {"input": prompt}
-    if sent_stops is not None:
-        body["stop"] = sent_stops
-    body |= options.body(NATIVE)
-    if response_format is not None:
-        body["response_format"] = response_format
-    return Plan(options, body, NATIVE, stops, restores, calls)
-
-
-def native_plan(
-    ask: Ask,
-    prompt_format: PromptFormat,
-    special_tokens: SpecialTokens,
-    *,
-    instruction: str | None = None,
-) -> Plan:
-    """Plan to send a conversation to the native endpoint: tools go into the prompt.
-
-    Args:
-        ask: The question.
-        prompt_format: The prompt's format.
-        special_tokens: What to do with special tokens in content.
-        instruction: The answer's form in words, for a server that does not constrain it.
-
-    Raises:
-        VoxtralInvalidRequestError: The conversation, or a combination of tools and
-            `response_format`, that cannot be sent.
-    """
-    prompt = render(
-        ask.turns,
-        prompt_format,
-        special_tokens=special_tokens,
-        tools=ask.tools.offered,
-        instruction=instruction or "",
-    )
-    constraint = _constraint(ask, prompt_format.calls.arguments_key)
-    names = [tool["function"]["name"] for tool in ask.tools.offered]
-    options = ask.options
-    if instruction is not None:
-        options, constraint = options.with_call({"response_format": None}), None
-    return prompt_plan(
-        prompt,
-        prompt_format,
-        options,
-        restores=special_tokens == "neutralize" and has_special_tokens(ask.turns),
-        response_format=constraint,
-        calls=ToolCallParsing(names, forced=ask.tools.forced) if names else None,
-    )
-
-
-def _constraint(ask: Ask, arguments_key: str) -> Mapping[str, Any] | None:
-    """Return what calls make of `response_format`, if anything."""
-    tools, wanted = ask.tools, ask.options.response_format
-    kind = _kind(ask)
-    if not tools.offered or (kind == "text" and not tools.forced):
-        return None
-    if kind not in {"text", "json_schema"}:
-        raise _contradiction(tools.choice, kind)
-    final = None if wanted is None or kind == "text" else wanted["json_schema"]["schema"]
-    schema = tool_call_schema(
-        tools.offered, arguments_key=arguments_key, several=tools.several is True, final=final
-    )
-    return {"type": "json_schema", "json_schema": {"name": FORCED, "schema": schema}}
-
-
-def _kind(ask: Ask) -> str:
-    """Return the type of the `response_format` that is asked for.
-
-    Raises:
-        VoxtralInvalidRequestError: The answer must be a call, and have a form beside it.
-    """
-    kind = str((ask.options.response_format or {"type": "text"})["type"])
-    if ask.tools.forced and kind != "text":
-        raise _contradiction(ask.tools.choice, kind)
-    return kind
-
-
-def _contradiction(choice: str, kind: str) -> VoxtralInvalidRequestError:
-    return VoxtralInvalidRequestError(
-        f"tool_choice={choice!r} and a response_format of type {kind!r} cannot both hold: an "
-        "answer would have to be a call and that form at once. Leave one out; with "
-        "tool_choice='auto' a 'json_schema' may stand beside tools."
-    )
-
-
-_CHOICES = {"auto": "auto", "any": "required", "none": "none"}
-"""Our choices of tools by OpenAI's names; any other is a tool's name."""
-
-
-def chat_plan(
-    ask: Ask,
-    special_tokens: SpecialTokens,
-    server: Provider = PROVIDERS["deepinfra"],
-    *,
-    system_with_audio: SystemWithAudio = "merge",
-    instruction: str | None = None,
-) -> Plan:
-    """Plan to send a conversation to chat completions: the server writes the prompt.
-
-    Args:
-        ask: The question, its recordings loaded.
-        special_tokens: What to do with special tokens in content. The server escapes them, or
-            should: `neutralize` leaves them to it.
-        server: Who answers.
-        system_with_audio: What to do with system text beside recordings, if the server takes
-            none: have it begin the user's text, or refuse it.
-        instruction: The answer's form in words, for a server that does not constrain it.
-
-    Raises:
-        VoxtralInvalidRequestError: The conversation, or a combination of tools and
-            `response_format`, that cannot be sent.
-    """
-    options, tools = ask.options, ask.tools
-    _kind(ask)  # refuses a form beside a call that must come
-    if special_tokens == "error":
-        reject_special_tokens(ask.turns, tools.tools, instruction or "")
-    if ask.has_audio and not server.system_with_audio:
-        _check_system(ask.turns, system_with_audio)
-    body: dict[str, Any] = {
-        "model": options.model,
-        "messages": to_openai(
-            ask.turns,
-            instruction=instruction or "",
-            audio_part=server.audio_part,
-            system_with_audio=server.system_with_audio,
-        ),
-    }
-    if options.stop is not None:
-        body["stop"] = options.stop
-    sent = options.body(CHAT_COMPLETIONS)
-    body |= {server.names.get(name, name): value for name, value in sent.items()}
-    if instruction is not None:
-        body.pop("response_format", None)
-    if tools.tools:
-        body |= _tools_sent(tools, server)
-    return Plan(options, body, CHAT_COMPLETIONS, options.stop or (), carries_audio=ask.has_audio)
-
-
-def _tools_sent(tools: ToolOptions, server: Provider) -> dict[str, Any]:
-    """Return the fields of a request that tell of tools."""
-    offered, choice = tools.tools, _CHOICES.get(tools.choice)
-    sent: dict[str, Any] = {"tool_choice": choice}
-    if choice is None and server.names_tools:
-        sent["tool_choice"] = {"type": "function", "function": {"name": tools.choice}}
-    elif choice is None:
-        offered, sent["tool_choice"] = tools.offered, _CHOICES["any"]
-    if tools.several is not None:
-        sent["parallel_tool_calls"] = tools.several
-    return {"tools": list(offered), **sent}
-
-
-def _check_system(turns: Sequence[Turn], system_with_audio: SystemWithAudio) -> None:
-    if not any(turn.role == "system" for turn in turns):
-        return
-    if system_with_audio == "error":
-        raise VoxtralInvalidRequestError(
-            "There is system text beside a recording, which the model does not take: put it into "
-            "the user's message, or pass system_with_audio='merge'."
+        Args:
+            prompt: The input string.
+            settings: The settings of the call.
+            unescape: Whether its content was escaped.
+            response_format: What constrains the answer, in place of the settings' own.
+            tool_parsing: How tool calls are read out of the answer, if they are.
+        """
+        sent, stop_sequences = stop_sequences_for(settings, self.prompt_format)
+        body: dict[str, Any] = {"input": prompt}
+        if sent is not None:
+            body["stop"] = sent
+        body |= request_fields(settings, NATIVE)
+        if response_format is not None:
+            body["response_format"] = response_format
+        # A raw prompt can be continued; a grammar would start over.
+        max_resumes = 0 if "response_format" in body else self.max_resumes
+        return replace(
+            self._request(NATIVE, settings, body),
+            stop_sequences=stop_sequences,
+            unescape=unescape,
+            tool_parsing=tool_parsing,
+            max_resumes=max_resumes,
         )
-    _tell_of_merging()
+
+    def _native_request(
+        self,
+        turns: Sequence[Turn],
+        settings: SamplingSettings,
+        tools: ToolOptions,
+        instruction: str,
+    ) -> CompletionRequest:
+        """Return a request with a prompt that this package writes, tools included."""
+        if self.prompt_format is None:
+            raise VoxtralInvalidRequestError("A raw prompt format has no place for messages.")
+        prompt = render(
+            turns,
+            self.prompt_format,
+            special_tokens=self.special_tokens,
+            tools=tools.visible,
+            instruction=instruction,
+        )
+        constraint = tool_constraint(settings, tools, self.prompt_format.calls.arguments_key)
+        if instruction:
+            settings, constraint = without_response_format(settings), None
+        names = [tool["function"]["name"] for tool in tools.visible]
+        return self.from_prompt(
+            prompt,
+            settings,
+            unescape=self.special_tokens == "neutralize" and has_special_tokens(turns),
+            response_format=constraint,
+            tool_parsing=ToolCallParsing(names, tools.is_required) if names else None,
+        )
+
+    def _chat_request(
+        self,
+        turns: Sequence[Turn],
+        settings: SamplingSettings,
+        tools: ToolOptions,
+        instruction: str,
+        *,
+        has_audio: bool,
+    ) -> CompletionRequest:
+        """Return a request whose prompt the server writes; it escapes control markers, too."""
+        check_form(settings, tools)
+        provider = self.provider
+        if self.special_tokens == "error":
+            reject_special_tokens(turns, tools.tools, instruction)
+        if has_audio and not provider.system_with_audio:
+            self._check_system_turns(turns)
+        messages = to_openai(
+            turns,
+            instruction=instruction,
+            audio_part=provider.audio_part,
+            system_with_audio=provider.system_with_audio,
+        )
+        body: dict[str, Any] = {"model": settings.model, "messages": messages}
+        if settings.stop is not None:
+            body["stop"] = settings.stop
+        fields = request_fields(settings, CHAT_COMPLETIONS)
+        body |= {provider.field_names.get(name, name): value for name, value in fields.items()}
+        if instruction:
+            body.pop("response_format", None)
+        if tools.tools:
+            body |= tool_fields(tools, provider)
+        return replace(
+            self._request(CHAT_COMPLETIONS, settings, body),
+            stop_sequences=settings.stop or (),
+            has_audio=has_audio,
+        )
+
+    def _request(
+        self, endpoint: TextEndpoint, settings: SamplingSettings, body: Mapping[str, Any]
+    ) -> CompletionRequest:
+        return CompletionRequest(
+            endpoint=endpoint,
+            model=settings.model,
+            body=body,
+            provider_name=self.provider_name,
+            max_tokens=settings.max_tokens,
+            n=settings.n or 1,
+            logprobs=bool(settings.logprobs),
+            coalesce=self.coalesce,
+        )
+
+    def _check_system_turns(self, turns: Sequence[Turn]) -> None:
+        if not any(turn.role == "system" for turn in turns):
+            return
+        if self.system_with_audio == "error":
+            raise VoxtralInvalidRequestError(
+                "There is system text beside a recording, which the model does not take: put it "
+                "into the user's message, or pass system_with_audio='merge'."
+            )
+        warn_system_merged()
 
 
 @cache  # once in a process: it is so for every request of such a conversation
-def _tell_of_merging() -> None:
+def warn_system_merged() -> None:
+    """Log that system text begins the user's text."""
     logger.warning(
         "The model takes no system text beside recordings, so it begins the user's text "
         "(system_with_audio='merge'; 'error' refuses it)."

@@ -1,9 +1,11 @@
-"""Answers: from a server's typed values to text, usage and metadata, without any I/O."""
+"""Completions: a whole response becomes texts, tool calls and what is known of them."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
+from langchain_voxtral.completions.request import CompletionRequest
 from langchain_voxtral.errors import (
     VoxtralError,
     VoxtralIncompleteStreamError,
@@ -11,79 +13,16 @@ from langchain_voxtral.errors import (
     redact,
 )
 from langchain_voxtral.prompts import StopSequenceFilter, StreamUnescaper, unescape
-from langchain_voxtral.protocol.endpoints import NATIVE, TextEndpoint
 from langchain_voxtral.protocol.responses import ResponseInfo, Usage
-from langchain_voxtral.tools.call_accumulator import ParsedToolCall, ToolCallChunk, assemble_calls
-from langchain_voxtral.tools.call_parser import ToolCallParser
+from langchain_voxtral.tools.call_accumulator import (
+    ParsedToolCall,
+    ToolCallChunk,
+    assemble_calls,
+    make_unparsable,
+)
 from langchain_voxtral.transport import HTTPRequest, HTTPResponse
 
-
-@dataclass(frozen=True, slots=True)
-class ToolCallParsing:
-    """That tool calls are to be read out of the text.
-
-    Args:
-        names: The tools on offer.
-        forced: Whether the text can be nothing else, because a grammar made it.
-    """
-
-    names: Sequence[str]
-    forced: bool = False
-
-    def parser(self) -> ToolCallParser:
-        """Return a parser for one answer."""
-        return ToolCallParser(self.names, forced=self.forced)
-
-    def split(self, text: str, *, restores: bool) -> tuple[str, list[ToolCallChunk]]:
-        """Return a text without the calls in it, and the parts of these.
-
-        Args:
-            text: The text, as it came.
-            restores: Whether what it says, and calls with, is to be restored.
-        """
-        parser = self.parser()
-        read = [*parser.feed(text), *parser.close()]
-        if restores:
-            unescaper = StreamUnescaper()
-            read = [*unescaper.feed_parts(read), *unescaper.finish()]
-        spoken = "".join(item for item in read if isinstance(item, str))
-        return spoken, [item for item in read if isinstance(item, ToolCallChunk)]
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """A prepared request, and how to read its answer.
-
-    Args:
-        request: What transport sends.
-        model: The model asked for.
-        provider: Who answers; also the tracer's `ls_provider`.
-        stops: Where to cut the text.
-        max_tokens: Most tokens asked for, if any.
-        n: Answers asked for.
-        restores: Whether content was neutralised, so that the answer must be restored.
-        coalesces: Whether tokens that arrive in one read leave as one piece; with log
-            probabilities each leaves with its own.
-        logprobs: Whether log probabilities are wanted.
-        body: The request's body, for a request that resumes it.
-        resumes: How often a stream that is cut may be resumed.
-        api: The endpoint that answers.
-        calls: How tool calls are read out of the text, if they are.
-    """
-
-    request: HTTPRequest
-    model: str
-    provider: str
-    stops: Sequence[str] = ()
-    max_tokens: int | None = None
-    n: int = 1
-    restores: bool = True
-    coalesces: bool = True
-    logprobs: bool = False
-    body: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    resumes: int = 0
-    api: TextEndpoint = NATIVE
-    calls: ToolCallParsing | None = None
+_CODE_FENCE = re.compile(r"```(?:json)?\s*\n(.*?)\n?```", re.DOTALL | re.IGNORECASE)
 
 
 @dataclass(slots=True)
@@ -105,118 +44,159 @@ StreamItem = TextDelta | ToolCallChunk | ResponseInfo
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """A whole answer.
+    """A whole completion.
 
     Args:
         text: Its text.
-        info: All else about it.
+        info: All else that is known of it.
         tool_calls: The tool calls it makes.
-        raw_text: The text with the calls in it, as the model wrote it.
     """
 
     text: str
     info: ResponseInfo
     tool_calls: tuple[ParsedToolCall, ...] = ()
-    raw_text: str = field(default="", repr=False, compare=False)
 
 
 def collect_stream(items: Iterable[StreamItem]) -> Completion:
-    """Make one answer of the text of a whole stream, which always ends with its outcome."""
+    """Return the text of a whole stream, which always ends with its `ResponseInfo`."""
     texts: list[str] = []
     logprobs: list[Mapping[str, Any]] = []
-    outcome: ResponseInfo | None = None
+    info: ResponseInfo | None = None
     for item in items:
         if isinstance(item, ResponseInfo):
-            outcome = item
+            info = item
         elif isinstance(item, TextDelta):
             texts.append(item.text)
             logprobs.extend(item.logprobs)
     text = "".join(texts)
-    if outcome is None:
+    if info is None:
         raise VoxtralIncompleteStreamError("The stream ended early.", partial=text)
-    return Completion(text, replace(outcome, logprobs=logprobs), raw_text=text)
+    return Completion(text, replace(info, logprobs=logprobs))
 
 
-def is_cut(finish_reason: str | None) -> bool:
-    """Return whether an answer ended before the model was done (length, content filter, ...)."""
+def to_stream_items(completion: Completion) -> list[StreamItem]:
+    """Return a whole completion as the items of a stream."""
+    items: list[StreamItem] = [TextDelta(completion.text)] if completion.text else []
+    for index, call in enumerate(completion.tool_calls):
+        arguments = make_unparsable(call.raw_arguments) if call.error else call.raw_arguments
+        items.append(ToolCallChunk(index, call.id, call.name, arguments))
+    return [*items, completion.info]
+
+
+def is_truncated(finish_reason: str | None) -> bool:
+    """Return whether a completion ended before the model was done (length, content filter, ...)."""
     return finish_reason not in {None, "stop", "tool_calls"}
 
 
-def header_request_id(call: Call, headers: Mapping[str, str]) -> str | None:
+def request_id_in(headers: Mapping[str, str], secrets: Sequence[str]) -> str | None:
     """Return the request id in the headers; it shows in errors, so no key may be echoed in it."""
     request_id = headers.get("x-request-id")
-    return None if request_id is None else redact(request_id, call.request.secrets)
+    return None if request_id is None else redact(request_id, secrets)
 
 
-def parse_completions(call: Call, reply: HTTPResponse) -> list[Completion]:
-    """Read an unstreamed answer: one for each response asked for.
+def parse_completions(
+    request: CompletionRequest, sent: HTTPRequest, response: HTTPResponse
+) -> list[Completion]:
+    """Return the completions of a whole response: as many as were asked for.
 
-    Usage and cost are the request's; they ride on the first outcome alone, so that what adds
+    Usage and cost are the request's; they stand on the first completion alone, so that what adds
     them up counts them once.
 
+    Args:
+        request: How to read the response.
+        sent: The request as it was sent, for its secrets.
+        response: The response.
+
     Raises:
-        VoxtralError: The body is no answer.
+        VoxtralError: The body holds no completions.
     """
-    headers = reply.headers
+    headers = response.headers
     try:
-        answer = call.api.decode(
-            reply.content,
-            header_request_id=header_request_id(call, headers),
-            secrets=call.request.secrets,
+        parsed = request.endpoint.parse_response(
+            response.content,
+            header_request_id=request_id_in(headers, sent.secrets),
+            secrets=sent.secrets,
         )
     except VoxtralError as error:
-        error.attempts = reply.attempts
+        error.attempts = response.attempts
         raise
-    if len(answer.texts) != call.n:
+    if len(parsed.texts) != request.n:
         raise VoxtralResponseError(
-            f"{call.n} responses were asked for and {len(answer.texts)} came. "
-            f"Check that the server supports {call.api.names['n']}, or leave n unset.",
-            request_id=answer.info.request_id,
-            attempts=reply.attempts,
+            f"{request.n} responses were asked for and {len(parsed.texts)} came. Check that the "
+            f"server supports {request.endpoint.field_names.get('n', 'n')}, or leave n unset.",
+            request_id=parsed.info.request_id,
+            attempts=response.attempts,
         )
-    first = ResponseInfo(
-        model=headers.get("x-voxtral-model", call.model),
-        provider=call.provider,
-        usage=answer.info.usage,
-        request_id=answer.info.request_id,
-        runtime_ms=answer.info.runtime_ms,
-        attempts=reply.attempts,
+    info = replace(
+        parsed.info,
+        model=headers.get("x-voxtral-model", request.model),
+        provider=request.provider_name,
+        attempts=response.attempts,
+        structured_output=request.structured_output,
     )
-    read = []
-    for index, raw in enumerate(answer.texts):
-        text, stopped = up_to_stop(call, raw)
-        told = answer.finish_reasons[index] if answer.finish_reasons else None
-        reason = (None if stopped else told) or _derived_reason(call, stopped, answer.info.usage)
-        derived = told is None or reason != told
-        outcome = replace(first, finish_reason=reason, finish_reason_is_derived=derived)
-        written = answer.tool_calls[index] if answer.tool_calls else ()
-        spoken, calls = _split(call, text, written, cut=is_cut(reason))
-        outcome = outcome if index == 0 else replace(outcome, usage=Usage())
-        read.append(Completion(spoken, outcome, calls, raw_text=text))
-    return read
+    completions = []
+    for index, raw in enumerate(parsed.texts):
+        text, is_stopped = cut_at_stop(request, raw)
+        reported = parsed.finish_reasons[index] if parsed.finish_reasons else None
+        reason = (None if is_stopped else reported) or _infer_finish_reason(
+            request, is_stopped, info.usage
+        )
+        text, chunks = split_tool_calls(
+            request, text, parsed.tool_calls[index] if parsed.tool_calls else ()
+        )
+        if request.structured_output == "prompted" and not chunks:
+            text = _strip_code_fence(text)
+        calls = assemble_calls(chunks, cut=is_truncated(reason))
+        completions.append(
+            Completion(
+                text,
+                replace(
+                    info,
+                    finish_reason=reason,
+                    finish_reason_is_derived=reported is None or reason != reported,
+                    usage=info.usage if index == 0 else Usage(),
+                ),
+                tuple(calls),
+            )
+        )
+    return completions
 
 
-def up_to_stop(call: Call, raw: str) -> tuple[str, bool]:
+def cut_at_stop(request: CompletionRequest, text: str) -> tuple[str, bool]:
     """Return a text up to the first stop sequence, and whether there was one."""
-    stops = StopSequenceFilter(call.stops)
-    return stops.feed(raw) + stops.finish(), stops.stopped
+    stop_filter = StopSequenceFilter(request.stop_sequences)
+    return stop_filter.feed(text) + stop_filter.finish(), stop_filter.stopped
 
 
-def _split(
-    call: Call, text: str, written: Sequence[ToolCallChunk], *, cut: bool
-) -> tuple[str, tuple[ParsedToolCall, ...]]:
-    """Return the text without the calls in it, and all calls."""
-    if call.calls is None:
-        spoken = unescape(text) if call.restores else text
-        return spoken, tuple(assemble_calls(written, cut=cut))
-    spoken, parts = call.calls.split(text, restores=call.restores)
-    return spoken, tuple(assemble_calls(parts, cut=cut))
+def split_tool_calls(
+    request: CompletionRequest, text: str, chunks: Sequence[ToolCallChunk] = ()
+) -> tuple[str, Sequence[ToolCallChunk]]:
+    """Return the text without the calls in it, unescaped, and the chunks of all calls."""
+    if request.tool_parsing is None:
+        return (unescape(text) if request.unescape else text), chunks
+    parser = request.tool_parsing.parser()
+    parts = [*parser.feed(text), *parser.close()]
+    if request.unescape:
+        unescaper = StreamUnescaper()
+        parts = [*unescaper.feed_parts(parts), *unescaper.finish()]
+    text = "".join(part for part in parts if isinstance(part, str))
+    return text, [part for part in parts if isinstance(part, ToolCallChunk)]
 
 
-def _derived_reason(call: Call, stopped: bool, usage: Usage) -> str | None:  # noqa: FBT001
-    """Conclude why an answer ended: the native endpoint does not say it unstreamed."""
-    if stopped:
+def _strip_code_fence(text: str) -> str:
+    """Return JSON without the fence around it: a model that is only asked for JSON adds one."""
+    fenced = _CODE_FENCE.fullmatch(text.strip())
+    return fenced[1].strip() if fenced else text
+
+
+def _infer_finish_reason(
+    request: CompletionRequest,
+    is_stopped: bool,  # noqa: FBT001
+    usage: Usage,
+) -> str | None:
+    """Conclude why a completion ended: unstreamed, the native endpoint does not tell."""
+    if is_stopped:
         return "stop"
-    made, most = usage.output_tokens, call.max_tokens
-    spent = call.n == 1 and made is not None and most is not None and made >= most
-    return "length" if spent else None
+    tokens, limit = usage.output_tokens, request.max_tokens
+    is_spent = request.n == 1 and tokens is not None and limit is not None and tokens >= limit
+    return "length" if is_spent else None

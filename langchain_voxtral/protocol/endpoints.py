@@ -1,4 +1,4 @@
-"""The endpoints that answer text: what they call things, how they answer."""
+"""The endpoints for text: their fields, and what reads their responses."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -7,24 +7,7 @@ from langchain_voxtral.protocol import chat_completions, native
 from langchain_voxtral.protocol.chat_completions import ChatDecoder
 from langchain_voxtral.protocol.native import NativeDecoder
 from langchain_voxtral.protocol.responses import ParsedResponse
-from langchain_voxtral.providers import Route
-
-_SHARED_NAMES = {
-    name: name
-    for name in (
-        "temperature",
-        "top_p",
-        "top_k",
-        "min_p",
-        "repetition_penalty",
-        "presence_penalty",
-        "frequency_penalty",
-        "seed",
-        "response_format",
-        "user",
-        "prompt_cache_key",
-    )
-}
+from langchain_voxtral.providers import EndpointName
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,35 +15,34 @@ class TextEndpoint:
     """One of the endpoints for text.
 
     Args:
-        route: What it is in the table of servers, which has its paths.
-        names: Our names of settings, and what they are called in its request body.
-        decode: Reads a whole answer.
-        stream: Makes a reader of a streamed one.
+        name: Its name in the table of providers, which has its paths.
+        parse_response: Reads a whole response.
+        decoder: Makes a decoder of a streamed one.
+        field_names: Its names for settings that it does not call as this package does.
         stream_fields: What a request for a stream has in its body.
         logprobs_fields: The fields that ask for log probabilities, which only streams are read for.
     """
 
-    route: Route
-    names: Mapping[str, str]
-    decode: Callable[..., ParsedResponse]
-    stream: Callable[..., NativeDecoder | ChatDecoder]
+    name: EndpointName
+    parse_response: Callable[..., ParsedResponse]
+    decoder: Callable[..., NativeDecoder | ChatDecoder]
+    field_names: Mapping[str, str] = field(default_factory=dict)
     stream_fields: Mapping[str, object] = field(default_factory=lambda: {"stream": True})
     logprobs_fields: Mapping[str, object] = field(default_factory=dict)
 
 
 NATIVE = TextEndpoint(
-    route="native",
-    names={"max_tokens": "max_new_tokens", **_SHARED_NAMES, "n": "num_responses"},
-    decode=native.parse_response,
-    stream=NativeDecoder,
+    name="native",
+    parse_response=native.parse_response,
+    decoder=NativeDecoder,
+    field_names={"max_tokens": "max_new_tokens", "n": "num_responses"},
 )
 """Text generation from a raw prompt; the answer's tokens tell their probabilities unasked."""
 
 CHAT_COMPLETIONS = TextEndpoint(
-    route="chat_completions",
-    names={"max_tokens": "max_tokens", **_SHARED_NAMES, "n": "n"},
-    decode=chat_completions.parse_response,
-    stream=ChatDecoder,
+    name="chat_completions",
+    parse_response=chat_completions.parse_response,
+    decoder=ChatDecoder,
     stream_fields={"stream": True, "stream_options": {"include_usage": True}},
     logprobs_fields={"logprobs": True},
 )

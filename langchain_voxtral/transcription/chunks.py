@@ -33,7 +33,7 @@ class ChunkLimits:
     @property
     def max_seconds(self) -> float:
         """Up to which length a recording is one chunk."""
-        return min(self.target or math.inf, self.provider.longest_seconds)
+        return min(self.target or math.inf, self.provider.max_audio_seconds)
 
 
 class ChunkedRecording:
@@ -81,15 +81,15 @@ class ChunkedRecording:
         with _advising():
             if (
                 self._recording.format.name in provider.audio_formats
-                and self._source.size <= provider.most_bytes
+                and self._source.size <= provider.max_audio_bytes
                 and self.expected_chunks == 1
             ):
                 yield self._whole()
                 return
             yield from split_at_silence(
                 self._recording,
-                max_seconds=provider.longest_seconds,
-                max_bytes=provider.most_bytes,
+                max_seconds=provider.max_audio_seconds,
+                max_bytes=provider.max_audio_bytes,
                 target_seconds=None if self._limits.target is None else self._limits.max_seconds,
             )
 

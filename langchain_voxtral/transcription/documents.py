@@ -13,7 +13,7 @@ from langchain_voxtral.audio.chunking import AudioChunk
 from langchain_voxtral.audio.pricing import cost_usd
 from langchain_voxtral.audio.subtitles import to_srt, to_vtt
 from langchain_voxtral.protocol.transcription import Segment
-from langchain_voxtral.transcription.request import ChunkTranscript
+from langchain_voxtral.protocol.transcription_request import ChunkTranscript
 
 Mode = Literal["document", "chunk", "segment", "srt", "vtt"]
 

@@ -10,15 +10,16 @@ from langchain_core.documents import Document
 from langchain_voxtral.audio.chunking import AudioChunk
 from langchain_voxtral.audio.pricing import Estimate, estimate_cost
 from langchain_voxtral.audio.source import AudioSource
+from langchain_voxtral.client import VoxtralClient
 from langchain_voxtral.errors import (
     HOPELESS,
     VoxtralAudioError,
     VoxtralError,
     VoxtralInvalidRequestError,
 )
+from langchain_voxtral.protocol.transcription_request import ChunkTranscript, TranscriptionRequest
 from langchain_voxtral.providers import PROVIDERS
 from langchain_voxtral.transcription.chunks import ChunkedRecording, ChunkLimits
-from langchain_voxtral.transcription.client import TranscriptionClient
 from langchain_voxtral.transcription.concurrency import amap_ordered, map_ordered
 from langchain_voxtral.transcription.documents import (
     ChunkResult,
@@ -27,7 +28,6 @@ from langchain_voxtral.transcription.documents import (
     without_none,
 )
 from langchain_voxtral.transcription.progress import Progress, progress_reporter
-from langchain_voxtral.transcription.request import ChunkTranscript, TranscriptionRequest
 from langchain_voxtral.transcription.settings import (
     TranscriptionSettings,
     price_per_minute,
@@ -50,7 +50,7 @@ class TranscriptionJob:
     source: AudioSource
     metadata: dict[str, Any]
     settings: TranscriptionSettings
-    client: TranscriptionClient
+    client: VoxtralClient
     no_timestamps: NoTimestamps
     recording: ChunkedRecording = field(init=False)
     _store: TranscriptStore = field(init=False)

@@ -7,15 +7,14 @@ from pydantic import Field, model_validator
 
 from langchain_voxtral.audio.chunking import AudioChunk
 from langchain_voxtral.audio.decoder import Truncated
-from langchain_voxtral.audio.pricing import PRICE_PER_MINUTE
 from langchain_voxtral.connection import ConnectionSettings
-from langchain_voxtral.endpoint import LOCAL_BASE_URL, is_deepinfra
+from langchain_voxtral.profiles import VOXTRAL_MINI
 from langchain_voxtral.protocol.transcription import Task, TranscriptionOptions
+from langchain_voxtral.protocol.transcription_request import SpeechEndpoint, TranscriptionRequest
 from langchain_voxtral.providers import PROVIDERS
-from langchain_voxtral.settings import SamplingSettings, unknown_option
+from langchain_voxtral.settings import unknown_setting_message
 from langchain_voxtral.transcription.documents import Mode
 from langchain_voxtral.transcription.progress import ProgressCallback
-from langchain_voxtral.transcription.request import SpeechEndpoint, TranscriptionRequest
 
 _CHAT_SETTINGS = {
     "api": "endpoint=",
@@ -30,7 +29,7 @@ _EMPTY_CHUNK = AudioChunk(0, 0.0, 0.0, b"")
 class TranscriptionSettings(ConnectionSettings):
     """What is sent with each chunk, and how recordings are cut, kept and paid."""
 
-    model: str = Field(default=SamplingSettings.model_fields["model"].default, min_length=1)
+    model: str = Field(default=VOXTRAL_MINI, min_length=1)
     """The model's name at the server."""
     task: Task = "transcribe"
     """`"transcribe"` in the language spoken, or `"translate"` into English."""
@@ -77,7 +76,9 @@ class TranscriptionSettings(ConnectionSettings):
                 )
             if name not in cls.model_fields:
                 known = sorted(cls.model_fields.keys() - _CHAT_SETTINGS)
-                raise ValueError(unknown_option(str(name), known).partition(" Fields that")[0])
+                raise ValueError(
+                    unknown_setting_message(str(name), known).partition(" Fields that")[0]
+                )
         return values
 
     @model_validator(mode="after")
@@ -107,8 +108,4 @@ def price_per_minute(settings: TranscriptionSettings) -> float | None:
     """Return US dollars for a minute of audio; None if that is not known."""
     if settings.price_per_minute is not None:
         return settings.price_per_minute
-    if settings.base_url == LOCAL_BASE_URL:
-        return 0.0
-    default = TranscriptionSettings.model_fields["model"].default
-    is_listed = is_deepinfra(settings.base_url) and settings.model == default
-    return PRICE_PER_MINUTE if is_listed else None
+    return PROVIDERS[settings.server].price_per_minute(settings.base_url, settings.model)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from langchain_core.stores import BaseStore
 from pydantic import TypeAdapter, ValidationError
 
-from langchain_voxtral.transcription.request import ChunkTranscript, TranscriptionRequest
+from langchain_voxtral.protocol.transcription_request import ChunkTranscript, TranscriptionRequest
 
 logger = logging.getLogger("langchain_voxtral")
 

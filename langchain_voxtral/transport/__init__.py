@@ -5,7 +5,6 @@ from httpx import AsyncClient, Client
 from langchain_voxtral.transport.client_pool import ClientLease, ClientPool, ClientSettings
 from langchain_voxtral.transport.exchange import apost, astream, post, stream
 from langchain_voxtral.transport.types import (
-    FormData,
     HTTPRequest,
     HTTPResponse,
     RetryPolicy,
@@ -21,7 +20,6 @@ __all__ = [
     "ClientPool",
     "ClientSettings",
     "FetchPolicy",
-    "FormData",
     "HTTPRequest",
     "HTTPResponse",
     "RetryPolicy",

@@ -21,12 +21,12 @@ from langchain_voxtral.errors import (
     VoxtralTimeoutError,
 )
 from langchain_voxtral.protocol.error_responses import error_from_response
+from langchain_voxtral.protocol.form_data import FormData
 from langchain_voxtral.transport.client_pool import ClientPool
 from langchain_voxtral.transport.deadlines import ReadDeadline, closing_safely, httpx_guard
 from langchain_voxtral.transport.httpx_errors import map_httpx_errors
 from langchain_voxtral.transport.retry import RetryState
 from langchain_voxtral.transport.types import (
-    FormData,
     HTTPRequest,
     HTTPResponse,
     StreamDecoder,

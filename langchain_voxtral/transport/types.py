@@ -1,11 +1,11 @@
 """Plain values that describe an HTTP exchange."""
 
-import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
-from langchain_voxtral.errors import VoxtralError, VoxtralInvalidRequestError
+from langchain_voxtral.errors import VoxtralError
+from langchain_voxtral.protocol.form_data import FormData
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -45,46 +45,6 @@ class RetryPolicy:
     max_backoff: float = 8.0
     max_retry_after: float = 60.0
     retry_timeouts: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class FormData:
-    """A form with one file, sent as `multipart/form-data` (RFC 7578).
-
-    Args:
-        fields: Names and values; those of one name are sent together.
-        file_field: The name of the file's field, which comes last.
-        filename: The file's name; servers detect the format by its extension.
-        mime_type: The file's type, such as `audio/wav`.
-        file: The file's content; it is not copied.
-
-    Raises:
-        VoxtralInvalidRequestError: A value cannot be encoded in UTF-8.
-    """
-
-    fields: Sequence[tuple[str, str]]
-    file_field: str
-    filename: str
-    mime_type: str
-    file: bytes = field(repr=False)
-    boundary: str = field(init=False, compare=False)
-    """Taken from a hash of the content, so that equal forms are equal bodies."""
-
-    def __post_init__(self) -> None:
-        content_hash = hashlib.sha256(self.file)
-        for name, value in self.fields:
-            try:
-                content_hash.update(f"{name}={value};".encode())
-            except UnicodeEncodeError as error:
-                raise VoxtralInvalidRequestError(
-                    f"The form's field {name!r} has a lone surrogate, which UTF-8 cannot encode."
-                ) from error
-        object.__setattr__(self, "boundary", content_hash.hexdigest()[:32])
-
-    @property
-    def content_type(self) -> str:
-        """The value of the `content-type` header."""
-        return f"multipart/form-data; boundary={self.boundary}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,14 +16,14 @@ import pytest
 from langchain_core.messages import AIMessage, AIMessageChunk
 
 from langchain_voxtral import ChatVoxtral, VoxtralLLM
-from langchain_voxtral.endpoint import DEEPINFRA_KEYS, DEEPINFRA_URL
 from langchain_voxtral.errors import VoxtralNotFoundError, VoxtralUnsupportedFeatureError
+from langchain_voxtral.providers import DEEPINFRA_KEY_VARIABLES, DEEPINFRA_URL
 
 pytestmark = pytest.mark.live
 
-if not any(os.environ.get(name, "").strip() for name in DEEPINFRA_KEYS):
+if not any(os.environ.get(name, "").strip() for name in DEEPINFRA_KEY_VARIABLES):
     pytest.skip(
-        f"Live tests need a DeepInfra key in one of {', '.join(DEEPINFRA_KEYS)}.",
+        f"Live tests need a DeepInfra key in one of {', '.join(DEEPINFRA_KEY_VARIABLES)}.",
         allow_module_level=True,
     )
 

@@ -15,23 +15,22 @@ from langchain_core.documents import Document
 from langchain_core.messages import HumanMessage
 
 from langchain_voxtral import ChatVoxtral, VoxtralTranscriptionParser, audio_block
-from langchain_voxtral.audio.pricing import PRICE_PER_MINUTE
-from langchain_voxtral.endpoint import DEEPINFRA_KEYS, DEEPINFRA_URL
 from langchain_voxtral.errors import (
     VoxtralInvalidRequestError,
     VoxtralNotFoundError,
     VoxtralUnsupportedFeatureError,
 )
-from langchain_voxtral.transcription.request import SpeechEndpoint
+from langchain_voxtral.protocol.transcription_request import SpeechEndpoint
+from langchain_voxtral.providers import DEEPINFRA_KEY_VARIABLES, DEEPINFRA_URL
 
 pytest.importorskip("support.speech_samples", reason="speech is in the wheel of moonshine-voice")
 from support.cassettes.speech_scenarios import NO_SOUND, SILENCE, SPEECH
 
 pytestmark = pytest.mark.live
 
-if not any(os.environ.get(name, "").strip() for name in DEEPINFRA_KEYS):
+if not any(os.environ.get(name, "").strip() for name in DEEPINFRA_KEY_VARIABLES):
     pytest.skip(
-        f"Live tests need a DeepInfra key in one of {', '.join(DEEPINFRA_KEYS)}.",
+        f"Live tests need a DeepInfra key in one of {', '.join(DEEPINFRA_KEY_VARIABLES)}.",
         allow_module_level=True,
     )
 
@@ -40,7 +39,7 @@ ENDPOINTS: tuple[SpeechEndpoint, ...] = ("transcriptions", "native", "chat")
 
 
 def _parser(**settings: Any) -> VoxtralTranscriptionParser:
-    budget: dict[str, Any] = {"max_cost_usd": 0.001, "price_per_minute": PRICE_PER_MINUTE}
+    budget: dict[str, Any] = {"max_cost_usd": 0.001, "price_per_minute": 0.001}
     return VoxtralTranscriptionParser(base_url=DEEPINFRA_URL, **budget, **settings)
 
 

@@ -5,7 +5,8 @@ from io import BytesIO
 import httpx
 from python_multipart.multipart import File, parse_form
 
-from langchain_voxtral.transport import ClientPool, ClientSettings, FormData, HTTPRequest, post
+from langchain_voxtral.protocol.form_data import FormData
+from langchain_voxtral.transport import ClientPool, ClientSettings, HTTPRequest, post
 
 Parts = list[tuple[str, str | None, str | None, bytes]]
 """Name, file name, MIME type and content of each part."""

@@ -1,6 +1,7 @@
 """Tokens and dollars of a recording."""
 
 import math
+from functools import partial
 
 import pytest
 
@@ -31,7 +32,7 @@ def test_every_started_30_seconds_take_375_tokens(seconds: float, tokens: int) -
     ("seconds", "price"), [(0, 0), (1, 0.001 / 60), (30, 0.0005), (600, 0.01), (3600, 0.06)]
 )
 def test_money_is_by_the_second(seconds: float, price: float) -> None:
-    assert cost_usd(seconds) == pytest.approx(price, rel=1e-12)
+    assert cost_usd(seconds, 0.001) == pytest.approx(price, rel=1e-12)
 
 
 def test_another_price_can_be_given() -> None:
@@ -39,7 +40,7 @@ def test_another_price_can_be_given() -> None:
 
 
 @pytest.mark.parametrize("seconds", [-1, math.nan, math.inf])
-def test_an_invalid_length_is_refused(seconds: float) -> None:
-    for ask in (audio_tokens, cost_usd):
+def test_what_is_no_length_is_refused(seconds: float) -> None:
+    for ask in (audio_tokens, partial(cost_usd, price_per_minute=0.001)):
         with pytest.raises(VoxtralInvalidRequestError, match="must be a number of seconds"):
             ask(seconds)

@@ -13,7 +13,7 @@ from support.cassettes.replay import whole_body
 from support.multipart_forms import encode_multipart
 from vcr.request import Request
 
-from langchain_voxtral.transport import FormData
+from langchain_voxtral.protocol.form_data import FormData
 
 SOUND = b"RIFF\r\n--B\r\n\0\xff"
 BODY = (

@@ -14,7 +14,7 @@ from support.cassettes.replay import CASSETTES, replay
 from support.cassettes.scenarios import CHEF, Scenario, aplay, play
 
 from langchain_voxtral import ChatVoxtral
-from langchain_voxtral.endpoint import DEEPINFRA_URL
+from langchain_voxtral.providers import DEEPINFRA_URL
 
 BARE: dict[str, Any] = {
     "temperature": None,

@@ -14,7 +14,7 @@ from support.cassettes.replay import CASSETTES, replay
 from vcr.errors import CannotOverwriteExistingCassetteException
 
 from langchain_voxtral import VoxtralTranscriptionParser
-from langchain_voxtral.endpoint import DEEPINFRA_URL
+from langchain_voxtral.providers import DEEPINFRA_URL
 from langchain_voxtral.transcription.documents import Mode
 
 CASSETTE = CASSETTES / "documented" / "speech.yaml"

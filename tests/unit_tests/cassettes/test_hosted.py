@@ -10,8 +10,8 @@ from langchain_core.messages import AIMessage
 from support.cassettes.replay import CASSETTES, replay
 from support.cassettes.scenarios import SCENARIOS, aplay, play
 
-from langchain_voxtral.endpoint import DEEPINFRA_URL
 from langchain_voxtral.errors import VoxtralError, VoxtralUnsupportedFeatureError
+from langchain_voxtral.providers import DEEPINFRA_URL
 
 RECORDED = [
     path for path in sorted((CASSETTES / "hosted").glob("*.yaml")) if path.stem in SCENARIOS

@@ -13,8 +13,8 @@ from langchain_core.messages import AIMessage
 from support.cassettes.replay import CASSETTES, replay
 from support.cassettes.scenarios import aplay, play
 
-from langchain_voxtral.endpoint import DEEPINFRA_URL
 from langchain_voxtral.errors import VoxtralError, VoxtralUnsupportedFeatureError
+from langchain_voxtral.providers import DEEPINFRA_URL
 
 pytest.importorskip("support.speech_samples", reason="the floor has no libraries of sound")
 from support.cassettes.speech_scenarios import CHATS, TRANSCRIPTIONS, atranscribe, transcribe

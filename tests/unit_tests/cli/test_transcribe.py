@@ -13,7 +13,7 @@ from support.sse_replies import json_reply
 from support.transcription_calls import KEY, MODEL, SHORT, form_of, heard
 
 from langchain_voxtral.cli import main
-from langchain_voxtral.endpoint import DEEPINFRA_KEYS
+from langchain_voxtral.providers import DEEPINFRA_KEY_VARIABLES
 
 REFUSED = json_reply({"error": {"message": "this sound is not for me"}}, status=400)
 PAID = {"inference_status": {"cost": 0.000033}}
@@ -329,7 +329,7 @@ def test_requests_follow_the_kind_of_server(run: Run) -> None:
 def test_a_kind_of_server_without_an_address_is_not_taken_for_the_embedded_engine(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in DEEPINFRA_KEYS:
+    for name in DEEPINFRA_KEY_VARIABLES:
         monkeypatch.delenv(name, raising=False)
     done = run(None, "a.wav", "--server", "vllm")
 
@@ -341,7 +341,7 @@ def test_a_kind_of_server_without_an_address_is_not_taken_for_the_embedded_engin
 def test_a_missing_speech_extra_is_reported_once_for_all_recordings(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in DEEPINFRA_KEYS:
+    for name in DEEPINFRA_KEY_VARIABLES:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setitem(sys.modules, "moonshine_voice", None)  # as if it were not installed
     done = run(None, "a.wav", "b.wav")

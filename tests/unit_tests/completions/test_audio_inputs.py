@@ -14,7 +14,7 @@ from unit_tests.transport.test_url_fetch import Site, ok
 
 from langchain_voxtral import audio_block
 from langchain_voxtral.audio.formats import MP3, WAV
-from langchain_voxtral.completions.audio_inputs import AudioCache, ahear, hear
+from langchain_voxtral.completions.audio_inputs import AudioCache, aload_audio, load_audio
 from langchain_voxtral.errors import VoxtralInvalidRequestError
 from langchain_voxtral.messages import AudioPart, Turn, to_openai, to_turns
 from langchain_voxtral.providers import PROVIDERS
@@ -32,9 +32,9 @@ def test_the_file_of_a_url_is_sent_and_fetched_once() -> None:
         turns = to_turns([HumanMessage(["a", block, "b", block])])
         part = AudioPart(MP3_FILE, MP3)
         expected = [Turn("user", "ab", parts=("a", part, "b", part))]
-        assert hear(turns, DEEPINFRA, ANYWHERE) == expected
+        assert load_audio(turns, DEEPINFRA, ANYWHERE) == expected
         assert len(site.asked) == 1
-        assert asyncio.run(ahear(turns, DEEPINFRA, ANYWHERE)) == expected
+        assert asyncio.run(aload_audio(turns, DEEPINFRA, ANYWHERE)) == expected
         assert len(site.asked) == 2
 
 
@@ -42,14 +42,14 @@ def test_a_page_instead_of_a_recording_is_refused_with_its_position() -> None:
     with Site(ok(b"<!doctype html>")) as site:
         turns = to_turns([HumanMessage(["a", audio_block(site.url("/talk.mp3"))])])
         with pytest.raises(VoxtralInvalidRequestError) as raised:
-            hear(turns, VLLM, ANYWHERE)
+            load_audio(turns, VLLM, ANYWHERE)
     assert str(raised.value).startswith("messages[0] (user), block 1: it is no recording of a")
 
 
 def test_a_conversation_without_recordings_is_left_alone() -> None:
     turns = to_turns([HumanMessage("Hello!")])
-    assert hear(turns, VLLM) == turns
-    assert asyncio.run(ahear(turns, VLLM)) is turns
+    assert load_audio(turns, VLLM) == turns
+    assert asyncio.run(aload_audio(turns, VLLM)) is turns
 
 
 @given(st.lists(st.one_of(st.text(min_size=1), st.integers(1, 400)), max_size=6))
@@ -57,7 +57,7 @@ def test_texts_and_recordings_arrive_as_they_were_in_their_order(said: list[str 
     """A number stands for a recording of so many samples."""
     files = {count: wav_bytes(silence(count / 16_000)) for count in said if isinstance(count, int)}
     content = [one if isinstance(one, str) else audio_block(files[one]) for one in said]
-    turns = hear(to_turns([HumanMessage(content)]), VLLM)
+    turns = load_audio(to_turns([HumanMessage(content)]), VLLM)
     [message] = to_openai(turns, audio_part=VLLM.audio_part)
     if not files:
         assert message["content"] == "".join(map(str, said))
@@ -84,32 +84,32 @@ def flac(seconds: float) -> AudioPart:
 
 
 def test_a_recording_is_converted_once() -> None:
-    clips, part = AudioCache(), flac(1)
-    clip = clips.clip(part, VLLM)
+    cache, part = AudioCache(), flac(1)
+    clip = cache.get(part, VLLM)
     assert clip.seconds == 1.0
     again = AudioPart(bytes(bytearray(part.data)), location="elsewhere")
-    assert clips.clip(again, VLLM) is clip
-    assert clips.clip(flac(2), VLLM).seconds == 2.0
-    assert clips.clip(part, DEEPINFRA) is not clip
+    assert cache.get(again, VLLM) is clip
+    assert cache.get(flac(2), VLLM).seconds == 2.0
+    assert cache.get(part, DEEPINFRA) is not clip
 
 
 def test_the_cache_keeps_the_most_recently_used_recordings() -> None:
     one, two, three = flac(1), flac(1.5), flac(0.5)
-    clips = AudioCache(most_bytes=90_000)
-    first, second = clips.clip(one, VLLM), clips.clip(two, VLLM)
-    assert clips.clip(one, VLLM) is first
-    third = clips.clip(three, VLLM)
-    assert clips.clip(one, VLLM) is first
-    assert clips.clip(three, VLLM) is third
-    assert clips.clip(two, VLLM) is not second
-    large, second = flac(4), clips.clip(two, VLLM)
-    assert clips.clip(large, VLLM) is not clips.clip(large, VLLM)
-    assert clips.clip(two, VLLM) is second
+    cache = AudioCache(max_bytes=90_000)
+    first, second = cache.get(one, VLLM), cache.get(two, VLLM)
+    assert cache.get(one, VLLM) is first
+    third = cache.get(three, VLLM)
+    assert cache.get(one, VLLM) is first
+    assert cache.get(three, VLLM) is third
+    assert cache.get(two, VLLM) is not second
+    large, second = flac(4), cache.get(two, VLLM)
+    assert cache.get(large, VLLM) is not cache.get(large, VLLM)
+    assert cache.get(two, VLLM) is second
 
 
-def test_copies_have_an_empty_cache_and_are_equal() -> None:
-    clips, part = AudioCache(), flac(1)
-    clip = clips.clip(part, VLLM)
-    for copied in (copy.deepcopy(clips), pickle.loads(pickle.dumps(clips))):  # noqa: S301 - our own
-        assert copied == clips
-        assert copied.clip(part, VLLM) is not clip
+def test_copies_hold_nothing_and_are_equal() -> None:
+    cache, part = AudioCache(), flac(1)
+    clip = cache.get(part, VLLM)
+    for copied in (copy.deepcopy(cache), pickle.loads(pickle.dumps(cache))):  # noqa: S301 - our own
+        assert copied == cache
+        assert copied.get(part, VLLM) is not clip

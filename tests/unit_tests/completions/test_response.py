@@ -4,11 +4,11 @@ import json
 from dataclasses import replace
 
 import pytest
+from support.completion_requests import SENT, completion_request
 from support.sse_replies import whole
 
-from langchain_voxtral.completions.outputs import generation_info, response_metadata, usage_metadata
+from langchain_voxtral.completions.outputs import response_metadata, to_chat_chunk, usage_metadata
 from langchain_voxtral.completions.response import (
-    Call,
     Completion,
     TextDelta,
     collect_stream,
@@ -16,9 +16,9 @@ from langchain_voxtral.completions.response import (
 )
 from langchain_voxtral.errors import VoxtralIncompleteStreamError, VoxtralResponseError
 from langchain_voxtral.protocol.responses import ResponseInfo, Usage
-from langchain_voxtral.transport import HTTPRequest, HTTPResponse
+from langchain_voxtral.transport import HTTPResponse
 
-CALL = Call(HTTPRequest("http://127.0.0.1/", b"{}", {}), "voxtral", "deepinfra")
+REQUEST = completion_request()
 FIRST = ResponseInfo(
     model="voxtral",
     provider="deepinfra",
@@ -38,13 +38,13 @@ def documented(
 
 
 def test_an_answer_is_its_text_and_its_outcome() -> None:
-    assert parse_completions(CALL, documented("Hello!")) == [Completion("Hello!", FIRST)]
+    assert parse_completions(REQUEST, SENT, documented("Hello!")) == [Completion("Hello!", FIRST)]
 
 
 def test_usage_and_cost_of_several_answers_are_on_the_first_only() -> None:
     """So that whoever adds them up counts them once."""
     others = replace(FIRST, usage=Usage())
-    read = parse_completions(replace(CALL, n=3), documented("a", "b", "c"))
+    read = parse_completions(replace(REQUEST, n=3), SENT, documented("a", "b", "c"))
     assert read == [Completion("a", FIRST), Completion("b", others), Completion("c", others)]
 
 
@@ -52,13 +52,15 @@ def test_usage_and_cost_of_several_answers_are_on_the_first_only() -> None:
 def test_another_number_of_answers_than_requested_is_an_error(asked: int, texts: list[str]) -> None:
     message = f"{asked} responses were asked for and {len(texts)} came"
     with pytest.raises(VoxtralResponseError, match=message) as caught:
-        parse_completions(replace(CALL, n=asked), documented(*texts, attempts=2))
+        parse_completions(replace(REQUEST, n=asked), SENT, documented(*texts, attempts=2))
     assert (caught.value.request_id, caught.value.attempts) == ("RWZDRhS5kdoM1XWwXLEshynO", 2)
 
 
 def test_an_unreadable_response_reports_its_attempts() -> None:
     with pytest.raises(VoxtralResponseError) as caught:
-        parse_completions(CALL, HTTPResponse(b"<html>", {"x-request-id": "H1"}, attempts=3))
+        parse_completions(
+            REQUEST, SENT, HTTPResponse(b"<html>", {"x-request-id": "H1"}, attempts=3)
+        )
     assert (caught.value.request_id, caught.value.attempts) == ("H1", 3)
 
 
@@ -86,21 +88,23 @@ def test_an_unreadable_response_reports_its_attempts() -> None:
 def test_the_finish_reason_is_derived_where_the_server_sends_none(
     stops: tuple[str, ...], max_tokens: int | None, n: int, text: str, reason: str | None
 ) -> None:
-    call = replace(CALL, stops=stops, max_tokens=max_tokens, n=n)
-    read = parse_completions(call, documented(*["one STOP"] * n))
+    request = replace(REQUEST, stop_sequences=stops, max_tokens=max_tokens, n=n)
+    read = parse_completions(request, SENT, documented(*["one STOP"] * n))
     assert read[0] == Completion(text, replace(FIRST, finish_reason=reason))
 
 
 @pytest.mark.parametrize(("restores", "text"), [(True, "a </s>"), (False, "a <\u2060/s>")])
-def test_escaped_tokens_are_restored_if_content_was_escaped(restores: bool, text: str) -> None:
-    [said] = parse_completions(replace(CALL, restores=restores), documented("a <\u2060/s>"))
+def test_broken_markers_are_mended_if_content_was_neutralised(restores: bool, text: str) -> None:
+    [said] = parse_completions(
+        replace(REQUEST, unescape=restores), SENT, documented("a <\u2060/s>")
+    )
     assert said.text == text
 
 
 def test_headers_give_the_model_and_the_request_id_that_the_body_lacks() -> None:
     headers = {"x-voxtral-model": "SmolLM2", "x-request-id": "H1"}
     bare = json.dumps({"results": [{"generated_text": "Hi"}]}).encode()
-    assert parse_completions(CALL, HTTPResponse(bare, headers, attempts=2)) == [
+    assert parse_completions(REQUEST, SENT, HTTPResponse(bare, headers, attempts=2)) == [
         Completion(
             "Hi",
             ResponseInfo(
@@ -166,5 +170,7 @@ def test_a_stream_without_an_outcome_cannot_be_gathered() -> None:
 
 def test_a_delta_has_log_probabilities_in_openais_shape() -> None:
     told = {"token": "Hi", "id": 1, "logprob": -0.5}
-    assert generation_info(TextDelta("Hi")) is None
-    assert generation_info(TextDelta("Hi", (told,))) == {"logprobs": {"content": [told]}}
+    assert to_chat_chunk(TextDelta("Hi")).generation_info is None
+    assert to_chat_chunk(TextDelta("Hi", (told,))).generation_info == {
+        "logprobs": {"content": [told]}
+    }

@@ -1,4 +1,4 @@
-"""The sink of a streamed answer, byte by byte, without any I/O."""
+"""The decoder of a streamed answer, byte by byte, without any I/O."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -8,24 +8,24 @@ from itertools import pairwise
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.completion_requests import SENT, completion_request
 from support.sse_replies import event, final, token
 
+from langchain_voxtral.completions.request import CompletionRequest
 from langchain_voxtral.completions.response import (
-    Call,
     Completion,
     StreamItem,
     TextDelta,
     collect_stream,
     parse_completions,
 )
-from langchain_voxtral.completions.stream import MOST_EXCESS, CompletionStream
+from langchain_voxtral.completions.stream import MAX_READS_AFTER_STOP, CompletionStream
 from langchain_voxtral.protocol.responses import ResponseInfo, Usage
-from langchain_voxtral.transport import HTTPRequest, HTTPResponse
+from langchain_voxtral.transport import HTTPResponse
 
 # As DeepInfra's API page prints it, without blank lines.
 DOCUMENTED = b"".join(map(token, ["Hello", "!", " It", "'s"])) + final()
 PRINTED = DOCUMENTED.replace(b"\n\n", b"\n")
-REQUEST = HTTPRequest("http://127.0.0.1/", b"{}", {})
 ENDED = ResponseInfo(
     model="voxtral",
     provider="deepinfra",
@@ -35,17 +35,13 @@ ENDED = ResponseInfo(
 )
 
 
-def call(**fields: object) -> Call:
-    return Call(REQUEST, "voxtral", "deepinfra", **fields)  # type: ignore[arg-type]
-
-
 def items_of(
-    call: Call, reads: Sequence[bytes], headers: Mapping[str, str] | None = None
+    request: CompletionRequest, reads: Sequence[bytes], headers: Mapping[str, str] | None = None
 ) -> list[StreamItem]:
-    sink = CompletionStream(call)
-    sink.start_attempt({"x-request-id": "H1"} if headers is None else headers, 1)
-    items = [item for read in reads for item in sink.feed(read)]
-    return [*items, *sink.finish()]
+    decoder = CompletionStream(request, SENT)
+    decoder.start_attempt({"x-request-id": "H1"} if headers is None else headers, 1)
+    items = [item for read in reads for item in decoder.feed(read)]
+    return [*items, *decoder.finish()]
 
 
 def split(data: bytes, places: Sequence[int]) -> list[bytes]:
@@ -62,7 +58,7 @@ def unescaped(text: str) -> bytes:
 def test_the_documented_stream_is_the_same_answer_wherever_it_is_cut(
     stream: bytes, coalesces: bool
 ) -> None:
-    asked = call(coalesces=coalesces)
+    asked = completion_request(coalesce=coalesces)
     cuts = [split(stream, [place]) for place in range(len(stream) + 1)]
     for reads in [*cuts, split(stream, range(1, len(stream)))]:
         items = items_of(asked, reads)
@@ -70,9 +66,9 @@ def test_the_documented_stream_is_the_same_answer_wherever_it_is_cut(
         assert [isinstance(item, ResponseInfo) for item in items[:-1]] == [False] * (len(items) - 1)
 
 
-def test_tokens_of_one_read_are_one_delta_or_one_each() -> None:
-    assert items_of(call(), [DOCUMENTED]) == [TextDelta("Hello! It's"), ENDED]
-    assert items_of(call(coalesces=False), [DOCUMENTED]) == [
+def test_tokens_of_one_read_are_one_piece_or_as_many_as_there_are() -> None:
+    assert items_of(completion_request(), [DOCUMENTED]) == [TextDelta("Hello! It's"), ENDED]
+    assert items_of(completion_request(coalesce=False), [DOCUMENTED]) == [
         *map(TextDelta, ["Hello", "!", " It", "'s"]),
         ENDED,
     ]
@@ -80,7 +76,7 @@ def test_tokens_of_one_read_are_one_delta_or_one_each() -> None:
 
 def test_a_stop_is_found_wherever_the_bytes_are_cut() -> None:
     stream = b"".join(map(unescaped, ["один ", "S\U0001f6d1T", "OP два"])) + final()
-    asked = call(stops=["STOP", "\U0001f6d1TOP"])
+    asked = completion_request(stop_sequences=["STOP", "\U0001f6d1TOP"])
     for place in range(len(stream) + 1):
         assert collect_stream(items_of(asked, split(stream, [place]))) == Completion(
             "один S",
@@ -106,9 +102,9 @@ def test_a_streamed_text_is_that_of_the_whole_answer(
 ) -> None:
     stream = b"".join(map(token, texts)) + final()
     places = data.draw(st.sets(st.integers(0, len(stream)), max_size=10))
-    asked = call(stops=stops, coalesces=coalesces, restores=restores)
+    asked = completion_request(stop_sequences=stops, coalesce=coalesces, unescape=restores)
     document = json.dumps({"results": [{"generated_text": "".join(texts)}]}).encode()
-    [said] = parse_completions(asked, HTTPResponse(document, {}))
+    [said] = parse_completions(asked, SENT, HTTPResponse(document, {}))
     assert collect_stream(items_of(asked, split(stream, sorted(places)))).text == said.text
 
 
@@ -122,7 +118,7 @@ def test_log_probabilities_are_those_of_the_tokens_up_to_the_stop(
         for number, text in enumerate(["one ", "ST", "OP", " two"], start=1)
     ]
     stream = b"".join(map(event, told)) + final()
-    asked = call(stops=["STOP"], logprobs=True, coalesces=coalesces)
+    asked = completion_request(stop_sequences=["STOP"], logprobs=True, coalesce=coalesces)
     said = collect_stream(items_of(asked, split(stream, [cut_at])))
     assert said.text == "one "
     assert said.info.logprobs == [
@@ -132,20 +128,20 @@ def test_log_probabilities_are_those_of_the_tokens_up_to_the_stop(
     ]
 
 
-def test_a_stream_that_continues_after_its_stop_is_read_for_a_while() -> None:
-    sink = CompletionStream(call(stops=["STOP"]))
-    sink.start_attempt({}, 1)
-    assert (sink.started, sink.is_finishing, sink.done) == (False, False, False)
-    assert sink.feed(token("one ")) == [TextDelta("one ")]
-    assert (sink.started, sink.is_finishing, sink.done) == (True, False, False)
-    sink.feed(token("STOP"))
+def test_a_stream_that_goes_on_after_its_stop_is_read_for_a_while() -> None:
+    decoder = CompletionStream(completion_request(stop_sequences=["STOP"]), SENT)
+    decoder.start_attempt({}, 1)
+    assert (decoder.started, decoder.is_finishing, decoder.done) == (False, False, False)
+    assert decoder.feed(token("one ")) == [TextDelta("one ")]
+    assert (decoder.started, decoder.is_finishing, decoder.done) == (True, False, False)
+    decoder.feed(token("STOP"))
     reads = 0
-    while not sink.done:
-        assert sink.is_finishing
-        assert not sink.feed(token("more"))
+    while not decoder.done:
+        assert decoder.is_finishing
+        assert not decoder.feed(token("more"))
         reads += 1
-    assert reads == MOST_EXCESS + 1
-    [outcome] = sink.finish()
+    assert reads == MAX_READS_AFTER_STOP + 1
+    [outcome] = decoder.finish()
     assert isinstance(outcome, ResponseInfo)
     assert (outcome.finish_reason, outcome.finish_reason_is_derived, outcome.usage_incomplete) == (
         "stop",
@@ -168,14 +164,14 @@ def test_the_finish_reason_is_the_servers_unless_a_stop_was_cut_here(
     reason: str, stops: list[str], told: str, derived: bool
 ) -> None:
     stream = token("Hello!") + final(details={"finish_reason": reason})
-    outcome = collect_stream(items_of(call(stops=stops), [stream])).info
+    outcome = collect_stream(items_of(completion_request(stop_sequences=stops), [stream])).info
     assert (outcome.finish_reason, outcome.finish_reason_is_derived) == (told, derived)
 
 
-def test_a_new_attempt_resets_the_state() -> None:
-    sink = CompletionStream(call())
-    sink.start_attempt({"x-request-id": "H0"}, 1)
-    sink.feed(token("lost")[:30])
-    sink.start_attempt({"x-request-id": "H1"}, 2)
-    said = collect_stream([*sink.feed(token("Hello") + final()), *sink.finish()])
+def test_a_new_attempt_starts_afresh() -> None:
+    decoder = CompletionStream(completion_request(), SENT)
+    decoder.start_attempt({"x-request-id": "H0"}, 1)
+    decoder.feed(token("lost")[:30])
+    decoder.start_attempt({"x-request-id": "H1"}, 2)
+    said = collect_stream([*decoder.feed(token("Hello") + final()), *decoder.finish()])
     assert (said.text, said.info.request_id, said.info.attempts) == ("Hello", "H1", 2)

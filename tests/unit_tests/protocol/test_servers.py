@@ -7,9 +7,9 @@ import pytest
 
 from langchain_voxtral.errors import VoxtralInvalidRequestError, VoxtralUnsupportedFeatureError
 from langchain_voxtral.protocol.endpoints import CHAT_COMPLETIONS, NATIVE
-from langchain_voxtral.providers import PROVIDERS, ProviderName, Route
+from langchain_voxtral.providers import PROVIDERS, EndpointName, ProviderName
 
-PATHS: dict[ProviderName, dict[Route, str | None]] = {
+PATHS: dict[ProviderName, dict[EndpointName, str | None]] = {
     "deepinfra": {
         "native": "/inference/{model}",
         "chat_completions": "/openai/chat/completions",
@@ -32,8 +32,8 @@ PATHS: dict[ProviderName, dict[Route, str | None]] = {
 
 
 @pytest.mark.parametrize("name", get_args(ProviderName))
-@pytest.mark.parametrize("route", get_args(Route))
-def test_every_server_has_its_paths_or_advice(name: ProviderName, route: Route) -> None:
+@pytest.mark.parametrize("route", get_args(EndpointName))
+def test_every_server_has_its_paths_or_advice(name: ProviderName, route: EndpointName) -> None:
     expected = PATHS[name][route]
     if expected:
         assert PROVIDERS[name].path(route) == expected
@@ -50,13 +50,13 @@ def test_the_table_has_every_server_under_its_own_name() -> None:
 
 def test_deepinfras_text_endpoints_are_where_they_were() -> None:
     deepinfra = PROVIDERS["deepinfra"]
-    assert deepinfra.path(NATIVE.route) == "/inference/{model}"
-    assert deepinfra.path(CHAT_COMPLETIONS.route) == "/openai/chat/completions"
+    assert deepinfra.path(NATIVE.name) == "/inference/{model}"
+    assert deepinfra.path(CHAT_COMPLETIONS.name) == "/openai/chat/completions"
 
 
-@pytest.mark.parametrize("route", get_args(Route))
-def test_missing_features_of_a_server_are_named_with_advice(route: Route) -> None:
-    bare = replace(PROVIDERS["vllm"], paths=dict.fromkeys(get_args(Route)))
+@pytest.mark.parametrize("route", get_args(EndpointName))
+def test_missing_features_of_a_server_are_named_with_advice(route: EndpointName) -> None:
+    bare = replace(PROVIDERS["vllm"], paths=dict.fromkeys(get_args(EndpointName)))
     with pytest.raises(VoxtralUnsupportedFeatureError) as caught:
         bare.path(route)
     around = {
@@ -111,14 +111,14 @@ def test_only_deepinfra_may_return_the_times_of_segments() -> None:
 def test_every_server_has_the_strictest_limits_known(name: ProviderName) -> None:
     """The limits of vLLM: 25 MiB and 600 s; a wav of 600 s at 16 kHz has 19.2 MB."""
     server = PROVIDERS[name]
-    limits = (server.longest_seconds, server.most_bytes, server.system_with_audio)
+    limits = (server.max_audio_seconds, server.max_audio_bytes, server.system_with_audio)
     assert limits == (600.0, 25_000_000, False)
-    assert 600 * 16_000 * 2 + 44 < server.most_bytes <= 25 * 2**20
+    assert 600 * 16_000 * 2 + 44 < server.max_audio_bytes <= 25 * 2**20
 
 
 def test_llama_cpp_takes_some_things_by_other_names() -> None:
     odd = {
-        name: (server.names, server.names_tools, server.prompt_is_hint)
+        name: (server.field_names, server.supports_named_tool_choice, server.keeps_own_instruction)
         for name, server in PROVIDERS.items()
     }
     assert odd == {

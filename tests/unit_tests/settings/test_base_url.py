@@ -7,7 +7,8 @@ from pydantic import ValidationError
 from support.documented_exchanges import URL, Server
 
 from langchain_voxtral import ChatVoxtral
-from langchain_voxtral.endpoint import DEEPINFRA_URL
+from langchain_voxtral.client import timeouts_for
+from langchain_voxtral.providers import DEEPINFRA_URL
 
 
 def test_deepinfra_is_the_default(chat: ChatVoxtral, server: Server) -> None:
@@ -120,7 +121,7 @@ def test_plain_http_within_this_machine_and_https_do_not_warn(base_url: str) -> 
 def test_the_embedded_engine_may_be_silent_for_longer(
     settings: dict[str, object], seconds: float | None
 ) -> None:
-    assert ChatVoxtral.model_validate(settings)._limits(streaming=True).read == seconds
+    assert timeouts_for(ChatVoxtral.model_validate(settings), is_stream=True).read == seconds
 
 
 @pytest.mark.parametrize(

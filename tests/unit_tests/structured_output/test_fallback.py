@@ -1,12 +1,10 @@
-"""Servers that refuse to constrain an answer: its form is told in words, and mended once."""
+"""Servers that refuse to constrain an answer: the prompt asks for its form instead, once."""
 
 import json
 from typing import Any
 
 import pytest
 from langchain_core.exceptions import OutputParserException
-from langchain_core.messages import AIMessage, HumanMessage
-from langchain_core.messages.ai import add_usage
 from pydantic import BaseModel
 from support.call_modes import CALL_MODES
 from support.scripted_server import Reply, ScriptedServer
@@ -47,7 +45,6 @@ def refusal(feature: str = "json_schema response format", param: str = "response
 
 
 REFUSED = refusal()
-TWICE = add_usage(USAGE, USAGE)
 PERSON: dict[str, Any] = {
     "type": "object",
     "properties": {"name": {"type": "string"}, "height": {"type": "number"}},
@@ -107,67 +104,6 @@ async def test_a_prompted_answer_streams_like_any_other(dialect: Native, call_mo
     assert [chunk.chunk_position for chunk in chunks] == [None, None, None, "last"]
 
 
-WRONG_CALLS: dict[str, tuple[str, list[ScriptedCall], str]] = {
-    "no call": ("It is sunny.", [], "it calls no function"),
-    "a wrong type": ("", [ScriptedCall("get_weather", '{"city": 3}')], "$.city"),
-    "a missing argument": ("", [ScriptedCall("get_weather", "{}")], "$.city: is required"),
-    "no JSON": ("", [ScriptedCall("get_weather", '{"city": Paris}')], "not JSON"),
-    "no such function": ("", [ScriptedCall("get_news", "{}")], "no function 'get_news'"),
-}
-
-
-@in_prompts
-@pytest.mark.parametrize("call_mode", CALL_MODES)
-@pytest.mark.parametrize(("text", "calls", "problem"), WRONG_CALLS.values(), ids=WRONG_CALLS)
-async def test_a_wrong_call_is_sent_back_once_with_what_is_wrong(
-    dialect: Native, call_mode: str, text: str, calls: list[ScriptedCall], problem: str
-) -> None:
-    with ScriptedServer(REFUSED, dialect.whole(text, calls), dialect.whole("", [PARIS])) as server:
-        answer = with_ids_of(
-            dialect, await get_message(forced(dialect, server), call_mode), [PARIS]
-        )
-
-    _, second, third = bodies(server)
-    assert third.keys() == second.keys()
-    assert problem in words_of(dialect, third)
-    assert problem not in words_of(dialect, second)
-    assert text in words_of(dialect, third)
-    assert [call["args"] for call in answer.tool_calls] == [{"city": "Paris"}]
-    assert answer.invalid_tool_calls == []
-    assert answer.usage_metadata == TWICE
-    metadata = answer.response_metadata
-    assert (metadata["structured_output"], metadata["cost"]) == ("repaired", 2 * 0.0000436)
-
-
-@in_prompts
-@pytest.mark.parametrize("call_mode", CALL_MODES)
-async def test_a_call_that_is_wrong_twice_is_an_invalid_call(
-    dialect: Native, call_mode: str
-) -> None:
-    wrong = dialect.whole("", [ScriptedCall("get_weather", '{"city": 3}')])
-    with ScriptedServer(REFUSED, wrong, wrong) as server:
-        answer = with_ids_of(
-            dialect, await get_message(forced(dialect, server), call_mode), [PARIS]
-        )
-
-    assert len(server.requests) == 3
-    assert answer.tool_calls == []
-    [invalid] = answer.invalid_tool_calls
-    assert invalid["name"] == "get_weather"
-    assert str(invalid["args"]).startswith('{"city": 3}')
-    assert answer.usage_metadata == TWICE
-    assert answer.response_metadata["structured_output"] == "failed"
-
-
-@in_prompts
-@pytest.mark.parametrize("call_mode", CALL_MODES)
-async def test_text_that_is_not_a_call_twice_is_text(dialect: Native, call_mode: str) -> None:
-    with ScriptedServer(REFUSED, dialect.whole("No."), dialect.whole("Never.")) as server:
-        answer = await get_message(forced(dialect, server), call_mode)
-    assert (answer.content, answer.tool_calls, answer.invalid_tool_calls) == ("Never.", [], [])
-    assert answer.response_metadata["structured_output"] == "failed"
-
-
 @in_every_dialect
 @pytest.mark.parametrize("call_mode", CALL_MODES)
 @pytest.mark.parametrize(
@@ -190,40 +126,24 @@ async def test_json_of_a_schema_is_requested_in_the_prompt(
 
 
 @in_every_dialect
-@pytest.mark.parametrize("call_mode", CALL_MODES)
-async def test_json_that_misses_the_schema_is_sent_back_once(
-    dialect: Dialect, call_mode: str
-) -> None:
-    with ScriptedServer(REFUSED, dialect.whole(WRONG), dialect.whole(GOOD)) as server:
-        answer = await get_message(dialect.chat(server).bind(response_format=WANTED), call_mode)
-    _, _, third = bodies(server)
-    assert "$.height" in words_of(dialect, third)
-    assert WRONG in words_of(dialect, third)
-    assert (answer.content, answer.usage_metadata) == (GOOD, TWICE)
-    assert answer.response_metadata["structured_output"] == "repaired"
-
-
-@in_every_dialect
-@pytest.mark.parametrize("call_mode", CALL_MODES)
-async def test_json_that_misses_the_schema_twice_is_no_guess(
-    dialect: Dialect, call_mode: str
-) -> None:
-    with ScriptedServer(REFUSED, dialect.whole(WRONG), dialect.whole(WRONG)) as server:
-        answer = await get_message(dialect.chat(server).bind(response_format=WANTED), call_mode)
-    assert (answer.content, answer.usage_metadata) == (WRONG, TWICE)
-    assert answer.response_metadata["structured_output"] == "failed"
-
-
-@in_every_dialect
-@pytest.mark.parametrize("written", ["[1]", "Anna", ""])
-async def test_any_json_object_is_requested_in_the_prompt(dialect: Dialect, written: str) -> None:
-    replies = [REFUSED, dialect.whole(written), dialect.whole('{"a": [1]}')]
+@pytest.mark.parametrize("written", ['{"a": [1]}', WRONG, "Anna"])
+async def test_the_prompted_answer_is_returned_as_it_is(dialect: Dialect, written: str) -> None:
+    replies = [REFUSED, dialect.whole(written)]
     with ScriptedServer(*replies * len(CALL_MODES)) as server:
         chat = dialect.chat(server).bind(response_format={"type": "json_object"})
         answers = [await get_message(chat, call_mode) for call_mode in CALL_MODES]
     for answer in answers:
-        assert answer.content == '{"a": [1]}'
-        assert answer.response_metadata["structured_output"] == "repaired"
+        assert (answer.content, answer.usage_metadata) == (written, USAGE)
+        assert answer.response_metadata["structured_output"] == "prompted"
+
+
+@in_prompts
+@pytest.mark.parametrize("call_mode", CALL_MODES)
+async def test_a_prompted_answer_without_a_call_is_text(dialect: Native, call_mode: str) -> None:
+    with ScriptedServer(REFUSED, dialect.whole("No.")) as server:
+        answer = await get_message(forced(dialect, server), call_mode)
+    assert (answer.content, answer.tool_calls, answer.invalid_tool_calls) == ("No.", [], [])
+    assert len(server.requests) == 2
 
 
 class Person(BaseModel):
@@ -242,27 +162,15 @@ async def test_objects_of_a_class_come_without_constraints(dialect: Native, meth
         return dialect.whole(written)
 
     with ScriptedServer(
-        *[REFUSED, reply(GOOD)],
-        *[REFUSED, reply(WRONG), reply(GOOD)],
-        *[REFUSED, *[reply(WRONG)] * 2],
+        *[REFUSED, reply(GOOD)] * 2,
+        *[REFUSED, reply(WRONG)],
     ) as server:
         chain: Any = dialect.chat(server).with_structured_output(Person, method=method)
         assert chain.invoke("Anna is 1.68 m.") == Person(name="Anna", height=1.68)
         assert list(chain.stream("Anna is 1.68 m."))[-1] == Person(name="Anna", height=1.68)
         with pytest.raises(OutputParserException, match="height"):
             await chain.ainvoke("Anna is 1.68 m.")
-    assert len(server.requests) == 8
-
-
-@in_prompts
-async def test_an_answer_that_was_begun_is_sent_back_as_a_whole(dialect: Native) -> None:
-    prefilled = [HumanMessage("Anna?"), AIMessage('{"name": ')]
-    with ScriptedServer(REFUSED, dialect.whole("Anna}"), dialect.whole("{}")) as server:
-        chat = dialect.chat(server).bind(response_format={"type": "json_object"})
-        chat.invoke(prefilled)
-    third = words_of(dialect, bodies(server)[2])
-    assert '{"name": Anna}' in third
-    assert third.count('{"name": ') == 1
+    assert len(server.requests) == 6
 
 
 @in_prompts

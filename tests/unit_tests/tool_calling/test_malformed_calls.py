@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from langchain_core.callbacks import BaseCallbackHandler
 from support.call_modes import CALL_MODES, sum_of
+from support.completion_requests import SENT, completion_request
 from support.scripted_server import End, ScriptedServer, Step
 from support.sse_replies import events
 from support.tool_calls import (
@@ -20,10 +21,9 @@ from support.tool_calls import (
 )
 from support.tool_dialects import CHAT, Dialect, Native, ScriptedCall, in_every_dialect, in_prompts
 
-from langchain_voxtral.completions.response import Call, ToolCallParsing
 from langchain_voxtral.completions.stream import CompletionStream
+from langchain_voxtral.completions.tools import ToolCallParsing
 from langchain_voxtral.errors import VoxtralError, VoxtralIncompleteStreamError
-from langchain_voxtral.transport import HTTPRequest
 
 TOOLS = [WEATHER_TOOL, NOW_TOOL]
 TEXT = "Let me look that up."
@@ -251,12 +251,9 @@ async def test_a_stream_that_is_cut_within_a_call_is_resumed(
 def test_wherever_a_stream_is_cut_its_calls_are_complete(dialect: Native) -> None:
     """Every token is a place to cut, with what that holds back: a marker, a name, a bracket."""
     tokens, written = dialect.tokens(TEXT, [CUT, PARIS]), dialect.written(TEXT, [CUT, PARIS])
-    request = HTTPRequest(url="http://127.0.0.1", content=b"", headers={})
-    in_text = ToolCallParsing(["get_weather"])
+    request = completion_request(max_resumes=1, tool_parsing=ToolCallParsing(["get_weather"]))
     for place in range(1, len(tokens)):
-        stream = CompletionStream(
-            Call(request, "m", "p", body={"input": "Q:"}, resumes=1, calls=in_text)
-        )
+        stream = CompletionStream(request, SENT)
         stream.start_attempt({}, 1)
         items = [item for read in tokens[:place] for item in stream.feed(read)]
         with pytest.raises(VoxtralError) as caught:
@@ -268,7 +265,7 @@ def test_wherever_a_stream_is_cut_its_calls_are_complete(dialect: Native) -> Non
         stream.start_attempt({}, 2)
         items += [item for read in tokens[place:] for item in stream.feed(read)]
         items += stream.feed(dialect.last())
-        whole = stream.said(items)
+        whole = stream.completion(items)
         assert whole.text == TEXT
         assert [call.arguments for call in whole.tool_calls] == [CUT_ARGUMENTS, {"city": "Paris"}]
 

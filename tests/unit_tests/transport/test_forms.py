@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from support.multipart_forms import encode_multipart, parse_multipart
 
 from langchain_voxtral.errors import VoxtralInvalidRequestError
-from langchain_voxtral.transport import FormData
+from langchain_voxtral.protocol.form_data import FormData
 
 UNICODE = st.characters(codec="utf-8")
 NAMES = st.text(st.sampled_from("abc_[]"), min_size=1)

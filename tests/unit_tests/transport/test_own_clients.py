@@ -11,9 +11,10 @@ from support.multipart_forms import parse_multipart
 from support.scripted_server import ScriptedServer
 from support.sse_replies import final, json_reply, token, whole
 
+from langchain_voxtral.protocol.form_data import FormData
 from langchain_voxtral.transport import exchange
 from langchain_voxtral.transport.client_pool import ClientPool, ClientSettings
-from langchain_voxtral.transport.types import FormData, HTTPRequest, RetryPolicy
+from langchain_voxtral.transport.types import HTTPRequest, RetryPolicy
 
 pytestmark = pytest.mark.usefixtures("_nothing_left_behind")
 

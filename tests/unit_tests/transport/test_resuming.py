@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 from support.call_modes import Caller, read_until_error
+from support.completion_requests import SENT, completion_request
 from support.scripted_server import End, Reply, ScriptedServer, Step
 from support.sse_replies import events, final, json_reply, streamed, token
 
-from langchain_voxtral.completions.response import Call, TextDelta
+from langchain_voxtral.completions.response import TextDelta
 from langchain_voxtral.completions.stream import CompletionStream
 from langchain_voxtral.errors import (
     VoxtralAPIError,
@@ -17,7 +18,6 @@ from langchain_voxtral.errors import (
     VoxtralInvalidRequestError,
 )
 from langchain_voxtral.protocol.responses import ResponseInfo
-from langchain_voxtral.transport import HTTPRequest
 
 BUSY = json_reply({"error": "busy"}, status=503, headers={"retry-after": "0"})
 TOKENS = ["Ça", " va", "? न", "मस्", "ते ", "😀", " fin"]
@@ -121,8 +121,7 @@ def test_the_text_is_complete_wherever_the_stream_is_cut() -> None:
     parts = [f'data: {{"token": {{"text": "{text}"}}}}\n\n'.encode() for text in TOKENS]
     stream = b"".join(parts)
     for place in range(len(parts[0]), len(stream) + 1):
-        request = HTTPRequest(url="http://127.0.0.1", content=b"", headers={})
-        sink = CompletionStream(Call(request, "m", "p", body={"input": "Q:"}, resumes=1))
+        sink = CompletionStream(completion_request(max_resumes=1), SENT)
         sink.start_attempt({}, 1)
         items = list(sink.feed(stream[:place]))
         with pytest.raises(VoxtralError) as caught:

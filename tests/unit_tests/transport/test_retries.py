@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.call_modes import Caller, read_until_error
+from support.completion_requests import completion_request
 from support.scripted_server import End, Reply, ScriptedServer
 from support.sse_replies import event, events, json_reply, streamed, token, whole
 
 from langchain_voxtral.completions.response import (
-    Call,
     Completion,
     StreamItem,
     TextDelta,
@@ -64,26 +64,30 @@ def exchange(
     """Ask through transport itself, with short pauses; return text and outcome."""
     url = f"{server.url}/inference/voxtral"
     request = HTTPRequest(url, b"{}", {"content-type": "application/json"}, retry=policy)
-    call, clients = Call(request, "voxtral", "deepinfra"), ClientPool(ClientSettings())
+    call, clients = completion_request(), ClientPool(ClientSettings())
 
     async def streamed_items() -> list[StreamItem]:
-        reads = [items async for items in astream(clients, request, CompletionStream(call))]
+        reads = [
+            items async for items in astream(clients, request, CompletionStream(call, request))
+        ]
         await clients.aclose()
         return list(chain.from_iterable(reads))
 
     async def reply() -> list[Completion]:
-        answer = parse_completions(call, await apost(clients, request))
+        answer = parse_completions(call, request, await apost(clients, request))
         await clients.aclose()
         return answer
 
     try:
         match call_mode:
             case "stream":
-                return list(chain.from_iterable(stream(clients, request, CompletionStream(call))))
+                return list(
+                    chain.from_iterable(stream(clients, request, CompletionStream(call, request)))
+                )
             case "astream":
                 return asyncio.run(streamed_items())
             case "post":
-                [said] = parse_completions(call, post(clients, request))
+                [said] = parse_completions(call, request, post(clients, request))
             case _:
                 [said] = asyncio.run(reply())
         return [TextDelta(said.text), said.info]

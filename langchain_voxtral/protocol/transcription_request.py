@@ -9,6 +9,7 @@ from langchain_voxtral.audio.chunking import AudioChunk
 from langchain_voxtral.errors import VoxtralInvalidRequestError, VoxtralResponseError
 from langchain_voxtral.protocol import chat_completions
 from langchain_voxtral.protocol.fields import safe_text
+from langchain_voxtral.protocol.form_data import FormData
 from langchain_voxtral.protocol.json_body import encode_request
 from langchain_voxtral.protocol.transcription import (
     LANGUAGES,
@@ -25,12 +26,11 @@ from langchain_voxtral.protocol.transcription import (
     parse_openai,
     without_template_text,
 )
-from langchain_voxtral.providers import Provider, Route
-from langchain_voxtral.transport import FormData
+from langchain_voxtral.providers import EndpointName, Provider
 
 SpeechEndpoint = Literal["transcriptions", "native", "chat"]
 
-_ROUTES: Mapping[tuple[SpeechEndpoint, Task], Route] = {
+_ROUTES: Mapping[tuple[SpeechEndpoint, Task], EndpointName] = {
     ("transcriptions", "transcribe"): "transcriptions",
     ("transcriptions", "translate"): "translations",
     ("native", "transcribe"): "native",
@@ -95,7 +95,7 @@ class TranscriptionRequest:
             self._form_fields()
 
     @property
-    def route(self) -> Route:
+    def route(self) -> EndpointName:
         """The endpoint, as providers name it."""
         return _ROUTES[self.endpoint, self.options.task]
 
@@ -186,7 +186,7 @@ class TranscriptionRequest:
             return native_fields(
                 replace(options, timestamps="segment" if self.timestamps else None)
             )
-        if options.prompt and not self.provider.prompt_is_hint:
+        if options.prompt and not self.provider.keeps_own_instruction:
             options = replace(options, prompt=_instruction(replace(options, language=None)))
         if self._response_format == "verbose_json" and options.task == "transcribe":
             options = replace(options, timestamps="segment")

@@ -1,0 +1,334 @@
+"""`VoxtralClient`: sends completions and transcriptions to a Voxtral server, sync and async."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Generator, Iterator, Sequence
+from contextlib import aclosing, contextmanager
+from itertools import chain
+
+from langchain_voxtral._version import __version__
+from langchain_voxtral.completions.request import CompletionRequest
+from langchain_voxtral.completions.response import (
+    Completion,
+    StreamItem,
+    parse_completions,
+    to_stream_items,
+)
+from langchain_voxtral.completions.stream import CompletionStream
+from langchain_voxtral.connection import (
+    DEFAULT_CONNECT_TIMEOUT,
+    DEFAULT_STREAM_IDLE_TIMEOUT,
+    LOCAL_STREAM_IDLE_TIMEOUT,
+    ConnectionSettings,
+    resolve_local,
+)
+from langchain_voxtral.errors import (
+    VoxtralAuthenticationError,
+    VoxtralContextOverflowError,
+    VoxtralError,
+    VoxtralInvalidRequestError,
+    VoxtralNotFoundError,
+    VoxtralUnsupportedFeatureError,
+)
+from langchain_voxtral.protocol.form_data import FormData
+from langchain_voxtral.protocol.json_body import encode_request
+from langchain_voxtral.protocol.transcription_request import ChunkTranscript, TranscriptionRequest
+from langchain_voxtral.providers import (
+    LOCAL_BASE_URL,
+    OTHER_KEY_VARIABLE,
+    EndpointName,
+    ServerAddress,
+    resolve_remote,
+)
+from langchain_voxtral.transport import (
+    ClientPool,
+    ClientSettings,
+    HTTPRequest,
+    HTTPResponse,
+    RetryPolicy,
+    Timeouts,
+    apost,
+    astream,
+    post,
+    stream,
+)
+
+MIN_SECRET_LENGTH = 8
+"""Characters from which on a word of a header is kept out of errors; shorter ones are no secrets,
+and blotting them out would make errors unreadable."""
+
+_KEY_WAS_DROPPED = (
+    "(This object was unpickled, and pickles leave out a key given as api_key=; "
+    "pickle_api_key=True keeps it.)"
+)
+_AUDIO_STATUSES = frozenset({400, 404, 405, 415, 422, 501})
+"""Statuses by which a server may say that it takes no recordings in chats, or none of the model's.
+DeepInfra lists Voxtral as a model of speech recognition, and does not say that it chats."""
+_AUDIO_ADVICE = (
+    "(If it is the recording that is not taken here: VoxtralTranscriber and "
+    "VoxtralTranscriptionParser send it to endpoints for speech, endpoint='transcriptions' or "
+    "'native'.)"
+)
+
+
+class VoxtralClient:
+    """Sends requests to a Voxtral server; knows no LangChain.
+
+    Connections are made when first needed and shared by all clients with equal settings.
+
+    Args:
+        settings: Where requests go, with which key and limits. They are read at each request.
+
+    Example:
+        ```python
+        from langchain_voxtral.client import VoxtralClient
+        from langchain_voxtral.completions.request import RequestBuilder
+        from langchain_voxtral.connection import ConnectionSettings
+        from langchain_voxtral.settings import SamplingSettings
+
+        request = RequestBuilder().from_prompt("Once upon a time", SamplingSettings(max_tokens=9))
+        with ConnectionSettings(base_url="local") as settings:
+            [completion] = VoxtralClient(settings).complete(request)
+        print(completion.text, completion.info.usage)
+        ```
+    """
+
+    __slots__ = ("settings",)
+
+    def __init__(self, settings: ConnectionSettings) -> None:
+        self.settings = settings
+
+    def complete(self, request: CompletionRequest) -> list[Completion]:
+        """Send a request and return its completions.
+
+        Raises:
+            VoxtralError: Of the class that fits the failure.
+        """
+        with _explain_audio_refusal(request):
+            try:
+                return self._complete(request)
+            except VoxtralUnsupportedFeatureError as refusal:
+                return self._complete(request.after_refusal(refusal))
+
+    async def acomplete(self, request: CompletionRequest) -> list[Completion]:
+        """Do what `complete` does, asynchronously."""
+        with _explain_audio_refusal(request):
+            try:
+                return await self._acomplete(request)
+            except VoxtralUnsupportedFeatureError as refusal:
+                return await self._acomplete(request.after_refusal(refusal))
+
+    def stream(self, request: CompletionRequest) -> Generator[Sequence[StreamItem]]:
+        """Send a request and yield what each read brings; the last item of all is the info.
+
+        Raises:
+            VoxtralError: Of the class that fits the failure, with the partial text.
+        """
+        with _explain_audio_refusal(request):
+            address = self.resolve()
+            decoder = self._stream_decoder(address, request)
+            try:
+                yield from stream(self._connections(address), decoder.sent, decoder)
+            except VoxtralUnsupportedFeatureError as refusal:
+                for completion in self._complete(request.after_refusal(refusal)):
+                    yield to_stream_items(completion)
+
+    async def astream(self, request: CompletionRequest) -> AsyncGenerator[Sequence[StreamItem]]:
+        """Do what `stream` does, asynchronously."""
+        with _explain_audio_refusal(request):
+            address = await self.aresolve()
+            decoder = self._stream_decoder(address, request)
+            try:
+                reads = astream(self._connections(address), decoder.sent, decoder)
+                async with aclosing(reads):
+                    async for items in reads:
+                        yield items
+            except VoxtralUnsupportedFeatureError as refusal:
+                for completion in await self._acomplete(request.after_refusal(refusal)):
+                    yield to_stream_items(completion)
+
+    def _complete(self, request: CompletionRequest) -> list[Completion]:
+        address = self.resolve()
+        connections = self._connections(address)
+        if request.logprobs:  # they are read from streams only
+            decoder = self._stream_decoder(address, request)
+            reads = stream(connections, decoder.sent, decoder)
+            return [decoder.completion(chain.from_iterable(reads))]
+        sent = self._completion_request(address, request)
+        return parse_completions(request, sent, post(connections, sent))
+
+    async def _acomplete(self, request: CompletionRequest) -> list[Completion]:
+        address = await self.aresolve()
+        connections = self._connections(address)
+        if request.logprobs:
+            decoder = self._stream_decoder(address, request)
+            reads = astream(connections, decoder.sent, decoder)
+            return [decoder.completion([item async for items in reads for item in items])]
+        sent = self._completion_request(address, request)
+        return parse_completions(request, sent, await apost(connections, sent))
+
+    def transcribe(self, request: TranscriptionRequest) -> ChunkTranscript:
+        """Send a request and return the transcript.
+
+        Raises:
+            VoxtralError: Of the class that fits the failure.
+        """
+        address = self.resolve()
+        sent = self._transcription_request(address, request)
+        return _parse_transcript(request, sent, post(self._connections(address), sent))
+
+    async def atranscribe(self, request: TranscriptionRequest) -> ChunkTranscript:
+        """Do what `transcribe` does, asynchronously."""
+        address = await self.aresolve()
+        # In a thread, because a chunk of 10 minutes is encoded for it.
+        sent = await asyncio.to_thread(self._transcription_request, address, request)
+        return _parse_transcript(request, sent, await apost(self._connections(address), sent))
+
+    def resolve(self) -> ServerAddress:
+        """Return the server's address and key; the embedded engine is started on first use.
+
+        Raises:
+            VoxtralAuthenticationError: There is no key for the server, or it is malformed.
+            VoxtralLocalError: The embedded engine cannot be set up.
+        """
+        settings = self.settings
+        if settings.base_url == LOCAL_BASE_URL:
+            return resolve_local()
+        try:
+            address = resolve_remote(settings.base_url, settings.api_key, settings.server)
+        except VoxtralAuthenticationError as error:
+            if settings._key_was_dropped:  # noqa: SLF001
+                error.message += f" {_KEY_WAS_DROPPED}"
+            raise
+        if settings._key_was_dropped and address.key is None:  # noqa: SLF001
+            raise VoxtralAuthenticationError(
+                f"There is no key for {settings.base_url}: set {OTHER_KEY_VARIABLE}. "
+                f"{_KEY_WAS_DROPPED}"
+            )
+        return address
+
+    async def aresolve(self) -> ServerAddress:
+        """Do what `resolve` does; the start of the engine does not block the event loop."""
+        if self.settings.base_url == LOCAL_BASE_URL:
+            from langchain_voxtral.local import is_running  # noqa: PLC0415 - an extra
+
+            if not is_running():
+                return await asyncio.to_thread(resolve_local)
+        return self.resolve()
+
+    def _connections(self, address: ServerAddress) -> ClientPool:
+        """Return the HTTP clients for a server."""
+        settings = self.settings
+        return settings._lease.clients(  # noqa: SLF001
+            ClientSettings(
+                settings.proxy,
+                address.trust_env,
+                settings.http_client,
+                settings.http_async_client,
+            )
+        )
+
+    def _http_request(
+        self,
+        address: ServerAddress,
+        endpoint: EndpointName,
+        content: bytes | FormData,
+        *,
+        model: str,
+        is_stream: bool = False,
+        has_audio: bool = False,
+    ) -> HTTPRequest:
+        """Return the HTTP request to an endpoint of a server, with all that the settings add.
+
+        Args:
+            address: The server.
+            endpoint: The endpoint.
+            content: The body.
+            model: The model that is asked.
+            is_stream: Whether the response is to be streamed.
+            has_audio: Whether there is a recording in the body.
+        """
+        settings = self.settings
+        headers = {
+            "content-type": "application/json",
+            "accept": "text/event-stream" if is_stream else "application/json",
+            # Not what else is installed here: a read of Brotli or zstd has no bounded size.
+            "accept-encoding": "gzip, deflate",
+            "user-agent": f"langchain-voxtral/{__version__}",
+        }
+        if address.key is not None:
+            headers["authorization"] = f"Bearer {address.key}"
+        headers |= {name.lower(): value for name, value in settings.default_headers.items()}
+        words = " ".join(settings.default_headers.values()).split()
+        return HTTPRequest(
+            url=address.url(endpoint, model),
+            content=content,
+            headers=headers,
+            secrets=(
+                *filter(None, [address.key]),
+                *(word for word in words if len(word) >= MIN_SECRET_LENGTH),
+            ),
+            model=model,
+            timeouts=timeouts_for(settings, is_stream=is_stream),
+            retry=RetryPolicy(settings.max_retries, retry_timeouts=settings.retry_timeouts),
+            has_audio=has_audio,
+        )
+
+    def _completion_request(
+        self, address: ServerAddress, request: CompletionRequest, *, is_stream: bool = False
+    ) -> HTTPRequest:
+        body = request.stream_body() if is_stream else request.body
+        return self._http_request(
+            address,
+            request.endpoint.name,
+            encode_request(body),
+            model=request.model,
+            is_stream=is_stream,
+            has_audio=request.has_audio,
+        )
+
+    def _transcription_request(
+        self, address: ServerAddress, request: TranscriptionRequest
+    ) -> HTTPRequest:
+        return self._http_request(
+            address, request.route, request.encode(), model=request.model, has_audio=True
+        )
+
+    def _stream_decoder(
+        self, address: ServerAddress, request: CompletionRequest
+    ) -> CompletionStream:
+        sent = self._completion_request(address, request, is_stream=True)
+        return CompletionStream(request, sent)
+
+
+def timeouts_for(settings: ConnectionSettings, *, is_stream: bool) -> Timeouts:
+    """Return the time limits of one request."""
+    timeout = settings.timeout
+    connect, read = timeout if isinstance(timeout, tuple) else (DEFAULT_CONNECT_TIMEOUT, timeout)
+    if not is_stream:
+        return Timeouts(connect, read, "timeout", settings.deadline)
+    idle = settings.stream_idle_timeout
+    if settings.base_url == LOCAL_BASE_URL and idle == DEFAULT_STREAM_IDLE_TIMEOUT:
+        idle = LOCAL_STREAM_IDLE_TIMEOUT
+    return Timeouts(connect, idle, "stream_idle_timeout", settings.deadline)
+
+
+def _parse_transcript(
+    request: TranscriptionRequest, sent: HTTPRequest, response: HTTPResponse
+) -> ChunkTranscript:
+    try:
+        return request.parse(response.content, response.headers, sent.secrets)
+    except VoxtralError as error:
+        error.attempts = response.attempts
+        raise
+
+
+@contextmanager
+def _explain_audio_refusal(request: CompletionRequest) -> Iterator[None]:
+    """Say which endpoints take recordings, if a refusal may be of the recording."""
+    try:
+        yield
+    except (VoxtralInvalidRequestError, VoxtralNotFoundError) as error:
+        is_too_long = isinstance(error, VoxtralContextOverflowError)
+        if request.has_audio and error.status_code in _AUDIO_STATUSES and not is_too_long:
+            error.message += f" {_AUDIO_ADVICE}"
+        raise
