@@ -17,12 +17,12 @@ WAV_PART = {"type": "input_audio", "input_audio": {"data": "UklGRg==", "format":
 MP3_PART = {"type": "input_audio", "input_audio": {"data": "SUQz", "format": "mp3"}}
 
 
-def heard(*parts: str | AudioPart) -> Turn:
+def user_turn(*parts: str | AudioPart) -> Turn:
     return Turn("user").with_content(parts)
 
 
-def text(said: str) -> dict[str, str]:
-    return {"type": "text", "text": said}
+def text_part(text: str) -> dict[str, str]:
+    return {"type": "text", "text": text}
 
 
 def test_messages_of_one_user_merge_with_a_blank_line_between_texts_only() -> None:
@@ -33,7 +33,7 @@ def test_messages_of_one_user_merge_with_a_blank_line_between_texts_only() -> No
         HumanMessage([ONE_BLOCK, "e"]),
         HumanMessage([ONE_BLOCK]),
     ]
-    assert to_turns(messages) == [heard("a", RIFF, "bc\n\nd", RIFF, "e", RIFF)]
+    assert to_turns(messages) == [user_turn("a", RIFF, "bc\n\nd", RIFF, "e", RIFF)]
     assert to_turns(messages)[0].text == "abc\n\nde"
 
 
@@ -51,9 +51,14 @@ def test_a_name_goes_before_all(content: list[str | dict[str, str]], parts: obje
 
 
 def test_turns_with_recordings_become_lists_of_parts() -> None:
-    turns = [heard("a", ONE, "b"), Turn("assistant", "c"), heard(TWO, ONE), Turn("assistant", "d")]
+    turns = [
+        user_turn("a", ONE, "b"),
+        Turn("assistant", "c"),
+        user_turn(TWO, ONE),
+        Turn("assistant", "d"),
+    ]
     assert to_openai(turns, audio_part=PROVIDERS["deepinfra"].audio_part) == [
-        {"role": "user", "content": [text("a"), WAV_PART, text("b")]},
+        {"role": "user", "content": [text_part("a"), WAV_PART, text_part("b")]},
         {"role": "assistant", "content": "c"},
         {"role": "user", "content": [MP3_PART, WAV_PART]},
         {"role": "assistant", "content": "d"},
@@ -62,10 +67,10 @@ def test_turns_with_recordings_become_lists_of_parts() -> None:
 
 def test_an_instruction_with_recordings_is_the_users() -> None:
     """It is system text, which the model does not take beside audio."""
-    turns = [Turn("system", "s"), heard(ONE)]
+    turns = [Turn("system", "s"), user_turn(ONE)]
     write = PROVIDERS["vllm"].audio_part
-    told = [{"role": "user", "content": [text("s\n\nAnswer in JSON."), WAV_PART]}]
-    assert to_openai(turns, instruction="Answer in JSON.", audio_part=write) == told
+    messages = [{"role": "user", "content": [text_part("s\n\nAnswer in JSON."), WAV_PART]}]
+    assert to_openai(turns, instruction="Answer in JSON.", audio_part=write) == messages
     assert to_openai(
         turns, instruction="Answer in JSON.", audio_part=write, system_with_audio=True
     ) == [
@@ -77,34 +82,34 @@ def test_an_instruction_with_recordings_is_the_users() -> None:
 @pytest.mark.parametrize(
     ("turns", "merged"),
     [
-        ([Turn("system", "s"), heard("u", ONE)], [heard("s\n\nu", ONE)]),
-        ([Turn("system", "s"), heard(ONE, "u")], [heard("s", ONE, "u")]),
-        ([Turn("system", ""), heard(ONE)], [heard(ONE)]),
+        ([Turn("system", "s"), user_turn("u", ONE)], [user_turn("s\n\nu", ONE)]),
+        ([Turn("system", "s"), user_turn(ONE, "u")], [user_turn("s", ONE, "u")]),
+        ([Turn("system", ""), user_turn(ONE)], [user_turn(ONE)]),
         (
-            [Turn("system", "s"), Turn("assistant", "a"), heard(ONE)],
-            [Turn("assistant", "a"), heard("s", ONE)],
+            [Turn("system", "s"), Turn("assistant", "a"), user_turn(ONE)],
+            [Turn("assistant", "a"), user_turn("s", ONE)],
         ),
         (
-            [heard(ONE, "u"), Turn("system", "s"), Turn("user", "v")],
-            [heard(ONE, "u\n\ns\n\nv")],
+            [user_turn(ONE, "u"), Turn("system", "s"), Turn("user", "v")],
+            [user_turn(ONE, "u\n\ns\n\nv")],
         ),
-        ([heard(ONE), Turn("system", "s")], [heard(ONE, "s")]),
+        ([user_turn(ONE), Turn("system", "s")], [user_turn(ONE, "s")]),
         (
-            [heard(ONE), Turn("assistant", "a"), Turn("system", "s")],
-            [heard(ONE), Turn("assistant", "a"), Turn("user", "s")],
+            [user_turn(ONE), Turn("assistant", "a"), Turn("system", "s")],
+            [user_turn(ONE), Turn("assistant", "a"), Turn("user", "s")],
         ),
         (
             [
                 Turn("system", "s"),
                 Turn("assistant", "a"),
                 Turn("system", "t"),
-                heard(ONE),
+                user_turn(ONE),
                 Turn("assistant", "b"),
                 Turn("user", "u"),
             ],
             [
                 Turn("assistant", "a"),
-                heard("s\n\nt", ONE),
+                user_turn("s\n\nt", ONE),
                 Turn("assistant", "b"),
                 Turn("user", "u"),
             ],
@@ -120,7 +125,7 @@ def test_system_text_begins_the_users_turn_that_follows(
 def test_a_recording_that_was_not_loaded_is_never_sent() -> None:
     part = AudioPart(url="https://x/y", location="messages[0] (user), block 0")
     with pytest.raises(VoxtralInvalidRequestError) as raised:
-        to_openai([heard(part)], audio_part=PROVIDERS["vllm"].audio_part)
+        to_openai([user_turn(part)], audio_part=PROVIDERS["vllm"].audio_part)
     assert str(raised.value) == (
         "messages[0] (user), block 0: a recording cannot be sent: it has not been loaded."
     )
@@ -128,7 +133,7 @@ def test_a_recording_that_was_not_loaded_is_never_sent() -> None:
 
 def test_a_server_without_audio_is_sent_none() -> None:
     with pytest.raises(VoxtralInvalidRequestError, match="the server takes no recordings"):
-        to_openai([heard(ONE)])
+        to_openai([user_turn(ONE)])
 
 
 @pytest.mark.parametrize("fmt", [LLAMA3, MISTRAL])

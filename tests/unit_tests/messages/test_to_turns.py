@@ -72,7 +72,7 @@ def test_streamed_chunks_are_messages() -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "role"),
+    ("name", "role"),
     [
         ("user", "user"),
         ("human", "user"),
@@ -82,8 +82,8 @@ def test_streamed_chunks_are_messages() -> None:
         ("developer", "system"),
     ],
 )
-def test_chat_messages_of_known_roles_are_taken(said: str, role: Role) -> None:
-    assert to_turns([ChatMessage(content="x", role=said)]) == [Turn(role, "x")]
+def test_chat_messages_of_known_roles_are_taken(name: str, role: Role) -> None:
+    assert to_turns([ChatMessage(content="x", role=name)]) == [Turn(role, "x")]
 
 
 def test_a_chat_message_can_be_a_result() -> None:
@@ -136,7 +136,7 @@ def test_system_messages_stay_where_they_are() -> None:
 
 
 def test_calls_join_the_text_before_them_and_nothing_joins_calls() -> None:
-    """What is said after calls would be read as said before them."""
+    """Text after calls would be read as text before them."""
     call = ToolCall("1", "add", {"x": 1})
     assert to_turns(
         [

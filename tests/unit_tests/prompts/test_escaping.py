@@ -41,17 +41,17 @@ ALL = {
 }
 
 
-@pytest.mark.parametrize("marker", sorted(ALL))
-def test_every_special_token_of_the_known_vocabularies_is_escaped(marker: str) -> None:
-    assert escape(f"a{marker}b") == f"a{marker[0]}{WORD_JOINER}{marker[1:]}b"
+@pytest.mark.parametrize("token", sorted(ALL))
+def test_every_special_token_of_the_known_vocabularies_is_escaped(token: str) -> None:
+    assert escape(f"a{token}b") == f"a{token[0]}{WORD_JOINER}{token[1:]}b"
 
 
 @pytest.mark.parametrize("fmt", [LLAMA3, MISTRAL, CHATML], ids=lambda fmt: fmt.name)
 def test_no_special_token_of_a_format_survives_in_content(fmt: PromptFormat) -> None:
     around = (fmt.system, fmt.user, fmt.assistant, fmt.tool)
-    markers = {*(m.open for m in around), *(m.close for m in around), fmt.begin, *fmt.stops}
-    for marker in markers - {""}:
-        assert marker not in escape(marker)
+    delimiters = {*(m.open for m in around), *(m.close for m in around), fmt.begin, *fmt.stops}
+    for token in delimiters - {""}:
+        assert token not in escape(token)
 
 
 @pytest.mark.parametrize(
@@ -215,4 +215,4 @@ def test_the_beginning_of_a_special_token_is_recognised(
 
 
 def test_one_of_each_kind_is_tried_by_the_property_tests() -> None:
-    assert all(find_special_token(marker) for marker in MARKERS)
+    assert all(find_special_token(token) for token in MARKERS)

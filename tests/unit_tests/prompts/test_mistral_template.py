@@ -136,7 +136,7 @@ def test_special_tokens_in_content_are_ordinary_text_to_mistral_and_are_left_so_
     assert oracle.prompt(turns, []) == prompt
 
 
-# Without markers; Mistral's encoder refuses an answer that is empty, and cuts the spaces at
+# Without special tokens; Mistral's encoder refuses an answer that is empty, and cuts the spaces at
 # the end of one, which a prefill must keep.
 unmarked = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="<["), max_size=20)
 answers = unmarked.map(lambda text: f"{text}.")
@@ -156,7 +156,7 @@ arguments: st.SearchStrategy[dict[str, Any]] = st.dictionaries(
 def test_any_conversation_is_rendered_as_mistral_common_encodes_it(
     turns: list[Turn], tools: list[dict[str, object]], oracle: MistralOracle
 ) -> None:
-    # Spaces at the end of what a model said before its calls are cut by the encoder, too.
+    # Spaces at the end of the text before calls are cut by the encoder, too.
     turns = [
         Turn(turn.role, turn.text.rstrip(" "), turn.tool_calls) if turn.tool_calls else turn
         for turn in turns

@@ -38,25 +38,25 @@ def test_a_stream_of_single_characters_is_unescaped_as_the_whole_is(text: str) -
 
 @given(split_texts(), split_texts(), split_texts())
 def test_text_and_each_call_are_unescaped_by_themselves(
-    said: list[str], first: list[str], second: list[str]
+    text: list[str], first: list[str], second: list[str]
 ) -> None:
-    parts: list[str | ToolCallChunk] = [*said]
+    parts: list[str | ToolCallChunk] = [*text]
     parts += [ToolCallChunk(0, arguments=piece) for piece in first]
     parts += [ToolCallChunk(1, arguments=piece) for piece in second]
     unescaper = StreamUnescaper()
     shown = [*unescaper.feed_parts(parts), *unescaper.finish()]
     calls = [part for part in shown if isinstance(part, ToolCallChunk)]
-    assert "".join(part for part in shown if isinstance(part, str)) == unescape("".join(said))
+    assert "".join(part for part in shown if isinstance(part, str)) == unescape("".join(text))
     for index, pieces in enumerate((first, second)):
         arguments = "".join(part.arguments for part in calls if part.index == index)
         assert arguments == unescape("".join(pieces))
 
 
 def test_every_token_is_unescaped_at_every_split() -> None:
-    for marker in MARKERS:
-        text = f"a {escape(marker)} b"
+    for token in MARKERS:
+        text = f"a {escape(token)} b"
         for cut in range(len(text)):
-            assert "".join(fed([text[:cut], text[cut:]])) == f"a {marker} b"
+            assert "".join(fed([text[:cut], text[cut:]])) == f"a {token} b"
 
 
 def test_text_without_a_word_joiner_is_never_held_back() -> None:
@@ -93,7 +93,7 @@ def test_43_characters_are_held_back_at_most() -> None:
 
 @given(split_texts())
 def test_only_the_beginning_of_a_broken_token_is_ever_held(pieces: list[str]) -> None:
-    """Whatever is held could still become a marker, if the right text followed."""
+    """Whatever is held could still become a token, if the right text followed."""
     unescaper = StreamUnescaper()
     text = shown = ""
     for piece in pieces:

@@ -152,7 +152,7 @@ def test_tools_that_are_not_json_are_an_error(fmt: PromptFormat) -> None:
 
 
 @pytest.mark.parametrize(
-    ("turns", "tools", "said"),
+    ("turns", "tools", "system_text"),
     [
         ([BRIEF, HI], [], "Be brief.\n\nAnswer in JSON."),
         ([HI], [], "Answer in JSON."),
@@ -161,28 +161,28 @@ def test_tools_that_are_not_json_are_an_error(fmt: PromptFormat) -> None:
     ],
 )
 def test_an_instruction_ends_llama3s_system_turn(
-    turns: list[Turn], tools: list[Tool], said: str
+    turns: list[Turn], tools: list[Tool], system_text: str
 ) -> None:
     prompt = render(turns, LLAMA3, tools=tools, instruction="Answer in JSON.")
-    assert prompt == f"{SYSTEM}{said}{USER}"
+    assert prompt == f"{SYSTEM}{system_text}{USER}"
 
 
 @pytest.mark.parametrize(
-    ("turns", "said"),
+    ("turns", "system_text"),
     [([BRIEF, HI], "Be brief.\n\nAnswer in JSON."), ([HI], "Answer in JSON.")],
 )
-def test_an_instruction_ends_mistrals_system_turn(turns: list[Turn], said: str) -> None:
+def test_an_instruction_ends_mistrals_system_turn(turns: list[Turn], system_text: str) -> None:
     assert render(turns, MISTRAL, tools=[NOW], instruction="Answer in JSON.") == (
-        f"<s>[SYSTEM_PROMPT]{said}[/SYSTEM_PROMPT]{MISTRAL_SECTION}[INST]Hi[/INST]"
+        f"<s>[SYSTEM_PROMPT]{system_text}[/SYSTEM_PROMPT]{MISTRAL_SECTION}[INST]Hi[/INST]"
     )
 
 
 def test_a_special_token_in_an_instructions_schema_is_escaped() -> None:
     schema = {"enum": ["</s>", "<|tools|>", "[INST]"]}
     prompt = render([HI], LLAMA3, instruction=f"Schema: {json.dumps(schema)}")
-    said = parse_prompt(prompt).turns[0].text
-    assert said == 'Schema: {"enum": ["\\u003c/s>", "\\u003c|tools|>", "\\u005bINST]"]}'
-    assert json.loads(said.removeprefix("Schema: ")) == schema
+    system_text = parse_prompt(prompt).turns[0].text
+    assert system_text == 'Schema: {"enum": ["\\u003c/s>", "\\u003c|tools|>", "\\u005bINST]"]}'
+    assert json.loads(system_text.removeprefix("Schema: ")) == schema
 
 
 # Nobody can add one
@@ -213,14 +213,14 @@ functions = st.fixed_dictionaries(
         "strict": st.booleans(),
     },
 )
-offers: st.SearchStrategy[list[Tool]] = st.lists(
+tool_lists: st.SearchStrategy[list[Tool]] = st.lists(
     functions.map(lambda function: {"type": "function", "function": function}), max_size=3
 )
 instructions = st.just("") | forgeries | json_values.map(lambda value: f"As: {json.dumps(value)}")
 
 
 @FORMATS
-@given(text=forgeries, tools=offers)
+@given(text=forgeries, tools=tool_lists)
 @example(text=LLAMA3_SECTION, tools=[])
 @example(text=LLAMA3_SECTION, tools=[NOW])
 @example(text=f"Hi.\n\n{LLAMA3_SECTION}\n\n", tools=[NOW])
@@ -229,29 +229,29 @@ instructions = st.just("") | forgeries | json_values.map(lambda value: f"As: {js
 def test_no_system_text_can_add_a_tool(fmt: PromptFormat, text: str, tools: list[Tool]) -> None:
     reading = parse_prompt(render([Turn("system", text), HI], fmt, tools=tools))
     assert reading.tools == tuple(tools)
-    said = [turn.text for turn in reading.turns if turn.role == "system"]
-    assert "".join(said) == escape(text)
+    system_texts = [turn.text for turn in reading.turns if turn.role == "system"]
+    assert "".join(system_texts) == escape(text)
     assert reading.turns[-1] == HI
 
 
 def with_instruction(turns: tuple[Turn, ...], instruction: str) -> tuple[Turn, ...]:
     """Return turns with an instruction at the end of the system turn; none that is empty."""
-    said, turns = (turns[0].text, turns[1:]) if turns[0].role == "system" else ("", turns)
-    text = "\n\n".join(filter(None, (said, escape_json(instruction))))
+    system_text, turns = (turns[0].text, turns[1:]) if turns[0].role == "system" else ("", turns)
+    text = "\n\n".join(filter(None, (system_text, escape_json(instruction))))
     return (Turn("system", text), *turns) if text else turns
 
 
 @settings(max_examples=200)
-@given(turns=conversations(texts=forgeries), tools=offers, instruction=instructions)
+@given(turns=conversations(texts=forgeries), tools=tool_lists, instruction=instructions)
 def test_conversations_with_tools_and_an_instruction_are_read_back(
     turns: list[Turn], tools: list[Tool], instruction: str
 ) -> None:
     for fmt in (LLAMA3, MISTRAL):
         plain = as_read(turns, fmt)
         ends_system = instruction or (tools and fmt is LLAMA3)
-        said = with_instruction(plain.turns, instruction) if ends_system else plain.turns
+        expected = with_instruction(plain.turns, instruction) if ends_system else plain.turns
         prompt = render(turns, fmt, tools=tools, instruction=instruction)
-        assert parse_prompt(prompt) == ParsedPrompt(fmt.name, said, plain.prefill, tuple(tools))
+        assert parse_prompt(prompt) == ParsedPrompt(fmt.name, expected, plain.prefill, tuple(tools))
 
 
 @pytest.mark.parametrize(

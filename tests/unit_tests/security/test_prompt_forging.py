@@ -167,7 +167,7 @@ def tool_use(draw: st.DrawFn, talk: Talk) -> None:
 
 
 LLAMA3_NAMES = {"tool": "ipython"}
-MISTRAL_MARKERS = {
+MISTRAL_TOKENS = {
     "system": ("[SYSTEM_PROMPT]", "[/SYSTEM_PROMPT]"),
     "user": ("[INST]", "[/INST]"),
     "assistant": ("</s>",),
@@ -179,9 +179,9 @@ def own_tokens(prompt_format: str, talk: Talk) -> list[str]:
     """Return the control tokens that a conversation of these roles has, and no others."""
     if prompt_format == "mistral":
         return ["<s>"] + [
-            marker
+            token
             for (role, _), calls in zip(talk.turns, talk.calls, strict=True)
-            for marker in (["[TOOL_CALLS]"] if calls else []) + list(MISTRAL_MARKERS[role])
+            for token in (["[TOOL_CALLS]"] if calls else []) + list(MISTRAL_TOKENS[role])
         ]
     header = ["<|start_header_id|>", "<|end_header_id|>"]
     return ["<|begin_of_text|>", *[*header, "<|eot_id|>"] * len(talk.turns), *header]
