@@ -1,4 +1,4 @@
-"""Whole answers of chat completions."""
+"""Whole responses of chat completions."""
 
 import json
 
@@ -8,11 +8,8 @@ from hypothesis import strategies as st
 
 from langchain_voxtral.errors import (
     VoxtralAPIError,
-    VoxtralContextOverflowError,
     VoxtralError,
-    VoxtralRateLimitError,
     VoxtralResponseError,
-    VoxtralUnsupportedFeatureError,
 )
 from langchain_voxtral.protocol.chat_completions import parse_response
 from langchain_voxtral.protocol.responses import ParsedResponse, ResponseInfo, Usage
@@ -203,8 +200,6 @@ def test_a_number_that_is_missing_or_odd_is_none(told: object, usage: Usage) -> 
 @pytest.mark.parametrize(
     ("body", "kind", "words"),
     [
-        (b"", VoxtralResponseError, "is not a JSON object but: nothing."),
-        (b"<title>Sign in</title>", VoxtralResponseError, "is not a JSON object but: Sign in."),
         (b"{}", VoxtralResponseError, "has no choices; check that base_url="),
         (b'{"choices": []}', VoxtralResponseError, "has no choices"),
         (b'{"choices": {}}', VoxtralResponseError, "has no choices"),
@@ -224,22 +219,6 @@ def test_a_number_that_is_missing_or_odd_is_none(told: object, usage: Usage) -> 
         (answering({"tool_calls": {"0": CALLED}}), VoxtralResponseError, "calls that are not a li"),
         (answering({"tool_calls": ["a"]}), VoxtralResponseError, "a tool call without a function"),
         (answering({"tool_calls": [{"id": "c"}]}), VoxtralResponseError, "without a function"),
-        (b'{"error": "boom"}', VoxtralAPIError, 'The server said: "boom"'),
-        (
-            b'{"error": {"message": "Model busy, retry later", "code": "engine_overloaded"}}',
-            VoxtralRateLimitError,
-            "Model busy, retry later",
-        ),
-        (
-            b'{"object": "error", "message": "maximum context length is 8 tokens", "code": 400}',
-            VoxtralContextOverflowError,
-            "shorten the conversation",
-        ),
-        (
-            b'{"error": {"message": "Tool calling is not supported for model: X", "code": 405}}',
-            VoxtralUnsupportedFeatureError,
-            "api='native'",
-        ),
         (answering({"content": "a"}, error="boom"), VoxtralAPIError, "boom"),
     ],
 )
@@ -257,14 +236,6 @@ def test_an_error_has_the_bodys_request_id_where_the_header_has_none() -> None:
     with pytest.raises(VoxtralAPIError) as caught:
         parse_response(b'{"error": "boom", "id": "chatcmpl-1"}')
     assert caught.value.request_id == "chatcmpl-1"
-
-
-@pytest.mark.parametrize("body", [b"no: sk-1", b'{"error": "no: sk-1"}', b'{"id": "sk-1"}'])
-def test_a_key_that_the_body_echoes_stays_out_of_the_error(body: bytes) -> None:
-    with pytest.raises(VoxtralError) as caught:
-        parse_response(body, secrets=["sk-1"])
-    assert "sk-1" not in f"{caught.value} {caught.value!r} {caught.value.args}"
-    assert "[redacted]" in str(caught.value)
 
 
 JSON = st.recursive(

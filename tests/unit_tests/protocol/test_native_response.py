@@ -1,16 +1,12 @@
-"""Whole answers of the native endpoint."""
+"""Whole responses of the native endpoint."""
 
 import json
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from langchain_voxtral.errors import (
     VoxtralAPIError,
-    VoxtralContextOverflowError,
     VoxtralError,
-    VoxtralRateLimitError,
     VoxtralResponseError,
 )
 from langchain_voxtral.protocol.native import parse_response
@@ -85,10 +81,6 @@ def test_the_header_names_the_request_where_the_body_does_not() -> None:
 @pytest.mark.parametrize(
     ("body", "kind", "words"),
     [
-        (b"", VoxtralResponseError, "is not a JSON object but: nothing."),
-        (b"<title>Sign in</title>", VoxtralResponseError, "is not a JSON object but: Sign in."),
-        (b"[1]", VoxtralResponseError, "is not a JSON object"),
-        (b"\xff", VoxtralResponseError, "is not a JSON object"),
         (b"{}", VoxtralResponseError, "has no results (status: not told)"),
         (b'{"results": []}', VoxtralResponseError, "has no results"),
         (b'{"results": {}}', VoxtralResponseError, "has no results"),
@@ -104,13 +96,6 @@ def test_the_header_names_the_request_where_the_body_does_not() -> None:
             b'{"inference_status": {"status": "failed"}, "results": [{"generated_text": "a"}]}',
             VoxtralAPIError,
             "reports a failure",
-        ),
-        (b'{"error": "boom"}', VoxtralAPIError, 'The server said: "boom"'),
-        (b'{"error": "Rate limited"}', VoxtralRateLimitError, 'The server said: "Rate limited"'),
-        (
-            b'{"error": {"message": "Requested input length 9 exceeds maximum input length 8"}}',
-            VoxtralContextOverflowError,
-            "shorten the conversation",
         ),
     ],
 )
@@ -128,17 +113,3 @@ def test_an_error_names_the_request_as_the_body_does() -> None:
     with pytest.raises(VoxtralAPIError) as caught:
         parse_response(b'{"error": "boom", "request_id": "R1"}', header_request_id="H1")
     assert caught.value.request_id == "R1"
-
-
-@pytest.mark.parametrize("body", [b"no: sk-1", b'{"error": "no: sk-1"}', b'["sk-1"]'])
-def test_a_key_that_the_body_echoes_stays_out_of_the_error(body: bytes) -> None:
-    with pytest.raises(VoxtralError) as caught:
-        parse_response(body, secrets=["sk-1"])
-    assert "sk-1" not in f"{caught.value} {caught.value!r} {caught.value.args}"
-    assert "[redacted]" in str(caught.value)
-
-
-@given(st.binary())
-def test_any_bytes_give_an_answer_or_an_error_of_this_package(body: bytes) -> None:
-    with pytest.raises(VoxtralError):
-        parse_response(body)
