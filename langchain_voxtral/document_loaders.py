@@ -19,7 +19,6 @@ from langchain_voxtral.errors import VoxtralAudioError, VoxtralInvalidRequestErr
 from langchain_voxtral.transcription.pipeline import NoTimestamps, TranscriptionJob, check_cost
 from langchain_voxtral.transcription.settings import TranscriptionSettings
 from langchain_voxtral.transcription.source import AudioInput, open_source
-from langchain_voxtral.transport import ClientLease
 
 __all__ = ["VoxtralTranscriptionLoader", "VoxtralTranscriptionParser"]
 
@@ -80,8 +79,6 @@ class VoxtralTranscriptionParser(TranscriptionSettings, BaseBlobParser):
 
     model_config = MODEL_CONFIG
 
-    _lease: ClientLease = PrivateAttr(default_factory=ClientLease)
-    _lost_key: bool = PrivateAttr(default=False)
     _no_timestamps: NoTimestamps = PrivateAttr(default_factory=set)
 
     def lazy_parse(self, blob: AudioInput) -> Generator[Document]:

@@ -215,7 +215,7 @@ class VoxtralMissingExtraError(VoxtralLocalError, ImportError):
         )
 
 
-HOPELESS = (
+PERMANENT_ERRORS = (
     VoxtralAuthenticationError,
     VoxtralPermissionDeniedError,
     VoxtralNotFoundError,

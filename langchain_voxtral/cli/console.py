@@ -5,7 +5,6 @@ import sys
 import threading
 from contextlib import suppress
 
-from langchain_voxtral.connection import resolve_local
 from langchain_voxtral.errors import VoxtralError
 from langchain_voxtral.providers import DEEPINFRA_KEY_VARIABLES, LOCAL_BASE_URL
 from langchain_voxtral.transcription.progress import escape_control_characters
@@ -58,4 +57,15 @@ def preload_engine() -> None:
 
 def _load_engine() -> None:
     with suppress(VoxtralError):  # the first request fails with it again, and reports it
-        resolve_local()
+        start_engine()
+
+
+def start_engine() -> None:
+    """Start the embedded engine, which prints its model.
+
+    Raises:
+        VoxtralError: It cannot be set up.
+    """
+    from langchain_voxtral.connection import resolve_local  # noqa: PLC0415 - loads httpx
+
+    resolve_local()

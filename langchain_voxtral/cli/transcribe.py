@@ -14,11 +14,11 @@ from langchain_voxtral.cli.console import (
     print_error,
     print_status,
     server_settings,
+    start_engine,
 )
 from langchain_voxtral.cli.files import TranscribeTask, open_recording, plan_outputs, write_text
 from langchain_voxtral.cli.summary import RunSummary, count_recordings
-from langchain_voxtral.connection import resolve_local
-from langchain_voxtral.errors import HOPELESS, VoxtralAudioError, VoxtralError
+from langchain_voxtral.errors import PERMANENT_ERRORS, VoxtralAudioError, VoxtralError
 from langchain_voxtral.providers import LOCAL_BASE_URL, PROVIDERS
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def _run(arguments: argparse.Namespace) -> int:
         summary = RunSummary(len(tasks))
         jobs = _make_jobs(parser, tasks, summary, stack)
         if parser.base_url == LOCAL_BASE_URL:
-            resolve_local()  # prints its model before there is a bar, and fails only once
+            start_engine()  # prints its model before there is a bar, and fails only once
         else:
             report(f"Asking {parser.model} at {parser.base_url}.")
         if arguments.max_cost is not None:
@@ -247,7 +247,7 @@ def _transcribe(
     """
     try:
         document, segments = _results(job)
-    except HOPELESS:
+    except PERMANENT_ERRORS:
         summary.add_failure()
         raise
     except (VoxtralError, ValueError) as error:

@@ -12,7 +12,7 @@ from langchain_voxtral.audio.pricing import Estimate, estimate_cost
 from langchain_voxtral.audio.source import AudioSource
 from langchain_voxtral.client import VoxtralClient
 from langchain_voxtral.errors import (
-    HOPELESS,
+    PERMANENT_ERRORS,
     VoxtralAudioError,
     VoxtralError,
     VoxtralInvalidRequestError,
@@ -245,7 +245,7 @@ class TranscriptionJob:
     def _failed(self, request: TranscriptionRequest, error: VoxtralError) -> ChunkResult:
         """Return the result of a chunk that failed, or raise its error."""
         error.message = f"{request.title}: {error.message}"
-        if self.settings.on_error == "raise" or isinstance(error, HOPELESS):
+        if self.settings.on_error == "raise" or isinstance(error, PERMANENT_ERRORS):
             raise error
         # Its frames hold the chunk's data, which would stay until the next garbage collection.
         error.__traceback__ = error.__cause__ = error.__context__ = None
