@@ -1,12 +1,11 @@
-"""Speech endpoints, DeepInfra's native one and OpenAI's: their forms and their responses."""
+"""Responses of speech endpoints, DeepInfra's native one and OpenAI's: transcripts."""
 
 import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
 
-from langchain_voxtral.errors import VoxtralInvalidRequestError, VoxtralResponseError
+from langchain_voxtral.errors import VoxtralResponseError
 from langchain_voxtral.protocol.error_responses import error_from_body, sanitize
 from langchain_voxtral.protocol.fields import (
     JsonObject,
@@ -20,24 +19,6 @@ from langchain_voxtral.protocol.fields import (
 )
 from langchain_voxtral.protocol.responses import Usage
 
-Task = Literal["transcribe", "translate"]
-Timestamps = Literal["segment", "word"]
-ResponseFormat = Literal["json", "verbose_json"]
-Fields = list[tuple[str, str]]
-"""Names and values of a form; a name may come more than once."""
-
-NATIVE_FILE_FIELD = "audio"
-"""The recording's field in the form of DeepInfra's native speech endpoint."""
-OPENAI_FILE_FIELD = "file"
-"""The recording's field in the forms of OpenAI's transcriptions and translations."""
-
-_GRANULARITIES: dict[Timestamps, tuple[Timestamps, ...]] = {
-    "segment": ("segment",),
-    "word": ("segment", "word"),  # requested alone, words come in the place of segments
-}
-_GRANULARITY_NAMES = ("timestamp_granularities", "timestamp_granularities[]")
-"""DeepInfra documents the first; vLLM and OpenAI's own client use the second."""
-
 LANGUAGES = {
     "de": "German",
     "en": "English",
@@ -49,44 +30,12 @@ LANGUAGES = {
     "pt": "Portuguese",
 }
 """The languages that Voxtral's model card lists, by their ISO 639-1 codes."""
-_CODES = {name.lower(): code for code, name in LANGUAGES.items()}
-_CODE = re.compile(r"[a-z]{2,3}")
+LANGUAGE_CODES = {name.lower(): code for code, name in LANGUAGES.items()}
 
 # Voxtral's template ends in `lang:xx[TRANSCRIBE]`, where `lang:xx` is ordinary text to the model.
 _TEMPLATE_TEXT = re.compile(
     rf"(?:lang:(?:{'|'.join(LANGUAGES)}|[a-z]{{2,3}}(?=\[TRANSCRIBE\])))?(?:\[TRANSCRIBE\])?"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class TranscriptionOptions:
-    """How a recording is to be transcribed; None leaves it to the server.
-
-    Args:
-        task: `transcribe` in the language spoken, or `translate` into English.
-        language: The language spoken, as its ISO 639 code of two or three letters.
-        prompt: A text that goes before, for names and style. Some servers ignore it.
-        temperature: Randomness; the model card recommends 0 for transcription.
-        timestamps: Times of passages (`segment`), or of words too (`word`).
-
-    Raises:
-        VoxtralInvalidRequestError: One of them has an invalid value.
-    """
-
-    task: Task = "transcribe"
-    language: str | None = None
-    prompt: str | None = None
-    temperature: float | None = 0.0
-    timestamps: Timestamps | None = None
-
-    def __post_init__(self) -> None:
-        if self.language is not None:
-            validate_language(self.language)
-        if self.temperature is not None and not 0 <= self.temperature < math.inf:
-            raise VoxtralInvalidRequestError(
-                f"temperature={self.temperature} must be a number from 0 on; 0 is best for "
-                "transcription."
-            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,59 +77,9 @@ class Transcript:
     request_id: str | None = None
 
 
-def validate_language(language: str) -> None:
-    """Reject what is no code of two or three letters; which codes it knows, a server decides."""
-    if _CODE.fullmatch(language):
-        return
-    name = language.strip().lower()
-    code = _CODES.get(name) or re.split("[-_]", name)[0]
-    hint = f"for {LANGUAGES[code]} it is {code!r}" if code in LANGUAGES else "such as 'en' or 'fr'"
-    raise VoxtralInvalidRequestError(
-        f"language={language!r} is not a language code: give the ISO 639-1 code ({hint}), or leave "
-        "it unset to let the model detect the language."
-    )
-
-
 def normalize_language(language: str) -> str:
     """Return the code of a language that a server names; OpenAI's write "english" for "en"."""
-    return _CODES.get(language.lower(), language)
-
-
-def native_fields(options: TranscriptionOptions) -> Fields:
-    """Return the form of DeepInfra's native speech endpoint, without the recording."""
-    return _known_fields(
-        task=options.task,
-        initial_prompt=options.prompt,
-        temperature=options.temperature,
-        language=options.language,
-        chunk_level=options.timestamps,
-    )
-
-
-def openai_fields(
-    options: TranscriptionOptions, *, model: str, response_format: ResponseFormat = "json"
-) -> Fields:
-    """Return the form of OpenAI's transcriptions or translations, without the recording.
-
-    Raises:
-        VoxtralInvalidRequestError: An option that the endpoint has no field for.
-    """
-    for name in ("language", "timestamps") if options.task == "translate" else ():
-        value = getattr(options, name)
-        if value:
-            raise VoxtralInvalidRequestError(
-                f"OpenAI's audio endpoints have no field for {name}={value!r} when translating. "
-                "Leave it unset, or use DeepInfra's native speech endpoint, which has one."
-            )
-    fields = _known_fields(
-        model=model,
-        prompt=options.prompt,
-        response_format=response_format,
-        temperature=options.temperature,
-        language=options.language,
-    )
-    granularities = _GRANULARITIES[options.timestamps] if options.timestamps else ()
-    return fields + [(name, value) for name in _GRANULARITY_NAMES for value in granularities]
+    return LANGUAGE_CODES.get(language.lower(), language)
 
 
 def parse_native(
@@ -225,10 +124,6 @@ def without_template_text(text: str) -> str:
     """Return a text without what some servers leak of Voxtral's template at its start."""
     leak = _TEMPLATE_TEXT.match(text)
     return text[leak.end() :].lstrip() if leak and leak[0] else text
-
-
-def _known_fields(**fields: object) -> Fields:
-    return [(name, str(value)) for name, value in fields.items() if value is not None]
 
 
 def _parse(

@@ -1,6 +1,7 @@
-"""One chunk as a request of the chosen endpoint, and its response."""
+"""Requests to speech endpoints, and to a chat that transcribes: one chunk of a recording."""
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -12,16 +13,9 @@ from langchain_voxtral.protocol.fields import safe_text
 from langchain_voxtral.protocol.form_data import FormData
 from langchain_voxtral.protocol.json_body import encode_request
 from langchain_voxtral.protocol.transcription import (
+    LANGUAGE_CODES,
     LANGUAGES,
-    NATIVE_FILE_FIELD,
-    OPENAI_FILE_FIELD,
-    Fields,
-    ResponseFormat,
-    Task,
     Transcript,
-    TranscriptionOptions,
-    native_fields,
-    openai_fields,
     parse_native,
     parse_openai,
     without_template_text,
@@ -29,6 +23,23 @@ from langchain_voxtral.protocol.transcription import (
 from langchain_voxtral.providers import EndpointName, Provider
 
 SpeechEndpoint = Literal["transcriptions", "native", "chat"]
+Task = Literal["transcribe", "translate"]
+Timestamps = Literal["segment", "word"]
+ResponseFormat = Literal["json", "verbose_json"]
+Fields = list[tuple[str, str]]
+"""Names and values of a form; a name may come more than once."""
+
+NATIVE_FILE_FIELD = "audio"
+"""The recording's field in the form of DeepInfra's native speech endpoint."""
+OPENAI_FILE_FIELD = "file"
+"""The recording's field in the forms of OpenAI's transcriptions and translations."""
+
+_GRANULARITIES: dict[Timestamps, tuple[Timestamps, ...]] = {
+    "segment": ("segment",),
+    "word": ("segment", "word"),  # requested alone, words come in the place of segments
+}
+_GRANULARITY_NAMES = ("timestamp_granularities", "timestamp_granularities[]")
+"""DeepInfra documents the first; vLLM and OpenAI's own client use the second."""
 
 _ROUTES: Mapping[tuple[SpeechEndpoint, Task], EndpointName] = {
     ("transcriptions", "transcribe"): "transcriptions",
@@ -53,6 +64,39 @@ _INSTRUCTIONS: Mapping[Task, str] = {
 # silence, and is above the low defaults of some servers.
 _MAX_TOKENS_PER_SECOND = 8
 _MIN_MAX_TOKENS = 256
+
+_LANGUAGE_CODE = re.compile(r"[a-z]{2,3}")
+
+
+@dataclass(frozen=True, slots=True)
+class TranscriptionOptions:
+    """How a recording is to be transcribed; None leaves it to the server.
+
+    Args:
+        task: `transcribe` in the language spoken, or `translate` into English.
+        language: The language spoken, as its ISO 639 code of two or three letters.
+        prompt: A text that goes before, for names and style. Some servers ignore it.
+        temperature: Randomness; the model card recommends 0 for transcription.
+        timestamps: Times of passages (`segment`), or of words too (`word`).
+
+    Raises:
+        VoxtralInvalidRequestError: One of them has an invalid value.
+    """
+
+    task: Task = "transcribe"
+    language: str | None = None
+    prompt: str | None = None
+    temperature: float | None = 0.0
+    timestamps: Timestamps | None = None
+
+    def __post_init__(self) -> None:
+        if self.language is not None:
+            validate_language(self.language)
+        if self.temperature is not None and not 0 <= self.temperature < math.inf:
+            raise VoxtralInvalidRequestError(
+                f"temperature={self.temperature} must be a number from 0 on; 0 is best for "
+                "transcription."
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,3 +261,57 @@ def _instruction(options: TranscriptionOptions) -> str:
 
 def _language_name(code: str) -> str:
     return LANGUAGES.get(code, f"the one with the ISO 639 code {code!r}")
+
+
+def native_fields(options: TranscriptionOptions) -> Fields:
+    """Return the form of DeepInfra's native speech endpoint, without the recording."""
+    return _known_fields(
+        task=options.task,
+        initial_prompt=options.prompt,
+        temperature=options.temperature,
+        language=options.language,
+        chunk_level=options.timestamps,
+    )
+
+
+def openai_fields(
+    options: TranscriptionOptions, *, model: str, response_format: ResponseFormat = "json"
+) -> Fields:
+    """Return the form of OpenAI's transcriptions or translations, without the recording.
+
+    Raises:
+        VoxtralInvalidRequestError: An option that the endpoint has no field for.
+    """
+    for name in ("language", "timestamps") if options.task == "translate" else ():
+        value = getattr(options, name)
+        if value:
+            raise VoxtralInvalidRequestError(
+                f"OpenAI's audio endpoints have no field for {name}={value!r} when translating. "
+                "Leave it unset, or use DeepInfra's native speech endpoint, which has one."
+            )
+    fields = _known_fields(
+        model=model,
+        prompt=options.prompt,
+        response_format=response_format,
+        temperature=options.temperature,
+        language=options.language,
+    )
+    granularities = _GRANULARITIES[options.timestamps] if options.timestamps else ()
+    return fields + [(name, value) for name in _GRANULARITY_NAMES for value in granularities]
+
+
+def _known_fields(**fields: object) -> Fields:
+    return [(name, str(value)) for name, value in fields.items() if value is not None]
+
+
+def validate_language(language: str) -> None:
+    """Reject what is no code of two or three letters; which codes it knows, a server decides."""
+    if _LANGUAGE_CODE.fullmatch(language):
+        return
+    name = language.strip().lower()
+    code = LANGUAGE_CODES.get(name) or re.split("[-_]", name)[0]
+    hint = f"for {LANGUAGES[code]} it is {code!r}" if code in LANGUAGES else "such as 'en' or 'fr'"
+    raise VoxtralInvalidRequestError(
+        f"language={language!r} is not a language code: give the ISO 639-1 code ({hint}), or leave "
+        "it unset to let the model detect the language."
+    )

@@ -9,8 +9,12 @@ from langchain_voxtral.audio.chunking import AudioChunk
 from langchain_voxtral.audio.decoder import Truncated
 from langchain_voxtral.connection import ConnectionSettings
 from langchain_voxtral.profiles import VOXTRAL_MINI
-from langchain_voxtral.protocol.transcription import Task, TranscriptionOptions
-from langchain_voxtral.protocol.transcription_request import SpeechEndpoint, TranscriptionRequest
+from langchain_voxtral.protocol.transcription_request import (
+    SpeechEndpoint,
+    Task,
+    TranscriptionOptions,
+    TranscriptionRequest,
+)
 from langchain_voxtral.providers import PROVIDERS
 from langchain_voxtral.settings import unknown_setting_message
 from langchain_voxtral.transcription.documents import Mode

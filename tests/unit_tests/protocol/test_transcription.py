@@ -13,12 +13,7 @@ from langchain_voxtral.errors import (
     VoxtralResponseError,
 )
 from langchain_voxtral.protocol.responses import Usage
-from langchain_voxtral.protocol.transcription import (
-    Segment,
-    Transcript,
-    parse_native,
-    parse_openai,
-)
+from langchain_voxtral.protocol.transcription import Segment, Transcript, parse_native, parse_openai
 
 
 def body(**told: object) -> bytes:

@@ -5,11 +5,10 @@ from typing import Any
 import pytest
 
 from langchain_voxtral.errors import VoxtralInvalidRequestError
-from langchain_voxtral.protocol.transcription import (
-    LANGUAGES,
+from langchain_voxtral.protocol.transcription import LANGUAGES, normalize_language
+from langchain_voxtral.protocol.transcription_request import (
     TranscriptionOptions,
     native_fields,
-    normalize_language,
     openai_fields,
 )
 
