@@ -68,7 +68,7 @@ $(VENV)/.local: $(VENV)/.python pyproject.toml constraints.txt
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.local
-	$(BIN)/python -m pip install $(PIP_QUIET) -c constraints.txt -e ".[local-speech,audio,dev]"
+	$(BIN)/python -m pip install $(PIP_QUIET) -c constraints.txt -e ".[local-speech,dev]"
 	@touch $@
 
 $(FLOOR)/.dev: pyproject.toml tests/floor.txt $(VENV)/.dev

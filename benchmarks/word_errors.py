@@ -8,7 +8,6 @@ and rates. Rates are of words, after case, punctuation and hyphens are taken out
 RTF is the time to hear, decoding included, by the length of the sound.
 """
 
-import io
 import time
 from pathlib import Path
 
@@ -16,7 +15,7 @@ import numpy as np
 from support.reference_transcripts import HELD_OUT, TRANSCRIPTS, word_errors
 from support.speech_samples import encoded, speech
 
-from langchain_voxtral.local.engine.recordings import read_samples
+from langchain_voxtral.audio import Recording
 from langchain_voxtral.local.engine.speech import SpeechEngine
 
 FORMATS = {
@@ -37,7 +36,7 @@ FORMATS = {
 def heard_in(engine: SpeechEngine, sound: bytes) -> tuple[str, float]:
     """Return what is said, and the seconds that hearing it took."""
     begun = time.perf_counter()
-    text = " ".join(segment.text for segment in engine.hear(read_samples(io.BytesIO(sound))))
+    text = " ".join(segment.text for segment in engine.transcribe(Recording(sound).iter_samples()))
     return text, time.perf_counter() - begun
 
 

@@ -1,65 +1,63 @@
-"""Recordings as the model hears them: mono, 16 kHz, read as a stream."""
+"""Recordings decoded as the model takes them: mono, 16 kHz, as a stream."""
 
-import contextlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, BinaryIO, Literal
 
-from langchain_voxtral.audio.decoders import AudioTrack, import_optional, track
-from langchain_voxtral.audio.formats import AUDIO_FORMATS, AudioFormat, detect_format
-from langchain_voxtral.audio.lengths import check_whole
+from langchain_voxtral.audio import formats
+from langchain_voxtral.audio.formats import AudioFormat
+from langchain_voxtral.audio.integrity import check_aiff, check_matroska, check_ogg
+from langchain_voxtral.audio.mp3 import read_mp3_header
 from langchain_voxtral.audio.source import AudioInput, AudioSource
-from langchain_voxtral.audio.wav import SAMPLE_RATE, pcm16
+from langchain_voxtral.audio.track import import_optional, open_track
+from langchain_voxtral.audio.wav import read_wav_header
 from langchain_voxtral.errors import VoxtralAudioError, VoxtralTruncatedAudioError
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["Recording", "Truncated"]
-
 logger = logging.getLogger("langchain_voxtral")
 
 Truncated = Literal["error", "keep"]
-"""What becomes of a recording that is cut off or damaged: refused, or taken as far as it goes."""
+"""How to treat a recording that is cut off or damaged: refuse it, or take what can be decoded."""
 
 
 class Recording:
-    """A recording, opened: its kind is known, and as far as its file tells, it is whole.
+    """A recording of any format, decoded to mono 16 kHz while it is read.
 
-    Sound is decoded on the way, block by block: hours of it take no more memory than a minute.
-    Of several channels the mean is taken; of several audio tracks the one that the file marks as
-    its default. Where the clock of an MP4, Matroska or Ogg file runs on without sound (before it
-    begins in a film, in a pause of a call), there is silence, at most an hour.
+    Hours of it take no more memory than a minute. Several channels are mixed; of several audio
+    tracks the default one is taken. Where the clock of an MP4, Matroska or Ogg file runs on without
+    sound (before the sound of a film begins, in a pause of a call) there is silence, at most an
+    hour.
 
     Args:
-        source: A path, the file's bytes, or a binary file, which is read from its start, as often
-            as its sound is, and never closed. A file that cannot seek is copied to disk first.
+        source: A path, the file's bytes, or a binary file, which is read from its start and never
+            closed. A file that cannot seek is copied to disk first.
         name: What errors call it; by default the path.
         truncated: `"error"` refuses a recording that is cut off or damaged, as soon as that is
-            seen; `"keep"` takes what can be decoded, logs a warning, and `is_complete` is False.
-            Files that do not say how long they are (MP3 without a `Xing` header; AAC; Ogg; FLAC,
-            WAV, MP4 and WebM as they are streamed) and are cut between two of their parts cannot
-            be told from whole ones.
+            seen. `"keep"` takes what can be decoded and logs a warning. Files that do not tell
+            their length (MP3 without a `Xing` header, streamed FLAC, WAV, MP4 and WebM) and are
+            cut between two of their parts look whole, and so may cut CAF files.
 
     Raises:
         VoxtralTruncatedAudioError: It is cut off or damaged.
-        VoxtralAudioError: It cannot be read, is empty, or is no recording of a known kind.
+        VoxtralAudioError: It cannot be read, is empty, or is no recording of a known format.
 
     Example:
         ```python
-        from langchain_voxtral.audio.decoder import Recording
-        from langchain_voxtral.audio.wav import wav_header
+        from langchain_voxtral.audio import Recording
 
-        recording = Recording(wav_header(64_000) + bytes(64_000))
-        assert recording.format.name == "wav"
-        assert recording.duration == 2.0
-        assert [block.shape for block in recording.iter_samples()] == [(16_000,), (16_000,)]
+        recording = Recording("talk.mp3")
+        print(recording.format.name, recording.duration)
+        for samples in recording.iter_samples():
+            print(len(samples), abs(samples).max())
         ```
     """
 
     format: AudioFormat
-    """What it is, by its content."""
+    """Its format, by its content."""
     is_complete: bool | None
     """False once it is known to be cut off or damaged, True once all of it was decoded."""
 
@@ -71,32 +69,36 @@ class Recording:
         truncated: Truncated = "error",
     ) -> None:
         self.is_complete = None
-        self._told: float | None = None
         self._truncated = truncated
+        self._header_seconds: float | None = None
         self._source = source if isinstance(source, AudioSource) else AudioSource(source, name=name)
         self.name = name or self._source.title
-        with self._source.open() as file, self._named():
-            self.format = _known_kind(file)
+        with self._source.open() as file, self._naming_errors():
+            self.format = _known_format(file)
             try:
-                self._told = check_whole(file, self.format)
+                self._header_seconds = _CHECKS.get(self.format, _no_check)(file)
             except VoxtralTruncatedAudioError as error:
-                self._take_or_raise(error)
+                self._report_damage(error)
 
     @property
     def duration(self) -> float | None:
-        """Its length in seconds as its file tells it; None if it does not, or is cut off.
+        """Its length in seconds as the file tells it; None if it does not, or is cut off.
 
-        For WAV and MP3 files this needs no decoder; frames of MP3 are counted.
+        For WAV and MP3 files this needs no decoder.
         """
         if self.is_complete is False:
             return None
-        if self._told is not None:
-            return self._told
-        with self._source.open() as file, self._named(), track(file, self.format) as sound:
-            return sound.seconds
+        if self._header_seconds is not None:
+            return self._header_seconds
+        with (
+            self._source.open() as file,
+            self._naming_errors(),
+            open_track(file, self.format) as track,
+        ):
+            return track.seconds
 
-    def iter_samples(self) -> "Iterator[NDArray[np.float32]]":
-        """Decode it: mono samples at 16 kHz, from -1 to 1, in blocks of about a second.
+    def iter_pcm(self) -> Iterator[bytes]:
+        """Decode it to 16-bit PCM, mono, 16 kHz, in blocks of at most a second.
 
         Each call begins anew; two at once need two recordings when the source is a file.
 
@@ -105,28 +107,25 @@ class Recording:
             VoxtralAudioError: It has no samples, or some that are no numbers.
             VoxtralMissingAudioExtraError: The libraries that decode are not installed.
         """
-        count = 0
-        with self._source.open() as file, self._named(), track(file, self.format) as sound:
-            for block in _resampled(self._until_cut(sound), sound.rate):
-                count += len(block)
-                yield block
-            if not count:
+        is_empty = True
+        with self._source.open() as file, self._naming_errors():
+            with open_track(file, self.format) as track:
+                for block in track.iter_pcm(self._report_damage):
+                    is_empty = False
+                    yield block
+            if is_empty:
                 raise VoxtralAudioError("it has no sound: 0 samples")
         if self.is_complete is None:
             self.is_complete = True
 
-    def iter_pcm(self) -> Iterator[bytes]:
-        """Decode it: mono samples at 16 kHz, 16-bit PCM, in blocks of about a second."""
-        return map(pcm16, self.iter_samples())
+    def iter_samples(self) -> "Iterator[NDArray[np.float32]]":
+        """Decode it as `iter_pcm` does, to samples from -1 to 1."""
+        np = import_optional("numpy")
+        for block in self.iter_pcm():
+            yield np.frombuffer(block, dtype="<i2").astype(np.float32) / 32768
 
-    def _until_cut(self, sound: AudioTrack) -> "Iterator[NDArray[np.float32]]":
-        try:
-            yield from sound.pieces
-        except VoxtralTruncatedAudioError as error:
-            self._take_or_raise(error)
-
-    def _take_or_raise(self, error: VoxtralTruncatedAudioError) -> None:
-        """Raise the error, or take it as a warning, as asked for."""
+    def _report_damage(self, error: VoxtralTruncatedAudioError) -> None:
+        """Raise the error, or log it as a warning, as asked for."""
         if self._truncated == "error":
             error.message += "; give the whole recording"
             raise error
@@ -134,9 +133,8 @@ class Recording:
             logger.warning("%s: %s; what can be decoded is taken", self.name, error.message)
         self.is_complete = False
 
-    @contextlib.contextmanager
-    def _named(self) -> Iterator[None]:
-        """Put the recording's name before what is said about it."""
+    @contextmanager
+    def _naming_errors(self) -> Iterator[None]:
         try:
             yield
         except VoxtralAudioError as error:
@@ -144,51 +142,31 @@ class Recording:
             raise
 
 
-def _known_kind(file: BinaryIO) -> AudioFormat:
-    kind = detect_format(file)
-    if kind is None:
+def _known_format(file: BinaryIO) -> AudioFormat:
+    audio_format = formats.detect_format(file)
+    if audio_format is None:
         file.seek(0)
         head = file.read(16)
-        known = ", ".join(kind.name for kind in AUDIO_FORMATS)
+        known = ", ".join(known.name for known in formats.AUDIO_FORMATS)
         raise VoxtralAudioError(
             f"it is no recording of a known kind ({known}): it begins with {head!r}"
             if head
             else "it is empty: 0 bytes"
         )
-    return kind
+    return audio_format
 
 
-def _resampled(
-    pieces: "Iterator[NDArray[np.float32]]", rate: int
-) -> "Iterator[NDArray[np.float32]]":
-    """Bring sound to 16 kHz, as one stream: nothing is heard where its blocks meet."""
-    np = import_optional("numpy")
-    blocks = _finite(pieces, rate)
-    if rate == SAMPLE_RATE:
-        for block in blocks:
-            yield from _if_any(block)
-        return
-    stream = import_optional("soxr").ResampleStream(rate, SAMPLE_RATE, 1, dtype="float32")
-    for block in blocks:
-        yield from _if_any(stream.resample_chunk(block))
-    yield from _if_any(stream.resample_chunk(np.zeros(0, dtype=np.float32), last=True))
+def _no_check(_: BinaryIO) -> None:
+    """FFmpeg notices by itself what is missing."""
 
 
-def _if_any(block: "NDArray[np.float32]") -> "Iterator[NDArray[np.float32]]":
-    if len(block):
-        yield block
-
-
-def _finite(blocks: "Iterator[NDArray[np.float32]]", rate: int) -> "Iterator[NDArray[np.float32]]":
-    np = import_optional("numpy")
-    before = 0
-    for block in blocks:
-        finite = np.isfinite(block)
-        if not finite.all():
-            at = int(finite.argmin())
-            raise VoxtralAudioError(
-                f"its sample at {(before + at) / rate:.3f} s is {block[at]}, no number: "
-                "save the recording anew"
-            )
-        before += len(block)
-        yield block
+_CHECKS: dict[AudioFormat, Callable[[BinaryIO], float | None]] = {
+    formats.WAV: lambda file: read_wav_header(file).seconds,
+    formats.MP3: lambda file: read_mp3_header(file).seconds,
+    formats.OGG: check_ogg,
+    formats.OPUS: check_ogg,
+    formats.WEBM: check_matroska,
+    formats.MKA: check_matroska,
+    formats.AIFF: check_aiff,
+}
+"""Checks of what FFmpeg does not notice; they return the length if the header tells it."""

@@ -1,21 +1,15 @@
-"""What kind of recording a file is, told by its content and never by its name."""
+"""The format of a recording, detected by its content and never by its name."""
 
 import io
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from langchain_voxtral.audio.mp3 import LOOKAHEAD, id3_size, starts_with_frames
-
-_SEEN = 1 << 16
-_TAGS = 16
-"""How many tags may stand in front."""
-_JUNK = 4096
-"""How far into a file the first MP3 frame is looked for: recordings of radio begin anywhere."""
+from langchain_voxtral.audio.mp3 import find_frame, skip_id3
 
 
 @dataclass(frozen=True, slots=True)
 class AudioFormat:
-    """A kind of audio file.
+    """A format of audio files.
 
     Args:
         name: Its short name, as servers name formats.
@@ -44,59 +38,42 @@ CAF = AudioFormat("caf", "audio/x-caf", ".caf")
 
 AUDIO_FORMATS = (WAV, MP3, FLAC, OGG, OPUS, M4A, MP4, WEBM, MKA, AAC, AIFF, AU, CAF)
 
-_MAGIC: tuple[tuple[int, bytes, AudioFormat], ...] = (
-    (8, b"WAVE", WAV),
-    (8, b"AIFF", AIFF),
-    (8, b"AIFC", AIFF),
-    (0, b".snd", AU),
-    (0, b"fLaC", FLAC),
-    (0, b"caff", CAF),
-    (28, b"OpusHead", OPUS),
-    (0, b"OggS", OGG),
-    (4, b"ftypM4A ", M4A),
-    (4, b"ftypM4B ", M4A),
-    (4, b"ftyp", MP4),
-)
-"""Bytes at a place; the first row that fits tells."""
-_OUTER = {WAV: (b"RIFF", b"RF64", b"BW64"), AIFF: (b"FORM",)}
-"""For kinds that are told by their inner name: what a file of them begins with."""
-
-_EBML = b"\x1a\x45\xdf\xa3"
+EBML = b"\x1a\x45\xdf\xa3"
+"""What Matroska and WebM files begin with."""
 _ADTS = (b"\xff\xf1", b"\xff\xf9", b"\xff\xf0", b"\xff\xf8")
+_ADTS_HEADER = 7
+
+_MAGIC: tuple[tuple[AudioFormat, tuple[bytes, ...], int, bytes], ...] = (
+    (WAV, (b"RIFF", b"RF64", b"BW64"), 8, b"WAVE"),
+    (AIFF, (b"FORM",), 8, b"AIFF"),
+    (AIFF, (b"FORM",), 8, b"AIFC"),
+    (AU, (b".snd",), 0, b""),
+    (FLAC, (b"fLaC",), 0, b""),
+    (CAF, (b"caff",), 0, b""),
+    (OPUS, (b"OggS",), 28, b"OpusHead"),
+    (OGG, (b"OggS",), 0, b""),
+    (M4A, (b"",), 4, b"ftypM4A "),
+    (M4A, (b"",), 4, b"ftypM4B "),
+    (MP4, (b"",), 4, b"ftyp"),
+)
+"""A format, what its files begin with, and what stands at an offset; the first match counts."""
 
 
 def detect_format(data: bytes | BinaryIO) -> AudioFormat | None:
-    """Return the format of a recording, given as its bytes or a file; None if it is none."""
-    file = io.BytesIO(data) if isinstance(data, bytes) else data
-    file.seek(0)
-    head = file.read(_SEEN)
-    start = 0
-    for _ in range(_TAGS):
-        size = id3_size(head)  # cover pictures make tags of any length
-        if not size:
-            break
-        start += size
-        file.seek(start)
-        head = file.read(_SEEN)
-    for offset, mark, kind in _MAGIC:
-        if head.startswith(mark, offset) and head.startswith(_OUTER.get(kind, b"")):
-            return kind
-    if head.startswith(_EBML):
+    """Return the format of a file or of its bytes; None if it is no recording."""
+    _, head = skip_id3(io.BytesIO(data) if isinstance(data, bytes) else data)
+    for audio_format, beginnings, offset, mark in _MAGIC:
+        if head.startswith(beginnings) and head.startswith(mark, offset):
+            return audio_format
+    if head.startswith(EBML):
         return WEBM if b"webm" in head[:64] else MKA
-    if head.startswith(_ADTS) and _adts_runs_on(head):
+    if head.startswith(_ADTS) and _has_adts_frame(head):
         return AAC
-    return MP3 if _mp3_begins(head) else None
+    return None if find_frame(head) is None else MP3
 
 
-def _adts_runs_on(head: bytes) -> bool:
-    size = (head[3] & 3) << 11 | head[4] << 3 | head[5] >> 5 if len(head) > 6 else 0  # noqa: PLR2004 - a header's length
-    return size > 6 and (len(head) <= size or head.startswith(_ADTS, size))  # noqa: PLR2004 - the same
-
-
-def _mp3_begins(head: bytes) -> bool:
-    at = head.find(b"\xff", 0, _JUNK)
-    while at >= 0:
-        if starts_with_frames(head[at : at + LOOKAHEAD]):
-            return True
-        at = head.find(b"\xff", at + 1, _JUNK)
-    return False
+def _has_adts_frame(head: bytes) -> bool:
+    if len(head) < _ADTS_HEADER:
+        return False
+    size = (head[3] & 3) << 11 | head[4] << 3 | head[5] >> 5
+    return size >= _ADTS_HEADER and (len(head) <= size or head.startswith(_ADTS, size))

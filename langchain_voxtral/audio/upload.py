@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from langchain_voxtral.audio.decoder import Recording, Truncated
 from langchain_voxtral.audio.formats import MP3, WAV, AudioFormat
-from langchain_voxtral.audio.mp3 import mp3_facts
+from langchain_voxtral.audio.mp3 import read_mp3_header
 from langchain_voxtral.audio.wav import PCM, SAMPLE_RATE, read_wav_header, wav_header
 from langchain_voxtral.errors import VoxtralAudioError
 
@@ -69,14 +69,14 @@ def to_wav(recording: Recording, *, max_seconds: float | None = None) -> bytes:
 def _seconds_if_plain(data: bytes, audio_format: AudioFormat) -> float | None:
     """Return the length of a recording that can be sent unchanged, else None."""
     if audio_format == MP3:
-        frames = mp3_facts(data)
-        return frames.seconds if frames.channels == 1 else None
+        header = read_mp3_header(data)
+        return header.seconds if header.channels == 1 else None
     if audio_format != WAV:
         return None
-    header = read_wav_header(data)
-    layout = (header.encoding, header.channels, header.rate, header.bits, header.frame_bytes)
+    wav = read_wav_header(data)
+    layout = (wav.encoding, wav.channels, wav.rate, wav.bits, wav.frame_bytes)
     is_plain = layout == (PCM, 1, SAMPLE_RATE, 16, 2)
-    return header.seconds if is_plain and header.has_length else None
+    return wav.seconds if is_plain and wav.has_length else None
 
 
 def _too_long_error(recording: Recording, max_seconds: float) -> VoxtralAudioError:

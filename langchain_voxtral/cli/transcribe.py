@@ -177,7 +177,7 @@ def _check_speech_support() -> None:
     if not has_speech_support():
         raise ValueError(
             "the embedded engine has no speech support yet: pip install "
-            '"langchain-voxtral[local-speech,audio]"; or set DEEPINFRA_API_TOKEN, and DeepInfra '
+            '"langchain-voxtral[local-speech]"; or set DEEPINFRA_API_TOKEN, and DeepInfra '
             "is asked"
         )
 

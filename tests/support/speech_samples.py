@@ -14,12 +14,11 @@ from typing import Any
 import av
 import numpy as np
 import soundfile
-import soxr
 from numpy.typing import NDArray
 
 from langchain_voxtral.audio import Recording
 from langchain_voxtral.audio.source import AudioInput
-from langchain_voxtral.audio.wav import pcm16, wav_header
+from langchain_voxtral.audio.wav import wav_header
 
 Sound = NDArray[np.float32]
 
@@ -64,13 +63,27 @@ TWO_CITIES, BECKETT = asset("two_cities.wav"), asset("beckett.wav")
 """44.4 s at 48 kHz, and 10.0 s at 16 kHz; both mono."""
 
 
+def resampled(sound: Sound, rate: int, new_rate: int = 16_000) -> Sound:
+    """Return mono sound at another rate."""
+    frame = av.AudioFrame.from_ndarray(sound.reshape(1, -1), "flt", "mono")
+    frame.sample_rate = rate
+    resampler = av.AudioResampler("flt", "mono", new_rate)
+    frames = [*resampler.resample(frame), *resampler.resample(None)]
+    return np.concatenate([frame.to_ndarray()[0] for frame in frames])
+
+
 @functools.cache
 def speech(path: Path = BECKETT, rate: int = 16_000) -> Sound:
     """Return a recording's samples at a rate; they are shared, so do not write into them."""
     samples, own = soundfile.read(path, dtype="float32")
-    at_rate: Sound = samples if own == rate else soxr.resample(samples, own, rate)
+    at_rate: Sound = samples if own == rate else resampled(samples, own, rate)
     at_rate.flags.writeable = False
     return at_rate
+
+
+def pcm16(sound: Sound) -> bytes:
+    """Return sound as 16-bit PCM; what is beyond -1 and 1 is clipped."""
+    return np.clip(np.rint(sound * 32768), -32768, 32767).astype("<i2").tobytes()
 
 
 def wav_bytes(sound: Sound, rate: int = 16_000) -> bytes:
@@ -88,6 +101,14 @@ def decoded(source: AudioInput | Recording) -> Sound:
 def seconds_of(source: AudioInput | Recording) -> float:
     """Return the length of a recording, by decoding it."""
     return len(decoded(source)) / 16_000
+
+
+def likeness(one: Sound, other: Sound) -> float:
+    """Return the correlation of two sounds at the shift where it is highest: decoders delay."""
+    size = len(one) + len(other)
+    spectrum = np.fft.rfft(one, size) * np.conj(np.fft.rfft(other, size))
+    highest = np.fft.irfft(spectrum, size).max()
+    return float(highest / np.linalg.norm(one) / np.linalg.norm(other))
 
 
 def encoded(way: str, sound: Sound | None = None, rate: int = 16_000) -> bytes:

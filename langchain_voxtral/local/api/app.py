@@ -53,7 +53,7 @@ from langchain_voxtral.local.api.speech_requests import (
 )
 from langchain_voxtral.local.api.speech_responses import speech_response
 from langchain_voxtral.local.engine.scheduler import SpeechResult, SpeechWorker, TextWorker
-from langchain_voxtral.local.engine.speech import SPEECH_IDS, SPEECH_MODEL, require_extra
+from langchain_voxtral.local.engine.speech import SPEECH_IDS, SPEECH_MODEL, require_speech_support
 from langchain_voxtral.local.errors import ErrorResponse
 from langchain_voxtral.local.models import LocalModel, choose_file, load
 from langchain_voxtral.local.prompting.tasks import Task, plan_input, plan_task
@@ -179,7 +179,7 @@ class App:
         chat = validate(body, ChatRequest)
         self._check_model(chat.model)
         if audio:
-            require_extra()
+            require_speech_support()
 
             async def transcribe(file: BinaryIO) -> str:
                 return (await self._transcript(request, file)).text
@@ -221,7 +221,7 @@ class App:
         self, request: Request, form_type: type[NativeForm] | type[OpenAIForm]
     ) -> Response:
         request.scope["voxtral.model"] = SPEECH_MODEL
-        require_extra()
+        require_speech_support()
         form, file = await read_form(_limited(request, self._max_form_bytes), form_type)
         model = form.model if isinstance(form, OpenAIForm) else request.path_params["model"]
         if model not in SPEECH_IDS:

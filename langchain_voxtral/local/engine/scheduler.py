@@ -8,14 +8,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO, Generic, Self, TypeVar
 
+from langchain_voxtral.audio import Recording
+from langchain_voxtral.audio.wav import SAMPLE_RATE
 from langchain_voxtral.local.engine.llama import Engine, GenerationEnd, Token
-from langchain_voxtral.local.engine.recordings import read_samples
-from langchain_voxtral.local.engine.speech import PASSAGE, RATE, SpeechEngine
+from langchain_voxtral.local.engine.speech import SEGMENT_SECONDS, SpeechEngine
 from langchain_voxtral.local.errors import ErrorResponse
 from langchain_voxtral.protocol.transcription import Segment
 
 if TYPE_CHECKING:
-    from langchain_voxtral.local.engine.recordings import Samples
+    from langchain_voxtral.local.engine.speech import Samples
 
 _BUSY = {
     "error": {
@@ -221,7 +222,7 @@ class SpeechWorker:
 
         def work(item: WorkItem[SpeechResult]) -> None:
             with file:
-                item.put(self._transcribe(file, max_segment_seconds or PASSAGE, item.check))
+                item.put(self._transcribe(file, max_segment_seconds or SEGMENT_SECONDS, item.check))
 
         item = WorkItem(self._scheduler, work)
         try:
@@ -239,14 +240,14 @@ class SpeechWorker:
 
         def samples() -> "Iterator[Samples]":
             nonlocal size
-            for block in read_samples(file):
+            for block in Recording(file).iter_samples():
                 check()
                 size += len(block)
                 yield block
 
         segments = []
-        for segment in self._engine.hear(samples(), max_segment_seconds):
+        for segment in self._engine.transcribe(samples(), max_segment_seconds):
             check()
             segments.append(segment)
         runtime_ms = round((time.perf_counter() - started) * 1000)
-        return SpeechResult(tuple(segments), size / RATE, runtime_ms)
+        return SpeechResult(tuple(segments), size / SAMPLE_RATE, runtime_ms)

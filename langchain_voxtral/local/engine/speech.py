@@ -1,7 +1,7 @@
-"""Speech to text on this machine: Moonshine tiny, which hears English and nothing else.
+"""Speech to text on this machine: Moonshine tiny, for English only.
 
-Its weights lie in the wheel of the `local-speech` extra; nothing is ever downloaded. A translation
-into English of what is English already is its transcription.
+Its weights are in the wheel of the `local-speech` extra; nothing is downloaded. Translation into
+English is transcription, since the speech is English already.
 """
 
 import importlib.util
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from langchain_voxtral.audio.wav import SAMPLE_RATE
 from langchain_voxtral.errors import VoxtralLocalError
 from langchain_voxtral.local.engine.llama import protect_after_fork
 from langchain_voxtral.local.errors import ErrorResponse
@@ -22,69 +23,46 @@ if TYPE_CHECKING:
 
     Samples = npt.NDArray[np.float32]
 
-__all__ = [
-    "LANGUAGE",
-    "PASSAGE",
-    "RATE",
-    "SPEECH_IDS",
-    "SPEECH_MODEL",
-    "SpeechEngine",
-    "has_speech_support",
-    "require_extra",
-]
-
 SPEECH_MODEL = "moonshine-tiny-en"
-"""The real name of the model that hears."""
-
 SPEECH_IDS = ("mistralai/Voxtral-Mini-3B-2507", SPEECH_MODEL)
 """The model ids that requests with a recording may name."""
-
 LANGUAGE = "en"
-RATE = 16_000
-"""Samples a second of what the engine takes."""
 
-_LIBRARIES = ("moonshine_voice", "python_multipart")
+SEGMENT_SECONDS = 10.0
+"""Up to this length neighbouring lines become one segment. Line by line, a second or two at a time,
+the model has too little context: it gets every sixth word of short sentences wrong."""
 
-PASSAGE = 10.0
-"""Seconds that neighbouring lines are joined up to. Heard line by line, a second or two at a
-time, the model has too little to go by: it mistakes every sixth word of short sentences."""
-
-_PAUSE = 1.0
-"""Seconds of silence that end a passage, however short it is."""
-
-_LONGEST_LINE = 15.0
-"""Seconds of speech without a pause after which the detector cuts; Moonshine's own limit."""
-
-_WINDOW = 45 * RATE
-"""Samples that are looked at together: more than the longest passage and line. Always as many,
-so that a recording's words do not hang on the blocks that it comes in."""
-
-_QUIET = 0.1
-_MOST_GAIN = 100.0
-"""A recording whose loudest sample is below `_QUIET` is raised to it, by this factor at most:
-the detector misses speech that is very faint, and takes amplified noise for none."""
-
-_STRAY = re.compile(r"^[?!.,;:]+\s+")
-"""Marks that no sentence begins with. They hold no word, unlike the "You" that the model makes
-of silence; that never comes up, since only what the detector takes for speech is heard."""
+_LIBRARIES = ("moonshine_voice", "python_multipart", "av")
+_PAUSE_SECONDS = 1.0
+"""Silence that ends a segment, however short it is."""
+_MAX_LINE_SECONDS = 15.0
+"""Speech without a pause after which the detector cuts; Moonshine's own limit."""
+_WINDOW = 45 * SAMPLE_RATE
+"""Samples that are searched together: more than the longest segment and line. Always as many, so
+that the words do not depend on the blocks in which a recording comes."""
+_QUIET, _MAX_GAIN = 0.1, 100.0
+"""Sound whose peak is below `_QUIET` is amplified to it, by this factor at most: the detector
+misses very faint speech, and does not take amplified noise for speech."""
+_STRAY_MARKS = re.compile(r"^[?!.,;:]+\s+")
+"""Marks that no sentence begins with."""
 
 
-def require_extra() -> None:
-    """Check that what recordings need is installed, without loading it.
+def require_speech_support() -> None:
+    """Return if the libraries for recordings are installed; they are not loaded.
 
     Raises:
-        ErrorResponse: 405, as of what a model does not support, with the way to install it.
+        ErrorResponse: 405, as for what a model does not support, with the way to install them.
     """
     if missing := _missing_libraries():
         raise ErrorResponse.with_message(
             405,
             f"The embedded engine needs {missing[0]} for recordings, which is not installed: "
-            'pip install "langchain-voxtral[local-speech,audio]"',
+            'pip install "langchain-voxtral[local-speech]"',
         )
 
 
 def has_speech_support() -> bool:
-    """Tell whether what recordings need is installed, without loading it."""
+    """Return whether the libraries for recordings are installed; they are not loaded."""
     return not _missing_libraries()
 
 
@@ -93,14 +71,12 @@ def _missing_libraries() -> list[str]:
 
 
 @dataclass(eq=False)
-class _Loaded:
-    """Moonshine, named as `protect_after_fork` wants it: a forked child must not free it.
+class _Models:
+    """Moonshine's recogniser, and a factory of voice detectors.
 
-    Args:
-        server: The model, which hears words.
-        detector: Makes what finds lines of speech. It has no weights and is made in no time,
-            but remembers what it heard last: every look gets a new one, so that no recording
-            changes another's lines.
+    `protect_after_fork` wants the name `server`: a forked child must not free it. A detector has no
+    weights, but remembers what it processed last; with a new one for each window, recordings do not
+    change each other's lines.
     """
 
     server: Any
@@ -108,104 +84,94 @@ class _Loaded:
 
 
 class SpeechEngine:
-    """Moonshine, loaded when the first recording comes. Not thread-safe: a worker owns it.
-
-    Example:
-        ```python
-        import numpy as np
-        from langchain_voxtral.local.engine.speech import SpeechEngine
-
-        silence = [np.zeros(16_000, np.float32)]
-        assert list(SpeechEngine().hear(silence)) == []
-        ```
-    """
+    """Moonshine, loaded for the first recording. It is not thread-safe."""
 
     def __init__(self) -> None:
-        self._loaded: _Loaded | None = None
+        self._models: _Models | None = None
 
-    def hear(self, blocks: "Iterable[Samples]", passage: float = PASSAGE) -> Iterator[Segment]:
-        """Yield what is said, passage by passage, while the recording is read.
+    def transcribe(
+        self, blocks: "Iterable[Samples]", segment_seconds: float = SEGMENT_SECONDS
+    ) -> Iterator[Segment]:
+        """Yield the segments of a recording while it is read.
 
-        A passage is one line that Moonshine's voice detector finds, or several with short
-        pauses between them; its bounds are the detector's. Memory does not grow with the
-        recording, and whoever stops iterating stops the work.
+        A segment is one line that the voice detector finds, or several with short pauses between
+        them. Memory does not grow with the recording, and closing the iterator ends the work.
 
         Args:
-            blocks: Mono samples, 16 000 a second, from -1 to 1, in blocks of any length.
-            passage: Seconds that a passage may be long, 1 to 30; a longer line stays whole.
+            blocks: Mono samples at 16 kHz, from -1 to 1, in blocks of any length.
+            segment_seconds: Longest segment, 1 to 30; a longer line stays whole.
 
         Raises:
             VoxtralLocalError: Moonshine is not installed or does not run on this machine.
         """
         import numpy as np  # noqa: PLC0415 - comes with the extra
 
-        loaded = self._load()
-        waiting = np.zeros(0, np.float32)
-        begin, ended = 0, False
+        models = self._load()
+        pending = np.zeros(0, np.float32)
+        start, is_last = 0, False
         blocks = iter(blocks)
-        while not ended:
-            waiting = _filled(waiting, blocks)
-            ended = len(waiting) <= _WINDOW
-            audible = _raised(waiting[:_WINDOW])
-            passages = _passages(_lines(loaded.detector, audible), passage)
-            settled = len(audible) if ended else _settled(passages, len(audible))
-            for first, last in passages:
-                if last <= settled and (text := _words(loaded.server, audible[first:last])):
-                    yield Segment((begin + first) / RATE, (begin + last) / RATE, text)
-            begin += settled
-            waiting = waiting[settled:]
+        while not is_last:
+            pending = _fill_window(pending, blocks)
+            is_last = len(pending) <= _WINDOW
+            window = _amplify(pending[:_WINDOW])
+            segments = _join_lines(_find_lines(models.detector, window), segment_seconds)
+            settled = len(window) if is_last else _settled_samples(segments, len(window))
+            for first, last in segments:
+                if last <= settled and (text := _recognize(models.server, window[first:last])):
+                    begin, end = (start + first) / SAMPLE_RATE, (start + last) / SAMPLE_RATE
+                    yield Segment(begin, end, text)
+            start += settled
+            pending = pending[settled:]
 
-    def _load(self) -> _Loaded:
-        if self._loaded is None:
-            self._loaded = _moonshine()
-            protect_after_fork(self._loaded)
-        return self._loaded
+    def _load(self) -> _Models:
+        if self._models is None:
+            self._models = _load_moonshine()
+            protect_after_fork(self._models)
+        return self._models
 
 
-def _moonshine() -> _Loaded:
+def _load_moonshine() -> _Models:
     try:
         from moonshine_voice import ModelArch, Transcriber, get_model_path  # noqa: PLC0415 - extra
 
         path = str(get_model_path("tiny-en"))
-        finding = {"skip_transcription": "true", "vad_max_segment_duration": str(_LONGEST_LINE)}
-        detector = partial(Transcriber, path, ModelArch.TINY, options=finding)
-        model = Transcriber(path, ModelArch.TINY, options={"vad_threshold": "0"})
+        options = {"skip_transcription": "true", "vad_max_segment_duration": str(_MAX_LINE_SECONDS)}
+        detector = partial(Transcriber, path, ModelArch.TINY, options=options)
+        recogniser = Transcriber(path, ModelArch.TINY, options={"vad_threshold": "0"})
     except Exception as error:
         raise VoxtralLocalError(
             f"The embedded engine cannot hear: moonshine-voice does not load ({error}). It needs "
             'glibc 2.34, macOS 15 or Windows, and pip install "langchain-voxtral[local-speech]".'
         ) from error
-    return _Loaded(model, detector)
+    return _Models(recogniser, detector)
 
 
-def _filled(waiting: "Samples", blocks: "Iterator[Samples]") -> "Samples":
+def _fill_window(pending: "Samples", blocks: "Iterator[Samples]") -> "Samples":
     """Return more samples than a window has, or all that are left."""
     import numpy as np  # noqa: PLC0415 - comes with the extra
 
-    parts, size = [waiting], len(waiting)
+    parts, size = [pending], len(pending)
     while size <= _WINDOW and (block := next(blocks, None)) is not None:
         parts.append(block)
         size += len(block)
     return np.concatenate(parts)
 
 
-def _raised(samples: "Samples") -> "Samples":
-    loudest = float(abs(samples).max(initial=0.0))
-    if not 0 < loudest < _QUIET:
-        return samples
-    return samples * min(_QUIET / loudest, _MOST_GAIN)
+def _amplify(samples: "Samples") -> "Samples":
+    peak = float(abs(samples).max(initial=0.0))
+    return samples * min(_QUIET / peak, _MAX_GAIN) if 0 < peak < _QUIET else samples
 
 
-def _lines(detector: Callable[[], Any], samples: "Samples") -> list[tuple[int, int]]:
+def _find_lines(detector: Callable[[], Any], samples: "Samples") -> list[tuple[int, int]]:
     """Return where there is speech; no sample is in two lines."""
     with detector() as voice:
-        # What it begins with differs from one to the next; a second of silence evens that out.
-        led_in = [0.0] * RATE + samples.tolist()
-        found = voice.transcribe_without_streaming(led_in, RATE).lines
+        # Detectors differ in how they begin; a second of silence evens that out.
+        padded = [0.0] * SAMPLE_RATE + samples.tolist()
+        found = voice.transcribe_without_streaming(padded, SAMPLE_RATE).lines
     lines: list[tuple[int, int]] = []
     for line in found:
-        first = round((line.start_time - 1) * RATE)
-        last = round((line.start_time - 1 + line.duration) * RATE)
+        first = round((line.start_time - 1) * SAMPLE_RATE)
+        last = round((line.start_time - 1 + line.duration) * SAMPLE_RATE)
         # A line begins a little before its speech, and a long one is cut with an overlap.
         first = max(first, lines[-1][1] if lines else 0)
         if first < min(last, len(samples)):
@@ -213,25 +179,25 @@ def _lines(detector: Callable[[], Any], samples: "Samples") -> list[tuple[int, i
     return lines
 
 
-def _passages(lines: Sequence[tuple[int, int]], longest: float) -> list[tuple[int, int]]:
-    passages: list[tuple[int, int]] = []
+def _join_lines(lines: Sequence[tuple[int, int]], max_seconds: float) -> list[tuple[int, int]]:
+    segments: list[tuple[int, int]] = []
     for first, last in lines:
-        begin, end = passages[-1] if passages else (first, first)
-        if passages and first - end <= _PAUSE * RATE and last - begin <= longest * RATE:
-            passages[-1] = (begin, last)
+        begin, end = segments[-1] if segments else (first, first)
+        is_close = first - end <= _PAUSE_SECONDS * SAMPLE_RATE
+        if segments and is_close and last - begin <= max_seconds * SAMPLE_RATE:
+            segments[-1] = (begin, last)
         else:
-            passages.append((first, last))
-    return passages
+            segments.append((first, last))
+    return segments
 
 
-def _settled(passages: Sequence[tuple[int, int]], size: int) -> int:
-    """Return up to where a window is done with: a last passage may go on in the next one."""
-    begin, end = passages[-1] if passages else (0, 0)
-    if begin > 0 and end > size - _PAUSE * RATE:
-        return begin
-    return max(end, round(size - _PAUSE * RATE))
+def _settled_samples(segments: Sequence[tuple[int, int]], size: int) -> int:
+    """Return how much of a window is done: the last segment may go on in the next one."""
+    begin, end = segments[-1] if segments else (0, 0)
+    pause = size - _PAUSE_SECONDS * SAMPLE_RATE
+    return begin if begin > 0 and end > pause else max(end, round(pause))
 
 
-def _words(model: Any, samples: "Samples") -> str:
-    lines = model.transcribe_without_streaming(samples.tolist(), RATE).lines
-    return _STRAY.sub("", " ".join(line.text.strip() for line in lines)).strip()
+def _recognize(recogniser: Any, samples: "Samples") -> str:
+    lines = recogniser.transcribe_without_streaming(samples.tolist(), SAMPLE_RATE).lines
+    return _STRAY_MARKS.sub("", " ".join(line.text.strip() for line in lines)).strip()

@@ -37,7 +37,9 @@ def test_block_sizes_do_not_change_the_transcript() -> None:
     sound = np.concatenate([speech()] * 5)
     heard = [
         list(
-            SpeechEngine().hear(sound[start : start + size] for start in range(0, len(sound), size))
+            SpeechEngine().transcribe(
+                sound[start : start + size] for start in range(0, len(sound), size)
+            )
         )
         for size in (16_000, 15_999 * 5)
     ]

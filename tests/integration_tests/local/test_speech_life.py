@@ -93,7 +93,7 @@ async def test_a_stopping_server_ends_transcriptions() -> None:
     )
 
 
-@pytest.mark.parametrize("library", ["moonshine_voice", "python_multipart"])
+@pytest.mark.parametrize("library", ["moonshine_voice", "python_multipart", "av"])
 def test_without_the_extra_the_error_says_what_to_install(library: str) -> None:
     run_python(
         """
@@ -112,7 +112,7 @@ def test_without_the_extra_the_error_says_what_to_install(library: str) -> None:
         assert (answer.status_code, message) == (
             405,
             f"The embedded engine needs {sys.argv[1]} for recordings, which is not installed: "
-            'pip install "langchain-voxtral[local-speech,audio]"',
+            'pip install "langchain-voxtral[local-speech]"',
         ), answer.text
         """,
         library,
@@ -132,7 +132,7 @@ def test_the_clients_error_says_what_to_install() -> None:
         try:
             VoxtralTranscriptionParser(base_url="local").parse(sys.argv[1])
         except VoxtralUnsupportedFeatureError as error:
-            assert 'pip install "langchain-voxtral[local-speech,audio]"' in str(error), error
+            assert 'pip install "langchain-voxtral[local-speech]"' in str(error), error
         else:
             raise AssertionError("it was heard")
         """,
@@ -165,41 +165,6 @@ def test_a_library_that_does_not_load_is_named_with_what_it_needs(tmp_path: Path
         ), answer.text
         """,
         str(tmp_path),
-        str(BECKETT),
-    )
-
-
-def test_without_decoders_only_wav_files_are_transcribed() -> None:
-    run_python(
-        """
-        import sys
-        sys.modules["soundfile"] = None
-        import httpx
-        from pathlib import Path
-        from langchain_voxtral.local import LocalVoxtral
-
-        assets = Path(sys.argv[1]).parent
-        with LocalVoxtral(n_ctx=512, api_key="") as server, httpx.Client(
-            base_url=server.base_url, trust_env=False, timeout=60
-        ) as client:
-            def post(sound):
-                route = "inference/mistralai/Voxtral-Mini-3B-2507"
-                return client.post(route, files={"audio": sound})
-
-            heard = post((assets / "endgame_nagg_nell.wav").read_bytes())  # 24 kHz
-            assert heard.json()["text"].startswith("Do you hear me?"), heard.text
-            assert heard.json()["input_length_ms"] == 28277, heard.text
-            refused = post(b"fLaC" + bytes(38))
-            assert (refused.status_code, refused.json()["error"]["message"]) == (
-                400,
-                "The embedded engine reads WAV of 16 bit PCM only, not flac, as long as the "
-                'decoders are not installed: pip install "langchain-voxtral[audio]"',
-            )
-            for bad in (b"", b"Dear diary", (assets / "beckett.wav").read_bytes()[:5000]):
-                assert (post(bad).status_code, post(bad).json()) == (
-                    500, {"detail": "inference error"}
-                )
-        """,
         str(BECKETT),
     )
 

@@ -15,7 +15,7 @@ from support import speech_samples as samples
 from langchain_voxtral.audio import chunking
 from langchain_voxtral.audio.chunking import AudioChunk
 from langchain_voxtral.audio.decoder import Recording
-from langchain_voxtral.audio.wav import pcm16, read_wav_header
+from langchain_voxtral.audio.wav import read_wav_header
 from langchain_voxtral.errors import VoxtralInvalidRequestError
 
 
@@ -40,15 +40,15 @@ def cuts(made: Iterator[AudioChunk]) -> list[float]:
 
 
 def assert_nothing_is_lost(made: list[AudioChunk], sound: samples.Sound) -> None:
-    assert b"".join(chunk.data[44:] for chunk in made) == pcm16(sound)
+    assert b"".join(chunk.data[44:] for chunk in made) == samples.pcm16(sound)
     assert [chunk.index for chunk in made] == list(range(len(made)))
     assert [made[0].start, *(chunk.end for chunk in made)] == [
         *(chunk.start for chunk in made),
         len(sound) / 16_000,
     ]
     for chunk in made:
-        samples = round((chunk.end - chunk.start) * 16_000)
-        assert read_wav_header(chunk.data).data_bytes == samples * 2
+        size = round((chunk.end - chunk.start) * 16_000) * 2
+        assert read_wav_header(chunk.data).data_bytes == size
 
 
 def test_a_short_recording_is_one_chunk() -> None:
@@ -162,7 +162,7 @@ def test_limits_that_nothing_fits_are_refused(limits: dict[str, float]) -> None:
 @pytest.mark.parametrize("way", ["flac", "wav"])
 def test_memory_holds_two_pieces_and_no_more_however_long_it_is(tmp_path: Path, way: str) -> None:
     path = tmp_path / f"long.{way}"
-    block = pcm16(samples.noise(30))
+    block = samples.pcm16(samples.noise(30))
     with soundfile.SoundFile(path, "w", 16_000, 1, "PCM_16") as file:
         for _ in range(40):
             file.buffer_write(block, dtype="int16")

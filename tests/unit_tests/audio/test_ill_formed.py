@@ -13,13 +13,12 @@ from langchain_voxtral.errors import VoxtralAudioError, VoxtralTruncatedAudioErr
 
 WAV = samples.encoded("wav")
 SECONDS = 9.963375
-CUT = [way for way in samples.WAYS if way != "m4a"]  # whose index stands at its end
-
-JOINED_IS_ILL = [
-    way
-    for way in samples.WAYS
-    if way.split()[0] in {"wav", "flac", "aiff", "au", "caf", "m4a", "mp4"}
-]
+UNSEEN = {"caf", "mp3 without xing"}
+"""Files whose end may be missing unseen."""
+CUT = [way for way in samples.WAYS if way not in UNSEEN | {"m4a"}]  # whose index is at its end
+CHECKED = [way for way in samples.WAYS if way.split()[0] in {"wav", "flac", "ogg", "opus", "aac"}]
+"""Files of which every byte at the end is missed."""
+JOINED_IS_ILL = [way for way in samples.WAYS if way.split()[0] in {"wav", "aiff"}]
 
 
 def refusal(source: bytes | Path) -> str:
@@ -53,7 +52,7 @@ def test_a_wrong_extension_does_not_matter(tmp_path: Path) -> None:
     assert (Recording(path).format.name, samples.seconds_of(path)) == ("flac", SECONDS)
 
 
-@pytest.mark.parametrize("way", ["wav", "ogg", "aiff", "au", "caf"])
+@pytest.mark.parametrize("way", ["wav", "ogg", "aiff", "caf"])
 def test_no_samples_are_refused(way: str) -> None:
     nothing = samples.encoded(way, samples.silence(0))
     assert refusal(nothing) == "talk: it has no sound: 0 samples."
@@ -80,7 +79,7 @@ def test_the_rest_of_a_cut_file_is_decoded_on_request(
     assert (recording.is_complete, recording.duration) == (False, None)
 
 
-@pytest.mark.parametrize("way", samples.WAYS)
+@pytest.mark.parametrize("way", CHECKED)
 @pytest.mark.parametrize("lacking", [1, 30])
 def test_not_even_the_last_bytes_may_be_missing(way: str, lacking: int) -> None:
     with pytest.raises(VoxtralTruncatedAudioError, match="cut off"):
@@ -137,11 +136,7 @@ def test_impossible_rates_are_refused(rate: int) -> None:
 @pytest.mark.parametrize("truncated", ["error", "keep"])
 def test_a_cut_file_without_its_index_is_refused_in_any_case(truncated: Truncated) -> None:
     whole = samples.encoded("m4a")
-    said = {
-        "error": "its part 'mdat' lacks .* it is cut off",
-        "keep": "it begins like m4a and cannot be opened",
-    }
-    with pytest.raises(VoxtralAudioError, match=said[truncated]):
+    with pytest.raises(VoxtralAudioError, match=r"cannot be opened .*: it is cut off or damaged"):
         list(Recording(whole[: len(whole) // 2], truncated=truncated).iter_samples())
 
 
@@ -173,12 +168,15 @@ def test_joined_files_are_refused_where_only_the_first_would_be_decoded(
     )
 
 
-def test_a_long_flac_is_searched_for_a_second_one_to_its_end() -> None:
-    one = samples.encoded("flac", samples.noise(120))
-    assert len(one) > 1 << 20
-    for length in (len(one), (1 << 20) - 3):
-        whole = one[:length] + samples.encoded("flac")
-        assert f"another recording begins at byte {length}:" in refusal(whole)
+@pytest.mark.parametrize("way", ["flac", "flac streamed", "au"])
+def test_joined_files_are_decoded_to_the_end_where_ffmpeg_goes_on(way: str) -> None:
+    data = samples.encoded(way) + samples.encoded(way, samples.noise(3))
+    assert samples.seconds_of(data) == pytest.approx(SECONDS + 3, abs=0.01)
+
+
+def test_a_caf_that_is_joined_to_another_is_refused() -> None:
+    data = samples.encoded("caf") + samples.encoded("caf", samples.noise(3))
+    assert "it cannot be decoded beyond 10.0 s of 13.1 s" in refusal(data)
 
 
 def test_a_second_data_chunk_is_refused() -> None:
@@ -236,21 +234,20 @@ def test_an_mp3_with_tags_and_without_a_length_is_decoded() -> None:
     frames = samples.encoded("mp3 without xing")
     tagged = samples.id3(70_000) + frames + b"APETAGEX" + bytes(24) + b"TAG" + bytes(125)
     recording = Recording(tagged)
-    assert recording.duration == pytest.approx(10.044)
+    assert recording.duration == pytest.approx(10.044, abs=0.1)
     assert samples.seconds_of(recording) == pytest.approx(10.044)
 
 
 def test_an_mp3_with_a_hole_is_refused() -> None:
     frames = samples.encoded("mp3")
     hole = frames[:20_000] + b"hole" * 500 + frames[22_000:]
-    assert "are no MP3 frames: it is damaged there" in refusal(hole)
+    assert "it is cut off or damaged there" in refusal(hole)
 
 
 def test_an_mp3_followed_by_other_data_is_refused() -> None:
-    """A little after its end may be a tag of a kind nobody knows."""
     frames = samples.encoded("mp3 without xing")
     junk = np.random.default_rng(1).bytes(100_000)
-    assert "bytes at its end are no MP3 frames: it is damaged there" in refusal(frames + junk)
+    assert "it is cut off or damaged there" in refusal(frames + junk)
     assert samples.seconds_of(frames + b"LYRICSBEGIN" * 100) == pytest.approx(10.044)
 
 
@@ -258,15 +255,17 @@ def test_an_mp3_is_searched_through_zeros_and_many_tags() -> None:
     frames = samples.encoded("mp3 without xing")
     seam = bytes(200_000) + samples.id3(0) * 1_000
     seam += bytes(-(len(frames) + len(seam) + 4) % 65_536) + b"APETAGEX" + bytes(24)
-    assert samples.seconds_of(frames + seam + frames) == pytest.approx(20.088)
+    assert samples.seconds_of(frames + seam + frames) == pytest.approx(20.088, abs=0.05)
 
 
-def test_an_mp3_whose_rate_changes_is_refused() -> None:
-    other = samples.encoded("mp3", samples.speech(rate=48_000), 48_000)
-    assert refusal(samples.encoded("mp3") + other) == (
-        "talk: its channels or rate change at 10.1 s, or cannot be mixed: files were joined, or "
-        "it is damaged; save the recording anew."
-    )
+@pytest.mark.parametrize("channels", [1, 2])
+def test_rate_and_channels_may_change_midway(channels: int) -> None:
+    speech = samples.speech(rate=48_000)
+    other = samples.encoded("mp3", np.column_stack([speech] * channels), 48_000)
+    sound = samples.decoded(samples.encoded("mp3") + other)
+    assert len(sound) / 16_000 == pytest.approx(2 * SECONDS, abs=0.2)
+    begin = len(sound) - len(samples.speech())
+    assert samples.likeness(sound[begin:], samples.speech()) > 0.98
 
 
 def test_an_mp3_that_lacks_whole_frames_is_refused() -> None:

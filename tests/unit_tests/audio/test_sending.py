@@ -91,7 +91,7 @@ def test_the_whole_recording_as_one_wav() -> None:
 
 WITHOUT_EXTRA = """
 import sys
-for name in ("numpy", "soundfile", "soxr", "av"):
+for name in ("numpy", "av"):
     sys.modules[name] = None
 from langchain_voxtral.audio.upload import encode_for_upload
 data = sys.stdin.buffer.read()
@@ -113,7 +113,7 @@ MISSING = (
     [
         ("wav", "True"),
         ("mp3", "True"),
-        ("flac", MISSING.format("soundfile")),
+        ("flac", MISSING.format("av")),
         ("webm", MISSING.format("av")),
     ],
 )

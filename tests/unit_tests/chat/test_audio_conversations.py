@@ -79,7 +79,7 @@ async def test_a_recording_is_converted_once_in_a_conversation(
     chat, asked = make_chat(), HumanMessage([audio_block(encoded("flac"))])
     server.answer = strict("deepinfra")
     chat.invoke([asked])
-    for library in ("av", "soundfile"):
+    for library in ("av", "numpy"):
         monkeypatch.setitem(sys.modules, library, None)
     if call_mode in {"stream", "astream"}:
         chunk = b'{"choices": [{"delta": {"content": "Yes."}, "finish_reason": "stop"}]}'

@@ -351,6 +351,6 @@ def test_a_missing_speech_extra_is_reported_once_for_all_recordings(
     assert told == "No DeepInfra key is set: the embedded engine answers."
     assert error == (
         "langchain-voxtral: the embedded engine has no speech support yet: pip install "
-        '"langchain-voxtral[local-speech,audio]"; or set DEEPINFRA_API_TOKEN, and DeepInfra is '
+        '"langchain-voxtral[local-speech]"; or set DEEPINFRA_API_TOKEN, and DeepInfra is '
         "asked"
     )

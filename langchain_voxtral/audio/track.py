@@ -1,0 +1,241 @@
+"""The sound of an open file, decoded by FFmpeg (PyAV)."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import import_module
+from types import ModuleType
+from typing import Any, BinaryIO
+
+from langchain_voxtral.audio.formats import (
+    AAC,
+    FLAC,
+    M4A,
+    MKA,
+    MP3,
+    MP4,
+    OGG,
+    OPUS,
+    WEBM,
+    AudioFormat,
+)
+from langchain_voxtral.audio.mp3 import is_between_frames
+from langchain_voxtral.audio.wav import SAMPLE_RATE
+from langchain_voxtral.errors import (
+    VoxtralAudioError,
+    VoxtralMissingAudioExtraError,
+    VoxtralTruncatedAudioError,
+)
+
+ReportDamage = Callable[[VoxtralTruncatedAudioError], None]
+"""Raises the error, or returns if decoding is to go on."""
+
+_VIDEO = {M4A, MP4, WEBM, MKA}
+"""Formats of films, in which sound may begin after the picture."""
+_WITH_CLOCK = _VIDEO | {FLAC, OGG, OPUS}
+"""Formats whose frames have times; of others FFmpeg counts them."""
+_GUESSED_LENGTH = {MP3, AAC}
+"""Formats whose length FFmpeg estimates from a bit rate."""
+_WALL_CLOCK = {WEBM, MKA}
+"""Formats whose length may have been measured by a clock instead of by the sound."""
+_RATES = range(1_000, 1_000_001)
+"""Samples a second: beyond, a header is wrong, or a small file would be days of sound."""
+_MAX_MISSING_SECONDS = 0.5
+"""What a container may promise beyond its sound: padding, rounding, a longer picture."""
+_MIN_GAP_SECONDS = 0.1
+"""Time between two frames that is a gap; clocks of containers are coarse."""
+_MAX_SILENCE_SECONDS = 3600.0
+"""All gaps together, beyond which a clock is wrong: few bytes could claim years."""
+
+
+def import_optional(name: str) -> ModuleType:
+    """Import a library of the `audio` extra.
+
+    Raises:
+        VoxtralMissingAudioExtraError: It is not installed.
+    """
+    try:
+        return import_module(name)
+    except ImportError as error:
+        raise VoxtralMissingAudioExtraError(name) from error
+
+
+@contextmanager
+def open_track(file: BinaryIO, audio_format: AudioFormat) -> "Iterator[AudioTrack]":
+    """Open the sound of a file.
+
+    Raises:
+        VoxtralTruncatedAudioError: FFmpeg cannot open it.
+        VoxtralAudioError: There is no sound that can be decoded in it.
+    """
+    av = import_optional("av")
+    file.seek(0)
+    demuxer = "mp3" if audio_format == MP3 else None  # found even after much else
+    try:
+        # By default a file that is open for writing too would be written to.
+        container = av.open(file, "r", format=demuxer, metadata_errors="replace")
+    except av.FFmpegError as error:
+        raise VoxtralTruncatedAudioError(
+            f"it begins like {audio_format.name} and cannot be opened ({error.strerror}): it is "
+            "cut off or damaged; give the whole recording"
+        ) from error
+    with container:
+        stream = container.streams.best("audio")
+        if stream is None:
+            raise VoxtralAudioError("it has no sound: there is no audio track in it")
+        if stream.codec_context is None:
+            raise VoxtralAudioError(
+                f"it begins like {audio_format.name} and its encoding is not known"
+            )
+        if stream.rate not in _RATES:
+            raise VoxtralAudioError(
+                f"its header tells of {stream.rate} samples a second, and {_RATES[0]} to "
+                f"{_RATES[-1]} are read: the header is wrong"
+            )
+        yield AudioTrack(av, container, stream, audio_format)
+
+
+@dataclass(frozen=True, slots=True)
+class AudioTrack:
+    """The sound of an open file, to be decoded once."""
+
+    av: Any
+    container: Any
+    stream: Any
+    format: AudioFormat
+
+    @property
+    def seconds(self) -> float | None:
+        """Its length as the container tells it."""
+        stream = self.stream
+        if self.format in _GUESSED_LENGTH:
+            return None
+        if stream.duration is not None:
+            late = max(stream.start_time or 0, 0) if self.format in _VIDEO else 0
+            return float((stream.duration + late) * stream.time_base)
+        if self.container.duration is None or len(self.container.streams) > 1:
+            return None
+        return float(self.container.duration / 1_000_000)
+
+    def iter_pcm(self, report_damage: ReportDamage) -> Iterator[bytes]:
+        """Decode it to 16-bit PCM, mono, 16 kHz, in blocks of at most a second."""
+        samples = 0
+        for block in self._blocks(report_damage):
+            samples += len(block) // 2
+            yield block
+        decoded, told = samples / SAMPLE_RATE, self.seconds
+        if told is None or self.format in _WALL_CLOCK:
+            return
+        if told - decoded > _MAX_MISSING_SECONDS:
+            report_damage(self._damage_error(decoded))
+
+    def _blocks(self, report_damage: ReportDamage) -> Iterator[bytes]:
+        """Decode; where the file's clock runs on without sound, there is silence.
+
+        So films whose sound begins late, and calls that send nothing in pauses, keep their times.
+        """
+        resampler, end, is_begun, silent = _Resampler(self.av), self._start_time(), False, 0.0
+        for frame in self._frames(report_damage):
+            begin = end if frame.time is None else frame.time
+            gap = begin - end
+            if gap > _MIN_GAP_SECONDS and self.format in _WITH_CLOCK:
+                yield from resampler.flush()
+                silent += gap
+                if silent > _MAX_SILENCE_SECONDS or (is_begun and self.format == FLAC):
+                    report_damage(self._damage_error(end))
+                yield from _silence(min(gap, _MAX_SILENCE_SECONDS))
+            is_begun, end = True, begin + frame.samples / frame.sample_rate
+            yield from resampler.feed(frame)
+        yield from resampler.flush()
+
+    def _frames(self, report_damage: ReportDamage) -> Iterator[Any]:
+        at = 0.0
+        packets = self.container.demux(self.stream)
+        while True:
+            try:
+                packet = next(packets)
+            except StopIteration:
+                return
+            except self.av.FFmpegError:
+                report_damage(self._damage_error(at))
+                return
+            if packet.pts is not None:
+                at = float(packet.pts * packet.time_base)
+            try:
+                frames = packet.decode()
+            except self.av.FFmpegError:
+                if self.format != MP3 or not is_between_frames(bytes(packet)):
+                    report_damage(self._damage_error(at))
+                continue
+            yield from frames
+
+    def _start_time(self) -> float:
+        """Return where the file's clock stands at its beginning: in a live stream anywhere."""
+        start, told = (self.container.start_time or 0) / 1_000_000, self.seconds
+        return 0.0 if self.format in _VIDEO and told is not None and start < told else start
+
+    def _damage_error(self, at: float) -> VoxtralTruncatedAudioError:
+        of = "" if self.seconds is None else f" of {self.seconds:.1f} s"
+        return VoxtralTruncatedAudioError(
+            f"it cannot be decoded beyond {at:.1f} s{of}: it is cut off or damaged there"
+        )
+
+
+class _Resampler:
+    """Frames to 16-bit PCM, mono, 16 kHz, in blocks of a second; their format may change."""
+
+    def __init__(self, av: Any) -> None:
+        self._av = av
+        self._resampler: Any = None
+        self._input: tuple[str, str, int] | None = None
+        self._channels_to_mix = 1
+
+    def feed(self, frame: Any) -> Iterator[bytes]:
+        """Take a frame, and return the blocks that are full."""
+        layout = frame.layout
+        form = (frame.format.name, layout.name, frame.sample_rate)
+        if form != self._input:
+            yield from self.flush()
+            # Without names of its channels, FFmpeg would guess them and leave out a bass channel.
+            is_named = "channels" not in layout.name and "ambisonic" not in layout.name
+            self._input = form
+            self._channels_to_mix = 1 if is_named else layout.nb_channels
+            self._resampler = self._av.AudioResampler(
+                "s16", "mono" if is_named else layout, SAMPLE_RATE, SAMPLE_RATE
+            )
+        _check_finite(frame)
+        yield from map(self._mono, self._resampler.resample(frame))
+
+    def flush(self) -> Iterator[bytes]:
+        """Return what is left, and begin anew."""
+        if self._resampler is not None:
+            frames = self._resampler.resample(None)
+            self._resampler = self._input = None
+            yield from map(self._mono, frames)
+
+    def _mono(self, frame: Any) -> bytes:
+        pcm = frame.to_ndarray()
+        if self._channels_to_mix > 1:
+            pcm = pcm.reshape(-1, self._channels_to_mix).mean(axis=1).round().astype("<i2")
+        return bytes(pcm.tobytes())
+
+
+def _check_finite(frame: Any) -> None:
+    """Refuse samples that are no numbers, which only floating-point PCM can hold."""
+    np = import_optional("numpy")
+    if frame.format.name not in ("flt", "dbl"):  # decoders of compressed sound make them planar
+        return
+    is_finite = np.isfinite(frame.to_ndarray()[0])
+    if not is_finite.all():
+        index = int(is_finite.argmin())
+        at = (frame.time or 0.0) + index // frame.layout.nb_channels / frame.sample_rate
+        raise VoxtralAudioError(
+            f"its sample at {at:.3f} s is {frame.to_ndarray()[0][index]}, no number: "
+            "save the recording anew"
+        )
+
+
+def _silence(seconds: float) -> Iterator[bytes]:
+    samples = round(seconds * SAMPLE_RATE)
+    for start in range(0, samples, SAMPLE_RATE):
+        yield bytes(2 * min(SAMPLE_RATE, samples - start))
