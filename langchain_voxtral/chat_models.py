@@ -39,7 +39,7 @@ from langchain_voxtral.connection import MODEL_CONFIG, ConnectionSettings
 from langchain_voxtral.messages import Turn, to_turn, to_turns
 from langchain_voxtral.profiles import LOCAL_MODEL, get_profile
 from langchain_voxtral.prompts import PromptFormat, SpecialTokens, get_format, reject_audio
-from langchain_voxtral.providers import LOCAL_BASE_URL, PROVIDERS
+from langchain_voxtral.providers import LOCAL_BASE_URL, PROVIDERS, provider_name
 from langchain_voxtral.settings import (
     SamplingSettings,
     canonical_names,
@@ -149,7 +149,7 @@ class ChatVoxtral(ConnectionSettings, SamplingSettings, BaseChatModel):
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
         given = canonical_names({"stop": stop} | kwargs)
         params = super()._get_ls_params(**given)
-        params["ls_provider"] = self._provider_name
+        params["ls_provider"] = provider_name(self.base_url, self.server)
         if given["stop"] is None and self.stop:
             params["ls_stop"] = self.stop
         return params
@@ -368,16 +368,18 @@ class ChatVoxtral(ConnectionSettings, SamplingSettings, BaseChatModel):
         self, messages: Sequence[BaseMessage], stop: list[str] | None, kwargs: dict[str, Any]
     ) -> CompletionRequest:
         turns, settings, tools = self._read_call(messages, stop, kwargs)
-        provider, policy = PROVIDERS[self.server], self._fetch_policy
-        turns = load_audio(turns, provider, policy, self._audio_cache)
+        if any(turn.parts for turn in turns):
+            provider, policy = PROVIDERS[self.server], self._fetch_policy
+            turns = load_audio(turns, provider, policy, self._audio_cache)
         return self._request_builder.from_turns(turns, settings, tools)
 
     async def _arequest(
         self, messages: Sequence[BaseMessage], stop: list[str] | None, kwargs: dict[str, Any]
     ) -> CompletionRequest:
         turns, settings, tools = self._read_call(messages, stop, kwargs)
-        provider, policy = PROVIDERS[self.server], self._fetch_policy
-        turns = await aload_audio(turns, provider, policy, self._audio_cache)
+        if any(turn.parts for turn in turns):
+            provider, policy = PROVIDERS[self.server], self._fetch_policy
+            turns = await aload_audio(turns, provider, policy, self._audio_cache)
         return self._request_builder.from_turns(turns, settings, tools)
 
     def _read_call(
@@ -394,7 +396,7 @@ class ChatVoxtral(ConnectionSettings, SamplingSettings, BaseChatModel):
     def _request_builder(self) -> RequestBuilder:
         return RequestBuilder(
             provider=PROVIDERS[self.server],
-            provider_name=self._provider_name,
+            provider_name=provider_name(self.base_url, self.server),
             prompt_format=get_format(self.prompt_format),
             special_tokens=self.special_tokens,
             api=self.api,

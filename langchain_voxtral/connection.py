@@ -175,10 +175,6 @@ class ConnectionSettings(BaseModel):
         return self
 
     @property
-    def _provider_name(self) -> str:
-        return "voxtral-local" if self.base_url == LOCAL_BASE_URL else self.server
-
-    @property
     def lc_secrets(self) -> dict[str, str]:
         """Name the environment variable that a loaded copy takes its key from."""
         # A loaded copy must not send a provider's key to another server either.

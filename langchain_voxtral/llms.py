@@ -25,7 +25,7 @@ from langchain_voxtral.errors import VoxtralInvalidRequestError
 from langchain_voxtral.messages import Turn
 from langchain_voxtral.messages.audio_blocks import is_audio_block
 from langchain_voxtral.prompts import PromptFormat, SpecialTokens, get_format
-from langchain_voxtral.providers import PROVIDERS
+from langchain_voxtral.providers import PROVIDERS, provider_name
 from langchain_voxtral.settings import (
     SamplingSettings,
     canonical_names,
@@ -110,7 +110,7 @@ class VoxtralLLM(ConnectionSettings, SamplingSettings, BaseLLM):
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
         given = canonical_names({"stop": stop} | kwargs)
         params = super()._get_ls_params(**given)
-        params["ls_provider"] = self._provider_name
+        params["ls_provider"] = provider_name(self.base_url, self.server)
         if given["stop"] is None and self.stop:
             params["ls_stop"] = self.stop
         return params
@@ -221,7 +221,7 @@ class VoxtralLLM(ConnectionSettings, SamplingSettings, BaseLLM):
         prompt_format = None if self.prompt_format == "raw" else get_format(self.prompt_format)
         builder = RequestBuilder(
             provider=PROVIDERS[self.server],
-            provider_name=self._provider_name,
+            provider_name=provider_name(self.base_url, self.server),
             prompt_format=prompt_format,
             special_tokens=self.special_tokens,
             coalesce=self.chunk_coalescing,

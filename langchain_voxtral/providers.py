@@ -218,6 +218,11 @@ class ServerAddress:
         return self.base_url + path.format(model=quote(model, safe="/:"))
 
 
+def provider_name(base_url: str, server: ProviderName) -> str:
+    """Return a server's name in metadata and traces."""
+    return "voxtral-local" if base_url == LOCAL_BASE_URL else server
+
+
 def normalize_base_url(value: str, server: ProviderName = "deepinfra") -> str:
     """Return a base URL without what users paste along: white space, a last slash.
 

@@ -104,8 +104,6 @@ def load_audio(
         VoxtralConnectionError: It cannot be fetched.
         VoxtralTimeoutError: Fetching it took too long.
     """
-    if not any(turn.parts for turn in turns):
-        return turns
     fetched = {
         url: fetch_url(url, name=where, policy=allowed)
         for url, where, allowed in _urls_to_fetch(turns, policy)
@@ -120,8 +118,6 @@ async def aload_audio(
     cache: AudioCache | None = None,
 ) -> Sequence[Turn]:
     """Do what `load_audio` does; neither fetching nor decoding blocks the event loop."""
-    if not any(turn.parts for turn in turns):
-        return turns
     return await asyncio.to_thread(load_audio, turns, server, policy, cache)
 
 

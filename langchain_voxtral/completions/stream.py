@@ -56,7 +56,7 @@ class CompletionStream:
         self._stop_filter = StopSequenceFilter(request.stop_sequences)
         self._unescaper = StreamUnescaper() if request.unescape else None
         self._parser = None if request.tool_parsing is None else request.tool_parsing.parser()
-        self._calls = ToolCallAccumulator()
+        self._calls: ToolCallAccumulator | None = None
         self._received: list[str] = []  # exactly as it came, for a resumed request
         self._logprobs: list[Mapping[str, Any]] = []
         self._tokens = 0
@@ -128,7 +128,10 @@ class CompletionStream:
 
     def completion(self, items: Iterable[StreamItem]) -> Completion:
         """Return the whole completion, from all the items of the stream."""
-        return replace(collect_stream(items), tool_calls=tuple(self._calls.finished()))
+        completion = collect_stream(items)
+        if self._calls is None:
+            return completion
+        return replace(completion, tool_calls=tuple(self._calls.finished()))
 
     def resume_request(self, error: VoxtralError) -> HTTPRequest:
         """Return the request that resumes a cut stream: the prompt and the text so far.
@@ -173,7 +176,7 @@ class CompletionStream:
         # In their order: text may come before calls, after them, and between.
         for kind, run in _runs(deltas):
             if kind is ToolCallChunk:
-                items += self._calls.feed(run)
+                self._emit_calls(items, run)
             elif self._request.coalesce and not self._request.logprobs:
                 self._add_text(items, run)
             else:
@@ -213,7 +216,8 @@ class CompletionStream:
             self._emit_unescaped(items, self._unescaper.finish())
         if self._logprobs:
             self._emit(items, "")
-        items += self._calls.close(cut=is_truncated(self._info.finish_reason))
+        if self._calls is not None:
+            items += self._calls.close(cut=is_truncated(self._info.finish_reason))
         items.append(self._info)
 
     def _emit_parts(self, items: list[StreamItem], parts: Sequence[str | ToolCallChunk]) -> None:
@@ -229,7 +233,12 @@ class CompletionStream:
             if isinstance(part, str):
                 self._emit(items, part)
             else:
-                items += self._calls.feed([part])
+                self._emit_calls(items, [part])
+
+    def _emit_calls(self, items: list[StreamItem], chunks: Sequence[ToolCallChunk]) -> None:
+        if self._calls is None:
+            self._calls = ToolCallAccumulator()
+        items += self._calls.feed(chunks)
 
     def _emit(self, items: list[StreamItem], text: str) -> None:
         if self._logprobs:

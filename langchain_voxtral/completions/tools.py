@@ -40,6 +40,8 @@ class ToolOptions:
             VoxtralInvalidRequestError: A tool or a choice that cannot be sent.
         """
         strict, parallel = (_pop_bool(kwargs, name) for name in ("strict", "parallel_tool_calls"))
+        if kwargs.keys().isdisjoint(("tools", "tool_choice")):
+            return cls(parallel=parallel)
         tools = to_openai_tools(kwargs.pop("tools", None) or (), strict=strict)
         return cls(tools, normalize_tool_choice(kwargs.pop("tool_choice", None), tools), parallel)
 

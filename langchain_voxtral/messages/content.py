@@ -83,15 +83,13 @@ class MessageContent:
 
 
 def parse_content(
-    content: str | list[str | dict[str, object]], *, where: str, role: Role
+    content: list[str | dict[str, object]], *, where: str, role: Role
 ) -> MessageContent:
     """Return the texts and recordings of a message's content; raise for any other block.
 
     Texts are to be joined with nothing between, as LangChain's own `.text` does: providers split
     a text at any place (citations, streamed pieces), so anything between would change it.
     """
-    if isinstance(content, str):
-        return MessageContent([content])
     is_ai = role == "assistant"
     parts: list[str | AudioPart] = []
     has_tool_calls = False

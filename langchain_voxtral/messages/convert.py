@@ -90,11 +90,15 @@ def to_turn(index: int, message: BaseMessage) -> Turn:
     """Return the message of a number as a turn; raise if it cannot be sent, by itself."""
     role = _role(index, message)
     where = f"messages[{index}] ({role})"
-    parsed = parse_content(message.content, where=where, role=role)
-    turn = Turn(role).with_content(parsed.content)
+    has_tool_calls = False
+    if isinstance(message.content, str):
+        turn = Turn(role, message.content)
+    else:
+        parsed = parse_content(message.content, where=where, role=role)
+        turn, has_tool_calls = Turn(role).with_content(parsed.content), parsed.has_tool_calls
     if role == "assistant":
         calls = _calls(index, message)
-        has_calls = parsed.has_tool_calls or "function_call" in message.additional_kwargs
+        has_calls = has_tool_calls or "function_call" in message.additional_kwargs
         if has_calls and not calls:
             raise VoxtralInvalidRequestError(
                 f"{where} calls a tool in its content or additional_kwargs, and its tool_calls "

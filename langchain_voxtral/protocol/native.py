@@ -81,13 +81,15 @@ class NativeDecoder(StreamDecoderBase):
         for document in documents:
             # The documented token event takes a short way: it comes for every token.
             if (
-                self._in_text
-                and document.get("token")
+                document.get("token")
+                and not self.has_finish_reason
                 and document.get("details") is None
                 and document.get("num_output_tokens") is None
                 and document.get("estimated_cost") is None
                 and "error" not in document
+                and "request_id" not in document
             ):
+                self._in_text = True
                 events.append(self._delta(document["token"]))
             else:
                 self._decode_any(document, events)

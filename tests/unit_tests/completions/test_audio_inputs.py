@@ -49,7 +49,7 @@ def test_a_page_instead_of_a_recording_is_refused_with_its_position() -> None:
 def test_a_conversation_without_recordings_is_left_alone() -> None:
     turns = to_turns([HumanMessage("Hello!")])
     assert load_audio(turns, VLLM) == turns
-    assert asyncio.run(aload_audio(turns, VLLM)) is turns
+    assert asyncio.run(aload_audio(turns, VLLM)) == turns
 
 
 @given(st.lists(st.one_of(st.text(min_size=1), st.integers(1, 400)), max_size=6))
