@@ -55,11 +55,6 @@ def preload_engine() -> None:
     threading.Thread(target=_load_engine, daemon=True).start()
 
 
-def _load_engine() -> None:
-    with suppress(VoxtralError):  # the first request fails with it again, and reports it
-        start_engine()
-
-
 def start_engine() -> None:
     """Start the embedded engine, which prints its model.
 
@@ -69,3 +64,8 @@ def start_engine() -> None:
     from langchain_voxtral.connection import resolve_local  # noqa: PLC0415 - loads httpx
 
     resolve_local()
+
+
+def _load_engine() -> None:
+    with suppress(VoxtralError):  # the first request fails with it again, and reports it
+        start_engine()

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 from langchain_voxtral.audio.chunking import AudioChunk, split_at_silence
 from langchain_voxtral.audio.decoder import Recording, Truncated
@@ -13,31 +12,17 @@ from langchain_voxtral.errors import VoxtralTruncatedAudioError
 from langchain_voxtral.providers import Provider
 
 _SEARCH_SECONDS = 30.0
-"""How far before the server's limit a chunk may end, if no length is set."""
-
-
-@dataclass(frozen=True, slots=True)
-class ChunkLimits:
-    """How long chunks may be.
-
-    Args:
-        provider: The kind of server, with its limits.
-        target: Seconds that chunks should have; None makes as few as possible.
-        truncated: Whether a recording that is cut off is an error, or is taken as far as it goes.
-    """
-
-    provider: Provider
-    target: float | None
-    truncated: Truncated
-
-    @property
-    def max_seconds(self) -> float:
-        """Up to which length a recording is one chunk."""
-        return min(self.target or math.inf, self.provider.max_audio_seconds)
+"""How far before its longest length a chunk may end."""
 
 
 class ChunkedRecording:
     """A recording, opened.
+
+    Args:
+        source: Its bytes.
+        provider: The kind of server, with its limits.
+        target_seconds: Length that chunks should have; None makes as few as possible.
+        truncated: How to treat a recording that is cut off, as for `Recording`.
 
     Raises:
         VoxtralAudioError: It is no recording, or known to be cut off.
@@ -46,11 +31,20 @@ class ChunkedRecording:
     duration: float | None
     """Its length in seconds, as the file states it."""
 
-    def __init__(self, source: AudioSource, limits: ChunkLimits) -> None:
+    def __init__(
+        self,
+        source: AudioSource,
+        provider: Provider,
+        *,
+        target_seconds: float | None,
+        truncated: Truncated,
+    ) -> None:
         self._source = source
-        self._limits = limits
+        self._provider = provider
+        self._truncated = truncated
+        self._target = target_seconds and min(target_seconds, provider.max_audio_seconds)
         with _advising():
-            self._recording = Recording(source, truncated=limits.truncated)
+            self._recording = Recording(source, truncated=truncated)
         self.duration = self._recording.duration
 
     @property
@@ -63,12 +57,11 @@ class ChunkedRecording:
         """About how many chunks it has; None if the file states no length."""
         if self.duration is None:
             return None
-        limit = self._limits.max_seconds
+        limit = self._target or self._provider.max_audio_seconds
         if self.duration <= limit:
             return 1
-        return math.ceil(
-            self.duration / (limit if self._limits.target else limit - _SEARCH_SECONDS)
-        )
+        average = self._target or limit - _SEARCH_SECONDS
+        return math.ceil(self.duration / average)
 
     def chunks(self) -> Generator[AudioChunk]:
         """Decode it and yield its chunks; a short file that the server takes passes unchanged.
@@ -77,7 +70,7 @@ class ChunkedRecording:
             VoxtralAudioError: It cannot be decoded.
             VoxtralMissingAudioExtraError: It must be decoded, and the libraries are not installed.
         """
-        provider = self._limits.provider
+        provider = self._provider
         with _advising():
             if (
                 self._recording.format.name in provider.audio_formats
@@ -90,15 +83,16 @@ class ChunkedRecording:
                 self._recording,
                 max_seconds=provider.max_audio_seconds,
                 max_bytes=provider.max_audio_bytes,
-                target_seconds=None if self._limits.target is None else self._limits.max_seconds,
+                target_seconds=self._target,
+                window_seconds=_SEARCH_SECONDS,
             )
 
     def _whole(self) -> AudioChunk:
         upload = encode_for_upload(
             self._source.read(),
-            accepted_formats=self._limits.provider.audio_formats,
+            accepted_formats=self._provider.audio_formats,
             name=self._source.title,
-            truncated=self._limits.truncated,
+            truncated=self._truncated,
         )
         return AudioChunk(0, 0.0, upload.seconds, upload.data, upload.format, is_last=True)
 

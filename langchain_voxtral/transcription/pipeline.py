@@ -19,7 +19,7 @@ from langchain_voxtral.errors import (
 )
 from langchain_voxtral.protocol.transcription_request import ChunkTranscript, TranscriptionRequest
 from langchain_voxtral.providers import PROVIDERS
-from langchain_voxtral.transcription.chunks import ChunkedRecording, ChunkLimits
+from langchain_voxtral.transcription.chunks import ChunkedRecording
 from langchain_voxtral.transcription.concurrency import amap_ordered, map_ordered
 from langchain_voxtral.transcription.documents import (
     ChunkResult,
@@ -66,12 +66,14 @@ class TranscriptionJob:
         Raises:
             VoxtralAudioError: It is no recording, or known to be cut off.
         """
-        settings, source = self.settings, self.source
-        provider = PROVIDERS[settings.server]
-        limits = ChunkLimits(provider, settings.chunk_seconds, settings.truncated)
-        self.recording = ChunkedRecording(source, limits)
+        self.recording = ChunkedRecording(
+            self.source,
+            PROVIDERS[self.settings.server],
+            target_seconds=self.settings.chunk_seconds,
+            truncated=self.settings.truncated,
+        )
         self.metadata |= {
-            "sha256": source.sha256(),
+            "sha256": self.source.sha256(),
             "duration": self.recording.duration,
             "truncated": self.recording.is_truncated or None,
         }
