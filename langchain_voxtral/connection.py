@@ -24,8 +24,10 @@ from langchain_voxtral.providers import (
     LOCAL_BASE_URL,
     OTHER_KEY_VARIABLE,
     PROVIDERS,
+    EnvironmentKey,
     ProviderName,
     ServerAddress,
+    environment_keys,
     is_plain_http,
     normalize_base_url,
 )
@@ -101,8 +103,8 @@ class ConnectionSettings(BaseModel):
     model_config = ConfigDict(arbitrary_types_allowed=True, use_attribute_docstrings=True)
 
     api_key: SecretStr | None = Field(default=None, repr=False)
-    """DeepInfra's key. Else read when first needed from `DEEPINFRA_API_TOKEN`,
-    `DEEPINFRA_API_KEY` or `DEEPINFRA_TOKEN`; for any other `base_url` from `VOXTRAL_API_KEY`."""
+    """DeepInfra's key. Else read for each call from `DEEPINFRA_API_TOKEN`, `DEEPINFRA_API_KEY` or
+    `DEEPINFRA_TOKEN`; for any other `base_url` from `VOXTRAL_API_KEY`."""
     server: ProviderName = "deepinfra"
     """What kind of server `base_url` is, by which paths and forms are chosen: DeepInfra (and the
     embedded engine), or a `"vllm"` or `"llama_cpp"` of your own, whose `base_url` ends in `/v1`.
@@ -156,6 +158,14 @@ class ConnectionSettings(BaseModel):
         super().model_post_init(context)
 
     @model_validator(mode="after")
+    def _show_environment_key(self) -> Self:
+        if self.api_key is None and self.base_url != LOCAL_BASE_URL:
+            found = next(environment_keys(self.base_url, self.server), None)
+            if found is not None:
+                self.__dict__["api_key"] = EnvironmentKey(found[1])
+        return self
+
+    @model_validator(mode="after")
     def _warn_of_plain_http(self) -> Self:
         if self.base_url != LOCAL_BASE_URL and is_plain_http(self.base_url):
             warnings.warn(
@@ -182,6 +192,13 @@ class ConnectionSettings(BaseModel):
         if provider.is_own_domain(self.base_url):
             return {"api_key": provider.key_variables[0]}
         return {"api_key": OTHER_KEY_VARIABLE}
+
+    def to_json(self) -> Any:
+        """Leave a key of the environment out of dumps: where they are loaded, there is another."""
+        written = super().to_json()  # type: ignore[misc]  # of LangChain's models
+        if isinstance(self.api_key, EnvironmentKey) and written["type"] == "constructor":
+            written["kwargs"].pop("api_key", None)
+        return written
 
     def close(self) -> None:
         """Close this object's synchronous connections; the next call opens new ones."""
@@ -223,13 +240,14 @@ class ConnectionSettings(BaseModel):
                 "pickled: an open client belongs to its process. Make the object anew there."
             )
         state = super().__getstate__()
-        if self.api_key is None or self.pickle_api_key:
+        is_given = not isinstance(self.api_key, EnvironmentKey | None)
+        if is_given and self.pickle_api_key:
             return state
-        return state | {
-            "__dict__": state["__dict__"] | {"api_key": None},
-            "__pydantic_private__": (state["__pydantic_private__"] or {})
-            | {"_key_was_dropped": True},
-        }
+        private = state["__pydantic_private__"] or {}
+        if is_given:
+            private = private | {"_key_was_dropped": True}
+        values = state["__dict__"] | {"api_key": None}
+        return state | {"__dict__": values, "__pydantic_private__": private}
 
 
 def resolve_local() -> ServerAddress:

@@ -288,27 +288,45 @@ def _is_in_domain(base_url: str, domain: str) -> bool:
     return parts.scheme == "https" and (host == domain or host.endswith("." + domain))
 
 
+class EnvironmentKey(SecretStr):
+    """A key found in the environment: shown by a model, but read anew for each call."""
+
+
+def environment_keys(base_url: str, server: ProviderName) -> Iterator[tuple[str, str]]:
+    """Yield the variables of the environment that hold a key for a server, and the keys.
+
+    A provider's key goes to its own domain over https and nowhere else.
+    """
+    provider = PROVIDERS[server]
+    is_own_domain = provider.is_own_domain(base_url)
+    for variable in provider.key_variables if is_own_domain else (OTHER_KEY_VARIABLE,):
+        if value := os.environ.get(variable, "").strip():
+            yield variable, value
+
+
 def resolve_remote(
     base_url: str, api_key: SecretStr | None, server: ProviderName = "deepinfra"
 ) -> ServerAddress:
     """Return the address of a server on the network, with the key that belongs there.
 
-    A provider's key from the environment goes to its own domain over https and nowhere else.
-
     Args:
         base_url: A normal base URL.
-        api_key: The key given to the constructor, if any.
+        api_key: The key given to the constructor, if any; else the environment's is read.
         server: The kind of server.
 
     Raises:
         VoxtralAuthenticationError: The provider needs a key and there is none, or it is malformed.
     """
     provider = PROVIDERS[server]
-    is_own_domain = provider.is_own_domain(base_url)
-    variables = provider.key_variables if is_own_domain else (OTHER_KEY_VARIABLE,)
-    key = next(_keys(api_key, variables), None)
-    if key is None and is_own_domain:
-        first, *others = variables
+    key = None
+    if api_key is not None and not isinstance(api_key, EnvironmentKey):
+        key = _clean_key(api_key.get_secret_value(), "api_key=")
+    else:
+        for variable, value in environment_keys(base_url, server):
+            key = _clean_key(value, f"the environment variable {variable}")
+            break
+    if key is None and provider.is_own_domain(base_url):
+        first, *others = provider.key_variables
         raise VoxtralAuthenticationError(
             f"DeepInfra needs a key. Set the environment variable {first} (or "
             f"{', '.join(others)}), or give "
@@ -316,14 +334,6 @@ def resolve_remote(
             "base_url='local' answers from a small embedded model."
         )
     return ServerAddress(base_url, key, not _is_loopback(base_url), provider)
-
-
-def _keys(api_key: SecretStr | None, variables: tuple[str, ...]) -> Iterator[str]:
-    if api_key is not None:
-        yield _clean_key(api_key.get_secret_value(), "api_key=")
-    for variable in variables:
-        if value := os.environ.get(variable, "").strip():
-            yield _clean_key(value, f"the environment variable {variable}")
 
 
 def _clean_key(value: str, source: str) -> str:

@@ -23,9 +23,9 @@ class TestChatVoxtral(ChatModelUnitTests):
 
     @property
     def init_from_env_params(self) -> tuple[dict[str, str], dict[str, Any], dict[str, Any]]:
-        # The key is read at the first call, not here (see settings/test_keys.py).
         base_url = "https://voxtral.example.org/v1"
-        return {"VOXTRAL_BASE_URL": f"{base_url}/"}, {}, {"base_url": base_url}
+        environment = {"VOXTRAL_BASE_URL": f"{base_url}/", "VOXTRAL_API_KEY": "key"}
+        return environment, {}, {"base_url": base_url, "api_key": "key"}
 
     @property
     def has_tool_calling(self) -> bool:

@@ -71,6 +71,29 @@ def test_the_environment_is_read_at_each_call(
         assert sent(server) == f"Bearer {key}"
 
 
+def test_a_model_shows_the_key_that_the_environment_held_when_it_was_made(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert keyless(server).api_key is None
+    monkeypatch.setenv("DEEPINFRA_TOKEN", KEY)
+    chat = keyless(server)
+    assert chat.api_key is not None
+    assert chat.api_key.get_secret_value() == KEY
+    assert KEY not in repr(chat)
+    assert ChatVoxtral(base_url="local").api_key is None
+    monkeypatch.delenv("DEEPINFRA_TOKEN")
+    with pytest.raises(VoxtralAuthenticationError, match="DeepInfra needs a key"):
+        chat.invoke("Hello!")
+
+
+def test_a_shown_key_is_not_sent_to_another_server(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DEEPINFRA_API_TOKEN", KEY)
+    keyless(server).model_copy(update={"base_url": OTHER}).invoke("Hello!")
+    assert sent(server) is None
+
+
 @pytest.mark.parametrize("call_mode", CALL_MODES)
 @pytest.mark.parametrize("model_class", [ChatVoxtral, VoxtralLLM])
 async def test_without_a_key_the_first_call_names_the_variable(
@@ -243,6 +266,18 @@ def test_a_model_without_a_given_key_pickles_completely(
     monkeypatch.setenv("DEEPINFRA_API_TOKEN", KEY)
     loaded.model_copy(update=server.settings).invoke("Hello!")
     assert sent(server) == f"Bearer {KEY}"
+
+
+@pytest.mark.parametrize("pickle_api_key", [False, True])
+def test_a_pickle_omits_a_key_of_the_environment(
+    server: Server, monkeypatch: pytest.MonkeyPatch, pickle_api_key: bool
+) -> None:
+    monkeypatch.setenv("VOXTRAL_API_KEY", KEY)
+    pickled = pickle.dumps(ChatVoxtral(base_url=OTHER, pickle_api_key=pickle_api_key))
+    assert KEY.encode() not in pickled
+    monkeypatch.delenv("VOXTRAL_API_KEY")
+    given_client(pickle.loads(pickled), server).invoke("Hello!")  # noqa: S301 - made here
+    assert sent(server) is None
 
 
 def test_a_model_with_a_custom_client_cannot_be_pickled_and_says_why(chat: ChatVoxtral) -> None:
