@@ -56,7 +56,7 @@ def called(messages: list[BaseMessage]) -> list[tuple[str, dict[str, Any]]]:
     ]
 
 
-def told(messages: list[BaseMessage]) -> list[str]:
+def results_of(messages: list[BaseMessage]) -> list[str]:
     """Return what the tools answered, in order."""
     return [message.text for message in messages if message.type == "tool"]
 
@@ -71,7 +71,7 @@ async def test_an_agent_calls_both_tools_and_answers_from_their_results(chat: Ch
     messages = (await agent.ainvoke(QUESTION, CONFIG))["messages"]
 
     assert called(messages) == CALLS
-    assert told(messages) == RESULTS
+    assert results_of(messages) == RESULTS
     answer = messages[-1]
     assert (answer.type, answer.tool_calls, answer.invalid_tool_calls) == ("ai", [], [])
     assert "Oslo" in answer.text
@@ -92,7 +92,7 @@ def test_an_agent_streams_its_steps_and_the_tokens_of_its_answer(chat: ChatVoxtr
             chunks.append(part[0])
 
     assert called(messages) == CALLS
-    assert told(messages) == RESULTS
+    assert results_of(messages) == RESULTS
     texts = [chunk.text for chunk in chunks if chunk.text]
     assert "".join(texts) == messages[-1].text
     assert len(texts) > 1

@@ -25,9 +25,9 @@ def test_a_question_about_a_recording(chat: ChatVoxtral) -> None:
     assert answer.response_metadata["model_name"] == "SmolLM2-135M-Instruct"
 
 
-@pytest.mark.parametrize("way", ["mp3", "flac", "opus", "m4a", "webm"])
-def test_a_recording_in_any_format_is_transcribed(chat: ChatVoxtral, way: str) -> None:
-    answer = chat.invoke([HumanMessage([audio_block(encoded(way)), QUESTION])])
+@pytest.mark.parametrize("encoding", ["mp3", "flac", "opus", "m4a", "webm"])
+def test_a_recording_in_any_format_is_transcribed(chat: ChatVoxtral, encoding: str) -> None:
+    answer = chat.invoke([HumanMessage([audio_block(encoded(encoding)), QUESTION])])
     assert "fail" in answer.text.lower()
 
 
@@ -49,15 +49,15 @@ def test_a_conversation_continues_after_a_recording(chat: ChatVoxtral) -> None:
 
 
 def test_structured_output_of_a_recording(chat: ChatVoxtral) -> None:
-    class Said(BaseModel):
+    class Quotation(BaseModel):
         """What was heard."""
 
         is_speech: bool
 
-    said = chat.with_structured_output(Said).invoke(
+    quotation = chat.with_structured_output(Quotation).invoke(
         [HumanMessage([audio_block(BECKETT), "Is there speech in it?"])]
     )
-    assert isinstance(said, Said)
+    assert isinstance(quotation, Quotation)
 
 
 def test_the_profile_says_that_audio_is_supported(chat: ChatVoxtral) -> None:

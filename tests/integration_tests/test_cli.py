@@ -79,18 +79,18 @@ def test_json_is_one_line_with_text_usage_cost_and_timing(served: dict[str, str]
 
 
 def test_stop_sequences_and_a_system_message_reach_the_model(served: dict[str, str]) -> None:
-    told = run("chat", "Name two fruits.", "--temperature", "0", "--stop", " are", env=served)
+    stopped = run("chat", "Name two fruits.", "--temperature", "0", "--stop", " are", env=served)
     system = run(
         "chat", "Hi", "--json", "--system", "You are a parrot.", "--max-tokens", "3", env=served
     )
     plain = run("chat", "Hi", "--json", "--max-tokens", "3", env=served)
 
-    assert told.stdout == "Two fruits\n"
+    assert stopped.stdout == "Two fruits\n"
     assert json.loads(system.stdout)["usage"] != json.loads(plain.stdout)["usage"]
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "output"),
     [
         (["chat"], "there is nothing to ask"),
         (["chat", "Hi", "--temperature", "-1"], "temperature"),
@@ -100,12 +100,12 @@ def test_stop_sequences_and_a_system_message_reach_the_model(served: dict[str, s
     ],
 )
 def test_errors_go_to_stderr_without_a_traceback(
-    served: dict[str, str], arguments: list[str], said: str
+    served: dict[str, str], arguments: list[str], output: str
 ) -> None:
     done = run(*arguments, env=served)
 
     assert (done.returncode, done.stdout) == (1, "")
-    assert said in done.stderr
+    assert output in done.stderr
     assert "Traceback" not in done.stderr
 
 
@@ -135,12 +135,12 @@ def test_a_conversation_remembers_earlier_turns(served: dict[str, str]) -> None:
     with started("chat", "--temperature", "0", stdin=inside, env=served) as command:
         os.close(inside)
         os.write(terminal, b"My name is Bob.\nWhat is my name?\n\x04")
-        said, errors = command.communicate(timeout=120)
+        output, errors = command.communicate(timeout=120)
     os.close(terminal)
 
     assert command.returncode == 0
-    assert said.count("> ") == 3
-    assert "Bob" in said.split("> ")[2]
+    assert output.count("> ") == 3
+    assert "Bob" in output.split("> ")[2]
     assert "Traceback" not in errors
 
 
@@ -160,10 +160,10 @@ def test_serve_prints_its_address_answers_there_and_ends_on_ctrl_c() -> None:
 def test_without_a_key_the_embedded_engine_transcribes_and_stderr_says_so() -> None:
     done = run("transcribe", str(speech_samples.BECKETT))
 
-    said, *_, cost = done.stderr.splitlines(keepends=True)
+    output, *_, cost = done.stderr.splitlines(keepends=True)
     assert (done.returncode, done.stdout.lower().count("fail")) == (0, 3)
     assert done.stdout.lower().startswith("ever tried")
-    assert (said, cost) == (STAND_IN, "1 recording, 10.0 s of audio, free of charge\n")
+    assert (output, cost) == (STAND_IN, "1 recording, 10.0 s of audio, free of charge\n")
 
 
 @pytest.mark.skipif(not Path("/dev/stdin").exists(), reason="pipes have no path")
@@ -184,9 +184,9 @@ def test_ctrl_c_during_a_transcription_ends_the_command_cleanly(served: dict[str
     with started("transcribe", str(speech_samples.TWO_CITIES), env=served) as command:
         assert command.stderr.readline().startswith("Asking ")
         command.send_signal(signal.SIGINT)
-        said, errors = command.communicate(timeout=60)
+        output, errors = command.communicate(timeout=60)
 
-    assert (command.returncode, said) == (130, "")
+    assert (command.returncode, output) == (130, "")
     assert "Traceback" not in errors
 
 

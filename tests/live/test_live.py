@@ -123,7 +123,9 @@ def _check_chunks(chunks: list[AIMessageChunk]) -> None:
 
 
 @needs_text
-@pytest.mark.parametrize("ask", [ChatVoxtral.invoke, lambda chat, said: _whole(chat.stream(said))])
+@pytest.mark.parametrize(
+    "ask", [ChatVoxtral.invoke, lambda chat, prompt: _whole(chat.stream(prompt))]
+)
 def test_stop(ask: Callable[[ChatVoxtral, str], AIMessage]) -> None:
     with _chat(stop=["four"]) as chat:
         message = ask(chat, COUNT)

@@ -44,7 +44,7 @@ def _parser(**settings: Any) -> VoxtralTranscriptionParser:
 
 
 @cache
-def _heard(**settings: Any) -> list[Document]:
+def _transcribe(**settings: Any) -> list[Document]:
     """Transcribe what is spoken, each way once."""
     try:
         with _parser(**settings) as parser:
@@ -68,13 +68,13 @@ def _check(document: Document) -> None:
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS)
 def test_every_endpoint_transcribes(endpoint: SpeechEndpoint) -> None:
-    [document] = _heard(endpoint=endpoint)
+    [document] = _transcribe(endpoint=endpoint)
     _check(document)
 
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS)
 async def test_every_endpoint_transcribes_asynchronously(endpoint: SpeechEndpoint) -> None:
-    _heard(endpoint=endpoint)  # skips where there is no such endpoint
+    _transcribe(endpoint=endpoint)  # skips where there is no such endpoint
     async with _parser(endpoint=endpoint) as parser:
         [document] = await parser.aparse(SPEECH)
     _check(document)
@@ -82,13 +82,13 @@ async def test_every_endpoint_transcribes_asynchronously(endpoint: SpeechEndpoin
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS)
 def test_every_endpoint_translates(endpoint: SpeechEndpoint) -> None:
-    [document] = _heard(endpoint=endpoint, task="translate")
+    [document] = _transcribe(endpoint=endpoint, task="translate")
     _check(document)
 
 
 @pytest.mark.parametrize("endpoint", ["transcriptions", "native"])
 def test_times_are_within_the_recording(endpoint: SpeechEndpoint) -> None:
-    documents = _heard(endpoint=endpoint, mode="segment")
+    documents = _transcribe(endpoint=endpoint, mode="segment")
     assert "ever" in " ".join(document.page_content for document in documents).lower()
     times = [document.metadata[name] for document in documents for name in ("start", "end")]
     print(times, [document.metadata["timestamps_source"] for document in documents])  # noqa: T201
@@ -100,7 +100,7 @@ def test_times_are_within_the_recording(endpoint: SpeechEndpoint) -> None:
 
 
 def test_a_language_may_be_given() -> None:
-    [document] = _heard(language="en")
+    [document] = _transcribe(language="en")
     assert document.metadata["language"] == "en"
     assert document.metadata["language_source"] == "requested"
     _check(document)

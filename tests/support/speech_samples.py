@@ -47,7 +47,7 @@ _BY_FFMPEG: dict[str, tuple[str, str, dict[str, str]]] = {
     "webm streamed": ("webm", "libopus", {"live": "1"}),
     "mp3 without xing": ("mp3", "libmp3lame", {"write_xing": "0", "id3v2_version": "3"}),
 }
-WAYS = (*_BY_SOUNDFILE, *_BY_FFMPEG, "flac streamed")
+ENCODINGS = (*_BY_SOUNDFILE, *_BY_FFMPEG, "flac streamed")
 """All ways in which `encoded` writes sound."""
 
 
@@ -111,18 +111,18 @@ def likeness(one: Sound, other: Sound) -> float:
     return float(highest / np.linalg.norm(one) / np.linalg.norm(other))
 
 
-def encoded(way: str, sound: Sound | None = None, rate: int = 16_000) -> bytes:
+def encoded(encoding: str, sound: Sound | None = None, rate: int = 16_000) -> bytes:
     """Return sound (frames, or frames by channels; `beckett` if None) as a file."""
     sound = speech() if sound is None else sound
-    if way == "flac streamed":
+    if encoding == "flac streamed":
         flac = encoded("flac", sound, rate)
         return flac[:21] + bytes([flac[21] & 0xF0, 0, 0, 0, 0]) + flac[26:]
     file = io.BytesIO()
-    if way in _BY_SOUNDFILE:
-        container, subtype = _BY_SOUNDFILE[way]
+    if encoding in _BY_SOUNDFILE:
+        container, subtype = _BY_SOUNDFILE[encoding]
         soundfile.write(file, sound, rate, format=container, subtype=subtype)
         return file.getvalue()
-    container, codec, options = _BY_FFMPEG[way]
+    container, codec, options = _BY_FFMPEG[encoding]
     with av.open(file, "w", format=container, options=options) as out:
         stream: Any = out.add_stream(codec, rate=rate)
         stream.layout = "mono"
@@ -164,7 +164,7 @@ def noise(seconds: float, rate: int = 16_000, level: float = 0.1) -> Sound:
     return (made * level).astype(np.float32)
 
 
-def telling(wav: bytes, data_bytes: int) -> bytes:
+def with_declared_size(wav: bytes, data_bytes: int) -> bytes:
     """Return a WAV file whose header tells another length of its sound."""
     at = wav.index(b"data") + 4
     return wav[:at] + struct.pack("<I", data_bytes) + wav[at + 4 :]
@@ -187,7 +187,7 @@ def id3(size: int) -> bytes:
     return b"ID3\x03\0\0" + digits + b"\xff\xfb" * (size // 2) + b"\0" * (size % 2)
 
 
-def film(
+def in_container(
     sound: bytes, *, container: str, late: float = 0.0, pause: float = 0.0, picture: bool = True
 ) -> bytes:
     """Return encoded sound in another container.

@@ -33,7 +33,7 @@ BOUNDS = [(0.0, 9.85), (9.85, 19.85), (19.85, 30.0)]
 BUSY = json_reply({"error": {"message": "Model busy, retry later"}}, status=429)
 
 
-def heard(text: str, **more: Any) -> Reply:
+def transcription_reply(text: str, **more: Any) -> Reply:
     """Return a response of OpenAI's transcriptions endpoint."""
     return json_reply({"text": text, **more}, headers={"x-request-id": f"id-{text.strip()}"})
 
@@ -74,7 +74,7 @@ def form_of(seen: ReceivedRequest) -> tuple[list[tuple[str, str]], tuple[str, st
     return fields, file
 
 
-def place_of(seen: ReceivedRequest) -> int:
+def chunk_number(seen: ReceivedRequest) -> int:
     """Return the number of the chunk of `LONG` that a form holds."""
     sound = form_of(seen)[1][3][44:]
     starts = [round(start * 32_000) for start, _ in BOUNDS]

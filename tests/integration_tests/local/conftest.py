@@ -20,6 +20,6 @@ def http(local_server: LocalVoxtral) -> Iterator[httpx.Client]:
 
 
 @pytest.fixture(scope="session")
-def heard_once(http: httpx.Client) -> dict[str, Any]:
+def verbose_transcript(http: httpx.Client) -> dict[str, Any]:
     """The transcript of three seconds of speech as `verbose_json`."""
     return json_body(ask(http, response_format="verbose_json"))

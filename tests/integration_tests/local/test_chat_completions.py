@@ -52,8 +52,8 @@ def test_a_stream_has_the_documented_chunks(http: httpx.Client) -> None:
     }
     assert rest == [
         *(
-            {**heading, "choices": [{**nothing, "delta": {"content": said}}]}
-            for said in ("The", " capital", " of")
+            {**heading, "choices": [{**nothing, "delta": {"content": content}}]}
+            for content in ("The", " capital", " of")
         ),
         {
             **heading,
@@ -64,15 +64,15 @@ def test_a_stream_has_the_documented_chunks(http: httpx.Client) -> None:
 
 
 def test_a_stream_may_leave_the_usage_out(http: httpx.Client) -> None:
-    told = chunks(http, max_tokens=1, stream_options={"include_usage": False})
-    assert ["usage" in chunk for chunk in told] == [False] * 3
+    received = chunks(http, max_tokens=1, stream_options={"include_usage": False})
+    assert ["usage" in chunk for chunk in received] == [False] * 3
 
 
 def test_a_stream_adds_up_to_the_answer(http: httpx.Client) -> None:
-    *told, last = chunks(http, seed=3)
-    said = "".join(chunk["choices"][0]["delta"]["content"] for chunk in told)
+    *received, last = chunks(http, seed=3)
+    content = "".join(chunk["choices"][0]["delta"]["content"] for chunk in received)
     whole = ask(http, seed=3)
-    assert said == whole["choices"][0]["message"]["content"]
+    assert content == whole["choices"][0]["message"]["content"]
     assert last["choices"][0]["finish_reason"] == "stop"
     assert last["usage"] == whole["usage"]
 
@@ -104,20 +104,20 @@ def test_a_stop_sequence_is_left_out(http: httpx.Client) -> None:
 
 def test_several_choices_differ_and_are_counted_together(http: httpx.Client) -> None:
     completion = ask(http, temperature=1.5, seed=7, n=3, max_tokens=8)
-    said = [choice["message"]["content"] for choice in completion["choices"]]
+    content = [choice["message"]["content"] for choice in completion["choices"]]
     assert [choice["index"] for choice in completion["choices"]] == [0, 1, 2]
-    assert len(set(said)) == 3
+    assert len(set(content)) == 3
     assert completion["usage"]["completion_tokens"] <= 24
-    assert said[0] == text(http, temperature=1.5, seed=7, max_tokens=8)
+    assert content[0] == text(http, temperature=1.5, seed=7, max_tokens=8)
 
 
 def test_logprobs_have_the_text_of_each_token(http: httpx.Client) -> None:
     whole = ask(http, logprobs=True, max_tokens=3)["choices"][0]["logprobs"]
     assert whole == {
         "content": [
-            {"token": said, "logprob": known["logprob"], "bytes": [*said.encode()]}
+            {"token": content, "logprob": known["logprob"], "bytes": [*content.encode()]}
             | {"top_logprobs": []}
-            for said, known in zip(("The", " capital", " of"), whole["content"], strict=True)
+            for content, known in zip(("The", " capital", " of"), whole["content"], strict=True)
         ],
         "refusal": None,
     }
@@ -130,10 +130,10 @@ def test_logprobs_have_the_text_of_each_token(http: httpx.Client) -> None:
 @pytest.mark.parametrize(
     ("wanted", "follows"),
     [
-        ({"type": "json_object"}, lambda said: isinstance(json.loads(said), dict)),
+        ({"type": "json_object"}, lambda content: isinstance(json.loads(content), dict)),
         (
             {"type": "json_schema", "json_schema": {"name": "n", "schema": {"type": "integer"}}},
-            lambda said: isinstance(json.loads(said), int),
+            lambda content: isinstance(json.loads(content), int),
         ),
         ({"type": "regex", "regex": "(yes|no)!"}, re.compile("(yes|no)!").fullmatch),
         ({"type": "text"}, str),
@@ -205,9 +205,9 @@ def test_models_are_listed_and_retrieved_without_a_key(
 ) -> None:
     with httpx.Client(base_url=local_server.base_url, trust_env=False) as stranger:
         listed = stranger.get(base).json()["data"]
-        told = [stranger.get(f"{base}/{model['id']}").json() for model in listed]
+        received = [stranger.get(f"{base}/{model['id']}").json() for model in listed]
         unknown = stranger.get(f"{base}/meta/other")
-    assert told == listed
+    assert received == listed
     assert {model["object"] for model in listed} == {"model"}
     assert (unknown.status_code, unknown.json()) == (404, {"error": "Model not found"})
 

@@ -60,8 +60,8 @@ def test_a_question_for_a_tool_is_answered_by_a_call(http: httpx.Client) -> None
 
 
 def test_a_streamed_call_brings_its_name_first(http: httpx.Client) -> None:
-    told = chunks(http, PARIS, tools=[WEATHER], seed=1)
-    first, named, *pieces, last = [chunk["choices"][0]["delta"] for chunk in told]
+    received = chunks(http, PARIS, tools=[WEATHER], seed=1)
+    first, named, *pieces, last = [chunk["choices"][0]["delta"] for chunk in received]
     [call] = ask(http, PARIS, tools=[WEATHER], seed=1)["choices"][0]["message"]["tool_calls"]
     assert first == {"role": "assistant", "content": None}
     call_id = named["tool_calls"][0]["id"]
@@ -76,7 +76,7 @@ def test_a_streamed_call_brings_its_name_first(http: httpx.Client) -> None:
     assert len(pieces) > 2
     assert "".join(arguments) == call["function"]["arguments"]
     assert last == {}
-    assert [chunk["choices"][0]["finish_reason"] for chunk in told if "usage" in chunk] == [
+    assert [chunk["choices"][0]["finish_reason"] for chunk in received if "usage" in chunk] == [
         "tool_calls"
     ]
 
@@ -89,12 +89,12 @@ def test_small_talk_is_answered_with_text(http: httpx.Client) -> None:
 
 def test_a_tool_result_is_answered_with_text(http: httpx.Client) -> None:
     asked = ask(http, PARIS, tools=[WEATHER])["choices"][0]["message"]
-    told = {
+    received = {
         "role": "tool",
         "tool_call_id": asked["tool_calls"][0]["id"],
         "content": "It is sunny, 21 degrees.",
     }
-    [choice] = ask(http, [*PARIS, asked, told], tools=[WEATHER])["choices"]
+    [choice] = ask(http, [*PARIS, asked, received], tools=[WEATHER])["choices"]
     assert choice["finish_reason"] == "stop"
     assert "sunny" in choice["message"]["content"]
 
@@ -103,10 +103,10 @@ def test_a_tool_result_is_answered_with_text(http: httpx.Client) -> None:
     ("choice", "names"), [("required", {"get_weather", "add"}), (NAMED, {"add"})]
 )
 def test_a_call_can_be_forced(http: httpx.Client, choice: object, names: set[str]) -> None:
-    [told] = ask(http, tools=[WEATHER, ADD], tool_choice=choice)["choices"]
-    [call] = told["message"]["tool_calls"]
+    [received] = ask(http, tools=[WEATHER, ADD], tool_choice=choice)["choices"]
+    [call] = received["message"]["tool_calls"]
     assert call["function"]["name"] in names
-    assert told["finish_reason"] == "tool_calls"
+    assert received["finish_reason"] == "tool_calls"
 
 
 def test_a_call_can_be_forbidden(http: httpx.Client) -> None:
@@ -126,8 +126,8 @@ def test_a_cut_call_has_its_arguments_so_far(
     assert cut["finish_reason"] == "length"
     assert call["function"]["arguments"].startswith(arguments)
     assert arguments not in {"", call["function"]["arguments"]}
-    *told, last = chunks(http, max_tokens=limit, **asked)
-    pieces = [chunk["choices"][0]["delta"].get("tool_calls", []) for chunk in told]
+    *received, last = chunks(http, max_tokens=limit, **asked)
+    pieces = [chunk["choices"][0]["delta"].get("tool_calls", []) for chunk in received]
     assert "".join(part["function"]["arguments"] for piece in pieces for part in piece) == arguments
     assert last["choices"][0]["finish_reason"] == "length"
 

@@ -80,7 +80,7 @@ def connected(server: LocalVoxtral) -> socket.socket:
     return socket.create_connection(("127.0.0.1", port), timeout=TIMEOUT_SECONDS)
 
 
-def heard(client: socket.socket) -> bytes:
+def read_response(client: socket.socket) -> bytes:
     """Return all that comes until the server closes the connection, which it must."""
     return b"".join(iter(lambda: client.recv(2**16), b""))
 
@@ -91,7 +91,7 @@ def talk(server: LocalVoxtral, sent: bytes, *, hang_up: bool = False) -> bytes:
             client.sendall(sent)
             if hang_up:
                 client.shutdown(socket.SHUT_WR)
-            return heard(client)
+            return read_response(client)
         except TimeoutError:
             pytest.fail(f"it hangs after {sent!r:.200}")
         except OSError:
@@ -252,7 +252,7 @@ def test_slow_clients_do_not_block_others(local_server: LocalVoxtral, http: http
         assert http.post(INFER, json=PLAIN).status_code == 200
         for number, client in enumerate(slow):
             client.sendall(sent[number * 10 :])
-            assert [status for status, _, _ in answers_in(heard(client))] == [200]
+            assert [status for status, _, _ in answers_in(read_response(client))] == [200]
 
 
 # Limits

@@ -44,7 +44,7 @@ calls = st.fixed_dictionaries(
         ),
     }
 )
-said = st.fixed_dictionaries(
+chat_messages = st.fixed_dictionaries(
     {"role": st.sampled_from(["system", "user", "assistant"]), "content": contents},
     optional={"name": texts},
 )
@@ -60,10 +60,10 @@ answered = st.builds(
 )
 conversations = st.builds(
     lambda *groups: [message for group in groups for message in group],
-    st.lists(said, max_size=2),
+    st.lists(chat_messages, max_size=2),
     st.lists(asked, max_size=1),
     st.just([]) | answered,
-    st.lists(said | asked | called, min_size=1, max_size=1),
+    st.lists(chat_messages | asked | called, min_size=1, max_size=1),
 )
 tools = st.lists(
     st.fixed_dictionaries(
@@ -141,8 +141,8 @@ def test_any_values_of_the_fields(http: httpx.Client, body: Any) -> None:
     assert answer.status_code in {200, 400, 404, 422}
     assert_documented(answer.status_code, answer.headers["content-type"], answer.content)
     if answer.status_code == 200 and body.get("stream"):
-        *told, last = event_data(answer.text)
-        for event in told:
+        *data, last = event_data(answer.text)
+        for event in data:
             parse_strict_json(event)
         assert last == "[DONE]" or "error" in parse_strict_json(last)
     elif answer.status_code == 200:

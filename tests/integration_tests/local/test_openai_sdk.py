@@ -58,13 +58,13 @@ def test_a_tool_call_and_its_result(sdk: OpenAI) -> None:
     [call] = message.tool_calls or []
     assert call.type == "function"
     assert (call.function.name, call.function.arguments) == ("get_weather", '{"city": "Paris"}')
-    told: ChatCompletionMessageParam = {
+    result: ChatCompletionMessageParam = {
         "role": "tool",
         "tool_call_id": call.id,
         "content": "It is sunny.",
     }
     # A whole message is sent back as it came, though the SDK's types know only the parts of it.
-    history = [*PARIS, message, told]
+    history = [*PARIS, message, result]
     answer = sdk.chat.completions.create(
         model=MODEL,
         messages=history,  # type: ignore[arg-type]

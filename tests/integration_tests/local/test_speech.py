@@ -17,25 +17,25 @@ from langchain_voxtral.local.engine.speech import SpeechEngine
 
 @pytest.mark.parametrize("paths", [HELD_OUT, (BECKETT,), (TWO_CITIES,)], ids=["held out", "a", "b"])
 def test_real_speech_is_transcribed(http: httpx.Client, paths: tuple[Path, ...]) -> None:
-    heard = [json_body(ask(http, sound=path.read_bytes()))["text"] for path in paths]
-    assert word_errors([TRANSCRIPTS[path] for path in paths], heard).wer < 0.15, heard
+    transcript = [json_body(ask(http, sound=path.read_bytes()))["text"] for path in paths]
+    assert word_errors([TRANSCRIPTS[path] for path in paths], transcript).wer < 0.15, transcript
 
 
 def test_a_recording_longer_than_one_window(http: httpx.Client) -> None:
-    heard = json_body(ask(http, NATIVE, wav(5 * FRAMES)))
-    assert word_errors(" ".join([TRANSCRIPTS[BECKETT]] * 5), heard["text"]).wer < 0.15, heard[
-        "text"
-    ]
-    assert heard["duration"] == 5 * len(FRAMES) / 32_000
+    transcript = json_body(ask(http, NATIVE, wav(5 * FRAMES)))
+    assert word_errors(" ".join([TRANSCRIPTS[BECKETT]] * 5), transcript["text"]).wer < 0.15, (
+        transcript["text"]
+    )
+    assert transcript["duration"] == 5 * len(FRAMES) / 32_000
     # The border of the first look, at 45 s, is in the middle of the last passage.
-    begins = [segment["start"] for segment in heard["segments"]]
+    begins = [segment["start"] for segment in transcript["segments"]]
     assert begins == [pytest.approx(9.963375 * number, abs=0.3) for number in range(5)]
-    assert heard["segments"][-1]["end"] > 48
+    assert transcript["segments"][-1]["end"] > 48
 
 
 def test_block_sizes_do_not_change_the_transcript() -> None:
     sound = np.concatenate([speech()] * 5)
-    heard = [
+    transcript = [
         list(
             SpeechEngine().transcribe(
                 sound[start : start + size] for start in range(0, len(sound), size)
@@ -43,8 +43,8 @@ def test_block_sizes_do_not_change_the_transcript() -> None:
         )
         for size in (16_000, 15_999 * 5)
     ]
-    assert len(heard[0]) >= 5
-    assert heard[0] == heard[1]
+    assert len(transcript[0]) >= 5
+    assert transcript[0] == transcript[1]
 
 
 def test_segments_are_where_there_is_speech(http: httpx.Client) -> None:
@@ -65,7 +65,7 @@ def test_segments_are_where_there_is_speech(http: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize(
-    ("way", "rate", "channels"),
+    ("encoding", "rate", "channels"),
     [
         ("mp3", 44_100, 1),
         ("flac", 44_100, 1),
@@ -77,16 +77,18 @@ def test_segments_are_where_there_is_speech(http: httpx.Client) -> None:
         ("wav", 48_000, 2),
     ],
 )
-def test_other_kinds_of_files(http: httpx.Client, way: str, rate: int, channels: int) -> None:
+def test_other_kinds_of_files(http: httpx.Client, encoding: str, rate: int, channels: int) -> None:
     sound = np.column_stack([speech(BECKETT, rate)] * channels) if channels > 1 else None
-    made = encoded(way, speech(BECKETT, rate) if sound is None else sound, rate)
-    heard = json_body(ask(http, sound=made))["text"]
-    assert word_errors(TRANSCRIPTS[BECKETT], heard).wer < 0.15, heard
+    made = encoded(encoding, speech(BECKETT, rate) if sound is None else sound, rate)
+    transcript = json_body(ask(http, sound=made))["text"]
+    assert word_errors(TRANSCRIPTS[BECKETT], transcript).wer < 0.15, transcript
 
 
 def test_faint_speech_is_transcribed(http: httpx.Client) -> None:
-    heard = json_body(ask(http, sound=encoded("wav float", speech() / np.float32(200))))["text"]
-    assert word_errors(TRANSCRIPTS[BECKETT], heard).wer < 0.15, heard
+    transcript = json_body(ask(http, sound=encoded("wav float", speech() / np.float32(200))))[
+        "text"
+    ]
+    assert word_errors(TRANSCRIPTS[BECKETT], transcript).wer < 0.15, transcript
 
 
 def noise() -> bytes:
@@ -98,23 +100,25 @@ def noise() -> bytes:
 def test_a_recording_without_speech_has_an_empty_transcript(
     http: httpx.Client, frames: bytes
 ) -> None:
-    heard = json_body(ask(http, sound=wav(frames), response_format="verbose_json"))
-    assert (heard["text"], heard["segments"]) == ("", [])
-    assert heard["duration"] == len(frames) / 32_000
+    transcript = json_body(ask(http, sound=wav(frames), response_format="verbose_json"))
+    assert (transcript["text"], transcript["segments"]) == ("", [])
+    assert transcript["duration"] == len(frames) / 32_000
 
 
 def test_parallel_requests_get_the_same_answers(
-    http: httpx.Client, heard_once: dict[str, Any]
+    http: httpx.Client, verbose_transcript: dict[str, Any]
 ) -> None:
     with ThreadPoolExecutor(4) as pool:
         answers = list(pool.map(lambda _: json_body(ask(http, NATIVE)), range(4)))
     assert [(one["text"], one["segments"]) for one in answers] == [
-        (heard_once["text"], heard_once["segments"])
+        (verbose_transcript["text"], verbose_transcript["segments"])
     ] * 4
 
 
-def test_the_model_is_in_memory_once(http: httpx.Client, heard_once: dict[str, Any]) -> None:
-    assert heard_once
+def test_the_model_is_in_memory_once(
+    http: httpx.Client, verbose_transcript: dict[str, Any]
+) -> None:
+    assert verbose_transcript
     before = psutil.Process().memory_info().rss
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda _: ask(http), range(8)))

@@ -16,18 +16,18 @@ FREE = {"type": "duration", "seconds": 3.0, "estimated_cost": 0.0}
 """OpenAI's usage, with DeepInfra's field for what it costs."""
 
 
-def plainly(heard: dict[str, Any]) -> dict[str, Any]:
-    return {"text": heard["text"], "usage": FREE}
+def plainly(transcript: dict[str, Any]) -> dict[str, Any]:
+    return {"text": transcript["text"], "usage": FREE}
 
 
 def test_the_native_answer_has_the_documented_shape(
-    http: httpx.Client, heard_once: dict[str, Any]
+    http: httpx.Client, verbose_transcript: dict[str, Any]
 ) -> None:
     answer = ask(http, NATIVE)
     document = json_body(answer)
     assert document == {
-        "text": heard_once["text"],
-        "segments": heard_once["segments"],
+        "text": verbose_transcript["text"],
+        "segments": verbose_transcript["segments"],
         "language": "en",
         "input_length_ms": 3000,
         "words": None,
@@ -44,20 +44,22 @@ def test_the_native_answer_has_the_documented_shape(
     assert "x-voxtral-ignored" not in answer.headers
 
 
-def test_our_decoders_read_the_responses(http: httpx.Client, heard_once: dict[str, Any]) -> None:
+def test_our_decoders_read_the_responses(
+    http: httpx.Client, verbose_transcript: dict[str, Any]
+) -> None:
     native = parse_native(ask(http, NATIVE).content)
     verbose = parse_openai(ask(http, response_format="verbose_json").content)
     for one in (native, verbose):
-        assert (one.text, one.language, one.duration) == (heard_once["text"], "en", 3.0)
+        assert (one.text, one.language, one.duration) == (verbose_transcript["text"], "en", 3.0)
         assert one.usage.cost == 0.0
         assert [(part.start, part.end, part.text) for part in one.segments] == [
-            (part["start"], part["end"], part["text"]) for part in heard_once["segments"]
+            (part["start"], part["end"], part["text"]) for part in verbose_transcript["segments"]
         ]
 
 
-def test_verbose_json(heard_once: dict[str, Any]) -> None:
-    segments = heard_once["segments"]
-    assert heard_once == {
+def test_verbose_json(verbose_transcript: dict[str, Any]) -> None:
+    segments = verbose_transcript["segments"]
+    assert verbose_transcript == {
         "task": "transcribe",
         "language": "en",
         "duration": 3.0,
@@ -75,49 +77,51 @@ def test_verbose_json(heard_once: dict[str, Any]) -> None:
     [("srt", "application/x-subrip; charset=utf-8"), ("vtt", "text/vtt; charset=utf-8")],
 )
 def test_subtitles(
-    http: httpx.Client, heard_once: dict[str, Any], response_format: str, media_type: str
+    http: httpx.Client, verbose_transcript: dict[str, Any], response_format: str, media_type: str
 ) -> None:
     answer = ask(http, response_format=response_format)
     assert (answer.status_code, answer.headers["content-type"]) == (200, media_type)
     assert read_subtitles(answer.text) == tuple(
         Cue(round(segment["start"], 3), round(segment["end"], 3), segment["text"])
-        for segment in heard_once["segments"]
+        for segment in verbose_transcript["segments"]
     )
 
 
-def test_text_and_json(http: httpx.Client, heard_once: dict[str, Any]) -> None:
+def test_text_and_json(http: httpx.Client, verbose_transcript: dict[str, Any]) -> None:
     plain = ask(http, response_format="text")
     assert plain.headers["content-type"] == "text/plain; charset=utf-8"
-    assert plain.text == heard_once["text"]
-    assert json_body(ask(http, response_format="json")) == plainly(heard_once)
-    assert json_body(ask(http)) == plainly(heard_once)
+    assert plain.text == verbose_transcript["text"]
+    assert json_body(ask(http, response_format="json")) == plainly(verbose_transcript)
+    assert json_body(ask(http)) == plainly(verbose_transcript)
 
 
 def test_english_translated_into_english_is_its_transcription(
-    http: httpx.Client, heard_once: dict[str, Any]
+    http: httpx.Client, verbose_transcript: dict[str, Any]
 ) -> None:
     translated = json_body(ask(http, TRANSLATIONS, response_format="verbose_json"))
-    assert translated == {**heard_once, "task": "translate"}
-    assert json_body(ask(http, NATIVE, task="translate"))["text"] == heard_once["text"]
+    assert translated == {**verbose_transcript, "task": "translate"}
+    assert json_body(ask(http, NATIVE, task="translate"))["text"] == verbose_transcript["text"]
 
 
 @pytest.mark.parametrize("route", ["audio/transcriptions", "audio/translations"])
-def test_the_short_routes(http: httpx.Client, heard_once: dict[str, Any], route: str) -> None:
-    assert json_body(ask(http, route, model=SPEECH_MODEL)) == plainly(heard_once)
+def test_the_short_routes(
+    http: httpx.Client, verbose_transcript: dict[str, Any], route: str
+) -> None:
+    assert json_body(ask(http, route, model=SPEECH_MODEL)) == plainly(verbose_transcript)
 
 
 @pytest.mark.parametrize("name", ["timestamp_granularities", "timestamp_granularities[]"])
 def test_segment_times_can_be_requested(
-    http: httpx.Client, heard_once: dict[str, Any], name: str
+    http: httpx.Client, verbose_transcript: dict[str, Any], name: str
 ) -> None:
     asked: dict[str, Any] = {"response_format": "verbose_json", name: ["segment", "segment"]}
-    assert json_body(ask(http, language="en", **asked)) == heard_once
+    assert json_body(ask(http, language="en", **asked)) == verbose_transcript
 
 
-def test_ignored_fields_are_named(http: httpx.Client, heard_once: dict[str, Any]) -> None:
+def test_ignored_fields_are_named(http: httpx.Client, verbose_transcript: dict[str, Any]) -> None:
     answer = ask(http, prompt="A play.", temperature="0.5")
     assert answer.headers["x-voxtral-ignored"] == "prompt, temperature"
-    assert json_body(answer) == plainly(heard_once)
+    assert json_body(answer) == plainly(verbose_transcript)
     assert ask(http, NATIVE, initial_prompt="A").headers["x-voxtral-ignored"] == "prompt"
 
 
@@ -134,13 +138,13 @@ def test_openais_sdk_reads_the_responses(
     with openai.OpenAI(
         base_url=f"{local_server.base_url}/openai", api_key=local_server.api_key, max_retries=0
     ) as sdk:
-        heard: Any = sdk.audio.transcriptions.create(
+        transcript: Any = sdk.audio.transcriptions.create(
             model=SPEECH_MODEL, file=("a.wav", SHORT), response_format=response_format
         )
     answer = ask(http, response_format=response_format)
-    assert (heard if isinstance(heard, str) else heard.text) == (
-        answer.text if isinstance(heard, str) else answer.json()["text"]
+    assert (transcript if isinstance(transcript, str) else transcript.text) == (
+        answer.text if isinstance(transcript, str) else answer.json()["text"]
     )
     if response_format == "verbose_json":
-        [segment] = heard.segments
-        assert (segment.id, segment.text) == (0, heard.text)
+        [segment] = transcript.segments
+        assert (segment.id, segment.text) == (0, transcript.text)

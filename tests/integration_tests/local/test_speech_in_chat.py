@@ -35,21 +35,21 @@ def answer(http: httpx.Client, *parts: dict[str, Any] | str) -> dict[str, Any]:
     return {"text": document["choices"][0]["message"]["content"], "usage": document["usage"]}
 
 
-def text(said: str) -> dict[str, Any]:
-    return {"type": "text", "text": said}
+def text(content: str) -> dict[str, Any]:
+    return {"type": "text", "text": content}
 
 
 def test_the_transcript_replaces_the_recording(http: httpx.Client) -> None:
     """The same tokens are read and written as for the text, and the answer is about it."""
-    heard = answer(http, audio(format="wav"), QUESTION)
-    assert heard == answer(http, text(f"{SPOKEN}\n"), QUESTION)
-    assert "tried" in heard["text"].lower()
+    answered = answer(http, audio(format="wav"), QUESTION)
+    assert answered == answer(http, text(f"{SPOKEN}\n"), QUESTION)
+    assert "tried" in answered["text"].lower()
     assert answer(http, QUESTION, audio()) == answer(http, QUESTION, text(f"\n{SPOKEN}"))
 
 
 def test_several_recordings(http: httpx.Client) -> None:
-    heard = answer(http, audio(), QUESTION, audio())
-    assert heard == answer(http, text(f"{SPOKEN}\n"), QUESTION, text(f"\n{SPOKEN}"))
+    answered = answer(http, audio(), QUESTION, audio())
+    assert answered == answer(http, text(f"{SPOKEN}\n"), QUESTION, text(f"\n{SPOKEN}"))
 
 
 def test_a_recording_may_be_as_large_as_in_a_form(http: httpx.Client) -> None:
@@ -66,8 +66,8 @@ def test_the_answer_can_be_streamed(http: httpx.Client) -> None:
 
 def test_a_recording_without_speech(http: httpx.Client) -> None:
     silence = BECKETT[:44] + bytes(len(BECKETT) - 44)
-    told = text("The recording has no speech in it.\n")
-    assert answer(http, audio(silence), QUESTION) == answer(http, told, QUESTION)
+    notice = text("The recording has no speech in it.\n")
+    assert answer(http, audio(silence), QUESTION) == answer(http, notice, QUESTION)
 
 
 def test_a_system_message_with_a_recording_is_refused_like_voxtral_does(http: httpx.Client) -> None:

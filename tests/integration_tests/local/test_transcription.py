@@ -29,8 +29,8 @@ from langchain_voxtral.local import LocalVoxtral
 BECKETT, TWO_CITIES = TRANSCRIPTS[speech_samples.BECKETT], TRANSCRIPTS[speech_samples.TWO_CITIES]
 
 
-def word_error_rate(said: str, documents: list[Document]) -> float:
-    return word_errors(said, " ".join(document.page_content for document in documents)).wer
+def word_error_rate(reference: str, documents: list[Document]) -> float:
+    return word_errors(reference, " ".join(document.page_content for document in documents)).wer
 
 
 @pytest.fixture
@@ -45,10 +45,14 @@ def test_real_speech_becomes_its_text(settings: dict[str, Any], endpoint: str, m
     assert word_error_rate(TWO_CITIES, parser.parse(speech_samples.TWO_CITIES)) < 0.15
 
 
-@pytest.mark.parametrize("way", ["mp3", "flac", "opus", "m4a", "webm", "aiff"])
-async def test_other_formats_and_rates_are_transcribed(settings: dict[str, Any], way: str) -> None:
-    rate = 48_000 if way in {"opus", "webm"} else 44_100
-    sound = speech_samples.encoded(way, speech_samples.speech(speech_samples.BECKETT, rate), rate)
+@pytest.mark.parametrize("encoding", ["mp3", "flac", "opus", "m4a", "webm", "aiff"])
+async def test_other_formats_and_rates_are_transcribed(
+    settings: dict[str, Any], encoding: str
+) -> None:
+    rate = 48_000 if encoding in {"opus", "webm"} else 44_100
+    sound = speech_samples.encoded(
+        encoding, speech_samples.speech(speech_samples.BECKETT, rate), rate
+    )
     made = await VoxtralTranscriptionParser(**settings).aparse(io.BytesIO(sound))
     assert word_error_rate(BECKETT, made) < 0.15
 
@@ -120,11 +124,11 @@ def test_a_killed_process_pays_only_for_what_is_missing(
         [sys.executable, "-c", _KILLED, *map(str, arguments)], check=False, capture_output=True
     )
     assert killed.returncode == -signal.SIGKILL, killed.stderr
-    told: list[object] = []
+    progress: list[object] = []
     parser = VoxtralTranscriptionParser(
         chunk_seconds=11,
         store=FolderStore(tmp_path),
-        progress=told.append,
+        progress=progress.append,
         **settings,
     )
     missing = parser.estimate(speech_samples.TWO_CITIES).chunks
@@ -132,7 +136,7 @@ def test_a_killed_process_pays_only_for_what_is_missing(
     # The third may have been heard, too, when the second one's progress was told.
     assert made.metadata["chunks_from_store"] in {2, 3}
     assert made.metadata["n_chunks"] == made.metadata["chunks_from_store"] + missing
-    assert len(told) == made.metadata["n_chunks"] + 1
+    assert len(progress) == made.metadata["n_chunks"] + 1
     assert word_error_rate(TWO_CITIES, [made]) < 0.15
 
 
@@ -173,8 +177,8 @@ async def test_an_agents_tool_transcribes(settings: dict[str, Any]) -> None:
     tool = transcribe_audio_tool(
         VoxtralTranscriptionParser(**settings), root=speech_samples.BECKETT.parent
     )
-    heard = await asyncio.gather(
+    transcripts = await asyncio.gather(
         tool.ainvoke({"path": "beckett.wav"}), asyncio.to_thread(tool.invoke, "beckett.wav")
     )
-    for text in heard:
+    for text in transcripts:
         assert word_error_rate(BECKETT, [Document(text)]) < 0.15

@@ -44,9 +44,9 @@ FAILED = ScriptedCall("open_door", '{"number": 7}')
 async def test_the_failure_of_a_tool_is_returned_to_the_model(
     dialect: Dialect, call_mode: str
 ) -> None:
-    telling = ToolErrorMiddleware(lambda error, _: str(error))
+    error_text = ToolErrorMiddleware(lambda error, _: str(error))
     with scripted(dialect, call_mode, [FAILED], "It is locked.") as server:
-        agent = create_agent(dialect.chat(server), tools=[open_door], middleware=[telling])
+        agent = create_agent(dialect.chat(server), tools=[open_door], middleware=[error_text])
         state = await run(agent, call_mode)
     assert summarize(state)[1:] == [
         ("ai", "", ("open_door", {"number": 7})),
@@ -63,8 +63,8 @@ async def test_middleware_around_a_call_answers_for_the_tool() -> None:
         try:
             return handler(request)
         except ValueError as error:
-            told = f"Try another: {error}"
-            return ToolMessage(told, tool_call_id=request.tool_call["id"], status="error")
+            advice = f"Try another: {error}"
+            return ToolMessage(advice, tool_call_id=request.tool_call["id"], status="error")
 
     with scripted(LLAMA3, "invoke", [FAILED], "It is locked.") as server:
         agent = create_agent(LLAMA3.chat(server), tools=[open_door], middleware=[answer_for_it])
@@ -88,7 +88,7 @@ async def test_invalid_arguments_are_returned_to_the_model(
     wrong = ScriptedCall("add", '{"a": 2, "b": "x"}')
     with scripted(dialect, call_mode, [wrong], [SUM], "5") as server:
         state = await run(create_agent(dialect.chat(server), tools=TOOLS), call_mode)
-    kinds = [said[:2] for said in summarize(state)]
+    kinds = [entry[:2] for entry in summarize(state)]
     assert kinds == [
         ASKED,
         ("ai", ""),
@@ -118,8 +118,8 @@ MALFORMED = [
 def malformed(state: Any, index: int = 1) -> tuple[str, ...]:
     """Return the gist of what LangChain answers the only invalid call of a message."""
     [call] = state["messages"][index].invalid_tool_calls
-    said = f"Tool call {call['name']} with id {call['id']} could not be executed - "
-    return ("tool", "error", f"{said}arguments were malformed or truncated.")
+    entry = f"Tool call {call['name']} with id {call['id']} could not be executed - "
+    return ("tool", "error", f"{entry}arguments were malformed or truncated.")
 
 
 @pytest.mark.parametrize(("dialect", "arguments"), MALFORMED)

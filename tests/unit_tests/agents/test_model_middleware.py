@@ -83,17 +83,17 @@ async def test_an_agent_without_tools_answers(ask: Ask) -> None:
 def test_an_agent_streams_the_tokens_of_its_model() -> None:
     with ScriptedServer(streamed("Hel", "lo", "!")) as server:
         agent: Any = create_agent(model(server), tools=[])
-        told = [chunk.text for chunk, _ in agent.stream(QUESTION, stream_mode="messages")]
-    assert "".join(told) == "Hello!"
-    assert len(told) >= 3
+        texts = [chunk.text for chunk, _ in agent.stream(QUESTION, stream_mode="messages")]
+    assert "".join(texts) == "Hello!"
+    assert len(texts) >= 3
 
 
 async def test_an_agent_streams_the_tokens_of_its_model_in_a_loop() -> None:
     with ScriptedServer(streamed("Hel", "lo", "!")) as server:
         agent: Any = create_agent(model(server), tools=[])
-        told = [chunk.text async for chunk, _ in agent.astream(QUESTION, stream_mode="messages")]
-    assert "".join(told) == "Hello!"
-    assert len(told) >= 3
+        texts = [chunk.text async for chunk, _ in agent.astream(QUESTION, stream_mode="messages")]
+    assert "".join(texts) == "Hello!"
+    assert len(texts) >= 3
 
 
 @pytest.mark.parametrize("dialect", DIALECTS, ids=lambda dialect: dialect.name)
@@ -191,9 +191,9 @@ async def test_another_model_continues_from_the_calls_of_the_first(ask: Ask) -> 
         other = ModelFallbackMiddleware(CHAT.chat(second, max_retries=0))
         agent = create_agent(model(first), tools=[add], middleware=[other])
         assert await ask(agent) == "It is 5."
-    _, calling, told = CHAT.conversation(second.requests[0].body)
+    _, calling, texts = CHAT.conversation(second.requests[0].body)
     assert calling["tool_calls"][0]["function"] == {"name": "add", "arguments": '{"a": 2, "b": 3}'}
-    assert (told["role"], told["content"]) == ("tool", "5")
+    assert (texts["role"], texts["content"]) == ("tool", "5")
 
 
 async def test_the_first_error_is_raised_when_no_model_answers(ask: Ask) -> None:
@@ -214,15 +214,15 @@ async def test_a_prompt_that_is_too_long_is_langchains_overflow(ask: Ask) -> Non
 
 
 async def test_a_summary_that_overflows_is_requested_again_with_less(ask: Ask) -> None:
-    said: list[Any] = []
+    history: list[Any] = []
     for _ in range(3):
-        said += [HumanMessage("What is this? " * 50), AIMessage("It is long. " * 50)]
+        history += [HumanMessage("What is this? " * 50), AIMessage("It is long. " * 50)]
     with ScriptedServer(TOO_LONG, whole("They spoke."), FINE) as server:
         shorten = SummarizationMiddleware(
             model(server), trigger=("messages", 4), keep=("messages", 1)
         )
         agent = create_agent(model(server), tools=[], middleware=[shorten])
-        assert await ask(agent, {"messages": [*said, HumanMessage("Hello!")]}) == "Hello!"
+        assert await ask(agent, {"messages": [*history, HumanMessage("Hello!")]}) == "Hello!"
     first, again, last = [seen.body["input"] for seen in server.requests]
     assert len(again) < len(first)
     assert "They spoke." in last

@@ -57,8 +57,8 @@ async def streamed(call_mode: str, mode: Any, *, tokens: bool = False) -> list[A
 
 @in_both_ways
 async def test_values_are_the_state_after_each_step(call_mode: str) -> None:
-    told = [summarize(state) for state in await streamed(call_mode, "values")]
-    assert told == [
+    received = [summarize(state) for state in await streamed(call_mode, "values")]
+    assert received == [
         [ASKED],
         [ASKED, CALLED],
         [ASKED, CALLED, RESULT],
@@ -68,28 +68,35 @@ async def test_values_are_the_state_after_each_step(call_mode: str) -> None:
 
 @in_both_ways
 async def test_updates_are_what_each_node_adds(call_mode: str) -> None:
-    told = [
+    received = [
         (node, summarize(update))
         for part in await streamed(call_mode, "updates")
         for node, update in part.items()
     ]
-    assert told == list(zip(["model", "tools", "model"], STEPS, strict=True))
+    assert received == list(zip(["model", "tools", "model"], STEPS, strict=True))
 
 
 @in_both_ways
 async def test_tasks_are_the_nodes_as_they_start_and_end(call_mode: str) -> None:
-    told = await streamed(call_mode, "tasks")
-    assert [task["name"] for task in told] == ["model", "model", "tools", "tools", "model", "model"]
-    assert [summarize(task["result"]) for task in told[1::2]] == STEPS
-    [call] = told[2]["input"]
+    received = await streamed(call_mode, "tasks")
+    assert [task["name"] for task in received] == [
+        "model",
+        "model",
+        "tools",
+        "tools",
+        "model",
+        "model",
+    ]
+    assert [summarize(task["result"]) for task in received[1::2]] == STEPS
+    [call] = received[2]["input"]
     assert (call["name"], call["args"]) == ("get_weather", {"city": "Paris"})
-    assert [task["error"] for task in told[1::2]] == [None, None, None]
+    assert [task["error"] for task in received[1::2]] == [None, None, None]
 
 
 @in_both_ways
 async def test_checkpoints_are_the_states_that_are_saved(call_mode: str) -> None:
-    told = [summarize(saved["values"]) for saved in await streamed(call_mode, "checkpoints")]
-    assert told == [
+    received = [summarize(saved["values"]) for saved in await streamed(call_mode, "checkpoints")]
+    assert received == [
         [],
         [ASKED],
         [ASKED, CALLED],
@@ -129,22 +136,22 @@ async def test_messages_are_tokens_calls_and_results_in_order(
     say = dialect.streamed("I look.", [PARIS, SUM])
     with scripted(dialect, call_mode, say, SUNNY) as server:
         agent = create_agent(dialect.chat(server), tools=TOOLS)
-        told = await parts_of(agent, call_mode, "messages")
-    steps = [(about["langgraph_node"], about["langgraph_step"]) for _, about in told]
+        received = await parts_of(agent, call_mode, "messages")
+    steps = [(about["langgraph_node"], about["langgraph_step"]) for _, about in received]
     assert list(dict.fromkeys(steps)) == [("model", 1), ("tools", 2), ("model", 3)]
-    asked = [chunk for chunk, about in told if about["langgraph_step"] == 1]
+    asked = [chunk for chunk, about in received if about["langgraph_step"] == 1]
     assert "".join(chunk.text for chunk in asked) == "I look."
     calling = sum_of(asked)
     assert [(call["name"], call["args"]) for call in calling.tool_calls] == [
         ("get_weather", {"city": "Paris"}),
         ("add", {"a": 2, "b": 3}),
     ]
-    results = [chunk for chunk, about in told if about["langgraph_step"] == 2]
+    results = [chunk for chunk, about in received if about["langgraph_step"] == 2]
     assert {chunk.tool_call_id: chunk.text for chunk in results} == {
         calling.tool_calls[0]["id"]: "Sunny in Paris",
         calling.tool_calls[1]["id"]: "5",
     }
-    answer = [chunk for chunk, about in told if about["langgraph_step"] == 3]
+    answer = [chunk for chunk, about in received if about["langgraph_step"] == 3]
     assert [chunk.text for chunk in answer if chunk.text] == [
         "It ",
         "is ",
@@ -161,20 +168,22 @@ async def test_messages_are_tokens_calls_and_results_in_order(
 
 @in_both_ways
 async def test_tokens_arrive_before_the_answer_is_complete(call_mode: str) -> None:
-    told = await streamed(call_mode, ["messages", "updates"], tokens=True)
-    modes = [mode for mode, part in told if mode == "updates" or part[0].content]
+    received = await streamed(call_mode, ["messages", "updates"], tokens=True)
+    modes = [mode for mode, part in received if mode == "updates" or part[0].content]
     words = 7
     assert modes == ["updates", "messages", "updates", *["messages"] * words, "updates"]
 
 
 @in_both_ways
 async def test_a_list_of_modes_gives_each_part_with_its_mode(call_mode: str) -> None:
-    told = await streamed(call_mode, ["updates", "values", "tasks"])
-    states = [summarize(part) for mode, part in told if mode == "values"]
-    updates = [summarize(one) for mode, part in told if mode == "updates" for one in part.values()]
+    received = await streamed(call_mode, ["updates", "values", "tasks"])
+    states = [summarize(part) for mode, part in received if mode == "values"]
+    updates = [
+        summarize(one) for mode, part in received if mode == "updates" for one in part.values()
+    ]
     assert states[-1] == [ASKED, CALLED, RESULT, ANSWERED]
     assert updates == STEPS
-    assert len([mode for mode, _ in told if mode == "tasks"]) == 6
+    assert len([mode for mode, _ in received if mode == "tasks"]) == 6
 
 
 @pytest.mark.filterwarnings("ignore:The v3 streaming protocol:Warning")
@@ -186,17 +195,17 @@ async def test_events_of_version_3_have_a_valid_message_for_each_step(
     with scripted(dialect, call_mode, [PARIS], SUNNY) as server:
         agent: Any = create_agent(dialect.chat(server), tools=TOOLS)
         if call_mode == "stream":
-            told = list(agent.stream_events(QUESTION, version="v3"))
+            received = list(agent.stream_events(QUESTION, version="v3"))
         else:
             stream = await agent.astream_events(QUESTION, version="v3")
-            told = [event async for event in stream]
-    said = [event["params"]["data"][0] for event in told if event["method"] == "messages"]
-    finished = [event["content"] for event in said if event["event"] == "content-block-finish"]
+            received = [event async for event in stream]
+    parts = [event["params"]["data"][0] for event in received if event["method"] == "messages"]
+    finished = [event["content"] for event in parts if event["event"] == "content-block-finish"]
     assert [content.get("args", content.get("text")) for content in finished] == [
         {"city": "Paris"},
         SUNNY,
     ]
-    ends = [event for event in said if event["event"] == "message-finish"]
+    ends = [event for event in parts if event["event"] == "message-finish"]
     assert [event["usage"] for event in ends] == [USAGE, USAGE]
 
 
@@ -205,8 +214,8 @@ async def test_an_abandoned_agent_ends_its_models_request() -> None:
     with scripted(LLAMA3, "astream", unending) as server:
         chat = LLAMA3.chat(server)
         agent: Any = create_agent(chat, tools=TOOLS)
-        async with aclosing(agent.astream(QUESTION, stream_mode="messages")) as told:
-            chunk, _ = await anext(told)
+        async with aclosing(agent.astream(QUESTION, stream_mode="messages")) as received:
+            chunk, _ = await anext(received)
         assert chunk.text == "It "
         await asyncio.to_thread(server.wait_until_disconnected)
         await chat.aclose()
@@ -255,8 +264,8 @@ async def test_a_handler_receives_every_chunk_once_and_as_streamed(
     say = dialect.streamed("I look.", [PARIS, SUM])
     with scripted(dialect, call_mode, say, SUNNY) as server:
         agent = create_agent(dialect.chat(server), tools=TOOLS)
-        told = await parts_of(agent, call_mode, "messages", {"callbacks": [listener]})
-    chunks = [chunk for chunk, about in told if about["langgraph_node"] == "model"]
+        received = await parts_of(agent, call_mode, "messages", {"callbacks": [listener]})
+    chunks = [chunk for chunk, about in received if about["langgraph_node"] == "model"]
     assert content_of(listener.chunks) == content_of(chunks)
     assert listener.tokens == [chunk.text for chunk in chunks]
     assert "".join(listener.tokens) == "I look." + SUNNY

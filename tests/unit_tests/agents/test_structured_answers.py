@@ -78,8 +78,8 @@ ARGUMENTS = {
 }
 KEYS = {"llama3": "parameters", "mistral": "arguments"}
 """The key of a call's arguments in the native dialects."""
-TOLD = ScriptedCall("Weather", '{"city": "Paris", "degrees": 21}')
-MISFIT = ScriptedCall("Weather", '{"city": "Paris", "degrees": "hot"}')
+VALID = ScriptedCall("Weather", '{"city": "Paris", "degrees": 21}')
+INVALID = ScriptedCall("Weather", '{"city": "Paris", "degrees": "hot"}')
 WEATHER = Weather(city="Paris", degrees=21)
 
 
@@ -132,7 +132,7 @@ def check_that_each_step_was_forced(dialect: Dialect, server: ScriptedServer, *n
 async def test_the_response_format_is_a_tool_and_each_step_must_call_one(
     dialect: Dialect, call_mode: str
 ) -> None:
-    with calling(dialect, call_mode, PARIS, TOLD) as server:
+    with calling(dialect, call_mode, PARIS, VALID) as server:
         agent = create_agent(
             dialect.chat(server), tools=TOOLS, response_format=ToolStrategy(Weather)
         )
@@ -151,7 +151,7 @@ async def test_the_response_format_is_a_tool_and_each_step_must_call_one(
 @in_each_call_mode
 async def test_a_class_alone_is_a_tool_too(dialect: Dialect, call_mode: str) -> None:
     """The profile does not claim structured output of the provider, which would drop the tool."""
-    with calling(dialect, call_mode, TOLD) as server:
+    with calling(dialect, call_mode, VALID) as server:
         agent = create_agent(dialect.chat(server), tools=TOOLS, response_format=Weather)
         state = await run(agent, call_mode)
     assert state["structured_response"] == WEATHER
@@ -161,7 +161,7 @@ async def test_a_class_alone_is_a_tool_too(dialect: Dialect, call_mode: str) -> 
 @in_each_dialect
 @in_each_call_mode
 async def test_a_response_format_needs_no_other_tool(dialect: Dialect, call_mode: str) -> None:
-    with calling(dialect, call_mode, TOLD) as server:
+    with calling(dialect, call_mode, VALID) as server:
         agent = create_agent(dialect.chat(server), tools=[], response_format=Weather)
         state = await run(agent, call_mode)
     assert state["structured_response"] == WEATHER
@@ -182,7 +182,7 @@ async def test_the_model_chooses_one_of_several_response_formats(dialect: Dialec
 @in_each_dialect
 @in_each_call_mode
 async def test_an_invalid_answer_is_returned_to_the_model(dialect: Dialect, call_mode: str) -> None:
-    with calling(dialect, call_mode, MISFIT, TOLD) as server:
+    with calling(dialect, call_mode, INVALID, VALID) as server:
         agent = create_agent(dialect.chat(server), tools=[], response_format=ToolStrategy(Weather))
         state = await run(agent, call_mode)
     assert state["structured_response"] == WEATHER
@@ -192,7 +192,7 @@ async def test_an_invalid_answer_is_returned_to_the_model(dialect: Dialect, call
 
 
 async def test_an_invalid_answer_is_an_error_if_configured() -> None:
-    with calling(LLAMA3, "invoke", MISFIT) as server:
+    with calling(LLAMA3, "invoke", INVALID) as server:
         form = ToolStrategy(Weather, handle_errors=False)
         agent = create_agent(LLAMA3.chat(server), tools=[], response_format=form)
         with pytest.raises(StructuredOutputValidationError, match="degrees"):
@@ -253,8 +253,8 @@ async def test_json_of_the_response_format_is_not_a_call(dialect: Dialect) -> No
         name: str
         parameters: dict[str, str]
 
-    said = '{"name": "hammer", "parameters": {"weight": "1 kg"}}'
-    with scripted(dialect, "invoke", said) as server:
+    text = '{"name": "hammer", "parameters": {"weight": "1 kg"}}'
+    with scripted(dialect, "invoke", text) as server:
         form = ProviderStrategy(Tool)
         agent: Any = create_agent(dialect.chat(server), tools=TOOLS, response_format=form)
         state = await run(agent, "invoke")

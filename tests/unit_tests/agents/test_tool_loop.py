@@ -95,8 +95,8 @@ async def test_an_agent_calls_a_tool_and_answers_from_its_result(
     assert state["messages"][2].tool_call_id == call_id
     first, second = [seen.body for seen in server.requests]
     assert dialect.offered(first) == dialect.offered(second) == FUNCTIONS
-    said = dialect.conversation(first)
-    assert dialect.conversation(second) == said + call_and_result(dialect, call_id)
+    conversation = dialect.conversation(first)
+    assert dialect.conversation(second) == conversation + call_and_result(dialect, call_id)
     key = "messages" if dialect is CHAT else "input"
     assert first | {key: ""} == second | {key: ""}
 
@@ -278,7 +278,7 @@ async def test_one_model_serves_agents_with_different_tools() -> None:
 
 async def test_an_agent_continues_from_the_calls_of_another_providers_model() -> None:
     call = {"name": "add", "args": {"a": 2, "b": 3}, "id": "toolu_01A09q90qw90lq917835lq9"}
-    said: Any = [
+    conversation: Any = [
         HumanMessage("What is 2 + 3?"),
         AIMessage("I add.", tool_calls=[call]),
         ToolMessage("5", tool_call_id=call["id"]),
@@ -287,7 +287,7 @@ async def test_an_agent_continues_from_the_calls_of_another_providers_model() ->
     ]
     with scripted(CHAT, "invoke", [PARIS], SUNNY) as server:
         state = await run(
-            create_agent(CHAT.chat(server), tools=TOOLS), "invoke", {"messages": said}
+            create_agent(CHAT.chat(server), tools=TOOLS), "invoke", {"messages": conversation}
         )
     assert summarize(state)[-3:] == [CALLED, RESULT, ANSWERED]
     sent = CHAT.conversation(server.requests[0].body)

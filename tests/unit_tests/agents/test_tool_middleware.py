@@ -45,7 +45,7 @@ BUSY = json_reply({"detail": "Rate limited"}, status=429)
 in_both_ways = pytest.mark.parametrize("call_mode", ["invoke", "ainvoke"])
 
 
-def said(text: str) -> Any:
+def user_message(text: str) -> Any:
     """Return what the user says next, as an agent takes it."""
     return {"messages": [HumanMessage(text)]}
 
@@ -181,7 +181,7 @@ async def test_a_summary_between_a_call_and_its_answer_keeps_both_together(call_
         chat = LLAMA3.chat(server)
         shorten = SummarizationMiddleware(chat, trigger=("messages", 4), keep=("messages", 1))
         agent = create_agent(chat, tools=TOOLS, middleware=[shorten])
-        asked = {"messages": [HumanMessage("Hi"), *said(ASKED[1])["messages"]]}
+        asked = {"messages": [HumanMessage("Hi"), *user_message(ASKED[1])["messages"]]}
         state = await run(agent, call_mode, asked)
     assert summarize(state)[-3:] == [CALLED, RESULT, ANSWERED]
     last = server.requests[2].body["input"]
@@ -266,7 +266,7 @@ async def test_a_thread_keeps_calls_and_results(dialect: Dialect, call_mode: str
     with scripted(dialect, call_mode, [PARIS], SUNNY, "You asked about Paris.") as server:
         agent = create_agent(dialect.chat(server), tools=TOOLS, checkpointer=InMemorySaver())
         await run(agent, call_mode, config=THREAD)
-        state = await run(agent, call_mode, said("What did I ask?"), THREAD)
+        state = await run(agent, call_mode, user_message("What did I ask?"), THREAD)
     assert summarize(state) == [
         ASKED,
         CALLED,
@@ -286,7 +286,7 @@ async def test_threads_are_independent(call_mode: str) -> None:
         agent = create_agent(LLAMA3.chat(server), tools=TOOLS, checkpointer=InMemorySaver())
         await run(agent, call_mode, config=THREAD)
         other = {"configurable": {"thread_id": "2"}}
-        state = await run(agent, call_mode, said("What did I ask?"), other)
+        state = await run(agent, call_mode, user_message("What did I ask?"), other)
     assert summarize(state) == [("human", "What did I ask?"), ("ai", "Nothing.")]
     assert "Paris" not in server.requests[2].body["input"]
 

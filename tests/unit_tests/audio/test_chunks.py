@@ -139,11 +139,11 @@ def test_chunks_add_up_for_all_settings(
     assert len(made) == 1 or min(sizes) >= min(16_000, longest * 16_000 * 3 / 8 - 1)
 
 
-@pytest.mark.parametrize("way", ["wav", "flac streamed"])
+@pytest.mark.parametrize("encoding", ["wav", "flac streamed"])
 @pytest.mark.parametrize("over", [1, 160, 15_999])
-def test_no_tiny_last_chunk_remains(way: str, over: int) -> None:
+def test_no_tiny_last_chunk_remains(encoding: str, over: int) -> None:
     sound = samples.noise(60 + over / 16_000)
-    data = samples.encoded(way, sound)
+    data = samples.encoded(encoding, sound)
     for limits in ({"max_seconds": 60.0}, {"target_seconds": 30.0}):
         made = list(split_at_silence(Recording(data), **limits))  # type: ignore[arg-type]
         assert min(len(chunk.data) - 44 for chunk in made) >= 32_000
@@ -159,9 +159,11 @@ def test_limits_that_nothing_fits_are_refused(limits: dict[str, float]) -> None:
         next(split_at_silence(Recording(samples.BECKETT), **limits))  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("way", ["flac", "wav"])
-def test_memory_holds_two_pieces_and_no_more_however_long_it_is(tmp_path: Path, way: str) -> None:
-    path = tmp_path / f"long.{way}"
+@pytest.mark.parametrize("encoding", ["flac", "wav"])
+def test_memory_holds_two_pieces_and_no_more_however_long_it_is(
+    tmp_path: Path, encoding: str
+) -> None:
+    path = tmp_path / f"long.{encoding}"
     block = samples.pcm16(samples.noise(30))
     with soundfile.SoundFile(path, "w", 16_000, 1, "PCM_16") as file:
         for _ in range(40):

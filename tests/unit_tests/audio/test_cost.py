@@ -40,7 +40,7 @@ def test_another_price_can_be_given() -> None:
 
 
 @pytest.mark.parametrize("seconds", [-1, math.nan, math.inf])
-def test_what_is_no_length_is_refused(seconds: float) -> None:
+def test_an_invalid_length_is_refused(seconds: float) -> None:
     for ask in (audio_tokens, partial(cost_usd, price_per_minute=0.001)):
         with pytest.raises(VoxtralInvalidRequestError, match="must be a number of seconds"):
             ask(seconds)

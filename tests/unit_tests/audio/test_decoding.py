@@ -25,9 +25,9 @@ LOSSLESS = {
 UNTOLD = {"aac", "flac streamed", "webm streamed"}
 
 
-@pytest.mark.parametrize("way", samples.WAYS)
-def test_every_format_is_the_same_speech(way: str) -> None:
-    recording = Recording(samples.encoded(way))
+@pytest.mark.parametrize("encoding", samples.ENCODINGS)
+def test_every_format_is_the_same_speech(encoding: str) -> None:
+    recording = Recording(samples.encoded(encoding))
     sound = np.concatenate(list(recording.iter_samples()))
     assert recording.is_complete is True
     assert (sound.dtype.name, sound.ndim) == ("float32", 1)
@@ -35,24 +35,26 @@ def test_every_format_is_the_same_speech(way: str) -> None:
     assert samples.likeness(sound, samples.speech()) > 0.98
 
 
-@pytest.mark.parametrize("way", sorted(LOSSLESS))
-def test_lossless_formats_keep_every_sample(way: str) -> None:
-    np.testing.assert_allclose(samples.decoded(samples.encoded(way)), samples.speech(), atol=1e-6)
+@pytest.mark.parametrize("encoding", sorted(LOSSLESS))
+def test_lossless_formats_keep_every_sample(encoding: str) -> None:
+    np.testing.assert_allclose(
+        samples.decoded(samples.encoded(encoding)), samples.speech(), atol=1e-6
+    )
 
 
-@pytest.mark.parametrize("way", samples.WAYS)
-def test_the_length_is_known_before_decoding_where_the_file_declares_it(way: str) -> None:
-    recording = Recording(samples.encoded(way))
-    expected = None if way in UNTOLD else pytest.approx(SECONDS, abs=0.1)
+@pytest.mark.parametrize("encoding", samples.ENCODINGS)
+def test_the_length_is_known_before_decoding_where_the_file_declares_it(encoding: str) -> None:
+    recording = Recording(samples.encoded(encoding))
+    expected = None if encoding in UNTOLD else pytest.approx(SECONDS, abs=0.1)
     assert recording.duration == expected
     assert samples.seconds_of(recording) == pytest.approx(SECONDS, abs=0.1)
 
 
 @pytest.mark.parametrize("rate", [8_000, 11_025, 22_050, 44_100, 48_000, 96_000, 192_000])
-@pytest.mark.parametrize("way", ["wav", "flac"])
-def test_any_rate_becomes_16_khz(way: str, rate: int) -> None:
+@pytest.mark.parametrize("encoding", ["wav", "flac"])
+def test_any_rate_becomes_16_khz(encoding: str, rate: int) -> None:
     speech = samples.speech(rate=rate)
-    sound = samples.decoded(samples.encoded(way, speech, rate))
+    sound = samples.decoded(samples.encoded(encoding, speech, rate))
     assert abs(len(sound) - len(speech) * 16_000 / rate) <= 1
     assert samples.likeness(sound, samples.speech()) > (0.98 if rate >= 16_000 else 0.9)
 
@@ -64,7 +66,7 @@ def test_resampling_in_blocks_is_resampling_at_once() -> None:
 
 
 @pytest.mark.parametrize(
-    ("way", "channels"),
+    ("encoding", "channels"),
     [
         *(("wav", count) for count in (2, 3, 6, 9, 24)),
         ("wav extensible", 2),
@@ -72,29 +74,29 @@ def test_resampling_in_blocks_is_resampling_at_once() -> None:
         ("ogg", 2),
     ],
 )
-def test_channels_become_their_mean(way: str, channels: int) -> None:
+def test_channels_become_their_mean(encoding: str, channels: int) -> None:
     speech = samples.speech()
     silent = np.zeros((len(speech), channels - 1), dtype=np.float32)
-    sound = samples.decoded(samples.encoded(way, np.column_stack((silent, speech))))
+    sound = samples.decoded(samples.encoded(encoding, np.column_stack((silent, speech))))
     np.testing.assert_allclose(sound, speech / channels, atol=0.05 / channels)
     assert np.corrcoef(sound, speech)[0, 1] > 0.98
 
 
-@pytest.mark.parametrize("way", ["wav extensible", "flac", "ogg"])
-def test_channels_with_names_are_mixed_by_what_they_are(way: str) -> None:
+@pytest.mark.parametrize("encoding", ["wav extensible", "flac", "ogg"])
+def test_channels_with_names_are_mixed_by_what_they_are(encoding: str) -> None:
     """In a film the voices are in the centre."""
     speech, noise = samples.speech(), samples.noise(SECONDS)
     surround: samples.Sound = np.stack([noise, noise, speech, noise, noise, noise], axis=1)
-    if way == "ogg":  # which has the centre second
+    if encoding == "ogg":  # which has the centre second
         surround[:, [1, 2]] = surround[:, [2, 1]]
-    mixed = samples.decoded(samples.encoded(way, surround / np.float32(4)))
+    mixed = samples.decoded(samples.encoded(encoding, surround / np.float32(4)))
     mean = surround.mean(axis=1)
     assert np.corrcoef(mixed, speech)[0, 1] > 1.2 * np.corrcoef(mean, speech)[0, 1]
 
 
 def test_a_block_is_about_a_second() -> None:
-    for way in ("wav", "mp3", "webm"):
-        lengths = [len(block) for block in Recording(samples.encoded(way)).iter_samples()]
+    for encoding in ("wav", "mp3", "webm"):
+        lengths = [len(block) for block in Recording(samples.encoded(encoding)).iter_samples()]
         assert max(lengths) <= 17_000
         assert len(lengths) in (10, 11)
 
@@ -119,17 +121,21 @@ def test_a_recording_can_be_decoded_again_and_again() -> None:
     np.testing.assert_array_equal(next(recording.iter_samples()), first)
 
 
-@pytest.mark.parametrize("way", ["ogg", "opus", "mp3", "mp3 without xing", "aac", "webm", "mka"])
-def test_all_joined_streams_are_decoded(way: str) -> None:
+@pytest.mark.parametrize(
+    "encoding", ["ogg", "opus", "mp3", "mp3 without xing", "aac", "webm", "mka"]
+)
+def test_all_joined_streams_are_decoded(encoding: str) -> None:
     """Two files one after the other are a valid file of these formats."""
-    length = samples.seconds_of(samples.encoded(way) * 2)
+    length = samples.seconds_of(samples.encoded(encoding) * 2)
     assert length == pytest.approx(2 * SECONDS, abs=0.25)
 
 
 @pytest.mark.parametrize("container", ["mp4", "mov", "matroska"])
 @pytest.mark.parametrize("late", [0.0, 0.7, 2.5])
 def test_the_audio_of_a_video_keeps_its_position(container: str, late: float) -> None:
-    sound = samples.decoded(samples.film(samples.encoded("m4a"), container=container, late=late))
+    sound = samples.decoded(
+        samples.in_container(samples.encoded("m4a"), container=container, late=late)
+    )
     assert len(sound) / 16_000 == pytest.approx(late + SECONDS, abs=0.1)
     begin = round((late - 0.1) * 16_000)  # AAC begins with 64 ms of nothing
     assert late == 0 or not sound[:begin].any()
@@ -137,7 +143,7 @@ def test_the_audio_of_a_video_keeps_its_position(container: str, late: float) ->
 
 
 def test_a_gap_in_a_recorded_call_is_silence() -> None:
-    call = samples.film(
+    call = samples.in_container(
         samples.encoded("webm"), container="webm", late=0.7, pause=2.0, picture=False
     )
     recording = Recording(call)
@@ -148,9 +154,9 @@ def test_a_gap_in_a_recorded_call_is_silence() -> None:
     assert not sound[middle - 14_000 : middle + 14_000].any()
 
 
-@pytest.mark.parametrize("way", ["m4a", "mp4", "webm"])
-def test_tags_in_any_encoding_do_not_matter(way: str) -> None:
+@pytest.mark.parametrize("encoding", ["m4a", "mp4", "webm"])
+def test_tags_in_any_encoding_do_not_matter(encoding: str) -> None:
     """Old programs write them in Latin-1."""
-    data = samples.encoded(way).replace(b"Lavf", b"L\xe4vf")
+    data = samples.encoded(encoding).replace(b"Lavf", b"L\xe4vf")
     assert b"L\xe4vf" in data
     assert samples.seconds_of(data) == pytest.approx(SECONDS, abs=0.1)

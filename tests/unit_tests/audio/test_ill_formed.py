@@ -15,10 +15,18 @@ WAV = samples.encoded("wav")
 SECONDS = 9.963375
 UNSEEN = {"caf", "mp3 without xing"}
 """Files whose end may be missing unseen."""
-CUT = [way for way in samples.WAYS if way not in UNSEEN | {"m4a"}]  # whose index is at its end
-CHECKED = [way for way in samples.WAYS if way.split()[0] in {"wav", "flac", "ogg", "opus", "aac"}]
+CUT = [
+    encoding for encoding in samples.ENCODINGS if encoding not in UNSEEN | {"m4a"}
+]  # whose index is at its end
+CHECKED = [
+    encoding
+    for encoding in samples.ENCODINGS
+    if encoding.split()[0] in {"wav", "flac", "ogg", "opus", "aac"}
+]
 """Files of which every byte at the end is missed."""
-JOINED_IS_ILL = [way for way in samples.WAYS if way.split()[0] in {"wav", "aiff"}]
+JOINED_IS_ILL = [
+    encoding for encoding in samples.ENCODINGS if encoding.split()[0] in {"wav", "aiff"}
+]
 
 
 def refusal(source: bytes | Path) -> str:
@@ -52,26 +60,26 @@ def test_a_wrong_extension_does_not_matter(tmp_path: Path) -> None:
     assert (Recording(path).format.name, samples.seconds_of(path)) == ("flac", SECONDS)
 
 
-@pytest.mark.parametrize("way", ["wav", "ogg", "aiff", "caf"])
-def test_no_samples_are_refused(way: str) -> None:
-    nothing = samples.encoded(way, samples.silence(0))
+@pytest.mark.parametrize("encoding", ["wav", "ogg", "aiff", "caf"])
+def test_no_samples_are_refused(encoding: str) -> None:
+    nothing = samples.encoded(encoding, samples.silence(0))
     assert refusal(nothing) == "talk: it has no sound: 0 samples."
 
 
-@pytest.mark.parametrize("way", CUT)
-def test_a_file_that_is_cut_off_is_refused(way: str) -> None:
-    whole = samples.encoded(way)
+@pytest.mark.parametrize("encoding", CUT)
+def test_a_file_that_is_cut_off_is_refused(encoding: str) -> None:
+    whole = samples.encoded(encoding)
     with pytest.raises(VoxtralTruncatedAudioError, match=r"^talk: .* cut off") as caught:
         list(Recording(whole[: len(whole) * 6 // 10 + 1], name="talk").iter_samples())
     assert str(caught.value).endswith("; give the whole recording.")
     assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)  # noqa: S301 - our own
 
 
-@pytest.mark.parametrize("way", CUT)
+@pytest.mark.parametrize("encoding", CUT)
 def test_the_rest_of_a_cut_file_is_decoded_on_request(
-    way: str, caplog: pytest.LogCaptureFixture
+    encoding: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    whole = samples.encoded(way)
+    whole = samples.encoded(encoding)
     recording = Recording(whole[: len(whole) * 6 // 10 + 1], name="talk", truncated="keep")
     with caplog.at_level(logging.WARNING, "langchain_voxtral"):
         sound = np.concatenate(list(recording.iter_samples()))
@@ -79,24 +87,26 @@ def test_the_rest_of_a_cut_file_is_decoded_on_request(
     assert (recording.is_complete, recording.duration) == (False, None)
 
 
-@pytest.mark.parametrize("way", CHECKED)
+@pytest.mark.parametrize("encoding", CHECKED)
 @pytest.mark.parametrize("lacking", [1, 30])
-def test_not_even_the_last_bytes_may_be_missing(way: str, lacking: int) -> None:
+def test_not_even_the_last_bytes_may_be_missing(encoding: str, lacking: int) -> None:
     with pytest.raises(VoxtralTruncatedAudioError, match="cut off"):
-        list(Recording(samples.encoded(way)[:-lacking]).iter_samples())
+        list(Recording(samples.encoded(encoding)[:-lacking]).iter_samples())
 
 
-@pytest.mark.parametrize("way", ["ogg", "opus"])
-def test_an_ogg_with_a_damaged_page_is_refused(way: str) -> None:
-    data = bytearray(samples.encoded(way))
+@pytest.mark.parametrize("encoding", ["ogg", "opus"])
+def test_an_ogg_with_a_damaged_page_is_refused(encoding: str) -> None:
+    data = bytearray(samples.encoded(encoding))
     at = data.rindex(b"OggS")
     data[-10] ^= 1
     assert f"its page at byte {at} is damaged" in refusal(bytes(data))
 
 
-@pytest.mark.parametrize("way", ["ogg", "opus"])
-def test_an_ogg_that_lacks_a_page_in_its_middle_is_refused_or_taken_without_it(way: str) -> None:
-    pages = samples.pages(samples.encoded(way))
+@pytest.mark.parametrize("encoding", ["ogg", "opus"])
+def test_an_ogg_that_lacks_a_page_in_its_middle_is_refused_or_taken_without_it(
+    encoding: str,
+) -> None:
+    pages = samples.pages(samples.encoded(encoding))
     before, after = pages[: len(pages) // 2], pages[len(pages) // 2 + 1 :]
     data = b"".join(before + after)
     assert refusal(data) == (
@@ -110,9 +120,9 @@ def test_an_ogg_that_lacks_a_page_in_its_middle_is_refused_or_taken_without_it(w
     assert kept.is_complete is False
 
 
-@pytest.mark.parametrize("way", ["webm", "webm streamed"])
-def test_a_webm_with_a_hole_is_refused(way: str) -> None:
-    data = bytearray(samples.encoded(way))
+@pytest.mark.parametrize("encoding", ["webm", "webm streamed"])
+def test_a_webm_with_a_hole_is_refused(encoding: str) -> None:
+    data = bytearray(samples.encoded(encoding))
     middle = len(data) // 2
     data[middle : middle + 300] = bytes(300)
     assert "cut off" in refusal(bytes(data))
@@ -120,7 +130,9 @@ def test_a_webm_with_a_hole_is_refused(way: str) -> None:
 
 def test_timestamps_that_jump_by_hours_are_refused() -> None:
     """Else a few bytes were days of silence."""
-    call = samples.film(samples.encoded("webm"), container="webm", pause=7_200, picture=False)
+    call = samples.in_container(
+        samples.encoded("webm"), container="webm", pause=7_200, picture=False
+    )
     assert "it cannot be decoded beyond" in refusal(call)
 
 
@@ -140,27 +152,27 @@ def test_a_cut_file_without_its_index_is_refused_in_any_case(truncated: Truncate
         list(Recording(whole[: len(whole) // 2], truncated=truncated).iter_samples())
 
 
-@pytest.mark.parametrize("told", [0, 0xFFFF_FFFF, 0x7FFF_FFFF, 0x7FFF_F000])
-def test_a_wav_that_was_written_as_a_stream_is_decoded_to_its_end(told: int) -> None:
-    recording = Recording(samples.telling(WAV, told))
+@pytest.mark.parametrize("declared", [0, 0xFFFF_FFFF, 0x7FFF_FFFF, 0x7FFF_F000])
+def test_a_wav_that_was_written_as_a_stream_is_decoded_to_its_end(declared: int) -> None:
+    recording = Recording(samples.with_declared_size(WAV, declared))
     assert (recording.duration, samples.seconds_of(recording)) == (SECONDS, SECONDS)
 
 
 def test_a_wav_that_declares_less_than_it_contains_is_refused() -> None:
-    assert refusal(samples.telling(WAV, 100)) == (
+    assert refusal(samples.with_declared_size(WAV, 100)) == (
         "talk: its header tells of 100 bytes of sound, and 318728 bytes after it are neither "
         "sound nor chunks: the header is wrong; save the recording anew."
     )
 
 
-@pytest.mark.parametrize("way", JOINED_IS_ILL)
+@pytest.mark.parametrize("encoding", JOINED_IS_ILL)
 @pytest.mark.parametrize("seconds", [0.05, 3])
 def test_joined_files_are_refused_where_only_the_first_would_be_decoded(
-    way: str, seconds: float
+    encoding: str, seconds: float
 ) -> None:
     one, two = (
-        samples.encoded(way),
-        samples.encoded(way, samples.noise(seconds)),
+        samples.encoded(encoding),
+        samples.encoded(encoding, samples.noise(seconds)),
     )
     assert refusal(one + two) == (
         f"talk: another recording begins at byte {len(one)}: files were joined, and only the "
@@ -168,9 +180,9 @@ def test_joined_files_are_refused_where_only_the_first_would_be_decoded(
     )
 
 
-@pytest.mark.parametrize("way", ["flac", "flac streamed", "au"])
-def test_joined_files_are_decoded_to_the_end_where_ffmpeg_goes_on(way: str) -> None:
-    data = samples.encoded(way) + samples.encoded(way, samples.noise(3))
+@pytest.mark.parametrize("encoding", ["flac", "flac streamed", "au"])
+def test_joined_files_are_decoded_to_the_end_where_ffmpeg_continues(encoding: str) -> None:
+    data = samples.encoded(encoding) + samples.encoded(encoding, samples.noise(3))
     assert samples.seconds_of(data) == pytest.approx(SECONDS + 3, abs=0.01)
 
 
@@ -199,12 +211,12 @@ def test_a_chunk_after_an_odd_number_of_bytes_is_skipped(pad: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("data", "said"),
+    ("data", "messages"),
     [
         (WAV[:20], "talk: its WAV header has no data chunk: it holds no sound."),
         (WAV[:36], "talk: its WAV header has no data chunk: it holds no sound."),
         (WAV[:44], "it is cut off"),
-        (samples.telling(WAV, 0)[:44], "talk: it has no sound: 0 samples."),
+        (samples.with_declared_size(WAV, 0)[:44], "talk: it has no sound: 0 samples."),
         (WAV[:22] + b"\0\0" + WAV[24:], "talk: its WAV header has no usable format: 0 channels"),
         (
             WAV[:32] + b"\1\0" + WAV[34:],
@@ -216,8 +228,8 @@ def test_a_chunk_after_an_odd_number_of_bytes_is_skipped(pad: bytes) -> None:
         ),
     ],
 )
-def test_broken_wav_headers_are_refused(data: bytes, said: str) -> None:
-    assert said in refusal(data)
+def test_broken_wav_headers_are_refused(data: bytes, messages: str) -> None:
+    assert messages in refusal(data)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
@@ -286,11 +298,11 @@ def test_a_video_without_audio_is_refused() -> None:
     import av  # noqa: PLC0415 - here only
 
     file = io.BytesIO()
-    with av.open(file, "w", format="mp4") as film:
-        picture = film.add_stream("mpeg4", rate=10)
+    with av.open(file, "w", format="mp4") as in_container:
+        picture = in_container.add_stream("mpeg4", rate=10)
         picture.width = picture.height = 64
-        film.mux(picture.encode(av.VideoFrame(64, 64, "yuv420p")))
-        film.mux(picture.encode(None))
+        in_container.mux(picture.encode(av.VideoFrame(64, 64, "yuv420p")))
+        in_container.mux(picture.encode(None))
     assert refusal(file.getvalue()) == "talk: it has no sound: there is no audio track in it."
 
 

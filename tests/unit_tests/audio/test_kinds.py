@@ -8,19 +8,19 @@ from support import speech_samples as samples
 from langchain_voxtral.audio.formats import AUDIO_FORMATS, detect_format
 
 
-@pytest.mark.parametrize("way", samples.WAYS)
-def test_the_format_is_detected_from_the_content(way: str) -> None:
-    kind = detect_format(samples.encoded(way))
+@pytest.mark.parametrize("encoding", samples.ENCODINGS)
+def test_the_format_is_detected_from_the_content(encoding: str) -> None:
+    kind = detect_format(samples.encoded(encoding))
     assert kind is not None
-    assert kind.name == way.split(maxsplit=1)[0]
+    assert kind.name == encoding.split(maxsplit=1)[0]
 
 
-@pytest.mark.parametrize("way", ["mp3", "flac", "aac"])
+@pytest.mark.parametrize("encoding", ["mp3", "flac", "aac"])
 @pytest.mark.parametrize("size", [10, 300_000])
-def test_a_leading_tag_of_any_length_does_not_matter(way: str, size: int) -> None:
-    kind = detect_format(samples.id3(size) + samples.encoded(way))
+def test_a_leading_tag_of_any_length_does_not_matter(encoding: str, size: int) -> None:
+    kind = detect_format(samples.id3(size) + samples.encoded(encoding))
     assert kind is not None
-    assert kind.name == way
+    assert kind.name == encoding
 
 
 def test_an_mp3_may_begin_amid_a_frame() -> None:

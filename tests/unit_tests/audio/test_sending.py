@@ -15,12 +15,12 @@ from langchain_voxtral.errors import VoxtralAudioError, VoxtralTruncatedAudioErr
 SECONDS = 9.963375
 
 
-@pytest.mark.parametrize("way", ["wav", "wav extensible", "mp3"])
-def test_supported_formats_pass_unchanged(way: str) -> None:
-    data = samples.encoded(way)
+@pytest.mark.parametrize("encoding", ["wav", "wav extensible", "mp3"])
+def test_supported_formats_pass_unchanged(encoding: str) -> None:
+    data = samples.encoded(encoding)
     clip = encode_for_upload(data)
     assert clip.data is data
-    assert clip.format.name == way.split(maxsplit=1)[0]
+    assert clip.format.name == encoding.split(maxsplit=1)[0]
     assert clip.seconds == pytest.approx(SECONDS)
 
 
@@ -30,15 +30,15 @@ def facts_of(wav: bytes) -> tuple[object, ...]:
 
 
 @pytest.mark.parametrize(
-    "way",
+    "encoding",
     [
-        way
-        for way in samples.WAYS
-        if way not in {"wav", "wav extensible", "mp3", "mp3 without xing"}
+        encoding
+        for encoding in samples.ENCODINGS
+        if encoding not in {"wav", "wav extensible", "mp3", "mp3 without xing"}
     ],
 )
-def test_other_formats_become_mono_16_khz_16_bit_wav(way: str) -> None:
-    clip = encode_for_upload(samples.encoded(way))
+def test_other_formats_become_mono_16_khz_16_bit_wav(encoding: str) -> None:
+    clip = encode_for_upload(samples.encoded(encoding))
     assert clip.format.name == "wav"
     assert facts_of(clip.data) == (1, 1, 16_000, 16, True)
     assert clip.seconds == read_wav_header(clip.data).seconds == pytest.approx(SECONDS, abs=0.1)
@@ -66,23 +66,23 @@ def test_a_server_that_takes_no_mp3_gets_wav() -> None:
 
 
 def test_a_wav_without_a_length_gets_one() -> None:
-    streamed = samples.telling(samples.encoded("wav"), 0)
+    streamed = samples.with_declared_size(samples.encoded("wav"), 0)
     assert encode_for_upload(streamed).data == samples.wav_bytes(samples.speech())
 
 
-@pytest.mark.parametrize("way", ["wav", "mp3"])
-def test_a_cut_recording_is_refused_or_kept_as_wav(way: str) -> None:
-    cut = samples.encoded(way)[:30_001]
+@pytest.mark.parametrize("encoding", ["wav", "mp3"])
+def test_a_cut_recording_is_refused_or_kept_as_wav(encoding: str) -> None:
+    cut = samples.encoded(encoding)[:30_001]
     with pytest.raises(VoxtralTruncatedAudioError, match=r"^message 0: "):
         encode_for_upload(cut, name="message 0")
     assert encode_for_upload(cut, truncated="keep").format.name == "wav"
 
 
-@pytest.mark.parametrize("way", ["wav", "flac"])
-def test_a_recording_that_is_too_long_is_refused(way: str) -> None:
+@pytest.mark.parametrize("encoding", ["wav", "flac"])
+def test_a_recording_that_is_too_long_is_refused(encoding: str) -> None:
     with pytest.raises(VoxtralAudioError, match=r"^the recording: it is longer than 9\.9 s: "):
-        encode_for_upload(samples.encoded(way), max_seconds=9.9)
-    assert encode_for_upload(samples.encoded(way), max_seconds=10).seconds == SECONDS
+        encode_for_upload(samples.encoded(encoding), max_seconds=9.9)
+    assert encode_for_upload(samples.encoded(encoding), max_seconds=10).seconds == SECONDS
 
 
 def test_the_whole_recording_as_one_wav() -> None:
@@ -109,7 +109,7 @@ MISSING = (
 
 
 @pytest.mark.parametrize(
-    ("way", "said"),
+    ("encoding", "message"),
     [
         ("wav", "True"),
         ("mp3", "True"),
@@ -117,11 +117,13 @@ MISSING = (
         ("webm", MISSING.format("av")),
     ],
 )
-def test_without_the_extra_wav_and_mp3_pass_and_the_rest_names_it(way: str, said: str) -> None:
+def test_without_the_extra_wav_and_mp3_pass_and_the_rest_names_it(
+    encoding: str, message: str
+) -> None:
     done = subprocess.run(  # noqa: S603 - a program of this file
         [sys.executable, "-c", WITHOUT_EXTRA],
-        input=samples.encoded(way),
+        input=samples.encoded(encoding),
         capture_output=True,
         check=True,
     )
-    assert done.stdout.decode().strip() == said
+    assert done.stdout.decode().strip() == message

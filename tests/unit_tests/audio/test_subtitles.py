@@ -45,7 +45,7 @@ TEXTS = st.lists(
 TIMES = st.lists(st.integers(0, 400_000_000), min_size=2, max_size=2).map(sorted)
 
 
-@given(st.lists(st.builds(lambda t, said: Cue(t[0] / 1000, t[1] / 1000, said), TIMES, TEXTS)))
+@given(st.lists(st.builds(lambda t, text: Cue(t[0] / 1000, t[1] / 1000, text), TIMES, TEXTS)))
 def test_what_is_written_is_read_back(cues: list[Cue]) -> None:
     assert read_subtitles(to_srt(cues)) == tuple(cues)
     assert read_subtitles(to_vtt(cues)) == tuple(cues)

@@ -27,7 +27,7 @@ def test_the_facts_of_a_header() -> None:
 
 
 @pytest.mark.parametrize(
-    ("way", "facts"),
+    ("encoding", "facts"),
     [
         ("wav extensible", (1, 16, 1.0)),
         ("wav float", (3, 32, 1.0)),
@@ -36,13 +36,13 @@ def test_the_facts_of_a_header() -> None:
         ("wav rf64", (1, 16, 1.0)),
     ],
 )
-def test_the_encoding_behind_a_header(way: str, facts: tuple[int, int, float | None]) -> None:
-    found = read_wav_header(samples.encoded(way, samples.silence(1)))
+def test_the_encoding_behind_a_header(encoding: str, facts: tuple[int, int, float | None]) -> None:
+    found = read_wav_header(samples.encoded(encoding, samples.silence(1)))
     assert (found.encoding, found.bits, found.seconds) == facts
 
 
 def test_a_streamed_header_declares_no_length() -> None:
-    data = samples.telling(samples.encoded("wav", samples.noise(1)), 0xFFFF_FFFF)
+    data = samples.with_declared_size(samples.encoded("wav", samples.noise(1)), 0xFFFF_FFFF)
     assert (read_wav_header(data).has_length, read_wav_header(data).data_bytes) == (False, 32_000)
 
 

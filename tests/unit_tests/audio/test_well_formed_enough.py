@@ -29,18 +29,18 @@ def with_checksum(page: bytes) -> bytes:
     return blank[:22] + struct.pack("<I", crc) + blank[26:]
 
 
-@pytest.mark.parametrize("way", ["ogg", "opus"])
-def test_an_ogg_whose_end_is_not_marked_is_complete(way: str) -> None:
+@pytest.mark.parametrize("encoding", ["ogg", "opus"])
+def test_an_ogg_whose_end_is_not_marked_is_complete(encoding: str) -> None:
     """Android's own writer leaves the mark out, and with it voice messages of Telegram."""
-    *pages, last = samples.pages(samples.encoded(way))
+    *pages, last = samples.pages(samples.encoded(encoding))
     assert last == with_checksum(last)
     unmarked = with_checksum(last[:5] + bytes([last[5] & ~4]) + last[6:])
     assert measured(b"".join(pages) + unmarked) == pytest.approx(SECONDS, abs=0.05)
 
 
-@pytest.mark.parametrize("way", ["ogg", "opus"])
-def test_an_ogg_whose_end_is_marked_twice_is_complete(way: str) -> None:
-    *pages, last = samples.pages(samples.encoded(way))
+@pytest.mark.parametrize("encoding", ["ogg", "opus"])
+def test_an_ogg_whose_end_is_marked_twice_is_complete(encoding: str) -> None:
+    *pages, last = samples.pages(samples.encoded(encoding))
     (number,) = struct.unpack("<I", last[18:22])
     empty = with_checksum(last[:18] + struct.pack("<I", number + 1) + bytes(5))
     assert measured(b"".join([*pages, last, empty])) == pytest.approx(SECONDS, abs=0.05)
@@ -54,10 +54,13 @@ def test_an_ogg_whose_pages_are_not_counted_is_complete(numbers: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("way", "container"), [("m4a", "mp4"), ("m4a", "mov"), ("opus", "ogg"), ("webm", "matroska")]
+    ("encoding", "container"),
+    [("m4a", "mp4"), ("m4a", "mov"), ("opus", "ogg"), ("webm", "matroska")],
 )
-def test_a_gap_in_the_packets_is_silence(way: str, container: str) -> None:
-    call = samples.film(samples.encoded(way), container=container, pause=2.0, picture=False)
+def test_a_gap_in_the_packets_is_silence(encoding: str, container: str) -> None:
+    call = samples.in_container(
+        samples.encoded(encoding), container=container, pause=2.0, picture=False
+    )
     sound = np.concatenate(list(Recording(call).iter_samples()))
     assert len(sound) / 16_000 == pytest.approx(SECONDS + 2.0, abs=0.1)
     quiet = np.flatnonzero(np.abs(sound).reshape(-1)[: 11 * 16_000] > 0)
@@ -75,7 +78,7 @@ def test_the_length_of_a_live_webm_is_not_checked() -> None:
 
 @pytest.mark.parametrize("beyond", [36, 44])
 def test_a_wav_that_counts_its_header_as_audio_is_complete(beyond: int) -> None:
-    assert measured(samples.telling(WAV, len(WAV) - 44 + beyond)) == SECONDS
+    assert measured(samples.with_declared_size(WAV, len(WAV) - 44 + beyond)) == SECONDS
 
 
 def test_zeros_after_the_audio_of_a_wav_do_not_matter() -> None:
@@ -83,7 +86,7 @@ def test_zeros_after_the_audio_of_a_wav_do_not_matter() -> None:
 
 
 def test_mp3_within_wav_is_decoded() -> None:
-    wav = samples.film(samples.encoded("mp3"), container="wav", picture=False)
+    wav = samples.in_container(samples.encoded("mp3"), container="wav", picture=False)
     assert measured(wav) == pytest.approx(SECONDS, abs=0.1)
 
 
@@ -91,8 +94,8 @@ def test_an_mp3_that_counts_its_first_frame_is_complete() -> None:
     """As mp3splt writes it; the frame that tells the number has no sound."""
     mp3 = samples.encoded("mp3")
     at = mp3.index(b"Xing") + 8
-    (told,) = struct.unpack(">I", mp3[at : at + 4])
-    one_more = mp3[:at] + struct.pack(">I", told + 1) + mp3[at + 4 :]
+    (declared,) = struct.unpack(">I", mp3[at : at + 4])
+    one_more = mp3[:at] + struct.pack(">I", declared + 1) + mp3[at + 4 :]
     assert measured(one_more) == pytest.approx(measured(mp3), abs=0.05)
 
 

@@ -57,12 +57,12 @@ def test_every_form_is_parsed_as_sent(fields: list[tuple[str, str]], sound: byte
     body, content_type = encode_multipart(FormData(fields, "a file", "a.wav", "audio/wav", sound))
     boundary = boundary_of(content_type)
     assert boundary is not None
-    told = form_in(body, boundary)
-    assert told.pop("a file") == {"name": "a.wav", "type": "audio/wav", **digest_of(sound)}
+    parsed = form_in(body, boundary)
+    assert parsed.pop("a file") == {"name": "a.wav", "type": "audio/wav", **digest_of(sound)}
     values: dict[str, list[str]] = {}
     for name, value in fields:
         values.setdefault(name, []).append(value)
-    assert told == {name: one if len(one) > 1 else one[0] for name, one in values.items()}
+    assert parsed == {name: one if len(one) > 1 else one[0] for name, one in values.items()}
 
 
 @pytest.mark.parametrize(
@@ -110,9 +110,9 @@ def test_a_repeated_field_does_not_match_a_single_one() -> None:
 
 
 def test_json_of_a_forms_fields_does_not_match_the_form() -> None:
-    told = json.dumps(form_in(BODY, "B")).encode()
-    assert _match(_request(BODY), _request(told, "multipart/form-data"))
-    assert not _match(_request(told, "application/json"), _request(told, "multipart/form-data"))
+    parsed = json.dumps(form_in(BODY, "B")).encode()
+    assert _match(_request(BODY), _request(parsed, "multipart/form-data"))
+    assert not _match(_request(parsed, "application/json"), _request(parsed, "multipart/form-data"))
 
 
 def test_an_unknown_recorded_file_matches_any_file() -> None:

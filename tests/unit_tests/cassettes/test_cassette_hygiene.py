@@ -98,14 +98,14 @@ def test_committed_cassettes_contain_no_audio_and_no_boundary(path: Path) -> Non
 
 @committed
 def test_only_documented_cassettes_contain_unknown_files(path: Path) -> None:
-    told = {"name", "type", "bytes", "sha256"}
+    fields = {"name", "type", "bytes", "sha256"}
     files = [
         set(value)
         for interaction in _interactions(path)
         for value in interaction["request"].get("form", {}).values()
         if isinstance(value, dict)
     ]
-    assert files == [set() if path.parent.name == "documented" else told] * len(files)
+    assert files == [set() if path.parent.name == "documented" else fields] * len(files)
 
 
 def _interactions(path: Path) -> list[dict[str, Any]]:
@@ -150,7 +150,7 @@ def test_neither_secrets_nor_audio_of_a_form_are_written(tmp_path: Path) -> None
         ) as parser,
         record(path, "test: a scripted server"),
     ):
-        assert [heard.page_content for heard in parser.parse(SOUND)] == ["Hello"]
+        assert [document.page_content for document in parser.parse(SOUND)] == ["Hello"]
     text = path.read_text(encoding="utf-8")
     assert [secret for secret in (KEY, COOKIE, ACCOUNT, "boundary") if secret in text] == []
     assert _interactions(path)[0]["request"] == {
@@ -283,15 +283,15 @@ def test_a_new_recording_replaces_the_older_one(tmp_path: Path) -> None:
 
 def test_a_recording_without_changes_leaves_the_older_one(tmp_path: Path) -> None:
     path = tmp_path / "old.yaml"
-    told = {"created": 1, "runtime_ms": 5}
+    fields = {"created": 1, "runtime_ms": 5}
     for source, news in (
-        ("version 1", {"request_id": "R1", **told}),
+        ("version 1", {"request_id": "R1", **fields}),
         ("version 2", {"request_id": "R2", "created": 2, "runtime_ms": 6}),
     ):
         with _server(ANSWER | news) as base_url, record(path, f"test: {source}"):
             _ask(base_url)
     assert yaml.safe_load(path.read_text(encoding="utf-8"))["source"] == "test: version 1"
-    assert _interactions(path)[0]["response"]["json"] == CLEANED | {"request_id": "R1", **told}
+    assert _interactions(path)[0]["response"]["json"] == CLEANED | {"request_id": "R1", **fields}
 
 
 @given(st.binary() | st.text().map(str.encode))

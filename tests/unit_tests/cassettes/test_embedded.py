@@ -19,27 +19,32 @@ from langchain_voxtral.errors import VoxtralError
 BASE_URL = "http://127.0.0.1/v1"
 
 LENGTH = {"finish_reason": "length"}
-TOLD = {"finish_reason_source": "server"}
+FROM_SERVER = {"finish_reason_source": "server"}
 DERIVED = {"finish_reason_source": "derived"}
 
 # Scenario: content, input tokens, output tokens, and what stands in the metadata of this one.
 ANSWERS: dict[str, tuple[str, int, int, dict[str, Any]]] = {
     "chat_invoke": ("The capital of France is Paris.", 28, 8, {}),
-    "chat_stream": ("The capital of France is Paris.", 28, 8, TOLD | {"finish_reason": "stop"}),
+    "chat_stream": (
+        "The capital of France is Paris.",
+        28,
+        8,
+        FROM_SERVER | {"finish_reason": "stop"},
+    ),
     "chat_conversation": ("One lake there is Lake Azura.", 108, 9, {}),
     "chat_stop": ("One to one, two to one", 87, 9, {}),
-    "chat_stop_stream": ("One to one, two to one", 87, 9, TOLD | {"finish_reason": "stop"}),
+    "chat_stop_stream": ("One to one, two to one", 87, 9, FROM_SERVER | {"finish_reason": "stop"}),
     "chat_length": ("One to one,", 87, 4, DERIVED | LENGTH),
-    "chat_length_stream": ("One to one,", 87, 4, TOLD | LENGTH),
+    "chat_length_stream": ("One to one,", 87, 4, FROM_SERVER | LENGTH),
     "chat_schema": ('{"city": "New York", "country": "USA"}', 86, 14, {}),
     "llm_invoke": ("The capital of Italy is Rome.", 83, 8, {}),
-    "llm_stream": ("The capital of Italy is Rome.", 83, 8, TOLD | {"finish_reason": "stop"}),
+    "llm_stream": ("The capital of Italy is Rome.", 83, 8, FROM_SERVER | {"finish_reason": "stop"}),
     "busy_invoke": ("The capital of France is Paris.", 28, 8, {"attempts": 2}),
     "busy_stream": (
         "The capital of France is Paris.",
         28,
         8,
-        TOLD | {"finish_reason": "stop", "attempts": 2},
+        FROM_SERVER | {"finish_reason": "stop", "attempts": 2},
     ),
 }
 
@@ -87,8 +92,8 @@ def _check_error(name: str, error: VoxtralError) -> None:
     status, words = FAILURES[name]
     assert type(error) is SCENARIOS[name].error
     assert error.message.endswith(f'The server said: "{words}"')
-    told = (error.status_code, error.request_id, error.attempts, error.partial)
-    assert told == (status, _volatile(name)["request_id"], 1, "")
+    found = (error.status_code, error.request_id, error.attempts, error.partial)
+    assert found == (status, _volatile(name)["request_id"], 1, "")
 
 
 def _expected(name: str) -> AIMessage:

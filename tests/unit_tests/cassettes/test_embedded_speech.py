@@ -32,7 +32,7 @@ from support.cassettes.speech_scenarios import (
 )
 
 BASE_URL = "http://127.0.0.1/v1"
-SAID = "Ever tried, ever failed."
+TRANSCRIPT = "Ever tried, ever failed."
 
 ENGLISH_ONLY = "the embedded engine hears English only ('en'); other languages need Voxtral"
 
@@ -41,10 +41,10 @@ TOLD_LANGUAGE = {"language": "en", "language_source": "server"}
 
 # Scenario: texts, and what stands in the metadata of each beside what all have.
 ANSWERS: dict[str, list[tuple[str, dict[str, Any]]]] = {
-    "speech": [(SAID, {})],
+    "speech": [(TRANSCRIPT, {})],
     "speech_segments": [
         (
-            SAID,
+            TRANSCRIPT,
             {
                 "chunk": 0,
                 "segment": 0,
@@ -60,16 +60,16 @@ ANSWERS: dict[str, list[tuple[str, dict[str, Any]]]] = {
         ("Ever tried, ever failed, no matter, try again.", {"chunk": 0, "start": 0.0, "end": 6.0}),
         ("Fare again, fare better.", {"chunk": 1, "start": 6.0, "end": 9.963375}),
     ],
-    "speech_native": [(SAID, TOLD_LANGUAGE)],
+    "speech_native": [(TRANSCRIPT, TOLD_LANGUAGE)],
     "speech_srt": [
         (
-            f"1\n00:00:00,088 --> 00:00:03,064\n{SAID}\n",
+            f"1\n00:00:00,088 --> 00:00:03,064\n{TRANSCRIPT}\n",
             TOLD_LANGUAGE | FROM_SERVER,
         )
     ],
-    "speech_translation": [(SAID, {})],
+    "speech_translation": [(TRANSCRIPT, {})],
     "speech_chat": [
-        (f'The recording says: "{SAID}"', {"model": "SmolLM2-135M-Instruct"}),
+        (f'The recording says: "{TRANSCRIPT}"', {"model": "SmolLM2-135M-Instruct"}),
     ],
     "speech_silence": [("", {})],
 }
@@ -85,7 +85,7 @@ FAILURES: dict[str, tuple[int, str]] = {
 }
 
 ANSWER = AIMessage(
-    f'The recording says: "{SAID}"',
+    f'The recording says: "{TRANSCRIPT}"',
     usage_metadata=UsageMetadata(input_tokens=95, output_tokens=12, total_tokens=107),
     response_metadata={
         "model_name": "SmolLM2-135M-Instruct",

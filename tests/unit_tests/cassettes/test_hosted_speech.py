@@ -27,16 +27,16 @@ if not RECORDED:
         allow_module_level=True,
     )
 
-Said = AIMessage | list[Document]
+Result = AIMessage | list[Document]
 
 
-def _said(name: str) -> Said:
+def _result(name: str) -> Result:
     if name in CHATS:
         return play(CHATS[name].model(DEEPINFRA_URL, "made-up-key"), CHATS[name])
     return transcribe(TRANSCRIPTIONS[name], DEEPINFRA_URL, "made-up-key")
 
 
-async def _asaid(name: str) -> Said:
+async def _aresult(name: str) -> Result:
     if name in CHATS:
         return await aplay(CHATS[name].model(DEEPINFRA_URL, "made-up-key"), CHATS[name])
     return await atranscribe(TRANSCRIPTIONS[name], DEEPINFRA_URL, "made-up-key")
@@ -44,19 +44,19 @@ async def _asaid(name: str) -> Said:
 
 @pytest.mark.parametrize("path", RECORDED, ids=lambda path: path.stem)
 @pytest.mark.parametrize(
-    "result", [_said, lambda name: asyncio.run(_asaid(name))], ids=["", "async"]
+    "result", [_result, lambda name: asyncio.run(_aresult(name))], ids=["", "async"]
 )
-def test_hosted_speech_is_read(path: Path, result: Callable[[str], Said]) -> None:
+def test_hosted_speech_is_read(path: Path, result: Callable[[str], Result]) -> None:
     name = path.stem
     try:
         with replay(path):
-            answer: Said | VoxtralError = result(name)
+            answer: Result | VoxtralError = result(name)
     except VoxtralError as error:
         answer = error
     _check(name, answer)
 
 
-def _check(name: str, result: Said | VoxtralError) -> None:
+def _check(name: str, result: Result | VoxtralError) -> None:
     scenario = (TRANSCRIPTIONS | CHATS)[name]
     if isinstance(result, VoxtralUnsupportedFeatureError):
         assert name in CHATS or scenario.settings["endpoint"] == "chat"  # no chats there

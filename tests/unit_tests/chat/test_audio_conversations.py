@@ -35,8 +35,8 @@ def sent(data: bytes, audio_format: str = "wav") -> dict[str, Any]:
     return {"type": "input_audio", "input_audio": {"data": b64(data), "format": audio_format}}
 
 
-def text(said: str) -> dict[str, str]:
-    return {"type": "text", "text": said}
+def text(content: str) -> dict[str, str]:
+    return {"type": "text", "text": content}
 
 
 def test_recordings_in_prompt_templates(make_chat: Make, server: Server) -> None:

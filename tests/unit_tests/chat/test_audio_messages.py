@@ -49,8 +49,8 @@ def sent(data: bytes, audio_format: str = "wav") -> dict[str, Any]:
     return {"type": "input_audio", "input_audio": {"data": b64(data), "format": audio_format}}
 
 
-def text(said: str) -> dict[str, str]:
-    return {"type": "text", "text": said}
+def text(content: str) -> dict[str, str]:
+    return {"type": "text", "text": content}
 
 
 BLOCKS: dict[str, dict[str, Any]] = {
@@ -263,8 +263,8 @@ def test_merging_of_system_text_is_warned_of_once(
         chat.invoke([HumanMessage([audio_block(WAV)])])
         for _ in range(3):
             chat.invoke([SystemMessage("Be brief."), HumanMessage([audio_block(WAV)])])
-    [told] = caplog.messages
-    assert told == (
+    [warning] = caplog.messages
+    assert warning == (
         "The model takes no system text beside recordings, so it begins the user's text "
         "(system_with_audio='merge'; 'error' refuses it)."
     )
@@ -305,7 +305,7 @@ async def test_a_recording_that_the_server_cannot_read_is_not_sent_again(
 
 
 @pytest.mark.parametrize("call_mode", CALL_MODES)
-async def test_the_same_words_about_text_are_a_failure_that_may_pass(
+async def test_the_same_message_about_text_is_retried(
     make_chat: Make, server: Server, call_mode: str
 ) -> None:
     server.answer = lambda _: answering({"detail": "inference error"}, 500)

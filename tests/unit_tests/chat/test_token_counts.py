@@ -56,8 +56,8 @@ def test_without_a_counter_texts_are_estimated_as_langchain_does() -> None:
     texts = [SystemMessage("Be brief."), HumanMessage("What is said?")]
     estimate = count_tokens_approximately(texts)
     assert chat.get_num_tokens_from_messages(texts) == estimate
-    heard = [texts[0], HumanMessage(["What is said?", *recordings_of(1)])]
-    assert chat.get_num_tokens_from_messages(heard) == estimate + 376
+    with_recordings = [texts[0], HumanMessage(["What is said?", *recordings_of(1)])]
+    assert chat.get_num_tokens_from_messages(with_recordings) == estimate + 376
 
 
 @pytest.mark.parametrize("settings", COUNTERS)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import pytest
 from support.scripted_server import Reply, ScriptedServer
 from support.sse_replies import json_reply
-from support.transcription_calls import KEY, MODEL, SHORT, form_of, heard
+from support.transcription_calls import KEY, MODEL, SHORT, form_of, transcription_reply
 
 from langchain_voxtral.cli import main
 from langchain_voxtral.providers import DEEPINFRA_KEY_VARIABLES
@@ -18,7 +18,7 @@ from langchain_voxtral.providers import DEEPINFRA_KEY_VARIABLES
 REFUSED = json_reply({"error": {"message": "this sound is not for me"}}, status=400)
 PAID = {"inference_status": {"cost": 0.000033}}
 SEGMENTS = [{"start": 0.25, "end": 1, "text": " Good"}, {"start": 1, "end": 1.5, "text": " day."}]
-TIMED = heard("Good day.", segments=SEGMENTS, language="en", duration=2.0, **PAID)
+TIMED = transcription_reply("Good day.", segments=SEGMENTS, language="en", duration=2.0, **PAID)
 SRT = "1\n00:00:00,250 --> 00:00:01,000\nGood\n\n2\n00:00:01,000 --> 00:00:01,500\nday.\n"
 VTT = "WEBVTT\n\n00:00:00.250 --> 00:00:01.000\nGood\n\n00:00:01.000 --> 00:00:01.500\nday.\n"
 
@@ -46,14 +46,14 @@ def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureF
         if server is not None:
             monkeypatch.setenv("VOXTRAL_BASE_URL", server.url)
         status = main(["transcribe", *arguments])
-        said = capsys.readouterr()
-        return Done(status, said.out, said.err.splitlines())
+        captured = capsys.readouterr()
+        return Done(status, captured.out, captured.err.splitlines())
 
     return run_it
 
 
 def test_the_text_is_on_stdout_and_its_cost_on_stderr(run: Run) -> None:
-    with ScriptedServer(heard("Good day.", **PAID)) as server:
+    with ScriptedServer(transcription_reply("Good day.", **PAID)) as server:
         done = run(server, "a.wav")
 
     assert done == (
@@ -67,7 +67,7 @@ def test_the_text_is_on_stdout_and_its_cost_on_stderr(run: Run) -> None:
 
 
 def test_quiet_leaves_stderr_to_errors(run: Run) -> None:
-    with ScriptedServer(heard("Good day."), REFUSED) as server:
+    with ScriptedServer(transcription_reply("Good day."), REFUSED) as server:
         done = run(server, "--quiet", "a.wav", "b.wav")
 
     assert (done.status, done.out) == (1, "Good day.\n")
@@ -76,7 +76,7 @@ def test_quiet_leaves_stderr_to_errors(run: Run) -> None:
 
 
 def test_options_reach_the_server(run: Run) -> None:
-    with ScriptedServer(heard("Bonjour.")) as server:
+    with ScriptedServer(transcription_reply("Bonjour.")) as server:
         run(server, "a.wav", "--language", "fr", "--prompt", "Proust", "--model", "me/mine")
 
     [seen] = server.requests
@@ -86,7 +86,7 @@ def test_options_reach_the_server(run: Run) -> None:
 
 
 def test_translations_use_the_translations_endpoint(run: Run) -> None:
-    with ScriptedServer(heard("Good day.")) as server:
+    with ScriptedServer(transcription_reply("Good day.")) as server:
         done = run(server, "--translate", "a.wav")
 
     assert done.out == "Good day.\n"
@@ -129,7 +129,7 @@ def test_json_is_one_line_with_text_segments_and_metadata(run: Run) -> None:
 
 
 def test_texts_go_to_files_named_after_the_recordings(run: Run) -> None:
-    with ScriptedServer(heard("Ä."), heard("B.")) as server:
+    with ScriptedServer(transcription_reply("Ä."), transcription_reply("B.")) as server:
         done = run(server, "a.wav", "b.wav", "-o", "made/texts")
 
     made = {path.name: path.read_bytes() for path in Path("made/texts").iterdir()}
@@ -140,7 +140,7 @@ def test_texts_go_to_files_named_after_the_recordings(run: Run) -> None:
 def test_a_file_of_an_earlier_run_is_replaced_atomically(run: Run) -> None:
     Path("made").mkdir()
     Path("made/a.txt").write_text("Old.\n")
-    with Path("made/a.txt").open() as opened, ScriptedServer(heard("New.")) as server:
+    with Path("made/a.txt").open() as opened, ScriptedServer(transcription_reply("New.")) as server:
         run(server, "a.wav", "-o", "made")
         assert opened.read() == "Old.\n"  # else whoever reads, or a kill, may meet half a text
 
@@ -149,7 +149,7 @@ def test_a_file_of_an_earlier_run_is_replaced_atomically(run: Run) -> None:
 
 def test_after_a_recording_that_fails_the_others_continue(run: Run) -> None:
     Path("words.mp3").write_text("no sound at all")
-    with ScriptedServer(REFUSED, heard("B.", **PAID)) as server:
+    with ScriptedServer(REFUSED, transcription_reply("B.", **PAID)) as server:
         done = run(server, "a.wav", "words.mp3", "missing.wav", "b.wav")
 
     _, refused, words, missing, cost = done.err
@@ -174,7 +174,9 @@ def test_an_error_that_affects_all_recordings_ends_the_command(run: Run) -> None
 
 
 def test_unknown_costs_are_not_invented(run: Run) -> None:
-    with ScriptedServer(heard("A."), heard("A.", **PAID), heard("B.")) as server:
+    with ScriptedServer(
+        transcription_reply("A."), transcription_reply("A.", **PAID), transcription_reply("B.")
+    ) as server:
         none_known = run(server, "a.wav")
         one_known = run(server, "a.wav", "b.wav")
 
@@ -205,7 +207,7 @@ def test_a_budget_without_a_price_is_refused(run: Run) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "expected"),
     [
         (["a.wav", "b.wav", "--format", "srt"], "several srt files: give -o DIR"),
         (["a.wav", "./a.wav", "-o", "made"], "a.wav among them, would be written to made/a.txt"),
@@ -220,7 +222,7 @@ def test_a_budget_without_a_price_is_refused(run: Run) -> None:
     ],
 )
 def test_errors_are_one_line_and_come_before_anything_is_sent(
-    run: Run, arguments: list[str], said: str
+    run: Run, arguments: list[str], expected: str
 ) -> None:
     with ScriptedServer() as server:
         done = run(server, *arguments)
@@ -228,7 +230,7 @@ def test_errors_are_one_line_and_come_before_anything_is_sent(
     assert (done.status, done.out, server.requests) == (1, "", [])
     [error] = done.err
     assert error.startswith("langchain-voxtral: ")
-    assert said in error
+    assert expected in error
 
 
 @pytest.mark.parametrize("amount", ["-1", "nan", "much"])
@@ -238,8 +240,8 @@ def test_a_budget_is_an_amount_of_money(
     with pytest.raises(SystemExit) as ended:
         run(None, "a.wav", f"--max-cost={amount}")
 
-    told: Any = ended.value.code
-    assert told == 2
+    code: Any = ended.value.code
+    assert code == 2
     assert f"'{amount}' is no amount of US dollars" in capsys.readouterr().err
 
 
@@ -248,14 +250,16 @@ def test_a_text_that_would_replace_a_folder_is_refused_before_anything_is_sent(r
     with ScriptedServer() as server:
         done = run(server, "a.wav", "b.wav", "-o", "made")
 
-    said = f"langchain-voxtral: {Path('made/b.txt')} is a folder, and a text is to have this name"
-    assert (done, server.requests) == ((1, "", [said]), [])
+    message = (
+        f"langchain-voxtral: {Path('made/b.txt')} is a folder, and a text is to have this name"
+    )
+    assert (done, server.requests) == ((1, "", [message]), [])
 
 
 def test_after_a_text_that_cannot_be_written_nothing_more_is_paid(run: Run) -> None:
     long = "a" * 250  # file systems have 255 characters, and there is a `.txt.part` at first
     Path(f"{long}.wav").write_bytes(SHORT)
-    with ScriptedServer(heard("A.", **PAID)) as server:
+    with ScriptedServer(transcription_reply("A.", **PAID)) as server:
         done = run(server, f"{long}.wav", "b.wav", "-o", "made")
 
     assert (done.status, len(server.requests)) == (1, 1)
@@ -269,7 +273,7 @@ def test_after_a_text_that_cannot_be_written_nothing_more_is_paid(run: Run) -> N
 def test_a_run_continues_where_an_earlier_one_ended(run: Run) -> None:
     Path("made").mkdir()
     Path("made/a.txt").write_text("A, as it was heard before.\n")
-    with ScriptedServer(heard("B.", **PAID)) as server:
+    with ScriptedServer(transcription_reply("B.", **PAID)) as server:
         rest = run(server, "a.wav", "b.wav", "-o", "made", "--skip-existing")
         nothing = run(server, "a.wav", "b.wav", "-o", "made", "--skip-existing")
 
@@ -286,7 +290,7 @@ def test_a_run_continues_where_an_earlier_one_ended(run: Run) -> None:
 
 def test_a_recording_may_come_from_stdin(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(SHORT)))
-    with ScriptedServer(heard("From afar.")) as server:
+    with ScriptedServer(transcription_reply("From afar.")) as server:
         done = run(server, "-", "-o", "made")
 
     _, (_, _, _, sent) = form_of(server.requests[0])
@@ -298,7 +302,7 @@ def test_control_characters_of_servers_do_not_reach_the_terminal(run: Run) -> No
     name = "\x1b[31mred\nand \u202eback.wav"
     Path(name).write_bytes(SHORT)
     refused = json_reply({"error": {"message": "\x1b[2Jno"}}, status=400)
-    with ScriptedServer(heard("A."), refused) as server:
+    with ScriptedServer(transcription_reply("A."), refused) as server:
         done = run(server, name, "a.wav", "missing\x1b[0m.wav", "-o", "made")
 
     assert all(line.isprintable() for line in done.err)
@@ -312,7 +316,7 @@ def test_no_text_is_lost_to_an_output_that_lacks_its_characters(
 ) -> None:
     narrow = io.BytesIO()
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(narrow, encoding="ascii"))
-    with ScriptedServer(heard("\u00c4.")) as server:
+    with ScriptedServer(transcription_reply("\u00c4.")) as server:
         status = run(server, "a.wav", "--format", form).status
 
     assert status == 0
@@ -320,7 +324,7 @@ def test_no_text_is_lost_to_an_output_that_lacks_its_characters(
 
 
 def test_requests_follow_the_kind_of_server(run: Run) -> None:
-    with ScriptedServer(heard("A.")) as server:
+    with ScriptedServer(transcription_reply("A.")) as server:
         run(server, "a.wav", "--server", "vllm")
 
     assert [seen.path for seen in server.requests] == ["/v1/audio/transcriptions"]
@@ -347,8 +351,8 @@ def test_a_missing_speech_extra_is_reported_once_for_all_recordings(
     done = run(None, "a.wav", "b.wav")
 
     assert (done.status, done.out) == (1, "")
-    told, error = done.err
-    assert told == "No DeepInfra key is set: the embedded engine answers."
+    notice, error = done.err
+    assert notice == "No DeepInfra key is set: the embedded engine answers."
     assert error == (
         "langchain-voxtral: the embedded engine has no speech support yet: pip install "
         '"langchain-voxtral[local-speech]"; or set DEEPINFRA_API_TOKEN, and DeepInfra is '

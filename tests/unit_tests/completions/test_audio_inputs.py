@@ -53,21 +53,21 @@ def test_a_conversation_without_recordings_is_left_alone() -> None:
 
 
 @given(st.lists(st.one_of(st.text(min_size=1), st.integers(1, 400)), max_size=6))
-def test_texts_and_recordings_arrive_as_they_were_in_their_order(said: list[str | int]) -> None:
+def test_texts_and_recordings_arrive_as_they_were_in_their_order(parts: list[str | int]) -> None:
     """A number stands for a recording of so many samples."""
-    files = {count: wav_bytes(silence(count / 16_000)) for count in said if isinstance(count, int)}
-    content = [one if isinstance(one, str) else audio_block(files[one]) for one in said]
+    files = {count: wav_bytes(silence(count / 16_000)) for count in parts if isinstance(count, int)}
+    content = [one if isinstance(one, str) else audio_block(files[one]) for one in parts]
     turns = load_audio(to_turns([HumanMessage(content)]), VLLM)
     [message] = to_openai(turns, audio_part=VLLM.audio_part)
     if not files:
-        assert message["content"] == "".join(map(str, said))
+        assert message["content"] == "".join(map(str, parts))
         return
     read: list[str | bytes] = []
     for part in message["content"]:
         sound = part.get("input_audio")
         read.append(base64.b64decode(sound["data"]) if sound else part["text"])
     meant: list[str | bytes] = []
-    for one in said:
+    for one in parts:
         if isinstance(one, str) and meant and isinstance(last := meant[-1], str):
             meant[-1] = last + one
         else:
@@ -107,7 +107,7 @@ def test_the_cache_keeps_the_most_recently_used_recordings() -> None:
     assert cache.get(two, VLLM) is second
 
 
-def test_copies_hold_nothing_and_are_equal() -> None:
+def test_copies_have_an_empty_cache_and_are_equal() -> None:
     cache, part = AudioCache(), flac(1)
     clip = cache.get(part, VLLM)
     for copied in (copy.deepcopy(cache), pickle.loads(pickle.dumps(cache))):  # noqa: S301 - our own

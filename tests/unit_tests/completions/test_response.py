@@ -94,11 +94,11 @@ def test_the_finish_reason_is_derived_where_the_server_sends_none(
 
 
 @pytest.mark.parametrize(("restores", "text"), [(True, "a </s>"), (False, "a <\u2060/s>")])
-def test_broken_markers_are_mended_if_content_was_neutralised(restores: bool, text: str) -> None:
-    [said] = parse_completions(
+def test_escaped_tokens_are_restored_if_content_was_escaped(restores: bool, text: str) -> None:
+    [completion] = parse_completions(
         replace(REQUEST, unescape=restores), SENT, documented("a <\u2060/s>")
     )
-    assert said.text == text
+    assert completion.text == text
 
 
 def test_headers_give_the_model_and_the_request_id_that_the_body_lacks() -> None:
@@ -169,8 +169,8 @@ def test_a_stream_without_an_outcome_cannot_be_gathered() -> None:
 
 
 def test_a_delta_has_log_probabilities_in_openais_shape() -> None:
-    told = {"token": "Hi", "id": 1, "logprob": -0.5}
+    logprob = {"token": "Hi", "id": 1, "logprob": -0.5}
     assert to_chat_chunk(TextDelta("Hi")).generation_info is None
-    assert to_chat_chunk(TextDelta("Hi", (told,))).generation_info == {
-        "logprobs": {"content": [told]}
+    assert to_chat_chunk(TextDelta("Hi", (logprob,))).generation_info == {
+        "logprobs": {"content": [logprob]}
     }

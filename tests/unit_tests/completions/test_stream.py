@@ -66,7 +66,7 @@ def test_the_documented_stream_is_the_same_answer_wherever_it_is_cut(
         assert [isinstance(item, ResponseInfo) for item in items[:-1]] == [False] * (len(items) - 1)
 
 
-def test_tokens_of_one_read_are_one_piece_or_as_many_as_there_are() -> None:
+def test_tokens_of_one_read_are_one_delta_or_one_each() -> None:
     assert items_of(completion_request(), [DOCUMENTED]) == [TextDelta("Hello! It's"), ENDED]
     assert items_of(completion_request(coalesce=False), [DOCUMENTED]) == [
         *map(TextDelta, ["Hello", "!", " It", "'s"]),
@@ -104,8 +104,8 @@ def test_a_streamed_text_is_that_of_the_whole_answer(
     places = data.draw(st.sets(st.integers(0, len(stream)), max_size=10))
     asked = completion_request(stop_sequences=stops, coalesce=coalesces, unescape=restores)
     document = json.dumps({"results": [{"generated_text": "".join(texts)}]}).encode()
-    [said] = parse_completions(asked, SENT, HTTPResponse(document, {}))
-    assert collect_stream(items_of(asked, split(stream, sorted(places)))).text == said.text
+    [completion] = parse_completions(asked, SENT, HTTPResponse(document, {}))
+    assert collect_stream(items_of(asked, split(stream, sorted(places)))).text == completion.text
 
 
 @pytest.mark.parametrize("cut_at", [0, 40, 90, 140, 200])
@@ -113,22 +113,22 @@ def test_a_streamed_text_is_that_of_the_whole_answer(
 def test_log_probabilities_are_those_of_the_tokens_up_to_the_stop(
     cut_at: int, coalesces: bool
 ) -> None:
-    told = [
+    tokens = [
         {"token": {"id": number, "text": text, "logprob": -number / 10}}
         for number, text in enumerate(["one ", "ST", "OP", " two"], start=1)
     ]
-    stream = b"".join(map(event, told)) + final()
+    stream = b"".join(map(event, tokens)) + final()
     asked = completion_request(stop_sequences=["STOP"], logprobs=True, coalesce=coalesces)
-    said = collect_stream(items_of(asked, split(stream, [cut_at])))
-    assert said.text == "one "
-    assert said.info.logprobs == [
+    completion = collect_stream(items_of(asked, split(stream, [cut_at])))
+    assert completion.text == "one "
+    assert completion.info.logprobs == [
         {"token": "one ", "id": 1, "logprob": -0.1},
         {"token": "ST", "id": 2, "logprob": -0.2},
         {"token": "OP", "id": 3, "logprob": -0.3},
     ]
 
 
-def test_a_stream_that_goes_on_after_its_stop_is_read_for_a_while() -> None:
+def test_a_stream_that_continues_after_its_stop_is_read_for_a_while() -> None:
     decoder = CompletionStream(completion_request(stop_sequences=["STOP"]), SENT)
     decoder.start_attempt({}, 1)
     assert (decoder.started, decoder.is_finishing, decoder.done) == (False, False, False)
@@ -151,7 +151,7 @@ def test_a_stream_that_goes_on_after_its_stop_is_read_for_a_while() -> None:
 
 
 @pytest.mark.parametrize(
-    ("reason", "stops", "told", "derived"),
+    ("reason", "stops", "tokens", "derived"),
     [
         ("stop", [], "stop", False),
         ("length", [], "length", False),
@@ -161,17 +161,21 @@ def test_a_stream_that_goes_on_after_its_stop_is_read_for_a_while() -> None:
     ],
 )
 def test_the_finish_reason_is_the_servers_unless_a_stop_was_cut_here(
-    reason: str, stops: list[str], told: str, derived: bool
+    reason: str, stops: list[str], tokens: str, derived: bool
 ) -> None:
     stream = token("Hello!") + final(details={"finish_reason": reason})
     outcome = collect_stream(items_of(completion_request(stop_sequences=stops), [stream])).info
-    assert (outcome.finish_reason, outcome.finish_reason_is_derived) == (told, derived)
+    assert (outcome.finish_reason, outcome.finish_reason_is_derived) == (tokens, derived)
 
 
-def test_a_new_attempt_starts_afresh() -> None:
+def test_a_new_attempt_resets_the_state() -> None:
     decoder = CompletionStream(completion_request(), SENT)
     decoder.start_attempt({"x-request-id": "H0"}, 1)
     decoder.feed(token("lost")[:30])
     decoder.start_attempt({"x-request-id": "H1"}, 2)
-    said = collect_stream([*decoder.feed(token("Hello") + final()), *decoder.finish()])
-    assert (said.text, said.info.request_id, said.info.attempts) == ("Hello", "H1", 2)
+    completion = collect_stream([*decoder.feed(token("Hello") + final()), *decoder.finish()])
+    assert (completion.text, completion.info.request_id, completion.info.attempts) == (
+        "Hello",
+        "H1",
+        2,
+    )

@@ -54,8 +54,8 @@ def test_tools_are_offered() -> None:
 
 
 def test_a_last_answer_is_a_prefill() -> None:
-    said = {"role": "assistant", "content": "It is"}
-    assert reading(ASKED, said) == ParsedPrompt("chat", (Turn("user", "Weather?"),), "It is")
+    prefill = {"role": "assistant", "content": "It is"}
+    assert reading(ASKED, prefill) == ParsedPrompt("chat", (Turn("user", "Weather?"),), "It is")
 
 
 def test_a_last_call_is_no_prefill() -> None:
@@ -65,8 +65,8 @@ def test_a_last_call_is_no_prefill() -> None:
 def test_text_parts_are_joined() -> None:
     parts = [{"type": "text", "text": "Wea"}, {"type": "text", "text": "ther?"}]
     assert reading({"role": "user", "content": parts}) == reading(ASKED)
-    told = reading(ASKED, called(), {**result(), "content": [{"type": "text", "text": "Sunny"}]})
-    assert told.turns[-1].text == "Sunny"
+    parsed = reading(ASKED, called(), {**result(), "content": [{"type": "text", "text": "Sunny"}]})
+    assert parsed.turns[-1].text == "Sunny"
 
 
 def test_a_users_name_is_shown_and_no_others() -> None:
@@ -156,4 +156,4 @@ def test_an_id_may_be_used_again() -> None:
     ],
 )
 def test_empty_messages_are_refused(messages: tuple[object, ...], message: str) -> None:
-    assert [said for _, said in faults(*messages)] == [message]
+    assert [prefill for _, prefill in faults(*messages)] == [message]

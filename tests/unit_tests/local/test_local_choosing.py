@@ -50,7 +50,7 @@ def test_content_words_are_stems_without_stop_words(text: str, words: set[str]) 
 
 
 @pytest.mark.parametrize(
-    ("said", "names"),
+    ("question", "names"),
     [
         ("Hello!", ()),
         ("Get me the current city.", ()),
@@ -66,9 +66,9 @@ def test_content_words_are_stems_without_stop_words(text: str, words: set[str]) 
     ],
 )
 def test_a_tool_is_called_for_by_a_word_of_its_name_or_two_of_its_description(
-    said: str, names: tuple[str, ...]
+    question: str, names: tuple[str, ...]
 ) -> None:
-    assert called_for(TOOLS, [Turn("user", said)]) == names
+    assert called_for(TOOLS, [Turn("user", question)]) == names
 
 
 def test_what_was_called_since_the_last_user_turn_is_not_called_for_again() -> None:

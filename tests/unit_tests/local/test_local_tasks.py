@@ -119,12 +119,14 @@ def test_an_array_of_calls_is_served_with_one() -> None:
 
 
 @pytest.mark.parametrize("several", [False, True])
-@pytest.mark.parametrize(("said", "is_call"), [("Weather?", True), ("Hello!", False)])
-def test_with_a_response_schema_the_rule_decides(said: str, several: bool, is_call: bool) -> None:
+@pytest.mark.parametrize(("question", "is_call"), [("Weather?", True), ("Hello!", False)])
+def test_with_a_response_schema_the_rule_decides(
+    question: str, several: bool, is_call: bool
+) -> None:
     wanted = asking_for(
         tool_call_schema(TOOLS, arguments_key="parameters", several=several, final=FINAL)
     )
-    task = plan_task(reading(Turn("user", said)), CHATML, wanted)
+    task = plan_task(reading(Turn("user", question)), CHATML, wanted)
     assert bool(task.tool_names) == is_call
     assert task.constraint.is_satisfied('{"done": true}') != is_call
 

@@ -113,7 +113,7 @@ def test_choices_without_an_index_keep_their_order() -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "reason"),
+    ("sent", "reason"),
     [
         ("stop", "stop"),
         ("function_call", "tool_calls"),
@@ -123,8 +123,8 @@ def test_choices_without_an_index_keep_their_order() -> None:
         (7, None),
     ],
 )
-def test_older_finish_reasons_are_normalized(told: object, reason: str | None) -> None:
-    choice = {"message": {"content": "a"}, "finish_reason": told}
+def test_older_finish_reasons_are_normalized(sent: object, reason: str | None) -> None:
+    choice = {"message": {"content": "a"}, "finish_reason": sent}
     assert parse_response(json.dumps({"choices": [choice]}).encode()).finish_reasons == (reason,)
 
 
@@ -182,7 +182,7 @@ def test_the_older_form_of_a_call_is_one_call() -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "usage"),
+    ("sent", "usage"),
     [
         (None, Usage()),
         ("much", Usage()),
@@ -193,8 +193,8 @@ def test_the_older_form_of_a_call_is_one_call() -> None:
         ({"prompt_tokens_details": {"cached_tokens": 0}}, Usage(cached_tokens=0)),
     ],
 )
-def test_a_number_that_is_missing_or_odd_is_none(told: object, usage: Usage) -> None:
-    assert parse_response(answering({"content": "a"}, usage=told)).info.usage == usage
+def test_a_number_that_is_missing_or_odd_is_none(sent: object, usage: Usage) -> None:
+    assert parse_response(answering({"content": "a"}, usage=sent)).info.usage == usage
 
 
 @pytest.mark.parametrize(

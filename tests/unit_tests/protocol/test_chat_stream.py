@@ -26,18 +26,18 @@ def chunk(delta: object, reason: object = None, **fields: object) -> dict[str, o
     return head | {"choices": [choice]} | fields
 
 
-def says(text: str, **fields: object) -> dict[str, object]:
+def text_chunk(text: str, **fields: object) -> dict[str, object]:
     return chunk({"content": text}, **fields)
 
 
-def calls(*told: object, **fields: object) -> dict[str, object]:
-    return chunk({"content": None, "tool_calls": list(told)}, **fields)
+def calls(*parts: object, **fields: object) -> dict[str, object]:
+    return chunk({"content": None, "tool_calls": list(parts)}, **fields)
 
 
-def call(index: int | None, arguments: object = "", **told: object) -> dict[str, object]:
+def call(index: int | None, arguments: object = "", **parts: object) -> dict[str, object]:
     """An entry of `tool_calls`; what is None is left out."""
-    function = {"name": told.pop("name", None), "arguments": arguments}
-    return {"function": function} | ({} if index is None else {"index": index}) | told
+    function = {"name": parts.pop("name", None), "arguments": arguments}
+    return {"function": function} | ({} if index is None else {"index": index}) | parts
 
 
 def sse(*documents: object) -> bytes:
@@ -56,15 +56,18 @@ ROLE = chunk({"role": "assistant", "content": ""})
 
 def test_usage_on_the_last_chunk_is_not_held_back() -> None:
     stream = ChatDecoder()
-    told = USAGE | {"estimated_cost": 0.5, "prompt_tokens_details": {"cached_tokens": 2}}
+    parts = USAGE | {"estimated_cost": 0.5, "prompt_tokens_details": {"cached_tokens": 2}}
     final = ResponseInfo("length", Usage(3, 4, 0.5, 2))
-    assert stream.feed(sse(says("a", reason="length", usage=told))) == [TokenDelta("a"), final]
+    assert stream.feed(sse(text_chunk("a", reason="length", usage=parts))) == [
+        TokenDelta("a"),
+        final,
+    ]
     assert stream.finished
 
 
 def test_usage_that_comes_after_the_finish_reason_is_in_the_final_event() -> None:
     stream = ChatDecoder()
-    assert stream.feed(sse(says("a"), chunk({}, "stop"))) == [TokenDelta("a")]
+    assert stream.feed(sse(text_chunk("a"), chunk({}, "stop"))) == [TokenDelta("a")]
     assert stream.has_finish_reason
     assert not stream.finished
     assert stream.feed(sse({"choices": [], "usage": USAGE})) == [ResponseInfo("stop", Usage(3, 4))]
@@ -73,10 +76,10 @@ def test_usage_that_comes_after_the_finish_reason_is_in_the_final_event() -> Non
 
 def test_usage_before_the_finish_reason_ends_nothing_and_the_last_counts() -> None:
     stream = ChatDecoder()
-    assert stream.feed(sse(says("a", usage=USAGE))) == [TokenDelta("a")]
+    assert stream.feed(sse(text_chunk("a", usage=USAGE))) == [TokenDelta("a")]
     assert not stream.has_finish_reason
     more = USAGE | {"completion_tokens": 9}
-    assert stream.feed(sse(says("b", usage=more), chunk({}, "stop"))) == [TokenDelta("b")]
+    assert stream.feed(sse(text_chunk("b", usage=more), chunk({}, "stop"))) == [TokenDelta("b")]
     assert stream.close() == [ResponseInfo("stop", Usage(3, 9))]
 
 
@@ -89,14 +92,16 @@ def test_half_a_usage_waits_for_the_other_half() -> None:
 
 def test_done_without_a_finish_reason_does_not_finish_a_stream() -> None:
     stream = ChatDecoder()
-    assert stream.feed(sse(says("a"), {"choices": [], "usage": USAGE}) + DONE) == [TokenDelta("a")]
+    assert stream.feed(sse(text_chunk("a"), {"choices": [], "usage": USAGE}) + DONE) == [
+        TokenDelta("a")
+    ]
     assert stream.close() == []
     assert not stream.finished
     assert not stream.has_finish_reason
 
 
 def test_the_request_id_comes_from_the_header_before_the_chunks() -> None:
-    body = sse({"choices": [], "id": "c0"}, says("a", id="c1"), chunk({}, "stop", id="c1"))
+    body = sse({"choices": [], "id": "c0"}, text_chunk("a", id="c1"), chunk({}, "stop", id="c1"))
     assert events_of(body)[-1] == ResponseInfo("stop", request_id="H1")
     stream = ChatDecoder()
     assert [*stream.feed(body), *stream.close()][-1] == ResponseInfo("stop", request_id="c0")
@@ -119,7 +124,7 @@ def test_the_request_id_comes_from_the_header_before_the_chunks() -> None:
     ],
 )
 def test_chunks_that_say_nothing_are_passed_over(document: object) -> None:
-    body = sse(document, says("a"), document, says("b"))
+    body = sse(document, text_chunk("a"), document, text_chunk("b"))
     assert events_of(b": ping\n\n" + body) == [TokenDelta("a"), TokenDelta("b")]
 
 
@@ -139,7 +144,7 @@ def test_text_in_another_form_is_text(delta: object, text: str) -> None:
 
 def test_the_parts_of_calls_come_as_the_server_streams_them() -> None:
     body = sse(
-        says("Looking."),
+        text_chunk("Looking."),
         calls(call(0, id="c1", type="function", name="weather")),
         calls(call(0, '{"city":')),
         calls(call(0, '"Paris"}')),
@@ -246,7 +251,7 @@ def test_probabilities_go_with_the_tokens_that_make_up_the_text(
 def test_text_or_calls_after_the_finish_reason_are_an_error(delta: object, usage: object) -> None:
     stream = ChatDecoder()
     stream.feed(sse(chunk({}, "stop", usage=usage)))
-    assert stream.feed(sse(says(""))) == []
+    assert stream.feed(sse(text_chunk(""))) == []
     with pytest.raises(VoxtralResponseError, match="text after its final event"):
         stream.feed(sse(chunk(delta)))
 
@@ -254,7 +259,7 @@ def test_text_or_calls_after_the_finish_reason_are_an_error(delta: object, usage
 def test_a_second_answer_is_an_error() -> None:
     stream = ChatDecoder()
     other = {"index": 1, "delta": {"content": "b"}}
-    assert stream.feed(sse(says("a"), {"choices": [other]})) == [TokenDelta("a")]
+    assert stream.feed(sse(text_chunk("a"), {"choices": [other]})) == [TokenDelta("a")]
     with pytest.raises(VoxtralResponseError, match="more than one answer"):
         stream.close()
 
@@ -267,18 +272,18 @@ def test_a_key_that_the_stream_echoes_as_its_id_stays_out_of_the_final_event() -
 
 # Properties
 
-SAID = st.text(min_size=1).map(TokenDelta)
+TEXTS = st.text(min_size=1).map(TokenDelta)
 CALLED = st.builds(ToolCallChunk, st.integers(0, 2), arguments=st.text(min_size=1))
 
 
 def sent(event: TokenDelta | ToolCallChunk) -> dict[str, object]:
     """The chunk that says an event."""
     if isinstance(event, TokenDelta):
-        return says(event.text)
+        return text_chunk(event.text)
     return calls(call(event.index, event.arguments))
 
 
-@given(events=st.lists(SAID | CALLED), cuts=st.lists(st.integers(0, 10_000)), late=st.booleans())
+@given(events=st.lists(TEXTS | CALLED), cuts=st.lists(st.integers(0, 10_000)), late=st.booleans())
 def test_every_split_of_the_bytes_gives_the_same_events(
     events: list[TokenDelta | ToolCallChunk], cuts: list[int], late: bool
 ) -> None:

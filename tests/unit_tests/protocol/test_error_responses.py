@@ -39,13 +39,13 @@ NO_MMPROJ = "audio input is not supported - hint: you may need to provide the mm
 NEEDS_AUDIO = {"type": "missing", "loc": ["body", "audio"], "msg": "Field required", "input": {}}
 
 
-def said(words: str) -> str:
+def quoted(words: str) -> str:
     return f'The server said: "{words}"'
 
 
 CASES: list[tuple[int, Any, type[VoxtralError], list[str]]] = [
     # status, body (JSON unless bytes), class, essentials of the message
-    (400, {"error": {"message": OVERFLOW}}, VoxtralContextOverflowError, [said(OVERFLOW)]),
+    (400, {"error": {"message": OVERFLOW}}, VoxtralContextOverflowError, [quoted(OVERFLOW)]),
     (500, {"error": {"message": OVERFLOW}}, VoxtralContextOverflowError, ["shorten the convers"]),
     (413, {"message": "prompt is too long", "param": None}, VoxtralContextOverflowError, []),
     (
@@ -67,7 +67,7 @@ CASES: list[tuple[int, Any, type[VoxtralError], list[str]]] = [
         VoxtralContextOverflowError,
         [],
     ),
-    (400, {"error": "bad top_p"}, VoxtralInvalidRequestError, [said("bad top_p")]),
+    (400, {"error": "bad top_p"}, VoxtralInvalidRequestError, [quoted("bad top_p")]),
     (
         401,
         {"detail": "User is not authorized to access this resource"},
@@ -75,7 +75,7 @@ CASES: list[tuple[int, Any, type[VoxtralError], list[str]]] = [
         [
             "DEEPINFRA_API_TOKEN",
             "api_key=",
-            said("User is not authorized to access this resource"),
+            quoted("User is not authorized to access this resource"),
         ],
     ),
     (
@@ -89,23 +89,23 @@ CASES: list[tuple[int, Any, type[VoxtralError], list[str]]] = [
             }
         },
         VoxtralAuthenticationError,
-        [said("Not authenticated")],
+        [quoted("Not authenticated")],
     ),
     (
         402,
         {"detail": "inference prohibited, please enter a payment method"},
         VoxtralPaymentRequiredError,
-        ["balance", "billing", said("inference prohibited, please enter a payment method")],
+        ["balance", "billing", quoted("inference prohibited, please enter a payment method")],
     ),
     (403, {"detail": {"error": "Not authenticated"}}, VoxtralAuthenticationError, ["api_key="]),
-    (403, {"error": "forbidden"}, VoxtralPermissionDeniedError, ["scope", said("forbidden")]),
+    (403, {"error": "forbidden"}, VoxtralPermissionDeniedError, ["scope", quoted("forbidden")]),
     (
         404,
         {"error": "Model not found"},
         VoxtralNotFoundError,
-        ["'m/v'", "model=", "base_url=", "/openai/models", said("Model not found")],
+        ["'m/v'", "model=", "base_url=", "/openai/models", quoted("Model not found")],
     ),
-    (404, {"detail": {"error": "no deploy"}}, VoxtralNotFoundError, [said("no deploy")]),
+    (404, {"detail": {"error": "no deploy"}}, VoxtralNotFoundError, [quoted("no deploy")]),
     (
         405,
         {
@@ -117,22 +117,22 @@ CASES: list[tuple[int, Any, type[VoxtralError], list[str]]] = [
             }
         },
         VoxtralUnsupportedFeatureError,
-        ["api='native'", said("tools: Tool calling is not supported for model: X")],
+        ["api='native'", quoted("tools: Tool calling is not supported for model: X")],
     ),
     (
         405,
         {"error": {"message": "json_object response format is not supported for model: X"}},
         VoxtralUnsupportedFeatureError,
-        ["leave out", said("json_object response format is not supported for model: X")],
+        ["leave out", quoted("json_object response format is not supported for model: X")],
     ),
     (408, b"", VoxtralTimeoutError, ["send it again", "The server gave no reason."]),
-    (409, {"error": "conflict"}, VoxtralInvalidRequestError, [said("conflict")]),
-    (413, b"too big", VoxtralInvalidRequestError, ["split the audio", said("too big")]),
+    (409, {"error": "conflict"}, VoxtralInvalidRequestError, [quoted("conflict")]),
+    (413, b"too big", VoxtralInvalidRequestError, ["split the audio", quoted("too big")]),
     (
         400,
         {"error": {"message": FILE_SIZE, "type": "BadRequestError", "code": 400}},
         VoxtralInvalidRequestError,
-        ["chunk_seconds=", said(FILE_SIZE)],
+        ["chunk_seconds=", quoted(FILE_SIZE)],
     ),
     (
         400,
@@ -144,19 +144,19 @@ CASES: list[tuple[int, Any, type[VoxtralError], list[str]]] = [
             "code": 400,
         },
         VoxtralUnsupportedFeatureError,
-        ["'m/v'", said("The model does not support Transcriptions API")],
+        ["'m/v'", quoted("The model does not support Transcriptions API")],
     ),
     (
         501,
         {"error": {"code": 501, "message": NO_EARS, "type": "not_supported_error"}},
         VoxtralUnsupportedFeatureError,
-        ["--mmproj", said(NO_EARS)],
+        ["--mmproj", quoted(NO_EARS)],
     ),
     (
         500,
         {"error": {"code": 500, "message": NO_MMPROJ, "type": "server_error"}},
         VoxtralUnsupportedFeatureError,
-        ["--mmproj", said(NO_MMPROJ)],
+        ["--mmproj", quoted(NO_MMPROJ)],
     ),
     (
         500,
@@ -193,13 +193,13 @@ CASES: list[tuple[int, Any, type[VoxtralError], list[str]]] = [
         422,
         {"detail": [{"type": "missing", "loc": ["body", "file"], "msg": "Field required"}]},
         VoxtralInvalidRequestError,
-        [said("file: Field required")],
+        [quoted("file: Field required")],
     ),
     (
         422,
         {"detail": [LITERAL, {"loc": ["body", "stop"], "msg": "too many"}]},
         VoxtralInvalidRequestError,
-        [said("messages.2: Input should be 'user'; stop: too many")],
+        [quoted("messages.2: Input should be 'user'; stop: too many")],
     ),
     (
         422,
@@ -208,10 +208,10 @@ CASES: list[tuple[int, Any, type[VoxtralError], list[str]]] = [
             "param": "messages.0.tool.role",
         },
         VoxtralInvalidRequestError,
-        [said("messages.0.tool.role: Input should be <ChatMessageRole.TOOL: 'tool'>")],
+        [quoted("messages.0.tool.role: Input should be <ChatMessageRole.TOOL: 'tool'>")],
     ),
-    (423, {"error": "locked"}, VoxtralPermissionDeniedError, ["dashboard", said("locked")]),
-    (429, b"Rate limited", VoxtralRateLimitError, ["200 at once", said("Rate limited")]),
+    (423, {"error": "locked"}, VoxtralPermissionDeniedError, ["dashboard", quoted("locked")]),
+    (429, b"Rate limited", VoxtralRateLimitError, ["200 at once", quoted("Rate limited")]),
     (
         429,
         {
@@ -223,29 +223,29 @@ CASES: list[tuple[int, Any, type[VoxtralError], list[str]]] = [
             }
         },
         VoxtralRateLimitError,
-        ["max_concurrency", said("Model busy, retry later")],
+        ["max_concurrency", quoted("Model busy, retry later")],
     ),
-    (500, {"error": "boom"}, VoxtralAPIError, [said("boom")]),
-    (500, {"detail": "inference error"}, VoxtralAPIError, [said("inference error")]),
-    (500, ["boom", "bang"], VoxtralAPIError, [said("boom; bang")]),
-    (500, "boom", VoxtralAPIError, [said("boom")]),
-    (500, {"why": 1}, VoxtralAPIError, [said('{"why":1}')]),
-    (500, b"\xff", VoxtralAPIError, [said("\ufffd")]),
+    (500, {"error": "boom"}, VoxtralAPIError, [quoted("boom")]),
+    (500, {"detail": "inference error"}, VoxtralAPIError, [quoted("inference error")]),
+    (500, ["boom", "bang"], VoxtralAPIError, [quoted("boom; bang")]),
+    (500, "boom", VoxtralAPIError, [quoted("boom")]),
+    (500, {"why": 1}, VoxtralAPIError, [quoted('{"why":1}')]),
+    (500, b"\xff", VoxtralAPIError, [quoted("\ufffd")]),
     (
         502,
         b"<html><head><title>502 Bad\n Gateway &amp; more</title></head><body>x</body></html>",
         VoxtralAPIError,
-        ["gateway", said("502 Bad Gateway & more")],
+        ["gateway", quoted("502 Bad Gateway & more")],
     ),
     (
         503,
         b"\n<div><style>p {}</style><p>Down for <b>repair</b></p></div>",
         VoxtralAPIError,
-        ["try again later", said("Down for repair")],
+        ["try again later", quoted("Down for repair")],
     ),
-    (504, b"upstream timed out", VoxtralAPIError, ["billed", said("upstream timed out")]),
+    (504, b"upstream timed out", VoxtralAPIError, ["billed", quoted("upstream timed out")]),
     (529, b"", VoxtralAPIError, ["The server gave no reason."]),
-    (418, b"teapot", VoxtralInvalidRequestError, [said("teapot")]),
+    (418, b"teapot", VoxtralInvalidRequestError, [quoted("teapot")]),
     (204, b"", VoxtralResponseError, ["a status that is no failure"]),
 ]
 
@@ -335,7 +335,7 @@ def test_a_redirect_says_where_it_leads() -> None:
     )
     assert type(error) is VoxtralResponseError
     assert "set base_url to" in error.message
-    assert said("https://other.example/?k=[redacted]") in error.message
+    assert quoted("https://other.example/?k=[redacted]") in error.message
 
 
 def test_the_wait_that_the_server_asks_for_is_kept() -> None:
@@ -359,17 +359,17 @@ def test_a_model_that_is_not_known_here_is_not_named() -> None:
 
 def test_a_long_text_is_cut_at_500_characters_and_shows_it() -> None:
     message = error_from_response(500, {}, b"x" * 501).message
-    assert said("x" * 499 + "…") in message
-    assert said("x" * 500) in error_from_response(500, {}, b"x" * 500).message
+    assert quoted("x" * 499 + "…") in message
+    assert quoted("x" * 500) in error_from_response(500, {}, b"x" * 500).message
 
 
 def test_words_are_found_behind_any_amount_of_white_space() -> None:
-    assert said("boom") in error_from_response(500, {}, b"\n" * 5000 + b"boom").message
+    assert quoted("boom") in error_from_response(500, {}, b"\n" * 5000 + b"boom").message
 
 
 def test_words_are_one_line_without_control_characters() -> None:
     body = json.dumps({"error": " a\r\n\tb\x1b[31mc\u2028d "}).encode()
-    assert said("a b [31mc d") in error_from_response(500, {}, body).message
+    assert quoted("a b [31mc d") in error_from_response(500, {}, body).message
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 422, 429, 500, 502, 307])

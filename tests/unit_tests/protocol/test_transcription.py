@@ -16,12 +16,12 @@ from langchain_voxtral.protocol.responses import Usage
 from langchain_voxtral.protocol.transcription import Segment, Transcript, parse_native, parse_openai
 
 
-def body(**told: object) -> bytes:
-    return json.dumps({"text": "Hi.", **told}).encode()
+def body(**fields: object) -> bytes:
+    return json.dumps({"text": "Hi.", **fields}).encode()
 
 
 def test_a_native_answer_is_read_completely() -> None:
-    told = {
+    fields = {
         "text": "Hello World",
         "segments": [
             {"end": 1.0, "id": 0, "start": 0.0, "text": "Hello"},
@@ -44,7 +44,7 @@ def test_a_native_answer_is_read_completely() -> None:
             "output_length": 0,
         },
     }
-    assert parse_native(json.dumps(told).encode(), header_request_id="H1") == Transcript(
+    assert parse_native(json.dumps(fields).encode(), header_request_id="H1") == Transcript(
         "Hello World",
         segments=(Segment(0.0, 1.0, "Hello", id=0), Segment(4.0, 5.0, "World", id=1)),
         language="en",
@@ -73,17 +73,17 @@ def test_missing_values_of_a_native_answer_are_none() -> None:
 )
 def test_zeros_of_an_unknown_status_are_ignored(status: str | None, usage: Usage) -> None:
     zeros = {"runtime_ms": 0, "cost": 0.0, "tokens_generated": 0, "tokens_input": 0}
-    told = body(inference_status={"status": status, **zeros})
-    assert parse_native(told) == Transcript("Hi.", usage=usage)
+    fields = body(inference_status={"status": status, **zeros})
+    assert parse_native(fields) == Transcript("Hi.", usage=usage)
 
 
 def test_an_unknown_status_may_have_a_cost() -> None:
-    told = body(inference_status={"status": "unknown", "cost": 0.001, "tokens_input": 0})
-    assert parse_native(told) == Transcript("Hi.", usage=Usage(cost=0.001))
+    fields = body(inference_status={"status": "unknown", "cost": 0.001, "tokens_input": 0})
+    assert parse_native(fields) == Transcript("Hi.", usage=Usage(cost=0.001))
 
 
 @pytest.mark.parametrize(
-    ("told", "transcript"),
+    ("fields", "transcript"),
     [
         # DeepInfra's Voxtral answers verbose_json with a duration and nulls.
         (
@@ -154,9 +154,9 @@ def test_an_unknown_status_may_have_a_cost() -> None:
     ],
 )
 def test_the_answers_of_openais_endpoints_are_read_as_every_server_gives_them(
-    told: dict[str, object], transcript: Transcript
+    fields: dict[str, object], transcript: Transcript
 ) -> None:
-    assert parse_openai(body(**told)) == transcript
+    assert parse_openai(body(**fields)) == transcript
 
 
 def test_the_request_id_is_the_headers_at_openais_endpoints() -> None:
@@ -172,7 +172,7 @@ def test_speech_that_overlaps_is_fine() -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "problem"),
+    ("fields", "problem"),
     [
         (
             '"segments": [{"start": 2, "end": 1, "text": "a"}]',
@@ -207,10 +207,10 @@ def test_speech_that_overlaps_is_fine() -> None:
     ],
 )
 def test_times_that_cannot_be_are_an_error_that_names_them_and_keeps_the_text(
-    told: str, problem: str
+    fields: str, problem: str
 ) -> None:
     with pytest.raises(VoxtralResponseError) as caught:
-        parse_native(f'{{"text": "Hi.", "request_id": "R1", {told}}}'.encode())
+        parse_native(f'{{"text": "Hi.", "request_id": "R1", {fields}}}'.encode())
     error = caught.value
     assert error.message == f"The server's answer has {problem}."
     assert (error.partial, error.request_id, error.status_code) == ("Hi.", "R1", 200)
@@ -245,12 +245,12 @@ def test_an_error_in_a_200_body_is_an_error() -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "status"),
+    ("fields", "status"),
     [(b"{}", "not told"), (b'{"text": null, "inference_status": {"status": "queued"}}', "queued")],
 )
-def test_an_answer_without_text_is_an_error(told: bytes, status: str) -> None:
+def test_an_answer_without_text_is_an_error(fields: bytes, status: str) -> None:
     with pytest.raises(VoxtralResponseError) as caught:
-        parse_native(told)
+        parse_native(fields)
     assert caught.value.message == (
         f"The server's answer has no text (status: {status}); check that base_url= and model= "
         "lead to speech."

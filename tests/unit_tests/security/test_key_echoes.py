@@ -32,18 +32,18 @@ PIECE = 12
 @contextmanager
 def everything_logged() -> Iterator[list[str]]:
     """Collect what all loggers say at every level."""
-    said: list[str] = []
+    logged: list[str] = []
 
     class Keep(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            said.append(self.format(record) + repr(vars(record)))
+            logged.append(self.format(record) + repr(vars(record)))
 
     root, handler = logging.getLogger(), Keep()
     level = root.level
     root.addHandler(handler)
     root.setLevel(logging.DEBUG)
     try:
-        yield said
+        yield logged
     finally:
         root.setLevel(level)
         root.removeHandler(handler)
@@ -87,7 +87,7 @@ def test_no_part_of_an_echoed_key_is_shown(shape: Shape, data: st.DataObject) ->
     server, recorder = Server(), Recorder()
     server.answer = data.draw(shape(data.draw(echoes(key))))
     model = model_class(api_key=SecretStr(key), max_retries=0, **server.settings)
-    with everything_logged() as said, pytest.raises(VoxtralError) as caught:
+    with everything_logged() as logged, pytest.raises(VoxtralError) as caught:
         asyncio.run(
             ask(
                 model, call_mode, "Hello!", config={"callbacks": [LangChainTracer(client=recorder)]}
@@ -95,7 +95,7 @@ def test_no_part_of_an_echoed_key_is_shown(shape: Shape, data: st.DataObject) ->
         )
     (run,) = recorder.model_runs
     assert run["error"]
-    shown = [*views(caught.value), *said, recorder.everything]
+    shown = [*views(caught.value), *logged, recorder.everything]
     assert [(pieces_in(key, text), text) for text in shown if pieces_in(key, text)] == []
 
 
@@ -105,11 +105,11 @@ def test_a_retried_call_logs_no_part_of_a_key() -> None:
     server.answer = lambda _: httpx.Response(
         429, json={"detail": f"{key[:20]} {key[20:]}"}, headers={"retry-after": "0"}
     )
-    with everything_logged() as said, pytest.raises(VoxtralError):
+    with everything_logged() as logged, pytest.raises(VoxtralError):
         ChatVoxtral(api_key=SecretStr(key), **server.settings).invoke("Hello!")
     assert len(server.requests) == 3
-    assert any('The server said: "[redacted] [redacted]"' in text for text in said)
-    assert [text for text in said if pieces_in(key, text)] == []
+    assert any('The server said: "[redacted] [redacted]"' in text for text in logged)
+    assert [text for text in logged if pieces_in(key, text)] == []
 
 
 @pytest.mark.parametrize("call_mode", ["invoke", "stream"])

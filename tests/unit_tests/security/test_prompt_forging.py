@@ -117,30 +117,30 @@ class Talk:
 def talks(draw: st.DrawFn) -> Talk:
     talk = Talk()
     if draw(st.booleans()):
-        talk.add("system", escape(draw(said(talk, SystemMessage))), [])
+        talk.add("system", escape(draw(message_contents(talk, SystemMessage))), [])
     for _ in range(draw(st.integers(1, 2))):
-        talk.add("user", escape(draw(said(talk, HumanMessage))), [])
+        talk.add("user", escape(draw(message_contents(talk, HumanMessage))), [])
         if draw(st.booleans()):
             draw(tool_use(talk))
         else:
-            talk.add("assistant", escape(draw(said(talk, AIMessage))), [])
+            talk.add("assistant", escape(draw(message_contents(talk, AIMessage))), [])
     if talk.turns[-1][0] == "assistant" and draw(st.booleans()):
         talk.prefill = talk.turns.pop()[1]
         talk.calls.pop()
     else:
-        talk.add("user", escape(draw(said(talk, HumanMessage))), [])
+        talk.add("user", escape(draw(message_contents(talk, HumanMessage))), [])
     return talk
 
 
 @st.composite
-def said(draw: st.DrawFn, talk: Talk, kind: type[BaseMessage]) -> str:
+def message_contents(draw: st.DrawFn, talk: Talk, kind: type[BaseMessage]) -> str:
     """Add what one speaker says, in one message or several; return the text of it all."""
-    told = []
+    parts = []
     for piece in draw(cut(draw(contents))):
         name = draw(st.none() | contents) if kind is not SystemMessage else None
         talk.messages.append(kind(draw(contents_of(piece)), name=name))
-        told.append(f"{name}: {piece}" if kind is HumanMessage and name else piece)
-    return "\n\n".join(filter(None, told))
+        parts.append(f"{name}: {piece}" if kind is HumanMessage and name else piece)
+    return "\n\n".join(filter(None, parts))
 
 
 @st.composite

@@ -99,12 +99,12 @@ async def test_a_stream_requests_usage_which_arrives_last_and_alone(
     server.answer = answer
     chat = make_chat(**SERVERS[name])
     if call_mode == "stream":
-        told = sum_of(list(chat.stream("Hello!")))
+        message = sum_of(list(chat.stream("Hello!")))
     else:
-        told = sum_of([chunk async for chunk in chat.astream("Hello!")])
+        message = sum_of([chunk async for chunk in chat.astream("Hello!")])
     assert server.body["stream_options"] == {"include_usage": True}
-    assert told.text == "Hi."
-    assert told.usage_metadata == {"input_tokens": 4, "output_tokens": 2, "total_tokens": 6}
+    assert message.text == "Hi."
+    assert message.usage_metadata == {"input_tokens": 4, "output_tokens": 2, "total_tokens": 6}
 
 
 @pytest.mark.parametrize(
@@ -142,10 +142,10 @@ def test_a_forced_tool_is_requested_in_the_servers_form(
     chat = make_chat(**SERVERS[name], api="chat_completions")
     chat.bind_tools([weather, now], tool_choice="now").invoke("Now?")
     offered = [tool["function"]["name"] for tool in server.body["tools"]]
-    told = (offered, server.body["tool_choice"])
+    message = (offered, server.body["tool_choice"])
     by_name = {"type": "function", "function": {"name": "now"}}
     assert (
-        told
+        message
         == {
             "deepinfra": (["weather", "now"], by_name),
             "vllm": (["weather", "now"], by_name),

@@ -64,8 +64,12 @@ def bodies(server: ScriptedServer) -> list[dict[str, Any]]:
 
 def words_of(dialect: Dialect, body: dict[str, Any]) -> str:
     """Return all that a request says, in one string."""
-    told = dialect.conversation(body)
-    return told if isinstance(told, str) else "\n".join(str(one["content"]) for one in told)
+    conversation = dialect.conversation(body)
+    return (
+        conversation
+        if isinstance(conversation, str)
+        else "\n".join(str(one["content"]) for one in conversation)
+    )
 
 
 @in_prompts

@@ -7,7 +7,7 @@ import pytest
 from langchain_core.stores import InMemoryByteStore
 from support import speech_samples
 from support.scripted_server import ScriptedServer
-from support.transcription_calls import BUSY, LONG, PARSES, SHORT, heard, parser_of
+from support.transcription_calls import BUSY, LONG, PARSES, SHORT, parser_of, transcription_reply
 
 from langchain_voxtral import VoxtralTranscriptionLoader, VoxtralTranscriptionParser
 from langchain_voxtral.errors import (
@@ -24,42 +24,44 @@ def test_an_estimate_needs_no_key_and_sends_nothing() -> None:
     assert astuple(loader.estimate()) == pytest.approx((32.0, 4, 4 * 376, 0.032 / 60))
 
 
-@pytest.mark.parametrize("way", PARSES)
-def test_a_budget_is_checked_before_the_first_request(way: str) -> None:
-    with ScriptedServer(default=heard("x")) as server:
+@pytest.mark.parametrize("method", PARSES)
+def test_a_budget_is_checked_before_the_first_request(method: str) -> None:
+    with ScriptedServer(default=transcription_reply("x")) as server:
         parser = parser_of(server, price_per_minute=0.001, max_cost_usd=0.0004)
         with pytest.raises(VoxtralInvalidRequestError, match=r"about \$0.000500.*Nothing was sent"):
-            PARSES[way](parser, LONG)
+            PARSES[method](parser, LONG)
         assert server.requests == []
-        PARSES[way](parser, SHORT)
+        PARSES[method](parser, SHORT)
     assert len(server.requests) == 1
 
 
-@pytest.mark.parametrize("way", PARSES)
-def test_a_file_that_states_no_length_is_decoded_for_its_price(way: str) -> None:
+@pytest.mark.parametrize("method", PARSES)
+def test_a_file_that_states_no_length_is_decoded_for_its_price(method: str) -> None:
     flac = speech_samples.encoded("flac streamed", speech_samples.noise(30.0))
-    with ScriptedServer(default=heard("x")) as server:
+    with ScriptedServer(default=transcription_reply("x")) as server:
         parser = parser_of(server, chunk_seconds=11, price_per_minute=0.001, max_cost_usd=0.0004)
         with pytest.raises(VoxtralInvalidRequestError, match=r"about \$0.000500.*Nothing was sent"):
-            PARSES[way](parser, flac)
+            PARSES[method](parser, flac)
         assert server.requests == []
     assert parser.estimate(flac) == asyncio.run(parser.aestimate(flac))
     assert parser.estimate(flac).duration == 30.0
 
 
-@pytest.mark.parametrize("way", PARSES)
+@pytest.mark.parametrize("method", PARSES)
 def test_a_budget_may_be_less_than_a_recording_costs_of_which_the_store_has_a_part(
-    way: str,
+    method: str,
 ) -> None:
     store = InMemoryByteStore()
-    with ScriptedServer(heard("A"), heard("B"), BUSY, heard("C")) as server:
+    with ScriptedServer(
+        transcription_reply("A"), transcription_reply("B"), BUSY, transcription_reply("C")
+    ) as server:
         parser = parser_of(
             server, store=store, chunk_seconds=11, max_concurrency=1, price_per_minute=0.001
         )
         with pytest.raises(VoxtralRateLimitError):
-            PARSES[way](parser, LONG)
+            PARSES[method](parser, LONG)
         rest = parser.model_copy(update={"max_cost_usd": 0.0002})
-        [made] = PARSES[way](rest, LONG)
+        [made] = PARSES[method](rest, LONG)
     assert made.page_content == "A B C"
     assert made.metadata["cost"] == pytest.approx(0.0005)
 
@@ -87,20 +89,20 @@ def test_a_loader_names_one_recording_as_one() -> None:
             loader.load()
 
 
-@pytest.mark.parametrize("way", ["load", "aload"])
-def test_a_loaders_budget_allows_marked_failures(way: str) -> None:
-    with ScriptedServer(default=heard("x")) as server:
+@pytest.mark.parametrize("method", ["load", "aload"])
+def test_a_loaders_budget_allows_marked_failures(method: str) -> None:
+    with ScriptedServer(default=transcription_reply("x")) as server:
         for on_error in ("mark", "raise"):
             parser = parser_of(server, price_per_minute=0.001, on_error=on_error)
             loader = VoxtralTranscriptionLoader(
                 [SHORT, b"Dear diary"], parser=parser, max_cost_usd=1
             )
             if on_error == "mark":
-                made = loader.load() if way == "load" else asyncio.run(loader.aload())
+                made = loader.load() if method == "load" else asyncio.run(loader.aload())
                 assert ["error" in one.metadata for one in made] == [False, True]
                 continue
             with pytest.raises(VoxtralAudioError):
-                _ = loader.load() if way == "load" else asyncio.run(loader.aload())
+                _ = loader.load() if method == "load" else asyncio.run(loader.aload())
     assert len(server.requests) == 1
 
 
@@ -113,7 +115,7 @@ def test_a_loaders_budget_needs_recordings_that_can_be_read_twice() -> None:
 
 def test_stored_recordings_need_no_price() -> None:
     store = InMemoryByteStore()
-    with ScriptedServer(heard("A")) as server:
+    with ScriptedServer(transcription_reply("A")) as server:
         parser_of(server, store=store).parse(SHORT)
         parser = parser_of(server, store=store, max_cost_usd=0)
         [made] = parser.parse(SHORT)
@@ -122,7 +124,7 @@ def test_stored_recordings_need_no_price() -> None:
 
 
 def test_a_loaders_budget_is_for_all_recordings() -> None:
-    with ScriptedServer(default=heard("x")) as server:
+    with ScriptedServer(default=transcription_reply("x")) as server:
         loader = VoxtralTranscriptionLoader(
             [LONG, LONG],
             parser=parser_of(server, price_per_minute=0.001),

@@ -12,7 +12,16 @@ from langchain_core.stores import InMemoryByteStore
 from langchain_core.vectorstores import InMemoryVectorStore
 from support.scripted_server import ScriptedServer
 from support.sse_replies import json_reply
-from support.transcription_calls import BOUNDS, BUSY, LONG, MODEL, PARSES, SHORT, heard, parser_of
+from support.transcription_calls import (
+    BOUNDS,
+    BUSY,
+    LONG,
+    MODEL,
+    PARSES,
+    SHORT,
+    parser_of,
+    transcription_reply,
+)
 
 from langchain_voxtral.transcription.documents import Mode
 
@@ -37,23 +46,25 @@ OF_SERVER = {"timestamps_source": "server", "language": "en", "language_source":
 
 def three(**settings: Any) -> list[Document]:
     """Return the documents of three chunks, whose answers are A, B, C."""
-    with ScriptedServer(heard("A"), heard(""), heard("C")) as server:
+    with ScriptedServer(
+        transcription_reply("A"), transcription_reply(""), transcription_reply("C")
+    ) as server:
         parser = parser_of(server, chunk_seconds=11, max_concurrency=1, **settings)
         return parser.parse(LONG)
 
 
-@pytest.mark.parametrize("way", PARSES)
-def test_a_whole_recording_is_one_document(way: str) -> None:
-    with ScriptedServer(heard(" Hello. ")) as server:
-        made = PARSES[way](parser_of(server), SHORT)
-    told = {"timestamps_source": "chunk", "request_id": "id-Hello."}
-    assert made == [Document("Hello.", metadata=FACTS | told)]
+@pytest.mark.parametrize("method", PARSES)
+def test_a_whole_recording_is_one_document(method: str) -> None:
+    with ScriptedServer(transcription_reply(" Hello. ")) as server:
+        made = PARSES[method](parser_of(server), SHORT)
+    facts = {"timestamps_source": "chunk", "request_id": "id-Hello."}
+    assert made == [Document("Hello.", metadata=FACTS | facts)]
 
 
-@pytest.mark.parametrize("way", PARSES)
-def test_each_segment_of_the_server_is_a_document(way: str) -> None:
+@pytest.mark.parametrize("method", PARSES)
+def test_each_segment_of_the_server_is_a_document(method: str) -> None:
     with ScriptedServer(json_reply(VERBOSE)) as server:
-        made = PARSES[way](parser_of(server, mode="segment"), SHORT)
+        made = PARSES[method](parser_of(server, mode="segment"), SHORT)
     facts = FACTS | OF_SERVER | {"chunk": 0}
     assert made == [
         Document("Hello.", metadata=facts | {"segment": 0, "start": 0.25, "end": 1.0}),
@@ -104,11 +115,11 @@ def test_subtitles_without_times_of_the_server_have_those_of_the_chunks() -> Non
 
 
 def test_subtitles_use_server_times_only_if_all_are_present() -> None:
-    told, untold = json_reply(VERBOSE), heard("B")
+    timed, untimed = json_reply(VERBOSE), transcription_reply("B")
     for answers, source in (
-        ([told, told, untold], "chunk"),
-        ([told, heard(""), told], "server"),
-        ([heard(""), heard(""), heard("")], "chunk"),
+        ([timed, timed, untimed], "chunk"),
+        ([timed, transcription_reply(""), timed], "server"),
+        ([transcription_reply(""), transcription_reply(""), transcription_reply("")], "chunk"),
     ):
         with ScriptedServer(*answers) as server:
             [made] = parser_of(server, mode="srt", chunk_seconds=11, max_concurrency=1).parse(LONG)
@@ -171,7 +182,7 @@ def test_the_text_of_a_long_recording_is_that_of_its_chunks() -> None:
 
 def test_a_blobs_metadata_is_kept_and_its_source_is_the_source() -> None:
     blob = Blob.from_data(SHORT, metadata={"source": "talks/1", "speaker": "Zoé"})
-    with ScriptedServer(heard("Hello.")) as server:
+    with ScriptedServer(transcription_reply("Hello.")) as server:
         [made] = parser_of(server).parse(blob)
     assert (made.metadata["source"], made.metadata["speaker"]) == ("talks/1", "Zoé")
 
@@ -183,7 +194,7 @@ def test_the_requested_language_is_in_the_metadata() -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "settings", "cost"),
+    ("facts", "settings", "cost"),
     [
         ({}, {}, None),
         ({}, {"price_per_minute": 0.003}, (0.0001, "estimated")),
@@ -191,9 +202,9 @@ def test_the_requested_language_is_in_the_metadata() -> None:
     ],
 )
 def test_the_cost_and_its_source_are_in_the_metadata(
-    told: dict[str, Any], settings: dict[str, Any], cost: tuple[float, str] | None
+    facts: dict[str, Any], settings: dict[str, Any], cost: tuple[float, str] | None
 ) -> None:
-    with ScriptedServer(heard("Hello.", **told)) as server:
+    with ScriptedServer(transcription_reply("Hello.", **facts)) as server:
         [made] = parser_of(server, **settings).parse(SHORT)
     metadata = made.metadata
     assert ((metadata["cost"], metadata["cost_source"]) if "cost" in metadata else None) == cost
@@ -218,7 +229,7 @@ def test_the_model_that_answered_is_in_the_metadata() -> None:
     ],
 )
 def test_a_repetitive_text_is_flagged_and_kept(text: str, loop: str | None) -> None:
-    with ScriptedServer(heard(text)) as server:
+    with ScriptedServer(transcription_reply(text)) as server:
         [made] = parser_of(server).parse(SHORT)
     assert (made.page_content, made.metadata.get("loop")) == (text.strip(), loop)
 
@@ -256,8 +267,8 @@ def test_a_vector_store_finds_passages_by_their_times() -> None:
 
 
 def test_a_cost_that_is_known_in_part_is_estimated() -> None:
-    told = heard("A", inference_status={"cost": 0.5})
-    with ScriptedServer(told, heard("B"), told) as server:
+    facts = transcription_reply("A", inference_status={"cost": 0.5})
+    with ScriptedServer(facts, transcription_reply("B"), facts) as server:
         parser = parser_of(server, price_per_minute=60, chunk_seconds=11, max_concurrency=1)
         [made] = parser.parse(LONG)
     seconds = BOUNDS[1][1] - BOUNDS[1][0]
@@ -265,15 +276,15 @@ def test_a_cost_that_is_known_in_part_is_estimated() -> None:
     assert made.metadata["cost_source"] == "estimated"
 
 
-@pytest.mark.parametrize("way", PARSES)
-def test_a_server_that_refuses_times_is_requested_without_them(way: str) -> None:
+@pytest.mark.parametrize("method", PARSES)
+def test_a_server_that_refuses_times_is_requested_without_them(method: str) -> None:
     refusal = json_reply(
         {"error": {"message": "Currently do not support verbose_json for this model"}}, status=400
     )
-    with ScriptedServer(refusal, default=heard("A")) as server:
+    with ScriptedServer(refusal, default=transcription_reply("A")) as server:
         parser = parser_of(server, mode="srt", chunk_seconds=11, max_concurrency=1)
-        [made] = PARSES[way](parser, LONG)
-        PARSES[way](parser, SHORT)
+        [made] = PARSES[method](parser, LONG)
+        PARSES[method](parser, SHORT)
     assert made.metadata["timestamps_source"] == "chunk"
     asked = [b"verbose_json" in seen.body for seen in server.requests]
     assert asked == [True, False, False, False, False]
@@ -281,7 +292,7 @@ def test_a_server_that_refuses_times_is_requested_without_them(way: str) -> None
 
 def test_times_are_still_requested_from_another_model() -> None:
     refusal = json_reply({"error": {"message": "do not support verbose_json"}}, status=400)
-    with ScriptedServer(refusal, default=heard("A")) as server:
+    with ScriptedServer(refusal, default=transcription_reply("A")) as server:
         parser = parser_of(server, mode="srt")
         parser.parse(SHORT)
         parser.model_copy(update={"model": "me/mine"}).parse(SHORT)
@@ -292,7 +303,7 @@ def test_times_are_still_requested_from_another_model() -> None:
 def test_a_transcript_without_times_satisfies_a_later_run_with_times() -> None:
     refusal = json_reply({"error": {"message": "do not support verbose_json"}}, status=400)
     store = InMemoryByteStore()
-    with ScriptedServer(refusal, heard("A"), heard("B")) as server:
+    with ScriptedServer(refusal, transcription_reply("A"), transcription_reply("B")) as server:
         parser = parser_of(server, mode="srt", store=store)
         parser.parse(SHORT)
         parser.parse(LONG)

@@ -15,7 +15,7 @@ from langchain_core.documents.base import Blob
 from langchain_core.stores import InMemoryByteStore
 from support import speech_samples
 from support.scripted_server import ScriptedServer
-from support.transcription_calls import PARSES, SHORT, form_of, heard, parser_of
+from support.transcription_calls import PARSES, SHORT, form_of, parser_of, transcription_reply
 
 from langchain_voxtral import VoxtralTranscriptionLoader, VoxtralTranscriptionParser
 from langchain_voxtral.errors import VoxtralAudioError, VoxtralInvalidRequestError
@@ -79,12 +79,12 @@ def short(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("way", PARSES)
+@pytest.mark.parametrize("method", PARSES)
 @pytest.mark.parametrize("name", INPUTS)
-def test_every_kind_of_input_is_accepted(name: str, way: str, short: Path) -> None:
+def test_every_kind_of_input_is_accepted(name: str, method: str, short: Path) -> None:
     audio, source = INPUTS[name](short)
-    with ScriptedServer(heard("Hello.")) as server:
-        [made] = PARSES[way](parser_of(server), audio)
+    with ScriptedServer(transcription_reply("Hello.")) as server:
+        [made] = PARSES[method](parser_of(server), audio)
     if hasattr(audio, "close"):
         assert not audio.closed
         audio.close()
@@ -93,9 +93,9 @@ def test_every_kind_of_input_is_accepted(name: str, way: str, short: Path) -> No
     assert form_of(server.requests[0])[1][3] == SHORT
 
 
-@pytest.mark.parametrize("way", PARSES)
+@pytest.mark.parametrize("method", PARSES)
 @pytest.mark.parametrize(
-    ("audio", "error", "said"),
+    ("audio", "error", "message"),
     [
         (7, VoxtralInvalidRequestError, "not int"),
         (io.StringIO("x"), VoxtralInvalidRequestError, "not StringIO"),
@@ -122,20 +122,20 @@ def test_every_kind_of_input_is_accepted(name: str, way: str, short: Path) -> No
     ],
 )
 def test_an_invalid_input_is_an_error(
-    audio: object, error: type[Exception], said: str, way: str
+    audio: object, error: type[Exception], message: str, method: str
 ) -> None:
-    with ScriptedServer() as server, pytest.raises(error, match=said):
-        PARSES[way](parser_of(server), audio)
+    with ScriptedServer() as server, pytest.raises(error, match=message):
+        PARSES[method](parser_of(server), audio)
 
 
-@pytest.mark.parametrize("way", PARSES)
-@pytest.mark.parametrize(("audio", "said"), [(SHORT[:-2], True), (SHORT, None)])
-def test_a_truncated_recording_is_flagged(audio: bytes, said: bool | None, way: str) -> None:
+@pytest.mark.parametrize("method", PARSES)
+@pytest.mark.parametrize(("audio", "message"), [(SHORT[:-2], True), (SHORT, None)])
+def test_a_truncated_recording_is_flagged(audio: bytes, message: bool | None, method: str) -> None:
     store = InMemoryByteStore()
-    with ScriptedServer(heard("Hello.")) as server:
+    with ScriptedServer(transcription_reply("Hello.")) as server:
         parser = parser_of(server, truncated="keep", store=store)
-        made = [PARSES[way](parser, audio)[0].metadata for _ in range(2)]
-    assert [one.get("truncated") for one in made] == [said, said]
+        made = [PARSES[method](parser, audio)[0].metadata for _ in range(2)]
+    assert [one.get("truncated") for one in made] == [message, message]
     assert [one["chunks_from_store"] for one in made] == [0, 1]
 
 
@@ -153,7 +153,7 @@ class FolderLoader(BaseLoader):
 async def test_a_generic_loader_takes_the_parser(tmp_path: Path) -> None:
     for name in ("a.wav", "b.wav", "c.txt"):
         (tmp_path / name).write_bytes(SHORT)
-    with ScriptedServer(default=heard("Hello.")) as server:
+    with ScriptedServer(default=transcription_reply("Hello.")) as server:
         loader = FolderLoader(tmp_path, "*.wav", parser_of(server))
         made, amade = loader.load(), await loader.aload()
     assert [one.metadata["source"] for one in made] == [
@@ -169,7 +169,7 @@ def test_a_parser_is_one_of_langchains() -> None:
 
 
 async def test_documents_are_yielded_as_soon_as_their_chunk_is_transcribed() -> None:
-    with ScriptedServer(default=heard("x")) as server:
+    with ScriptedServer(default=transcription_reply("x")) as server:
         parser = parser_of(server, mode="chunk", chunk_seconds=11, max_concurrency=1)
         documents = parser.lazy_parse(speech_samples.encoded("wav", speech_samples.noise(60.0)))
         next(documents)
@@ -178,7 +178,7 @@ async def test_documents_are_yielded_as_soon_as_their_chunk_is_transcribed() -> 
 
 
 async def test_the_loader_takes_one_recording_or_several(short: Path) -> None:
-    with ScriptedServer(default=heard("Hello.")) as server:
+    with ScriptedServer(default=transcription_reply("Hello.")) as server:
         settings: dict[str, Any] = {"base_url": server.url}
         cases: list[tuple[Any, int]] = [
             (short, 1),

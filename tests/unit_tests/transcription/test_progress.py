@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from support import speech_samples
 from support.scripted_server import Gate, Reply, ScriptedServer
-from support.transcription_calls import BOUNDS, LONG, PARSES, SHORT, heard, parser_of
+from support.transcription_calls import BOUNDS, LONG, PARSES, SHORT, parser_of, transcription_reply
 
 from langchain_voxtral.transcription.progress import Progress
 
@@ -23,12 +23,12 @@ def tqdm(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> boo
     return bool(request.param)
 
 
-@pytest.mark.parametrize("way", PARSES)
-def test_progress_is_reported_before_the_first_chunk_and_after_each(way: str) -> None:
-    told: list[Progress] = []
-    with ScriptedServer(default=heard("x")) as server:
-        PARSES[way](parser_of(server, chunk_seconds=11, progress=told.append), LONG)
-    assert told == [
+@pytest.mark.parametrize("method", PARSES)
+def test_progress_is_reported_before_the_first_chunk_and_after_each(method: str) -> None:
+    reported: list[Progress] = []
+    with ScriptedServer(default=transcription_reply("x")) as server:
+        PARSES[method](parser_of(server, chunk_seconds=11, progress=reported.append), LONG)
+    assert reported == [
         Progress("the recording", 0, 3, 0.0, 30.0),
         *(
             Progress("the recording", number, 3, end, 30.0)
@@ -37,12 +37,12 @@ def test_progress_is_reported_before_the_first_chunk_and_after_each(way: str) ->
     ]
 
 
-@pytest.mark.parametrize("way", PARSES)
-def test_totals_are_unknown_until_the_end_of_a_file_that_states_no_length(way: str) -> None:
+@pytest.mark.parametrize("method", PARSES)
+def test_totals_are_unknown_until_the_end_of_a_file_that_states_no_length(method: str) -> None:
     flac = speech_samples.encoded("flac streamed", speech_samples.noise(30.0))
     reports: list[Progress] = []
-    with ScriptedServer(default=heard("x")) as server:
-        PARSES[way](parser_of(server, chunk_seconds=11, progress=reports.append), flac)
+    with ScriptedServer(default=transcription_reply("x")) as server:
+        PARSES[method](parser_of(server, chunk_seconds=11, progress=reports.append), flac)
     assert {(each.total, each.duration) for each in reports[:-1]} == {(None, None)}
     assert (reports[-1].done, reports[-1].seconds) == (reports[-1].total, 30.0)
     assert reports[-1].duration == 30.0
@@ -53,7 +53,7 @@ def test_a_bar_without_a_total_counts_seconds(
 ) -> None:
     path = tmp_path / "talk.flac"
     path.write_bytes(speech_samples.encoded("flac streamed", speech_samples.noise(30.0)))
-    with ScriptedServer(default=heard("x")) as server:
+    with ScriptedServer(default=transcription_reply("x")) as server:
         parser_of(server, chunk_seconds=11, progress=True).parse(path)
     steps = [
         step for step in capfd.readouterr().err.replace("\r", "\n").split("\n") if step.strip()
@@ -66,7 +66,7 @@ def test_a_bar_without_a_total_counts_seconds(
 def test_without_a_terminal_nothing_is_shown(
     progress: bool | None, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    with ScriptedServer(default=heard("x")) as server:
+    with ScriptedServer(default=transcription_reply("x")) as server:
         parser_of(server, progress=progress).parse(SHORT)
     assert capfd.readouterr() == ("", "")
 
@@ -76,7 +76,7 @@ def test_a_bar_counts_seconds_under_the_files_name(
 ) -> None:
     path = tmp_path / "talk.wav"
     path.write_bytes(LONG)
-    with ScriptedServer(default=heard("x")) as server:
+    with ScriptedServer(default=transcription_reply("x")) as server:
         parser_of(server, chunk_seconds=11, progress=True).parse(path)
     out, err = capfd.readouterr()
     assert out == ""
@@ -111,7 +111,7 @@ def test_a_bar_is_there_before_the_first_answer(
 
     gate_opened = threading.Event()
     monkeypatch.setattr(sys, "stderr", Terminal())
-    with ScriptedServer(Reply(steps=(gate, heard("Hello.").body or b""))) as server:
+    with ScriptedServer(Reply(steps=(gate, transcription_reply("Hello.").body or b""))) as server:
         [made] = parser_of(server).parse(SHORT)
     assert made.page_content == "Hello."
 
@@ -119,7 +119,7 @@ def test_a_bar_is_there_before_the_first_answer(
 def test_a_process_without_a_console_shows_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stderr", None)
     monkeypatch.setitem(sys.modules, "tqdm.auto", None)
-    with ScriptedServer(default=heard("x")) as server:
+    with ScriptedServer(default=transcription_reply("x")) as server:
         for progress in (None, True):
             assert parser_of(server, progress=progress).parse(SHORT) != []
 
@@ -131,7 +131,7 @@ def test_parallel_recordings_have_separate_bars(
     paths = [tmp_path / f"{number}.wav" for number in range(4)]
     for path in paths:
         path.write_bytes(LONG)
-    with ScriptedServer(default=heard("x")) as server:
+    with ScriptedServer(default=transcription_reply("x")) as server:
         parser = parser_of(server, progress=True, chunk_seconds=11)
         threads = [threading.Thread(target=parser.parse, args=(path,)) for path in paths]
         for thread in threads:

@@ -16,8 +16,8 @@ from support.transcription_calls import (
     PARSES,
     SHORT,
     form_of,
-    heard,
     parser_of,
+    transcription_reply,
 )
 
 from langchain_voxtral import VoxtralTranscriptionParser
@@ -65,24 +65,24 @@ CASES: dict[str, tuple[dict[str, Any], str, str, list[tuple[str, str]]]] = {
 }
 
 
-@pytest.mark.parametrize("way", PARSES)
+@pytest.mark.parametrize("method", PARSES)
 @pytest.mark.parametrize("case", CASES)
-def test_the_form_that_is_sent(case: str, way: str) -> None:
+def test_the_form_that_is_sent(case: str, method: str) -> None:
     settings, path, field, fields = CASES[case]
-    with ScriptedServer(heard("Hello.")) as server:
-        PARSES[way](parser_of(server, **settings), SHORT)
+    with ScriptedServer(transcription_reply("Hello.")) as server:
+        PARSES[method](parser_of(server, **settings), SHORT)
     [seen] = server.requests
     assert (seen.method, seen.path) == ("POST", path)
     assert seen.headers["authorization"] == f"Bearer {KEY}"
     assert form_of(seen) == (fields, (field, "audio.wav", "audio/wav", SHORT))
 
 
-@pytest.mark.parametrize("way", PARSES)
-def test_in_a_chat_the_recording_precedes_the_instruction(way: str) -> None:
-    said = {"choices": [{"message": {"content": " Bonjour. "}, "finish_reason": "stop"}]}
-    with ScriptedServer(json_reply(said)) as server:
+@pytest.mark.parametrize("method", PARSES)
+def test_in_a_chat_the_recording_precedes_the_instruction(method: str) -> None:
+    reply = {"choices": [{"message": {"content": " Bonjour. "}, "finish_reason": "stop"}]}
+    with ScriptedServer(json_reply(reply)) as server:
         parser = parser_of(server, endpoint="chat", language="fr", prompt="Zoé")
-        [document] = PARSES[way](parser, SHORT)
+        [document] = PARSES[method](parser, SHORT)
     assert document.page_content == "Bonjour."
     [seen] = server.requests
     assert seen.path == "/v1/openai/chat/completions"
@@ -105,9 +105,9 @@ def test_in_a_chat_the_recording_precedes_the_instruction(way: str) -> None:
 
 
 def test_a_chat_that_is_cut_is_no_transcript() -> None:
-    said = {"choices": [{"message": {"content": "It was"}, "finish_reason": "length"}]}
+    reply = {"choices": [{"message": {"content": "It was"}, "finish_reason": "length"}]}
     with (
-        ScriptedServer(json_reply(said)) as server,
+        ScriptedServer(json_reply(reply)) as server,
         pytest.raises(VoxtralResponseError, match="was cut at the most tokens") as caught,
     ):
         parser_of(server, endpoint="chat").parse(SHORT)
@@ -116,7 +116,7 @@ def test_a_chat_that_is_cut_is_no_transcript() -> None:
 
 def test_a_mono_mp3_is_sent_unchanged_and_other_formats_as_wav() -> None:
     mp3, flac = speech_samples.encoded("mp3"), speech_samples.encoded("flac")
-    with ScriptedServer(heard("a"), heard("b")) as server:
+    with ScriptedServer(transcription_reply("a"), transcription_reply("b")) as server:
         parser_of(server).parse(mp3)
         parser_of(server).parse(flac)
     sent = [form_of(seen)[1] for seen in server.requests]
@@ -128,7 +128,7 @@ def test_a_mono_mp3_is_sent_unchanged_and_other_formats_as_wav() -> None:
 
 
 def test_the_chunks_together_are_the_recording() -> None:
-    with ScriptedServer(default=heard("x")) as server:
+    with ScriptedServer(default=transcription_reply("x")) as server:
         parser_of(server, chunk_seconds=11, max_concurrency=1).parse(LONG)
     sent = [form_of(seen)[1][3] for seen in server.requests]
     assert [read_wav_header(wav).seconds for wav in sent] == [
@@ -139,7 +139,7 @@ def test_the_chunks_together_are_the_recording() -> None:
 
 def test_a_recording_above_the_servers_bytes_is_cut() -> None:
     quarter_hour = speech_samples.encoded("wav", speech_samples.silence(900.0))
-    with ScriptedServer(default=heard("x")) as server:
+    with ScriptedServer(default=transcription_reply("x")) as server:
         parser_of(server).parse(quarter_hour)
     lengths = [len(form_of(seen)[1][3]) for seen in server.requests]
     assert len(lengths) == 2
@@ -147,7 +147,7 @@ def test_a_recording_above_the_servers_bytes_is_cut() -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "said"),
+    ("settings", "reply"),
     [
         ({"server": "vllm", "base_url": "http://127.0.0.1/v1", "task": "translate"}, "translate"),
         ({"server": "vllm", "base_url": "http://127.0.0.1/v1", "endpoint": "native"}, "native"),
@@ -161,7 +161,7 @@ def test_a_recording_above_the_servers_bytes_is_cut() -> None:
     ],
 )
 def test_wrong_settings_are_an_error_before_anything_is_sent(
-    settings: dict[str, Any], said: str
+    settings: dict[str, Any], reply: str
 ) -> None:
-    with pytest.raises(ValidationError, match=said):
+    with pytest.raises(ValidationError, match=reply):
         VoxtralTranscriptionParser(**settings)

@@ -29,10 +29,10 @@ from support.transcription_calls import (
     MODEL,
     PARSES,
     SHORT,
+    chunk_number,
     form_of,
-    heard,
     parser_of,
-    place_of,
+    transcription_reply,
 )
 
 from langchain_voxtral import VoxtralTranscriptionParser
@@ -57,10 +57,10 @@ WHERE = "chunk 2 \\(9.8 s to 19.9 s\\)"
 # Order and parallel work
 
 
-@pytest.mark.parametrize("way", PARSES)
-def test_chunks_are_requested_in_parallel_and_returned_in_order(way: str) -> None:
+@pytest.mark.parametrize("method", PARSES)
+def test_chunks_are_requested_in_parallel_and_returned_in_order(method: str) -> None:
     gates = [Gate(), Gate(), Gate()]
-    bodies = [heard(text).body or b"" for text in "ABC"]
+    bodies = [transcription_reply(text).body or b"" for text in "ABC"]
     script = [Reply(steps=(gate, body)) for gate, body in zip(gates, bodies, strict=True)]
     with ScriptedServer(*script) as server:
 
@@ -71,9 +71,9 @@ def test_chunks_are_requested_in_parallel_and_returned_in_order(way: str) -> Non
 
         answering = threading.Thread(target=answer_the_last_first)
         answering.start()
-        made = PARSES[way](parser_of(server, chunk_seconds=11, mode="chunk"), LONG)
+        made = PARSES[method](parser_of(server, chunk_seconds=11, mode="chunk"), LONG)
         answering.join()
-    came = [place_of(seen) for seen in server.requests]
+    came = [chunk_number(seen) for seen in server.requests]
     assert sorted(came) == [0, 1, 2]
     assert [one.page_content for one in made] == ["ABC"[came.index(place)] for place in range(3)]
 
@@ -197,10 +197,10 @@ def test_an_interrupted_process_does_not_wait_for_the_server(tmp_path: Path) -> 
         try:
             server.wait_for_requests(3)
             process.send_signal(signal.SIGINT)
-            _, said = process.communicate(timeout=TIMEOUT_SECONDS)
+            _, output = process.communicate(timeout=TIMEOUT_SECONDS)
         finally:
             process.kill()
-    assert said.rstrip().endswith(b"KeyboardInterrupt")
+    assert output.rstrip().endswith(b"KeyboardInterrupt")
 
 
 def test_a_loop_may_end_while_an_item_is_produced() -> None:
@@ -306,7 +306,7 @@ async def test_files_are_never_read_on_the_event_loop() -> None:
             return super().read(size)
 
     readers: set[int] = set()
-    with ScriptedServer(default=heard("x")) as server:
+    with ScriptedServer(default=transcription_reply("x")) as server:
         parser = parser_of(server, chunk_seconds=11)
         for sound in (SHORT, LONG):
             await parser.aparse(Watched(sound))
@@ -317,7 +317,7 @@ async def test_files_are_never_read_on_the_event_loop() -> None:
 
 def test_a_parser_serves_several_threads_at_once() -> None:
     made: dict[str, list[Document]] = {}
-    with ScriptedServer(default=heard("x")) as server:
+    with ScriptedServer(default=transcription_reply("x")) as server:
         parser = parser_of(server, chunk_seconds=11, mode="chunk")
 
         def run(name: str, audio: bytes) -> None:
@@ -337,23 +337,23 @@ def test_a_parser_serves_several_threads_at_once() -> None:
 # Failures
 
 
-@pytest.mark.parametrize("way", PARSES)
-def test_a_failed_chunk_raises_and_the_error_says_which(way: str) -> None:
+@pytest.mark.parametrize("method", PARSES)
+def test_a_failed_chunk_raises_and_the_error_says_which(method: str) -> None:
     with (
-        ScriptedServer(heard("A"), BUSY, default=heard("C")) as server,
+        ScriptedServer(transcription_reply("A"), BUSY, default=transcription_reply("C")) as server,
         pytest.raises(VoxtralRateLimitError, match=WHERE) as caught,
     ):
-        PARSES[way](parser_of(server, chunk_seconds=11, max_concurrency=1), LONG)
+        PARSES[method](parser_of(server, chunk_seconds=11, max_concurrency=1), LONG)
     assert caught.value.status_code == 429
     assert len(server.requests) == 2
 
 
-@pytest.mark.parametrize("way", PARSES)
+@pytest.mark.parametrize("method", PARSES)
 @pytest.mark.parametrize("mode", ["chunk", "segment"])
-def test_a_failed_chunk_is_marked_on_request(mode: str, way: str) -> None:
+def test_a_failed_chunk_is_marked_on_request(mode: str, method: str) -> None:
     settings: dict[str, Any] = {"mode": mode, "max_concurrency": 1, "on_error": "mark"}
-    with ScriptedServer(heard("A"), BUSY, heard("C")) as server:
-        made = PARSES[way](parser_of(server, chunk_seconds=11, **settings), LONG)
+    with ScriptedServer(transcription_reply("A"), BUSY, transcription_reply("C")) as server:
+        made = PARSES[method](parser_of(server, chunk_seconds=11, **settings), LONG)
     assert [one.page_content for one in made] == ["A", "", "C"]
     assert ["error" in one.metadata for one in made] == [False, True, False]
     failed = made[1].metadata
@@ -364,7 +364,7 @@ def test_a_failed_chunk_is_marked_on_request(mode: str, way: str) -> None:
 
 @pytest.mark.parametrize("mode", ["document", "srt", "vtt"])
 def test_the_document_of_a_whole_recording_lists_failed_chunks(mode: str) -> None:
-    with ScriptedServer(heard("A"), BUSY, heard("C")) as server:
+    with ScriptedServer(transcription_reply("A"), BUSY, transcription_reply("C")) as server:
         [made] = parser_of(
             server, chunk_seconds=11, max_concurrency=1, on_error="mark", mode=mode
         ).parse(LONG)
@@ -374,9 +374,9 @@ def test_the_document_of_a_whole_recording_lists_failed_chunks(mode: str) -> Non
     assert "chunk 2 (9.8 s to 19.9 s)" in made.metadata["error"]
 
 
-@pytest.mark.parametrize("way", PARSES)
+@pytest.mark.parametrize("method", PARSES)
 @pytest.mark.parametrize("failure", [BUSY, Reply(steps=(End.RESET,))], ids=["busy", "reset"])
-def test_chunks_that_failed_do_not_stay_in_memory(failure: Reply, way: str) -> None:
+def test_chunks_that_failed_do_not_stay_in_memory(failure: Reply, method: str) -> None:
     alive: list[int] = []
 
     def look(_: Progress) -> None:
@@ -390,48 +390,48 @@ def test_chunks_that_failed_do_not_stay_in_memory(failure: Reply, way: str) -> N
             parser = parser_of(
                 server, chunk_seconds=2, on_error="mark", max_concurrency=1, progress=look
             )
-            [made] = PARSES[way](parser, LONG)
+            [made] = PARSES[method](parser, LONG)
     finally:
         gc.enable()
     assert made.metadata["failed_chunks"] == len(alive) - 1
     assert max(alive) <= 2
 
 
-@pytest.mark.parametrize("way", PARSES)
-def test_a_key_that_is_refused_is_never_marked(way: str) -> None:
+@pytest.mark.parametrize("method", PARSES)
+def test_a_key_that_is_refused_is_never_marked(method: str) -> None:
     refusal = json_reply({"detail": "User is not authorized to access this resource"}, status=401)
     with (
         ScriptedServer(default=refusal) as server,
         pytest.raises(VoxtralAuthenticationError) as caught,
     ):
-        PARSES[way](parser_of(server, on_error="mark"), SHORT)
+        PARSES[method](parser_of(server, on_error="mark"), SHORT)
     assert KEY not in str(caught.value)
 
 
-@pytest.mark.parametrize("way", PARSES)
-def test_a_recording_that_cannot_be_decoded_raises_or_is_marked(way: str) -> None:
+@pytest.mark.parametrize("method", PARSES)
+def test_a_recording_that_cannot_be_decoded_raises_or_is_marked(method: str) -> None:
     with ScriptedServer() as server:
         with pytest.raises(VoxtralAudioError, match="no recording of a known kind"):
-            PARSES[way](parser_of(server), b"Dear diary, ...")
-        [made] = PARSES[way](parser_of(server, on_error="mark"), b"Dear diary, ...")
+            PARSES[method](parser_of(server), b"Dear diary, ...")
+        [made] = PARSES[method](parser_of(server, on_error="mark"), b"Dear diary, ...")
     assert made.page_content == ""
     assert made.metadata["error_type"] == "VoxtralAudioError"
     assert server.requests == []
 
 
-@pytest.mark.parametrize("way", PARSES)
-def test_damage_at_the_end_is_reported_after_the_chunks_before_it(way: str) -> None:
+@pytest.mark.parametrize("method", PARSES)
+def test_damage_at_the_end_is_reported_after_the_chunks_before_it(method: str) -> None:
     flac = speech_samples.encoded("flac", speech_samples.noise(30.0))
     cut = flac[: len(flac) * 2 // 3]
     store = InMemoryByteStore()
-    with ScriptedServer(default=heard("x")) as server:
+    with ScriptedServer(default=transcription_reply("x")) as server:
         parser = parser_of(server, chunk_seconds=11, max_concurrency=1, store=store)
         with pytest.raises(VoxtralAudioError, match="truncated='keep'"):
-            PARSES[way](parser, cut)
+            PARSES[method](parser, cut)
         assert len(server.requests) == 1
         marking = parser.model_copy(update={"on_error": "mark"})
-        [made] = PARSES[way](marking, cut)
-        parts = PARSES[way](marking.model_copy(update={"mode": "chunk"}), cut)
+        [made] = PARSES[method](marking, cut)
+        parts = PARSES[method](marking.model_copy(update={"mode": "chunk"}), cut)
         assert len(server.requests) == 1
     assert (made.page_content, made.metadata["failed_chunks"]) == ("x", 1)
     assert made.metadata["error_type"] == "VoxtralTruncatedAudioError"
@@ -465,12 +465,14 @@ async def test_items_that_fail_are_reported_on_the_event_loop_too() -> None:
         await anext(results)
 
 
-@pytest.mark.parametrize("way", PARSES)
-def test_a_retried_chunk_is_sent_completely(way: str) -> None:
+@pytest.mark.parametrize("method", PARSES)
+def test_a_retried_chunk_is_sent_completely(method: str) -> None:
     early = Reply(status=503, body=b"", closes=True)
-    with ScriptedServer(BUSY, early, heard("A"), default=heard("B")) as server:
+    with ScriptedServer(
+        BUSY, early, transcription_reply("A"), default=transcription_reply("B")
+    ) as server:
         parser = parser_of(server, max_retries=2)
-        [made] = PARSES[way](parser, AUDIOS["long"])
+        [made] = PARSES[method](parser, AUDIOS["long"])
     assert made.page_content == "A"
     assert [form_of(seen)[1][3] for seen in server.requests] == [LONG] * 3
     assert {seen.headers.get("transfer-encoding") for seen in server.requests} == {None}

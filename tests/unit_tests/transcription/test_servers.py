@@ -32,42 +32,42 @@ def playing(server: Server, name: str) -> None:
     server.answer = strict("deepinfra" if name == "native" else name)
 
 
-@pytest.mark.parametrize("way", PARSES)
+@pytest.mark.parametrize("method", PARSES)
 @pytest.mark.parametrize("mode", ["document", "srt"])
 @pytest.mark.parametrize("form", RECORDINGS)
 @pytest.mark.parametrize("name", ENDPOINTS)
 def test_every_server_accepts_our_requests(
-    server: Server, name: str, form: str, mode: str, way: str
+    server: Server, name: str, form: str, mode: str, method: str
 ) -> None:
     playing(server, name)
-    [document] = PARSES[way](parser_at(server, **ENDPOINTS[name], mode=mode), RECORDINGS[form])
+    [document] = PARSES[method](parser_at(server, **ENDPOINTS[name], mode=mode), RECORDINGS[form])
     assert TRANSCRIPT in document.page_content
     assert (document.page_content == TRANSCRIPT) == (mode == "document")
     assert len(server.requests) == 1
 
 
-@pytest.mark.parametrize("way", PARSES)
+@pytest.mark.parametrize("method", PARSES)
 @pytest.mark.parametrize("name", ENDPOINTS)
 def test_a_prompt_and_a_language_leave_it_a_transcription(
-    server: Server, name: str, way: str
+    server: Server, name: str, method: str
 ) -> None:
     """llama.cpp has the prompt for its instruction."""
     playing(server, name)
     parser = parser_at(server, **ENDPOINTS[name], language="fr", prompt="Zoé, Chloé")
-    [document] = PARSES[way](parser, SHORT)
+    [document] = PARSES[method](parser, SHORT)
     assert document.page_content == TRANSCRIPT
     assert "Zoé, Chloé" in server.request.content.decode(errors="replace")
 
 
-@pytest.mark.parametrize("way", PARSES)
+@pytest.mark.parametrize("method", PARSES)
 @pytest.mark.parametrize("task", ["transcribe", "translate"])
 @pytest.mark.parametrize("name", SERVERS)
 def test_every_server_accepts_our_chat_requests(
-    server: Server, name: str, task: str, way: str
+    server: Server, name: str, task: str, method: str
 ) -> None:
     playing(server, name)
     parser = parser_at(server, **SERVERS[name], endpoint="chat", task=task, prompt="Zoé")
-    [document] = PARSES[way](parser, RECORDINGS["mp3"])
+    [document] = PARSES[method](parser, RECORDINGS["mp3"])
     assert document.page_content == "Two cities."
 
 
@@ -83,8 +83,8 @@ def test_deepinfra_translates(server: Server, endpoint: str) -> None:
 def test_chunks_come_in_order(server: Server, name: str) -> None:
     playing(server, name)
     parser = parser_at(server, **ENDPOINTS[name], chunk_seconds=11, mode="chunk")
-    told = [(part.page_content, part.metadata["chunk"]) for part in parser.parse(LONG)]
-    assert told == [(TRANSCRIPT, 0), (TRANSCRIPT, 1), (TRANSCRIPT, 2)]
+    parts = [(part.page_content, part.metadata["chunk"]) for part in parser.parse(LONG)]
+    assert parts == [(TRANSCRIPT, 0), (TRANSCRIPT, 1), (TRANSCRIPT, 2)]
 
 
 @pytest.mark.parametrize(
@@ -100,8 +100,8 @@ def test_chunks_come_in_order(server: Server, name: str) -> None:
 def test_an_unknown_price_is_none(server: Server, name: str, cost: dict[str, Any]) -> None:
     playing(server, name)
     [document] = parser_at(server, **ENDPOINTS[name]).parse(SHORT)
-    told = {key: document.metadata[key] for key in document.metadata if key.startswith("cost")}
-    assert told == cost
+    parts = {key: document.metadata[key] for key in document.metadata if key.startswith("cost")}
+    assert parts == cost
     assert document.metadata["model"] == MODEL
 
 
@@ -118,7 +118,7 @@ def test_a_self_hosted_server_needs_no_key_and_gets_none_of_deepinfras(
     assert KEY.encode() not in server.request.content
 
 
-@pytest.mark.parametrize("way", PARSES)
+@pytest.mark.parametrize("method", PARSES)
 @pytest.mark.parametrize(
     ("status", "words", "advice"),
     [
@@ -129,12 +129,12 @@ def test_a_self_hosted_server_needs_no_key_and_gets_none_of_deepinfras(
     ],
 )
 def test_an_undecodable_recording_is_not_retried(
-    server: Server, status: int, words: str, advice: str, way: str
+    server: Server, status: int, words: str, advice: str, method: str
 ) -> None:
     server.answer = lambda _: answering({"error": {"message": words}}, status)
     parser = parser_at(server, **SERVERS["vllm"], max_retries=2)
     with pytest.raises(VoxtralError) as caught:
-        PARSES[way](parser, SHORT)
+        PARSES[method](parser, SHORT)
     assert advice in caught.value.message
     assert words in caught.value.message
     assert len(server.requests) == 1

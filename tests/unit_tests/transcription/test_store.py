@@ -11,24 +11,35 @@ from langchain_core.stores import InMemoryByteStore
 from pydantic import SecretStr
 from support import speech_samples
 from support.scripted_server import ScriptedServer
-from support.transcription_calls import BUSY, KEY, LONG, PARSES, SHORT, heard, parser_of, place_of
+from support.transcription_calls import (
+    BUSY,
+    KEY,
+    LONG,
+    PARSES,
+    SHORT,
+    chunk_number,
+    parser_of,
+    transcription_reply,
+)
 
 from langchain_voxtral import VoxtralTranscriptionLoader, VoxtralTranscriptionParser
 from langchain_voxtral.errors import VoxtralRateLimitError
 
 
-@pytest.mark.parametrize("way", PARSES)
-def test_a_killed_run_pays_only_for_what_is_missing(way: str) -> None:
+@pytest.mark.parametrize("method", PARSES)
+def test_a_killed_run_pays_only_for_what_is_missing(method: str) -> None:
     store = InMemoryByteStore()
     settings: dict[str, Any] = {"chunk_seconds": 11, "max_concurrency": 1, "store": store}
-    with ScriptedServer(heard("A"), heard("B"), BUSY, heard("C")) as server:
+    with ScriptedServer(
+        transcription_reply("A"), transcription_reply("B"), BUSY, transcription_reply("C")
+    ) as server:
         parser = parser_of(server, mode="chunk", **settings)
         with pytest.raises(VoxtralRateLimitError):
-            PARSES[way](parser, LONG)
+            PARSES[method](parser, LONG)
         assert astuple(parser.estimate(LONG)) == (pytest.approx(10.15), 1, 376, None)
-        made = PARSES[way](parser, LONG)
-        again = PARSES[way](parser, LONG)
-    assert [place_of(seen) for seen in server.requests] == [0, 1, 2, 2]
+        made = PARSES[method](parser, LONG)
+        again = PARSES[method](parser, LONG)
+    assert [chunk_number(seen) for seen in server.requests] == [0, 1, 2, 2]
     assert [one.page_content for one in made] == ["A", "B", "C"]
     assert [one.metadata["chunks_from_store"] for one in made] == [1, 1, 0]
     assert [one.metadata["chunks_from_store"] for one in again] == [1, 1, 1]
@@ -59,7 +70,7 @@ SETTINGS: dict[str, tuple[dict[str, Any], bool]] = {
 def test_only_changed_settings_are_requested_again(name: str) -> None:
     settings, anew = SETTINGS[name]
     store = InMemoryByteStore()
-    with ScriptedServer(default=heard("x")) as server:
+    with ScriptedServer(default=transcription_reply("x")) as server:
         parser_of(server, store=store).parse(SHORT)
         parser_of(server, store=store, **settings).parse(SHORT)
     assert len(server.requests) == 1 + anew
@@ -67,7 +78,7 @@ def test_only_changed_settings_are_requested_again(name: str) -> None:
 
 def test_the_store_identifies_audio_by_content(tmp_path: Path) -> None:
     store = InMemoryByteStore()
-    with ScriptedServer(heard("A"), heard("B")) as server:
+    with ScriptedServer(transcription_reply("A"), transcription_reply("B")) as server:
         for name, sound in (("a", SHORT), ("b", SHORT), ("a", LONG)):
             path = tmp_path / name
             path.write_bytes(sound)
@@ -88,17 +99,19 @@ DAMAGES: dict[str, Callable[[bytes], bytes]] = {
 }
 
 
-@pytest.mark.parametrize("way", PARSES)
+@pytest.mark.parametrize("method", PARSES)
 @pytest.mark.parametrize("name", DAMAGES)
-def test_a_damaged_entry_is_replaced(name: str, way: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_damaged_entry_is_replaced(
+    name: str, method: str, caplog: pytest.LogCaptureFixture
+) -> None:
     store = InMemoryByteStore()
-    with ScriptedServer(heard("A"), heard("B")) as server:
+    with ScriptedServer(transcription_reply("A"), transcription_reply("B")) as server:
         parser = parser_of(server, store=store)
-        PARSES[way](parser, SHORT)
+        PARSES[method](parser, SHORT)
         keys = [*store.yield_keys()]
         store.mset([(key, DAMAGES[name](store.mget([key])[0] or b"")) for key in keys])
-        [made] = PARSES[way](parser, SHORT)
-        again = PARSES[way](parser, SHORT)
+        [made] = PARSES[method](parser, SHORT)
+        again = PARSES[method](parser, SHORT)
     assert (made.page_content, made.metadata["end"]) == ("B", 2.0)
     assert again[0].page_content == "B"
     assert [*store.yield_keys()] == keys
@@ -130,21 +143,26 @@ class FaultyStore(InMemoryByteStore):
         self.mset(key_value_pairs)
 
 
-@pytest.mark.parametrize("way", PARSES)
-def test_a_store_that_cannot_be_read_is_reported_before_anything_is_paid(way: str) -> None:
+@pytest.mark.parametrize("method", PARSES)
+def test_a_store_that_cannot_be_read_is_reported_before_anything_is_paid(method: str) -> None:
     store = FaultyStore(reads=False)
-    with ScriptedServer(default=heard("x")) as server, pytest.raises(OSError, match="error"):
-        PARSES[way](parser_of(server, store=store), SHORT)
+    with (
+        ScriptedServer(default=transcription_reply("x")) as server,
+        pytest.raises(OSError, match="error"),
+    ):
+        PARSES[method](parser_of(server, store=store), SHORT)
     assert server.requests == []
 
 
-@pytest.mark.parametrize("way", PARSES)
+@pytest.mark.parametrize("method", PARSES)
 def test_transcripts_are_not_lost_if_the_store_fails(
-    way: str, caplog: pytest.LogCaptureFixture
+    method: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with ScriptedServer(heard("A"), heard("B"), heard("C")) as server:
+    with ScriptedServer(
+        transcription_reply("A"), transcription_reply("B"), transcription_reply("C")
+    ) as server:
         parser = parser_of(server, store=FaultyStore(writes=1), chunk_seconds=11, max_concurrency=1)
-        [made] = PARSES[way](parser, LONG)
+        [made] = PARSES[method](parser, LONG)
     assert made.page_content == "A B C"
     assert [record.getMessage() for record in caplog.records] == [
         f"store: the recording, {chunk} could not be kept, and another run will pay for it again "
@@ -174,7 +192,7 @@ class AsyncStore(InMemoryByteStore):
 
 async def test_a_store_may_be_asynchronous_only() -> None:
     store = AsyncStore()
-    with ScriptedServer(heard("A")) as server:
+    with ScriptedServer(transcription_reply("A")) as server:
         parser = parser_of(server, store=store, price_per_minute=0.001)
         loader = VoxtralTranscriptionLoader([SHORT, SHORT], parser=parser, max_cost_usd=1)
         assert (await loader.aestimate()).chunks == 2
@@ -184,14 +202,14 @@ async def test_a_store_may_be_asynchronous_only() -> None:
     assert len(server.requests) == 1
 
 
-@pytest.mark.parametrize("way", PARSES)
-def test_chunks_are_identified_by_their_audio_in_any_recording(way: str) -> None:
+@pytest.mark.parametrize("method", PARSES)
+def test_chunks_are_identified_by_their_audio_in_any_recording(method: str) -> None:
     store = InMemoryByteStore()
-    with ScriptedServer(default=heard("x")) as server:
+    with ScriptedServer(default=transcription_reply("x")) as server:
         parser = parser_of(server, store=store, chunk_seconds=11, max_concurrency=1)
-        PARSES[way](parser, LONG)
+        PARSES[method](parser, LONG)
         note = speech_samples.chunk(b"LIST", b"another file")
-        [made] = PARSES[way](parser, speech_samples.with_chunks(LONG, note, b""))
+        [made] = PARSES[method](parser, speech_samples.with_chunks(LONG, note, b""))
     assert made.metadata["chunks_from_store"] == 3
     assert len(server.requests) == 3
 
@@ -209,6 +227,6 @@ def test_stored_transcripts_need_no_key_and_no_server() -> None:
 
 def test_keys_suit_file_stores() -> None:
     store = InMemoryByteStore()
-    with ScriptedServer(heard("A")) as server:
+    with ScriptedServer(transcription_reply("A")) as server:
         parser_of(server, store=store).parse(SHORT)
     assert all(key.replace("-", "").isalnum() for key in store.yield_keys())

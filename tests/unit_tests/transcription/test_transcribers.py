@@ -18,7 +18,7 @@ from langchain_core.runnables import RunnableLambda
 from langchain_core.tools import BaseTool
 from support.scripted_server import ScriptedServer
 from support.sse_replies import json_reply
-from support.transcription_calls import BUSY, KEY, LONG, SHORT, heard, parser_of
+from support.transcription_calls import BUSY, KEY, LONG, SHORT, parser_of, transcription_reply
 
 from langchain_voxtral import VoxtralTranscriber, transcribe_audio_tool
 from langchain_voxtral.errors import (
@@ -30,7 +30,7 @@ from langchain_voxtral.errors import (
 
 @pytest.fixture
 def server() -> Iterator[ScriptedServer]:
-    with ScriptedServer(default=heard("Hello.")) as server:
+    with ScriptedServer(default=transcription_reply("Hello.")) as server:
         yield server
 
 
@@ -57,7 +57,7 @@ async def test_a_transcriber_is_a_runnable_like_others(server: ScriptedServer) -
 
 
 def test_failures_are_retried_and_fall_back(server: ScriptedServer) -> None:
-    with ScriptedServer(BUSY, heard("World."), default=BUSY) as busy:
+    with ScriptedServer(BUSY, transcription_reply("World."), default=BUSY) as busy:
         transcriber = VoxtralTranscriber(parser_of(busy))
         retrying = transcriber.with_retry(
             retry_if_exception_type=(VoxtralRateLimitError,), wait_exponential_jitter=False
@@ -218,17 +218,17 @@ async def test_a_tool_reads_no_other_file(
     server: ScriptedServer, folder: Path, path: str, why: str
 ) -> None:
     tool = tool_of(server, folder)
-    said = f"{path!r} cannot be transcribed: {why}. {THERE}"
+    expected = f"{path!r} cannot be transcribed: {why}. {THERE}"
     for answer in (tool.invoke(call(path)), await tool.ainvoke(call(path))):
-        assert (answer.content, answer.status) == (said, "error")
+        assert (answer.content, answer.status) == (expected, "error")
         assert str(folder) not in answer.content or "/etc" in path
     assert server.requests == []
 
 
 def test_a_tool_does_not_choose_between_names(server: ScriptedServer, folder: Path) -> None:
     (folder / "INNER.wav").write_bytes(SHORT)
-    said = tool_of(server, folder).invoke({"path": "Inner.wav"})
-    assert said.startswith("'Inner.wav' cannot be transcribed: there is no such file.")
+    expected = tool_of(server, folder).invoke({"path": "Inner.wav"})
+    assert expected.startswith("'Inner.wav' cannot be transcribed: there is no such file.")
 
 
 def test_a_tool_names_no_more_than_thirty_files(server: ScriptedServer, tmp_path: Path) -> None:

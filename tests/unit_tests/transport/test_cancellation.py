@@ -156,9 +156,9 @@ async def test_an_async_consumer_that_stops_or_fails_frees_the_connection(
 async def test_closing_a_stream_of_events_frees_the_connection(model_class: type[Model]) -> None:
     with ScriptedServer(OPEN, FINE) as server:
         model = model_class(base_url=server.url)
-        told = cast("AsyncGenerator[Any]", model.astream_events("Hello!", version="v2"))
-        async with aclosing(told):
-            while (await anext(told))["event"] not in {"on_chat_model_stream", "on_llm_stream"}:
+        events = cast("AsyncGenerator[Any]", model.astream_events("Hello!", version="v2"))
+        async with aclosing(events):
+            while (await anext(events))["event"] not in {"on_chat_model_stream", "on_llm_stream"}:
                 pass
         await is_over(server, model)
 

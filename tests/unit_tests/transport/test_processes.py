@@ -97,7 +97,7 @@ def test_errors_survive_a_pool_of_processes(start_method: str, tmp_path: Path) -
         told = [[type(e).__name__, *(getattr(e, fact) for fact in facts)] for e in errors]
         Path(path).write_bytes(pickle.dumps(told))
     """
-    told = tmp_path / "told"
+    result_file = tmp_path / "told"
     busy = json_reply(
         {"error": {"message": "busy"}},
         status=429,
@@ -107,8 +107,8 @@ def test_errors_survive_a_pool_of_processes(start_method: str, tmp_path: Path) -
         token("Hel"), event({"error": {"message": "CUDA OOM"}}), headers={"x-request-id": "R2"}
     )
     with ScriptedServer(busy, failing) as server:
-        run_python(script, server.url, start_method, str(told))
-    first, second = pickle.loads(told.read_bytes())  # noqa: S301 - our own
+        run_python(script, server.url, start_method, str(result_file))
+    first, second = pickle.loads(result_file.read_bytes())  # noqa: S301 - our own
     assert first[:-1] == ["VoxtralRateLimitError", "", 429, "R1", 2.0, 1, True]
     assert second[:-1] == ["VoxtralAPIError", "Hel", 200, "R2", None, 1, True]
     assert "busy" in first[-1]

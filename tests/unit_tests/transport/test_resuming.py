@@ -35,8 +35,8 @@ def test_a_cut_stream_is_resumed_with_the_prompt_and_the_exact_text_so_far(calle
     assert [chunk.text for chunk in chunks if chunk.text] == ["Hello", ", wor", "ld", "!"]
     first, second = (seen.body for seen in server.requests)
     assert second == first | {"input": first["input"] + "Hello, wor"}
-    told = {name: chunks[-1].info[name] for name in ("resumes", "attempts", "cost_complete")}
-    assert told == {"resumes": 1, "attempts": 2, "cost_complete": False}
+    info = {name: chunks[-1].info[name] for name in ("resumes", "attempts", "cost_complete")}
+    assert info == {"resumes": 1, "attempts": 2, "cost_complete": False}
     assert chunks[-1].info["usage_metadata"]["output_tokens"] == 2 + 25
 
 
@@ -121,20 +121,20 @@ def test_the_text_is_complete_wherever_the_stream_is_cut() -> None:
     parts = [f'data: {{"token": {{"text": "{text}"}}}}\n\n'.encode() for text in TOKENS]
     stream = b"".join(parts)
     for place in range(len(parts[0]), len(stream) + 1):
-        sink = CompletionStream(completion_request(max_resumes=1), SENT)
-        sink.start_attempt({}, 1)
-        items = list(sink.feed(stream[:place]))
+        decoder = CompletionStream(completion_request(max_resumes=1), SENT)
+        decoder.start_attempt({}, 1)
+        items = list(decoder.feed(stream[:place]))
         with pytest.raises(VoxtralError) as caught:
-            items.extend(sink.finish())
-        content = sink.resume_request(caught.value).content
+            items.extend(decoder.finish())
+        content = decoder.resume_request(caught.value).content
         assert isinstance(content, bytes)
         received = json.loads(content)["input"].removeprefix("Q:")
         assert "".join(TOKENS).startswith(received)
         whole = next(n for n in range(len(TOKENS) + 1) if "".join(TOKENS[:n]) == received)
-        sink.start_attempt({}, 2)
+        decoder.start_attempt({}, 2)
         for text in TOKENS[whole:]:
-            items.extend(sink.feed(token(text)))
-        items.extend(sink.feed(final()))
+            items.extend(decoder.feed(token(text)))
+        items.extend(decoder.feed(final()))
 
         assert "".join(item.text for item in items if isinstance(item, TextDelta)) == "".join(
             TOKENS

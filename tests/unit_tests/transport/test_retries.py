@@ -87,10 +87,10 @@ def exchange(
             case "astream":
                 return asyncio.run(streamed_items())
             case "post":
-                [said] = parse_completions(call, request, post(clients, request))
+                [completion] = parse_completions(call, request, post(clients, request))
             case _:
-                [said] = asyncio.run(reply())
-        return [TextDelta(said.text), said.info]
+                [completion] = asyncio.run(reply())
+        return [TextDelta(completion.text), completion.info]
     finally:
         clients.close()
 

@@ -101,8 +101,8 @@ def test_stops_are_sent_and_cut_by_one_rule(
     text: str,
 ) -> None:
     """The call's stops replace the model's; the format's end marker goes beside, room or not."""
-    said = f"one END two ST three{MARKER}four"
-    with ScriptedServer(whole(said), streamed(said)) as server:
+    answer = f"one END two ST three{MARKER}four"
+    with ScriptedServer(whole(answer), streamed(answer)) as server:
         model = caller.model(server, stop=of_model)
         invoked = caller.invoke(model, stop=of_call).text
         joined = "".join(chunk.text for chunk in caller.stream(model, stop=of_call))

@@ -43,17 +43,17 @@ def test_a_silent_server_times_out_at_its_limit(caller: Caller, streaming: bool)
     ],
     ids=["silence", "comments"],
 )
-@pytest.mark.parametrize("said", ["", "Hello"])
+@pytest.mark.parametrize("text", ["", "Hello"])
 def test_a_stalled_stream_raises_with_the_text_so_far(
-    caller: Caller, said: str, quiet: Step, message: str
+    caller: Caller, text: str, quiet: Step, message: str
 ) -> None:
-    steps = [token(said)] if said else [b": connected\n\n"]
+    steps = [token(text)] if text else [b": connected\n\n"]
     with ScriptedServer(events(*steps, quiet, headers={"x-request-id": "H1"})) as server:
         shown, error = read_until_error(
             caller.stream(caller.model(server, stream_idle_timeout=SHORT))
         )
         server.wait_until_disconnected()
-    assert (type(error), shown, error.partial) == (VoxtralTimeoutError, said, said)
+    assert (type(error), shown, error.partial) == (VoxtralTimeoutError, text, text)
     assert (error.request_id, error.attempts, len(server.requests)) == ("H1", 1, 1)
     with pytest.raises(VoxtralTimeoutError, match=message):
         raise error
