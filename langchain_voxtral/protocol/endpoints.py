@@ -37,7 +37,7 @@ NATIVE = TextEndpoint(
     decoder=NativeDecoder,
     field_names={"max_tokens": "max_new_tokens", "n": "num_responses"},
 )
-"""Text generation from a raw prompt; the answer's tokens tell their probabilities unasked."""
+"""Text generation from a raw prompt; streams always have log probabilities."""
 
 CHAT_COMPLETIONS = TextEndpoint(
     name="chat_completions",

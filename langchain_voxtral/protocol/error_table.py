@@ -1,4 +1,4 @@
-"""Kinds of errors: their classes and advice, and the statuses, codes and words that tell them."""
+"""Kinds of errors: their classes and advice, and the statuses, codes and texts that mean them."""
 
 import re
 from dataclasses import dataclass
@@ -178,7 +178,7 @@ STATUS_BY_ERROR_CODE: dict[str, int] = {
     "timeout": 504,
     "validation": 422,
 }
-"""The status that the name of an error stands for, where no status tells: in a stream or a 200
+"""The status that an error code stands for, where there is no error status: in a stream or a 200
 answer (DeepInfra's and OpenAI's codes, the error types of text-generation-inference)."""
 
 ERROR_PATTERNS: tuple[ErrorPattern, ...] = (

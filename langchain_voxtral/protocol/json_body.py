@@ -1,4 +1,4 @@
-"""Request bodies: JSON values into bytes, and nothing that JSON cannot say."""
+"""Request bodies: JSON values into bytes, and an error for what JSON does not have."""
 
 import math
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ def encode_request(body: Mapping[str, object]) -> bytes:
 
     Raises:
         VoxtralInvalidRequestError: A value that JSON does not have (a set, NaN, a key that is no
-            string) or text that UTF-8 cannot write; the message names the field.
+            string) or text that UTF-8 cannot encode; the message names the field.
     """
     try:
         _check(body, "")
@@ -24,27 +24,27 @@ def encode_request(body: Mapping[str, object]) -> bytes:
         return to_json(body, fallback=dict)
     except (RecursionError, PydanticSerializationError):
         pass
-    raise _refusal("the body", "is nested too deep, or contains itself")
+    raise _invalid("the body", "is nested too deep, or contains itself")
 
 
 def _check(value: object, where: str) -> None:
-    """Refuse what JSON cannot say: pydantic_core would write sets, NaN and dates its own way."""
+    """Reject what JSON does not have: pydantic_core would write sets, NaN and dates its own way."""
     if isinstance(value, str):
         _check_text(value, where)
     elif isinstance(value, float):
         if not math.isfinite(value):
-            raise _refusal(where, f"is {value}, which JSON does not have")
+            raise _invalid(where, f"is {value}, which JSON does not have")
     elif isinstance(value, Mapping):
         for key, inner in value.items():
             if not isinstance(key, str):
-                raise _refusal(where or "the body", f"has the key {key!r}, which is no string")
+                raise _invalid(where or "the body", f"has the key {key!r}, which is no string")
             _check_text(key, where or "the body")
             _check(inner, f"{where}.{key}" if where else key)
     elif isinstance(value, list | tuple):
         for index, inner in enumerate(value):
             _check(inner, f"{where}[{index}]")
     elif value is not None and not isinstance(value, int):
-        raise _refusal(where, f"is of type {type(value).__name__}, which JSON does not have")
+        raise _invalid(where, f"is of type {type(value).__name__}, which JSON does not have")
 
 
 def _check_text(text: str, where: str) -> None:
@@ -52,12 +52,12 @@ def _check_text(text: str, where: str) -> None:
         return
     try:
         text.encode()
-    except UnicodeEncodeError as wrong:
-        place = wrong.start
+    except UnicodeEncodeError as error:
+        place = error.start
     else:
         return
-    raise _refusal(where, f"has half a surrogate pair at character {place}, which UTF-8 lacks")
+    raise _invalid(where, f"has a lone surrogate at character {place}, which UTF-8 cannot encode")
 
 
-def _refusal(where: str, problem: str) -> VoxtralInvalidRequestError:
+def _invalid(where: str, problem: str) -> VoxtralInvalidRequestError:
     return VoxtralInvalidRequestError(f"The request cannot be written as JSON: {where} {problem}.")

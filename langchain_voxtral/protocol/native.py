@@ -153,7 +153,7 @@ def _texts(
             return strings
         problem = "a result whose generated_text is not a string"
     else:
-        state = sanitize(non_empty(status.get("status")) or "not told", secrets, QUOTE_LIMIT)
+        state = sanitize(non_empty(status.get("status")) or "missing", secrets, QUOTE_LIMIT)
         problem = f"no results (status: {state}); check that base_url= and model= lead to text"
     raise VoxtralResponseError(
         f"The server's answer has {problem}.", status_code=200, request_id=request_id

@@ -62,12 +62,12 @@ class ResponseInfo:
 
 @dataclass(frozen=True, slots=True)
 class ParsedResponse:
-    """A whole response, as its body tells it.
+    """A whole response, as its body has it.
 
     Args:
         texts: One text for each completion asked for; without the prompt.
-        info: Usage over all of them, and what else the body tells.
-        finish_reasons: Why each text ended; empty where the body does not tell.
+        info: Usage over all of them, and what else the body has.
+        finish_reasons: Why each text ended; empty where the body does not say.
         tool_calls: The tool calls beside each text, each whole, in one chunk.
     """
 
@@ -83,8 +83,8 @@ class TokenDelta:
 
     Args:
         text: The text to append; "" for special tokens, whose text is never shown.
-        token_id: The token's number in the model's vocabulary, when the server tells it.
-        logprob: Natural logarithm of the token's probability, when the server tells it.
+        token_id: The token's number in the model's vocabulary, if the server sends it.
+        logprob: Natural logarithm of the token's probability, if the server sends it.
     """
 
     text: str

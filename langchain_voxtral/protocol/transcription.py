@@ -161,7 +161,7 @@ def _text(document: JsonObject, status: JsonObject) -> str:
     text = document.get("text")
     if isinstance(text, str):
         return text
-    state = non_empty(status.get("status")) or "not told"
+    state = non_empty(status.get("status")) or "missing"
     raise UnexpectedShapeError(
         f"no text (status: {state}); check that base_url= and model= lead to speech"
     )

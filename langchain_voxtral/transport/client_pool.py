@@ -1,4 +1,4 @@
-"""The life of HTTP clients: made when first needed, shared, closed, never used after a fork.
+"""HTTP clients: made when first needed, shared, closed, never used after a fork.
 
 One synchronous client serves all threads; each event loop has a client of its own, because
 an asynchronous connection belongs to the loop that opened it.
@@ -49,25 +49,21 @@ _LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=20, keepa
 
 
 class ClientPool:
-    """The clients for one kind of settings; use `lease` to get one.
-
-    Args:
-        settings: How to make them.
-    """
+    """The clients for one kind of settings; use `ClientLease` to get one."""
 
     def __init__(self, settings: ClientSettings) -> None:
         self.settings = settings
         self.leases = 0
         self._reset()
-        _living.add(self)
+        _pools.add(self)
 
     def _reset(self) -> None:
         self._lock = threading.Lock()
         self._sync: httpx.Client | None = None
-        self._closer: Any = None
-        self._by_loop: weakref.WeakKeyDictionary[
-            asyncio.AbstractEventLoop, tuple[httpx.AsyncClient, AsyncGenerator[None], Any]
-        ] = weakref.WeakKeyDictionary()
+        self._close_sync: weakref.finalize[..., ClientPool] | None = None
+        self._by_loop: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _LoopClient] = (
+            weakref.WeakKeyDictionary()
+        )
 
     def sync_client(self) -> httpx.Client:
         """Return the synchronous client."""
@@ -80,7 +76,7 @@ class ClientPool:
                 if client is None:
                     client = self._sync = httpx.Client(**self._options())
                     # Also closes at exit, and when nobody holds this object any more.
-                    self._closer = weakref.finalize(self, _close, client)
+                    self._close_sync = weakref.finalize(self, _close, client)
         return client
 
     async def async_client(self) -> httpx.AsyncClient:
@@ -90,14 +86,12 @@ class ClientPool:
         loop = asyncio.get_running_loop()
         entry = self._by_loop.get(loop)
         if entry is None:
-            client = httpx.AsyncClient(**self._options())
-            keeper = _close_with_loop(client)
-            entry = (client, keeper, _close_in_time(self, loop, keeper))
+            entry = _LoopClient(self, loop, httpx.AsyncClient(**self._options()))
             with self._lock:  # loops may run in several threads
                 self._forget_closed_loops()
                 self._by_loop[loop] = entry
-            await anext(keeper)
-        return entry[0]
+            await anext(entry.closer)
+        return entry.client
 
     def _options(self) -> dict[str, Any]:
         settings = self.settings
@@ -113,16 +107,17 @@ class ClientPool:
 
     def _forget_closed_loops(self) -> None:
         for loop in [loop for loop in self._by_loop if loop.is_closed()]:
-            self._by_loop.pop(loop)[2].detach()  # which holds the keeper, which holds its loop
-        for loop in [loop for loop in list(_keepers) if loop.is_closed()]:
-            _keepers.pop(loop, None)
+            # The finalizer holds the closer, which holds its loop.
+            self._by_loop.pop(loop).finalizer.detach()
+        for loop in [loop for loop in list(_closers) if loop.is_closed()]:
+            _closers.pop(loop, None)
 
     def close(self) -> None:
         """Close the synchronous client."""
         with self._lock:
-            closer, self._sync, self._closer = self._closer, None, None
-        if closer is not None:
-            closer()
+            close, self._sync, self._close_sync = self._close_sync, None, None
+        if close is not None:
+            close()
 
     async def aclose(self) -> None:
         """Close the synchronous client and the running loop's."""
@@ -130,17 +125,34 @@ class ClientPool:
         loop = asyncio.get_running_loop()
         entry = self._by_loop.pop(loop, None)
         if entry is not None:
-            _client, keeper, closing = entry
-            await _closed(loop, keeper)
-            closing.detach()
+            await _aclose(loop, entry.closer)
+            entry.finalizer.detach()
 
     def detach_after_fork(self) -> None:
         """In a forked child: let go of the parent's connections without touching them."""
-        if self._closer is not None:
-            self._closer.detach()
-        # Kept alive on purpose: finalising them would write to the parent's sockets.
-        _abandoned.append((self._sync, dict(self._by_loop)))
+        if self._close_sync is not None:
+            self._close_sync.detach()
+        # Kept alive on purpose: finalizing them would write to the parent's sockets.
+        _detached.append((self._sync, dict(self._by_loop)))
         self._reset()
+
+
+class _LoopClient:
+    """The client of one event loop, and what closes it.
+
+    It is closed when nobody holds the pool any more, or else with the loop. Left to the garbage
+    collector, a closer that dies with the loop's last task would be closed by a task that is
+    cancelled at once.
+    """
+
+    def __init__(
+        self, pool: ClientPool, loop: asyncio.AbstractEventLoop, client: httpx.AsyncClient
+    ) -> None:
+        self.client = client
+        self.closer = _close_with_loop(client)
+        _closers.setdefault(loop, set()).add(self.closer)
+        self.finalizer = weakref.finalize(pool, _start_closing, weakref.ref(loop), self.closer)
+        self.finalizer.atexit = False
 
 
 def _close(client: httpx.Client) -> None:
@@ -156,44 +168,30 @@ async def _close_with_loop(client: httpx.AsyncClient) -> AsyncGenerator[None]:
         await client.aclose()
 
 
-def _close_in_time(
-    clients: ClientPool, loop: asyncio.AbstractEventLoop, keeper: AsyncGenerator[None]
-) -> Any:
-    """Have a keeper closed when nobody holds its clients any more, or else with the loop.
-
-    Left to the garbage collector, a keeper that dies with the loop's last task would be closed by
-    a task that is cancelled at once.
-    """
-    _keepers.setdefault(loop, set()).add(keeper)
-    closing = weakref.finalize(clients, _start_closing, weakref.ref(loop), keeper)
-    closing.atexit = False
-    return closing
-
-
 def _start_closing(
-    loop_ref: "weakref.ref[asyncio.AbstractEventLoop]", keeper: AsyncGenerator[None]
+    loop_ref: "weakref.ref[asyncio.AbstractEventLoop]", closer: AsyncGenerator[None]
 ) -> None:
     loop = loop_ref()
     if loop is None or loop.is_closed():
         return
     with suppress(RuntimeError):  # closed in the meantime
-        loop.call_soon_threadsafe(lambda: loop.create_task(_closed(loop, keeper)))
+        loop.call_soon_threadsafe(lambda: loop.create_task(_aclose(loop, closer)))
 
 
-async def _closed(loop: asyncio.AbstractEventLoop, keeper: AsyncGenerator[None]) -> None:
-    await keeper.aclose()
-    _keepers.get(loop, set()).discard(keeper)
+async def _aclose(loop: asyncio.AbstractEventLoop, closer: AsyncGenerator[None]) -> None:
+    await closer.aclose()
+    _closers.get(loop, set()).discard(closer)
 
 
-_keepers: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, set[AsyncGenerator[None]]] = (
+_closers: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, set[AsyncGenerator[None]]] = (
     weakref.WeakKeyDictionary()
 )
-"""Holds the keepers of each loop, so that none is finalised before it is closed."""
-_living: weakref.WeakSet[ClientPool] = weakref.WeakSet()
+"""Holds the closers of each loop, so that none is finalized before it is closed."""
+_pools: weakref.WeakSet[ClientPool] = weakref.WeakSet()
 _by_settings: weakref.WeakValueDictionary[ClientSettings, ClientPool] = (
     weakref.WeakValueDictionary()
 )
-_abandoned: list[object] = []
+_detached: list[object] = []
 # Reentrant: a garbage collection within may release another lease.
 _registry = threading.RLock()
 
@@ -201,10 +199,10 @@ _registry = threading.RLock()
 def _after_fork_in_child() -> None:
     global _registry  # noqa: PLW0603 - a lock another thread held at the fork stays locked
     _registry = threading.RLock()
-    _abandoned.append(dict(_keepers))
-    _keepers.clear()
-    for clients in list(_living):
-        clients.detach_after_fork()
+    _detached.append(dict(_closers))
+    _closers.clear()
+    for pool in list(_pools):
+        pool.detach_after_fork()
 
 
 if hasattr(os, "register_at_fork"):
@@ -219,38 +217,38 @@ class ClientLease:
     """
 
     def __init__(self) -> None:
-        self._held: ClientPool | None = None
-        self._release: Any = None
+        self._pool: ClientPool | None = None
+        self._release: weakref.finalize[..., ClientLease] | None = None
 
     def clients(self, settings: ClientSettings) -> ClientPool:
         """Return the clients for these settings, letting go of those for others."""
-        held = self._held
-        if held is not None and held.settings == settings:
-            return held
+        pool = self._pool
+        if pool is not None and pool.settings == settings:
+            return pool
         with _registry:
-            if self._held is not None and self._held.settings == settings:
-                return self._held  # another thread was quicker
+            if self._pool is not None and self._pool.settings == settings:
+                return self._pool  # another thread was quicker
             self.close()
-            clients = _by_settings.get(settings)
-            if clients is None:
-                clients = _by_settings[settings] = ClientPool(settings)
-            clients.leases += 1
-            self._held = clients
-            self._release = weakref.finalize(self, _release, clients)
+            pool = _by_settings.get(settings)
+            if pool is None:
+                pool = _by_settings[settings] = ClientPool(settings)
+            pool.leases += 1
+            self._pool = pool
+            self._release = weakref.finalize(self, _release, pool)
             self._release.atexit = False
-        return clients
+        return pool
 
     def close(self) -> None:
         """Let go; close the synchronous client if nobody else holds it."""
-        release, self._held, self._release = self._release, None, None
+        release, self._pool, self._release = self._release, None, None
         if release is not None:
             release()
 
     async def aclose(self) -> None:
         """Let go; close the synchronous client and this loop's if nobody else holds them."""
-        held = self._held
-        if held is not None and held.leases == 1:
-            await held.aclose()
+        pool = self._pool
+        if pool is not None and pool.leases == 1:
+            await pool.aclose()
         self.close()
 
     def __eq__(self, other: object) -> bool:
@@ -270,11 +268,11 @@ class ClientLease:
         return ClientLease, ()
 
 
-def _release(clients: ClientPool) -> None:
+def _release(pool: ClientPool) -> None:
     with _registry:
-        clients.leases -= 1
-        last = clients.leases == 0
-        if last and _by_settings.get(clients.settings) is clients:
-            del _by_settings[clients.settings]
-    if last:
-        clients.close()
+        pool.leases -= 1
+        is_last = pool.leases == 0
+        if is_last and _by_settings.get(pool.settings) is pool:
+            del _by_settings[pool.settings]
+    if is_last:
+        pool.close()

@@ -146,7 +146,7 @@ class _HTTPXGuard(threading.local):
     def __exit__(self, *_: object) -> None:
         if self._depth == 1:  # still within: closing takes the lock too
             while self._waiting:
-                with suppress(Exception):  # nobody is left who could be told
+                with suppress(Exception):  # no caller is left who could handle it
                     self._waiting.popleft()()
         self._depth -= 1
 

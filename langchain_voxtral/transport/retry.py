@@ -26,7 +26,7 @@ _NEVER_SENT = (httpx.ConnectTimeout, httpx.PoolTimeout)
 
 
 class RetryState:
-    """Counts the attempts of one call and decides about the next one.
+    """Counts the attempts of one call, and decides about the next one.
 
     Attributes:
         attempts: How often the request was sent.

@@ -50,11 +50,11 @@ def test_a_body_parses_back_to_the_same_values(body: dict[str, object]) -> None:
         ),
         (
             {"input": "ab\ud83d"},
-            "input has half a surrogate pair at character 2, which UTF-8 lacks",
+            "input has a lone surrogate at character 2, which UTF-8 cannot encode",
         ),
         (
             {"a": {"\ud83d": 1}},
-            "a has half a surrogate pair at character 0, which UTF-8 lacks",
+            "a has a lone surrogate at character 0, which UTF-8 cannot encode",
         ),
     ],
 )

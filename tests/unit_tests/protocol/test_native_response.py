@@ -81,7 +81,7 @@ def test_the_header_names_the_request_where_the_body_does_not() -> None:
 @pytest.mark.parametrize(
     ("body", "kind", "words"),
     [
-        (b"{}", VoxtralResponseError, "has no results (status: not told)"),
+        (b"{}", VoxtralResponseError, "has no results (status: missing)"),
         (b'{"results": []}', VoxtralResponseError, "has no results"),
         (b'{"results": {}}', VoxtralResponseError, "has no results"),
         (b'{"results": ["a"]}', VoxtralResponseError, "generated_text is not a string"),

@@ -246,7 +246,7 @@ def test_an_error_in_a_200_body_is_an_error() -> None:
 
 @pytest.mark.parametrize(
     ("fields", "status"),
-    [(b"{}", "not told"), (b'{"text": null, "inference_status": {"status": "queued"}}', "queued")],
+    [(b"{}", "missing"), (b'{"text": null, "inference_status": {"status": "queued"}}', "queued")],
 )
 def test_an_answer_without_text_is_an_error(fields: bytes, status: str) -> None:
     with pytest.raises(VoxtralResponseError) as caught:
