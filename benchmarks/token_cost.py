@@ -10,27 +10,32 @@ import gc
 import json
 import time
 
-from langchain_voxtral.completions.response import Call, ToolCallParsing
+from langchain_voxtral.completions.request import CompletionRequest
 from langchain_voxtral.completions.stream import CompletionStream
+from langchain_voxtral.completions.tools import ToolCallParsing
+from langchain_voxtral.protocol.endpoints import NATIVE
 from langchain_voxtral.transport import HTTPRequest
 
 TOKENS, ROUNDS = 20_000, 7
 EVENT = {"token": {"id": None, "text": " word", "logprob": 0.0, "special": False}}
 REST = {"generated_text": "", "details": None, "estimated_cost": None}
 READ = b"data: " + json.dumps(EVENT | REST).encode() + b"\n\n"
-REQUEST = HTTPRequest("http://127.0.0.1/", b"{}", {})
+SENT = HTTPRequest("http://127.0.0.1/", b"{}", {})
 
 
-def cost(calls: ToolCallParsing | None) -> float:
+def cost(tool_parsing: ToolCallParsing | None) -> float:
     """Return the microseconds that a token takes."""
     best = float("inf")
     for _ in range(ROUNDS):
-        sink = CompletionStream(Call(REQUEST, "m", "p", stops=["<|eot_id|>"], calls=calls))
-        sink.start_attempt({}, 1)
+        request = CompletionRequest(
+            NATIVE, "m", {}, stop_sequences=["<|eot_id|>"], unescape=True, tool_parsing=tool_parsing
+        )
+        decoder = CompletionStream(request, SENT)
+        decoder.start_attempt({}, 1)
         gc.disable()
         start = time.process_time()
         for _ in range(TOKENS):
-            sink.feed(READ)
+            decoder.feed(READ)
         best = min(best, time.process_time() - start)
         gc.enable()
     return best / TOKENS * 1e6

@@ -66,13 +66,17 @@ class ChatVoxtral(ConnectionSettings, SamplingSettings, BaseChatModel):
         ```
 
     Key init args, completion (each call may override them):
-        model: Name of the model at the server.
+        model: Name of the model at the server; also `NAME:VERSION`.
         temperature: Randomness; 0 is greedy.
-        max_tokens: Most tokens to generate.
         top_p, top_k, min_p: Which tokens are drawn from.
+        max_tokens: Most tokens to generate.
         stop: Where to end the answer.
+        repetition_penalty, presence_penalty, frequency_penalty: Against repeated tokens.
         seed: For repeatable answers, as far as the server can.
         response_format: What the text must look like.
+        n: Answers for each prompt.
+        logprobs: Whether to keep the tokens' log probabilities.
+        user, prompt_cache_key: Ids for the provider.
         model_kwargs: More fields for the request body.
 
     Key init args, client:
@@ -81,8 +85,16 @@ class ChatVoxtral(ConnectionSettings, SamplingSettings, BaseChatModel):
         server: Kind of server: `"deepinfra"`, `"vllm"` or `"llama_cpp"`.
         api: Endpoint: `"auto"`, `"native"` or `"chat_completions"`.
         timeout, stream_idle_timeout, deadline: Time limits in seconds.
-        max_retries: Attempts beyond the first.
+        max_retries, retry_timeouts: Attempts beyond the first, and whether after timeouts.
         max_stream_resumes: How often a stream that is cut is resumed.
+        default_headers, proxy, http_client, http_async_client: For HTTP.
+        pickle_api_key: Whether a pickle holds the key.
+
+    Key init args, messages:
+        prompt_format: How messages become the input string.
+        special_tokens: What to do with special tokens in content.
+        chunk_coalescing, streaming: How chunks leave, and whether `invoke` streams inside.
+        system_with_audio, allow_audio_urls: For recordings.
 
     A `HumanMessage` may hold recordings among its text: blocks that `audio_block` makes, or
     LangChain's and OpenAI's own. Such a conversation goes to chat completions, any other to

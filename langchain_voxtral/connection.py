@@ -100,7 +100,7 @@ class ConnectionSettings(BaseModel):
         ```
     """
 
-    model_config = ConfigDict(arbitrary_types_allowed=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(arbitrary_types_allowed=True)
 
     api_key: SecretStr | None = Field(default=None, repr=False)
     """DeepInfra's key. Else read for each call from `DEEPINFRA_API_TOKEN`, `DEEPINFRA_API_KEY` or

@@ -121,9 +121,7 @@ class SamplingSettings(BaseModel):
         ```
     """
 
-    model_config = ConfigDict(
-        extra="forbid", protected_namespaces=(), use_attribute_docstrings=True
-    )
+    model_config = ConfigDict(extra="forbid", protected_namespaces=())
 
     model: str = Field(
         default=VOXTRAL_MINI,
