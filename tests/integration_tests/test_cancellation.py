@@ -1,4 +1,4 @@
-"""Whoever stops listening stops the engine too."""
+"""A caller that stops reading stops the engine."""
 
 import asyncio
 import signal

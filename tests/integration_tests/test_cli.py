@@ -1,4 +1,4 @@
-"""The command, run as a user runs it: a process of its own on the embedded engine."""
+"""The command as a process of its own, with the embedded engine."""
 
 import json
 import os

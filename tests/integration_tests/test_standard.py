@@ -1,4 +1,4 @@
-"""LangChain's standard integration tests, answered by the embedded engine."""
+"""LangChain's standard integration tests with the embedded engine."""
 
 import base64
 import re

@@ -1,4 +1,4 @@
-"""Calls to DeepInfra itself. They cost a little money and run only when a key is set.
+"""Calls to DeepInfra. They cost a little money and run only if a key is set.
 
 What is known of the hosted model is contradictory: its page documents text, and others saw a
 deployment that takes speech only. So these tests first find out which of the two is there; text

@@ -1,4 +1,4 @@
-"""Speech at DeepInfra itself: less than a minute of sound for all, at $0.001 a minute.
+"""Transcription by DeepInfra: less than a minute of audio in total, at $0.001 per minute.
 
 Which endpoints the hosted model has is not known for sure: one that refuses is skipped and says
 why. Shapes are looked at, and one word that anybody hears in the recording; what else is told

@@ -1,4 +1,4 @@
-"""Errors: one class for each kind of failure, in LangChain's tree and through pickles."""
+"""Errors: one class for each kind of failure, in LangChain's hierarchy, through pickles."""
 
 import copy
 import pickle

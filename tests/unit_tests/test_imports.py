@@ -1,4 +1,4 @@
-"""What can be imported, and what importing costs."""
+"""What can be imported, and what an import loads."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""Transcription through LangChain, by the embedded engine, on real speech."""
+"""Transcription of real speech through LangChain by the embedded engine."""
 
 import asyncio
 import io

@@ -1,4 +1,4 @@
-"""Agents when something fails: what their model is told, so that it can mend it."""
+"""Failures in agents: what is returned to the model so that it can correct itself."""
 
 import json
 from collections.abc import Callable

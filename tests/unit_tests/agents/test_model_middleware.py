@@ -1,4 +1,4 @@
-"""Agents and what LangChain puts around their model calls: retries, fallbacks, summaries."""
+"""Agents with LangChain's middleware for model calls: retries, fallbacks, summaries."""
 
 from collections.abc import Callable
 from typing import Any

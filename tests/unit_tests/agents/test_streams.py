@@ -1,4 +1,4 @@
-"""Agents streamed: every mode of LangGraph, and what callbacks hear beside it."""
+"""Streamed agents: every stream mode of LangGraph, and callbacks."""
 
 import asyncio
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""Agents whose answer has a form: `response_format`, by a tool or by the provider."""
+"""Agents with a `response_format`, by a tool or by the provider."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""Agents: the model calls a tool, gets its result and answers, in every dialect and way."""
+"""Agents: the model calls a tool, gets its result and answers, in every dialect and call mode."""
 
 import json
 from typing import Annotated, Any

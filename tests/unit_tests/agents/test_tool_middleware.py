@@ -1,4 +1,4 @@
-"""Agents with tools and what LangChain puts around them: retries, summaries, people, memory."""
+"""Agents with tools and LangChain's middleware: retries, summaries, human review, memory."""
 
 import json
 from typing import Any

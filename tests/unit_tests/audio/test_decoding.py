@@ -1,4 +1,4 @@
-"""Every format, rate and number of channels becomes the same speech, as a stream."""
+"""Every format, rate and number of channels decodes to the same speech, as a stream."""
 
 import io
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The bytes of a recording can be read from their start any number of times."""
+"""The bytes of a recording can be read from the start any number of times."""
 
 import hashlib
 import io

@@ -1,4 +1,4 @@
-"""WAV files from samples, and what their headers say."""
+"""WAV files from samples, and the headers of WAV files."""
 
 import io
 import wave

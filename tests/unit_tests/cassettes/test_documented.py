@@ -1,4 +1,4 @@
-"""The examples of DeepInfra's API page: what we send is what it prints, and its answers are read.
+"""The examples of DeepInfra's API page: our requests equal them, and their responses are read.
 
 Every request is compared whole, so the classes are told to add nothing of their own.
 """

@@ -1,4 +1,4 @@
-"""The speech endpoint of DeepInfra's API page: our form is of its fields, and its answer is read.
+"""The speech endpoint of DeepInfra's API page: our form has its fields, and its response is read.
 
 The page's answer has samples of all types, and a text that is empty beside a segment that says
 “Hello”. So this shows that every field is found, and nothing of what Voxtral hears.

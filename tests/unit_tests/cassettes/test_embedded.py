@@ -1,4 +1,4 @@
-"""Exchanges recorded from the embedded engine, played back without it.
+"""Exchanges that were recorded from the embedded engine.
 
 What changes with every recording (request ids, milliseconds) is taken from the cassette; all
 else is stated here, whole.

@@ -1,4 +1,4 @@
-"""Speech, as the embedded engine heard it when it was recorded, played back without it.
+"""Transcriptions that were recorded from the embedded engine.
 
 Request ids are taken from the cassettes; all else is stated here, whole.
 """

@@ -1,4 +1,4 @@
-"""Exchanges recorded from DeepInfra, if somebody with a key has recorded them.
+"""Exchanges that were recorded from DeepInfra, if there are any.
 
 What its models say is theirs: the shape of an answer is checked, and that all of it is read.
 """

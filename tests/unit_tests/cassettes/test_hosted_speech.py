@@ -1,4 +1,4 @@
-"""Speech as DeepInfra heard it, if somebody with a key has recorded it.
+"""Transcriptions that were recorded from DeepInfra, if there are any.
 
 What its model hears is its own: the shape of an answer is checked, and that all of it is read.
 """

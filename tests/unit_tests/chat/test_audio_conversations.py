@@ -1,4 +1,4 @@
-"""Recordings where LangChain and servers have their own ways: templates, caches, refusals."""
+"""Recordings with prompt templates, caches and servers' refusals."""
 
 import base64
 import sys

@@ -1,4 +1,4 @@
-"""Recordings in messages: the whole request for each kind of server, and what never leaves."""
+"""Recordings in messages: the whole request for each kind of server, and what is never sent."""
 
 import base64
 import io

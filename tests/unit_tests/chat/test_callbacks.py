@@ -1,4 +1,4 @@
-"""Callbacks: every token once and in order, and the usage where LangChain looks for it."""
+"""Callbacks: every token once and in order, and usage where LangChain expects it."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""What LangChain builds around a model: chains, events, caches, fallbacks, settings by name."""
+"""LangChain's features around a model: chains, events, caches, fallbacks, configurable fields."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace

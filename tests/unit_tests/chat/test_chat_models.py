@@ -1,4 +1,4 @@
-"""`ChatVoxtral`: whole requests and whole answers."""
+"""`ChatVoxtral`: complete requests and responses."""
 
 import sys
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""`ChatVoxtral`: several answers for one prompt, and the tokens' log probabilities."""
+"""`ChatVoxtral`: several completions of one prompt, and log probabilities."""
 
 from collections.abc import Callable
 from typing import Any

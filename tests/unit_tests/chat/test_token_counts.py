@@ -1,4 +1,4 @@
-"""How many tokens messages take: recordings by their length, texts by the user's counter."""
+"""Token counts of messages: recordings by length, text by the user's counter."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Recordings of a conversation, fetched and made ready to be sent."""
+"""Recordings of a conversation are fetched and prepared for the request."""
 
 import asyncio
 import base64
@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from langchain_core.messages import HumanMessage
+from support.file_host import FileHost, ok
 from support.speech_samples import encoded, silence, wav_bytes
-from unit_tests.transport.test_url_fetch import Site, ok
 
 from langchain_voxtral import audio_block
 from langchain_voxtral.audio.formats import MP3, WAV
@@ -27,20 +27,20 @@ MP3_FILE = encoded("mp3")
 
 
 def test_the_file_of_a_url_is_sent_and_fetched_once() -> None:
-    with Site(ok(MP3_FILE)) as site:
-        block = audio_block(site.url("/named.wav"), mime_type="audio/wav")
+    with FileHost(ok(MP3_FILE)) as host:
+        block = audio_block(host.url("/named.wav"), mime_type="audio/wav")
         turns = to_turns([HumanMessage(["a", block, "b", block])])
         part = AudioPart(MP3_FILE, MP3)
         expected = [Turn("user", "ab", parts=("a", part, "b", part))]
         assert load_audio(turns, DEEPINFRA, ANYWHERE) == expected
-        assert len(site.asked) == 1
+        assert len(host.requests) == 1
         assert asyncio.run(aload_audio(turns, DEEPINFRA, ANYWHERE)) == expected
-        assert len(site.asked) == 2
+        assert len(host.requests) == 2
 
 
 def test_a_page_instead_of_a_recording_is_refused_with_its_position() -> None:
-    with Site(ok(b"<!doctype html>")) as site:
-        turns = to_turns([HumanMessage(["a", audio_block(site.url("/talk.mp3"))])])
+    with FileHost(ok(b"<!doctype html>")) as host:
+        turns = to_turns([HumanMessage(["a", audio_block(host.url("/talk.mp3"))])])
         with pytest.raises(VoxtralInvalidRequestError) as raised:
             load_audio(turns, VLLM, ANYWHERE)
     assert str(raised.value).startswith("messages[0] (user), block 1: it is no recording of a")

@@ -1,4 +1,4 @@
-"""Whole answers into texts and outcomes, and outcomes into metadata."""
+"""Responses to completions, and completions to metadata."""
 
 import json
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""The decoder of a streamed answer, byte by byte, without any I/O."""
+"""The decoder of a streamed completion, byte by byte, without I/O."""
 
 import json
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""`VoxtralLLM`: whole requests and whole answers."""
+"""`VoxtralLLM`: complete requests and responses."""
 
 import json
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Recordings in content blocks: every form in use, and what is refused."""
+"""Recordings in content blocks: all supported forms, and invalid ones."""
 
 import base64
 import io

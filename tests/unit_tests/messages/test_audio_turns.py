@@ -1,4 +1,4 @@
-"""Turns with recordings: merged in order, written as parts, never beside system text."""
+"""Turns with recordings: merged in order, written as parts, never with system text."""
 
 import pytest
 from langchain_core.messages import HumanMessage

@@ -1,4 +1,4 @@
-"""List content: what is text, what is left out, what is refused."""
+"""Content lists: text, ignored blocks and refused blocks."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Calls of tools and the results that answer them."""
+"""Tool calls and their results."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Formats as tables, and what they refuse."""
+"""Prompt formats as tables, and their validation."""
 
 import pickle
 

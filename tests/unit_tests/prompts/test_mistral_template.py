@@ -1,4 +1,4 @@
-"""The model's own template, against written goldens and against `mistral-common`."""
+"""The model's own template, compared with written prompts and with `mistral-common`."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The stop sequence filter against an oracle that sees the whole text."""
+"""The stop sequence filter, compared with a reference that sees the whole text."""
 
 from itertools import pairwise
 

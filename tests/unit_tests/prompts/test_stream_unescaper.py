@@ -1,4 +1,4 @@
-"""Word joiners leave the answer again, however the stream is split."""
+"""Answers are unescaped, however the stream is split."""
 
 from hypothesis import given
 from hypothesis import strategies as st

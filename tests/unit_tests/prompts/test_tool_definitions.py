@@ -1,4 +1,4 @@
-"""Tools in the prompt: where a format describes them, and that nobody can add one."""
+"""Tools in the prompt: where a format describes them, and that content cannot add one."""
 
 import json
 

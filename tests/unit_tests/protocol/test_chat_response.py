@@ -1,4 +1,4 @@
-"""Whole responses of chat completions."""
+"""Unstreamed responses of chat completions."""
 
 import json
 

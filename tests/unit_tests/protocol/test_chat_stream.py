@@ -1,4 +1,4 @@
-"""Streamed responses of chat completions: what only they have."""
+"""Streamed responses of chat completions: cases that only they have."""
 
 import json
 from itertools import pairwise

@@ -1,4 +1,4 @@
-"""Whole responses of both endpoints that are errors in spite of their status, or no responses."""
+"""Bodies with status 200 that are errors or not responses, at both endpoints."""
 
 from collections.abc import Callable
 

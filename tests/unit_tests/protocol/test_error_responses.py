@@ -1,4 +1,4 @@
-"""Status and body of an answer into one error class."""
+"""Status and body of a response to one error class."""
 
 import json
 import pickle

@@ -1,4 +1,4 @@
-"""Headers: how long a server asks to wait."""
+"""Headers: how long to wait before a retry."""
 
 from datetime import UTC, datetime, timedelta, timezone
 

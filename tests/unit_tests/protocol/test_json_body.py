@@ -1,4 +1,4 @@
-"""Request bodies: JSON values into bytes."""
+"""Request bodies: JSON values to bytes."""
 
 import json
 from types import MappingProxyType

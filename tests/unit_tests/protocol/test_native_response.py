@@ -1,4 +1,4 @@
-"""Whole responses of the native endpoint."""
+"""Unstreamed responses of the native endpoint."""
 
 import json
 

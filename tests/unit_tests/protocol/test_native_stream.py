@@ -1,4 +1,4 @@
-"""Streamed responses of the native endpoint: what only they have."""
+"""Streamed responses of the native endpoint: cases that only they have."""
 
 import json
 

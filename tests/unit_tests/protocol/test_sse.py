@@ -1,4 +1,4 @@
-"""The bytes of an event stream into JSON documents."""
+"""The bytes of an event stream to JSON documents."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Streamed responses of both endpoints: their cases are the same, their documents are not."""
+"""Streamed responses of both endpoints: the same cases with different documents."""
 
 import json
 from collections.abc import Callable

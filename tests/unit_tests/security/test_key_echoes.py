@@ -1,4 +1,4 @@
-"""Whatever a server echoes of a key, and however it spells it, no error, log or trace shows it."""
+"""If a server echoes the key, in any spelling, no error, log or trace shows it."""
 
 import asyncio
 import json
@@ -20,7 +20,7 @@ from pydantic import SecretStr
 from support.call_modes import CALL_MODES, ask
 from support.documented_exchanges import HELLO_ANSWER, HELLO_TEXT, Server, streaming, token_event
 from support.key_echoes import SHAPES, TOKEN_CHARACTERS, Shape, echoes, keys
-from unit_tests.security.test_tracing import Recorder
+from support.trace_recorder import TraceRecorder
 
 from langchain_voxtral import ChatVoxtral, VoxtralLLM
 from langchain_voxtral.errors import VoxtralError, VoxtralResponseError, redact
@@ -84,7 +84,7 @@ def test_no_part_of_an_echoed_key_is_shown(shape: Shape, data: st.DataObject) ->
     key = data.draw(keys)
     model_class = data.draw(st.sampled_from([ChatVoxtral, VoxtralLLM]))
     call_mode = data.draw(st.sampled_from(CALL_MODES))
-    server, recorder = Server(), Recorder()
+    server, recorder = Server(), TraceRecorder()
     server.answer = data.draw(shape(data.draw(echoes(key))))
     model = model_class(api_key=SecretStr(key), max_retries=0, **server.settings)
     with everything_logged() as logged, pytest.raises(VoxtralError) as caught:

@@ -1,4 +1,4 @@
-"""Nothing that a conversation says can forge a turn, whatever it is put together from.
+"""No content of a conversation can forge a turn.
 
 What is looked at is the request body that leaves the model, by a tokenizer of the tests' own.
 """

@@ -1,4 +1,4 @@
-"""The key: it goes into one header, and shows nowhere else."""
+"""The key is sent in one header, and is shown nowhere."""
 
 import copy
 import logging

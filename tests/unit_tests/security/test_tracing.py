@@ -1,6 +1,5 @@
-"""Traces: what LangSmith would be told, and that a key is never part of it."""
+"""Traces: what LangSmith receives, and that it never includes a key."""
 
-import json
 from collections.abc import Callable
 from typing import Any
 
@@ -9,9 +8,9 @@ from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import RunnableConfig
 from langchain_core.tracers import LangChainTracer
-from langsmith import Client
 from support.call_modes import CALL_MODES, ask
 from support.documented_exchanges import KEY, Server, answering
+from support.trace_recorder import TraceRecorder
 
 from langchain_voxtral import ChatVoxtral, VoxtralLLM, __version__
 from langchain_voxtral.errors import VoxtralAuthenticationError
@@ -21,41 +20,12 @@ USAGE = {"input_tokens": 12, "output_tokens": 25, "total_tokens": 37}
 MODEL = "mistralai/Voxtral-Mini-3B-2507"
 
 
-class Recorder(Client):
-    """A LangSmith client that keeps what it would send."""
-
-    __slots__ = ("created", "updated")
-
-    def __init__(self) -> None:
-        super().__init__(
-            api_url="http://127.0.0.1:9", api_key="none", auto_batch_tracing=False, info={}
-        )
-        self.created: list[dict[str, Any]] = []
-        self.updated: list[dict[str, Any]] = []
-
-    def create_run(self, name: str, inputs: Any, run_type: Any, **kwargs: Any) -> None:
-        run = {"name": name, "inputs": inputs, "run_type": run_type, **kwargs}
-        self.created.append(json.loads(json.dumps(run, default=repr)))
-
-    def update_run(self, run_id: Any, **kwargs: Any) -> None:
-        self.updated.append(json.loads(json.dumps(kwargs, default=repr)))
-
-    @property
-    def model_runs(self) -> list[dict[str, Any]]:
-        """The runs of models, as they ended."""
-        return [run for run in self.updated if run["run_type"] == "llm"]
-
-    @property
-    def everything(self) -> str:
-        return json.dumps([self.created, self.updated])
-
-
 @pytest.fixture
-def recorder() -> Recorder:
-    return Recorder()
+def recorder() -> TraceRecorder:
+    return TraceRecorder()
 
 
-def traced(recorder: Recorder) -> RunnableConfig:
+def traced(recorder: TraceRecorder) -> RunnableConfig:
     return {"callbacks": [LangChainTracer(client=recorder)]}
 
 
@@ -78,7 +48,7 @@ def kind_of(model: ChatVoxtral | VoxtralLLM) -> str:
 
 @pytest.mark.parametrize("call_mode", CALL_MODES)
 async def test_every_call_mode_is_traced_with_model_and_usage(
-    make: Make, recorder: Recorder, call_mode: str
+    make: Make, recorder: TraceRecorder, call_mode: str
 ) -> None:
     model = make()
     await ask(model, call_mode, "Hello!", config=traced(recorder))
@@ -89,7 +59,7 @@ async def test_every_call_mode_is_traced_with_model_and_usage(
 
 @pytest.mark.parametrize("call_mode", ["batch", "abatch"])
 async def test_every_prompt_of_a_batch_is_traced_with_model_and_usage(
-    make: Make, recorder: Recorder, call_mode: str
+    make: Make, recorder: TraceRecorder, call_mode: str
 ) -> None:
     model = make()
     if call_mode == "batch":
@@ -104,7 +74,7 @@ async def test_every_prompt_of_a_batch_is_traced_with_model_and_usage(
 
 @pytest.mark.parametrize("call_mode", CALL_MODES)
 async def test_a_chain_is_traced_with_model_and_usage(
-    make: Make, recorder: Recorder, call_mode: str
+    make: Make, recorder: TraceRecorder, call_mode: str
 ) -> None:
     model = make()
     prompt = ChatPromptTemplate.from_messages([("human", "{word}!")])
@@ -115,7 +85,7 @@ async def test_a_chain_is_traced_with_model_and_usage(
     assert KEY not in recorder.everything
 
 
-def test_options_of_a_call_are_traced_in_any_spelling(make: Make, recorder: Recorder) -> None:
+def test_options_of_a_call_are_traced_in_any_spelling(make: Make, recorder: TraceRecorder) -> None:
     make(max_tokens=9, stop=["constructor"]).invoke(
         "Hello!",
         config=traced(recorder),
@@ -131,7 +101,7 @@ def test_options_of_a_call_are_traced_in_any_spelling(make: Make, recorder: Reco
     assert metadata["ls_stop"] == ["call"]
 
 
-def test_the_constructors_stops_are_traced(make: Make, recorder: Recorder) -> None:
+def test_the_constructors_stops_are_traced(make: Make, recorder: TraceRecorder) -> None:
     make(stop=["constructor"]).invoke("Hello!", config=traced(recorder))
     assert recorder.model_runs[0]["extra"]["metadata"]["ls_stop"] == ["constructor"]
 
@@ -139,7 +109,7 @@ def test_the_constructors_stops_are_traced(make: Make, recorder: Recorder) -> No
 @pytest.mark.parametrize("call_mode", CALL_MODES)
 @pytest.mark.parametrize("status", [200, 401])
 async def test_no_trace_shows_a_key_that_a_server_echoes(
-    make: Make, server: Server, recorder: Recorder, call_mode: str, status: int
+    make: Make, server: Server, recorder: TraceRecorder, call_mode: str, status: int
 ) -> None:
     echo = {"error": {"message": f"Incorrect API key provided: {KEY}", "code": "invalid_api_key"}}
     server.answer = lambda _: answering(echo, status, {"x-request-id": f"for-{KEY}"})

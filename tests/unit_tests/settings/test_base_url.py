@@ -1,4 +1,4 @@
-"""The server's address: where it comes from, how it is tidied, and what is refused."""
+"""The server's address: sources, normalization, validation."""
 
 import warnings
 

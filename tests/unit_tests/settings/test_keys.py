@@ -1,4 +1,4 @@
-"""Keys: where they come from, and which server sees them."""
+"""Keys: their sources, and which server receives them."""
 
 import copy
 import pickle

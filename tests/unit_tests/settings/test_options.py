@@ -1,4 +1,4 @@
-"""Options: their names on the wire, where they may be given, and what is refused."""
+"""Options: their names in requests, where they may be set, and validation."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""LangChain's own serialisation: a constructor call without secrets, and back."""
+"""LangChain's serialization: a constructor call without secrets, and back."""
 
 import json
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Users' code under `mypy --strict`."""
+"""Users' code with `mypy --strict`."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What users write, for a type checker to accept; test_typing.py has mypy read it."""
+"""Valid code of users; test_typing.py runs mypy on it."""
 
 from collections.abc import AsyncIterator, Iterator
 from typing import assert_type

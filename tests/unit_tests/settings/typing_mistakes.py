@@ -1,4 +1,4 @@
-"""What users mistype, for a type checker to refuse; test_typing.py has mypy read it."""
+"""Mistakes of users; test_typing.py runs mypy on it."""
 
 from langchain_voxtral import ChatVoxtral
 

@@ -1,4 +1,4 @@
-"""Servers that refuse to constrain an answer: the prompt asks for its form instead, once."""
+"""Servers that refuse to constrain an answer: the prompt asks for its format instead, once."""
 
 import json
 from typing import Any

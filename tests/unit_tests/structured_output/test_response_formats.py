@@ -1,4 +1,4 @@
-"""Answers as objects: what is sent for it, and how answers are read."""
+"""Answers as objects: the request, and how answers are parsed."""
 
 import json
 import pickle

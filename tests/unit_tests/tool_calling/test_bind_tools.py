@@ -1,4 +1,4 @@
-"""`bind_tools`: tools of every kind, and what each endpoint gets of them."""
+"""`bind_tools`: tools of every kind, and what each endpoint receives."""
 
 from typing import Annotated, Any, TypedDict
 

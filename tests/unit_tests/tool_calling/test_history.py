@@ -1,4 +1,4 @@
-"""Conversations with calls and results of earlier turns: what each endpoint gets of them."""
+"""Conversations with earlier calls and results: what each endpoint receives."""
 
 from typing import Any
 

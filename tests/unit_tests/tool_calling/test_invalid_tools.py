@@ -1,4 +1,4 @@
-"""Tools, choices and conversations that cannot be sent: one clear error, before anything is."""
+"""Invalid tools, choices and conversations: one clear error before anything is sent."""
 
 from collections.abc import Callable
 from typing import Any

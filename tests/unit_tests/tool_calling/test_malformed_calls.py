@@ -1,4 +1,4 @@
-"""Calls that are cut or malformed: never a guess, and nothing lost."""
+"""Cut or malformed calls: nothing is guessed, and nothing is lost."""
 
 import json
 from collections.abc import Iterator

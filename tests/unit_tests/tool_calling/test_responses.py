@@ -1,4 +1,4 @@
-"""Tool calls in answers, the same whichever endpoint made them and however it was asked."""
+"""Tool calls in answers are the same for every endpoint and call mode."""
 
 import json
 from collections.abc import Callable

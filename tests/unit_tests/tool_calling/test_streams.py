@@ -1,4 +1,4 @@
-"""Streams with tool calls: what is shown when, and in which chunk."""
+"""Streams with tool calls: what each chunk contains, and when it is yielded."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""`tool_choice`: what is sent so that a call comes, or none."""
+"""`tool_choice`: the request that forces or forbids a call."""
 
 from typing import Any
 

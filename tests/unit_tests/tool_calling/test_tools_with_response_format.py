@@ -1,4 +1,4 @@
-"""Tools and a `response_format` together: calls until there is an answer of that form."""
+"""Tools together with a `response_format`: calls until there is an answer in that format."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Parts of calls made fit for LangChain: with its own merging, and never a guess."""
+"""Chunks of tool calls for LangChain: they merge, and nothing is guessed."""
 
 import json
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Ids of calls in the form of Mistral's templates."""
+"""Ids of tool calls in the format of Mistral's templates."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Tool calls out of text: what is a call, what is text, and what is held back."""
+"""Tool calls in text: what is a call, what is text, and what is held back."""
 
 import pytest
 from support.parsed_calls import Found, parse

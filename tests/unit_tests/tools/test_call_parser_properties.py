@@ -1,4 +1,4 @@
-"""Tool calls out of text: any answer, split anywhere."""
+"""Tool calls in text: any answer, split anywhere."""
 
 import json
 from itertools import pairwise

@@ -1,4 +1,4 @@
-"""Which objects of a schema are closed, and what becomes of a schema in another document."""
+"""Which objects of a schema are closed, and schemas moved into another document."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What a transcription will take, and budgets for it."""
+"""Estimates of transcriptions, and budgets."""
 
 import asyncio
 from dataclasses import astuple

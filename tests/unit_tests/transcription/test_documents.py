@@ -1,4 +1,4 @@
-"""What recordings become: documents with flat metadata that tells only what is known."""
+"""Recordings to documents with flat metadata."""
 
 import hashlib
 import json

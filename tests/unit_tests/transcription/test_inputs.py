@@ -1,4 +1,4 @@
-"""What may be handed in as a recording, and the loaders around a parser."""
+"""Inputs that are accepted as recordings, and the loaders around a parser."""
 
 import base64
 import io

@@ -1,4 +1,4 @@
-"""How far a transcription has come: what is shown, where, and under which name."""
+"""Progress of a transcription: what is shown, where, and under which name."""
 
 import importlib.util
 import sys

@@ -1,4 +1,4 @@
-"""What servers are asked when a recording is transcribed."""
+"""The requests of a transcription."""
 
 import base64
 from typing import Any

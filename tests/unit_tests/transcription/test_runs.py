@@ -1,4 +1,4 @@
-"""Runs of transcription: in parallel, failing, stopped."""
+"""Transcription runs: parallel, failing, cancelled."""
 
 import asyncio
 import gc

@@ -1,4 +1,4 @@
-"""The store of what was heard: a run that was killed and begun again pays for what is missing."""
+"""The store of transcripts: an interrupted run pays only for what is missing."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import astuple

@@ -1,4 +1,4 @@
-"""Transcription in chains and as a tool of agents."""
+"""Transcription in chains and as a tool for agents."""
 
 import io
 import os

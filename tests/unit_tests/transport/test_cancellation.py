@@ -1,4 +1,4 @@
-"""Whoever stops listening, and however, frees the connection at once and may call again."""
+"""Every way to stop reading frees the connection at once; the model can be called again."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Generator

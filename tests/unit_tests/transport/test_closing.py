@@ -1,4 +1,4 @@
-"""Connections are freed: by closing, by leaving, by cancelling; and shared until then."""
+"""Connections are shared, and freed by closing, abandoning and cancelling."""
 
 import asyncio
 import gc

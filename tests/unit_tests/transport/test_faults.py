@@ -1,4 +1,4 @@
-"""The table of faults holds, whichever way a model is asked; `make faults` prints it."""
+"""Every fault of the table in every call mode; `make faults` prints it."""
 
 import gc
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Streams that are cut and taken up again: no character lost, doubled or out of order."""
+"""Streams that are cut and resumed: no character lost, repeated or out of order."""
 
 import json
 from typing import Any

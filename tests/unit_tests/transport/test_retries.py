@@ -1,4 +1,4 @@
-"""What is sent again, and what never is. The server counts."""
+"""Which requests are retried, and which never; the server counts them."""
 
 import asyncio
 import logging

@@ -1,4 +1,4 @@
-"""What calls share, and what of one call must not reach another."""
+"""What calls share, and what must not leak from one call to another."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Time limits: each ends a call with an error that names the setting. No test asserts a time."""
+"""Timeouts: each ends a call with an error that names the setting. No test asserts a duration."""
 
 import socket
 from collections.abc import Iterator

@@ -1,18 +1,17 @@
-"""Files from the web: only from public addresses, only within bounds, never along a redirect."""
+"""Files by URL: only from public addresses, only within limits, never through redirects."""
 
 import logging
 import shutil
 import socket
 import ssl
 import subprocess
-import threading
 from collections.abc import Sequence
-from contextlib import suppress
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import pytest
+from support.file_host import FileHost, ok
 
 from langchain_voxtral.errors import (
     VoxtralConnectionError,
@@ -24,85 +23,6 @@ from langchain_voxtral.transport.url_fetch import FetchPolicy, fetch_url, is_pub
 
 ANYWHERE = FetchPolicy(allows=lambda _: True)
 """The tests' own servers are on loopback."""
-
-PATIENCE = 10.0
-DRIP = 0.02
-
-
-class Site:
-    """Answers each connection with the same bytes, and keeps what was asked.
-
-    Args:
-        answer: What is sent for a request.
-        holds: Whether the connection is then held open, until the site is left.
-        drips: Whether it then sends a byte now and then, for as long as the test has patience.
-        context: For https.
-    """
-
-    def __init__(
-        self,
-        answer: bytes,
-        *,
-        holds: bool = False,
-        drips: bool = False,
-        context: ssl.SSLContext | None = None,
-    ) -> None:
-        self.asked: list[bytes] = []
-        self.outlasted = False
-        self._answer = answer
-        self._holds = holds
-        self._drips = drips
-        self._context = context
-        self._over = threading.Event()
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port: int = self._listener.getsockname()[1]
-        self._thread = threading.Thread(target=self._serve, daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        with socket.create_connection(("127.0.0.1", self.port)):
-            pass
-        self._thread.join(PATIENCE)
-        self._listener.close()
-
-    def url(self, path: str = "/talk.wav", host: str = "127.0.0.1") -> str:
-        return f"http://{host}:{self.port}{path}"
-
-    def _serve(self) -> None:
-        while not self._over.is_set():
-            connection, _ = self._listener.accept()
-            with suppress(OSError):  # the client had enough
-                self._answer_to(connection)
-            connection.close()
-
-    def _answer_to(self, connection: socket.socket) -> None:
-        if self._context is None or self._over.is_set():
-            self._talk(connection)
-            return
-        with self._context.wrap_socket(connection, server_side=True) as wrapped:
-            self._talk(wrapped)
-
-    def _talk(self, connection: socket.socket) -> None:
-        asked = connection.recv(65_536)
-        if asked:
-            self.asked.append(asked)
-            connection.sendall(self._answer)
-            if self._holds:
-                self._over.wait(PATIENCE)
-            if self._drips:
-                for _ in range(round(PATIENCE / DRIP)):
-                    threading.Event().wait(DRIP)
-                    connection.sendall(b"x")
-                self.outlasted = True
-
-
-def ok(body: bytes, *headers: str) -> bytes:
-    lines = ["HTTP/1.1 200 OK", *(headers or [f"content-length: {len(body)}"]), "", ""]
-    return "\r\n".join(lines).encode() + body
 
 
 def resolving(monkeypatch: pytest.MonkeyPatch, host: str, *answers: Sequence[str]) -> None:
@@ -124,22 +44,22 @@ def get(url: str, **limits: Any) -> bytes:
 
 
 def test_a_file_is_fetched_without_our_credentials() -> None:
-    with Site(ok(b"RIFF....")) as site:
-        assert get(site.url("/a b.wav?sig=1#t", host="localhost")) == b"RIFF...."
-    [asked] = site.asked
+    with FileHost(ok(b"RIFF....")) as host:
+        assert get(host.url("/a b.wav?sig=1#t", host="localhost")) == b"RIFF...."
+    [asked] = host.requests
     head = asked.decode().split("\r\n")
     assert head[0] == "GET /a%20b.wav?sig=1 HTTP/1.1"
     names = {line.partition(":")[0].lower() for line in head[1:] if line}
     assert names == {"host", "accept", "accept-encoding", "user-agent", "connection"} - (
         set() if any(line.lower().startswith("connection") for line in head) else {"connection"}
     )
-    assert f"host: localhost:{site.port}" in [line.lower() for line in head]
+    assert f"host: localhost:{host.port}" in [line.lower() for line in head]
 
 
 def test_a_body_without_a_length_arrives_complete() -> None:
     body = b"4\r\nRIFF\r\n4\r\n....\r\n0\r\n\r\n"
-    with Site(ok(body, "transfer-encoding: chunked")) as site:
-        assert get(site.url()) == b"RIFF...."
+    with FileHost(ok(body, "transfer-encoding: chunked")) as host:
+        assert get(host.url()) == b"RIFF...."
 
 
 @pytest.mark.parametrize(
@@ -174,14 +94,14 @@ def test_private_addresses_are_refused(host: str) -> None:
 def test_a_name_with_a_private_address_is_not_requested(monkeypatch: pytest.MonkeyPatch) -> None:
     """One private address among public ones is enough to refuse."""
     resolving(monkeypatch, "rebinding.example.org", ["8.8.8.8", "127.0.0.1"])
-    with Site(ok(b"secret")) as site, pytest.raises(VoxtralInvalidRequestError) as raised:
-        fetch_url(site.url(host="rebinding.example.org"))
+    with FileHost(ok(b"secret")) as host, pytest.raises(VoxtralInvalidRequestError) as raised:
+        fetch_url(host.url(host="rebinding.example.org"))
     assert str(raised.value) == (
-        f"the recording: http://rebinding.example.org:{site.port}/talk.wav cannot be fetched: "
+        f"the recording: http://rebinding.example.org:{host.port}/talk.wav cannot be fetched: "
         "rebinding.example.org is 127.0.0.1, which is no public address. Fetch it yourself and "
         "send the recording."
     )
-    assert site.asked == []
+    assert host.requests == []
 
 
 def test_the_checked_address_is_the_requested_one(
@@ -189,17 +109,17 @@ def test_the_checked_address_is_the_requested_one(
 ) -> None:
     """A name may lead elsewhere when it is resolved once more; so it is not."""
     resolving(monkeypatch, "rebinding.example.org", ["127.0.0.1"], ["127.0.0.2"])
-    with Site(ok(b"RIFF")) as site:
-        assert fetch_url(site.url(host="rebinding.example.org"), policy=ANYWHERE) == b"RIFF"
-    assert f"host: rebinding.example.org:{site.port}".encode() in site.asked[0].lower()
+    with FileHost(ok(b"RIFF")) as host:
+        assert fetch_url(host.url(host="rebinding.example.org"), policy=ANYWHERE) == b"RIFF"
+    assert f"host: rebinding.example.org:{host.port}".encode() in host.requests[0].lower()
 
 
 def test_the_next_address_is_tried_where_one_does_not_answer(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     resolving(monkeypatch, "two.example.org", ["127.0.0.2", "127.0.0.1"])
-    with Site(ok(b"RIFF")) as site:
-        assert get(site.url(host="two.example.org")) == b"RIFF"
+    with FileHost(ok(b"RIFF")) as host:
+        assert get(host.url(host="two.example.org")) == b"RIFF"
 
 
 @pytest.mark.parametrize(
@@ -226,19 +146,19 @@ def test_the_next_address_is_tried_where_one_does_not_answer(
     ids=["redirect", "404", "gzip", "large", "large unsaid"],
 )
 def test_responses_outside_the_limits_are_refused(answer: bytes, problem: str) -> None:
-    with Site(answer) as site, pytest.raises(VoxtralInvalidRequestError) as raised:
-        get(site.url("/talk.wav?signature=s3cret"), max_bytes=100)
-    shown = f"http://127.0.0.1:{site.port}/talk.wav"
+    with FileHost(answer) as host, pytest.raises(VoxtralInvalidRequestError) as raised:
+        get(host.url("/talk.wav?signature=s3cret"), max_bytes=100)
+    shown = f"http://127.0.0.1:{host.port}/talk.wav"
     assert str(raised.value) == f"block 1: {shown} cannot be fetched: {problem}."
-    assert len(site.asked) == 1
+    assert len(host.requests) == 1
 
 
 def test_a_silent_server_times_out() -> None:
-    silent = Site(ok(b"RI", "content-length: 4"), holds=True)
-    with silent as site, pytest.raises(VoxtralTimeoutError) as raised:
-        get(site.url(), read_timeout=0.2)
+    silent = FileHost(ok(b"RI", "content-length: 4"), holds=True)
+    with silent as host, pytest.raises(VoxtralTimeoutError) as raised:
+        get(host.url(), read_timeout=0.2)
     assert str(raised.value) == (
-        f"block 1: {site.url()} cannot be fetched: it took too long (limits: 5 s to connect, "
+        f"block 1: {host.url()} cannot be fetched: it took too long (limits: 5 s to connect, "
         "0.2 s without a byte, 60 s in all)."
     )
 
@@ -249,27 +169,27 @@ def test_a_silent_server_times_out() -> None:
     ids=["head", "body", "body without a length"],
 )
 def test_a_slow_server_times_out_too(answer: bytes) -> None:
-    with Site(answer, drips=True) as site, pytest.raises(VoxtralTimeoutError):
-        get(site.url(), total_timeout=0.2)
-    assert not site.outlasted
+    with FileHost(answer, drips=True) as host, pytest.raises(VoxtralTimeoutError):
+        get(host.url(), total_timeout=0.2)
+    assert not host.outlasted
 
 
 def test_a_body_that_ends_too_late_is_refused() -> None:
-    with Site(ok(b"RIFF", "x: y"), holds=True) as site, pytest.raises(VoxtralTimeoutError):
-        get(site.url(), total_timeout=0.2)
-    assert len(site.asked) == 1
+    with FileHost(ok(b"RIFF", "x: y"), holds=True) as host, pytest.raises(VoxtralTimeoutError):
+        get(host.url(), total_timeout=0.2)
+    assert len(host.requests) == 1
 
 
 def test_a_signature_in_a_url_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.DEBUG), Site(ok(b"RIFF")) as site:
-        get(site.url("/talk.wav?signature=s3cret"))
-    assert b"s3cret" in site.asked[0]
+    with caplog.at_level(logging.DEBUG), FileHost(ok(b"RIFF")) as host:
+        get(host.url("/talk.wav?signature=s3cret"))
+    assert b"s3cret" in host.requests[0]
     assert "s3cret" not in caplog.text
 
 
 def test_a_body_that_breaks_off_is_no_file() -> None:
-    with Site(ok(b"RI", "content-length: 4")) as site, pytest.raises(VoxtralConnectionError):
-        get(site.url())
+    with FileHost(ok(b"RI", "content-length: 4")) as host, pytest.raises(VoxtralConnectionError):
+        get(host.url())
 
 
 @pytest.mark.parametrize(
@@ -304,8 +224,8 @@ def test_a_proxy_of_the_environment_is_not_used(monkeypatch: pytest.MonkeyPatch)
     """It would resolve the name by itself, and reach what only it can reach."""
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
     monkeypatch.delenv("NO_PROXY", raising=False)
-    with Site(ok(b"RIFF")) as site:
-        assert get(site.url()) == b"RIFF"
+    with FileHost(ok(b"RIFF")) as host:
+        assert get(host.url()) == b"RIFF"
 
 
 @pytest.mark.parametrize("address", ["8.8.8.8", "2606:4700:4700::1111", "93.184.216.34"])
@@ -351,8 +271,8 @@ def test_the_certificate_must_be_that_of_the_name(
     context.load_cert_chain(certificate, key)
     ssl_context.cache_clear()
     try:
-        with Site(ok(b"RIFF"), context=context) as site:
-            url = f"https://{host}:{site.port}/talk.wav"
+        with FileHost(ok(b"RIFF"), context=context) as server:
+            url = f"https://{host}:{server.port}/talk.wav"
             if host == "talk.example.org":
                 assert get(url) == b"RIFF"
                 return

@@ -1,0 +1,206 @@
+"""The speech engine's queue, disconnecting clients, forks, and the missing extra."""
+
+import asyncio
+import io
+import os
+import wave
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import moonshine_voice
+import pytest
+from support.subprocesses import run_python
+
+from langchain_voxtral.local import LocalVoxtral
+
+NATIVE = "inference/mistralai/Voxtral-Mini-3B-2507"
+BECKETT = Path(moonshine_voice.__file__).parent / "assets" / "beckett.wav"
+PATIENCE = 60.0
+FREED_IN = 20.0
+
+
+def repeated(times: int) -> bytes:
+    made = io.BytesIO()
+    with wave.open(str(BECKETT)) as recording, wave.open(made, "wb") as file:
+        file.setparams(recording.getparams())
+        file.writeframes(times * recording.readframes(recording.getnframes()))
+    return made.getvalue()
+
+
+LONG = repeated(75)
+"""Twelve minutes: hearing it all takes longer than freeing the engine may."""
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[LocalVoxtral]:
+    """One that hears one recording at a time and lets none wait."""
+    with LocalVoxtral(n_ctx=512, api_key="", queue_size=0) as running:
+        yield running
+
+
+NO_SOUND = {"audio": b"Dear diary, ..."}
+"""Refused as soon as the engine looks at it: it finds out whether the engine is free."""
+
+
+def connected(server: LocalVoxtral) -> httpx.AsyncClient:
+    return httpx.AsyncClient(base_url=server.base_url, trust_env=False, timeout=PATIENCE)
+
+
+async def hear_long(client: httpx.AsyncClient) -> httpx.Response:
+    while (answer := await client.post(NATIVE, files={"audio": LONG})).status_code == 429:
+        pass  # the other one had just been there
+    return answer
+
+
+async def busy(client: httpx.AsyncClient) -> httpx.Response:
+    """Return the first refusal for want of room."""
+    while (answer := await client.post(NATIVE, files=NO_SOUND)).status_code != 429:
+        assert answer.status_code == 500
+    return answer
+
+
+async def test_a_client_that_disconnects_frees_the_engine_and_others_get_retry_after(
+    server: LocalVoxtral,
+) -> None:
+    async with connected(server) as client, asyncio.timeout(PATIENCE):
+        leaving = asyncio.create_task(hear_long(client))
+        refused = await busy(client)
+        assert refused.headers["retry-after"] == "1"
+        assert refused.json()["error"]["code"] == "engine_overloaded"
+        # The event loop is free, and so is the model that answers.
+        assert (await client.get("openai/models")).status_code == 200
+        assert (
+            await client.post(NATIVE, json={"input": "Hi", "max_new_tokens": 1})
+        ).status_code == 200
+        assert not leaving.done()
+        leaving.cancel()
+        async with asyncio.timeout(FREED_IN):
+            while (await client.post(NATIVE, files=NO_SOUND)).status_code == 429:
+                pass
+
+
+async def test_a_stopping_server_ends_transcriptions() -> None:
+    server = LocalVoxtral(n_ctx=512, api_key="", queue_size=0).start()
+    async with connected(server) as client, asyncio.timeout(PATIENCE):
+        cut = asyncio.create_task(hear_long(client))
+        await busy(client)
+        await asyncio.to_thread(server.stop)
+        answer = await cut
+    assert (answer.status_code, answer.json()) == (
+        503,
+        {"error": {"message": "The server is stopping"}},
+    )
+
+
+@pytest.mark.parametrize("library", ["moonshine_voice", "python_multipart", "av"])
+def test_without_the_extra_the_error_says_what_to_install(library: str) -> None:
+    run_python(
+        """
+        import sys
+        sys.modules[sys.argv[1]] = sys.modules["multipart"] = None  # the latter is an old name
+        import httpx
+        from langchain_voxtral.local import LocalVoxtral
+
+        with LocalVoxtral(n_ctx=512, api_key="") as server:
+            answer = httpx.post(
+                f"{server.base_url}/inference/mistralai/Voxtral-Mini-3B-2507",
+                files={"audio": b"RIFF"},
+                trust_env=False,
+            )
+        message = answer.json()["error"]["message"]
+        assert (answer.status_code, message) == (
+            405,
+            f"The embedded engine needs {sys.argv[1]} for recordings, which is not installed: "
+            'pip install "langchain-voxtral[local-speech]"',
+        ), answer.text
+        """,
+        library,
+    )
+
+
+def test_the_clients_error_says_what_to_install() -> None:
+    run_python(
+        """
+        import sys
+        sys.modules["moonshine_voice"] = None
+        import logging
+        logging.disable()
+        from langchain_voxtral import VoxtralTranscriptionParser
+        from langchain_voxtral.errors import VoxtralUnsupportedFeatureError
+
+        try:
+            VoxtralTranscriptionParser(base_url="local").parse(sys.argv[1])
+        except VoxtralUnsupportedFeatureError as error:
+            assert 'pip install "langchain-voxtral[local-speech]"' in str(error), error
+        else:
+            raise AssertionError("it was heard")
+        """,
+        str(BECKETT),
+    )
+
+
+def test_a_library_that_does_not_load_is_named_with_what_it_needs(tmp_path: Path) -> None:
+    package = tmp_path / "moonshine_voice"
+    package.mkdir()
+    (package / "__init__.py").write_text("raise OSError(\"version 'GLIBC_2.34' not found\")")
+    run_python(
+        """
+        import sys
+        sys.path.insert(0, sys.argv[1])
+        import httpx
+        from langchain_voxtral.local import LocalVoxtral
+
+        with LocalVoxtral(n_ctx=512, api_key="") as server, open(sys.argv[2], "rb") as sound:
+            answer = httpx.post(
+                f"{server.base_url}/inference/mistralai/Voxtral-Mini-3B-2507",
+                files={"audio": sound},
+                trust_env=False,
+            )
+        assert (answer.status_code, answer.json()["error"]["message"]) == (
+            400,
+            "The embedded engine cannot hear: moonshine-voice does not load (version 'GLIBC_2.34' "
+            "not found). It needs glibc 2.34, macOS 15 or Windows, and "
+            'pip install "langchain-voxtral[local-speech]".',
+        ), answer.text
+        """,
+        str(tmp_path),
+        str(BECKETT),
+    )
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a_forked_child_can_transcribe_and_exits() -> None:
+    run_python(
+        """
+        import os, sys, warnings
+        warnings.simplefilter("ignore", DeprecationWarning)
+        import httpx
+        from langchain_voxtral.local import shared_server
+        import logging
+        logging.disable()
+
+        def hear():
+            server = shared_server()
+            with open(sys.argv[1], "rb") as sound:
+                answer = httpx.post(
+                    f"{server.base_url}/inference/mistralai/Voxtral-Mini-3B-2507",
+                    files={"audio": sound},
+                    headers={"authorization": f"Bearer {server.api_key}"},
+                    trust_env=False,
+                    timeout=60,
+                )
+            return answer.json()["text"]
+
+        text = hear()
+        child = os.fork()
+        if child == 0:
+            sys.exit(0 if hear() == text else 1)
+        idle = os.fork()
+        if idle == 0:
+            sys.exit(7)
+        assert os.waitpid(child, 0)[1] == 0
+        assert os.waitstatus_to_exitcode(os.waitpid(idle, 0)[1]) == 7
+        """,
+        str(BECKETT),
+    )

@@ -1,0 +1,150 @@
+"""Responses of the speech routes: DeepInfra's native format, and OpenAI's."""
+
+from typing import Any
+
+import httpx
+import openai
+import pytest
+from support.local_speech import NATIVE, SHORT, SPEECH_MODEL, TRANSLATIONS, ask, json_body
+from support.speech_samples import BECKETT
+
+from langchain_voxtral.audio.subtitles import Cue, read_subtitles
+from langchain_voxtral.local import LocalVoxtral
+from langchain_voxtral.protocol.transcription import parse_native, parse_openai
+
+FREE = {"type": "duration", "seconds": 3.0, "estimated_cost": 0.0}
+"""OpenAI's usage, with DeepInfra's field for what it costs."""
+
+
+def plainly(transcript: dict[str, Any]) -> dict[str, Any]:
+    return {"text": transcript["text"], "usage": FREE}
+
+
+def test_the_native_answer_has_the_documented_shape(
+    http: httpx.Client, verbose_transcript: dict[str, Any]
+) -> None:
+    answer = ask(http, NATIVE)
+    document = json_body(answer)
+    assert document == {
+        "text": verbose_transcript["text"],
+        "segments": verbose_transcript["segments"],
+        "language": "en",
+        "input_length_ms": 3000,
+        "words": None,
+        "duration": 3.0,
+        "request_id": answer.headers["x-request-id"],
+        "inference_status": {
+            "status": "succeeded",
+            "runtime_ms": document["inference_status"]["runtime_ms"],
+            "cost": 0.0,
+        },
+    }
+    assert document["inference_status"]["runtime_ms"] > 0
+    assert answer.headers["x-voxtral-model"] == SPEECH_MODEL
+    assert "x-voxtral-ignored" not in answer.headers
+
+
+def test_our_decoders_read_the_responses(
+    http: httpx.Client, verbose_transcript: dict[str, Any]
+) -> None:
+    native = parse_native(ask(http, NATIVE).content)
+    verbose = parse_openai(ask(http, response_format="verbose_json").content)
+    for one in (native, verbose):
+        assert (one.text, one.language, one.duration) == (verbose_transcript["text"], "en", 3.0)
+        assert one.usage.cost == 0.0
+        assert [(part.start, part.end, part.text) for part in one.segments] == [
+            (part["start"], part["end"], part["text"]) for part in verbose_transcript["segments"]
+        ]
+
+
+def test_verbose_json(verbose_transcript: dict[str, Any]) -> None:
+    segments = verbose_transcript["segments"]
+    assert verbose_transcript == {
+        "task": "transcribe",
+        "language": "en",
+        "duration": 3.0,
+        "text": " ".join(segment["text"] for segment in segments),
+        "segments": [
+            {"id": number, **{name: segment[name] for name in ("start", "end", "text")}}
+            for number, segment in enumerate(segments)
+        ],
+        "usage": FREE,
+    }
+
+
+@pytest.mark.parametrize(
+    ("response_format", "media_type"),
+    [("srt", "application/x-subrip; charset=utf-8"), ("vtt", "text/vtt; charset=utf-8")],
+)
+def test_subtitles(
+    http: httpx.Client, verbose_transcript: dict[str, Any], response_format: str, media_type: str
+) -> None:
+    answer = ask(http, response_format=response_format)
+    assert (answer.status_code, answer.headers["content-type"]) == (200, media_type)
+    assert read_subtitles(answer.text) == tuple(
+        Cue(round(segment["start"], 3), round(segment["end"], 3), segment["text"])
+        for segment in verbose_transcript["segments"]
+    )
+
+
+def test_text_and_json(http: httpx.Client, verbose_transcript: dict[str, Any]) -> None:
+    plain = ask(http, response_format="text")
+    assert plain.headers["content-type"] == "text/plain; charset=utf-8"
+    assert plain.text == verbose_transcript["text"]
+    assert json_body(ask(http, response_format="json")) == plainly(verbose_transcript)
+    assert json_body(ask(http)) == plainly(verbose_transcript)
+
+
+def test_english_translated_into_english_is_its_transcription(
+    http: httpx.Client, verbose_transcript: dict[str, Any]
+) -> None:
+    translated = json_body(ask(http, TRANSLATIONS, response_format="verbose_json"))
+    assert translated == {**verbose_transcript, "task": "translate"}
+    assert json_body(ask(http, NATIVE, task="translate"))["text"] == verbose_transcript["text"]
+
+
+@pytest.mark.parametrize("route", ["audio/transcriptions", "audio/translations"])
+def test_the_short_routes(
+    http: httpx.Client, verbose_transcript: dict[str, Any], route: str
+) -> None:
+    assert json_body(ask(http, route, model=SPEECH_MODEL)) == plainly(verbose_transcript)
+
+
+@pytest.mark.parametrize("name", ["timestamp_granularities", "timestamp_granularities[]"])
+def test_segment_times_can_be_requested(
+    http: httpx.Client, verbose_transcript: dict[str, Any], name: str
+) -> None:
+    asked: dict[str, Any] = {"response_format": "verbose_json", name: ["segment", "segment"]}
+    assert json_body(ask(http, language="en", **asked)) == verbose_transcript
+
+
+def test_ignored_fields_are_named(http: httpx.Client, verbose_transcript: dict[str, Any]) -> None:
+    answer = ask(http, prompt="A play.", temperature="0.5")
+    assert answer.headers["x-voxtral-ignored"] == "prompt, temperature"
+    assert json_body(answer) == plainly(verbose_transcript)
+    assert ask(http, NATIVE, initial_prompt="A").headers["x-voxtral-ignored"] == "prompt"
+
+
+def test_the_chunk_length_bounds_the_segments(http: httpx.Client) -> None:
+    segments = json_body(ask(http, NATIVE, BECKETT.read_bytes(), chunk_length_s="3"))["segments"]
+    assert len(segments) > 1
+    assert max(segment["end"] - segment["start"] for segment in segments) <= 3
+
+
+@pytest.mark.parametrize("response_format", ["json", "verbose_json", "text", "srt", "vtt"])
+def test_openais_sdk_reads_the_responses(
+    local_server: LocalVoxtral, http: httpx.Client, response_format: Any
+) -> None:
+    with openai.OpenAI(
+        base_url=f"{local_server.base_url}/openai", api_key=local_server.api_key, max_retries=0
+    ) as sdk:
+        transcript: Any = sdk.audio.transcriptions.create(
+            model=SPEECH_MODEL, file=("a.wav", SHORT), response_format=response_format
+        )
+    answer = ask(http, response_format=response_format)
+    assert (transcript if isinstance(transcript, str) else transcript.text) == (
+        answer.text if isinstance(transcript, str) else answer.json()["text"]
+    )
+    if response_format == "verbose_json":
+        [segment] = transcript.segments
+        assert (segment.id, segment.text) == (0, transcript.text)

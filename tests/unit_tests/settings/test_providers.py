@@ -1,0 +1,128 @@
+"""The table of providers."""
+
+from dataclasses import replace
+from typing import get_args
+
+import pytest
+
+from langchain_voxtral.errors import VoxtralInvalidRequestError, VoxtralUnsupportedFeatureError
+from langchain_voxtral.protocol.endpoints import CHAT_COMPLETIONS, NATIVE
+from langchain_voxtral.providers import PROVIDERS, EndpointName, ProviderName
+
+PATHS: dict[ProviderName, dict[EndpointName, str | None]] = {
+    "deepinfra": {
+        "native": "/inference/{model}",
+        "chat_completions": "/openai/chat/completions",
+        "transcriptions": "/openai/audio/transcriptions",
+        "translations": "/openai/audio/translations",
+    },
+    "vllm": {
+        "native": None,
+        "chat_completions": "/chat/completions",
+        "transcriptions": "/audio/transcriptions",
+        "translations": None,
+    },
+    "llama_cpp": {
+        "native": None,
+        "chat_completions": "/chat/completions",
+        "transcriptions": "/audio/transcriptions",
+        "translations": None,
+    },
+}
+
+
+@pytest.mark.parametrize("name", get_args(ProviderName))
+@pytest.mark.parametrize("route", get_args(EndpointName))
+def test_every_server_has_its_paths_or_advice(name: ProviderName, route: EndpointName) -> None:
+    expected = PATHS[name][route]
+    if expected:
+        assert PROVIDERS[name].path(route) == expected
+    else:
+        with pytest.raises(VoxtralUnsupportedFeatureError, match=f"^server='{name}' .*: ."):
+            PROVIDERS[name].path(route)
+
+
+def test_the_table_has_every_server_under_its_own_name() -> None:
+    assert {name: server.name for name, server in PROVIDERS.items()} == {
+        name: name for name in get_args(ProviderName)
+    }
+
+
+def test_deepinfras_text_endpoints_are_where_they_were() -> None:
+    deepinfra = PROVIDERS["deepinfra"]
+    assert deepinfra.path(NATIVE.name) == "/inference/{model}"
+    assert deepinfra.path(CHAT_COMPLETIONS.name) == "/openai/chat/completions"
+
+
+@pytest.mark.parametrize("route", get_args(EndpointName))
+def test_missing_features_of_a_server_are_named_with_advice(route: EndpointName) -> None:
+    bare = replace(PROVIDERS["vllm"], paths=dict.fromkeys(get_args(EndpointName)))
+    with pytest.raises(VoxtralUnsupportedFeatureError) as caught:
+        bare.path(route)
+    around = {
+        "native": "pass api='chat_completions', or for speech endpoint='transcriptions'",
+        "chat_completions": "pass api='native'",
+        "transcriptions": "ask in a chat (endpoint='chat')",
+        "translations": "or ask for the translation in a chat (endpoint='chat')",
+    }
+    assert caught.value.message.startswith("server='vllm' ")
+    assert caught.value.message.endswith(f"{around[route]}.")
+
+
+@pytest.mark.parametrize("name", get_args(ProviderName))
+@pytest.mark.parametrize("audio_format", ["wav", "mp3"])
+def test_a_recording_is_a_part_under_the_name_of_its_format(
+    name: ProviderName, audio_format: str
+) -> None:
+    server = PROVIDERS[name]
+    if audio_format in server.audio_formats:
+        assert server.audio_part(b"\x00\xff", audio_format) == {
+            "type": "input_audio",
+            "input_audio": {"data": "AP8=", "format": audio_format},
+        }
+    else:
+        with pytest.raises(VoxtralInvalidRequestError, match=f"takes no '{audio_format}' audio"):
+            server.audio_part(b"\x00\xff", audio_format)
+
+
+@pytest.mark.parametrize(
+    ("name", "formats"),
+    [("deepinfra", "'mp3', 'wav'"), ("vllm", "'wav'"), ("llama_cpp", "'mp3', 'wav'")],
+)
+def test_a_format_that_no_server_takes_is_never_sent_under_another_name(
+    name: ProviderName, formats: str
+) -> None:
+    with pytest.raises(VoxtralInvalidRequestError) as caught:
+        PROVIDERS[name].audio_part(b"fLaC", "flac")
+    assert caught.value.message == (
+        f"server='{name}' takes no 'flac' audio, only {formats}: convert it to wav."
+    )
+
+
+def test_only_deepinfra_may_return_the_times_of_segments() -> None:
+    assert {name: server.has_timestamps for name, server in PROVIDERS.items()} == {
+        "deepinfra": True,
+        "vllm": False,
+        "llama_cpp": False,
+    }
+
+
+@pytest.mark.parametrize("name", get_args(ProviderName))
+def test_every_server_has_the_strictest_limits_known(name: ProviderName) -> None:
+    """The limits of vLLM: 25 MiB and 600 s; a wav of 600 s at 16 kHz has 19.2 MB."""
+    server = PROVIDERS[name]
+    limits = (server.max_audio_seconds, server.max_audio_bytes, server.system_with_audio)
+    assert limits == (600.0, 25_000_000, False)
+    assert 600 * 16_000 * 2 + 44 < server.max_audio_bytes <= 25 * 2**20
+
+
+def test_llama_cpp_takes_some_things_by_other_names() -> None:
+    odd = {
+        name: (server.field_names, server.supports_named_tool_choice, server.keeps_own_instruction)
+        for name, server in PROVIDERS.items()
+    }
+    assert odd == {
+        "deepinfra": ({}, True, True),
+        "vllm": ({}, True, True),
+        "llama_cpp": ({"repetition_penalty": "repeat_penalty"}, False, False),
+    }
