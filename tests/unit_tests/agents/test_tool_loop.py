@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from langchain_core.tools import StructuredTool, tool
-from pydantic import BaseModel, GetJsonSchemaHandler, SecretStr
+from pydantic import BaseModel, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 from support.agent_runs import (
@@ -29,8 +29,6 @@ from support.agent_runs import (
 )
 from support.scripted_server import ScriptedServer
 from support.tool_dialects import CHAT, LLAMA3, MISTRAL, Dialect, ScriptedCall
-
-from langchain_voxtral import ChatVoxtral
 
 pytest.importorskip("langchain", reason="agents are of langchain, which the floor has not")
 from langchain.agents import create_agent
@@ -245,22 +243,6 @@ async def test_the_schema_of_a_tool_is_generated_once_for_all_steps() -> None:
         await run(agent, "invoke")
     assert len(server.requests) == 3
     assert counter.count - before == 1
-
-
-def test_the_schema_of_a_class_is_generated_once_however_often_it_is_bound() -> None:
-    counter = Counter()
-
-    class City(BaseModel):
-        """A city."""
-
-        name: Annotated[str, counter]
-
-    chat = ChatVoxtral(api_key=SecretStr("unused"))
-    chat.bind_tools([City])
-    first = counter.count
-    for _ in range(3):
-        chat.bind_tools([City])
-    assert first == counter.count > 0
 
 
 async def test_one_model_serves_agents_with_different_tools() -> None:
