@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -99,6 +100,8 @@ class App:
         self._keep_alive = keep_alive
         self._text = TextWorker(model.engine, queue_size)
         self._speech = SpeechWorker(queue_size)
+        transcribe = partial(self._speech_response, form_type=TranscriptionForm)
+        translate = partial(self._speech_response, form_type=TranslationForm)
         self._starlette = Starlette(
             routes=[
                 Route(_INFERENCE + "{model:path}", self._infer, methods=["POST"]),
@@ -107,8 +110,8 @@ class App:
                     for base in ("/v1/openai/", "/v1/")
                     for route in (
                         Route(f"{base}chat/completions", self._chat, methods=["POST"]),
-                        Route(f"{base}audio/transcriptions", self._transcribe, methods=["POST"]),
-                        Route(f"{base}audio/translations", self._translate, methods=["POST"]),
+                        Route(f"{base}audio/transcriptions", transcribe, methods=["POST"]),
+                        Route(f"{base}audio/translations", translate, methods=["POST"]),
                         Route(f"{base}models", self._list_models),
                         Route(f"{base}models/{{model:path}}", self._show_model),
                     )
@@ -210,12 +213,6 @@ class App:
         return await json_answer(request.receive, generation, answer_format)
 
     # Speech
-
-    async def _transcribe(self, request: Request) -> Response:
-        return await self._speech_response(request, TranscriptionForm)
-
-    async def _translate(self, request: Request) -> Response:
-        return await self._speech_response(request, TranslationForm)
 
     async def _speech_response(
         self, request: Request, form_type: type[NativeForm] | type[OpenAIForm]

@@ -258,12 +258,10 @@ def test_slow_clients_do_not_block_others(local_server: LocalVoxtral, http: http
 # Limits
 
 
-@pytest.mark.parametrize("packed", [False, True])
-def test_a_body_above_the_limit_is_refused_before_it_is_complete(packed: bool) -> None:
+def test_a_body_above_the_limit_is_refused_before_it_is_complete() -> None:
     """Its end never comes."""
     with LocalVoxtral(n_ctx=256, max_body_bytes=1000, api_key="") as server:
-        encoding = (("Content-Encoding", "gzip"),) if packed else ()
-        whole = request(headers=(*good_headers(server).items(), *encoding), body=b"", chunked=True)
+        whole = request(headers=tuple(good_headers(server).items()), body=b"", chunked=True)
         with connected(server) as client:
             client.sendall(whole.removesuffix(LAST_CHUNK))
             for _ in range(9):
