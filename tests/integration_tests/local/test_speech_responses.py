@@ -7,8 +7,8 @@ import openai
 import pytest
 from support.local_speech import NATIVE, SHORT, SPEECH_MODEL, TRANSLATIONS, ask, json_body
 from support.speech_samples import BECKETT
+from support.subtitle_cues import read_cues
 
-from langchain_voxtral.audio.subtitles import Cue, read_subtitles
 from langchain_voxtral.local import LocalVoxtral
 from langchain_voxtral.protocol.transcription import parse_native, parse_openai
 
@@ -81,10 +81,10 @@ def test_subtitles(
 ) -> None:
     answer = ask(http, response_format=response_format)
     assert (answer.status_code, answer.headers["content-type"]) == (200, media_type)
-    assert read_subtitles(answer.text) == tuple(
-        Cue(round(segment["start"], 3), round(segment["end"], 3), segment["text"])
+    assert read_cues(answer.text) == [
+        (round(segment["start"], 3), round(segment["end"], 3), segment["text"])
         for segment in verbose_transcript["segments"]
-    )
+    ]
 
 
 def test_text_and_json(http: httpx.Client, verbose_transcript: dict[str, Any]) -> None:

@@ -15,6 +15,7 @@ from langchain_core.prompts import ChatPromptTemplate
 from support import speech_samples
 from support.folder_store import FolderStore
 from support.reference_transcripts import TRANSCRIPTS, word_errors
+from support.subtitle_cues import read_cues
 
 from langchain_voxtral import (
     ChatVoxtral,
@@ -23,7 +24,6 @@ from langchain_voxtral import (
     VoxtralTranscriptionParser,
     transcribe_audio_tool,
 )
-from langchain_voxtral.audio.subtitles import read_subtitles
 from langchain_voxtral.local import LocalVoxtral
 
 BECKETT, TWO_CITIES = TRANSCRIPTS[speech_samples.BECKETT], TRANSCRIPTS[speech_samples.TWO_CITIES]
@@ -79,7 +79,7 @@ async def test_chunks_in_parallel_come_back_in_order(
 def test_subtitles_are_within_the_recording(settings: dict[str, Any], mode: str) -> None:
     parser = VoxtralTranscriptionParser(**settings | {"mode": mode, "chunk_seconds": 20})
     [made] = parser.parse(speech_samples.TWO_CITIES)
-    cues = read_subtitles(made.page_content)
+    cues = read_cues(made.page_content)
     assert made.metadata["timestamps_source"] == "server"
     times = [time for cue in cues for time in (cue.start, cue.end)]
     assert times == sorted(times)
