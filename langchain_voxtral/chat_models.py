@@ -242,8 +242,8 @@ class ChatVoxtral(ConnectionSettings, SamplingSettings, BaseChatModel):
                 form. May be empty, for a `response_format` alone.
             tool_choice: `"auto"` (the default): the model decides; `"any"`, `"required"` or True:
                 it must call one; the name of a tool: it must call that; `"none"`: it must not.
-            parallel_tool_calls: Whether one answer may hold several calls. Not said, a call that
-                must come is a single one. Where the model decides whether to call, nothing on
+            parallel_tool_calls: Whether one answer may hold several calls. By default a required
+                call is a single one. Where the model decides whether to call, nothing on
                 the native endpoint can keep it to one.
             strict: Whether the tools' schemas are made strict: no further properties, and all
                 required. A call that must come follows its schema in any case.

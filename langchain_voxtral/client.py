@@ -127,7 +127,7 @@ class VoxtralClient:
             address = self.resolve()
             decoder = self._stream_decoder(address, request)
             try:
-                yield from stream(self._connections(address), decoder.sent, decoder)
+                yield from stream(self._connections(address), decoder.http_request, decoder)
             except VoxtralUnsupportedFeatureError as refusal:
                 for completion in self._complete(request.after_refusal(refusal)):
                     yield to_stream_items(completion)
@@ -138,7 +138,7 @@ class VoxtralClient:
             address = await self.aresolve()
             decoder = self._stream_decoder(address, request)
             try:
-                reads = astream(self._connections(address), decoder.sent, decoder)
+                reads = astream(self._connections(address), decoder.http_request, decoder)
                 async with aclosing(reads):
                     async for items in reads:
                         yield items
@@ -151,20 +151,20 @@ class VoxtralClient:
         connections = self._connections(address)
         if request.logprobs:  # they are read from streams only
             decoder = self._stream_decoder(address, request)
-            reads = stream(connections, decoder.sent, decoder)
+            reads = stream(connections, decoder.http_request, decoder)
             return [decoder.completion(chain.from_iterable(reads))]
-        sent = self._completion_request(address, request)
-        return parse_completions(request, sent, post(connections, sent))
+        http_request = self._completion_request(address, request)
+        return parse_completions(request, http_request, post(connections, http_request))
 
     async def _acomplete(self, request: CompletionRequest) -> list[Completion]:
         address = await self.aresolve()
         connections = self._connections(address)
         if request.logprobs:
             decoder = self._stream_decoder(address, request)
-            reads = astream(connections, decoder.sent, decoder)
+            reads = astream(connections, decoder.http_request, decoder)
             return [decoder.completion([item async for items in reads for item in items])]
-        sent = self._completion_request(address, request)
-        return parse_completions(request, sent, await apost(connections, sent))
+        http_request = self._completion_request(address, request)
+        return parse_completions(request, http_request, await apost(connections, http_request))
 
     def transcribe(self, request: TranscriptionRequest) -> ChunkTranscript:
         """Send a request and return the transcript.
@@ -173,15 +173,18 @@ class VoxtralClient:
             VoxtralError: Of the class that fits the failure.
         """
         address = self.resolve()
-        sent = self._transcription_request(address, request)
-        return _parse_transcript(request, sent, post(self._connections(address), sent))
+        http_request = self._transcription_request(address, request)
+        return _parse_transcript(
+            request, http_request, post(self._connections(address), http_request)
+        )
 
     async def atranscribe(self, request: TranscriptionRequest) -> ChunkTranscript:
         """Do what `transcribe` does, asynchronously."""
         address = await self.aresolve()
         # In a thread, because a chunk of 10 minutes is encoded for it.
-        sent = await asyncio.to_thread(self._transcription_request, address, request)
-        return _parse_transcript(request, sent, await apost(self._connections(address), sent))
+        http_request = await asyncio.to_thread(self._transcription_request, address, request)
+        response = await apost(self._connections(address), http_request)
+        return _parse_transcript(request, http_request, response)
 
     def resolve(self) -> ServerAddress:
         """Return the server's address and key; the embedded engine is started on first use.
@@ -290,14 +293,14 @@ class VoxtralClient:
         self, address: ServerAddress, request: TranscriptionRequest
     ) -> HTTPRequest:
         return self._http_request(
-            address, request.route, request.encode(), model=request.model, has_audio=True
+            address, request.endpoint_name, request.encode(), model=request.model, has_audio=True
         )
 
     def _stream_decoder(
         self, address: ServerAddress, request: CompletionRequest
     ) -> CompletionStream:
-        sent = self._completion_request(address, request, is_stream=True)
-        return CompletionStream(request, sent)
+        http_request = self._completion_request(address, request, is_stream=True)
+        return CompletionStream(request, http_request)
 
 
 def timeouts_for(settings: ConnectionSettings, *, is_stream: bool) -> Timeouts:
@@ -313,10 +316,10 @@ def timeouts_for(settings: ConnectionSettings, *, is_stream: bool) -> Timeouts:
 
 
 def _parse_transcript(
-    request: TranscriptionRequest, sent: HTTPRequest, response: HTTPResponse
+    request: TranscriptionRequest, http_request: HTTPRequest, response: HTTPResponse
 ) -> ChunkTranscript:
     try:
-        return request.parse(response.content, response.headers, sent.secrets)
+        return request.parse(response.content, response.headers, http_request.secrets)
     except VoxtralError as error:
         error.attempts = response.attempts
         raise

@@ -226,9 +226,9 @@ def stop_sequences_for(
 ) -> tuple[list[str] | None, list[str]]:
     """Return the stop sequences to send, and those at which the client cuts the answer.
 
-    The format's end marker goes out beside the user's sequences while there is room, and
-    is cut in any case, since a server may not know it as a special token. `[]` is an order
-    to send and cut nothing.
+    The format's end marker is sent beside the user's sequences while there is room, and is cut
+    in any case, since a server may not know it as a special token. With `[]` nothing is sent or
+    cut.
 
     Args:
         settings: The settings of a call.

@@ -24,7 +24,7 @@ text blocks of a stream from 0 and merges equal numbers: a call must never have 
 
 
 def usage_metadata(info: ResponseInfo) -> UsageMetadata | None:
-    """Return LangChain's usage, or None unless the server told both numbers."""
+    """Return LangChain's usage, or None unless the server reported both numbers."""
     usage = info.usage
     if usage.input_tokens is None or usage.output_tokens is None:
         return None

@@ -178,10 +178,10 @@ class RequestBuilder:
             response_format: What constrains the answer, in place of the settings' own.
             tool_parsing: How tool calls are read out of the answer, if they are.
         """
-        sent, stop_sequences = stop_sequences_for(settings, self.prompt_format)
+        to_send, stop_sequences = stop_sequences_for(settings, self.prompt_format)
         body: dict[str, Any] = {"input": prompt}
-        if sent is not None:
-            body["stop"] = sent
+        if to_send is not None:
+            body["stop"] = to_send
         body |= request_fields(settings, NATIVE)
         if response_format is not None:
             body["response_format"] = response_format

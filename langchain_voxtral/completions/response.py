@@ -31,7 +31,7 @@ class TextDelta:
 
     Args:
         text: The text.
-        logprobs: Its tokens with their log probabilities, if wanted and told.
+        logprobs: Its tokens with their log probabilities, if requested and reported.
     """
 
     text: str
@@ -95,7 +95,7 @@ def request_id_in(headers: Mapping[str, str], secrets: Sequence[str]) -> str | N
 
 
 def parse_completions(
-    request: CompletionRequest, sent: HTTPRequest, response: HTTPResponse
+    request: CompletionRequest, http_request: HTTPRequest, response: HTTPResponse
 ) -> list[Completion]:
     """Return the completions of a whole response: as many as were asked for.
 
@@ -104,7 +104,7 @@ def parse_completions(
 
     Args:
         request: How to read the response.
-        sent: The request as it was sent, for its secrets.
+        http_request: The request as it was sent, for its secrets.
         response: The response.
 
     Raises:
@@ -114,8 +114,8 @@ def parse_completions(
     try:
         parsed = request.endpoint.parse_response(
             response.content,
-            header_request_id=request_id_in(headers, sent.secrets),
-            secrets=sent.secrets,
+            header_request_id=request_id_in(headers, http_request.secrets),
+            secrets=http_request.secrets,
         )
     except VoxtralError as error:
         error.attempts = response.attempts

@@ -40,18 +40,18 @@ class CompletionStream:
 
     Args:
         request: How to read the body.
-        sent: The request as it was sent.
+        http_request: The request as it is sent.
 
     Attributes:
         is_finishing: Whether the text is complete.
         done: Whether nothing more is to be read: the stream failed, or went on for too long.
     """
 
-    def __init__(self, request: CompletionRequest, sent: HTTPRequest) -> None:
+    def __init__(self, request: CompletionRequest, http_request: HTTPRequest) -> None:
         self.is_finishing = False
         self.done = False
         self._request = request
-        self.sent = sent
+        self.http_request = http_request
         self._decoder = request.endpoint.decoder()
         self._stop_filter = StopSequenceFilter(request.stop_sequences)
         self._unescaper = StreamUnescaper() if request.unescape else None
@@ -77,7 +77,7 @@ class CompletionStream:
         self._headers, self._attempts = headers, attempts
         self.is_finishing = self.done = False
         self._decoder = self._request.endpoint.decoder(
-            header_request_id=self._request_id(), secrets=self.sent.secrets
+            header_request_id=self._request_id(), secrets=self.http_request.secrets
         )
 
     def feed(self, data: bytes) -> Sequence[StreamItem]:
@@ -95,7 +95,7 @@ class CompletionStream:
         """Return the error for a response that is one document."""
         response = HTTPResponse(content, self._headers, self._attempts)
         try:
-            parse_completions(self._request, self.sent, response)
+            parse_completions(self._request, self.http_request, response)
         except VoxtralError as error:
             return error
         return VoxtralResponseError(
@@ -155,7 +155,7 @@ class CompletionStream:
         body["input"] += "".join(self._received)
         if remaining is not None:
             body["max_new_tokens"] = remaining
-        return replace(self.sent, content=encode_request(body))
+        return replace(self.http_request, content=encode_request(body))
 
     def add_context(self, error: VoxtralError) -> None:
         """Note on an error the text so far, its tokens, and the server's id of the request."""
@@ -253,7 +253,7 @@ class CompletionStream:
         return split_tool_calls(self._request, text)[0]
 
     def _request_id(self) -> str | None:
-        return request_id_in(self._headers, self.sent.secrets)
+        return request_id_in(self._headers, self.http_request.secrets)
 
     def _complete_info(self, info: ResponseInfo, *, is_incomplete: bool) -> ResponseInfo:
         is_stopped, usage = self._stop_filter.stopped, info.usage

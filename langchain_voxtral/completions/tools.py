@@ -25,7 +25,7 @@ class ToolOptions:
     Args:
         tools: Tools on offer, in OpenAI's form.
         choice: `auto`, `any`, `none`, or the name of the tool that must be called.
-        parallel: Whether one answer may call several; None: not said.
+        parallel: Whether one answer may call several; None leaves it to the server.
     """
 
     tools: Sequence[dict[str, Any]] = ()

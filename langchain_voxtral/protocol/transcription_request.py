@@ -134,12 +134,12 @@ class TranscriptionRequest:
     title: str
 
     def __post_init__(self) -> None:
-        self.provider.path(self.route)
+        self.provider.path(self.endpoint_name)
         if self.endpoint == "transcriptions":
             self._form_fields()
 
     @property
-    def route(self) -> EndpointName:
+    def endpoint_name(self) -> EndpointName:
         """The endpoint, as providers name it."""
         return _ROUTES[self.endpoint, self.options.task]
 

@@ -231,7 +231,7 @@ class TranscriptionJob:
         self.no_timestamps.add(self._target(request))
 
     def _target(self, request: TranscriptionRequest) -> tuple[str, ...]:
-        return self.settings.base_url, request.route, request.model
+        return self.settings.base_url, request.endpoint_name, request.model
 
     def _request(self, chunk: AudioChunk) -> TranscriptionRequest:
         title = self.source.title
