@@ -285,7 +285,10 @@ class ChatVoxtral(ConnectionSettings, SamplingSettings, BaseChatModel):
     ) -> Runnable[LanguageModelInput, dict[str, Any] | BaseModel]:
         """Return this model with answers of a given form, parsed.
 
-        With every method the server constrains the answer to the schema.
+        With every method the server constrains the answer to the schema. Answers for a pydantic
+        class are validated; dicts are checked to be whole JSON objects, not against their schema.
+        A server that refuses to constrain the answer is asked once more, with the form in the
+        prompt (`response_metadata["structured_output"] == "prompted"`).
 
         Args:
             schema: A pydantic class (its objects are the answers), or a TypedDict, a JSON schema
