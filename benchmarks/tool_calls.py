@@ -13,8 +13,8 @@ from typing import Any
 from langchain_voxtral.local.engine.llama import Token
 from langchain_voxtral.local.models import LocalModel, choose_file, load
 from langchain_voxtral.local.prompting.prompt_reader import ParsedPrompt
-from langchain_voxtral.local.prompting.tasks import plan_task
-from langchain_voxtral.local.prompting.tool_selection import called_for
+from langchain_voxtral.local.prompting.tool_calling import plan_chat
+from langchain_voxtral.local.prompting.tool_selection import select_tools
 from langchain_voxtral.messages import Turn
 
 TEXT: dict[str, object] = {"type": "string"}
@@ -95,7 +95,7 @@ SMALL_TALK = [
 def call(model: LocalModel, question: str, tools: list[dict[str, Any]], choice: str) -> Any:
     """Return the call that the engine makes, or None."""
     reading = ParsedPrompt("llama3", (Turn("user", question),), "", tuple(tools))
-    task = plan_task(reading, model.template, None, choice=choice)
+    task = plan_chat(reading, model.template, None, tool_choice=choice)
     if not task.tool_names:
         return None
     texts: list[str] = []
@@ -133,7 +133,7 @@ def main() -> None:
                     print(f"    {text} -> {json.dumps(made, ensure_ascii=False)}")
             print(f"{len(tools)} tools, {choice}: of {len(questions)} calls", end=" ")
             print(f"{named} are of the right tool, {whole} right as a whole")
-        silent = sum(not called_for(tools, [Turn("user", text)]) for text in SMALL_TALK)
+        silent = sum(not select_tools(tools, [Turn("user", text)]) for text in SMALL_TALK)
         print(
             f"{len(tools)} tools, auto: {silent} of {len(SMALL_TALK)} times small talk is no call"
         )

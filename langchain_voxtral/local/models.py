@@ -6,7 +6,11 @@ from pathlib import Path
 
 from langchain_voxtral.errors import VoxtralLocalError
 from langchain_voxtral.local.engine.llama import Engine
-from langchain_voxtral.local.prompting.chat_template import CHATML, Template, template_for
+from langchain_voxtral.local.prompting.chat_template import (
+    SMOLLM2_TEMPLATE,
+    ChatTemplate,
+    load_chat_template,
+)
 from langchain_voxtral.local.weights import SMOLLM2, ensure_weights
 from langchain_voxtral.profiles import LOCAL_MODEL
 
@@ -43,7 +47,7 @@ class LocalModel:
 
     file: ModelFile
     engine: Engine
-    template: Template
+    template: ChatTemplate
 
     @property
     def name(self) -> str:
@@ -74,4 +78,6 @@ def load(file: ModelFile, *, n_ctx: int) -> LocalModel:
     """
     n_threads = 1 if file.is_stand_in else max(1, (os.cpu_count() or 2) - 1)
     engine = Engine(file.path, n_ctx=n_ctx, n_threads=n_threads, fit_memory=not file.is_stand_in)
-    return LocalModel(file, engine, CHATML if file.is_stand_in else template_for(file.path))
+    is_smollm2 = file.is_stand_in
+    template = SMOLLM2_TEMPLATE if is_smollm2 else load_chat_template(engine.apply_template)
+    return LocalModel(file, engine, template)

@@ -1,5 +1,6 @@
 """The embedded server as an ASGI application: DeepInfra's documented routes for one model."""
 
+import asyncio
 import secrets
 from collections.abc import Iterable
 from functools import partial
@@ -57,7 +58,7 @@ from langchain_voxtral.local.engine.scheduler import SpeechResult, SpeechWorker,
 from langchain_voxtral.local.engine.speech import SPEECH_IDS, SPEECH_MODEL, require_speech_support
 from langchain_voxtral.local.errors import ErrorResponse
 from langchain_voxtral.local.models import LocalModel, choose_file, load
-from langchain_voxtral.local.prompting.tasks import Task, plan_input, plan_task
+from langchain_voxtral.local.prompting.tool_calling import ModelInput, plan_chat, plan_native
 
 if TYPE_CHECKING:
     from starlette.types import Message, Receive, Scope, Send
@@ -166,10 +167,9 @@ class App:
         inference = parse_body(
             await read_body(_limited(request, self._max_body_bytes)), InferenceRequest
         )
-        task = plan_input(inference, self.model.template)
-        return await self._answer(
-            request, inference, task, NativeFormat(task.opening, _request_id(request))
-        )
+        model_input = await asyncio.to_thread(plan_native, inference, self.model.template)
+        answer_format = NativeFormat(model_input.prefix, _request_id(request))
+        return await self._answer(request, inference, model_input, answer_format)
 
     async def _chat(self, request: Request) -> Response:
         max_base64_bytes = 4 * self._max_form_bytes // 3
@@ -189,24 +189,33 @@ class App:
 
             await insert_transcripts(audio, transcribe)
             chat = validate(body, ChatRequest)
-        task = plan_task(
-            chat.conversation(), self.model.template, chat.response_format, choice=chat.choice
+        model_input = await asyncio.to_thread(
+            plan_chat,
+            chat.conversation(),
+            self.model.template,
+            chat.response_format,
+            tool_choice=chat.choice,
         )
         answer_format = ChatFormat(
             self.model.name,
             _request_id(request),
-            tool_names=task.tool_names,
+            tool_names=model_input.tool_names,
             logprobs=chat.logprobs,
             usage=chat.stream_options.include_usage,
         )
-        return await self._answer(request, chat, task, answer_format)
+        return await self._answer(request, chat, model_input, answer_format)
 
     async def _answer(
-        self, request: Request, sampling: Sampling, task: Task, answer_format: AnswerFormat
+        self,
+        request: Request,
+        sampling: Sampling,
+        model_input: ModelInput,
+        answer_format: AnswerFormat,
     ) -> Response:
-        fields = sampling.engine_requests(task.prompt, self.model, task.constraint)
+        constraint = model_input.constraint
+        fields = sampling.engine_requests(model_input.prompt, self.model, constraint)
         generation = Generation(
-            self._text.generate(fields), len(fields), task.constraint, _request_id(request)
+            self._text.generate(fields), len(fields), constraint, _request_id(request)
         )
         if sampling.stream:
             return EventStreamAnswer(generation, answer_format, keep_alive=self._keep_alive)

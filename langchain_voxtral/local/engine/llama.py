@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import json
 import os
 import platform
 import secrets
@@ -10,11 +11,14 @@ import time
 import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any, Protocol
+from urllib.parse import urlsplit
 
 from langchain_voxtral.errors import VoxtralLocalError, VoxtralMissingExtraError
 from langchain_voxtral.local.errors import ErrorResponse
+from langchain_voxtral.prompts.special_tokens import iter_special_tokens
 
 _X86 = {"x86_64", "amd64"}
 _REQUIRED_CPU_FLAGS = ("avx2", "fma")
@@ -81,7 +85,8 @@ class Engine:
         params.fit_params = fit_memory
         params.cpuparams.n_threads = params.cpuparams_batch.n_threads = n_threads
         # llama.cpp opens a port of its own on loopback, which nobody else may use.
-        params.api_keys = [secrets.token_urlsafe()]
+        self._api_key = secrets.token_urlsafe()
+        params.api_keys = [self._api_key]
         try:
             self.server = xllamacpp.Server(params)
         except RuntimeError as error:
@@ -107,12 +112,42 @@ class Engine:
         Raises:
             ErrorResponse: The prompt does not fit the context, or llama.cpp refuses a field.
         """
+        self._check_length(sum(1 for _ in iter_special_tokens(str(fields["prompt"]))))
         generation = _Generation(self, on_token)
         self.server.handle_completions(
             {**fields, "stream": True, "n_probs": 1, "stream_options": {"include_usage": True}},
             generation,
         )
         return generation.result()
+
+    def apply_template(self, body: Mapping[str, Any]) -> str:
+        """Return the prompt that the model's own chat template makes of a conversation.
+
+        Args:
+            body: `messages` and `tools` in OpenAI's form.
+
+        Raises:
+            ErrorResponse: 400, the template refuses the conversation, or it is too long.
+        """
+        self._check_length(len(body["messages"]))
+        address = urlsplit(self.server.listening_address)
+        connection = HTTPConnection(str(address.hostname), address.port, timeout=60)
+        headers = {
+            "Authorization": f"Bearer {self._api_key}",
+            "Content-Type": "application/json",
+        }
+        with contextlib.closing(connection):
+            connection.request("POST", "/apply-template", json.dumps(body).encode(), headers)
+            answer = json.load(connection.getresponse())
+        if "error" in answer:
+            reason = f"The chat template of the model fails: {answer['error'].get('message')}"
+            raise ErrorResponse.with_message(400, reason)
+        return str(answer["prompt"])
+
+    def _check_length(self, min_tokens: int) -> None:
+        """Refuse what cannot fit: llama.cpp takes quadratic time for special tokens."""
+        if min_tokens > self.n_ctx:
+            raise _too_long(min_tokens, self.n_ctx)
 
 
 class _Generation:
@@ -166,9 +201,14 @@ class _Generation:
 def _error_response(error: dict[str, Any]) -> ErrorResponse:
     """Turn llama.cpp's error into DeepInfra's."""
     if error.get("type") == "exceed_context_size_error":
-        sizes = f"length {error['n_prompt_tokens']} exceeds maximum input length {error['n_ctx']}"
-        return ErrorResponse.with_message(400, f"Requested input {sizes}")
+        return _too_long(error["n_prompt_tokens"], error["n_ctx"])
     return ErrorResponse.with_message(int(error.get("code", 500)), str(error.get("message", error)))
+
+
+def _too_long(tokens: int, max_tokens: int) -> ErrorResponse:
+    return ErrorResponse.with_message(
+        400, f"Requested input length {tokens} exceeds maximum input length {max_tokens}"
+    )
 
 
 # Processors

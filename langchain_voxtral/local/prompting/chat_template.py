@@ -1,25 +1,23 @@
-"""From the prompt that a client sent to the prompt that the loaded model was trained on.
+"""From a conversation to the prompt that the loaded model was trained on.
 
-Clients send the documented Llama 3 headers, or Mistral's markers, whatever model is
-behind the server. The prompt is read back into turns, and those are written in the model's own
-format. A prompt without markers, or in that very format, is sent to the model as it is.
+Clients send the documented Llama 3 headers, Mistral's tokens, or messages, whatever model is
+behind the server. The stand-in, SmolLM2, gets ChatML, with examples of short answers. The prompt
+for a user's own model is written by llama.cpp from the chat template in its GGUF file.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from typing import Any
 
 from langchain_voxtral.errors import VoxtralInvalidRequestError
 from langchain_voxtral.local.errors import ErrorResponse
-from langchain_voxtral.local.prompting.gguf import read_text_field
 from langchain_voxtral.local.prompting.prompt_reader import ParsedPrompt
-from langchain_voxtral.messages.turns import Turn
-from langchain_voxtral.prompts import FORMATS, render, unescape
+from langchain_voxtral.messages import Turn, to_openai
+from langchain_voxtral.prompts import escape, unescape
 from langchain_voxtral.prompts.escaping import WORD_JOINER
 
-__all__ = ["CHATML", "LLAMA3", "MISTRAL", "Template", "template_for"]
-
-_SMOLLM2_MARKERS = (
+_SMOLLM2_TOKENS = (
     "<|endoftext|>",
     "<|im_start|>",
     "<|im_end|>",
@@ -38,19 +36,19 @@ _SMOLLM2_MARKERS = (
     "<jupyter_script>",
     "<empty_output>",
 )
-"""The special tokens of SmolLM2's vocabulary: as text they would be read as tokens."""
+"""The special tokens of SmolLM2's vocabulary."""
 
-_PRIMER = (
+_FEW_SHOT = (
     Turn("system", "You are a helpful AI assistant. Answer in one or two short sentences."),
     Turn("user", "What is 2+2?"),
     Turn("assistant", "2+2 equals 4."),
     Turn("user", "Name two fruits."),
     Turn("assistant", "Two fruits are apples and bananas."),
 )
-"""What a conversation without a system message begins with: without one SmolLM2 rambles, and
-two short turns are what it takes to make it answer shortly."""
+"""Begins a conversation without a system message: without one SmolLM2 rambles, and two short
+turns are what it takes to make it answer shortly."""
 
-_RESULTS_PRIMER = (
+_RESULTS_FEW_SHOT = (
     Turn("user", "How old is Ann?\nResult of age: 41"),
     Turn("assistant", "Ann is 41 years old."),
     Turn(
@@ -60,127 +58,105 @@ _RESULTS_PRIMER = (
     ),
     Turn("assistant", "The shop is closed, and the bread is 2 dollars."),
 )
-"""What a conversation with results of tools begins with: else SmolLM2 makes up its own."""
+"""Begins a conversation with results of tools: without it SmolLM2 makes up its own."""
 
 
 @dataclass(frozen=True, slots=True)
-class Template:
-    """A model's prompt format.
+class ChatTemplate:
+    """How the prompt of a model is written.
 
     Args:
-        name: What it is called.
-        render: Writes turns that were read, and the answer's given beginning, as a prompt.
-        stops: What ends a turn, beside the model's own end token.
-        begin: What llama.cpp puts before every prompt of such a model by itself.
-        by_example: Tools are shown by examples of calls; else `render` describes them.
+        render_turns: Writes a conversation.
+        own_format: The format of input strings that go to the model as they are; "" if none.
+        stops: Stop sequences, beside the model's own end token.
+        uses_few_shot: The model learns to call tools from examples, and reads no schemas.
     """
 
-    name: str
-    render: Callable[[ParsedPrompt], str]
-    stops: tuple[str, ...]
-    begin: str = ""
-    by_example: bool = False
+    render_turns: Callable[[ParsedPrompt], str]
+    own_format: str = ""
+    stops: tuple[str, ...] = ()
+    uses_few_shot: bool = False
 
-    def write(self, reading: ParsedPrompt, examples: Sequence[Turn] = ()) -> str:
-        """Return the prompt for the model that a conversation stands for.
-
-        Args:
-            reading: The conversation.
-            examples: Turns that show how tools are called, for a model that learns so.
+    def render(self, prompt: ParsedPrompt, examples: Sequence[Turn] = ()) -> str:
+        """Return the model's prompt; `examples` show how tools are called.
 
         Raises:
             ErrorResponse: 400, the conversation cannot be written in this format.
         """
-        if self.by_example:
-            reading = _with_examples(reading, examples)
-        return self.render(reading).removeprefix(self.begin)
+        return self.render_turns(_with_few_shot(prompt, examples) if self.uses_few_shot else prompt)
 
 
-def _with_examples(reading: ParsedPrompt, examples: Sequence[Turn]) -> ParsedPrompt:
+def _with_few_shot(prompt: ParsedPrompt, examples: Sequence[Turn]) -> ParsedPrompt:
     """Return a conversation with examples before it, and without its calls.
 
-    A model that sees calls in front of its answer writes another one instead of an answer.
+    A model that sees calls before its answer writes another one instead of an answer.
     """
-    at = 1 if reading.turns and reading.turns[0].role == "system" else 0
-    system, turns = reading.turns[:at], reading.turns[at:]
+    at = 1 if prompt.turns and prompt.turns[0].role == "system" else 0
+    system, turns = prompt.turns[:at], prompt.turns[at:]
     if examples:
-        system = system or _PRIMER[:1]
+        system = system or _FEW_SHOT[:1]
     elif any(turn.role == "tool" for turn in turns):
-        examples = _RESULTS_PRIMER
-    return replace(reading, turns=(*system, *examples, *_with_results(turns)))
+        examples = _RESULTS_FEW_SHOT
+    return replace(prompt, turns=(*system, *examples, *_merge_results(turns)), tools=())
 
 
-def _with_results(turns: Iterable[Turn]) -> Iterator[Turn]:
+def _merge_results(turns: Iterable[Turn]) -> Iterator[Turn]:
     """Yield turns in which the results of tools stand at the end of the question."""
     names: dict[str | None, str] = {}
-    asked: Turn | None = None
+    question: list[str] = []
     for turn in turns:
         names |= {call.id: call.name for call in turn.tool_calls}
         if turn.role == "tool":
-            tool = names.get(turn.tool_call_id)
-            text = f"Result of {tool}: {turn.text}" if tool else turn.text
-            asked = replace(asked, text=f"{asked.text}\n{text}") if asked else Turn("user", text)
-            continue
-        if turn.role == "assistant" and not turn.text:
-            continue
-        if asked:
-            yield asked
-        asked = turn if turn.role == "user" else None
-        if asked is None:
-            yield replace(turn, tool_calls=())
-    if asked:
-        yield asked
+            name = names.get(turn.tool_call_id)
+            question.append(f"Result of {name}: {turn.text}" if name else turn.text)
+        elif turn.text or turn.role != "assistant":
+            if question:
+                yield Turn("user", "\n".join(question))
+            question = [turn.text] if turn.role == "user" else []
+            if turn.role != "user":
+                yield replace(turn, tool_calls=())
+    if question:
+        yield Turn("user", "\n".join(question))
 
 
-def _chatml(reading: ParsedPrompt) -> str:
-    turns = reading.turns
+def _render_chatml(prompt: ParsedPrompt) -> str:
+    turns = prompt.turns
     if not any(turn.role == "system" for turn in turns):
-        turns = (*_PRIMER, *turns)
-    written = "".join(
-        f"<|im_start|>{turn.role}\n{_disarm(turn.text)}<|im_end|>\n" for turn in turns
-    )
-    return f"{written}<|im_start|>assistant\n{_disarm(reading.prefill)}"
+        turns = (*_FEW_SHOT, *turns)
+    rendered = [f"<|im_start|>{turn.role}\n{_escape(turn.text)}<|im_end|>\n" for turn in turns]
+    return f"{''.join(rendered)}<|im_start|>assistant\n{_escape(prompt.prefill)}"
 
 
-def _disarm(text: str) -> str:
-    """Break the model's own markers, and mend those that only other models know."""
+def _escape(text: str) -> str:
+    """Break SmolLM2's special tokens, and restore those that only other models know."""
     text = unescape(text)
-    for marker in _SMOLLM2_MARKERS:
-        text = text.replace(marker, marker[0] + WORD_JOINER + marker[1:])
+    for token in _SMOLLM2_TOKENS:
+        text = text.replace(token, token[0] + WORD_JOINER + token[1:])
     return text
 
 
-def _in_format(name: str) -> Callable[[ParsedPrompt], str]:
-    def written(reading: ParsedPrompt) -> str:
-        prefill = [Turn("assistant", reading.prefill)] if reading.prefill else []
+SMOLLM2_TEMPLATE = ChatTemplate(_render_chatml, "chatml", ("<|im_end|>",), uses_few_shot=True)
+
+
+def load_chat_template(apply_template: Callable[[Mapping[str, Any]], str]) -> ChatTemplate:
+    """Return the chat template of the model that llama.cpp has loaded.
+
+    A template that has no place for tools leaves out one that is offered: the model is then
+    shown examples of calls.
+    """
+
+    def render(prompt: ParsedPrompt) -> str:
+        prefill = [Turn("assistant", prompt.prefill)] if prompt.prefill else []
         try:
-            return render([*reading.turns, *prefill], FORMATS[name], tools=reading.tools)
+            messages = to_openai([*prompt.turns, *prefill])
         except VoxtralInvalidRequestError as error:
             raise ErrorResponse.with_message(400, error.message) from error
+        body: dict[str, object] = {"messages": messages}
+        if prompt.tools:
+            body["tools"] = prompt.tools
+        return apply_template(json.loads(escape(json.dumps(body, ensure_ascii=False))))
 
-    return written
-
-
-CHATML = Template("chatml", _chatml, ("<|im_end|>",), by_example=True)
-MISTRAL = Template("mistral", _in_format("mistral"), ("</s>", "[INST]"), "<s>")
-LLAMA3 = Template("llama3", _in_format("llama3"), ("<|eot_id|>",), "<|begin_of_text|>")
-
-_BY_PRETOKENIZER = {"tekken": MISTRAL, "llama-bpe": LLAMA3}
-
-
-def template_for(path: Path) -> Template:
-    """Return the format for a GGUF file: by its name, else by the tokenizer it declares.
-
-    A file with "voxtral" in its name, or with Mistral's Tekken tokenizer, gets Mistral's
-    markers; Llama 3's tokenizer Llama's headers; everything else ChatML, as SmolLM2.
-
-    Only ChatML with SmolLM2 is exercised by this package's tests: a Voxtral GGUF has
-    gigabytes, so its rendering is checked as text, never against the model.
-
-    Raises:
-        VoxtralLocalError: The file is not GGUF.
-    """
-    if "voxtral" in path.name.lower():
-        return MISTRAL
-    declared = read_text_field(path, "tokenizer.ggml.pre")
-    return _BY_PRETOKENIZER.get(declared or "", CHATML)
+    name = "offered_tool"
+    tool: dict[str, object] = {"type": "function", "function": {"name": name, "parameters": {}}}
+    shows_tools = name in render(ParsedPrompt("", (Turn("user", "Hello"),), tools=(tool,)))
+    return ChatTemplate(render, uses_few_shot=not shows_tools)

@@ -1,4 +1,4 @@
-"""Examples of what the model is to write, generated from schemas.
+"""Examples of tool calls, generated from the schemas of the tools.
 
 A model of 135M reads no JSON schema; it imitates. Two questions and answers for each tool, made
 of the tool's own words and of values that differ from one to the next, are what makes it take the
@@ -8,27 +8,23 @@ right tool, and take the arguments from the question instead of from an example.
 import json
 import math
 import textwrap
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import cycle
 from typing import Any
 
 from langchain_voxtral.messages.turns import Turn
 from langchain_voxtral.tools.json_schema import resolve_ref
 
-__all__ = ["call_examples"]
+EXAMPLES_PER_TOOL = 2
+MAX_EXAMPLE_CHARACTERS = 4000
+"""Characters of all examples together: about a quarter of the context."""
+MAX_QUESTION_CHARACTERS = 120
+MAX_DEPTH = 5
+"""Levels of a value that is made up; what lies deeper is left out."""
 
-_ROUNDS = 2
-_ROOM = 4000
-"""Characters that examples may have together: a quarter of the context, about."""
-
-_LONGEST_QUESTION = 120
-_DEPTH = 5
-"""Levels of a value that are made up; what lies deeper is left out."""
-
-_WORDS = ("Alpha", "Bravo", "Kilo", "Delta", "Echo", "Foxtrot", "Golf", "Hotel", "India", "Juliet")
-_WORDS_OF_OTHER_SCRIPTS = ("春天集团", "さくら会社", "Надежда", "Müller")
+_WORDS = ("Alpha", "Zulu", "Kilo", "Delta", "Echo", "Foxtrot", "Golf", "Hotel", "India", "Juliet")
 _NUMBERS = (8, 5, 31, 14, 60, 2, 79, 3)
-_FORMATS = {
+_FORMATS: dict[str | None, str] = {
     "date": "2001-02-03",
     "date-time": "2001-02-03T04:05:06Z",
     "time": "04:05:06Z",
@@ -40,148 +36,101 @@ _FORMATS = {
     "ipv4": "192.0.2.1",
     "ipv6": "2001:db8::1",
 }
-_COMBINERS = ("anyOf", "oneOf", "allOf")
 
 
 def call_examples(
     functions: Sequence[Mapping[str, Any]],
     arguments_key: str,
     definitions: Mapping[str, Any] | None = None,
-    *,
-    question: str = "",
 ) -> tuple[Turn, ...]:
     """Return questions that tools are for, each with the call that answers it.
 
     Args:
         functions: The tools: `name`, `description` and `parameters`, a valid schema.
         arguments_key: The key of the arguments in a call.
-        definitions: What `$ref` in the parameters points into: the document's `$defs`.
-        question: What is asked: values share neither words nor digits with it, which the
-            model would mix up, but are of other scripts if the question is.
-
-    Example:
-        ```python
-        from langchain_voxtral.local.prompting.few_shot import call_examples
-
-        add = {
-            "name": "add",
-            "description": "Add two integers.",
-            "parameters": {"properties": {"a": {"type": "integer"}, "b": {"type": "integer"}}},
-        }
-        question, answer, *_ = call_examples([add], "arguments")
-        assert question.text == "Add two integers: a 8, b 5"
-        assert answer.text == '{"name": "add", "arguments": {"a": 8, "b": 5}}'
-        ```
+        definitions: The `$defs` of the document that the parameters stand in.
     """
-    words = _WORDS if question.isascii() else _WORDS_OF_OTHER_SCRIPTS
-    sampler = _Sampler(
-        {"$defs": definitions or {}},
-        [word for word in words if word not in question] or words,
-        [n for n in _NUMBERS if not set(str(n)) & set(question)] or _NUMBERS,
-    )
+    values = _ExampleValues(definitions or {})
     turns: list[Turn] = []
-    room = _ROOM
-    for round_ in range(_ROUNDS):
+    characters = 0
+    for number in range(EXAMPLES_PER_TOOL):
+        values.with_optional = number == 0
         for function in functions:
-            pair = _example(function, arguments_key, sampler, whole=round_ == 0)
-            room -= sum(len(turn.text) for turn in pair)
-            if room < 0:
+            arguments = values.create(function.get("parameters") or {"type": "object"})
+            if not isinstance(arguments, Mapping):
+                arguments = {}
+            call = {"name": function["name"], arguments_key: arguments}
+            question = Turn("user", _question(function, arguments))
+            answer = Turn("assistant", json.dumps(call, ensure_ascii=False))
+            characters += len(question.text) + len(answer.text)
+            if characters > MAX_EXAMPLE_CHARACTERS:
                 return tuple(turns)
-            turns += pair
+            turns += (question, answer)
     return tuple(turns)
 
 
-def _example(
-    function: Mapping[str, Any], arguments_key: str, sampler: "_Sampler", *, whole: bool
-) -> tuple[Turn, Turn]:
-    arguments = sampler.value(function.get("parameters") or {"type": "object"}, whole=whole)
-    if not isinstance(arguments, Mapping):
-        arguments = {}
-    said = ", ".join(f"{name} {_said(value)}" for name, value in arguments.items())
-    purpose = _purpose(function)
-    call = {"name": function["name"], arguments_key: arguments}
-    return (
-        Turn("user", f"{purpose}: {said}" if said else purpose),
-        Turn("assistant", json.dumps(call, ensure_ascii=False)),
-    )
+def _question(function: Mapping[str, Any], arguments: Mapping[str, Any]) -> str:
+    purpose = str(function.get("description") or "").strip() or function["name"].replace("_", " ")
+    purpose = textwrap.shorten(purpose.splitlines()[0], MAX_QUESTION_CHARACTERS).rstrip(".:")
+    written = [
+        f"{name} {value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}"
+        for name, value in arguments.items()
+    ]
+    return f"{purpose}: {', '.join(written)}" if written else purpose
 
 
-def _purpose(function: Mapping[str, Any]) -> str:
-    described = str(function.get("description") or "").strip() or function["name"].replace("_", " ")
-    return textwrap.shorten(described.splitlines()[0], _LONGEST_QUESTION).rstrip(".:")
+class _ExampleValues:
+    """Makes values that are valid against schemas, each different from the one before."""
 
-
-def _said(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
-class _Sampler:
-    """Makes values that schemas describe, each another one than before.
-
-    Args:
-        root: The document that `$ref` points into.
-        words: What strings are made of.
-        numbers: What numbers are made of.
-    """
-
-    def __init__(
-        self, root: Mapping[str, Any], words: Sequence[str], numbers: Sequence[int]
-    ) -> None:
-        self._root = root
-        self._words = cycle(words)
-        self._numbers = cycle(numbers)
-        self._makers: Mapping[str, Callable[[Mapping[str, Any], int, bool], Any]] = {
+    def __init__(self, definitions: Mapping[str, Any]) -> None:
+        self.with_optional = True
+        self._root = {"$defs": definitions}
+        self._words = cycle(_WORDS)
+        self._numbers = cycle(_NUMBERS)
+        self._makers: Mapping[str, Callable[[Mapping[str, Any], int], Any]] = {
             "object": self._object,
             "array": self._array,
-            "string": lambda schema, *_: _FORMATS.get(schema.get("format", ""), next(self._words)),
-            "integer": lambda schema, *_: _within(next(self._numbers), schema),
-            "number": lambda schema, *_: _within(next(self._numbers) + 0.5, schema),
+            "string": lambda schema, _: _FORMATS.get(schema.get("format")) or next(self._words),
+            "integer": lambda schema, _: _clamp(next(self._numbers), schema),
+            "number": lambda schema, _: _clamp(next(self._numbers) + 0.5, schema),
             "boolean": lambda *_: True,
             "null": lambda *_: None,
         }
 
-    def value(self, schema: Any, *, whole: bool = True, depth: int = 0) -> Any:
-        """Return a value of a schema; a cut or boolean one is a word.
-
-        Args:
-            schema: The schema.
-            whole: Objects have their optional properties too.
-            depth: Levels around it.
-        """
-        if not isinstance(schema, Mapping) or depth > _DEPTH:
+    def create(self, schema: Any, depth: int = 0) -> Any:
+        """Return a value; one that lies too deep, or whose schema is a boolean, is a word."""
+        if not isinstance(schema, Mapping) or depth > MAX_DEPTH:
             return next(self._words)
-        if "const" in schema:
-            return schema["const"]
-        if "enum" in schema:
-            return schema["enum"][next(self._numbers) % len(schema["enum"])]
-        inner = next(self._inner(schema), None)
-        if inner is not None:
-            return self.value(inner, whole=whole, depth=depth + 1)
-        kinds = schema.get("type", "object" if "properties" in schema else "string")
-        kind = kinds if isinstance(kinds, str) else kinds[0]
-        return self._makers[kind](schema, depth + 1, whole)
+        choices = [schema["const"]] if "const" in schema else schema.get("enum")
+        if choices:
+            return choices[next(self._numbers) % len(choices)]
+        part = self._first_part(schema)
+        if part is not None:
+            return self.create(part, depth + 1)
+        types = schema.get("type", "object" if "properties" in schema else "string")
+        return self._makers[types if isinstance(types, str) else types[0]](schema, depth + 1)
 
-    def _inner(self, schema: Mapping[str, Any]) -> Iterator[Any]:
+    def _first_part(self, schema: Mapping[str, Any]) -> Any:
+        """Return the schema that this one refers to, or its first alternative."""
         if "$ref" in schema:
-            yield resolve_ref(schema["$ref"], self._root)
-        for combiner in _COMBINERS:
-            if combiner in schema and "properties" not in schema:
-                yield schema[combiner][0]
+            return resolve_ref(schema["$ref"], self._root)
+        combined = [schema[key] for key in ("anyOf", "oneOf", "allOf") if key in schema]
+        return combined[0][0] if combined and "properties" not in schema else None
 
-    def _object(self, schema: Mapping[str, Any], depth: int, whole: bool) -> dict[str, Any]:  # noqa: FBT001 - one of a table of makers
+    def _object(self, schema: Mapping[str, Any], depth: int) -> dict[str, Any]:
         required = schema.get("required", ())
         return {
-            name: self.value(part, whole=whole, depth=depth)
+            name: self.create(part, depth)
             for name, part in schema.get("properties", {}).items()
-            if name in required or (whole and depth <= _DEPTH)
+            if name in required or (self.with_optional and depth <= MAX_DEPTH)
         }
 
-    def _array(self, schema: Mapping[str, Any], depth: int, whole: bool) -> list[Any]:  # noqa: FBT001 - one of a table of makers
-        parts = schema.get("prefixItems") or [schema.get("items", {})]
-        return [self.value(part, whole=whole, depth=depth) for part in parts]
+    def _array(self, schema: Mapping[str, Any], depth: int) -> list[Any]:
+        items = schema.get("prefixItems") or [schema.get("items", {})]
+        return [self.create(item, depth) for item in items]
 
 
-def _within(number: float, schema: Mapping[str, Any]) -> float:
-    least: float = schema.get("minimum", -math.inf)
-    most: float = schema.get("maximum", math.inf)
-    return max(least, min(most, number))
+def _clamp(number: float, schema: Mapping[str, Any]) -> float:
+    minimum: float = schema.get("minimum", -math.inf)
+    maximum: float = schema.get("maximum", math.inf)
+    return max(minimum, min(maximum, number))

@@ -178,24 +178,40 @@ def bound_schema(schema: Mapping[str, Any]) -> dict[str, Any]:
     and decimals get bounds where they have none. A schema that is malformed, or cannot be
     enforced, is refused (400).
     """
-    _check_supported(schema)
+    check_schema(schema)
     # Objects that are intersected must stay open to each other's properties.
     is_intersected = any(len(part.get("allOf", ())) > 1 for part in iter_subschemas(schema))
     return _bound(schema, closing=not is_intersected)
 
 
-def _check_supported(schema: Mapping[str, Any]) -> None:
+def check_schema(schema: Mapping[str, Any]) -> None:
+    """Refuse a schema (400) that is malformed, too large, or cannot be enforced."""
+    try:
+        _check_values(schema)
+        _check_keywords(schema)
+        _check_references(schema)
+    except RecursionError as error:
+        raise _refusal("the schema is nested too deeply") from error
+
+
+def _check_values(schema: Mapping[str, Any]) -> None:
     values = list(islice(_values(schema), MAX_SCHEMA_VALUES + 1))
     if len(values) > MAX_SCHEMA_VALUES:
         raise _refusal(f"the schema has more than {MAX_SCHEMA_VALUES} values")
     if not all(map(_is_safe_number, values)):
         raise _refusal("a number in the schema is below -10^18 or has over 64 bits")
+
+
+def _check_keywords(schema: Mapping[str, Any]) -> None:
     for misuse in _SUPPORTED_SCHEMAS.iter_errors(schema):
         path = misuse.absolute_path
         place = ".".join(map(str, ("schema", *path)))
         if path and path[-1] in _UNSUPPORTED:
             raise _refusal(f"{place} is not supported by the embedded engine")
         raise _refusal(f"{place} cannot be {misuse.instance!r:.80}")
+
+
+def _check_references(schema: Mapping[str, Any]) -> None:
     parts = list(iter_subschemas(schema))
     known = set(map(id, parts))
     for reference in (part["$ref"] for part in parts if "$ref" in part):

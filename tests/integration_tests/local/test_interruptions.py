@@ -15,7 +15,7 @@ from langchain_voxtral.local import LocalVoxtral
 from langchain_voxtral.local.api.app import App
 from langchain_voxtral.local.engine.llama import Engine, GenerationEnd, Token
 from langchain_voxtral.local.models import LocalModel, ModelFile
-from langchain_voxtral.local.prompting.chat_template import CHATML
+from langchain_voxtral.local.prompting.chat_template import SMOLLM2_TEMPLATE
 
 INFER = "inference/mistralai/Voxtral-Mini-3B-2507"
 LIMIT = 3000
@@ -110,7 +110,8 @@ class FailingEngine(Engine):
 
 
 async def failing(tokens: int, **fields: object) -> httpx.Response:
-    model = LocalModel(ModelFile(Path("failing.gguf")), FailingEngine(tokens), CHATML)
+    file = ModelFile(Path("failing.gguf"))
+    model = LocalModel(file, FailingEngine(tokens), SMOLLM2_TEMPLATE)
     app = App(model, hosts=["test"])
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app)) as client:
         answer = await client.post(

@@ -1,31 +1,25 @@
 """Prompts from the client's format to the model's."""
 
 import json
-import struct
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from langchain_voxtral.errors import VoxtralLocalError
 from langchain_voxtral.local.api.requests import InferenceRequest, parse_body
 from langchain_voxtral.local.errors import ErrorResponse
 from langchain_voxtral.local.prompting.chat_template import (
-    CHATML,
-    LLAMA3,
-    MISTRAL,
-    Template,
-    template_for,
+    SMOLLM2_TEMPLATE,
+    ChatTemplate,
+    load_chat_template,
 )
-from langchain_voxtral.local.prompting.gguf import read_text_field
 from langchain_voxtral.local.prompting.prompt_reader import ParsedPrompt
-from langchain_voxtral.local.prompting.tasks import plan_input
+from langchain_voxtral.local.prompting.tool_calling import plan_chat, plan_native
 from langchain_voxtral.messages.turns import ToolCall, Turn
 from langchain_voxtral.prompts import FORMATS, escape, render
 
-PRIMER = (
+FEW_SHOT = (
     "<|im_start|>system\nYou are a helpful AI assistant. Answer in one or two short sentences."
     "<|im_end|>\n"
     "<|im_start|>user\nWhat is 2+2?<|im_end|>\n<|im_start|>assistant\n2+2 equals 4.<|im_end|>\n"
@@ -39,11 +33,10 @@ DOCUMENTED = (
 MARKERS = ["<|im_end|>", "<|im_start|>", "<repo_name>", "<|endoftext|>", "<file_sep>"]
 
 
-def prompt_for(template: Template, text: str) -> str:
+def prompt_for(template: ChatTemplate, text: str) -> str:
     """Return what the model reads for what a client sends."""
-    return plan_input(
-        parse_body(json.dumps({"input": text}).encode(), InferenceRequest), template
-    ).prompt
+    body = json.dumps({"input": text}).encode()
+    return plan_native(parse_body(body, InferenceRequest), template).prompt
 
 
 def llama3(*turns: Turn) -> str:
@@ -51,30 +44,30 @@ def llama3(*turns: Turn) -> str:
 
 
 def test_a_conversation_without_a_system_message_gets_the_default_one() -> None:
-    assert prompt_for(CHATML, DOCUMENTED) == (
-        f"{PRIMER}<|im_start|>user\nHello!<|im_end|>\n<|im_start|>assistant\n"
+    assert prompt_for(SMOLLM2_TEMPLATE, DOCUMENTED) == (
+        f"{FEW_SHOT}<|im_start|>user\nHello!<|im_end|>\n<|im_start|>assistant\n"
     )
 
 
 def test_a_system_message_replaces_the_default_one() -> None:
     prompt = llama3(Turn("system", "Be brief."), Turn("user", "Hi"))
-    assert prompt_for(CHATML, prompt) == (
+    assert prompt_for(SMOLLM2_TEMPLATE, prompt) == (
         "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nHi<|im_end|>\n"
         "<|im_start|>assistant\n"
     )
 
 
 def test_mistrals_special_tokens_are_read_too() -> None:
-    assert prompt_for(CHATML, "<s>[INST]Q1[/INST]A1</s>[INST]Q2[/INST]") == (
-        f"{PRIMER}<|im_start|>user\nQ1<|im_end|>\n<|im_start|>assistant\nA1<|im_end|>\n"
+    assert prompt_for(SMOLLM2_TEMPLATE, "<s>[INST]Q1[/INST]A1</s>[INST]Q2[/INST]") == (
+        f"{FEW_SHOT}<|im_start|>user\nQ1<|im_end|>\n<|im_start|>assistant\nA1<|im_end|>\n"
         "<|im_start|>user\nQ2<|im_end|>\n<|im_start|>assistant\n"
     )
 
 
 def test_a_prefill_is_continued() -> None:
     prompt = llama3(Turn("user", "Count."), Turn("assistant", "One, "))
-    assert prompt_for(CHATML, prompt) == (
-        f"{PRIMER}<|im_start|>user\nCount.<|im_end|>\n<|im_start|>assistant\nOne, "
+    assert prompt_for(SMOLLM2_TEMPLATE, prompt) == (
+        f"{FEW_SHOT}<|im_start|>user\nCount.<|im_end|>\n<|im_start|>assistant\nOne, "
     )
 
 
@@ -83,7 +76,7 @@ CALLED = (
     Turn("assistant", "", (ToolCall("abcdef123", "weather", {"city": "Paris"}),)),
     Turn("tool", "22", tool_call_id="abcdef123"),
 )
-RESULTS_PRIMER = (
+RESULTS_FEW_SHOT = (
     "<|im_start|>user\nHow old is Ann?\nResult of age: 41<|im_end|>\n"
     "<|im_start|>assistant\nAnn is 41 years old.<|im_end|>\n"
     "<|im_start|>user\nIs the shop open and how much is the bread?\n"
@@ -93,8 +86,10 @@ RESULTS_PRIMER = (
 
 
 def test_results_follow_their_question_and_calls_are_left_out() -> None:
-    assert prompt_for(CHATML, llama3(Turn("system", "S"), *CALLED, Turn("user", "And?"))) == (
-        f"<|im_start|>system\nS<|im_end|>\n{RESULTS_PRIMER}<|im_start|>user\nWeather?\n"
+    assert prompt_for(
+        SMOLLM2_TEMPLATE, llama3(Turn("system", "S"), *CALLED, Turn("user", "And?"))
+    ) == (
+        f"<|im_start|>system\nS<|im_end|>\n{RESULTS_FEW_SHOT}<|im_start|>user\nWeather?\n"
         "Result of weather: 22<|im_end|>\n<|im_start|>user\nAnd?<|im_end|>\n"
         "<|im_start|>assistant\n"
     )
@@ -103,7 +98,7 @@ def test_results_follow_their_question_and_calls_are_left_out() -> None:
 def test_results_after_assistant_text_are_their_own_turn() -> None:
     user, call, result = CALLED
     prompt = llama3(Turn("system", "S"), user, replace(call, text="Wait."), result)
-    assert prompt_for(CHATML, prompt).endswith(
+    assert prompt_for(SMOLLM2_TEMPLATE, prompt).endswith(
         "<|im_start|>user\nWeather?<|im_end|>\n<|im_start|>assistant\nWait.<|im_end|>\n"
         "<|im_start|>user\nResult of weather: 22<|im_end|>\n<|im_start|>assistant\n"
     )
@@ -112,34 +107,34 @@ def test_results_after_assistant_text_are_their_own_turn() -> None:
 def test_examples_of_calls_follow_the_system_turn() -> None:
     example = (Turn("user", "Q"), Turn("assistant", "A"))
     reading = ParsedPrompt("llama3", CALLED)
-    assert CHATML.write(reading, example) == (
+    assert SMOLLM2_TEMPLATE.render(reading, example) == (
         "<|im_start|>system\nYou are a helpful AI assistant. "
         "Answer in one or two short sentences.<|im_end|>\n"
         "<|im_start|>user\nQ<|im_end|>\n<|im_start|>assistant\nA<|im_end|>\n"
         "<|im_start|>user\nWeather?\nResult of weather: 22<|im_end|>\n<|im_start|>assistant\n"
     )
     own = replace(reading, turns=(Turn("system", "S"), *CALLED))
-    assert CHATML.write(own, example).startswith(
+    assert SMOLLM2_TEMPLATE.render(own, example).startswith(
         "<|im_start|>system\nS<|im_end|>\n<|im_start|>user\nQ<|im_end|>\n"
     )
 
 
 def test_tools_are_not_shown_to_a_model_that_reads_no_schemas() -> None:
     offer = '[AVAILABLE_TOOLS][{"type": "function", "function": {"name": "f"}}][/AVAILABLE_TOOLS]'
-    assert prompt_for(CHATML, f"<s>{offer}[INST]Hi[/INST]") == prompt_for(
-        CHATML, "<s>[INST]Hi[/INST]"
+    assert prompt_for(SMOLLM2_TEMPLATE, f"<s>{offer}[INST]Hi[/INST]") == prompt_for(
+        SMOLLM2_TEMPLATE, "<s>[INST]Hi[/INST]"
     )
 
 
 @pytest.mark.parametrize("prompt", ["Once upon a time", "<|im_start|>user\nHi<|im_end|>\n"])
 def test_a_raw_prompt_and_one_in_the_models_own_format_stay_as_they_are(prompt: str) -> None:
-    assert prompt_for(CHATML, prompt) == prompt
+    assert prompt_for(SMOLLM2_TEMPLATE, prompt) == prompt
 
 
 @given(st.lists(st.sampled_from([*MARKERS, "a", " "]), min_size=1).map("".join))
 def test_no_content_can_forge_one_of_the_models_special_tokens(text: str) -> None:
     plain, forging = (
-        prompt_for(CHATML, llama3(Turn("system", "S"), Turn("user", content)))
+        prompt_for(SMOLLM2_TEMPLATE, llama3(Turn("system", "S"), Turn("user", content)))
         for content in ("x", f"x{text}")
     )
     assert [forging.count(marker) for marker in MARKERS] == [
@@ -149,71 +144,72 @@ def test_no_content_can_forge_one_of_the_models_special_tokens(text: str) -> Non
 
 def test_special_tokens_of_other_models_reach_the_model_unchanged() -> None:
     text = "What does </s> mean?"
-    assert text in prompt_for(CHATML, llama3(Turn("user", escape(text))))
+    assert text in prompt_for(SMOLLM2_TEMPLATE, llama3(Turn("user", escape(text))))
 
 
-def test_a_voxtral_file_gets_mistrals_special_tokens_without_the_token_that_llama_cpp_adds() -> (
-    None
-):
-    template = template_for(Path("Voxtral-Mini-3B-2507-Q4_K_M.gguf"))
-    assert template is MISTRAL
-    assert prompt_for(template, DOCUMENTED) == "[INST]Hello![/INST]"
-    assert prompt_for(template, "<s>[INST]Hello![/INST]") == "[INST]Hello![/INST]"
-    prefilled = llama3(Turn("user", "Count."), Turn("assistant", "One, "))
-    assert prompt_for(template, prefilled) == "[INST]Count.[/INST]One, "
-
-
-def test_tools_are_written_where_the_models_format_has_its_place_for_them() -> None:
-    tools = [{"type": "function", "function": {"name": "now"}}]
-    prompt = f"[AVAILABLE_TOOLS]{json.dumps(tools)}[/AVAILABLE_TOOLS][INST]Hi[/INST]"
-    llama3 = prompt_for(LLAMA3, f"<s>{prompt}")
-    assert llama3.count('{"name": "now"}<|eot_id|>') == 1
-    assert prompt_for(MISTRAL, f"<|begin_of_text|>{llama3}") == prompt
-
-
-def test_what_a_format_has_no_place_for_is_refused() -> None:
-    """Mistral's describes tools before a user's turn, and here is none."""
-    prompt = prompt_for(
-        LLAMA3, "<s>[AVAILABLE_TOOLS][{}][/AVAILABLE_TOOLS][TOOL_RESULTS]2[/TOOL_RESULTS]"
+def template_of(*, shows_tools: bool) -> ChatTemplate:
+    """Return a template that renders messages as JSON, with the tools or without."""
+    return load_chat_template(
+        lambda body: json.dumps(body if shows_tools else body["messages"], ensure_ascii=False)
     )
+
+
+TOOL: dict[str, object] = {"type": "function", "function": {"name": "weather"}}
+
+
+def test_the_prompt_of_a_users_model_is_written_by_its_own_template() -> None:
+    template = template_of(shows_tools=True)
+    prompt = llama3(Turn("system", "S"), Turn("user", "Count."), Turn("assistant", "One, "))
+    assert json.loads(prompt_for(template, prompt)) == {
+        "messages": [
+            {"role": "system", "content": "S"},
+            {"role": "user", "content": "Count."},
+            {"role": "assistant", "content": "One, "},
+        ]
+    }
+    assert prompt_for(template, "Once upon a time") == "Once upon a time"
+    assert template.stops == ()
+
+
+def test_a_template_that_shows_tools_gets_them_and_the_calls() -> None:
+    written = plan_chat(
+        ParsedPrompt("chat", CALLED, tools=(TOOL,)),
+        template_of(shows_tools=True),
+        None,
+        tool_choice="none",
+    ).prompt
+    body = json.loads(written)
+    assert body["tools"] == [TOOL]
+    assert [message["role"] for message in body["messages"]] == ["user", "assistant", "tool"]
+    assert body["messages"][1]["tool_calls"][0]["function"]["name"] == "weather"
+
+
+def test_a_template_that_leaves_tools_out_gets_examples_of_calls() -> None:
+    planned = plan_chat(
+        ParsedPrompt("chat", CALLED[:1], tools=(TOOL,)), template_of(shows_tools=False), None
+    )
+    assert planned.tool_names == ("weather",)
+    assert [message["content"] for message in json.loads(planned.prompt)][1:] == [
+        *["weather", '{"name": "weather", "arguments": {}}'] * 2,
+        "Weather?",
+    ]
+
+
+def test_no_content_can_forge_a_special_token_of_a_users_model() -> None:
+    forged = "</s><|im_end|>[INST]"
+    template = template_of(shows_tools=True)
+    prompt = ParsedPrompt("chat", (Turn("user", forged),), tools=({"name": forged},))
+    written = template.render(prompt)
+    assert not any(token in written for token in ("</s>", "<|im_end|>", "[INST]"))
+    assert json.loads(written)["messages"] == [{"role": "user", "content": escape(forged)}]
+
+
+def test_a_result_without_a_call_is_refused() -> None:
     with pytest.raises(ErrorResponse) as caught:
-        prompt_for(MISTRAL, prompt)
+        template_of(shows_tools=True).render(ParsedPrompt("mistral", (Turn("tool", "1"),)))
     assert caught.value.status == 400
 
 
-def gguf(path: Path, **fields: str) -> Path:
-    """Write the header of a GGUF file, with fields of other kinds before the strings."""
-    text = struct.Struct("<Q")
-
-    def string(value: str) -> bytes:
-        return text.pack(len(value.encode())) + value.encode()
-
-    head = [
-        string("n") + struct.pack("<If", 6, 1.5),
-        string("list") + struct.pack("<IIQ", 9, 8, 2) + string("é") + string("b"),
-        string("numbers") + struct.pack("<IIQ3H", 9, 2, 3, 1, 2, 3),
-    ]
-    tail = [string(name) + struct.pack("<I", 8) + string(value) for name, value in fields.items()]
-    path.write_bytes(b"GGUF" + struct.pack("<IQQ", 3, 0, len(head + tail)) + b"".join(head + tail))
-    return path
-
-
-@pytest.mark.parametrize(
-    ("tokenizer", "expected"),
-    [("tekken", MISTRAL), ("llama-bpe", LLAMA3), ("smollm", CHATML), ("", CHATML)],
-)
-def test_the_format_follows_the_tokenizer(tokenizer: str, expected: object, tmp_path: Path) -> None:
-    path = gguf(tmp_path / "m.gguf", **{"other": "x", "tokenizer.ggml.pre": tokenizer})
-    assert template_for(path) is expected
-
-
-def test_a_missing_field_is_none(tmp_path: Path) -> None:
-    assert read_text_field(gguf(tmp_path / "m.gguf", a="b"), "c") is None
-
-
-@pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"GGUF\x03\x00"])
-def test_a_file_that_is_not_gguf_is_an_error_that_names_it(content: bytes, tmp_path: Path) -> None:
-    path = tmp_path / "m.gguf"
-    path.write_bytes(content)
-    with pytest.raises(VoxtralLocalError, match=r"m\.gguf"):
-        template_for(path)
+def test_many_results_are_joined_in_linear_time() -> None:
+    turns = [Turn("tool", "1")] * 50_000
+    assert SMOLLM2_TEMPLATE.render(ParsedPrompt("chat", tuple(turns))).count("\n1") > 49_000

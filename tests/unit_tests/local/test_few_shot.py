@@ -7,9 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from langchain_voxtral.local.prompting.copying import with_letters_of, with_words_of
 from langchain_voxtral.local.prompting.few_shot import call_examples
-from langchain_voxtral.local.prompting.json_grammar import UNCONSTRAINED
 from langchain_voxtral.messages.turns import Turn
 
 
@@ -32,8 +30,8 @@ def test_each_tool_gets_two_examples_the_second_without_what_is_optional() -> No
         Turn("assistant", '{"name": "get_weather", "parameters": {"city": "Alpha", "unit": "C"}}'),
         Turn("user", "tell time"),
         Turn("assistant", '{"name": "tell_time", "parameters": {}}'),
-        Turn("user", "Get the weather: city Bravo"),
-        Turn("assistant", '{"name": "get_weather", "parameters": {"city": "Bravo"}}'),
+        Turn("user", "Get the weather: city Zulu"),
+        Turn("assistant", '{"name": "get_weather", "parameters": {"city": "Zulu"}}'),
         Turn("user", "tell time"),
         Turn("assistant", '{"name": "tell_time", "parameters": {}}'),
     )
@@ -83,33 +81,6 @@ def test_examples_stay_within_the_context() -> None:
     turns = call_examples(wide, "arguments")
     assert 3500 < sum(len(turn.text) for turn in turns) <= 4000
     assert len({turn.text for turn in turns if turn.role == "assistant"}) * 2 == len(turns)
-
-
-def test_for_a_question_in_another_script_the_values_are_of_other_scripts() -> None:
-    question, *_ = call_examples([WEATHER], "arguments", question="天气")
-    assert question.text == "Get the weather: city 春天集团, unit C"
-
-
-def test_values_are_others_than_those_of_the_question() -> None:
-    add = {"name": "add", "parameters": obj(a=INTEGER, b=INTEGER, to=TEXT)}
-    texts = [turn.text for turn in call_examples([add], "x", question="35 and 80 to Alpha")]
-    assert texts[0] == "add: a 14, b 2, to Bravo"
-
-
-def test_the_words_of_a_question_are_likelier() -> None:
-    fields = with_words_of("In Rome, in 你好!", UNCONSTRAINED).fields
-    forms = ["In", " In", "Rome", " Rome", "in", " in"]
-    assert fields == {"logit_bias": [[form, 1.0] for form in forms]}
-
-
-def test_free_strings_are_of_the_letters_of_a_question() -> None:
-    schema = obj("a", a=TEXT, b={"type": "string", "enum": ["é"]}, c={"items": TEXT}, d=INTEGER)
-    spelt = {"type": "string", "pattern": "^[ -~\\nùü]*$", "maxLength": 120}
-    assert with_letters_of("Müller, où?", schema) == {
-        **schema,
-        "properties": {**schema["properties"], "a": spelt, "c": {"items": spelt}},
-    }
-    assert with_letters_of("Where?", schema) == schema
 
 
 @given(st.text(max_size=3))

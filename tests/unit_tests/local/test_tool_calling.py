@@ -1,15 +1,18 @@
-"""Schemas of tool calls: parsed, narrowed, written."""
+"""The prompt and the constraint that the model gets."""
 
+import json
 from typing import Any
 
 import pytest
 
+from langchain_voxtral.local.api.requests import InferenceRequest, JsonSchema, parse_body
 from langchain_voxtral.local.errors import ErrorResponse
-from langchain_voxtral.local.prompting.tool_calling import (
-    CallSchema,
-    make_call_schema,
-    read_call_schema,
-)
+from langchain_voxtral.local.prompting.chat_template import SMOLLM2_TEMPLATE, ChatTemplate
+from langchain_voxtral.local.prompting.json_grammar import UNCONSTRAINED
+from langchain_voxtral.local.prompting.prompt_reader import ParsedPrompt
+from langchain_voxtral.local.prompting.tool_calling import ModelInput, plan_chat, plan_native
+from langchain_voxtral.messages.turns import Turn
+from langchain_voxtral.prompts import LLAMA3, MISTRAL, PromptFormat, render
 from langchain_voxtral.tools.schema import tool_call_schema
 
 
@@ -18,156 +21,188 @@ def tool(name: str, **properties: object) -> dict[str, Any]:
     return {"type": "function", "function": {"name": name, "parameters": parameters}}
 
 
-ADD = tool("add", a={"type": "integer"})
-NOW = tool("now")
-MOVE = tool("move", to={"$ref": "#/$defs/Place"})
-MOVE["function"]["parameters"]["$defs"] = {"Place": {"enum": ["here", "there"]}}
-TOOLS = [ADD, NOW, MOVE]
-NAMES = ["add", "now", "move"]
-PLACES = {"call2.Place": {"enum": ["here", "there"]}}
-ANSWER = {"type": "object", "properties": {"name": {"type": "string"}, "age": {"type": "integer"}}}
+WEATHER = tool("get_weather", city={"enum": ["Paris", "Rome"]})
+ADD = tool("add", a={"type": "boolean"})
+TOOLS = (WEATHER, ADD)
+ASKED = Turn("user", "What is the weather in Paris and what is 3+4?")
+FINAL = {"type": "object", "properties": {"done": {"type": "boolean"}}, "required": ["done"]}
 
 
-def call(name: str, key: str = "arguments", **arguments: object) -> dict[str, Any]:
+def reading(*turns: Turn, prefill: str = "") -> ParsedPrompt:
+    return ParsedPrompt("llama3", turns, prefill, TOOLS)
+
+
+def asking_for(schema: dict[str, Any]) -> JsonSchema:
+    return JsonSchema.model_validate({"type": "json_schema", "json_schema": {"schema": schema}})
+
+
+def call(name: str, key: str = "arguments") -> dict[str, Any]:
+    function = next(t["function"] for t in TOOLS if t["function"]["name"] == name)
     return {
         "type": "object",
         "properties": {
             "name": {"const": name},
-            key: {
-                "type": "object",
-                "properties": arguments,
-                "required": [*arguments],
-                "additionalProperties": False,
-            },
+            key: {**function["parameters"], "additionalProperties": False},
         },
         "required": ["name", key],
         "additionalProperties": False,
     }
 
 
-CALLS = {
-    "add": call("add", a={"type": "integer"}),
-    "now": call("now"),
-    "move": call("move", to={"$ref": "#/$defs/call2.Place"}),
-}
+def schema_of(task: ModelInput) -> Any:
+    schema = task.constraint.fields.get("json_schema")
+    if not isinstance(schema, dict):
+        return None
+    return {key: value for key, value in schema.items() if key != "x-guidance"}
 
 
-def test_calls_are_read_from_the_schema_of_one_of_several() -> None:
-    schema = tool_call_schema(TOOLS, arguments_key="arguments")
-    assert read_call_schema(schema, NAMES) == CallSchema(CALLS, "arguments", PLACES)
-
-
-def test_calls_are_read_from_the_schema_of_a_single_tool() -> None:
-    schema = tool_call_schema([ADD], arguments_key="parameters")
-    found = {"add": call("add", "parameters", a={"type": "integer"})}
-    assert read_call_schema(schema, NAMES) == CallSchema(found, "parameters", {})
-
-
-def test_definitions_beside_a_single_call_are_not_part_of_it() -> None:
-    schema = tool_call_schema([MOVE], arguments_key="arguments")
-    assert read_call_schema(schema, NAMES) == CallSchema(
-        {"move": call("move", to={"$ref": "#/$defs/call0.Place"})},
-        "arguments",
-        {"call0.Place": {"enum": ["here", "there"]}},
+@pytest.mark.parametrize(
+    ("choice", "turns", "schema"),
+    [
+        ("auto", [ASKED], {"anyOf": [call("get_weather"), call("add")]}),
+        ("auto", [Turn("user", "Weather?")], call("get_weather")),
+        ("auto", [Turn("user", "Hello!")], None),
+        ("none", [ASKED], None),
+        ("any", [Turn("user", "Weather?")], call("get_weather")),
+        ("any", [Turn("user", "Hi")], {"anyOf": [call("get_weather"), call("add")]}),
+        ("add", [Turn("user", "Weather?")], call("add")),
+    ],
+)
+def test_the_choice_and_the_rule_say_which_tool_is_called(
+    choice: str, turns: list[Turn], schema: dict[str, Any] | None
+) -> None:
+    task = plan_chat(reading(*turns), SMOLLM2_TEMPLATE, None, tool_choice=choice)
+    assert (schema_of(task), bool(task.tool_names), task.prefix) == (
+        schema,
+        schema is not None,
+        "",
     )
+
+
+def test_examples_are_of_the_tools_that_may_be_called_now() -> None:
+    task = plan_chat(reading(Turn("system", "S"), Turn("user", "Weather?")), SMOLLM2_TEMPLATE, None)
+    assert task.prompt == (
+        "<|im_start|>system\nS<|im_end|>\n"
+        "<|im_start|>user\nget weather: city Paris<|im_end|>\n<|im_start|>assistant\n"
+        '{"name": "get_weather", "arguments": {"city": "Paris"}}<|im_end|>\n'
+        "<|im_start|>user\nget weather: city Rome<|im_end|>\n<|im_start|>assistant\n"
+        '{"name": "get_weather", "arguments": {"city": "Rome"}}<|im_end|>\n'
+        "<|im_start|>user\nWeather?<|im_end|>\n<|im_start|>assistant\n"
+    )
+
+
+def test_a_call_is_validated_against_its_own_schema() -> None:
+    is_satisfied = plan_chat(reading(ASKED), SMOLLM2_TEMPLATE, None).constraint.is_satisfied
+    texts = {
+        '{"name": "add", "arguments": {"a": true}}': True,
+        '{"name": "add", "arguments": {"a": 1}}': False,
+        '{"name": "add", "parameters": {"a": true}}': False,
+        '{"name": "subtract", "arguments": {}}': False,
+    }
+    assert {text: is_satisfied(text) for text in texts} == texts
+
+
+def test_a_schema_of_calls_forces_one_whatever_the_choice() -> None:
+    wanted = asking_for(tool_call_schema(TOOLS, arguments_key="parameters"))
+    task = plan_chat(reading(Turn("user", "3+4?")), SMOLLM2_TEMPLATE, wanted, tool_choice="none")
+    assert (schema_of(task), bool(task.tool_names)) == (call("add", "parameters"), True)
+
+
+def test_an_array_of_calls_is_served_with_one() -> None:
+    wanted = asking_for(tool_call_schema(TOOLS, arguments_key="parameters", several=True))
+    task = plan_chat(reading(Turn("user", "3+4?")), SMOLLM2_TEMPLATE, wanted)
+    one = {"type": "array", "minItems": 1, "maxItems": 1, "items": call("add", "parameters")}
+    assert schema_of(task) == one
+    assert task.constraint.is_satisfied('[{"name": "add", "parameters": {"a": true}}]')
 
 
 @pytest.mark.parametrize("several", [False, True])
-def test_a_last_alternative_that_is_not_a_call_is_the_final_answer(several: bool) -> None:
-    schema = tool_call_schema(TOOLS, arguments_key="arguments", several=several, final=ANSWER)
-    final = {**ANSWER, "additionalProperties": False}
-    found = read_call_schema(schema, NAMES)
-    assert found == CallSchema(CALLS, "arguments", PLACES, final, array=several)
-    assert found.final_schema() == {**final, "$defs": PLACES}
+@pytest.mark.parametrize(("question", "is_call"), [("Weather?", True), ("Hello!", False)])
+def test_with_a_response_schema_the_rule_decides(
+    question: str, several: bool, is_call: bool
+) -> None:
+    wanted = asking_for(
+        tool_call_schema(TOOLS, arguments_key="parameters", several=several, final=FINAL)
+    )
+    task = plan_chat(reading(Turn("user", question)), SMOLLM2_TEMPLATE, wanted)
+    assert bool(task.tool_names) == is_call
+    assert task.constraint.is_satisfied('{"done": true}') != is_call
 
 
-def test_an_array_of_calls_is_narrowed_to_one_call() -> None:
-    schema = tool_call_schema(TOOLS, arguments_key="arguments", several=True)
-    found = read_call_schema(schema, NAMES)
-    assert found == CallSchema(CALLS, "arguments", PLACES, array=True)
-    assert found.one_of(["now"]) == {
-        "type": "array",
-        "minItems": 1,
-        "maxItems": 1,
-        "items": CALLS["now"],
-        "$defs": PLACES,
-    }
+def test_an_answer_that_is_already_begun_is_no_call() -> None:
+    task = plan_chat(reading(ASKED, prefill="It is"), SMOLLM2_TEMPLATE, None)
+    assert (bool(task.tool_names), schema_of(task)) == (False, None)
 
 
-def test_calls_are_narrowed_to_some_tools() -> None:
-    found = CallSchema(CALLS, "arguments", {})
-    assert found.one_of(["add"]) == CALLS["add"]
-    assert found.one_of(["add", "now"]) == {"anyOf": [CALLS["add"], CALLS["now"]]}
-    assert found.arguments("now") == CALLS["now"]["properties"]["arguments"]
+@pytest.mark.parametrize("choice", ["any", "subtract"])
+def test_a_choice_without_its_tool_is_refused(choice: str) -> None:
+    with pytest.raises(ErrorResponse) as caught:
+        plan_chat(ParsedPrompt("chat", (ASKED,)), SMOLLM2_TEMPLATE, None, tool_choice=choice)
+    message = f"tool_choice: {choice!r} asks for a tool that is not on offer"
+    assert (caught.value.status, caught.value.body) == (400, {"error": {"message": message}})
+
+
+def request(prompt: str, **fields: object) -> InferenceRequest:
+    return parse_body(json.dumps({"input": prompt, **fields}).encode(), InferenceRequest)
 
 
 @pytest.mark.parametrize(
-    "schema",
+    ("fmt", "prefix", "key"), [(LLAMA3, "", "parameters"), (MISTRAL, "[TOOL_CALLS]", "arguments")]
+)
+def test_a_call_of_the_rules_is_in_the_syntax_of_the_prompt(
+    fmt: PromptFormat, prefix: str, key: str
+) -> None:
+    prompt = render([Turn("user", "Weather?")], fmt, tools=TOOLS)
+    task = plan_native(request(prompt), SMOLLM2_TEMPLATE)
+    made: object = {"name": "get_weather", key: {"city": "Rome"}}
+    made = [made] if fmt is MISTRAL else made
+    assert bool(task.tool_names)
+    assert task.prefix == prefix
+    assert task.constraint.is_satisfied(json.dumps(made))
+
+
+@pytest.mark.parametrize("fmt", [LLAMA3, MISTRAL])
+def test_a_call_of_the_clients_schema_is_bare_json(fmt: PromptFormat) -> None:
+    schema = tool_call_schema(TOOLS, arguments_key=fmt.calls.arguments_key)
+    wanted = {"type": "json_schema", "json_schema": {"name": "tool_call", "schema": schema}}
+    prompt = render([Turn("user", "Weather?")], fmt, tools=TOOLS)
+    task = plan_native(request(prompt, response_format=wanted), SMOLLM2_TEMPLATE)
+    made = {"name": "get_weather", fmt.calls.arguments_key: {"city": "Rome"}}
+    assert (bool(task.tool_names), task.prefix) == (True, "")
+    assert task.constraint.is_satisfied(json.dumps(made))
+
+
+def test_another_response_format_is_what_a_native_request_gets() -> None:
+    prompt = render([ASKED], LLAMA3, tools=TOOLS)
+    task = plan_native(request(prompt, response_format={"type": "json_object"}), SMOLLM2_TEMPLATE)
+    assert bool(task.tool_names) is False
+    assert task.constraint.is_satisfied("{}")
+
+
+@pytest.mark.parametrize("prompt", ["Once upon a time add", "<|im_start|>user\nAdd<|im_end|>\n"])
+def test_a_prompt_without_tools_goes_to_the_model_as_it_is(prompt: str) -> None:
+    task = plan_native(request(prompt), SMOLLM2_TEMPLATE)
+    assert (task.prompt, task.constraint.fields, bool(task.tool_names)) == (prompt, {}, False)
+
+
+def test_a_model_that_reads_tools_in_its_prompt_decides_for_itself() -> None:
+    template = ChatTemplate(lambda prompt: f"{len(prompt.tools)} tools, {prompt.turns[-1].text}")
+    for fmt in (LLAMA3, MISTRAL):
+        prompt = render([Turn("user", "Weather?")], fmt, tools=TOOLS)
+        task = plan_native(request(prompt), template)
+        assert task == ModelInput("2 tools, Weather?", UNCONSTRAINED)
+
+
+@pytest.mark.parametrize(
+    "tool",
     [
         {},
-        ANSWER,
-        {"type": "array", "items": ANSWER},
-        {"type": "array"},
-        {"anyOf": []},
-        {"anyOf": "add"},
-        {"anyOf": [ANSWER, ANSWER]},
-        {"anyOf": [ANSWER, CALLS["add"]]},
-        {"anyOf": [CALLS["add"], ANSWER, CALLS["now"]]},
-        {"anyOf": [CALLS["add"], call("now", "parameters")]},
-        {"anyOf": [True, CALLS["add"]]},
-        call("unknown"),
-        {"properties": {"name": {"const": ["add"]}, "arguments": {}}},
-        {"properties": {"name": {"const": "add"}}},
-        {"properties": {"name": "add", "arguments": {}}},
+        {"type": "function"},
+        {"function": "add"},
+        {"function": {"name": 3}},
+        {"function": {"name": "add", "parameters": []}},
     ],
 )
-def test_anything_else_is_no_schema_of_calls(schema: dict[str, Any]) -> None:
-    assert read_call_schema(schema, NAMES) is None
-
-
-def test_what_is_made_is_what_is_read() -> None:
-    schema = tool_call_schema(TOOLS, arguments_key="arguments")
-    assert make_call_schema(TOOLS, NAMES, "arguments") == read_call_schema(schema, NAMES)
-    assert make_call_schema(TOOLS, ["now"], "arguments") == CallSchema(
-        {"now": CALLS["now"]}, "arguments", {}
-    )
-
-
-def test_calls_in_an_array_may_carry_an_id() -> None:
-    made = make_call_schema([NOW], ["now"], "arguments").in_array(id="abcdefghi")
-    assert made.one_of(["now"]) == {
-        "type": "array",
-        "minItems": 1,
-        "maxItems": 1,
-        "items": {
-            **CALLS["now"],
-            "properties": {**CALLS["now"]["properties"], "id": {"const": "abcdefghi"}},
-            "required": ["name", "arguments", "id"],
-        },
-    }
-
-
-def nested(depth: int) -> dict[str, Any]:
-    schema: dict[str, Any] = {"type": "null"}
-    for _ in range(depth):
-        schema = {"type": "array", "items": schema}
-    return schema
-
-
-@pytest.mark.parametrize(
-    ("parameters", "message"),
-    [
-        ({"type": "text"}, "response_format: schema.type cannot be 'text'"),
-        ({"$defs": []}, "response_format: schema.$defs cannot be []"),
-        ({"$ref": "#/enum/0", "enum": [1]}, "response_format: the $ref '#/enum/0' names no schema"),
-        (nested(2000), "tools: the parameters are nested too deeply"),
-    ],
-)
-def test_parameters_that_are_not_a_schema_are_refused(
-    parameters: dict[str, Any], message: str
-) -> None:
-    bad = {"type": "function", "function": {"name": "bad", "parameters": parameters}}
-    with pytest.raises(ErrorResponse) as caught:
-        make_call_schema([NOW, bad], ["bad"], "arguments")
-    assert (caught.value.status, caught.value.body) == (400, {"error": {"message": message}})
-    assert make_call_schema([NOW, bad], ["now"], "arguments").calls.keys() == {"now"}
+def test_an_invalid_tool_cannot_be_called(tool: dict[str, Any]) -> None:
+    prompt = f"<s>[AVAILABLE_TOOLS]{json.dumps([tool])}[/AVAILABLE_TOOLS][INST]Add[/INST]"
+    assert not plan_native(request(prompt), SMOLLM2_TEMPLATE).tool_names

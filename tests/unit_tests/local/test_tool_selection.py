@@ -4,7 +4,11 @@ from typing import Any
 
 import pytest
 
-from langchain_voxtral.local.prompting.tool_selection import called_for, content_words, preferred
+from langchain_voxtral.local.prompting.tool_selection import (
+    content_words,
+    select_required_tools,
+    select_tools,
+)
 from langchain_voxtral.messages.turns import ToolCall, Turn
 
 
@@ -38,14 +42,16 @@ def called(*names: str) -> list[Turn]:
     ("text", "words"),
     [
         ("get_weather", {"weather"}),
-        ("getUserAddresses2", {"address"}),
-        ("HTTPStatus-codes", {"http", "status", "code"}),
-        ("The cities and their bus lines", {"city", "bus", "line"}),
+        ("getUserReports2", {"report"}),
+        ("HTTPStatus-codes", {"http", "statu", "code"}),
+        ("The songs and their bus lines", {"song", "bu", "line"}),
         ("a I it's über", {"über"}),
         ("", set()),
     ],
 )
-def test_content_words_are_stems_without_stop_words(text: str, words: set[str]) -> None:
+def test_content_words_have_no_s_at_their_end_and_are_no_stop_words(
+    text: str, words: set[str]
+) -> None:
     assert content_words(text) == words
 
 
@@ -68,27 +74,27 @@ def test_content_words_are_stems_without_stop_words(text: str, words: set[str]) 
 def test_a_tool_is_called_for_by_a_word_of_its_name_or_two_of_its_description(
     question: str, names: tuple[str, ...]
 ) -> None:
-    assert called_for(TOOLS, [Turn("user", question)]) == names
+    assert select_tools(TOOLS, [Turn("user", question)]) == names
 
 
 def test_what_was_called_since_the_last_user_turn_is_not_called_for_again() -> None:
     asked = [Turn("user", BOTH)]
-    assert called_for(TOOLS, [*asked, *called("get_weather")]) == ("add",)
-    assert called_for(TOOLS, [*asked, *called("get_weather", "add")]) == ()
-    assert called_for(TOOLS, [*asked, *called("get_weather"), *asked]) == ("get_weather", "add")
+    assert select_tools(TOOLS, [*asked, *called("get_weather")]) == ("add",)
+    assert select_tools(TOOLS, [*asked, *called("get_weather", "add")]) == ()
+    assert select_tools(TOOLS, [*asked, *called("get_weather"), *asked]) == ("get_weather", "add")
 
 
 def test_only_the_last_user_turn_counts() -> None:
     turns = [Turn("user", BOTH), Turn("assistant", "Rain, 7."), Turn("user", "Thanks!")]
-    assert called_for(TOOLS, turns) == ()
-    assert called_for(TOOLS, [Turn("system", BOTH)]) == ()
+    assert select_tools(TOOLS, turns) == ()
+    assert select_tools(TOOLS, [Turn("system", BOTH)]) == ()
 
 
 def test_a_tool_that_is_described_badly_is_known_by_its_name() -> None:
     parameters: list[object] = [None, [], {"properties": []}]
     parameters.append({"properties": {"a": {"enum": 3}, "b": 1}})
     odd = [{"function": {"name": "clock", "description": 5, "parameters": p}} for p in parameters]
-    assert called_for(odd, [Turn("user", "The clock?")]) == ("clock",) * 4
+    assert select_tools(odd, [Turn("user", "The clock?")]) == ("clock",) * 4
 
 
 def test_an_agent_that_must_call_comes_to_the_tool_that_ends_it() -> None:
@@ -96,7 +102,7 @@ def test_an_agent_that_must_call_comes_to_the_tool_that_ends_it() -> None:
     turns = [Turn("user", BOTH)]
     offered = []
     for name in ("get_weather", "add", "switch", "FinalAnswer"):
-        offered.append(preferred(tools, turns))
+        offered.append(select_required_tools(tools, turns))
         turns += called(name)
     assert offered == [
         ("get_weather", "add"),
@@ -104,10 +110,12 @@ def test_an_agent_that_must_call_comes_to_the_tool_that_ends_it() -> None:
         ("FinalAnswer", "switch"),
         ("FinalAnswer",),
     ]
-    assert preferred(tools, turns) == ("FinalAnswer", "switch", "get_weather", "add")
+    assert select_required_tools(tools, turns) == ("FinalAnswer", "switch", "get_weather", "add")
 
 
 def test_a_tool_that_is_named_wholly_comes_first() -> None:
     turns = [Turn("user", "What is the weather in Paris?")]
-    assert preferred([REPORT, WEATHER], turns) == ("get_weather",)
-    assert preferred([REPORT, WEATHER], [*turns, *called("get_weather")]) == ("WeatherReport",)
+    assert select_required_tools([REPORT, WEATHER], turns) == ("get_weather",)
+    assert select_required_tools([REPORT, WEATHER], [*turns, *called("get_weather")]) == (
+        "WeatherReport",
+    )
