@@ -23,6 +23,8 @@ MAX_DEPTH = 5
 """Levels of a value that is made up; what lies deeper is left out."""
 
 _WORDS = ("Alpha", "Zulu", "Kilo", "Delta", "Echo", "Foxtrot", "Golf", "Hotel", "India", "Juliet")
+_NON_ASCII_WORDS = ("春天集团", "さくら会社", "Надежда", "Müller")
+"""For a question with such letters, which the model would else not copy."""
 _NUMBERS = (8, 5, 31, 14, 60, 2, 79, 3)
 _FORMATS: dict[str | None, str] = {
     "date": "2001-02-03",
@@ -42,6 +44,8 @@ def call_examples(
     functions: Sequence[Mapping[str, Any]],
     arguments_key: str,
     definitions: Mapping[str, Any] | None = None,
+    *,
+    question: str = "",
 ) -> tuple[Turn, ...]:
     """Return questions that tools are for, each with the call that answers it.
 
@@ -49,8 +53,10 @@ def call_examples(
         functions: The tools: `name`, `description` and `parameters`, a valid schema.
         arguments_key: The key of the arguments in a call.
         definitions: The `$defs` of the document that the parameters stand in.
+        question: The user's: examples share neither words nor digits with it, because the
+            model would mix them up.
     """
-    values = _ExampleValues(definitions or {})
+    values = _ExampleValues(definitions or {}, question)
     turns: list[Turn] = []
     characters = 0
     for number in range(EXAMPLES_PER_TOOL):
@@ -60,12 +66,12 @@ def call_examples(
             if not isinstance(arguments, Mapping):
                 arguments = {}
             call = {"name": function["name"], arguments_key: arguments}
-            question = Turn("user", _question(function, arguments))
+            asked = Turn("user", _question(function, arguments))
             answer = Turn("assistant", json.dumps(call, ensure_ascii=False))
-            characters += len(question.text) + len(answer.text)
+            characters += len(asked.text) + len(answer.text)
             if characters > MAX_EXAMPLE_CHARACTERS:
                 return tuple(turns)
-            turns += (question, answer)
+            turns += (asked, answer)
     return tuple(turns)
 
 
@@ -82,11 +88,13 @@ def _question(function: Mapping[str, Any], arguments: Mapping[str, Any]) -> str:
 class _ExampleValues:
     """Makes values that are valid against schemas, each different from the one before."""
 
-    def __init__(self, definitions: Mapping[str, Any]) -> None:
+    def __init__(self, definitions: Mapping[str, Any], question: str) -> None:
         self.with_optional = True
         self._root = {"$defs": definitions}
-        self._words = cycle(_WORDS)
-        self._numbers = cycle(_NUMBERS)
+        words = _WORDS if question.isascii() else _NON_ASCII_WORDS
+        self._words = cycle([word for word in words if word not in question] or words)
+        numbers = [number for number in _NUMBERS if not set(str(number)) & set(question)]
+        self._numbers = cycle(numbers or _NUMBERS)
         self._makers: Mapping[str, Callable[[Mapping[str, Any], int], Any]] = {
             "object": self._object,
             "array": self._array,

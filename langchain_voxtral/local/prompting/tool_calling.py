@@ -25,8 +25,13 @@ from langchain_voxtral.local.prompting.json_grammar import (
     constrain_json,
 )
 from langchain_voxtral.local.prompting.prompt_reader import ParsedPrompt, parse_prompt
-from langchain_voxtral.local.prompting.tool_selection import select_required_tools, select_tools
-from langchain_voxtral.prompts import FORMATS, ToolCallSyntax
+from langchain_voxtral.local.prompting.tool_selection import (
+    last_question,
+    select_required_tools,
+    select_tools,
+)
+from langchain_voxtral.prompts import FORMATS, ToolCallSyntax, unescape
+from langchain_voxtral.tools.call_ids import to_mistral_call_id
 from langchain_voxtral.tools.schema import tool_call_schema
 
 _OPENAI_CALLS = ToolCallSyntax("arguments")
@@ -112,14 +117,18 @@ def _plan(
     if not names:
         final = constrain(response_format) if calls is None else constrain_json(calls.final_only())
         return ModelInput(template.render(prompt), final)
-    calls = calls or make_call_schema(tools, names, syntax)
+    if calls is None:
+        # The same conversation gets the same id, and each of its steps another one.
+        call_id = to_mistral_call_id(repr(prompt.turns))
+        calls = make_call_schema(tools, names, syntax, call_id)
     constraint = constrain_json(calls.one_of(names))
     functions = [
         {**tool["function"], "parameters": calls.arguments(_name(tool))}
         for tool in tools
         if _name(tool) in names
     ]
-    examples = call_examples(functions, calls.arguments_key, calls.definitions)
+    question = unescape(last_question(prompt.turns))
+    examples = call_examples(functions, calls.arguments_key, calls.definitions, question=question)
     return ModelInput(template.render(prompt, examples), constraint, names)
 
 
@@ -190,19 +199,22 @@ class CallSchema:
 
 
 def make_call_schema(
-    tools: Sequence[Mapping[str, Any]], names: Collection[str], syntax: ToolCallSyntax
+    tools: Sequence[Mapping[str, Any]],
+    names: Collection[str],
+    syntax: ToolCallSyntax,
+    call_id: str,
 ) -> CallSchema:
     """Return the schema of a call of one of the named tools, or refuse their parameters (400)."""
     chosen = [tool for tool in tools if _name(tool) in names]
     for tool in chosen:
         check_schema(tool["function"].get("parameters") or {})
     schema = tool_call_schema(chosen, arguments_key=syntax.arguments_key)
-    return CallSchema(
-        _by_name(_alternatives(schema)),
-        syntax.arguments_key,
-        schema.get("$defs", {}),
-        is_array=syntax.array,
-    )
+    calls = _by_name(_alternatives(schema))
+    for call in calls.values() if syntax.id_key else ():
+        call["properties"] = {**call["properties"], syntax.id_key: {"const": call_id}}
+        call["required"] = [*call["required"], syntax.id_key]
+    definitions = schema.get("$defs", {})
+    return CallSchema(calls, syntax.arguments_key, definitions, is_array=syntax.array)
 
 
 def read_call_schema(schema: Mapping[str, Any], names: Collection[str]) -> CallSchema | None:

@@ -77,9 +77,14 @@ def select_required_tools(
     return fully_named or selected or tuple(name for name in names if name not in called) or names
 
 
+def last_question(turns: Sequence[Turn]) -> str:
+    """Return the text of the last user turn; "" if there is none."""
+    return next((turn.text for turn in reversed(turns) if turn.role == "user"), "")
+
+
 def _question_words(turns: Sequence[Turn]) -> set[str]:
     """Return the content words of the last user turn, with those of its operators."""
-    question = next((turn.text for turn in reversed(turns) if turn.role == "user"), "")
+    question = last_question(turns)
     operators = _OPERATOR.findall(question)
     return content_words(question).union(*(OPERATOR_WORDS[operator] for operator in operators))
 

@@ -130,15 +130,24 @@ def test_anything_else_is_no_schema_of_calls(schema: dict[str, Any]) -> None:
 
 def test_what_is_made_is_what_is_read() -> None:
     schema = tool_call_schema(TOOLS, arguments_key="arguments")
-    assert make_call_schema(TOOLS, NAMES, SYNTAX) == read_call_schema(schema, NAMES)
-    assert make_call_schema(TOOLS, ["now"], SYNTAX) == CallSchema(
+    assert make_call_schema(TOOLS, NAMES, SYNTAX, "") == read_call_schema(schema, NAMES)
+    assert make_call_schema(TOOLS, ["now"], SYNTAX, "") == CallSchema(
         {"now": CALLS["now"]}, "arguments", {}
     )
 
 
-def test_a_call_in_an_array_is_an_array_of_one_call() -> None:
-    made = make_call_schema([NOW], ["now"], MISTRAL.calls).one_of(["now"])
-    assert made == {"type": "array", "minItems": 1, "maxItems": 1, "items": CALLS["now"]}
+def test_a_call_in_mistrals_syntax_is_in_an_array_and_has_an_id() -> None:
+    made = make_call_schema([NOW], ["now"], MISTRAL.calls, "abcdefghi")
+    assert made.one_of(["now"]) == {
+        "type": "array",
+        "minItems": 1,
+        "maxItems": 1,
+        "items": {
+            **CALLS["now"],
+            "properties": {**CALLS["now"]["properties"], "id": {"const": "abcdefghi"}},
+            "required": ["name", "arguments", "id"],
+        },
+    }
 
 
 def nested(depth: int) -> dict[str, Any]:
@@ -162,6 +171,6 @@ def test_parameters_that_are_not_a_schema_are_refused(
 ) -> None:
     bad = {"type": "function", "function": {"name": "bad", "parameters": parameters}}
     with pytest.raises(ErrorResponse) as caught:
-        make_call_schema([NOW, bad], ["bad"], SYNTAX)
+        make_call_schema([NOW, bad], ["bad"], SYNTAX, "")
     assert (caught.value.status, caught.value.body) == (400, {"error": {"message": message}})
-    assert make_call_schema([NOW, bad], ["now"], SYNTAX).by_name.keys() == {"now"}
+    assert make_call_schema([NOW, bad], ["now"], SYNTAX, "").by_name.keys() == {"now"}

@@ -83,6 +83,17 @@ def test_examples_stay_within_the_context() -> None:
     assert len({turn.text for turn in turns if turn.role == "assistant"}) * 2 == len(turns)
 
 
+def test_values_are_others_than_those_of_the_question() -> None:
+    add = {"name": "add", "parameters": obj(a=INTEGER, b=INTEGER, to=TEXT)}
+    texts = [turn.text for turn in call_examples([add], "x", question="35 and 80 to Alpha")]
+    assert texts[0] == "add: a 14, b 2, to Zulu"
+
+
+def test_for_a_question_in_another_script_the_values_are_of_other_scripts() -> None:
+    question, *_ = call_examples([WEATHER], "arguments", question="天气")
+    assert question.text == "Get the weather: city 春天集团, unit C"
+
+
 @given(st.text(max_size=3))
 def test_a_description_may_be_anything(description: str) -> None:
     turns = call_examples([{"name": "f", "description": description}], "arguments")

@@ -11,7 +11,7 @@ from langchain_voxtral.local.prompting.chat_template import SMOLLM2_TEMPLATE, Ch
 from langchain_voxtral.local.prompting.json_grammar import UNCONSTRAINED
 from langchain_voxtral.local.prompting.prompt_reader import ParsedPrompt
 from langchain_voxtral.local.prompting.tool_calling import ModelInput, plan_chat, plan_native
-from langchain_voxtral.messages.turns import Turn
+from langchain_voxtral.messages.turns import ToolCall, Turn
 from langchain_voxtral.prompts import LLAMA3, MISTRAL, PromptFormat, render
 from langchain_voxtral.tools.schema import tool_call_schema
 
@@ -155,10 +155,28 @@ def test_a_call_of_the_rules_is_in_the_syntax_of_the_prompt(
     prompt = render([Turn("user", "Weather?")], fmt, tools=TOOLS)
     task = plan_native(request(prompt), SMOLLM2_TEMPLATE)
     made: object = {"name": "get_weather", key: {"city": "Rome"}}
-    made = [made] if fmt is MISTRAL else made
+    if fmt is MISTRAL:
+        [call_id] = ids_in(task)
+        made = [{"name": "get_weather", key: {"city": "Rome"}, "id": call_id}]
     assert bool(task.tool_names)
     assert task.prefix == prefix
     assert task.constraint.is_satisfied(json.dumps(made))
+
+
+def ids_in(task: ModelInput) -> set[str]:
+    items = schema_of(task)["items"]
+    return {item["properties"]["id"]["const"] for item in items.get("anyOf", [items])}
+
+
+def test_every_step_of_a_conversation_gives_its_call_another_id() -> None:
+    turns = [ASKED]
+    ids: set[str] = set()
+    for name in ("get_weather", "add"):
+        [made] = ids_in(plan_native(request(render(turns, MISTRAL, tools=TOOLS)), SMOLLM2_TEMPLATE))
+        ids.add(made)
+        turns.append(Turn("assistant", "", (ToolCall(made, name, {}),)))
+        turns.append(Turn("tool", "1", tool_call_id=made))
+    assert len(ids) == 2
 
 
 @pytest.mark.parametrize("fmt", [LLAMA3, MISTRAL])
