@@ -224,36 +224,31 @@ def _next_attempt(
 
 def _open(clients: ClientPool, request: HTTPRequest, state: RetryState) -> httpx.Response:
     client = clients.sync_client()
-    _check_open(client)
     with map_httpx_errors(request, state), httpx_guard:
-        sent = _build(client, request, state.start_attempt())
-        response = client.send(sent, stream=True, follow_redirects=False)
+        response = client.send(_build(client, request, state), stream=True, follow_redirects=False)
     state.record_response(response.headers)
     return response
 
 
 async def _aopen(clients: ClientPool, request: HTTPRequest, state: RetryState) -> httpx.Response:
     client = await clients.async_client()
-    _check_open(client)
     with map_httpx_errors(request, state):
-        state.start_attempt()
-        sent = _build(client, request, None)  # the deadline has a timeout of its own
-        response = await client.send(sent, stream=True, follow_redirects=False)
+        response = await client.send(
+            _build(client, request, state), stream=True, follow_redirects=False
+        )
     state.record_response(response.headers)
     return response
 
 
-def _check_open(client: httpx.Client | httpx.AsyncClient) -> None:
+def _build(
+    client: httpx.Client | httpx.AsyncClient, request: HTTPRequest, state: RetryState
+) -> httpx.Request:
     if client.is_closed:
         raise VoxtralInvalidRequestError(
             "The client given as http_client= or http_async_client= is closed. Give an open one, "
             "and close it only after the last call."
         )
-
-
-def _build(
-    client: httpx.Client | httpx.AsyncClient, request: HTTPRequest, left: float | None
-) -> httpx.Request:
+    left = state.start_attempt()
     connect, read = (
         limit if left is None else left if limit is None else min(limit, left)
         for limit in (request.timeouts.connect, request.timeouts.read)
