@@ -11,6 +11,8 @@ BIN := $(VENV)/bin
 PARALLEL := --numprocesses 2 --dist loadfile
 # Folders whose tests do not depend on the versions of tests/floor.txt.
 FLOOR_IGNORES := cassettes local prompts protocol transport
+# Tests start many processes, which share compiled modules.
+unexport PYTHONDONTWRITEBYTECODE
 PIP_QUIET := --quiet --disable-pip-version-check
 
 .PHONY: chat help test lint unit floor integration faults bench record clean

@@ -17,7 +17,7 @@ from enum import Enum, auto
 from itertools import repeat
 from typing import Any, Self
 
-TIMEOUT_SECONDS = 10.0
+TIMEOUT_SECONDS = 30.0
 """Seconds after which a test that waits fails instead of hanging."""
 
 

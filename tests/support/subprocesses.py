@@ -5,7 +5,7 @@ import sys
 import textwrap
 from collections.abc import Mapping
 
-TIMEOUT_SECONDS = 30.0
+TIMEOUT_SECONDS = 60.0
 """Seconds after which a script that does not end fails its test."""
 
 

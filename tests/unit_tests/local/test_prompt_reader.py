@@ -13,7 +13,7 @@ from langchain_voxtral.prompts.formats import CHATML
 FORMATS = pytest.mark.parametrize("fmt", [LLAMA3, MISTRAL, CHATML], ids=lambda fmt: fmt.name)
 
 
-@settings(max_examples=200)
+@settings(max_examples=80)
 @given(turns=conversations())
 def test_what_is_rendered_is_read_back_escaped(turns: list[Turn]) -> None:
     for fmt in (LLAMA3, MISTRAL, CHATML):
@@ -57,7 +57,7 @@ strings = st.text(max_size=200) | st.lists(
 ).map("".join)
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(strings)
 def test_any_string_can_be_read(prompt: str) -> None:
     reading = parse_prompt(prompt)

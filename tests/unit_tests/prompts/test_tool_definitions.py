@@ -241,7 +241,7 @@ def with_instruction(turns: tuple[Turn, ...], instruction: str) -> tuple[Turn, .
     return (Turn("system", text), *turns) if text else turns
 
 
-@settings(max_examples=200)
+@settings(max_examples=80)
 @given(turns=conversations(texts=forgeries), tools=tool_lists, instruction=instructions)
 def test_conversations_with_tools_and_an_instruction_are_read_back(
     turns: list[Turn], tools: list[Tool], instruction: str

@@ -78,7 +78,7 @@ def pieces_in(key: str, shown: str) -> list[str]:
 
 
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES.keys())
-@settings(max_examples=25)
+@settings(max_examples=8)
 @given(data=st.data())
 def test_no_part_of_an_echoed_key_is_shown(shape: Shape, data: st.DataObject) -> None:
     key = data.draw(keys)

@@ -201,7 +201,7 @@ def input_of(messages: list[BaseMessage], prompt_format: Any) -> str:
     return prompt
 
 
-@settings(max_examples=150)
+@settings(max_examples=60)
 @given(talk=talks())
 def test_a_prompt_has_the_turns_that_were_meant_and_no_other_special_tokens(talk: Talk) -> None:
     for prompt_format in FORMATS:

@@ -1,4 +1,4 @@
-"""Valid code of users; test_typing.py runs mypy on it."""
+"""Valid code of users; `make lint` runs mypy on it."""
 
 from collections.abc import AsyncIterator, Iterator
 from typing import assert_type

@@ -1,4 +1,4 @@
-"""Mistakes of users; test_typing.py runs mypy on it."""
+"""Mistakes of users; `make lint` runs mypy on it."""
 
 from langchain_voxtral import ChatVoxtral
 

@@ -10,7 +10,7 @@ from support.call_modes import Caller, Model
 from langchain_voxtral import ChatVoxtral, VoxtralLLM
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def _collect_only_what_is_new() -> Iterator[None]:
     """Exclude what other tests loaded from garbage collections, which would take a second each."""
     gc.collect()

@@ -32,7 +32,7 @@ pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells all that a process holds"),
 ]
 
-CALLS = 400
+CALLS = 200
 ABANDONED = 75
 FINE = whole("Hello!")
 OPEN = events(token("Hel"), End.STALL)
