@@ -58,10 +58,7 @@ class AudioSource:
             self.name = name or (own_name if isinstance(own_name, str) else None)
             self.content = audio if rewind and _is_seekable(audio) else self._copy(audio)
         else:
-            raise VoxtralAudioError(
-                f"{self.title} must be a path, bytes or a file opened for reading bytes, "
-                f"not {type(audio).__name__}."
-            )
+            raise self._type_error(audio)
 
     @property
     def title(self) -> str:
@@ -123,8 +120,17 @@ class AudioSource:
 
     def _copy(self, file: BinaryIO) -> BinaryIO:
         copy = self._copies.enter_context(tempfile.TemporaryFile())  # noqa: SIM115 - it outlives this
-        shutil.copyfileobj(file, copy, _BLOCK_BYTES)
+        try:
+            shutil.copyfileobj(file, copy, _BLOCK_BYTES)
+        except TypeError as error:  # it holds text
+            raise self._type_error(file) from error
         return copy
+
+    def _type_error(self, audio: object) -> VoxtralAudioError:
+        return VoxtralAudioError(
+            f"{self.title} must be a path, bytes or a file opened for reading bytes, "
+            f"not {type(audio).__name__}."
+        )
 
 
 def _is_pipe(path: Path) -> bool:

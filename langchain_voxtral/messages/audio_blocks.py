@@ -1,4 +1,4 @@
-"""Recordings in content blocks, in all the forms that LangChain and OpenAI have had for them."""
+"""Recordings in content blocks, in all forms that LangChain and OpenAI have had for them."""
 
 import base64
 import binascii
@@ -13,17 +13,15 @@ from langchain_voxtral.audio.source import AudioInput, AudioSource
 from langchain_voxtral.errors import VoxtralAudioError, VoxtralInvalidRequestError
 from langchain_voxtral.messages.turns import AudioPart
 
-__all__ = ["audio_block", "is_audio_block", "normalize_mime_type", "parse_audio_block"]
+_ADVICE = "Send the recording itself: audio_block(path) makes a block of it"
 
-_INSTEAD = "Send the recording itself: audio_block(path) makes a block of it"
-
-_HOLDERS = {"input_audio": "input_audio", "audio_url": "audio_url"}
-"""Types of blocks that hold the recording in a dict of their own, under a key."""
-_BY_MIME_TYPE = frozenset({"file", "input_file", "media"})
-"""Types of blocks that may be recordings: their media type tells."""
-_DATA = ("base64", "data", "file_data")
-_STORED = ("file_id", "file_uri")
-"""Keys under which a file of a provider's store is named."""
+_NESTED = frozenset({"input_audio", "audio_url"})
+"""Types of blocks with the recording in a dict under the type's name."""
+_WITH_MIME_TYPE = frozenset({"file", "input_file", "media"})
+"""Types of blocks that are recordings if their media type is audio."""
+_DATA_KEYS = ("base64", "data", "file_data")
+_STORE_KEYS = ("file_id", "file_uri")
+"""Keys that name a file in a provider's store."""
 
 _FROM_URL_ALPHABET = str.maketrans("-_", "+/")
 
@@ -52,55 +50,43 @@ _SYNONYMS = {
     "audio/aacp": "audio/aac",
     "audio/x-matroska": "audio/matroska",
 }
-"""Media types in use for which there is a usual one."""
+"""Media types in use, and the usual ones."""
 
 
 def normalize_mime_type(mime_type: str) -> str:
-    """Return a media type without parameters and under its usual name.
-
-    Example:
-        ```python
-        from langchain_voxtral.messages.audio_blocks import normalize_mime_type
-
-        assert normalize_mime_type("Audio/X-WAV; codecs=1") == "audio/wav"
-        ```
-    """
+    """Return a media type without parameters and under its usual name."""
     plain = mime_type.partition(";")[0].strip().lower()
     return _SYNONYMS.get(plain, plain)
 
 
-def audio_block(
-    source: AudioInput,
-    *,
-    mime_type: str | None = None,
-) -> dict[str, Any]:
+def audio_block(source: AudioInput, *, mime_type: str | None = None) -> dict[str, Any]:
     """Return a recording as a standard content block of LangChain, for a `HumanMessage`.
 
-    Any format may be given; what the model's server does not take is converted when it is sent.
+    The recording may have any format; it is converted when it is sent, if the server needs that.
 
     Args:
-        source: A path, the file's bytes, a file opened for reading bytes (it is read from where
-            it stands, and not closed), or the URL of a recording: `https://...`, which only a
-            model with `allow_audio_urls=True` fetches, or `data:...`.
-        mime_type: Media type of what a URL leads to. Of a file its content tells it, which is
-            believed more than a name or this.
+        source: A path, the file's bytes, a file opened for reading bytes (it is read from its
+            current position, and not closed), or a URL: `https://...`, which only a model with
+            `allow_audio_urls=True` fetches, or `data:...`.
+        mime_type: Media type of the recording at a URL. That of a file is detected from its
+            content, whatever its name or this says.
 
     Raises:
-        VoxtralAudioError: It cannot be read, is no recording of a known kind, or is cut off.
+        VoxtralAudioError: It cannot be read, is no recording of a known format, or is cut off.
 
     Example:
         ```python
-        from langchain_voxtral import audio_block
-        from langchain_voxtral.audio.wav import wav_header
+        from langchain_core.messages import HumanMessage
+        from langchain_voxtral import ChatVoxtral, audio_block
 
-        block = audio_block(wav_header(4) + bytes(4))
-        assert block["type"] == "audio" and block["mime_type"] == "audio/wav"
+        question = {"type": "text", "text": "What is said?"}
+        ChatVoxtral().invoke([HumanMessage([audio_block("talk.mp3"), question])])
         ```
     """
     if isinstance(source, str) and _WEB.match(source):
-        told = {"mime_type": normalize_mime_type(mime_type)} if mime_type else {}
-        return {"type": "audio", "url": source, **told}
-    recording = _open(source)
+        type_field = {"mime_type": normalize_mime_type(mime_type)} if mime_type else {}
+        return {"type": "audio", "url": source, **type_field}
+    recording = _read_source(source)
     return {
         "type": "audio",
         "base64": base64.b64encode(recording.read()).decode(),
@@ -108,9 +94,9 @@ def audio_block(
     }
 
 
-def _open(source: AudioInput) -> AudioSource:
+def _read_source(source: AudioInput) -> AudioSource:
     if isinstance(source, str) and _DATA_URL.match(source):
-        return AudioSource(_of_data_url(source, "the data: URL"), name="the data: URL")
+        return AudioSource(_decode_data_url(source, "the data: URL"), name="the data: URL")
     try:
         with AudioSource(source, rewind=False) as recording:
             return AudioSource(recording.read(), name=recording.name)
@@ -120,125 +106,104 @@ def _open(source: AudioInput) -> AudioSource:
 
 
 def parse_audio_block(block: Mapping[str, object], where: str) -> AudioPart | None:
-    """Return the recording that a content block is, or None if it is none.
+    """Return the recording in a content block, or None if it is no audio block.
 
-    What the block says of itself (its media type, format, name) is not believed: the content
-    tells what the recording is, when it is sent.
-
-    Args:
-        block: A content block.
-        where: Which block of which message this is, for errors.
+    The content tells its format, whatever the block's media type or name says. `where` names the
+    block in errors.
 
     Raises:
-        VoxtralInvalidRequestError: It is one, and there is none in it, or more than one, or
-            what there is cannot be read.
-
-    Example:
-        ```python
-        from langchain_voxtral.messages.audio_blocks import parse_audio_block
-
-        block = {"type": "input_audio", "input_audio": {"data": "UklGRg==", "format": "wav"}}
-        assert parse_audio_block(block, "block 0").data == b"RIFF"
-        assert parse_audio_block({"type": "text", "text": "Hello!"}, "block 0") is None
-        ```
+        VoxtralInvalidRequestError: There is no recording in it, or more than one, or it cannot be
+            read.
     """
     if not is_audio_block(block):
         return None
-    kind = str(block["type"])
-    held = block.get(_HOLDERS[kind], {}) if kind in _HOLDERS else block
-    if isinstance(held, str):
-        held = {"url" if kind == "audio_url" else "data": held}
-    if not isinstance(held, Mapping):
-        raise _wrong(where, f"the {kind!r} of the block must be a dict, not {type(held).__name__}")
-    _refuse_stored(held, where)
-    sources = _given(held, (*_DATA, "url"))
-    if len(sources) != 1:
-        found = f"has {' and '.join(map(repr, sources))}" if sources else "has no recording in it"
-        raise _wrong(where, f"the block of type {kind!r} {found}: give one, 'base64' or 'url'")
-    [source] = sources
-    value = held[source]
+    block_type = str(block["type"])
+    content = block.get(block_type, {}) if block_type in _NESTED else block
+    if isinstance(content, str):
+        content = {"url" if block_type == "audio_url" else "data": content}
+    if not isinstance(content, Mapping):
+        raise _block_error(
+            where, f"the {block_type!r} of the block must be a dict, not {type(content).__name__}"
+        )
+    _reject_stored(content, where)
+    keys = _present(content, (*_DATA_KEYS, "url"))
+    if len(keys) != 1:
+        found = f"has {' and '.join(map(repr, keys))}" if keys else "has no recording in it"
+        raise _block_error(
+            where, f"the block of type {block_type!r} {found}: give one, 'base64' or 'url'"
+        )
+    [key] = keys
+    value = content[key]
     if not isinstance(value, str):
-        raise _wrong(
-            where,
-            f"its {source!r} must be a string, not {type(value).__name__}. {_INSTEAD}",
+        raise _block_error(
+            where, f"its {key!r} must be a string, not {type(value).__name__}. {_ADVICE}"
         )
     value = value.strip()
-    if _DATA_URL.match(value):
-        data = _of_data_url(value, where)
-        return AudioPart(data, detect_format(data), location=where)
-    if source != "url":
-        data = _of_base64(value, where)
-        return AudioPart(data, detect_format(data), location=where)
-    if not _WEB.match(value):
-        raise _wrong(where, f"its URL is none of http:, https: and data:. {_INSTEAD}")
-    return AudioPart(url=value, location=where)
+    is_data_url = _DATA_URL.match(value)
+    if key == "url" and not is_data_url:
+        if not _WEB.match(value):
+            raise _block_error(where, f"its URL is none of http:, https: and data:. {_ADVICE}")
+        return AudioPart(url=value, location=where)
+    data = _decode_data_url(value, where) if is_data_url else _decode_base64(value, where)
+    return AudioPart(data, detect_format(data), location=where)
 
 
 def is_audio_block(block: Mapping[str, object]) -> bool:
-    """Tell whether a content block is a recording, by what it says of itself.
-
-    Example:
-        ```python
-        from langchain_voxtral.messages.audio_blocks import is_audio_block
-
-        assert is_audio_block({"type": "file", "mime_type": "audio/wav", "base64": "UklGRg=="})
-        assert not is_audio_block({"type": "file", "mime_type": "application/pdf", "base64": ""})
-        ```
-    """
-    kind, mime_type = str(block.get("type")), block.get("mime_type")
-    if kind == "audio" or kind in _HOLDERS:
+    """Return whether a content block says that it is a recording."""
+    block_type, mime_type = str(block.get("type")), block.get("mime_type")
+    if block_type == "audio" or block_type in _NESTED:
         return True
-    is_typed = kind in _BY_MIME_TYPE and isinstance(mime_type, str)
+    is_typed = block_type in _WITH_MIME_TYPE and isinstance(mime_type, str)
     return is_typed and normalize_mime_type(str(mime_type)).startswith("audio/")
 
 
-def _given(held: Mapping[str, object], keys: Iterable[str]) -> list[str]:
-    return [key for key in keys if held.get(key) is not None]
+def _present(content: Mapping[str, object], keys: Iterable[str]) -> list[str]:
+    return [key for key in keys if content.get(key) is not None]
 
 
-def _refuse_stored(held: Mapping[str, object], where: str) -> None:
-    # In the first form of LangChain's blocks `source_type` tells what the id is of.
-    by_id = held.get("source_type") == "id"
-    stored = _given(held, _STORED) or (["id"] if by_id else [])
+def _reject_stored(content: Mapping[str, object], where: str) -> None:
+    # LangChain's first blocks had an id with this source type.
+    stored = _present(content, _STORE_KEYS) or (
+        ["id"] if content.get("source_type") == "id" else []
+    )
     if stored:
-        raise _wrong(
+        raise _block_error(
             where,
             f"it names a file in a provider's store ({stored[0]}), which cannot be read from "
-            f"here. {_INSTEAD}",
+            f"here. {_ADVICE}",
         )
 
 
-def _of_base64(text: str, where: str) -> bytes:
+def _decode_base64(text: str, where: str) -> bytes:
     try:
         try:
             data = base64.b64decode(text, validate=True)
         except binascii.Error:
-            data = base64.b64decode(_plain_base64(text), validate=True)
+            data = base64.b64decode(_normalize_base64(text), validate=True)
     except ValueError as error:
-        raise _wrong(where, f"the recording is no base64 ({error}). {_INSTEAD}") from error
+        raise _block_error(where, f"the recording is no base64 ({error}). {_ADVICE}") from error
     if not data:
-        raise _wrong(where, f"the recording is empty. {_INSTEAD}")
+        raise _block_error(where, f"the recording is empty. {_ADVICE}")
     return data
 
 
-def _plain_base64(text: str) -> str:
-    """Return base64 as it is mostly written: on one line, in the usual alphabet, padded.
+def _normalize_base64(text: str) -> str:
+    """Return base64 on one line, in the standard alphabet, padded (RFC 4648, sections 3.2 and 5).
 
-    Mail breaks it into lines, and URLs have an alphabet of their own and no padding (RFC 4648,
-    sections 3.2 and 5). None of it leaves a doubt about the bytes.
+    Mail breaks it into lines; URLs have an alphabet of their own and no padding.
     """
     joined = "".join(text.split()).translate(_FROM_URL_ALPHABET)
     return joined + "=" * (-len(joined) % 4)
 
 
-def _of_data_url(url: str, where: str) -> bytes:
+def _decode_data_url(url: str, where: str) -> bytes:
     """Decode a `data:` URL (RFC 2397)."""
     head, _, data = url.partition(",")
     content = unquote_to_bytes(data)
     if not head.lower().endswith(";base64"):
         return content
-    return _of_base64(content.decode("ascii", "replace"), where)
+    return _decode_base64(content.decode("ascii", "replace"), where)
 
 
-def _wrong(where: str, what: str) -> VoxtralInvalidRequestError:
+def _block_error(where: str, what: str) -> VoxtralInvalidRequestError:
     return VoxtralInvalidRequestError(f"{where}: {what}.")

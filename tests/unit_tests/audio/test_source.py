@@ -1,5 +1,6 @@
 """The bytes of a recording can be read from the start any number of times."""
 
+import codecs
 import hashlib
 import io
 import os
@@ -89,3 +90,9 @@ def test_a_long_name_is_shortened_in_errors() -> None:
     with pytest.raises(VoxtralAudioError) as caught:
         AudioSource("a" * 5_000).read()
     assert str(caught.value) == f"{'a' * 200}... cannot be read: File name too long."
+
+
+def test_a_reader_of_text_is_refused() -> None:
+    reader = codecs.getreader("utf-8")(io.BytesIO(b"Dear diary"))
+    with pytest.raises(VoxtralAudioError, match="not StreamReader"):
+        AudioSource(reader, rewind=False)
