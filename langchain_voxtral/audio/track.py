@@ -16,6 +16,7 @@ from langchain_voxtral.audio.formats import (
     MP4,
     OGG,
     OPUS,
+    WAV,
     WEBM,
     AudioFormat,
 )
@@ -36,8 +37,8 @@ _WITH_CLOCK = _VIDEO | {FLAC, OGG, OPUS}
 """Formats whose frames have times; of others FFmpeg counts them."""
 _GUESSED_LENGTH = {MP3, AAC}
 """Formats whose length FFmpeg estimates from a bit rate."""
-_WALL_CLOCK = {WEBM, MKA}
-"""Formats whose length may have been measured by a clock instead of by the sound."""
+_CHECKED_BEFORE = {WAV, OGG, OPUS, WEBM, MKA}
+"""Formats whose bytes were all accounted for, so that a wrong length in the header is no damage."""
 _RATES = range(1_000, 1_000_001)
 """Samples a second: beyond, a header is wrong, or a small file would be days of sound."""
 _MAX_MISSING_SECONDS = 0.5
@@ -124,7 +125,7 @@ class AudioTrack:
             samples += len(block) // 2
             yield block
         decoded, told = samples / SAMPLE_RATE, self.seconds
-        if told is None or self.format in _WALL_CLOCK:
+        if told is None or self.format in _CHECKED_BEFORE:
             return
         if told - decoded > _MAX_MISSING_SECONDS:
             report_damage(self._damage_error(decoded))
@@ -143,7 +144,9 @@ class AudioTrack:
                 silent += gap
                 if silent > _MAX_SILENCE_SECONDS or (is_begun and self.format == FLAC):
                     report_damage(self._damage_error(end))
-                yield from _silence(min(gap, _MAX_SILENCE_SECONDS))
+                if silent > _MAX_SILENCE_SECONDS:
+                    return
+                yield from _silence(gap)
             is_begun, end = True, begin + frame.samples / frame.sample_rate
             yield from resampler.feed(frame)
         yield from resampler.flush()
@@ -222,9 +225,9 @@ class _Resampler:
 
 def _check_finite(frame: Any) -> None:
     """Refuse samples that are no numbers, which only floating-point PCM can hold."""
-    np = import_optional("numpy")
     if frame.format.name not in ("flt", "dbl"):  # decoders of compressed sound make them planar
         return
+    np = import_optional("numpy")
     is_finite = np.isfinite(frame.to_ndarray()[0])
     if not is_finite.all():
         index = int(is_finite.argmin())
