@@ -65,9 +65,9 @@ def main() -> None:
     for name, calls in (("first chunk", stages[0]), ("each token", stages[2]), ("end", stages[-2])):
         files = [file for file, _ in calls]
         folders = {str(Path(file).parent) for file in files} - {"."}
-        rooms = len(folders) + len({file for file in files if "/" not in file})
+        places = len(folders) + len({file for file in files if "/" not in file})
         moves = sum(first != second for first, second in pairwise(files))
-        row = (len(calls), len(set(calls)), len(set(files)), rooms, moves)
+        row = (len(calls), len(set(calls)), len(set(files)), places, moves)
         print(f"{name:<13}", *(f"{number:>7}" for number in row))
     if "--files" in sys.argv:
         for name, calls in (("first chunk", stages[0]), ("each token", stages[2])):

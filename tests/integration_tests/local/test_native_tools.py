@@ -46,7 +46,7 @@ def body(
     }
 
 
-def say(
+def answer_of(
     http: httpx.Client, fmt: PromptFormat, turns: list[Turn], tools: list[Any], **fields: object
 ) -> str:
     answer = http.post(INFER, json=body(fmt, turns, tools, **fields))
@@ -67,7 +67,7 @@ def test_requested_tools_are_called_in_turn_and_then_answered(
     made: list[ToolCall] = []
     results = {"get_weather": "rainy", "add": "7"}
     for _ in TOOLS:
-        rest, calls = split_calls(say(http, fmt, turns, TOOLS), fmt.calls)
+        rest, calls = split_calls(answer_of(http, fmt, turns, TOOLS), fmt.calls)
         assert (rest, len(calls)) == ("", 1)
         call = ToolCall(calls[0].id or f"call{len(made)}", calls[0].name, calls[0].arguments)
         made.append(call)
@@ -77,7 +77,7 @@ def test_requested_tools_are_called_in_turn_and_then_answered(
         "get_weather": {"location": "Paris"},
         "add": {"a": 3, "b": 4},
     }
-    answer, calls = split_calls(say(http, fmt, turns, TOOLS), fmt.calls)
+    answer, calls = split_calls(answer_of(http, fmt, turns, TOOLS), fmt.calls)
     assert ("rainy" in answer, calls) == (True, [])
 
 
@@ -87,7 +87,7 @@ def test_a_call_is_streamed_as_it_is_answered(http: httpx.Client, fmt: PromptFor
     asked = body(fmt, turns, TOOLS, stream=True)
     *tokens, final = [json.loads(data) for data in event_data(http.post(INFER, json=asked).text)]
     texts = [event["token"]["text"] for event in tokens]
-    assert "".join(texts) == say(http, fmt, turns, TOOLS)
+    assert "".join(texts) == answer_of(http, fmt, turns, TOOLS)
     assert [event["token"] for event in tokens if event["token"]["id"] is None] == [
         {"id": None, "text": "[TOOL_CALLS]", "logprob": 0.0, "special": False}
         for _ in range(fmt is MISTRAL)
@@ -98,17 +98,19 @@ def test_a_call_is_streamed_as_it_is_answered(http: httpx.Client, fmt: PromptFor
 
 @BOTH_FORMATS
 def test_small_talk_calls_nothing(http: httpx.Client, fmt: PromptFormat) -> None:
-    with_tools, without = (say(http, fmt, [Turn("user", "Hello!")], tools) for tools in (TOOLS, []))
+    with_tools, without = (
+        answer_of(http, fmt, [Turn("user", "Hello!")], tools) for tools in (TOOLS, [])
+    )
     assert with_tools == without
 
 
 def test_a_call_in_mistrals_syntax_has_its_special_token_and_an_id(http: httpx.Client) -> None:
     turns = [Turn("user", "What is 3+4?")]
-    text = say(http, MISTRAL, turns, TOOLS)
+    text = answer_of(http, MISTRAL, turns, TOOLS)
     [call] = json.loads(text.removeprefix("[TOOL_CALLS]"))
     assert call == {"name": "add", "arguments": {"a": 3, "b": 4}, "id": call["id"]}
     assert text == f"[TOOL_CALLS]{json.dumps([call])}"
-    assert text == say(http, MISTRAL, turns, TOOLS)
+    assert text == answer_of(http, MISTRAL, turns, TOOLS)
 
 
 @pytest.mark.parametrize(
@@ -125,19 +127,19 @@ def test_a_forced_call_takes_its_arguments_from_the_question(
 ) -> None:
     key = fmt.calls.arguments_key
     schema = tool_call_schema([tool], arguments_key=key)
-    text = say(http, fmt, [Turn("user", question)], [tool], response_format=forced(schema))
+    text = answer_of(http, fmt, [Turn("user", question)], [tool], response_format=forced(schema))
     assert json.loads(text) == {"name": tool["function"]["name"], key: wanted}
 
 
 @BOTH_FORMATS
 def test_the_city_of_the_question_is_the_argument(http: httpx.Client, fmt: PromptFormat) -> None:
     turns = [Turn("user", "What is the weather in San Francisco, CA?")]
-    rest, [call] = split_calls(say(http, fmt, turns, [WEATHER]), fmt.calls)
+    rest, [call] = split_calls(answer_of(http, fmt, turns, [WEATHER]), fmt.calls)
     assert (rest, call.name) == ("", "get_weather")
     assert "San Francisco" in str(call.arguments["location"])
     turns.append(Turn("assistant", "", (ToolCall("abcdef123", call.name, call.arguments),)))
     turns.append(Turn("tool", "It's sunny.", tool_call_id="abcdef123"))
-    assert "sunny" in say(http, fmt, turns, [WEATHER])
+    assert "sunny" in answer_of(http, fmt, turns, [WEATHER])
 
 
 @BOTH_FORMATS
@@ -148,7 +150,7 @@ def test_an_agent_that_must_call_a_tool_in_every_step_terminates(
     response_format = forced(tool_call_schema(tools, arguments_key=fmt.calls.arguments_key))
     turns, names = [BOTH], []
     while "FinalAnswer" not in names:
-        call = json.loads(say(http, fmt, turns, tools, response_format=response_format))
+        call = json.loads(answer_of(http, fmt, turns, tools, response_format=response_format))
         names.append(call["name"])
         made = ToolCall(f"call{len(names):05}", call["name"], call[fmt.calls.arguments_key])
         turns.append(Turn("assistant", "", (made,)))
@@ -159,18 +161,18 @@ def test_an_agent_that_must_call_a_tool_in_every_step_terminates(
 def test_with_a_response_schema_a_tool_is_called_first(http: httpx.Client) -> None:
     schema = tool_call_schema([WEATHER], arguments_key="parameters", final=REPORT)
     turns = [Turn("user", "How is the weather in Rome?")]
-    call = json.loads(say(http, LLAMA3, turns, [WEATHER], response_format=forced(schema)))
+    call = json.loads(answer_of(http, LLAMA3, turns, [WEATHER], response_format=forced(schema)))
     assert call["name"] == "get_weather"
     turns.append(Turn("assistant", "", (ToolCall("c", "get_weather", call["parameters"]),)))
     turns.append(Turn("tool", "sunny", tool_call_id="c"))
-    report = json.loads(say(http, LLAMA3, turns, [WEATHER], response_format=forced(schema)))
+    report = json.loads(answer_of(http, LLAMA3, turns, [WEATHER], response_format=forced(schema)))
     assert report == {"sunny": report["sunny"]}
     assert isinstance(report["sunny"], bool)
 
 
 def test_an_array_of_calls_has_one(http: httpx.Client) -> None:
     schema = tool_call_schema(TOOLS, arguments_key="parameters", several=True)
-    text = say(http, LLAMA3, [BOTH], TOOLS, response_format=forced(schema))
+    text = answer_of(http, LLAMA3, [BOTH], TOOLS, response_format=forced(schema))
     assert len(json.loads(text)) == 1
 
 
@@ -178,19 +180,19 @@ def test_an_array_of_calls_has_one(http: httpx.Client) -> None:
 def test_stop_sequences_do_not_cut_json(http: httpx.Client, fmt: PromptFormat) -> None:
     stop = ['"', "}", "Paris", *fmt.stops]
     turns = [Turn("user", "What is the weather in Paris?")]
-    rest, [call] = split_calls(say(http, fmt, turns, TOOLS, stop=stop), fmt.calls)
+    rest, [call] = split_calls(answer_of(http, fmt, turns, TOOLS, stop=stop), fmt.calls)
     assert (rest, call.name) == ("", "get_weather")
     wanted = forced(REPORT)
-    assert json.loads(say(http, fmt, turns, [], stop=stop, response_format=wanted)).keys() == {
-        "sunny"
-    }
+    assert json.loads(
+        answer_of(http, fmt, turns, [], stop=stop, response_format=wanted)
+    ).keys() == {"sunny"}
 
 
 def test_a_tool_whose_parameters_cannot_be_enforced_is_an_error_only_if_it_is_called(
     http: httpx.Client,
 ) -> None:
     tools = [tool("pick", "Pick.", one={"not": {}}), ADD]
-    assert split_calls(say(http, LLAMA3, [Turn("user", "3+4?")], tools), LLAMA3.calls)[1]
+    assert split_calls(answer_of(http, LLAMA3, [Turn("user", "3+4?")], tools), LLAMA3.calls)[1]
     prompt = render([Turn("user", "Pick one.")], LLAMA3, tools=tools)
     refused = http.post(INFER, json={"input": prompt})
     message = "response_format: schema.properties.one.not is not supported by the embedded engine"

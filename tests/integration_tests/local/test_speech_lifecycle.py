@@ -47,7 +47,7 @@ def connected(server: LocalVoxtral) -> httpx.AsyncClient:
     return httpx.AsyncClient(base_url=server.base_url, trust_env=False, timeout=PATIENCE)
 
 
-async def hear_long(client: httpx.AsyncClient) -> httpx.Response:
+async def transcribe_long(client: httpx.AsyncClient) -> httpx.Response:
     while (answer := await client.post(NATIVE, files={"audio": LONG})).status_code == 429:
         pass  # the other one had just been there
     return answer
@@ -64,7 +64,7 @@ async def test_a_client_that_disconnects_frees_the_engine_and_others_get_retry_a
     server: LocalVoxtral,
 ) -> None:
     async with connected(server) as client, asyncio.timeout(PATIENCE):
-        leaving = asyncio.create_task(hear_long(client))
+        leaving = asyncio.create_task(transcribe_long(client))
         refused = await busy(client)
         assert refused.headers["retry-after"] == "1"
         assert refused.json()["error"]["code"] == "engine_overloaded"
@@ -83,7 +83,7 @@ async def test_a_client_that_disconnects_frees_the_engine_and_others_get_retry_a
 async def test_a_stopping_server_ends_transcriptions() -> None:
     server = LocalVoxtral(n_ctx=512, api_key="", queue_size=0).start()
     async with connected(server) as client, asyncio.timeout(PATIENCE):
-        cut = asyncio.create_task(hear_long(client))
+        cut = asyncio.create_task(transcribe_long(client))
         await busy(client)
         await asyncio.to_thread(server.stop)
         answer = await cut

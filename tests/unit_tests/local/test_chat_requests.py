@@ -118,7 +118,7 @@ def test_one_stop_sequence_may_come_without_a_list(given: object, stops: list[st
     assert parse(stop=given).stop == stops
 
 
-def test_null_says_nothing() -> None:
+def test_null_means_absent() -> None:
     nothing = dict.fromkeys(["temperature", "n", "tools", "tool_choice", "stream_options", "audio"])
     assert parse(**nothing) == parse()
     options = parse(stream=True, stream_options={"include_usage": None}).stream_options

@@ -102,7 +102,7 @@ def test_escaped_json_has_no_special_token_and_the_same_value(value: object) -> 
     ],
     ids=["json", "text", "cut json", "too deep"],
 )
-def test_a_result_that_is_json_is_told_from_text(result: str, escaped: str) -> None:
+def test_json_results_are_distinguished_from_text(result: str, escaped: str) -> None:
     assert escape_tool_result(result) == escaped
 
 

@@ -166,9 +166,7 @@ def test_calls_next_to_text_are_numbered_in_order() -> None:
         ),
     ],
 )
-def test_what_a_call_leaves_out_or_writes_its_own_way_is_kept_as_it_is(
-    call: object, part: ToolCallChunk
-) -> None:
+def test_missing_and_unusual_fields_of_a_call_are_kept(call: object, part: ToolCallChunk) -> None:
     assert parse_response(answering({"tool_calls": [call]})).tool_calls == ((part,),)
 
 

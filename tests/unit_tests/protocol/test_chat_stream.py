@@ -123,7 +123,7 @@ def test_the_request_id_comes_from_the_header_before_the_chunks() -> None:
         {"choices": None, "usage": USAGE},
     ],
 )
-def test_chunks_that_say_nothing_are_passed_over(document: object) -> None:
+def test_empty_chunks_are_skipped(document: object) -> None:
     body = sse(document, text_chunk("a"), document, text_chunk("b"))
     assert events_of(b": ping\n\n" + body) == [TokenDelta("a"), TokenDelta("b")]
 

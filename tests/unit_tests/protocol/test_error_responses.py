@@ -251,7 +251,7 @@ CASES: list[tuple[int, Any, type[VoxtralError], list[str]]] = [
 
 
 @pytest.mark.parametrize(("status", "body", "kind", "essentials"), CASES)
-def test_each_failure_is_its_class_and_says_what_to_do(
+def test_each_error_response_has_its_class_and_advice(
     status: int, body: Any, kind: type[VoxtralError], essentials: list[str]
 ) -> None:
     sent = body if isinstance(body, bytes) else json.dumps(body).encode()
@@ -329,7 +329,7 @@ def test_other_words_about_inference_do_not_blame_the_recording(words: str) -> N
     ).is_retryable
 
 
-def test_a_redirect_says_where_it_leads() -> None:
+def test_a_redirect_names_its_target() -> None:
     error = error_from_response(
         307, {"Location": "https://other.example/?k=sk-1"}, b"x", secrets=["sk-1"]
     )

@@ -58,7 +58,7 @@ def test_a_body_parses_back_to_the_same_values(body: dict[str, object]) -> None:
         ),
     ],
 )
-def test_what_json_cannot_say_is_an_error_that_names_the_field(
+def test_values_outside_json_are_an_error_that_names_the_field(
     body: dict[str, object], problem: str
 ) -> None:
     with pytest.raises(VoxtralInvalidRequestError) as caught:

@@ -160,7 +160,7 @@ def test_the_request_id_comes_from_an_event_before_the_header() -> None:
     assert events_of(sse(token("a"), last | {"request_id": "R1"}))[-1] == final
 
 
-def test_documents_that_say_nothing_are_passed_over() -> None:
+def test_empty_documents_are_skipped() -> None:
     nothing = {"token": None, "generated_text": None, "details": None, "estimated_cost": None}
     body = b": ping\n\n" + sse({}, nothing, token("a"), {}, nothing, token("b"))
     assert events_of(body) == [TokenDelta("a"), TokenDelta("b")]

@@ -203,7 +203,7 @@ def input_of(messages: list[BaseMessage], prompt_format: Any) -> str:
 
 @settings(max_examples=60)
 @given(talk=talks())
-def test_a_prompt_has_the_turns_that_were_meant_and_no_other_special_tokens(talk: Talk) -> None:
+def test_a_prompt_has_only_its_own_turns_and_special_tokens(talk: Talk) -> None:
     for prompt_format in FORMATS:
         prompt = input_of(talk.messages, prompt_format)
         assert TOKENS.findall(prompt) == own_tokens(prompt_format, talk)
@@ -233,7 +233,7 @@ def test_a_string_for_an_llm_is_one_turn(text: str, prompt_format: Any) -> None:
     assert (turn.role, turn.text) == talk.turns[0]
 
 
-def test_every_token_that_the_package_breaks_is_one_to_these_tests() -> None:
+def test_these_tests_know_every_special_token_that_is_escaped() -> None:
     """So that the tokenizer above, written apart, does not overlook what is tried."""
     tried = re.findall(r"[A-Z_]+(?=\\\])", TOKEN_REMAINDERS["["])
     assert {name.replace("\\", "") for name in tried} == set(WORDS)
@@ -262,7 +262,7 @@ def reads(draw: st.DrawFn, body: bytes) -> list[bytes]:
     answer=chunked_answers(),
     coalescing=st.booleans(),
 )
-def test_a_models_tokens_come_back_clean_over_any_chunking(
+def test_special_tokens_of_an_answer_are_unescaped_over_any_chunking(
     model_class: Any, data: st.DataObject, prompt_format: str, answer: Any, coalescing: bool
 ) -> None:
     text, tokens = answer
@@ -276,7 +276,7 @@ def test_a_models_tokens_come_back_clean_over_any_chunking(
 
 @pytest.mark.parametrize("model_class", [ChatVoxtral, VoxtralLLM])
 @given(text=contents.filter(lambda text: "\u2060" not in text))
-def test_a_models_tokens_come_back_clean_whole(model_class: Any, text: str) -> None:
+def test_special_tokens_of_an_unstreamed_answer_are_unescaped(model_class: Any, text: str) -> None:
     server = Server()
     results = [{"generated_text": escape(text)}]
     server.answer = lambda _: answering(HELLO_ANSWER | {"results": results})

@@ -11,7 +11,7 @@ from langchain_voxtral import ChatVoxtral, VoxtralLLM
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _collect_only_what_is_new() -> Iterator[None]:
+def _freeze_garbage_collector() -> Iterator[None]:
     """Exclude what other tests loaded from garbage collections, which would take a second each."""
     gc.collect()
     gc.freeze()
@@ -20,14 +20,14 @@ def _collect_only_what_is_new() -> Iterator[None]:
 
 
 @pytest.fixture
-def _nothing_left_behind() -> Iterator[None]:
+def _no_open_sockets() -> Iterator[None]:
     """Make Python warn of sockets that were left open, which fails the test."""
     yield
     gc.collect()
 
 
 @pytest.fixture
-def _nobody_else() -> None:
+def _no_earlier_models() -> None:
     """Free the models of earlier tests, which keep shared connections open."""
     gc.collect()
 

@@ -16,7 +16,7 @@ from support.sse_replies import whole
 
 from langchain_voxtral import ChatVoxtral, VoxtralLLM
 
-pytestmark = pytest.mark.usefixtures("_nothing_left_behind")
+pytestmark = pytest.mark.usefixtures("_no_open_sockets")
 
 FINE = whole("Hello!")
 

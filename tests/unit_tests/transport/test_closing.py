@@ -9,7 +9,7 @@ from support.call_modes import Caller, Model, text_of
 from support.scripted_server import End, Gate, Repeat, ScriptedServer
 from support.sse_replies import events, final, streamed, token, whole
 
-pytestmark = pytest.mark.usefixtures("_nobody_else", "_nothing_left_behind")
+pytestmark = pytest.mark.usefixtures("_no_earlier_models", "_no_open_sockets")
 
 FINE = whole("Hello!")
 ENDLESS = events(Repeat(token("on "), 0.001))

@@ -11,7 +11,7 @@ from support.sse_replies import whole
 
 from langchain_voxtral.errors import VoxtralAuthenticationError
 
-pytestmark = pytest.mark.usefixtures("_nothing_left_behind")
+pytestmark = pytest.mark.usefixtures("_no_open_sockets")
 
 FINE = whole("Hello!")
 

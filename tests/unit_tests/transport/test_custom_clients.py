@@ -16,7 +16,7 @@ from langchain_voxtral.transport import exchange
 from langchain_voxtral.transport.client_pool import ClientPool, ClientSettings
 from langchain_voxtral.transport.types import HTTPRequest, RetryPolicy
 
-pytestmark = pytest.mark.usefixtures("_nothing_left_behind")
+pytestmark = pytest.mark.usefixtures("_no_open_sockets")
 
 FINE = whole("Hello!")
 

@@ -9,7 +9,7 @@ from support.faults.table import FAULTS
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _nothing_left_behind() -> Iterator[None]:
+def _no_open_sockets() -> Iterator[None]:
     """Make Python warn of a socket that any fault left open."""
     yield
     gc.collect()

@@ -13,7 +13,7 @@ from support.call_modes import Model, text_of
 from support.scripted_server import Reply, ScriptedServer
 from support.sse_replies import whole
 
-pytestmark = pytest.mark.usefixtures("_nothing_left_behind")
+pytestmark = pytest.mark.usefixtures("_no_open_sockets")
 
 FINE = whole("Hello!")
 Press = Callable[[BlockingPoint], None]

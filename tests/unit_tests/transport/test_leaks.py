@@ -28,7 +28,7 @@ from langchain_voxtral.transport.client_pool import ClientLease, ClientPool
 from langchain_voxtral.transport.deadlines import ReadDeadline
 
 pytestmark = [
-    pytest.mark.usefixtures("_nobody_else", "_nothing_left_behind"),
+    pytest.mark.usefixtures("_no_earlier_models", "_no_open_sockets"),
     pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells all that a process holds"),
 ]
 

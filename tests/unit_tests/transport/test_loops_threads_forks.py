@@ -11,7 +11,7 @@ from support.call_modes import Model, text_of
 from support.scripted_server import Repeat, ScriptedServer
 from support.sse_replies import events, streamed, token, whole
 
-pytestmark = pytest.mark.usefixtures("_nobody_else", "_nothing_left_behind")
+pytestmark = pytest.mark.usefixtures("_no_earlier_models", "_no_open_sockets")
 
 FINE = whole("Hello!")
 

@@ -13,7 +13,7 @@ from support.scripted_server import Gate, ScriptedServer
 from support.sse_replies import event, events, final, json_reply, token, whole
 from support.subprocesses import run_python
 
-pytestmark = pytest.mark.usefixtures("_nobody_else", "_nothing_left_behind")
+pytestmark = pytest.mark.usefixtures("_no_earlier_models", "_no_open_sockets")
 
 FINE = whole("Hello!")
 START_METHODS = [

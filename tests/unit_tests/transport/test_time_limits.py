@@ -15,7 +15,7 @@ SHORT = 0.2
 SILENT = Reply(steps=[End.STALL])
 JSON_HEAD = {"content-type": "application/json"}
 
-# Waiting takes its time, and the faces wait alike.
+# Waiting is slow, and both classes wait alike.
 both_ways = pytest.mark.parametrize("caller", ["chat-sync", "chat-async"], indirect=True)
 
 
