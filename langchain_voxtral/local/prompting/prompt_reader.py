@@ -40,7 +40,7 @@ class ParsedPrompt:
 
 
 def parse_prompt(prompt: str) -> ParsedPrompt:
-    """Return the conversation that a prompt in a known format holds; never raises.
+    """Return the conversation in a prompt of a known format; never raises.
 
     What `render` writes is read back as it was given. In formats that do not write the ids of
     calls, ids are made up and results are matched to calls by their order; and because a call

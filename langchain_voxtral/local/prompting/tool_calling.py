@@ -20,11 +20,11 @@ from langchain_voxtral.local.prompting.chat_template import ChatTemplate
 from langchain_voxtral.local.prompting.few_shot import call_examples
 from langchain_voxtral.local.prompting.json_grammar import (
     Constraint,
-    check_schema,
     constrain,
     constrain_json,
 )
 from langchain_voxtral.local.prompting.prompt_reader import ParsedPrompt, parse_prompt
+from langchain_voxtral.local.prompting.schema_validation import check_schema
 from langchain_voxtral.local.prompting.tool_selection import (
     last_question,
     select_required_tools,

@@ -65,10 +65,9 @@ def select_required_tools(
 ) -> tuple[str, ...]:
     """Return the names of the tools of which one must be called now.
 
-    Those that are asked for, by all words of their names if there are such (the weather is
-    asked of `get_weather`, before it is told to `WeatherReport`); else those not called since
-    the last user turn; else all. So an agent that must call a tool in every step comes to the
-    one that ends it.
+    Those that are selected, by all words of their names if there are such (`get_weather` comes
+    before `WeatherReport`); else those not called since the last user turn; else all. So an
+    agent that must call a tool in every step comes to the one that ends it.
     """
     selected = select_tools(tools, turns)
     asked, called = _question_words(turns), _called_since_question(turns)
