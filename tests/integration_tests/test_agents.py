@@ -47,7 +47,7 @@ def chat(request: pytest.FixtureRequest) -> ChatVoxtral:
 
 
 def called(messages: list[BaseMessage]) -> list[tuple[str, dict[str, Any]]]:
-    """Return the calls that were made, in order."""
+    """Return the calls in order."""
     return [
         (call["name"], call["args"])
         for message in messages
@@ -57,7 +57,7 @@ def called(messages: list[BaseMessage]) -> list[tuple[str, dict[str, Any]]]:
 
 
 def results_of(messages: list[BaseMessage]) -> list[str]:
-    """Return what the tools answered, in order."""
+    """Return the results of the tools in order."""
     return [message.text for message in messages if message.type == "tool"]
 
 

@@ -50,7 +50,7 @@ def test_a_conversation_continues_after_a_recording(chat: ChatVoxtral) -> None:
 
 def test_structured_output_of_a_recording(chat: ChatVoxtral) -> None:
     class Quotation(BaseModel):
-        """What was heard."""
+        """A quotation."""
 
         is_speech: bool
 

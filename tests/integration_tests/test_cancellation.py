@@ -22,7 +22,7 @@ ENDLESS: dict[str, Any] = {
 
 
 class Engine:
-    """The embedded engine, by what it has generated since the test began."""
+    """The embedded engine and the number of tokens generated since the test started."""
 
     def __init__(self, server: LocalVoxtral) -> None:
         self._engine = server.app.model.engine
@@ -54,7 +54,7 @@ def chat(local_server: LocalVoxtral) -> ChatVoxtral:
 
 
 def has_stopped(chat: ChatVoxtral, engine: Engine) -> bool:
-    """Tell whether the engine, which answers one after the other, stopped short of the limit."""
+    """Return whether the engine, which serves one request at a time, stopped before the limit."""
     assert chat.invoke("Hi", max_tokens=1).response_metadata["finish_reason"] == "length"
     return 0 < engine.tokens < LIMIT
 

@@ -40,7 +40,7 @@ def run(*arguments: str, env: dict[str, str] | None = None, text: str = "") -> A
 
 @pytest.fixture
 def served(local_server: LocalVoxtral) -> dict[str, str]:
-    """The environment of a user whose server is `local_server`."""
+    """An environment in which `local_server` is the configured server."""
     return environment(VOXTRAL_BASE_URL=local_server.base_url, VOXTRAL_API_KEY=local_server.api_key)
 
 
@@ -203,7 +203,7 @@ def test_in_a_terminal_a_progress_bar_is_shown_unless_quiet(
 def shown_in_a_terminal(*arguments: str, env: dict[str, str]) -> str:
     """Return what a command writes to stderr when that is a terminal."""
     terminal, inside = pty.openpty()
-    termios.tcsetwinsize(inside, (24, 300))  # of no width, as it is made, it has room for no bar
+    termios.tcsetwinsize(inside, (24, 300))  # without a width there would be no bar
     subprocess.run(  # noqa: S603 - our own command
         [*COMMAND, *arguments],
         stdout=subprocess.DEVNULL,

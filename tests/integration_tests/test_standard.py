@@ -40,7 +40,7 @@ def vcr(request: pytest.FixtureRequest) -> Iterator[Any]:
 
 @pytest.fixture(autouse=True)
 def _recording_at_hand(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have the suite ask about a recording that is installed, in place of one it downloads."""
+    """Make the suite use an installed recording instead of a download."""
     speech = base64.b64encode(BECKETT.read_bytes()).decode()
     monkeypatch.setattr(
         "langchain_tests.integration_tests.chat_models._get_base64_from_url", lambda _url: speech
@@ -48,7 +48,7 @@ def _recording_at_hand(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class _Suite(ChatModelIntegrationTests):
-    """What all endpoints have in common."""
+    """Tests for all endpoints."""
 
     settings: ClassVar[dict[str, Any]]
 
@@ -90,7 +90,7 @@ class _Suite(ChatModelIntegrationTests):
 
 
 class TestNativeLlama3(_Suite):
-    """The whole suite on the default: a raw prompt in DeepInfra's documented format."""
+    """The whole suite with the default: a raw prompt in DeepInfra's documented format."""
 
     settings: ClassVar = {"prompt_format": "llama3"}
 
@@ -100,14 +100,14 @@ class TestNativeLlama3(_Suite):
 
 
 class TestNativeMistral(_Suite):
-    """What has to do with tools and structured output, in the model's own prompt format."""
+    """Tools and structured output, in the model's own prompt format."""
 
     settings: ClassVar = {"prompt_format": "mistral"}
     only = TOOLS
 
 
 class TestChatCompletions(_Suite):
-    """The same where the server writes the prompt."""
+    """The same with chat completions."""
 
     settings: ClassVar = {"api": "chat_completions"}
     only = TOOLS

@@ -41,7 +41,7 @@ def _llm(**settings: Any) -> VoxtralLLM:
 
 @cache
 def _refusal() -> VoxtralUnsupportedFeatureError | None:
-    """Ask once whether the deployment takes text; return its refusal if not."""
+    """Check once whether the deployment accepts text; return its error if not."""
     try:
         with _chat(max_tokens=1) as chat:
             chat.invoke("Hi")

@@ -45,7 +45,7 @@ def _parser(**settings: Any) -> VoxtralTranscriptionParser:
 
 @cache
 def _transcribe(**settings: Any) -> list[Document]:
-    """Transcribe what is spoken, each way once."""
+    """Transcribe the speech, once for each combination of settings."""
     try:
         with _parser(**settings) as parser:
             return parser.parse(SPEECH)
@@ -74,7 +74,7 @@ def test_every_endpoint_transcribes(endpoint: SpeechEndpoint) -> None:
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS)
 async def test_every_endpoint_transcribes_asynchronously(endpoint: SpeechEndpoint) -> None:
-    _transcribe(endpoint=endpoint)  # skips where there is no such endpoint
+    _transcribe(endpoint=endpoint)  # skips if there is no such endpoint
     async with _parser(endpoint=endpoint) as parser:
         [document] = await parser.aparse(SPEECH)
     _check(document)

@@ -26,7 +26,7 @@ HEAVY = {
 
 
 def loaded_by(statement: str) -> set[str]:
-    """Return the top-level modules that a fresh interpreter has after a statement."""
+    """Return the top-level modules in a new interpreter after a statement."""
     script = f"{statement}\nimport json, sys\nprint(json.dumps(sorted(sys.modules)))"
     done = subprocess.run(  # noqa: S603 - our own interpreter
         [sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT

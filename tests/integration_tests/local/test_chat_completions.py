@@ -246,7 +246,7 @@ def test_comments_keep_the_stream_alive_while_a_prompt_is_processed() -> None:
 
 
 async def test_a_mounted_application_keeps_its_key() -> None:
-    """The path of a request then begins with the place where it is mounted."""
+    """The path of a request then starts with the mount path."""
     with LocalVoxtral(n_ctx=512) as server:
         transport = httpx.ASGITransport(server.app, root_path="/voxtral")
         async with httpx.AsyncClient(transport=transport) as client:

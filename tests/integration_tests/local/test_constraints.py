@@ -28,7 +28,7 @@ class Toy(BaseModel):
 
 
 class Pet(BaseModel):
-    """A bit of everything that pydantic makes schemas of."""
+    """Every type that pydantic generates schemas for."""
 
     kind: Kind
     name: str
@@ -100,7 +100,7 @@ def test_an_answer_cut_by_its_limit_is_not_an_error(http: httpx.Client) -> None:
 def test_a_pattern_the_engine_cannot_compile_is_an_error_and_no_free_text(
     http: httpx.Client,
 ) -> None:
-    """llama.cpp itself says nothing and generates unconstrained."""
+    """llama.cpp itself reports nothing and generates without a constraint."""
     answer = ask(http, "Say hello.", {"type": "regex", "regex": "(?=a)ab"})
     message = "response_format: the embedded engine cannot enforce this schema or pattern"
     assert (answer.status_code, answer.json()) == (400, {"error": {"message": message}})

@@ -21,7 +21,7 @@ from support.local_responses import (
 
 @pytest.fixture(autouse=True)
 def _works_afterwards(http: httpx.Client, caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    """After whatever came, a plain request is answered, and no failure was logged."""
+    """After any request, a plain request succeeds, and no failure was logged."""
     yield
     assert http.post(CHAT, json=PLAIN_CHAT).json()["usage"]["completion_tokens"] == 1
     assert [r for r in caplog.get_records("call") if r.levelno >= logging.ERROR] == []
@@ -109,7 +109,7 @@ valid = st.builds(
     st.just({}) | forced,
     conversations,
 )
-# All that could be valid asks for eight tokens at most.
+# Valid requests ask for eight tokens at most.
 few_tokens = st.sampled_from([1, 8, -1, 1.5, "2", HUGE, 10**30, []])
 wrong_messages = st.lists(
     st.dictionaries(

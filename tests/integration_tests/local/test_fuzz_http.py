@@ -32,14 +32,14 @@ from langchain_voxtral.local import LocalVoxtral
 
 @pytest.fixture(autouse=True)
 def _works_afterwards(http: httpx.Client, caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    """After whatever came, a plain request is answered, and no failure was logged."""
+    """After any request, a plain request succeeds, and no failure was logged."""
     yield
     assert http.post(INFER, json=PLAIN).json()["num_tokens"] == 1
     assert [r for r in caplog.get_records("call") if r.levelno >= logging.ERROR] == []
 
 
 class Kept(io.BytesIO):
-    """Bytes that several answers are read from, one after the other."""
+    """A buffer from which several responses are read in turn."""
 
     def makefile(self, *_: object) -> "Kept":
         return self
@@ -59,7 +59,7 @@ def request(
     *,
     chunked: bool = False,
 ) -> bytes:
-    """Write a request that is framed as it should be."""
+    """Write a well-formed request."""
     framing = ("Transfer-Encoding", "chunked") if chunked else ("Content-Length", str(len(body)))
     lines = [f"{method} {target} HTTP/1.1", *(f"{n}: {v}" for n, v in (*headers, framing))]
     chunk = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
@@ -81,7 +81,7 @@ def connected(server: LocalVoxtral) -> socket.socket:
 
 
 def read_response(client: socket.socket) -> bytes:
-    """Return all that comes until the server closes the connection, which it must."""
+    """Return everything until the server closes the connection."""
     return b"".join(iter(lambda: client.recv(2**16), b""))
 
 
@@ -95,7 +95,7 @@ def talk(server: LocalVoxtral, sent: bytes, *, hang_up: bool = False) -> bytes:
         except TimeoutError:
             pytest.fail(f"it hangs after {sent!r:.200}")
         except OSError:
-            return b""  # it took no more of what is no request
+            return b""  # it stopped reading bytes that are not a request
 
 
 def answers_in(data: bytes) -> list[tuple[int, str, bytes]]:
@@ -213,7 +213,7 @@ def test_bytes_that_are_not_http(local_server: LocalVoxtral, sent: bytes) -> Non
 
 @pytest.mark.parametrize("target", [PATH, "/nothing"])
 def test_a_malformed_chunk_is_not_a_server_error(local_server: LocalVoxtral, target: str) -> None:
-    """The head is fine, so that an answer is on its way already when the chunk comes."""
+    """The head is valid, so the response has started when the chunk arrives."""
     whole = request(target=target, headers=tuple(good_headers(local_server).items()), chunked=True)
     head, end, _ = whole.partition(b"\r\n\r\n")
     assert answers_in(talk(local_server, head + end + b"no size\r\n")) == [NO_HTTP]
@@ -242,7 +242,7 @@ def test_pipelined_requests_are_answered_in_their_order(
 
 
 def test_slow_clients_do_not_block_others(local_server: LocalVoxtral, http: httpx.Client) -> None:
-    """Each stops somewhere else in its request: in its head, in its body, before both."""
+    """Each stops at another place of its request: in its head, in its body, before both."""
     headers = (*good_headers(local_server).items(), ("Connection", "close"))
     sent = request(headers=headers)
     with ExitStack() as stack:
@@ -259,7 +259,7 @@ def test_slow_clients_do_not_block_others(local_server: LocalVoxtral, http: http
 
 
 def test_a_body_above_the_limit_is_refused_before_it_is_complete() -> None:
-    """Its end never comes."""
+    """The end of the body is never sent."""
     with LocalVoxtral(n_ctx=256, max_body_bytes=1000, api_key="") as server:
         whole = request(headers=tuple(good_headers(server).items()), body=b"", chunked=True)
         with connected(server) as client:
@@ -273,7 +273,7 @@ def test_a_body_above_the_limit_is_refused_before_it_is_complete() -> None:
 
 
 def test_it_listens_on_one_local_address(local_server: LocalVoxtral) -> None:
-    """Were it bound to all addresses, this one would reach it too."""
+    """If it were bound to all addresses, this one would reach it too."""
     port = urlsplit(local_server.base_url).port
     with pytest.raises(OSError, match=r".+"):
         socket.create_connection(("127.0.0.2", port), timeout=1).close()

@@ -26,7 +26,7 @@ from langchain_voxtral.local.prompting.json_grammar import constrain
 
 @pytest.fixture(autouse=True)
 def _works_afterwards(http: httpx.Client, caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    """After whatever came, a plain request is answered, and no failure was logged."""
+    """After any request, a plain request succeeds, and no failure was logged."""
     yield
     assert http.post(INFER, json=PLAIN).json()["num_tokens"] == 1
     assert [r for r in caplog.get_records("call") if r.levelno >= logging.ERROR] == []
@@ -53,7 +53,7 @@ valid_fields = st.fixed_dictionaries({}, optional=FIELDS)
 wrong_fields = st.dictionaries(
     st.sampled_from([*FIELDS, "webhook", "max_tokens", ""]) | texts, values, max_size=2
 )
-# All that could be valid asks for two tokens at most.
+# Valid requests ask for two tokens at most.
 few_tokens = st.sampled_from([1, 2]) | st.sampled_from([0, -1, 1.5, "2", HUGE, 10**30, [], "\0"])
 bodies = st.builds(
     lambda fields, wrong, count: PLAIN | fields | wrong | {"max_new_tokens": count},
@@ -96,7 +96,7 @@ def test_any_values_of_the_fields(http: httpx.Client, body: Any) -> None:
 def test_a_schema_that_would_break_or_block_the_engine_is_refused(
     http: httpx.Client, schema: object, status: int
 ) -> None:
-    """Some numbers end the process, some the request; long arrays take minutes to compile."""
+    """Some numbers would crash the process or the request; long arrays take minutes to compile."""
     wanted = {"type": "json_schema", "json_schema": {"schema": schema}}
     body = written(PLAIN | {"response_format": wanted})
     answer = http.post(INFER, content=body, headers={"content-type": "application/json"})

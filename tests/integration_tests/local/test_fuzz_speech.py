@@ -17,12 +17,12 @@ FUZZ = settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 INFERENCE_ERROR = b'{"detail": "inference error"}'
-"""DeepInfra's answer to a file that is no recording."""
+"""DeepInfra's response to a file that is not a recording."""
 
 
 @pytest.fixture(autouse=True)
 def _works_afterwards(http: httpx.Client, caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    """After whatever came, a plain request is answered, and no failure was logged."""
+    """After any request, a plain request succeeds, and no failure was logged."""
     yield
     assert http.post(NATIVE, json=PLAIN).json()["num_tokens"] == 1
     assert [r for r in caplog.get_records("call") if r.levelno >= logging.ERROR] == []
@@ -53,7 +53,7 @@ edits = st.lists(
     min_size=1,
     max_size=5,
 )
-"""Where bytes are taken out, how many, and what comes in their place."""
+"""Where bytes are removed, how many, and what replaces them."""
 
 
 @FUZZ

@@ -27,7 +27,7 @@ ENDLESS = {
 
 
 def generated_until_served(http: httpx.Client, server: LocalVoxtral, before: int) -> int:
-    """Return the tokens generated since, once the engine has answered somebody else."""
+    """Return the number of tokens generated since, after the engine has served another request."""
     assert http.post(INFER, json={"input": "Hi", "max_new_tokens": 1}).status_code == 200
     return server.app.model.engine.tokens_generated - before
 
@@ -55,7 +55,7 @@ def test_a_client_that_disconnects_ends_an_unstreamed_generation(
             f"Content-Length: {len(body)}\r\n\r\n".encode()
             + body
         )
-        while engine.tokens_generated == before:  # until it has begun
+        while engine.tokens_generated == before:  # until it has started
             time.sleep(0.01)
     assert generated_until_served(http, local_server, before) < LIMIT
 
@@ -139,7 +139,7 @@ async def test_an_engine_that_fails_later_is_an_event() -> None:
 
 
 def test_an_error_of_a_callback_is_raised_by_the_engine(local_server: LocalVoxtral) -> None:
-    """Xllamacpp alone swallows it."""
+    """Without our code, xllamacpp would swallow it."""
 
     def fail(_: Token) -> bool:
         raise ZeroDivisionError

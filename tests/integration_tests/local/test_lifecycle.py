@@ -40,7 +40,7 @@ def ask(server, **fields):
 
 
 def run(program: str) -> "subprocess.CompletedProcess[str]":
-    """Run a program that is strict about resources and warnings."""
+    """Run a program with warnings, including resource warnings, as errors."""
     return subprocess.run(  # noqa: S603 - programs of this file
         [sys.executable, "-X", "dev", "-W", "error", "-c", ASK + program],
         capture_output=True,
@@ -161,7 +161,7 @@ def test_serving_prints_its_address_and_ends_on_ctrl_c() -> None:
 
 
 def test_a_process_ends_while_the_engine_generates() -> None:
-    """Nobody stops the server; a thread of it is inside llama.cpp when the program ends."""
+    """The server is not stopped; its thread is inside llama.cpp when the program ends."""
     done = run(
         """
 import contextlib, threading

@@ -126,7 +126,7 @@ def test_a_seed_makes_sampling_repeatable(http: httpx.Client) -> None:
 
 
 def test_with_a_seed_even_the_probabilities_are_the_same(http: httpx.Client) -> None:
-    """A prompt that llama.cpp has cached is read in other batches: the last bits differ."""
+    """llama.cpp evaluates a cached prompt in other batches, so the last bits differ."""
     once, again = (
         [event["token"]["logprob"] for event in events(http, FRANCE, seed=7)] for _ in range(2)
     )

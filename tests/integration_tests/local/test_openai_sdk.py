@@ -63,7 +63,7 @@ def test_a_tool_call_and_its_result(sdk: OpenAI) -> None:
         "tool_call_id": call.id,
         "content": "It is sunny.",
     }
-    # A whole message is sent back as it came, though the SDK's types know only the parts of it.
+    # The message is sent back unchanged, although the SDK's types know only parts of it.
     history = [*PARIS, message, result]
     answer = sdk.chat.completions.create(
         model=MODEL,

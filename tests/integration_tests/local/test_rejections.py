@@ -56,7 +56,7 @@ def test_a_bad_body(http: httpx.Client) -> None:
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_prompt_longer_than_the_context(http: httpx.Client, stream: bool) -> None:
-    """Also for a stream the status is known before the answer begins."""
+    """The status of a stream is also known before the answer starts."""
     answer = http.post(INFER, json={"input": "x " * 5000, "stream": stream})
     message = "Requested input length 5001 exceeds maximum input length 4096"
     assert refusal(answer) == (400, {"error": {"message": message}})
@@ -98,7 +98,7 @@ def test_loopback_by_name(http: httpx.Client) -> None:
 
 @pytest.mark.parametrize("size", [1001, 900_000])
 def test_a_body_that_is_too_large(size: int) -> None:
-    """Sent in chunks without a length, so that only reading can tell."""
+    """Sent in chunks without a length, so that it is only detected while reading."""
     with LocalVoxtral(n_ctx=512, max_body_bytes=1000, api_key="") as server:
         answer = httpx.post(
             f"{server.base_url}/{INFER}",
@@ -111,7 +111,7 @@ def test_a_body_that_is_too_large(size: int) -> None:
 
 
 def test_more_requests_than_the_queue_holds() -> None:
-    """A stream that waits begins with a comment: seeing it, its place is taken."""
+    """A waiting stream starts with a comment, which shows that it is in the queue."""
     endless = {"type": "regex", "regex": "[a-z ]{30000}"}
     body = {"input": "Once", "stream": True, "response_format": endless}
     with (
@@ -119,7 +119,9 @@ def test_more_requests_than_the_queue_holds() -> None:
         httpx.Client(base_url=server.base_url, trust_env=False, timeout=60) as client,
         client.stream("POST", INFER, json=body) as running,
     ):
-        pieces = running.iter_text()  # kept: httpx closes an answer whose iterator is dropped
+        pieces = (
+            running.iter_text()
+        )  # kept, because httpx closes a response whose iterator is dropped
         while not next(pieces).startswith("data: "):
             pass
         with client.stream("POST", INFER, json=body) as waiting:

@@ -40,7 +40,7 @@ def text(content: str) -> dict[str, Any]:
 
 
 def test_the_transcript_replaces_the_recording(http: httpx.Client) -> None:
-    """The same tokens are read and written as for the text, and the answer is about it."""
+    """Tokens and answer are the same as for the transcript."""
     answered = answer(http, audio(format="wav"), QUESTION)
     assert answered == answer(http, text(f"{SPOKEN}\n"), QUESTION)
     assert "tried" in answered["text"].lower()
@@ -53,7 +53,7 @@ def test_several_recordings(http: httpx.Client) -> None:
 
 
 def test_a_recording_may_be_as_large_as_in_a_form(http: httpx.Client) -> None:
-    """Ten minutes, as clients cut their pieces, are 19 MB; they are read, so not too large."""
+    """Ten minutes, the clients' chunk length, are 19 MB and must be accepted."""
     assert ask(http, audio(bytes(19_200_000)), QUESTION).json() == {"detail": "inference error"}
 
 

@@ -29,18 +29,18 @@ def repeated(times: int) -> bytes:
 
 
 LONG = repeated(75)
-"""Twelve minutes: hearing it all takes longer than freeing the engine may."""
+"""Twelve minutes: transcribing them takes longer than freeing the engine may."""
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[LocalVoxtral]:
-    """One that hears one recording at a time and lets none wait."""
+    """A server that transcribes one recording at a time, without a queue."""
     with LocalVoxtral(n_ctx=512, api_key="", queue_size=0) as running:
         yield running
 
 
 NO_SOUND = {"audio": b"Dear diary, ..."}
-"""Refused as soon as the engine looks at it: it finds out whether the engine is free."""
+"""Refused at once by a free engine, so it shows whether the engine is free."""
 
 
 def connected(server: LocalVoxtral) -> httpx.AsyncClient:
@@ -49,12 +49,12 @@ def connected(server: LocalVoxtral) -> httpx.AsyncClient:
 
 async def transcribe_long(client: httpx.AsyncClient) -> httpx.Response:
     while (answer := await client.post(NATIVE, files={"audio": LONG})).status_code == 429:
-        pass  # the other one had just been there
+        pass  # the other request had just arrived
     return answer
 
 
 async def busy(client: httpx.AsyncClient) -> httpx.Response:
-    """Return the first refusal for want of room."""
+    """Return the first response that reports a full queue."""
     while (answer := await client.post(NATIVE, files=NO_SOUND)).status_code != 429:
         assert answer.status_code == 500
     return answer

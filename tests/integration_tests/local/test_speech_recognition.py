@@ -27,7 +27,7 @@ def test_a_recording_longer_than_one_window(http: httpx.Client) -> None:
         transcript["text"]
     )
     assert transcript["duration"] == 5 * len(FRAMES) / 32_000
-    # The border of the first look, at 45 s, is in the middle of the last passage.
+    # The end of the first window, at 45 s, is in the middle of the last passage.
     begins = [segment["start"] for segment in transcript["segments"]]
     assert begins == [pytest.approx(9.963375 * number, abs=0.3) for number in range(5)]
     assert transcript["segments"][-1]["end"] > 48
@@ -48,7 +48,7 @@ def test_block_sizes_do_not_change_the_transcript() -> None:
 
 
 def test_segments_are_where_there_is_speech(http: httpx.Client) -> None:
-    """Silence of 3 s before and 5 s after, and between two passages, belongs to none of them."""
+    """Silence before, after and between passages belongs to none of them."""
     short = FRAMES[: 2 * 48_000]
     sound = wav(bytes(2 * 48_000) + short + bytes(2 * 80_000) + short)
     segments = json_body(ask(http, sound=sound, response_format="verbose_json"))["segments"]

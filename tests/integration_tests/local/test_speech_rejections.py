@@ -203,7 +203,7 @@ def test_a_wrong_key(http: httpx.Client, route: str) -> None:
 
 @pytest.fixture
 def narrow() -> Iterator[httpx.Client]:
-    """A server that takes small forms and short texts only."""
+    """A server that accepts small forms and short texts only."""
     limits: dict[str, Any] = {"max_form_bytes": 100_000, "max_body_bytes": 1_000}
     with (
         LocalVoxtral(n_ctx=512, api_key="", **limits) as server,

@@ -13,7 +13,7 @@ from langchain_voxtral.local import LocalVoxtral
 from langchain_voxtral.protocol.transcription import parse_native, parse_openai
 
 FREE = {"type": "duration", "seconds": 3.0, "estimated_cost": 0.0}
-"""OpenAI's usage, with DeepInfra's field for what it costs."""
+"""OpenAI's usage with DeepInfra's field for the cost."""
 
 
 def plainly(transcript: dict[str, Any]) -> dict[str, Any]:

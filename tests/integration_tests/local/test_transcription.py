@@ -69,7 +69,7 @@ async def test_chunks_in_parallel_come_back_in_order(
     assert len(made) > 1
     assert [one.metadata["end"] for one in made[:-1]] == [one.metadata["start"] for one in made[1:]]
     assert word_error_rate(TWO_CITIES, made) < 0.15
-    # A server that is asked in the same way twice hears the same.
+    # The same request gives the same transcript.
     assert [one.page_content for one in made] == [
         one.page_content for one in parser.parse(speech_samples.TWO_CITIES)
     ]
@@ -133,7 +133,7 @@ def test_a_killed_process_pays_only_for_what_is_missing(
     )
     missing = parser.estimate(speech_samples.TWO_CITIES).chunks
     [made] = parser.parse(speech_samples.TWO_CITIES)
-    # The third may have been heard, too, when the second one's progress was told.
+    # The third may be transcribed, too, when the second one's progress is reported.
     assert made.metadata["chunks_from_store"] in {2, 3}
     assert made.metadata["n_chunks"] == made.metadata["chunks_from_store"] + missing
     assert len(progress) == made.metadata["n_chunks"] + 1

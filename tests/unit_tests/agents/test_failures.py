@@ -106,7 +106,7 @@ BROKEN = {
     "cut": '{"city": "Pa',
     "array": '["Paris"]',
 }
-# Where no marker says that there is a call, only an object makes one.
+# Without a special token only an object is a call.
 MALFORMED = [
     pytest.param(dialect, arguments, id=f"{dialect.name}-{what}")
     for dialect in DIALECTS
@@ -116,7 +116,7 @@ MALFORMED = [
 
 
 def malformed(state: Any, index: int = 1) -> tuple[str, ...]:
-    """Return the gist of what LangChain answers the only invalid call of a message."""
+    """Return the essence of LangChain's answer to the only invalid call of a message."""
     [call] = state["messages"][index].invalid_tool_calls
     entry = f"Tool call {call['name']} with id {call['id']} could not be executed - "
     return ("tool", "error", f"{entry}arguments were malformed or truncated.")
@@ -127,7 +127,7 @@ def malformed(state: Any, index: int = 1) -> tuple[str, ...]:
 async def test_a_call_that_is_not_json_is_answered_by_an_error(
     dialect: Dialect, call_mode: str, arguments: str
 ) -> None:
-    """LangChain's agents stop at an answer that has no valid call, unless they are told not to."""
+    """LangChain's agents stop at an answer without a valid call, unless a middleware continues."""
 
     @after_model(can_jump_to=["model"])
     def ask_again(state: Any, runtime: Any) -> dict[str, Any] | None:

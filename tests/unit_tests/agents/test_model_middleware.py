@@ -43,7 +43,7 @@ Ask = Callable[..., Any]
 
 @pytest.fixture(params=["invoke", "ainvoke"])
 def ask(request: pytest.FixtureRequest) -> Ask:
-    """Ask an agent or a model, either way, and give the text of the answer."""
+    """Call an agent or a model, sync or async, and return the text of the answer."""
 
     async def ask(agent: Any, question: Any = QUESTION) -> str:
         if request.param == "invoke":
@@ -57,7 +57,7 @@ def ask(request: pytest.FixtureRequest) -> Ask:
 
 
 def model(server: ScriptedServer, **fields: Any) -> ChatVoxtral:
-    """Return a model that leaves retries to its caller, as each layer multiplies them."""
+    """Return a model without retries of its own, because layers multiply them."""
     return ChatVoxtral(base_url=server.url, max_retries=0, **fields)
 
 
@@ -180,7 +180,7 @@ async def test_another_model_takes_over_in_an_agent(ask: Ask) -> None:
 
 
 async def test_another_model_continues_from_the_calls_of_the_first(ask: Ask) -> None:
-    """The other may speak another dialect: what was called and told is in messages."""
+    """The other model may use another dialect: calls and results are in the messages."""
 
     def add(a: int, b: int) -> int:
         """Add two numbers."""

@@ -39,14 +39,14 @@ in_both_ways = pytest.mark.parametrize("call_mode", ["stream", "astream"])
 
 
 async def parts_of(agent: Any, call_mode: str, mode: Any, config: Any = THREAD) -> list[Any]:
-    """Return all that an agent streams in a mode."""
+    """Return everything that an agent streams in a mode."""
     if call_mode == "stream":
         return list(agent.stream(QUESTION, config, stream_mode=mode))
     return [part async for part in agent.astream(QUESTION, config, stream_mode=mode)]
 
 
 async def streamed(call_mode: str, mode: Any, *, tokens: bool = False) -> list[Any]:
-    """Return what a mode streams of a run with one call; the model streams where it is heard."""
+    """Return what a mode streams of a run with one call; the model streams if the mode needs it."""
     with scripted(LLAMA3, "stream" if tokens else "invoke", [PARIS], SUNNY) as server:
         agent = create_agent(LLAMA3.chat(server), tools=TOOLS, checkpointer=InMemorySaver())
         return await parts_of(agent, call_mode, mode)
@@ -225,7 +225,7 @@ async def test_an_abandoned_agent_ends_its_models_request() -> None:
 
 
 class Listener(BaseCallbackHandler):
-    """Keeps the tokens that it hears, and the chunks beside them."""
+    """Records tokens and chunks."""
 
     def __init__(self) -> None:
         self.tokens: list[str] = []
@@ -237,7 +237,7 @@ class Listener(BaseCallbackHandler):
 
 
 class AsyncListener(AsyncCallbackHandler):
-    """Does the same, asynchronously."""
+    """Records them asynchronously."""
 
     def __init__(self) -> None:
         self.tokens: list[str] = []

@@ -94,14 +94,14 @@ def call_of(name: str, key: str) -> dict[str, Any]:
 
 
 def constraint(key: str, *names: str) -> dict[str, Any]:
-    """Return the `response_format` by which an answer is one of these calls."""
+    """Return the `response_format` that constrains an answer to one of these calls."""
     schemas = [call_of(name, key) for name in names]
     schema = schemas[0] if len(schemas) == 1 else {"anyOf": schemas}
     return {"type": "json_schema", "json_schema": {"name": "tool_call", "schema": schema}}
 
 
 def forced(dialect: Dialect, call_mode: str, call: ScriptedCall) -> Reply:
-    """Return the answer of a model that can say nothing but a call: no marker stands before it."""
+    """Return the answer of a model that is constrained to a call: without a special token."""
     say = dialect.streamed if "stream" in call_mode else dialect.whole
     if dialect is CHAT:
         return say(calls=[call])
@@ -109,7 +109,7 @@ def forced(dialect: Dialect, call_mode: str, call: ScriptedCall) -> Reply:
 
 
 def calling(dialect: Dialect, call_mode: str, *calls: ScriptedCall) -> ScriptedServer:
-    """Return a server whose model is made to answer with these calls, one after the other."""
+    """Return a server whose model answers with these forced calls in turn."""
     return scripted(dialect, call_mode, *(forced(dialect, call_mode, call) for call in calls))
 
 
@@ -124,7 +124,7 @@ def check_that_each_step_was_forced(dialect: Dialect, server: ScriptedServer, *n
             assert sent == constraint(KEYS[dialect.name], *names)
 
 
-# The form as a tool
+# The response format as a tool
 
 
 @in_each_dialect
@@ -150,7 +150,7 @@ async def test_the_response_format_is_a_tool_and_each_step_must_call_one(
 @in_each_dialect
 @in_each_call_mode
 async def test_a_class_alone_is_a_tool_too(dialect: Dialect, call_mode: str) -> None:
-    """The profile does not claim structured output of the provider, which would drop the tool."""
+    """The profile does not claim the provider's structured output, which would drop the tool."""
     with calling(dialect, call_mode, VALID) as server:
         agent = create_agent(dialect.chat(server), tools=TOOLS, response_format=Weather)
         state = await run(agent, call_mode)
@@ -199,7 +199,7 @@ async def test_an_invalid_answer_is_an_error_if_configured() -> None:
             await run(agent, "invoke")
 
 
-# The form as the provider's
+# The provider's response format
 
 
 @in_each_dialect
@@ -247,7 +247,7 @@ async def test_the_provider_strategy_gives_the_format_without_tools(
 
 @in_each_native_dialect
 async def test_json_of_the_response_format_is_not_a_call(dialect: Dialect) -> None:
-    """The members of a form may be those of a call."""
+    """The fields of a response format may be those of a call."""
 
     class Tool(BaseModel):
         name: str

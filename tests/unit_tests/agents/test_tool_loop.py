@@ -60,7 +60,7 @@ FUNCTIONS = [
 
 
 def call_and_result(dialect: Dialect, call_id: str) -> Any:
-    """Return what the second request says beyond the first: the call and its result."""
+    """Return what the second request adds to the first: the call and its result."""
     if dialect is LLAMA3:
         return (
             '{"name": "get_weather", "parameters": {"city": "Paris"}}<|eot_id|>'
@@ -178,7 +178,7 @@ def test_a_tool_node_alone_answers_every_call_of_a_message() -> None:
     assert summarize(state)[1:] == [RESULT, ("tool", "success", "5")]
 
 
-# What tools answer
+# Results of tools
 
 
 @tool(response_format="content_and_artifact")
@@ -209,7 +209,7 @@ async def test_a_result_cannot_forge_a_turn() -> None:
     assert headers == [1, 1]
 
 
-# Each step binds the tools anew
+# Each step binds the tools again
 
 
 class Counter:
@@ -255,7 +255,7 @@ async def test_one_model_serves_agents_with_different_tools() -> None:
     ]
 
 
-# Conversations that began elsewhere
+# Conversations that started with another model
 
 
 async def test_an_agent_continues_from_the_calls_of_another_providers_model() -> None:

@@ -46,7 +46,7 @@ in_both_ways = pytest.mark.parametrize("call_mode", ["invoke", "ainvoke"])
 
 
 def user_message(text: str) -> Any:
-    """Return what the user says next, as an agent takes it."""
+    """Return the user's next message as input of an agent."""
     return {"messages": [HumanMessage(text)]}
 
 
@@ -134,7 +134,7 @@ async def test_calls_above_the_limit_are_refused_and_reported_to_the_model() -> 
 
 @in_both_ways
 async def test_the_model_selects_the_tools(call_mode: str) -> None:
-    """The middleware asks by `with_structured_output`, which forces a call."""
+    """The middleware uses `with_structured_output`, which forces a call."""
     chosen = LLAMA3.written(
         "", [ScriptedCall("ToolSelectionResponse", '{"tools": ["get_weather"]}')]
     )
@@ -189,7 +189,7 @@ async def test_a_summary_between_a_call_and_its_answer_keeps_both_together(call_
     assert '{"name": "get_weather", "parameters": {"city": "Paris"}}<|eot_id|>' in last
 
 
-# People who decide
+# Human review
 
 
 def asking(dialect: Dialect, server: ScriptedServer) -> Any:
@@ -200,7 +200,7 @@ def asking(dialect: Dialect, server: ScriptedServer) -> Any:
 
 
 async def decided(dialect: Dialect, call_mode: str, decision: dict[str, Any], answer: str) -> Any:
-    """Have a person decide on a call of two, and return the state and the last request."""
+    """Let a person decide on one of two calls; return the state and the last request."""
     with scripted(dialect, call_mode, [SUM, PARIS], answer) as server:
         agent = asking(dialect, server)
         stopped = await run(agent, call_mode, config=THREAD)
@@ -293,7 +293,7 @@ async def test_threads_are_independent(call_mode: str) -> None:
 
 @in_both_ways
 async def test_an_earlier_answer_can_be_requested_again(call_mode: str) -> None:
-    """LangGraph's time travel: a run is forked where its tools had answered."""
+    """LangGraph's time travel: a run is forked after its tools."""
     with scripted(LLAMA3, call_mode, [PARIS], SUNNY, "Sunny!") as server:
         agent: Any = create_agent(LLAMA3.chat(server), tools=TOOLS, checkpointer=InMemorySaver())
         await run(agent, call_mode, config=THREAD)

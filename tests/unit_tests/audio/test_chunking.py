@@ -91,7 +91,7 @@ def test_a_recording_without_pauses_is_cut_all_the_same() -> None:
 
 
 def test_chunks_are_about_equally_long() -> None:
-    """No second or two is left for the last."""
+    """The last chunk is not just a second or two."""
     assert cuts(split_at_silence(recording(samples.silence(61)), max_seconds=60)) == [
         30.0,
         61.0,

@@ -14,7 +14,7 @@ from langchain_voxtral.errors import VoxtralAudioError, VoxtralTruncatedAudioErr
 WAV = samples.encoded("wav")
 SECONDS = 9.963375
 UNSEEN = {"caf", "mp3 without xing"}
-"""Files whose end may be missing unseen."""
+"""Formats whose missing end may go undetected."""
 CUT = [
     encoding for encoding in samples.ENCODINGS if encoding not in UNSEEN | {"m4a"}
 ]  # whose index is at its end
@@ -23,7 +23,7 @@ CHECKED = [
     for encoding in samples.ENCODINGS
     if encoding.split()[0] in {"wav", "flac", "ogg", "opus", "aac"}
 ]
-"""Files of which every byte at the end is missed."""
+"""Formats whose last byte is always missed."""
 JOINED_IS_ILL = [
     encoding for encoding in samples.ENCODINGS if encoding.split()[0] in {"wav", "aiff"}
 ]
@@ -129,7 +129,7 @@ def test_a_webm_with_a_hole_is_refused(encoding: str) -> None:
 
 
 def test_timestamps_that_jump_by_hours_are_refused() -> None:
-    """Else a few bytes were days of silence."""
+    """Otherwise a few bytes would be days of silence."""
     call = samples.in_container(
         samples.encoded("webm"), container="webm", pause=7_200, picture=False
     )

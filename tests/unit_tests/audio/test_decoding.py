@@ -84,10 +84,10 @@ def test_channels_become_their_mean(encoding: str, channels: int) -> None:
 
 @pytest.mark.parametrize("encoding", ["wav extensible", "flac", "ogg"])
 def test_channels_with_names_are_mixed_by_what_they_are(encoding: str) -> None:
-    """In a film the voices are in the centre."""
+    """In a video the voices are in the centre channel."""
     speech, noise = samples.speech(), samples.noise(SECONDS)
     surround: samples.Sound = np.stack([noise, noise, speech, noise, noise, noise], axis=1)
-    if encoding == "ogg":  # which has the centre second
+    if encoding == "ogg":  # where the centre is the second channel
         surround[:, [1, 2]] = surround[:, [2, 1]]
     mixed = samples.decoded(samples.encoded(encoding, surround / np.float32(4)))
     mean = surround.mean(axis=1)
@@ -125,7 +125,7 @@ def test_a_recording_can_be_decoded_again_and_again() -> None:
     "encoding", ["ogg", "opus", "mp3", "mp3 without xing", "aac", "webm", "mka"]
 )
 def test_all_joined_streams_are_decoded(encoding: str) -> None:
-    """Two files one after the other are a valid file of these formats."""
+    """Two concatenated files are a valid file in these formats."""
     length = samples.seconds_of(samples.encoded(encoding) * 2)
     assert length == pytest.approx(2 * SECONDS, abs=0.25)
 
@@ -156,7 +156,7 @@ def test_a_gap_in_a_recorded_call_is_silence() -> None:
 
 @pytest.mark.parametrize("encoding", ["m4a", "mp4", "webm"])
 def test_tags_in_any_encoding_do_not_matter(encoding: str) -> None:
-    """Old programs write them in Latin-1."""
+    """Old programs write tags in Latin-1."""
     data = samples.encoded(encoding).replace(b"Lavf", b"L\xe4vf")
     assert b"L\xe4vf" in data
     assert samples.seconds_of(data) == pytest.approx(SECONDS, abs=0.1)

@@ -31,7 +31,7 @@ def with_checksum(page: bytes) -> bytes:
 
 @pytest.mark.parametrize("encoding", ["ogg", "opus"])
 def test_an_ogg_whose_end_is_not_marked_is_complete(encoding: str) -> None:
-    """Android's own writer leaves the mark out, and with it voice messages of Telegram."""
+    """Android's writer omits the end flag, so voice messages of Telegram do, too."""
     *pages, last = samples.pages(samples.encoded(encoding))
     assert last == with_checksum(last)
     unmarked = with_checksum(last[:5] + bytes([last[5] & ~4]) + last[6:])
@@ -68,7 +68,7 @@ def test_a_gap_in_the_packets_is_silence(encoding: str, container: str) -> None:
 
 
 def test_the_length_of_a_live_webm_is_not_checked() -> None:
-    """Browsers write none; what mends their files counts from the click to the stop."""
+    """Browsers write no length; repair tools insert the wall-clock time."""
     webm = samples.encoded("webm")
     at = webm.index(b"\x44\x89\x88") + 3
     late = webm[:at] + struct.pack(">d", SECONDS * 1000 + 3_000) + webm[at + 8 :]
@@ -91,7 +91,7 @@ def test_mp3_within_wav_is_decoded() -> None:
 
 
 def test_an_mp3_that_counts_its_first_frame_is_complete() -> None:
-    """As mp3splt writes it; the frame that tells the number has no sound."""
+    """As mp3splt writes it; the frame with the count has no audio."""
     mp3 = samples.encoded("mp3")
     at = mp3.index(b"Xing") + 8
     (declared,) = struct.unpack(">I", mp3[at : at + 4])

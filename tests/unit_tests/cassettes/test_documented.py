@@ -44,7 +44,7 @@ CONVERSATION = AIMessage(
     response_metadata=HELLO.response_metadata | {"cost": 0.000436},
 )
 STREAM = AIMessage(
-    "Hello! It's",  # the page leaves the rest out
+    "Hello! It's",  # the page omits the rest
     usage_metadata=UsageMetadata(input_tokens=12, output_tokens=25, total_tokens=37),
     response_metadata={
         "model_name": "mistralai/Voxtral-Mini-3B-2507",

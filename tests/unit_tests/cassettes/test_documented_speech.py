@@ -47,7 +47,7 @@ DOCUMENTS: dict[Mode, Document] = {
 
 
 def _parser(mode: Mode, **settings: Any) -> VoxtralTranscriptionParser:
-    """Return a parser that adds to the page's request no more than its cassette admits."""
+    """Return a parser whose requests have only the fields of the cassette."""
     return VoxtralTranscriptionParser(
         base_url=DEEPINFRA_URL,
         api_key=SecretStr("made-up-key"),

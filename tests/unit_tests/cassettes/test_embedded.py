@@ -22,7 +22,7 @@ LENGTH = {"finish_reason": "length"}
 FROM_SERVER = {"finish_reason_source": "server"}
 DERIVED = {"finish_reason_source": "derived"}
 
-# Scenario: content, input tokens, output tokens, and what stands in the metadata of this one.
+# Scenario: content, input tokens, output tokens, and the metadata of this one.
 ANSWERS: dict[str, tuple[str, int, int, dict[str, Any]]] = {
     "chat_invoke": ("The capital of France is Paris.", 28, 8, {}),
     "chat_stream": (
@@ -48,7 +48,7 @@ ANSWERS: dict[str, tuple[str, int, int, dict[str, Any]]] = {
     ),
 }
 
-# Scenario: status, and the server's own words.
+# Scenario: status, and the server's message.
 FAILURES: dict[str, tuple[int, str]] = {
     "unknown_model": (404, "Model not found"),
     "wrong_key": (401, "User is not authorized to access this resource"),
@@ -114,7 +114,7 @@ def _expected(name: str) -> AIMessage:
 
 
 def _volatile(name: str) -> dict[str, Any]:
-    """Return the metadata of the last recorded answer that no two recordings share."""
+    """Return the metadata of the last recorded answer that differ in every recording."""
     cassette = yaml.safe_load(_path(name).read_text(encoding="utf-8"))
     answer = cassette["interactions"][-1]["response"]
     volatile: dict[str, Any] = {"request_id": answer["headers"]["x-request-id"][0]}

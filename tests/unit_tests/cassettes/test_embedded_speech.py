@@ -39,7 +39,7 @@ ENGLISH_ONLY = "the embedded engine hears English only ('en'); other languages n
 FROM_SERVER = {"timestamps_source": "server"}
 TOLD_LANGUAGE = {"language": "en", "language_source": "server"}
 
-# Scenario: texts, and what stands in the metadata of each beside what all have.
+# Scenario: texts, and the metadata of each besides the common fields.
 ANSWERS: dict[str, list[tuple[str, dict[str, Any]]]] = {
     "speech": [(TRANSCRIPT, {})],
     "speech_segments": [
@@ -74,7 +74,7 @@ ANSWERS: dict[str, list[tuple[str, dict[str, Any]]]] = {
     "speech_silence": [("", {})],
 }
 
-# Scenario: status, and the server's own words.
+# Scenario: status, and the server's message.
 FAILURES: dict[str, tuple[int, str]] = {
     "speech_not_english": (
         422,

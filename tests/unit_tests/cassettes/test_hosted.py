@@ -52,7 +52,7 @@ async def test_hosted_exchanges_are_read_asynchronously(path: Path) -> None:
 
 def _check(name: str, result: AIMessage | VoxtralError) -> None:
     if isinstance(result, VoxtralUnsupportedFeatureError):
-        assert "speech only" in result.message  # a deployment that refuses text
+        assert "speech only" in result.message  # a deployment that rejects text
     elif isinstance(result, VoxtralError):
         assert type(result) is SCENARIOS[name].error
     else:

@@ -45,7 +45,7 @@ ANSWER: dict[str, Any] = {
 }
 CLEANED = ANSWER | {"echo": {"text": "you sent [redacted]", "[redacted]": ["[redacted]"]}}
 SOUND = wav_header(16_000) + KEY.encode().ljust(16_000)
-"""Half a second; what its samples spell is not for others."""
+"""Half a second; its samples contain a secret."""
 
 committed = pytest.mark.parametrize(
     "path", COMMITTED, ids=[str(path.relative_to(CASSETTES)) for path in COMMITTED]
@@ -120,7 +120,7 @@ def _interactions(path: Path) -> list[dict[str, Any]]:
 def test_no_secret_of_an_exchange_is_written(tmp_path: Path) -> None:
     path = tmp_path / "new.yaml"
     with _server() as base_url, record(path, "test: a scripted server"):
-        # What was cleaned is the cassette, not what the caller gets.
+        # Only the cassette is redacted, not what the caller gets.
         assert _ask(base_url).text == "Hello"
     text = path.read_text(encoding="utf-8")
     assert [secret for secret in (KEY, COOKIE, ACCOUNT) if secret in text] == []
@@ -178,7 +178,7 @@ def test_the_audio_of_a_question_is_not_written(tmp_path: Path) -> None:
     with (
         _server() as base_url,
         record(path, "test: a scripted server"),
-        pytest.raises(VoxtralResponseError),  # the server answers as no chat does
+        pytest.raises(VoxtralResponseError),  # the response is not one of a chat
     ):
         _ask(base_url, [question])
     text = path.read_text(encoding="utf-8")
@@ -329,7 +329,7 @@ def _through_a_cassette(body: bytes) -> bytes:
 
 
 def _compact(body: bytes) -> bytes:
-    """Return a JSON document as it is written: without white space between its parts."""
+    """Return compact JSON, as it is written."""
     try:
         value = json.loads(body, parse_constant=int)
     except ValueError:
@@ -337,7 +337,7 @@ def _compact(body: bytes) -> bytes:
     return json_bytes(value) if isinstance(value, dict | list) else body
 
 
-# A server that gives away what it was told
+# A server that echoes secrets
 
 
 def _prompt(words: str) -> str:
@@ -360,7 +360,7 @@ def _ask(base_url: str, words: str | list[BaseMessage] = "Hello!") -> AIMessage:
 
 @contextmanager
 def _server(answer: dict[str, Any] = ANSWER, *, compressed: bool = False) -> Iterator[str]:
-    """Serve an answer, with cookies and the account's name in its headers."""
+    """Send a response with cookies and an account name in its headers."""
     body = json_bytes(answer)
 
     class Handler(BaseHTTPRequestHandler):
@@ -380,7 +380,7 @@ def _server(answer: dict[str, Any] = ANSWER, *, compressed: bool = False) -> Ite
             self.wfile.write(sent)
 
         def log_message(self, *_: object) -> None:
-            """Say nothing on stderr."""
+            """Log nothing."""
 
     with HTTPServer(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever)

@@ -85,7 +85,7 @@ def test_an_exchange_is_replayed_only_once() -> None:
 
 
 def test_a_request_that_bypasses_vcrpy_finds_no_socket() -> None:
-    """A transport of one's own is not patched by vcrpy."""
+    """Custom transports are not patched by vcrpy."""
     with httpx.Client(transport=_OwnTransport()) as client, _nothing_leaves():
         ChatVoxtral(base_url=LOOPBACK, http_client=client).invoke("Hello!")
 

@@ -75,7 +75,7 @@ def test_a_cache_distinguishes_recordings(make_chat: Make, server: Server) -> No
 async def test_a_recording_is_converted_once_in_a_conversation(
     make_chat: Make, server: Server, call_mode: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As is seen once there is nothing to convert it with."""
+    """Shown by making conversion impossible afterwards."""
     chat, asked = make_chat(), HumanMessage([audio_block(encoded("flac"))])
     server.answer = strict("deepinfra")
     chat.invoke([asked])
@@ -95,7 +95,7 @@ async def test_a_recording_is_converted_once_in_a_conversation(
 async def test_an_llm_does_not_drop_a_recording(
     make_llm: Callable[..., VoxtralLLM], server: Server, call_mode: str
 ) -> None:
-    """LangChain makes a string of the messages, and leaves out of it what is no text."""
+    """LangChain makes a string of the messages and omits what is not text."""
     messages = [HumanMessage("Hello!"), HumanMessage(["What is said?", audio_block(WAV)])]
     with pytest.raises(VoxtralInvalidRequestError) as raised:
         await ask(make_llm(), call_mode, messages)

@@ -24,7 +24,7 @@ USAGE = {"input_tokens": 12, "output_tokens": 25, "total_tokens": 37}
 
 
 class Listener(BaseCallbackHandler):
-    """Keeps what it hears."""
+    """Records events."""
 
     def __init__(self) -> None:
         self.tokens: list[str] = []
@@ -44,7 +44,7 @@ class Listener(BaseCallbackHandler):
 
 
 class AsyncListener(AsyncCallbackHandler):
-    """Keeps what it hears, asynchronously."""
+    """Records events asynchronously."""
 
     def __init__(self) -> None:
         self.tokens: list[str] = []

@@ -146,7 +146,7 @@ def test_langchains_retries_know_transient_errors(
 
 
 class CountingLimiter(BaseRateLimiter):
-    """Lets everything pass and counts it."""
+    """A rate limiter without a limit that counts acquisitions."""
 
     def __init__(self) -> None:
         self.passed: list[str] = []

@@ -11,7 +11,7 @@ from langchain_voxtral import ChatVoxtral
 
 
 class TestChatVoxtral(ChatModelUnitTests):
-    """The suite, and what of it applies."""
+    """LangChain's suite with this package's features."""
 
     @property
     def chat_model_class(self) -> type[ChatVoxtral]:

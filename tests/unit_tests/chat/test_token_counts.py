@@ -71,7 +71,7 @@ def test_tools_and_their_calls_are_counted(settings: dict[str, Any]) -> None:
 
 
 def test_any_part_of_a_conversation_is_counted() -> None:
-    """As `trim_messages` asks: results whose call was cut off, too."""
+    """`trim_messages` also counts results whose call was trimmed."""
     result = ToolMessage("22", tool_call_id="1")
     count = ChatVoxtral(custom_get_token_ids=by_letters).get_num_tokens_from_messages
     assert count([result]) == len("Tool: 22")
@@ -123,7 +123,7 @@ def test_a_conversation_with_recordings_is_trimmed_to_what_fits(settings: dict[s
 
 
 def test_a_recording_does_not_make_langchain_summarise() -> None:
-    """Its own counter takes the base64 of one for text, and so would lose it."""
+    """LangChain's own counter counts base64 as text, and would drop the recording."""
     middleware = pytest.importorskip("langchain.agents.middleware", reason="the floor has it not")
     chat, runtime = ChatVoxtral(), object()
     messages: list[BaseMessage] = [HumanMessage([*recordings_of(60), "What is said?"])] * 3

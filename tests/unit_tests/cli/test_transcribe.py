@@ -24,7 +24,7 @@ VTT = "WEBVTT\n\n00:00:00.250 --> 00:00:01.000\nGood\n\n00:00:01.000 --> 00:00:0
 
 
 class Done(NamedTuple):
-    """What came of a command: its exit status, stdout, and the lines on stderr."""
+    """The result of a command: exit status, stdout, and the lines on stderr."""
 
     status: int
     out: str
@@ -142,7 +142,9 @@ def test_a_file_of_an_earlier_run_is_replaced_atomically(run: Run) -> None:
     Path("made/a.txt").write_text("Old.\n")
     with Path("made/a.txt").open() as opened, ScriptedServer(transcription_reply("New.")) as server:
         run(server, "a.wav", "-o", "made")
-        assert opened.read() == "Old.\n"  # else whoever reads, or a kill, may meet half a text
+        assert (
+            opened.read() == "Old.\n"
+        )  # otherwise a reader, or an interrupted run, could find half a text
 
     assert Path("made/a.txt").read_text() == "New.\n"
 
@@ -257,7 +259,7 @@ def test_a_text_that_would_replace_a_folder_is_refused_before_anything_is_sent(r
 
 
 def test_after_a_text_that_cannot_be_written_nothing_more_is_paid(run: Run) -> None:
-    long = "a" * 250  # file systems have 255 characters, and there is a `.txt.part` at first
+    long = "a" * 250  # names have at most 255 characters, and a `.txt.part` is written first
     Path(f"{long}.wav").write_bytes(SHORT)
     with ScriptedServer(transcription_reply("A.", **PAID)) as server:
         done = run(server, f"{long}.wav", "b.wav", "-o", "made")

@@ -21,7 +21,7 @@ from langchain_voxtral.providers import PROVIDERS
 from langchain_voxtral.transport import FetchPolicy
 
 ANYWHERE = FetchPolicy(allows=lambda _: True)
-"""The test's own server is on loopback."""
+"""The server of the test is on loopback."""
 DEEPINFRA, VLLM = PROVIDERS["deepinfra"], PROVIDERS["vllm"]
 MP3_FILE = encoded("mp3")
 
@@ -54,7 +54,7 @@ def test_a_conversation_without_recordings_is_left_alone() -> None:
 
 @given(st.lists(st.one_of(st.text(min_size=1), st.integers(1, 400)), max_size=6))
 def test_texts_and_recordings_arrive_as_they_were_in_their_order(parts: list[str | int]) -> None:
-    """A number stands for a recording of so many samples."""
+    """A number is a recording with that many samples."""
     files = {count: wav_bytes(silence(count / 16_000)) for count in parts if isinstance(count, int)}
     content = [one if isinstance(one, str) else audio_block(files[one]) for one in parts]
     turns = load_audio(to_turns([HumanMessage(content)]), VLLM)
@@ -76,7 +76,7 @@ def test_texts_and_recordings_arrive_as_they_were_in_their_order(parts: list[str
     assert all(part.format == WAV for part in turns[0].audio)
 
 
-# What was converted is kept
+# The cache of converted recordings
 
 
 def flac(seconds: float) -> AudioPart:

@@ -42,7 +42,7 @@ def test_an_answer_is_its_text_and_its_outcome() -> None:
 
 
 def test_usage_and_cost_of_several_answers_are_on_the_first_only() -> None:
-    """So that whoever adds them up counts them once."""
+    """Sums over all answers count them once."""
     others = replace(FIRST, usage=Usage())
     read = parse_completions(replace(REQUEST, n=3), SENT, documented("a", "b", "c"))
     assert read == [Completion("a", FIRST), Completion("b", others), Completion("c", others)]

@@ -84,7 +84,7 @@ def test_a_stop_is_found_wherever_the_bytes_are_cut() -> None:
         )
 
 
-# What stops and broken markers are made of, so that they meet across tokens.
+# Parts of stop sequences and escaped tokens, so that they span tokens.
 fragments = st.sampled_from(
     ["a", "S", "ST", "TOP", "STOP", "<", "\u2060", "/s>", "<\u2060/s>", "[\u2060", "INST]", ""]
 )

@@ -34,7 +34,7 @@ MARKERS = ["<|im_end|>", "<|im_start|>", "<repo_name>", "<|endoftext|>", "<file_
 
 
 def prompt_for(template: ChatTemplate, text: str) -> str:
-    """Return what the model reads for what a client sends."""
+    """Return the model's prompt for a client's prompt."""
     body = json.dumps({"input": text}).encode()
     return plan_native(parse_body(body, InferenceRequest), template).prompt
 

@@ -33,7 +33,7 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
 
 @pytest.mark.parametrize("library", ["xllamacpp", "starlette", "uvicorn", "jsonschema"])
 def test_a_missing_library_is_named_with_the_way_to_install_it(library: str) -> None:
-    """The model's file exists, so only the library is in the way."""
+    """The model's file exists, so only the library is missing."""
     program = WITHOUT_EXTRAS.format(missing=[library, f"{library}.applications"], model=__file__)
     done = subprocess.run(  # noqa: S603 - a program of this file
         [sys.executable, "-c", program], capture_output=True, text=True, check=True

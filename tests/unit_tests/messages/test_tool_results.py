@@ -84,7 +84,7 @@ def test_a_result_that_names_no_call_is_an_error() -> None:
 
 
 def test_two_calls_of_one_message_with_the_same_id_are_an_error() -> None:
-    """Nobody could tell which of them a result answers."""
+    """It would be ambiguous which of them a result answers."""
     assert failure([HumanMessage("q"), calling("a", "b", "a"), result("a"), result("b")]) == (
         "messages[1] makes two calls with the id 'a': give each call an id of its own."
     )
@@ -153,7 +153,7 @@ def test_an_unparsed_call_may_lack_everything() -> None:
 
 
 def test_a_malformed_call_next_to_answered_ones_gets_its_error_as_result() -> None:
-    """LangGraph's ToolNode answers valid calls alone."""
+    """LangGraph's ToolNode answers only valid calls."""
     broken = invalid_tool_call(name="f", args="{", id="b", error="it was cut")
     called = AIMessage("", tool_calls=calling("a").tool_calls, invalid_tool_calls=[broken])
     assert to_turns([called, result("a", "1")])[1:] == [

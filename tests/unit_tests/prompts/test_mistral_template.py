@@ -122,7 +122,7 @@ def test_goldens_are_rendered_and_are_what_mistral_common_encodes(
 
 
 def test_the_oracle_gives_the_published_token_ids(oracle: MistralOracle) -> None:
-    """The ids that Mistral documents for this message, so that the oracle can be trusted."""
+    """The token ids that Mistral documents for this message verify the oracle."""
     turns = [Turn("user", "Hello, how are you?")]
     assert oracle.tokens(turns, []) == [1, 3, 22177, 1044, 2606, 1584, 1636, 1063, 4]
 
@@ -167,7 +167,7 @@ def test_any_conversation_is_rendered_as_mistral_common_encodes_it(
 def test_a_system_turn_in_the_middle_stands_where_the_encoder_puts_it(
     oracle: MistralOracle,
 ) -> None:
-    """Validation refuses such an order of requests; the template has a place for it."""
+    """Validation rejects this order in requests, but the template supports it."""
     turns = [
         Turn("user", "Q"),
         Turn("assistant", "A"),

@@ -8,13 +8,13 @@ from hypothesis import strategies as st
 
 from langchain_voxtral.prompts.stop_sequences import StopSequenceFilter
 
-# Few letters, so that stops meet, overlap and contain each other.
+# Few letters, so that stop sequences touch, overlap and contain each other.
 texts = st.text("abc", max_size=30)
 stops_of = st.lists(st.text("abc", min_size=1, max_size=5), max_size=4)
 
 
 def filtered(pieces: list[str], stops: list[str]) -> tuple[list[str], bool]:
-    """The pieces that come out, with what the end releases, and whether a stop was seen."""
+    """The pieces of output, including the end's, and whether a stop was found."""
     stop_filter = StopSequenceFilter(stops)
     out = [stop_filter.feed(piece) for piece in pieces]
     return [*out, stop_filter.finish()], stop_filter.stopped

@@ -93,7 +93,7 @@ def test_43_characters_are_held_back_at_most() -> None:
 
 @given(split_texts())
 def test_only_the_beginning_of_a_broken_token_is_ever_held(pieces: list[str]) -> None:
-    """Whatever is held could still become a token, if the right text followed."""
+    """Held text could still become a token."""
     unescaper = StreamUnescaper()
     text = shown = ""
     for piece in pieces:

@@ -31,7 +31,7 @@ PIECE = 12
 
 @contextmanager
 def everything_logged() -> Iterator[list[str]]:
-    """Collect what all loggers say at every level."""
+    """Collect the output of all loggers at every level."""
     logged: list[str] = []
 
     class Keep(logging.Handler):
@@ -50,7 +50,7 @@ def everything_logged() -> Iterator[list[str]]:
 
 
 def chain(error: BaseException) -> Iterator[BaseException]:
-    """Yield an error and all that it came of, shown in its traceback or not."""
+    """Yield an error and its causes and contexts."""
     yield error
     for earlier in (error.__cause__, error.__context__):
         if earlier is not None and earlier is not error:
@@ -71,7 +71,7 @@ def unescaped(text: str) -> str:
 
 
 def pieces_in(key: str, shown: str) -> list[str]:
-    """Return the pieces of a key that a text shows, in whatever case or escapes."""
+    """Return the parts of a key in a text, in any case or escaping."""
     forms = [form.lower() for form in (shown, unquote(shown), unescaped(shown))]
     pieces = (key[at : at + PIECE].lower() for at in range(len(key) - PIECE + 1))
     return [piece for piece in pieces if any(piece in form for form in forms)]
@@ -136,7 +136,7 @@ def sum_of_stream(chat: ChatVoxtral) -> AIMessage:
 
 
 def test_the_text_of_an_answer_is_not_redacted() -> None:
-    """A model does not know the key; what it wrote is not changed, whole or partial."""
+    """A model does not know the key, so its text is not changed, complete or partial."""
     key = TOKEN_CHARACTERS[:40]
     server = Server()
     server.answer = lambda _: streaming(token_event(key))
@@ -168,7 +168,7 @@ async def test_a_client_that_follows_redirects_takes_neither_key_nor_body_elsewh
 
 @given(keys, st.text(max_size=30), st.text(max_size=30))
 def test_text_around_a_key_is_kept(key: str, before: str, after: str) -> None:
-    """A space keeps what is around from being read as an escape of the key's first letter."""
+    """A space prevents that the text before is read as an escape of the key's first letter."""
     assert redact(f"{before} {key} {after}", [key]) == f"{before} [redacted] {after}"
 
 

@@ -57,7 +57,7 @@ SQUARE = ["[" + rest.replace("\\", "") for rest in TOKEN_REMAINDERS["["][3:-1].s
 ANGLE = ["<s>", "</s>", "<unk>", "<pad>", "<SPECIAL_0>", "<SPECIAL_999>"]
 PIPED = [f"<|{name}|>" for name in ("eot_id", "im_start", "reserved_special_token_247", "tools")]
 
-# All that the package takes for a special token, and what a forger would write around it.
+# Everything that the package treats as a special token, and what an attacker would write.
 tokens = st.sampled_from([*SQUARE, *ANGLE, *PIPED, f"<|{40 * 'x'}|>", "<|a.b/c:d-e|>"])
 forgeries = st.sampled_from(
     [
@@ -134,7 +134,7 @@ def talks(draw: st.DrawFn) -> Talk:
 
 @st.composite
 def message_contents(draw: st.DrawFn, talk: Talk, kind: type[BaseMessage]) -> str:
-    """Add what one speaker says, in one message or several; return the text of it all."""
+    """Add one speaker's text in one or more messages; return the whole text."""
     parts = []
     for piece in draw(cut(draw(contents))):
         name = draw(st.none() | contents) if kind is not SystemMessage else None
@@ -176,7 +176,7 @@ MISTRAL_TOKENS = {
 
 
 def own_tokens(prompt_format: str, talk: Talk) -> list[str]:
-    """Return the control tokens that a conversation of these roles has, and no others."""
+    """Return exactly the special tokens of a conversation with these roles."""
     if prompt_format == "mistral":
         return ["<s>"] + [
             token
@@ -192,7 +192,7 @@ def headers(prompt: str) -> list[str]:
 
 
 def input_of(messages: list[BaseMessage], prompt_format: Any) -> str:
-    """Return the `input` of the request that a conversation leaves the model with."""
+    """Return the `input` of the request for a conversation."""
     server = Server()
     ChatVoxtral(
         api_key=SecretStr(KEY), prompt_format=prompt_format, stop=[], **server.settings
@@ -234,17 +234,17 @@ def test_a_string_for_an_llm_is_one_turn(text: str, prompt_format: Any) -> None:
 
 
 def test_these_tests_know_every_special_token_that_is_escaped() -> None:
-    """So that the tokenizer above, written apart, does not overlook what is tried."""
+    """The tokenizer above is independent and must know all tokens that are tried."""
     tried = re.findall(r"[A-Z_]+(?=\\\])", TOKEN_REMAINDERS["["])
     assert {name.replace("\\", "") for name in tried} == set(WORDS)
 
 
-# What a model says
+# Answers
 
 
 @st.composite
 def chunked_answers(draw: st.DrawFn) -> tuple[str, list[str]]:
-    """Draw a text, and the tokens in which a model repeats it as it read it: escaped."""
+    """Draw a text, and the tokens in which a model repeats its escaped form."""
     text = draw(contents.filter(lambda text: "\u2060" not in text))
     return text, draw(cut(escape(text)))
 
@@ -288,7 +288,7 @@ def test_special_tokens_of_an_unstreamed_answer_are_unescaped(model_class: Any, 
 @settings(max_examples=50)
 @given(text=contents)
 def test_an_answer_is_unchanged_if_the_prompt_was_not_escaped(model_class: Any, text: str) -> None:
-    """What looks like an escaped token is then what the model itself wrote."""
+    """What looks like an escaped token was then written by the model."""
     server = Server()
     written = escape(text)
     results = [{"generated_text": written}]

@@ -137,7 +137,7 @@ def now() -> str:
 def test_a_forced_tool_is_requested_in_the_servers_form(
     make_chat: Make, server: Server, name: str
 ) -> None:
-    """llama.cpp passes over a choice that is an object."""
+    """llama.cpp ignores a choice that is an object."""
     server.answer = strict(name)
     chat = make_chat(**SERVERS[name], api="chat_completions")
     chat.bind_tools([weather, now], tool_choice="now").invoke("Now?")

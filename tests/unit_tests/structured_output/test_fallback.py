@@ -63,7 +63,7 @@ def bodies(server: ScriptedServer) -> list[dict[str, Any]]:
 
 
 def words_of(dialect: Dialect, body: dict[str, Any]) -> str:
-    """Return all that a request says, in one string."""
+    """Return the text of a request as one string."""
     conversation = dialect.conversation(body)
     return (
         conversation
@@ -232,7 +232,7 @@ async def test_chat_completions_without_tools_advises_the_native_endpoint(
 
 @pytest.mark.parametrize("call_mode", CALL_MODES)
 async def test_a_refusal_with_server_side_tools_is_an_error(call_mode: str) -> None:
-    """It may be the tools that it does not offer, and words do not stand in for these."""
+    """The refusal may be about the tools, which a prompt cannot replace."""
     with ScriptedServer(REFUSED, CHAT.whole(GOOD)) as server:
         chat = CHAT.chat(server).bind_tools([WEATHER_TOOL], response_format=WANTED)
         with pytest.raises(Refusal, match="response_format"):

@@ -74,14 +74,14 @@ by_each_method = pytest.mark.parametrize("method", METHODS)
 def reply(
     dialect: Dialect, call_mode: str, method: str, written: str = JSON, reason: str = ""
 ) -> Reply:
-    """Return an answer that holds this JSON where the method looks for it."""
+    """Return an answer with this JSON where the method expects it."""
     if method == "function_calling":
         return dialect.reply(call_mode, calls=[ScriptedCall("Person", written)], reason=reason)
     return dialect.reply(call_mode, written, reason=reason)
 
 
 async def result(chain: Any, call_mode: str) -> list[Any]:
-    """Return what a chain gives: of a stream all of it, else the only value."""
+    """Return all values of a stream, or the only value."""
     match call_mode:
         case "invoke":
             return [chain.invoke("Anna is 31.")]
@@ -296,7 +296,7 @@ async def test_a_code_fence_around_the_whole_answer_is_removed(
 async def test_an_answer_that_is_cut_is_an_error_that_says_so(
     dialect: Dialect, method: Any, schema: Any, value: Any
 ) -> None:
-    """Cut JSON is repaired for partial objects alone: the last digit may be missing."""
+    """Cut JSON is completed only for partial objects: the last digit may be missing."""
     cut: tuple[str, list[ScriptedCall]] = (JSON[: JSON.index("1}")], [])
     if method == "function_calling":
         call = ScriptedCall("Person", JSON)
@@ -305,7 +305,7 @@ async def test_an_answer_that_is_cut_is_an_error_that_says_so(
     with ScriptedServer(
         *[dialect.reply(call_mode, *cut, reason="length") for call_mode in CALL_MODES]
     ) as server:
-        # As many tokens as the server counts: it says that the answer was cut, or we conclude it.
+        # As many tokens as the server counts, so the answer was cut.
         chain = dialect.chat(server, max_tokens=25).with_structured_output(schema, method=method)
         for call_mode in CALL_MODES:
             with pytest.raises(OutputParserException, match="raise max_tokens"):

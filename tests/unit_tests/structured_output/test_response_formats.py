@@ -54,7 +54,7 @@ KINDS = [City, CityV1, CityDict, CITY_SCHEMA, CITY_FUNCTION]
 
 
 class Scripted(BaseChatModel):
-    """Answers what it was given, and remembers with which options it was called."""
+    """Returns a fixed answer and records the options of the call."""
 
     answer: list[BaseMessage]
     calls: list[dict[str, Any]] = Field(default_factory=list)
@@ -74,7 +74,7 @@ class Scripted(BaseChatModel):
 
 
 class Streaming(Scripted):
-    """The same in chunks."""
+    """The same answer in chunks."""
 
     def _stream(
         self, messages: Any, stop: Any = None, run_manager: Any = None, **kwargs: Any
@@ -129,7 +129,7 @@ async def test_every_method_takes_every_kind_of_schema(schema: Any, method: Meth
     assert {type(answer) for answer in answers} == {kind}
 
 
-# What is sent
+# Requests
 
 
 @pytest.mark.parametrize(
@@ -202,7 +202,7 @@ def test_invalid_arguments_are_an_error(schema: Any, method: Any, message: str) 
         bind_schema(Scripted(answer=[]), schema, method=method)
 
 
-# How whole answers are read
+# Unstreamed answers
 
 
 BAD_CALLS: list[tuple[AIMessage, str]] = [
@@ -374,7 +374,7 @@ def test_a_failing_stream_fails_with_its_own_error() -> None:
         list(chain.stream("?"))
 
 
-# With the raw answer
+# Raw answers
 
 
 async def test_the_raw_answer_comes_with_the_parsed_object() -> None:

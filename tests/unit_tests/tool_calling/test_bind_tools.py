@@ -50,7 +50,7 @@ class OfAnnotations(TypedDict):
 
 
 class OfBaseTool(BaseTool):
-    """A tool with a life of its own."""
+    """A tool with its own `_run`."""
 
     name: str = "get_weather"
     description: str = DESCRIPTION
@@ -91,7 +91,7 @@ KINDS: dict[str, Any] = {
 async def body_of(
     dialect: Dialect, tools: list[Any], call_mode: str = "invoke", **bound: Any
 ) -> dict[str, Any]:
-    """Bind tools, ask once, and return the body of the request."""
+    """Bind tools, call once, and return the body of the request."""
     with ScriptedServer(dialect.reply(call_mode, "Hello!")) as server:
         await get_message(dialect.chat(server).bind_tools(tools, **bound), call_mode)
     [request] = server.requests

@@ -26,7 +26,7 @@ def with_text_after(dialect: Dialect) -> Reply:
 
 
 def plain(blocks: list[Any]) -> list[dict[str, Any]]:
-    """Return blocks without what is made up: ids, and the numbers that merge them."""
+    """Return blocks without generated values: ids and merge indices."""
     return [
         {name: value for name, value in block.items() if name not in {"id", "index"}}
         for block in blocks
@@ -101,7 +101,7 @@ async def test_only_calls_are_blocks_without_an_empty_text(
 
 
 async def events_of(model: Any, call_mode: str) -> tuple[list[Any], AIMessage]:
-    """Return the events of a stream of version 3, and the message that it makes."""
+    """Return the events of a version 3 stream, and its message."""
     if call_mode == "stream_events":
         stream = model.stream_events("Hello!", version="v3")
         return list(stream), stream.output

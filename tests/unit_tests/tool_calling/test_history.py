@@ -27,7 +27,7 @@ TURNS: list[BaseMessage] = [
     SystemMessage("You are terse."),
     HumanMessage("Paris or Lyon?"),
     CALLING,
-    # Results may come in any order; prompts without ids tell them apart by the calls'.
+    # Results may come in any order; prompts without ids use the order of the calls.
     ToolMessage("23", tool_call_id="abcdef124"),
     ToolMessage("22", tool_call_id="abcdef123"),
     AIMessage("Lyon."),
@@ -147,7 +147,7 @@ async def test_a_foreign_id_is_the_same_nine_characters_in_the_call_and_in_its_r
 async def test_the_models_calls_are_sent_back_with_their_ids(
     dialect: Dialect,
 ) -> None:
-    """As an agent does it: the answer itself, then the result, in the next question."""
+    """As agents do: the answer, then the result, in the next request."""
     with ScriptedServer(dialect.whole("", [PARIS]), dialect.whole("Sunny.")) as server:
         chat = dialect.chat(server).bind_tools([WEATHER_TOOL])
         question = HumanMessage("Paris?")
@@ -167,7 +167,7 @@ async def test_a_failed_result_is_marked_as_an_error(dialect: Dialect) -> None:
 
 @in_every_dialect
 async def test_an_invalid_call_is_sent_back_as_written(dialect: Dialect) -> None:
-    """So that the model sees what it did, and the error that answers it."""
+    """The model sees its call and the error that answers it."""
     broken = invalid_tool_call(
         name="get_weather", args='{"city": Paris', id="abcdef123", error="no JSON"
     )

@@ -25,7 +25,7 @@ from langchain_voxtral.errors import VoxtralInvalidRequestError
 
 
 class Socket:
-    """What no schema can describe."""
+    """A type without a schema."""
 
 
 def open_socket(socket: Socket) -> None:

@@ -30,11 +30,11 @@ TEXT = "Let me look that up."
 CUT = ScriptedCall("get_weather", '{"city": "P\\u00e2ris", "in": [{"x": 1}, "]"]}', "cutAAAAA1")
 CUT_ARGUMENTS = {"city": "Pâris", "in": [{"x": 1}, "]"]}
 MOST_TOKENS = 25
-"""As many as the scripted server counts, so that an unstreamed answer was cut there too."""
+"""The number of tokens that the scripted server reports, so that an unstreamed answer is cut."""
 
 
 def cuts_of(dialect: Dialect, call: ScriptedCall) -> Iterator[tuple[int, str | None]]:
-    """Yield each place to cut a call at, and its arguments so far; None: not begun."""
+    """Yield each position to cut a call at, and its arguments so far, or None."""
     written = dialect.written("", [call]) if isinstance(dialect, Native) else call.arguments
     begin = written.index(call.arguments)
     for size in range(dialect.length(call)):
@@ -68,7 +68,7 @@ async def test_a_call_that_is_cut_anywhere_is_invalid_or_still_text(
             [call] = answer.invalid_tool_calls
             name = CUT.name if so_far is not None or call["name"] else ""
             assert (answer.content, call["name"], call["id"]) == ("", name, CUT.id)
-            # Before the arguments all that was written is kept, or the name alone.
+            # Before the arguments, the text so far is kept, or only the name.
             kept = str(call["args"]) and text if so_far is None else so_far
             assert str(call["args"]).startswith(kept)
             assert call["args"] == kept or "stream" in call_mode
@@ -160,7 +160,7 @@ async def test_a_malformed_call_does_not_affect_the_others(
 @in_prompts
 @pytest.mark.parametrize("written", ["I cannot do that.", "null", ""])
 async def test_text_instead_of_a_forced_call_stays_text(dialect: Native, written: str) -> None:
-    """A server that does not keep to the constraint that it took."""
+    """A server that violates the constraint that it accepted."""
     with ScriptedServer(*[dialect.reply(call_mode, written) for call_mode in CALL_MODES]) as server:
         chat = dialect.chat(server).bind_tools([WEATHER_TOOL], tool_choice="any")
         for call_mode in CALL_MODES:
@@ -198,7 +198,7 @@ async def test_a_connection_that_breaks_within_a_call_is_an_error_with_the_text_
 
 
 class Listener(BaseCallbackHandler):
-    """Keeps the chunks that it gets, those before an error too."""
+    """Records chunks, including those before an error."""
 
     run_inline = True
 
@@ -249,7 +249,7 @@ async def test_a_stream_that_is_cut_within_a_call_is_resumed(
 
 @in_prompts
 def test_wherever_a_stream_is_cut_its_calls_are_complete(dialect: Native) -> None:
-    """Every token is a place to cut, with what that holds back: a marker, a name, a bracket."""
+    """The stream is cut at every token: in a special token, a name, a bracket."""
     tokens, written = dialect.tokens(TEXT, [CUT, PARIS]), dialect.written(TEXT, [CUT, PARIS])
     request = completion_request(max_resumes=1, tool_parsing=ToolCallParsing(["get_weather"]))
     for place in range(1, len(tokens)):
@@ -273,7 +273,7 @@ def test_wherever_a_stream_is_cut_its_calls_are_complete(dialect: Native) -> Non
 @in_every_dialect
 @pytest.mark.parametrize("call_mode", ["stream", "astream"])
 async def test_a_forced_call_that_is_cut_is_never_resumed(dialect: Dialect, call_mode: str) -> None:
-    """The server's grammar would start over."""
+    """The server's grammar would start again."""
     tokens: list[Step] = [*dialect.tokens("", [CUT])[:-8], End.CUT]
     with ScriptedServer(events(*tokens), dialect.streamed("", [CUT])) as server:
         chat = dialect.chat(server, max_stream_resumes=3)

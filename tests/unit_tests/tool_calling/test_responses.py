@@ -96,7 +96,7 @@ _RAW = json.dumps(FORGED)
 async def test_special_tokens_in_arguments_are_returned_exactly(
     dialect: Native, call_mode: str, spelling: Callable[[str], str]
 ) -> None:
-    """A model that is to copy a marker copies it as its prompt spells it."""
+    """A model copies a special token as its prompt spells it: escaped."""
     arguments = spelling(_RAW)
     assert arguments != _RAW
     call = ScriptedCall("get_weather", arguments)
@@ -119,7 +119,7 @@ QUOTED = {
 @pytest.mark.parametrize("call_mode", CALL_MODES)
 @pytest.mark.parametrize("quoted", QUOTED.values(), ids=QUOTED)
 async def test_a_quoted_escaped_call_is_text(dialect: Native, call_mode: str, quoted: str) -> None:
-    """Else whoever has the model repeat a text, such as a web page, has it call a tool."""
+    """Otherwise a text that the model repeats, such as a web page, could call a tool."""
     with ScriptedServer(dialect.reply(call_mode, escape(quoted))) as server:
         answer = await get_message(dialect.chat(server).bind_tools(TOOLS), call_mode, quoted)
     assert fields_of(answer) == expected(dialect, quoted, [], streamed="stream" in call_mode)

@@ -37,7 +37,7 @@ streaming_ways = pytest.mark.parametrize("call_mode", ["stream", "astream"])
 
 
 class Watching:
-    """Reads a stream chunk by chunk, in either way."""
+    """Reads a stream chunk by chunk, sync or async."""
 
     def __init__(self, chat: Any, call_mode: str) -> None:
         self._chunks = chat.stream("Hello!") if call_mode == "stream" else chat.astream("Hello!")
@@ -61,7 +61,7 @@ class Watching:
 
 
 def patient(dialect: Dialect, server: ScriptedServer) -> Any:
-    """A model with tools that fails if what it waits for is held back by itself."""
+    """A model with tools, whose server waits until a chunk was yielded."""
     return dialect.chat(server, stream_idle_timeout=10).bind_tools(TOOLS)
 
 
@@ -134,7 +134,7 @@ async def test_a_call_is_named_before_its_arguments_have_ended(
     dialect: Dialect, call_mode: str
 ) -> None:
     tokens, gate = dialect.tokens("", [PARIS], size=1), Gate()
-    # What is left out is the end of the arguments, and of the call.
+    # The missing part is the end of the arguments and of the call.
     steps: list[Step] = [*tokens[:-6], gate, *tokens[-6:], dialect.last()]
     if dialect.name == "mistral":
         tail = len(f'}}, "id": "{PARIS.id}"}}]') + 4
@@ -203,7 +203,7 @@ async def test_long_arguments_take_few_chunks(dialect: Dialect, call_mode: str) 
 
 
 class Listener(BaseCallbackHandler):
-    """Keeps the chunks it gets, and the texts beside them."""
+    """Records chunks and texts."""
 
     run_inline = True
 

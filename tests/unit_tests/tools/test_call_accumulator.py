@@ -32,7 +32,7 @@ OBJECTS = st.dictionaries(st.text(max_size=5), VALUES, min_size=1, max_size=3)
 
 
 def merged(parts: Sequence[ToolCallChunk]) -> AIMessageChunk:
-    """Return what langchain-core makes of parts, a chunk for each."""
+    """Return langchain-core's message of these parts, one chunk each."""
     message = AIMessageChunk(content="")
     for part in parts:
         chunk = tool_call_chunk(name=part.name, args=part.arguments, id=part.id, index=part.index)

@@ -32,7 +32,7 @@ CALL_F = (None, "f", '{"a": 1}')
             '{"name": "f", "parameters": {"a": "}\\"]\\\\", "b": [{}, "{"]} }',
             [(None, "f", '{"a": "}\\"]\\\\", "b": [{}, "{"]}')],
         ),
-        # The model forgot a bracket at the end.
+        # The model omitted the last bracket.
         (f"[{F[:-1]}", [CALL_F]),
         (f"{F[:-1]}\n{F[:-1]}", [CALL_F, CALL_F]),
     ],
@@ -102,7 +102,7 @@ def test_text_without_calls_is_unchanged(answer: str) -> None:
 @pytest.mark.parametrize(
     ("answer", "text"),
     [
-        (f"a\n\n{F}", "a\n"),  # only the line break that a renderer writes
+        (f"a\n\n{F}", "a\n"),  # only the line break of the renderer
         (f"{F}\nand more\n", "\nand more\n"),
         (f"a\n{F}; b", "a; b"),
         (f'{F[:-1]}, "x": 1}}', ', "x": 1}'),
@@ -151,7 +151,7 @@ def test_cut_calls(cut: str, found: Found) -> None:
         ('[{"na', ("", [(None, "", '[{"na')])),
         ("[", ("", [(None, "", "[")])),
         ("[]", ("", [(None, "", "[]")])),
-        # Complete JSON must not pass for the arguments of the tool that it names.
+        # Complete JSON must not be taken as the arguments of the tool that it names.
         ('{"name": "f", "city": "Rome"}', ("", [(None, "", '{"name": "f", "city": "Rome"}')])),
         (f'[{F}, {{"name": "g"', ("", [CALL_F, (None, "g", '{"name": "g"')])),
         ("Sorry, I cannot.", ("Sorry, I cannot.", [])),

@@ -141,7 +141,7 @@ def test_a_schema_that_names_itself_keeps_its_references() -> None:
 
 
 class Odd(BaseModel):
-    """What JSON has no form for."""
+    """A value outside JSON."""
 
     at: Callable[[], int]
 
@@ -210,7 +210,7 @@ def test_a_class_and_its_json_schema_are_one_tool(kind: type[BaseModel]) -> None
     assert to_openai_tools(tools) == to_openai_tools([kind, weather])
 
 
-# The choice among them
+# Tool choice
 
 TOOLS = [of("get_weather"), of("any"), of("send")]
 
@@ -250,7 +250,7 @@ def test_no_call_can_be_chosen_where_there_are_no_tools(tool_choice: Any) -> Non
     assert normalize_tool_choice(tool_choice, []) == (tool_choice or "auto")
 
 
-# The schema of their calls
+# The schema of calls
 
 
 def call(name: str, arguments: Any) -> dict[str, Any]:

@@ -45,7 +45,7 @@ OF_SERVER = {"timestamps_source": "server", "language": "en", "language_source":
 
 
 def three(**settings: Any) -> list[Document]:
-    """Return the documents of three chunks, whose answers are A, B, C."""
+    """Return the documents of three chunks with the transcripts A, B, C."""
     with ScriptedServer(
         transcription_reply("A"), transcription_reply(""), transcription_reply("C")
     ) as server:

@@ -22,7 +22,7 @@ from langchain_voxtral.errors import VoxtralAudioError, VoxtralInvalidRequestErr
 
 
 class OnlyRead:
-    """A file as some libraries have them: all that can be done is to read."""
+    """A minimal file object that can only be read."""
 
     def __init__(self, data: bytes) -> None:
         self.read = io.BytesIO(data).read
@@ -140,7 +140,7 @@ def test_a_truncated_recording_is_flagged(audio: bytes, message: bool | None, me
 
 
 class FolderLoader(BaseLoader):
-    """Finds files and has a parser read them, as LangChain's `GenericLoader` does."""
+    """Finds and parses files like LangChain's `GenericLoader`."""
 
     def __init__(self, folder: Path, pattern: str, parser: BaseBlobParser) -> None:
         self.folder, self.pattern, self.parser = folder, pattern, parser

@@ -95,7 +95,7 @@ def test_a_bar_is_there_before_the_first_answer(
     gate = Gate()
 
     class Terminal:
-        """Lets the server answer when a bar is seen."""
+        """Lets the server answer once a bar is shown."""
 
         def write(self, text: str) -> int:
             if "0 of 2 s" in text and not gate_opened.is_set():

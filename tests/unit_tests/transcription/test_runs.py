@@ -79,14 +79,14 @@ def test_chunks_are_requested_in_parallel_and_returned_in_order(method: str) -> 
 
 
 class Thing:
-    """Something whose end can be seen."""
+    """An object whose end can be observed."""
 
     def __init__(self, number: int) -> None:
         self.number = number
 
 
 def things(count: int, most_alive: list[int]) -> Generator[Thing]:
-    """Yield things, and note how many are alive whenever one more was made."""
+    """Yield objects, and record the number alive after each new one."""
     alive: weakref.WeakSet[Thing] = weakref.WeakSet()
     for number in range(count):
         thing = Thing(number)
@@ -223,7 +223,7 @@ def test_a_loop_may_end_while_an_item_is_produced() -> None:
         try:
             await asyncio.Event().wait()
         finally:
-            for _ in range(10):  # so that the other task has come to its end, or waits
+            for _ in range(10):  # so that the other task has ended or waits
                 await asyncio.sleep(0)
             goes_on.set()
 
@@ -246,7 +246,7 @@ async def test_a_cancelled_run_closes_its_connections() -> None:
 
 
 class Slow(io.BytesIO):
-    """Counts how often it is read, and waits at one of these times."""
+    """Counts reads, and waits at one of them."""
 
     def __init__(self, data: bytes, waits_at: int = 0) -> None:
         super().__init__(data)
@@ -299,7 +299,7 @@ async def test_decoding_ends_when_the_run_is_cancelled() -> None:
 
 async def test_files_are_never_read_on_the_event_loop() -> None:
     class Watched(io.BytesIO):
-        """Notes where it is read."""
+        """Records the thread of each read."""
 
         def read(self, size: int | None = -1) -> bytes:
             readers.add(threading.get_ident())
@@ -384,7 +384,7 @@ def test_chunks_that_failed_do_not_stay_in_memory(failure: Reply, method: str) -
         alive.append(sum(bool(chunk.data) for chunk in chunks))
 
     gc.collect()
-    gc.disable()  # it may be long until it comes around to what is old
+    gc.disable()  # it may take long until the oldest generation is collected
     try:
         with ScriptedServer(default=failure) as server:
             parser = parser_of(
@@ -487,7 +487,7 @@ def test_audio_that_the_server_cannot_read_is_not_sent_again() -> None:
     assert len(server.requests) == 1
 
 
-# The rest of a parser's life
+# Pickles and keys
 
 
 def test_a_parser_is_pickled_without_its_key() -> None:

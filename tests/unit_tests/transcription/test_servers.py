@@ -51,7 +51,7 @@ def test_every_server_accepts_our_requests(
 def test_a_prompt_and_a_language_leave_it_a_transcription(
     server: Server, name: str, method: str
 ) -> None:
-    """llama.cpp has the prompt for its instruction."""
+    """llama.cpp uses the prompt as its instruction."""
     playing(server, name)
     parser = parser_at(server, **ENDPOINTS[name], language="fr", prompt="Zoé, Chloé")
     [document] = PARSES[method](parser, SHORT)

@@ -119,7 +119,7 @@ def test_a_damaged_entry_is_replaced(
 
 
 class FaultyStore(InMemoryByteStore):
-    """Fails at reading, or at writing from some write on."""
+    """Fails on reads, or on writes from a given number on."""
 
     def __init__(self, *, reads: bool = True, writes: int = 99) -> None:
         super().__init__()
@@ -175,7 +175,7 @@ def test_transcripts_are_not_lost_if_the_store_fails(
 
 
 class AsyncStore(InMemoryByteStore):
-    """Has no synchronous side, as stores in databases may have none."""
+    """Has no synchronous methods, like some database stores."""
 
     def mget(self, keys: Sequence[str]) -> list[bytes | None]:
         raise NotImplementedError

@@ -98,7 +98,7 @@ def test_documents_are_returned_on_request(server: ScriptedServer) -> None:
 
 
 class Inputs(BaseCallbackHandler):
-    """Notes what a trace is told of inputs."""
+    """Records the inputs of a trace."""
 
     def __init__(self) -> None:
         self.seen: list[object] = []

@@ -22,7 +22,7 @@ FINE = whole("Hello!")
 
 
 async def is_over(server: ScriptedServer, model: Model) -> None:
-    """Check that the connections are gone, that nothing was sent again, and that a call works."""
+    """Check that the connections are closed, nothing was retried, and a new call works."""
     await asyncio.to_thread(server.wait_until_disconnected)
     assert len(server.requests) == 1
     assert text_of(await model.ainvoke("Hello!")) == "Hello!"
@@ -44,7 +44,7 @@ async def test_a_task_can_be_cancelled_wherever_it_waits(
         task.cancel("enough")
         with pytest.raises(asyncio.CancelledError):
             await task
-        if reply is BUSY:  # the connection is free, and waits for the next call
+        if reply is BUSY:  # the connection is idle in the pool
             await model.aclose()
         await is_over(server, model)
 
@@ -167,7 +167,7 @@ async def test_closing_a_stream_of_events_frees_the_connection(model_class: type
 
 
 class Failing(BaseCallbackHandler):
-    """A handler that fails at the first token, and is to be heard."""
+    """A handler that fails at the first token and raises."""
 
     raise_error = True
 
@@ -176,7 +176,7 @@ class Failing(BaseCallbackHandler):
 
 
 class AsyncFailing(AsyncCallbackHandler):
-    """The same, awaited."""
+    """The same, asynchronous."""
 
     raise_error = True
 

@@ -25,7 +25,7 @@ def test_closing_frees_the_connection_and_the_next_call_opens_another(caller: Ca
             server.wait_until_disconnected()
     one, two, three, four = [seen.connection.port for seen in server.requests]
     assert one == two != three == four
-    caller.close(model)  # once more is allowed
+    caller.close(model)  # closing twice is allowed
 
 
 def test_a_with_block_frees_the_connection(model_class: type[Model]) -> None:

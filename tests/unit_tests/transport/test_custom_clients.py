@@ -74,7 +74,7 @@ async def test_an_async_mock_transport_answers_instead_of_a_server(
 
 @pytest.mark.parametrize("is_async", [False, True])
 def test_a_client_that_logs_in_sends_a_form_again(is_async: bool) -> None:
-    """A digest needs a first answer, and the second request has the same body."""
+    """Digest authentication needs a second request with the same body."""
     challenge = {"www-authenticate": 'Digest realm="r", nonce="n", qop="auth", algorithm=MD5'}
     form = FormData([("model", "m")], "file", "a.wav", "audio/wav", bytes(600_000))
     login = httpx.DigestAuth("user", "password")

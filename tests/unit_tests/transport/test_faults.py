@@ -10,7 +10,7 @@ from support.faults.table import FAULTS
 
 @pytest.fixture(scope="module", autouse=True)
 def _no_open_sockets() -> Iterator[None]:
-    """Make Python warn of a socket that any fault left open."""
+    """Make Python warn of sockets that a fault left open."""
     yield
     gc.collect()
 

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.usefixtures("_no_open_sockets")
 FINE = whole("Hello!")
 Press = Callable[[BlockingPoint], None]
 MAIN_STATE = Path(f"/proc/self/task/{os.getpid()}/stat")
-"""What Linux tells of the main thread."""
+"""The state of the main thread, as Linux reports it."""
 
 
 def _is_asleep(_: int) -> bool:
@@ -27,14 +27,14 @@ def _is_asleep(_: int) -> bool:
 
 @pytest.fixture
 def press() -> Iterator[Press]:
-    """Press Ctrl-C at a moment, for the main thread, in which pytest runs the test."""
+    """Send Ctrl-C at a blocking point to the main thread, in which pytest runs the test."""
     main = threading.main_thread().ident
     assert main is not None
     pressing: list[threading.Thread] = []
 
     def wait_and_press(point: BlockingPoint) -> None:
         point.wait()
-        # A signal between Python's last look and the system call that waits is seen after it only.
+        # A signal just before the blocking system call is only handled after it.
         while MAIN_STATE.exists() and not all(map(_is_asleep, range(3))):
             pass
         signal.pthread_kill(main, signal.SIGINT)
@@ -50,7 +50,7 @@ def press() -> Iterator[Press]:
 
 
 def is_over(server: ScriptedServer, model: Model) -> None:
-    """Check that the connections are gone, that nothing was sent again, and that a call works."""
+    """Check that the connections are closed, nothing was retried, and a new call works."""
     server.wait_until_disconnected()
     assert len(server.requests) == 1
     assert text_of(model.invoke("Hello!")) == "Hello!"
@@ -66,7 +66,7 @@ def test_ctrl_c_ends_a_call(
         press(point)
         with pytest.raises(KeyboardInterrupt):
             point.call(model, streaming=streaming)
-        if reply is BUSY:  # the connection is free, and waits for the next call
+        if reply is BUSY:  # the connection is idle in the pool
             model.close()
         is_over(server, model)
 

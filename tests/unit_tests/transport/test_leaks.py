@@ -200,7 +200,7 @@ def test_a_stream_in_a_cycle_is_freed_by_a_garbage_collection(model_class: type[
 
 
 def test_a_garbage_collection_may_find_a_stream_at_any_time() -> None:
-    """While a connection is taken from the pool or given back, too: its lock is not reentrant."""
+    """Also while a connection is taken from the pool or returned; its lock is not reentrant."""
     script = """
         import gc, itertools, sys
         from langchain_voxtral import ChatVoxtral
@@ -296,7 +296,7 @@ def test_event_loops_in_turn_leave_neither_loops_nor_connections(model_class: ty
         model = model_class(base_url=server.url)
         answers = [asyncio.run(ask(model)) for _ in range(30)]
         gc.collect()
-        # The last one is forgotten when there is another.
+        # The last one is dropped when there is another.
         assert (answers, len(loops), connections(server)) == (["Hello!"] * 30, 1, 0)
 
 

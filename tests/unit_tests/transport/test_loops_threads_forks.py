@@ -73,7 +73,7 @@ FORKING = """
 
 
 def run(script: str, server: ScriptedServer) -> None:
-    """Run a script in a Python of its own; it must succeed and say nothing."""
+    """Run a script in a new Python process; it must succeed without output."""
     command = [sys.executable, "-W", "error", "-c", textwrap.dedent(script), server.url]
     done = subprocess.run(  # noqa: S603 - our own script
         command, capture_output=True, text=True, timeout=60, check=False
@@ -90,7 +90,7 @@ def test_a_forked_child_has_its_own_connection() -> None:
 
 
 def test_time_limits_hold_in_a_forked_child() -> None:
-    """The thread that keeps them does not survive the fork."""
+    """The thread that enforces them does not survive the fork."""
     script = """
         import os, sys
         from langchain_voxtral import ChatVoxtral

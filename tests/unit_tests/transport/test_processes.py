@@ -23,7 +23,7 @@ START_METHODS = [
 
 
 def test_a_stream_continues_when_a_child_is_forked_in_its_middle() -> None:
-    """The child's copy of the stream is closed at its exit, and the connection is not."""
+    """The child closes its copy of the stream at exit, but not the connection."""
     script = """
         import os, sys
         from langchain_voxtral import ChatVoxtral

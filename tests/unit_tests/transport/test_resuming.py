@@ -24,7 +24,7 @@ TOKENS = ["Ça", " va", "? न", "मस्", "ते ", "😀", " fin"]
 
 
 def cut(*texts: str, ending: Step = End.CUT) -> Reply:
-    """Return a stream that breaks off; the next attempt need not wait."""
+    """Return a stream that breaks; the next attempt does not wait."""
     return events(*map(token, texts), ending)
 
 
@@ -116,7 +116,7 @@ def test_a_stream_cut_before_its_first_token_is_retried_not_resumed(caller: Call
 
 
 def test_the_text_is_complete_wherever_the_stream_is_cut() -> None:
-    """Every byte of the stream is a place to cut: in a character, an event, a line end."""
+    """The stream is cut at every byte: in a character, an event, a line end."""
     # Not escaped, so that a cut can fall within a character.
     parts = [f'data: {{"token": {{"text": "{text}"}}}}\n\n'.encode() for text in TOKENS]
     stream = b"".join(parts)

@@ -61,7 +61,7 @@ def ask(caller: Caller, server: ScriptedServer, streaming: bool) -> tuple[str, d
 def exchange(
     call_mode: str, server: ScriptedServer, policy: RetryPolicy = QUICK
 ) -> Sequence[StreamItem]:
-    """Ask through transport itself, with short pauses; return text and outcome."""
+    """Send a request through transport with short pauses; return text and metadata."""
     url = f"{server.url}/inference/voxtral"
     request = HTTPRequest(url, b"{}", {"content-type": "application/json"}, retry=policy)
     call, clients = completion_request(), ClientPool(ClientSettings())
@@ -171,7 +171,7 @@ def test_retry_after_is_obeyed(call_mode: str) -> None:
     with ScriptedServer(Reply(429, {"retry-after": "0.1"}, b""), reply) as server:
         before = time.monotonic()
         exchange(call_mode, server)
-        # A bound from below, which no slow machine breaks; the back-off alone is 0.001 s.
+        # A lower bound holds on slow machines too; the back-off alone is 0.001 s.
         assert time.monotonic() - before >= 0.1
     assert len(server.requests) == 2
 
@@ -206,7 +206,7 @@ def test_a_connection_that_is_always_reset_is_an_error(call_mode: str) -> None:
 def test_pauses_grow_to_a_limit_or_follow_retry_after(
     retry_after: float | None, first: float, longest: float, retries: int
 ) -> None:
-    """Both are jittered: the back-off to no less than its half, Retry-After upwards alone."""
+    """Both have jitter: the back-off down to its half, Retry-After only upwards."""
     policy = RetryPolicy(retries, initial_backoff=first, max_backoff=longest)
     attempts = RetryState(HTTPRequest("http://127.0.0.1/", b"", {}, retry=policy))
     for count in range(retries):

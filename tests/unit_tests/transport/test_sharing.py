@@ -17,14 +17,16 @@ from langchain_voxtral.errors import VoxtralInvalidRequestError
 
 def test_a_limit_of_a_stream_that_is_over_does_not_end_the_next_request(caller: Caller) -> None:
     slow = Gate()
-    stopped = events(token("one STOP"))  # ends without its final event, so metadata is awaited
+    stopped = events(
+        token("one STOP")
+    )  # ends without its final event, so the client waits for metadata
     late = Reply(body=whole("two").body, steps=[slow])
     with ScriptedServer(stopped, late, default=late) as server:
         model = caller.model(server, max_retries=0)
         answer = ""
         for chunk in caller.stream(model, stop=["STOP"]):
             if "usage_incomplete" in chunk.info:
-                threading.Timer(0.8, slow.open).start()  # longer than metadata is awaited
+                threading.Timer(0.8, slow.open).start()  # longer than the client waits for metadata
                 answer = caller.invoke(model).text
 
     assert answer == "two"

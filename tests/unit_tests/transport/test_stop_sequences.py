@@ -100,7 +100,7 @@ def test_stops_are_sent_and_cut_by_one_rule(
     sent: list[str],
     text: str,
 ) -> None:
-    """The call's stops replace the model's; the format's end marker goes beside, room or not."""
+    """The call's stops replace the model's; the format's end token is added if it fits."""
     answer = f"one END two ST three{MARKER}four"
     with ScriptedServer(whole(answer), streamed(answer)) as server:
         model = caller.model(server, stop=of_model)

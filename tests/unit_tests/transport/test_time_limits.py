@@ -132,7 +132,7 @@ def test_a_deadline_that_is_not_reached_changes_nothing(caller: Caller) -> None:
 def test_a_timed_out_answer_is_retried_only_if_configured(
     caller: Caller, times: dict[str, bool]
 ) -> None:
-    """The server may have done the work, and bill it twice."""
+    """The server may have done the work and would bill it twice."""
     with ScriptedServer(SILENT, whole("Hello")) as server:
         model = caller.model(server, timeout=SHORT, **times)
         if times:
@@ -156,7 +156,7 @@ def test_a_timed_out_stream_is_never_retried_after_its_first_token(
 
 @pytest.fixture
 def full_port() -> Iterator[int]:
-    """The port of a listener that takes no more connections, so that connecting hangs."""
+    """The port of a listener that accepts no connections, so that connecting hangs."""
     with socket.socket() as listener, socket.socket() as first, socket.socket() as second:
         listener.bind(("127.0.0.1", 0))
         listener.listen(0)

@@ -22,11 +22,11 @@ from langchain_voxtral.transport.client_pool import ssl_context
 from langchain_voxtral.transport.url_fetch import FetchPolicy, fetch_url, is_public
 
 ANYWHERE = FetchPolicy(allows=lambda _: True)
-"""The tests' own servers are on loopback."""
+"""The servers of the tests are on loopback."""
 
 
 def resolving(monkeypatch: pytest.MonkeyPatch, host: str, *answers: Sequence[str]) -> None:
-    """Have a name resolve to these addresses: to the first ones at first, then to the next."""
+    """Make a name resolve to these addresses, one group per lookup."""
     real, left = socket.getaddrinfo, list(answers)
 
     def resolve(asked: Any, *rest: Any, **named: Any) -> Any:
@@ -107,7 +107,7 @@ def test_a_name_with_a_private_address_is_not_requested(monkeypatch: pytest.Monk
 def test_the_checked_address_is_the_requested_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A name may lead elsewhere when it is resolved once more; so it is not."""
+    """A second lookup could give another address, so there is only one."""
     resolving(monkeypatch, "rebinding.example.org", ["127.0.0.1"], ["127.0.0.2"])
     with FileHost(ok(b"RIFF")) as host:
         assert fetch_url(host.url(host="rebinding.example.org"), policy=ANYWHERE) == b"RIFF"
@@ -221,7 +221,7 @@ def test_a_name_that_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_proxy_of_the_environment_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It would resolve the name by itself, and reach what only it can reach."""
+    """A proxy resolves the name itself and may reach private addresses."""
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
     monkeypatch.delenv("NO_PROXY", raising=False)
     with FileHost(ok(b"RIFF")) as host:
@@ -263,7 +263,7 @@ def test_metadata_addresses_of_clouds_are_not_public(address: str) -> None:
 def test_the_certificate_must_be_that_of_the_name(
     host: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Although the connection goes to an address."""
+    """Even though the connection is opened by address."""
     key, certificate = make_certificate(tmp_path, "talk.example.org")
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
     resolving(monkeypatch, host, ["127.0.0.1"])
@@ -283,7 +283,7 @@ def test_the_certificate_must_be_that_of_the_name(
 
 
 def make_certificate(folder: Path, name: str) -> tuple[Path, Path]:
-    """Return the files of a key and of its certificate, which is for this name."""
+    """Return the files of a key and its certificate for this name."""
     key, certificate = folder / "key.pem", folder / "certificate.pem"
     subprocess.run(  # noqa: S603 - arguments of our own
         [
