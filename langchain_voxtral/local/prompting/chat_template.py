@@ -141,8 +141,8 @@ SMOLLM2_TEMPLATE = ChatTemplate(_render_chatml, "chatml", ("<|im_end|>",), uses_
 def load_chat_template(apply_template: Callable[[Mapping[str, Any]], str]) -> ChatTemplate:
     """Return the chat template of the model that llama.cpp has loaded.
 
-    A template that has no place for tools leaves out one that is offered: the model is then
-    shown examples of calls.
+    A template that has no place for tools leaves one out, or fails: the model is then shown
+    examples of calls.
     """
 
     def render(prompt: ParsedPrompt) -> str:
@@ -156,7 +156,19 @@ def load_chat_template(apply_template: Callable[[Mapping[str, Any]], str]) -> Ch
             body["tools"] = prompt.tools
         return apply_template(json.loads(escape(json.dumps(body, ensure_ascii=False))))
 
-    name = "offered_tool"
-    tool: dict[str, object] = {"type": "function", "function": {"name": name, "parameters": {}}}
-    shows_tools = name in render(ParsedPrompt("", (Turn("user", "Hello"),), tools=(tool,)))
+    try:
+        shows_tools = _TOOL_NAME in render(ParsedPrompt("", (Turn("user", "Hi"),), tools=(_TOOL,)))
+    except ErrorResponse:
+        shows_tools = False
     return ChatTemplate(render, uses_few_shot=not shows_tools)
+
+
+_TOOL_NAME = "offered_tool"
+_TOOL: dict[str, object] = {
+    "type": "function",
+    "function": {
+        "name": _TOOL_NAME,
+        "description": "A tool.",
+        "parameters": {"type": "object", "properties": {}},
+    },
+}

@@ -9,7 +9,7 @@ import json
 import math
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
-from itertools import cycle
+from itertools import count, cycle
 from typing import Any
 
 from langchain_voxtral.messages.turns import Turn
@@ -19,6 +19,8 @@ EXAMPLES_PER_TOOL = 2
 MAX_EXAMPLE_CHARACTERS = 4000
 """Characters of all examples together: about a quarter of the context."""
 MAX_QUESTION_CHARACTERS = 120
+MAX_VALUES = 1000
+"""Values made up for all examples: in a schema that refers to itself they multiply."""
 MAX_DEPTH = 5
 """Levels of a value that is made up; what lies deeper is left out."""
 
@@ -90,6 +92,7 @@ class _ExampleValues:
 
     def __init__(self, definitions: Mapping[str, Any], question: str) -> None:
         self.with_optional = True
+        self._created = count(1)
         self._root = {"$defs": definitions}
         words = _WORDS if question.isascii() else _NON_ASCII_WORDS
         self._words = cycle([word for word in words if word not in question] or words)
@@ -106,8 +109,8 @@ class _ExampleValues:
         }
 
     def create(self, schema: Any, depth: int = 0) -> Any:
-        """Return a value; one that lies too deep, or whose schema is a boolean, is a word."""
-        if not isinstance(schema, Mapping) or depth > MAX_DEPTH:
+        """Return a value; a word beyond the limits, and for a schema that is a boolean."""
+        if not isinstance(schema, Mapping) or depth > MAX_DEPTH or next(self._created) > MAX_VALUES:
             return next(self._words)
         choices = [schema["const"]] if "const" in schema else schema.get("enum")
         if choices:

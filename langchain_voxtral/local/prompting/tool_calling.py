@@ -117,9 +117,10 @@ def _plan(
     if not names:
         final = constrain(response_format) if calls is None else constrain_json(calls.final_only())
         return ModelInput(template.render(prompt), final)
+    question = unescape(last_question(prompt.turns))
     if calls is None:
-        # The same conversation gets the same id, and each of its steps another one.
-        call_id = to_mistral_call_id(repr(prompt.turns))
+        # Each step of a conversation gets another id, the same at every try.
+        call_id = to_mistral_call_id(f"{len(prompt.turns)} {question}")
         calls = make_call_schema(tools, names, syntax, call_id)
     constraint = constrain_json(calls.one_of(names))
     functions = [
@@ -127,7 +128,6 @@ def _plan(
         for tool in tools
         if _name(tool) in names
     ]
-    question = unescape(last_question(prompt.turns))
     examples = call_examples(functions, calls.arguments_key, calls.definitions, question=question)
     return ModelInput(template.render(prompt, examples), constraint, names)
 
@@ -233,9 +233,9 @@ def read_call_schema(schema: Mapping[str, Any], names: Collection[str]) -> CallS
         calls = list(takewhile(lambda part: _arguments_key(part, names), alternatives))
         rest = alternatives[len(calls) :]
     keys = {_arguments_key(call, names) for call in calls}
-    if len(keys) != 1 or "" in keys or len(rest) > 1:
-        return None
     final = rest[0] if rest else None
+    if len(keys) != 1 or "" in keys or len(rest) > 1 or not isinstance(final, Mapping | None):
+        return None
     definitions = schema.get("$defs", {})
     return CallSchema(_by_name(calls), keys.pop(), definitions, final, is_array=is_array)
 

@@ -117,6 +117,7 @@ def test_calls_are_narrowed_to_some_tools() -> None:
         {"anyOf": [CALLS["add"], ANSWER, CALLS["now"]]},
         {"anyOf": [CALLS["add"], call("now", "parameters")]},
         {"anyOf": [True, CALLS["add"]]},
+        {"anyOf": [CALLS["add"], True]},
         call("unknown"),
         {"properties": {"name": {"const": ["add"]}, "arguments": {}}},
         {"properties": {"name": {"const": "add"}}},

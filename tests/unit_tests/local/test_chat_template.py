@@ -1,6 +1,7 @@
 """Prompts from the client's format to the model's."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 
 import pytest
@@ -193,6 +194,15 @@ def test_a_template_that_leaves_tools_out_gets_examples_of_calls() -> None:
         *["weather", '{"name": "weather", "arguments": {}}'] * 2,
         "Weather?",
     ]
+
+
+def test_a_template_that_fails_with_tools_gets_examples_of_calls() -> None:
+    def apply_template(body: Mapping[str, object]) -> str:
+        if "tools" in body:
+            raise ErrorResponse.with_message(400, "The chat template of the model fails: tools")
+        return json.dumps(body["messages"])
+
+    assert load_chat_template(apply_template).uses_few_shot
 
 
 def test_no_content_can_forge_a_special_token_of_a_users_model() -> None:

@@ -73,6 +73,12 @@ def test_a_recursive_schema_terminates() -> None:
     assert "Alpha" in json.dumps(arguments(obj("a", a={"$ref": "#/$defs/Node"}), Node=node))
 
 
+def test_a_wide_schema_that_contains_itself_takes_no_time() -> None:
+    node = {"$ref": "#/$defs/Node"}
+    wide = obj(**{f"part_{number}": node for number in range(1000)})
+    assert call_examples([{"name": "f", "parameters": node}], "arguments", {"Node": wide}) == ()
+
+
 def test_examples_stay_within_the_context() -> None:
     wide = [
         {"name": f"tool_{number}", "description": "x " * 500, "parameters": obj(text=TEXT)}
