@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import aclosing
 from contextvars import copy_context
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, Literal, Self
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
@@ -229,7 +229,10 @@ class VoxtralLLM(ConnectionSettings, SamplingSettings, BaseLLM):
         )
         if prompt_format is None:
             return builder.from_prompt(prompt, settings)
-        return builder.from_turns([Turn("user", prompt)], settings, ToolOptions())
+        request = builder.from_turns([Turn("user", prompt)], settings, ToolOptions())
+        return replace(
+            request, prompted=None
+        )  # a plain string cannot show that it is unconstrained
 
     # Serialization
 

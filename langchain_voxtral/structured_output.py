@@ -142,7 +142,10 @@ class StructuredOutputParser(BaseTransformOutputParser[Any]):
         """
         text = str(message.text)
         try:
-            return self._load(self._json_text(message))
+            json_text = self._json_text(message)
+            if self.tool is not None:
+                text = json_text
+            return self._load(json_text)
         except ValueError as error:
             name = "JSON object" if self.output_class is None else self.output_class.__name__
             cut = message.response_metadata.get("finish_reason") == "length"

@@ -27,7 +27,11 @@ from support.documented_exchanges import (
 )
 
 from langchain_voxtral import VoxtralLLM
-from langchain_voxtral.errors import VoxtralInvalidRequestError, VoxtralRateLimitError
+from langchain_voxtral.errors import (
+    VoxtralInvalidRequestError,
+    VoxtralRateLimitError,
+    VoxtralUnsupportedFeatureError,
+)
 
 TWICE = {"input_tokens": 24, "output_tokens": 50, "total_tokens": 74}
 MakeLLM = Callable[..., VoxtralLLM]
@@ -127,6 +131,17 @@ async def test_one_failure_fails_the_batch(
     prompts: list[Any] = ["one", "two", "three"]
     with pytest.raises(VoxtralRateLimitError):
         llm.batch(prompts) if call_mode == "batch" else await llm.abatch(prompts)
+
+
+@pytest.mark.parametrize("call_mode", CALL_MODES)
+async def test_a_response_format_that_the_server_refuses_is_an_error(
+    make_llm: MakeLLM, server: Server, call_mode: str
+) -> None:
+    """A string could not show that nothing constrained it."""
+    server.answer = lambda _: answering({"error": "response_format is not supported"}, 405)
+    with pytest.raises(VoxtralUnsupportedFeatureError):
+        await ask(make_llm(response_format={"type": "json_object"}), call_mode, "Hello!")
+    assert len(server.requests) == 1
 
 
 def test_n_gives_several_texts_for_each_prompt(llm: VoxtralLLM, server: Server) -> None:

@@ -272,6 +272,13 @@ def test_an_object_that_is_not_valid_is_an_error(schema: Any, text: str, message
     assert caught.value.llm_output == text
 
 
+def test_an_error_about_a_call_quotes_its_arguments_to_fixing_parsers() -> None:
+    chain = bind_schema(Scripted(answer=[called({"name": "Paris"}, "City")]), City)
+    with pytest.raises(OutputParserException, match=r"\$\.people") as caught:
+        chain.invoke("?")
+    assert caught.value.llm_output == '{"name": "Paris"}'
+
+
 @pytest.mark.parametrize("text", ['{"name": "Paris"}', '{"name": 3, "people": 3}'])
 @pytest.mark.parametrize("schema", [CityDict, CITY_SCHEMA, CITY_FUNCTION])
 def test_a_dict_is_not_checked_against_its_schema(schema: Any, text: str) -> None:
