@@ -14,7 +14,9 @@ from pydantic import (
     Field,
     PrivateAttr,
     SecretStr,
+    SerializerFunctionWrapHandler,
     ValidationInfo,
+    field_serializer,
     model_validator,
 )
 
@@ -183,6 +185,13 @@ class ConnectionSettings(BaseModel):
             except VoxtralUnsupportedFeatureError as error:
                 raise ValueError(error.message) from None
         return self
+
+    @field_serializer("api_key", mode="wrap", when_used="json-unless-none")
+    def _leave_out_environment_key(
+        self, key: SecretStr, mask: SerializerFunctionWrapHandler
+    ) -> str | None:
+        """Leave a key of the environment out of JSON: read back, its mask would be sent."""
+        return None if isinstance(key, EnvironmentKey) else str(mask(key))
 
     @property
     def lc_secrets(self) -> dict[str, str]:

@@ -230,9 +230,8 @@ class VoxtralLLM(ConnectionSettings, SamplingSettings, BaseLLM):
         if prompt_format is None:
             return builder.from_prompt(prompt, settings)
         request = builder.from_turns([Turn("user", prompt)], settings, ToolOptions())
-        return replace(
-            request, prompted=None
-        )  # a plain string cannot show that it is unconstrained
+        # Without the fallback to a prompt: a string cannot show that nothing constrains it.
+        return replace(request, prompted=None)
 
     # Serialization
 

@@ -108,6 +108,16 @@ def test_a_key_of_the_environment_is_not_part_of_the_model(
 
 
 @pytest.mark.parametrize("model_class", MODEL_CLASSES)
+def test_a_model_read_back_from_json_takes_the_key_of_its_environment(
+    model_class: ModelClass, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DEEPINFRA_API_TOKEN", "of-the-writer")
+    written = model_class().model_dump_json(include={"api_key", "model"})
+    monkeypatch.setenv("DEEPINFRA_API_TOKEN", "of-the-reader")
+    assert model_class.model_validate_json(written) == model_class()
+
+
+@pytest.mark.parametrize("model_class", MODEL_CLASSES)
 @pytest.mark.parametrize(
     ("name", "value"),
     [
