@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import asdict
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.language_models import (
@@ -38,7 +38,13 @@ from langchain_voxtral.completions.tools import ToolOptions
 from langchain_voxtral.connection import MODEL_CONFIG, ConnectionSettings
 from langchain_voxtral.messages import Turn, to_turn, to_turns
 from langchain_voxtral.profiles import LOCAL_MODEL, get_profile
-from langchain_voxtral.prompts import PromptFormat, SpecialTokens, get_format, reject_audio
+from langchain_voxtral.prompts import (
+    PromptFormat,
+    PromptFormatName,
+    SpecialTokens,
+    get_format,
+    reject_audio,
+)
 from langchain_voxtral.providers import LOCAL_BASE_URL, PROVIDERS, provider_name
 from langchain_voxtral.settings import (
     SamplingSettings,
@@ -116,11 +122,12 @@ class ChatVoxtral(ConnectionSettings, SamplingSettings, BaseChatModel):
 
     model_config = MODEL_CONFIG
 
-    prompt_format: Literal["llama3", "mistral"] | PromptFormat = "llama3"
+    prompt_format: PromptFormatName | PromptFormat = "llama3"
     """How messages become the input string: `"llama3"`, the format that DeepInfra documents,
-    `"mistral"`, the model's own, or a `PromptFormat`."""
+    `"mistral"`, the model's own, or a `langchain_voxtral.prompts.PromptFormat` of your own. The
+    embedded engine reads the two named formats only."""
     special_tokens: SpecialTokens = "neutralize"
-    """What to do with control markers in content: break them, refuse them (`"error"`), or let
+    """What to do with special tokens in content: break them, refuse them (`"error"`), or let
     them work (`"allow"`)."""
     chunk_coalescing: bool = True
     """Whether tokens that arrive together may leave as one chunk; none ever waits for another."""

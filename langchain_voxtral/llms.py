@@ -24,7 +24,7 @@ from langchain_voxtral.connection import MODEL_CONFIG, ConnectionSettings
 from langchain_voxtral.errors import VoxtralInvalidRequestError
 from langchain_voxtral.messages import Turn
 from langchain_voxtral.messages.audio_blocks import is_audio_block
-from langchain_voxtral.prompts import PromptFormat, SpecialTokens, get_format
+from langchain_voxtral.prompts import PromptFormat, PromptFormatName, SpecialTokens, get_format
 from langchain_voxtral.providers import PROVIDERS, provider_name
 from langchain_voxtral.settings import (
     SamplingSettings,
@@ -63,11 +63,11 @@ class VoxtralLLM(ConnectionSettings, SamplingSettings, BaseLLM):
 
     model_config = MODEL_CONFIG
 
-    prompt_format: Literal["llama3", "mistral", "raw"] | PromptFormat = "llama3"
+    prompt_format: PromptFormatName | Literal["raw"] | PromptFormat = "llama3"
     """How a string becomes the input string: `"llama3"` and `"mistral"` wrap it as one user turn,
-    `"raw"` sends it as it is, control markers included."""
+    `"raw"` sends it as it is, special tokens included; or a `PromptFormat` of your own."""
     special_tokens: SpecialTokens = "neutralize"
-    """What to do with control markers in content: break them, refuse them (`"error"`), or let
+    """What to do with special tokens in content: break them, refuse them (`"error"`), or let
     them work (`"allow"`)."""
     chunk_coalescing: bool = True
     """Whether tokens that arrive together may leave as one chunk; none ever waits for another."""

@@ -38,13 +38,13 @@ class Provider:
         name: Its name, also the provider's in metadata and traces.
         paths: The path of each endpoint below the base URL, `{model}` being the model's name; None
             for an endpoint that it does not have.
-        default_base_url: Its address; for servers that users run, an example of one.
+        example_base_url: Its address; for servers that users run, an example for messages.
         domain: The domain that its keys are sent to, over https only; None for servers that users
             run, whose address must be given and ends in `/v1`.
         key_variables: Environment variables for its key, in the order in which they are read.
         audio_formats: Formats that it takes as they are; all others are converted to WAV.
         has_timestamps: Whether transcriptions may have the times of segments.
-        system_with_audio: Whether a conversation with audio may have a system turn.
+        accepts_system_with_audio: Whether a conversation with audio may have a system turn.
         max_audio_seconds: Longest recording in one request.
         max_audio_bytes: Largest recording in one request.
         prices_per_minute: US dollars for a minute of audio, by model.
@@ -57,12 +57,12 @@ class Provider:
 
     name: ProviderName
     paths: Mapping[EndpointName, str | None]
-    default_base_url: str
+    example_base_url: str
     audio_formats: frozenset[str]
     has_timestamps: bool
     domain: str | None = None
     key_variables: tuple[str, ...] = ()
-    system_with_audio: bool = False
+    accepts_system_with_audio: bool = False
     # The limits are vLLM's; DeepInfra and llama.cpp publish none, and the model itself takes 30
     # minutes. Ten minutes fit the context of all.
     max_audio_seconds: float = 600.0
@@ -136,7 +136,7 @@ PROVIDERS: Mapping[ProviderName, Provider] = {
                 "transcriptions": "/openai/audio/transcriptions",
                 "translations": "/openai/audio/translations",
             },
-            default_base_url=DEEPINFRA_URL,
+            example_base_url=DEEPINFRA_URL,
             domain="deepinfra.com",
             key_variables=DEEPINFRA_KEY_VARIABLES,
             audio_formats=frozenset({"wav", "mp3"}),
@@ -155,7 +155,7 @@ PROVIDERS: Mapping[ProviderName, Provider] = {
                 "transcriptions": "/audio/transcriptions",
                 "translations": None,
             },
-            default_base_url="http://127.0.0.1:8000/v1",
+            example_base_url="http://127.0.0.1:8000/v1",
             audio_formats=frozenset({"wav"}),
             has_timestamps=False,
         ),
@@ -170,7 +170,7 @@ PROVIDERS: Mapping[ProviderName, Provider] = {
                 "transcriptions": "/audio/transcriptions",
                 "translations": None,
             },
-            default_base_url="http://127.0.0.1:8080/v1",
+            example_base_url="http://127.0.0.1:8080/v1",
             audio_formats=frozenset({"wav", "mp3"}),
             has_timestamps=False,
             field_names={"repetition_penalty": "repeat_penalty"},
@@ -238,7 +238,7 @@ def normalize_base_url(value: str, server: ProviderName = "deepinfra") -> str:
     if url == LOCAL_BASE_URL or DEEPINFRA.is_own_domain(url) or not url.endswith("/v1"):
         raise ValueError(
             f"server={server!r} needs the address of your server up to /v1, like "
-            f"base_url={provider.default_base_url!r}"
+            f"base_url={provider.example_base_url!r}"
         )
     return url
 

@@ -110,7 +110,7 @@ class RequestBuilder:
         provider: The kind of server.
         provider_name: Its name in metadata.
         prompt_format: The format of native prompts; None for raw prompts.
-        special_tokens: What to do with control markers in content.
+        special_tokens: What to do with special tokens in content.
         api: The endpoint that is asked, or `auto`.
         system_with_audio: What to do with system text beside recordings, if the server takes none.
         coalesce: As in `CompletionRequest`.
@@ -233,18 +233,18 @@ class RequestBuilder:
         *,
         has_audio: bool,
     ) -> CompletionRequest:
-        """Return a request whose prompt the server writes; it escapes control markers, too."""
+        """Return a request whose prompt the server writes; it escapes special tokens, too."""
         check_form(settings, tools)
         provider = self.provider
         if self.special_tokens == "error":
             reject_special_tokens(turns, tools.tools, instruction)
-        if has_audio and not provider.system_with_audio:
+        if has_audio and not provider.accepts_system_with_audio:
             self._check_system_turns(turns)
         messages = to_openai(
             turns,
             instruction=instruction,
             audio_part=provider.audio_part,
-            system_with_audio=provider.system_with_audio,
+            system_with_audio=provider.accepts_system_with_audio,
         )
         body: dict[str, Any] = {"model": settings.model, "messages": messages}
         if settings.stop is not None:

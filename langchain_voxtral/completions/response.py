@@ -88,10 +88,10 @@ def is_truncated(finish_reason: str | None) -> bool:
     return finish_reason not in {None, "stop", "tool_calls"}
 
 
-def request_id_in(headers: Mapping[str, str], secrets: Sequence[str]) -> str | None:
-    """Return the request id in the headers; it shows in errors, so no key may be echoed in it."""
-    request_id = headers.get("x-request-id")
-    return None if request_id is None else redact(request_id, secrets)
+def read_header(headers: Mapping[str, str], name: str, secrets: Sequence[str]) -> str | None:
+    """Return a response header for errors and metadata, without a key that a server may echo."""
+    value = headers.get(name)
+    return None if value is None else redact(value, secrets)
 
 
 def parse_completions(
@@ -110,12 +110,12 @@ def parse_completions(
     Raises:
         VoxtralError: The body holds no completions.
     """
-    headers = response.headers
+    headers, secrets = response.headers, http_request.secrets
     try:
         parsed = request.endpoint.parse_response(
             response.content,
-            header_request_id=request_id_in(headers, http_request.secrets),
-            secrets=http_request.secrets,
+            header_request_id=read_header(headers, "x-request-id", secrets),
+            secrets=secrets,
         )
     except VoxtralError as error:
         error.attempts = response.attempts
@@ -129,7 +129,7 @@ def parse_completions(
         )
     info = replace(
         parsed.info,
-        model=headers.get("x-voxtral-model", request.model),
+        model=read_header(headers, "x-voxtral-model", secrets) or request.model,
         provider=request.provider_name,
         attempts=response.attempts,
         structured_output=request.structured_output,

@@ -14,7 +14,7 @@ from langchain_voxtral.completions.response import (
     cut_at_stop,
     is_truncated,
     parse_completions,
-    request_id_in,
+    read_header,
     split_tool_calls,
 )
 from langchain_voxtral.errors import (
@@ -77,7 +77,7 @@ class CompletionStream:
         self._headers, self._attempts = headers, attempts
         self.is_finishing = self.done = False
         self._decoder = self._request.endpoint.decoder(
-            header_request_id=self._request_id(), secrets=self.http_request.secrets
+            header_request_id=self._read_header("x-request-id"), secrets=self.http_request.secrets
         )
 
     def feed(self, data: bytes) -> Sequence[StreamItem]:
@@ -101,7 +101,7 @@ class CompletionStream:
         return VoxtralResponseError(
             "The server answered a streaming request with one document, so it seems not to "
             "stream. Use invoke(), or set disable_streaming=True.",
-            request_id=self._request_id(),
+            request_id=self._read_header("x-request-id"),
         )
 
     def finish(self, error: VoxtralError | None = None) -> Iterator[StreamItem]:
@@ -162,7 +162,7 @@ class CompletionStream:
         error.having(
             partial=self._partial_text(),
             usage={"output_tokens": self._tokens} if self._tokens else error.usage,
-            request_id=error.request_id or self._request_id(),
+            request_id=error.request_id or self._read_header("x-request-id"),
             attempts=max(error.attempts, self._attempts),
         )
 
@@ -252,8 +252,8 @@ class CompletionStream:
         text, _ = cut_at_stop(self._request, "".join(self._received))
         return split_tool_calls(self._request, text)[0]
 
-    def _request_id(self) -> str | None:
-        return request_id_in(self._headers, self.http_request.secrets)
+    def _read_header(self, name: str) -> str | None:
+        return read_header(self._headers, name, self.http_request.secrets)
 
     def _complete_info(self, info: ResponseInfo, *, is_incomplete: bool) -> ResponseInfo:
         is_stopped, usage = self._stop_filter.stopped, info.usage
@@ -264,8 +264,8 @@ class CompletionStream:
             finish_reason="stop" if is_stopped else info.finish_reason,
             finish_reason_is_derived=is_stopped and (is_incomplete or info.finish_reason != "stop"),
             usage=usage,
-            request_id=info.request_id or self._request_id(),
-            model=self._headers.get("x-voxtral-model", self._request.model),
+            request_id=info.request_id or self._read_header("x-request-id"),
+            model=self._read_header("x-voxtral-model") or self._request.model,
             provider=self._request.provider_name,
             attempts=self._attempts,
             usage_incomplete=is_incomplete,

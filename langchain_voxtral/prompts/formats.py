@@ -222,8 +222,9 @@ CHATML = PromptFormat(
 )
 """The format of many small models; not in `FORMATS`, since no server of this model reads it."""
 
-FORMATS: dict[str, PromptFormat] = {known.name: known for known in (LLAMA3, MISTRAL)}
+PromptFormatName = Literal["llama3", "mistral"]
 """The formats that can be chosen by name."""
+FORMATS: dict[str, PromptFormat] = {known.name: known for known in (LLAMA3, MISTRAL)}
 
 
 def get_format(name_or_format: str | PromptFormat) -> PromptFormat:

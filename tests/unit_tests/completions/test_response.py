@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 from support.completion_requests import SENT, completion_request
-from support.sse_replies import whole
+from support.sse_replies import final, token, whole
 
 from langchain_voxtral.completions.outputs import response_metadata, to_chat_chunk, usage_metadata
 from langchain_voxtral.completions.response import (
@@ -14,6 +14,7 @@ from langchain_voxtral.completions.response import (
     collect_stream,
     parse_completions,
 )
+from langchain_voxtral.completions.stream import CompletionStream
 from langchain_voxtral.errors import VoxtralIncompleteStreamError, VoxtralResponseError
 from langchain_voxtral.protocol.responses import ResponseInfo, Usage
 from langchain_voxtral.transport import HTTPResponse
@@ -99,6 +100,21 @@ def test_escaped_tokens_are_restored_if_content_was_escaped(restores: bool, text
         replace(REQUEST, unescape=restores), SENT, documented("a <\u2060/s>")
     )
     assert completion.text == text
+
+
+@pytest.mark.parametrize("name", ["x-voxtral-model", "x-request-id"])
+def test_a_key_that_a_header_echoes_is_not_in_metadata(name: str) -> None:
+    sent = replace(SENT, secrets=["sk-0123456789"])
+    headers = {name: "m sk-0123456789"}
+    bare = json.dumps({"results": [{"generated_text": "Hi"}]}).encode()
+    [completion] = parse_completions(REQUEST, sent, HTTPResponse(bare, headers))
+    decoder = CompletionStream(REQUEST, sent)
+    decoder.start_attempt(headers, 1)
+    streamed = decoder.feed(token("Hi") + final())[-1]
+    assert isinstance(streamed, ResponseInfo)
+    for info in (completion.info, streamed):
+        shown = response_metadata(info)["model_name" if "model" in name else "request_id"]
+        assert shown == "m [redacted]"
 
 
 def test_headers_give_the_model_and_the_request_id_that_the_body_lacks() -> None:
