@@ -87,7 +87,7 @@ class NativeDecoder(StreamDecoderBase):
                 and document.get("num_output_tokens") is None
                 and document.get("estimated_cost") is None
                 and "error" not in document
-                and "request_id" not in document
+                and document.get("request_id") is None
             ):
                 self._in_text = True
                 events.append(self._delta(document["token"]))
