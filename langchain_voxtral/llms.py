@@ -42,12 +42,45 @@ MAX_CONCURRENT_PROMPTS = 32
 class VoxtralLLM(ConnectionSettings, SamplingSettings, BaseLLM):
     """Voxtral Mini as a LangChain LLM, on DeepInfra's native text endpoint.
 
-    The prompts of a batch go out concurrently. Usage, cost and the rest of the metadata stand
-    in each generation's `generation_info`, the sums in `llm_output`.
+    Setup:
+        Set DeepInfra's key in the environment, or use the embedded engine without one:
 
-    Args:
-        prompt_format: `"llama3"` or `"mistral"` wrap the string as one user turn; `"raw"` sends
-            it as it is, special tokens included.
+        ```bash
+        pip install "langchain-voxtral[local]"
+        export DEEPINFRA_API_TOKEN="your-key"
+        ```
+
+    Key init args, completion (each call may override them):
+        model: Name of the model at the server; also `NAME:VERSION`.
+        temperature: Randomness; 0 is greedy.
+        top_p, top_k, min_p: Which tokens are drawn from.
+        max_tokens: Most tokens to generate.
+        stop: Where to end the answer.
+        repetition_penalty, presence_penalty, frequency_penalty: Against repeated tokens.
+        seed: For repeatable answers, as far as the server can.
+        response_format: What the text must look like.
+        n: Answers for each prompt.
+        logprobs: Whether to keep the tokens' log probabilities.
+        user, prompt_cache_key: Ids for the provider.
+        model_kwargs: More fields for the request body.
+
+    Key init args, client:
+        api_key: Key of the server; else the environment's.
+        base_url: Address of the server; `"local"` is the embedded engine.
+        server, api: Kind of server and endpoint; an LLM needs the native endpoint.
+        timeout, stream_idle_timeout, deadline: Time limits in seconds.
+        max_retries, retry_timeouts: Attempts beyond the first, and whether after timeouts.
+        max_stream_resumes: How often a stream that is cut is resumed.
+        default_headers, proxy, http_client, http_async_client: For HTTP.
+        pickle_api_key: Whether a pickle holds the key.
+
+    Key init args, prompts:
+        prompt_format: How a string becomes the input string.
+        special_tokens: What to do with special tokens in content.
+        chunk_coalescing: Whether tokens that arrive together form one chunk.
+
+    The prompts of a batch are sent concurrently. Usage, cost and the rest of the metadata are in
+    each generation's `generation_info`, the sums in `llm_output`.
 
     Raises:
         pydantic.ValidationError: A field is unknown or has a wrong value.

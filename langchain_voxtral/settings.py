@@ -29,7 +29,7 @@ FIELD_ALIASES = {
 }
 """Names that are accepted besides the canonical ones."""
 
-_REQUEST_FIELDS = (
+REQUEST_FIELDS = (
     "max_tokens",
     "temperature",
     "top_p",
@@ -59,7 +59,7 @@ _RESERVED = {
     **{
         endpoint.field_names.get(name, name): f"{name}="
         for endpoint in (NATIVE, CHAT_COMPLETIONS)
-        for name in _REQUEST_FIELDS
+        for name in REQUEST_FIELDS
     },
 }
 """What `model_kwargs` must not set, on either endpoint."""
@@ -215,7 +215,7 @@ def request_fields(settings: SamplingSettings, endpoint: TextEndpoint) -> dict[s
     """Return what of these settings goes into a request body, by the endpoint's names."""
     fields = {
         endpoint.field_names.get(name, name): value
-        for name in _REQUEST_FIELDS
+        for name in REQUEST_FIELDS
         if (value := getattr(settings, name)) is not None and (name, value) != ("n", 1)
     }
     return fields | settings.model_kwargs

@@ -44,12 +44,12 @@ class CompletionStream:
 
     Attributes:
         is_finishing: Whether the text is complete.
-        done: Whether nothing more is to be read: the stream failed, or went on for too long.
+        must_stop: Whether nothing more is to be read: the stream failed, or went on for too long.
     """
 
     def __init__(self, request: CompletionRequest, http_request: HTTPRequest) -> None:
         self.is_finishing = False
-        self.done = False
+        self.must_stop = False
         self._request = request
         self.http_request = http_request
         self._decoder = request.endpoint.decoder()
@@ -75,7 +75,7 @@ class CompletionStream:
     def start_attempt(self, headers: Mapping[str, str], attempts: int) -> None:
         """Start on the body of a new response."""
         self._headers, self._attempts = headers, attempts
-        self.is_finishing = self.done = False
+        self.is_finishing = self.must_stop = False
         self._decoder = self._request.endpoint.decoder(
             header_request_id=self._read_header("x-request-id"), secrets=self.http_request.secrets
         )
@@ -86,7 +86,7 @@ class CompletionStream:
             self._reads_after_stop += 1
         items = self._process(self._decoder.feed(data))
         self.is_finishing = self._stop_filter.stopped or self._decoder.has_finish_reason
-        self.done = (
+        self.must_stop = (
             self._decoder.failure is not None or self._reads_after_stop > MAX_READS_AFTER_STOP
         )
         return items

@@ -34,7 +34,7 @@ class SSEDecoder:
     counts as data: servers that fail early answer with a JSON body where a stream was asked for.
 
     Attributes:
-        done: Whether `[DONE]` came; what follows it is ignored.
+        received_done: Whether `[DONE]` came; what follows it is ignored.
         failure: What is wrong with the stream, after the documents returned so far; what follows
             is ignored.
     """
@@ -42,7 +42,7 @@ class SSEDecoder:
     def __init__(
         self, max_event_bytes: int = MAX_EVENT_BYTES, *, secrets: Sequence[str] = ()
     ) -> None:
-        self.done = False
+        self.received_done = False
         self.failure: VoxtralResponseError | None = None
         self._limit = max_event_bytes
         self._secrets = tuple(secrets)
@@ -79,7 +79,7 @@ class SSEDecoder:
                 elif not line:
                     continue
             self._read_line(line, documents)
-        if len(self._line) > self._limit and not self.done and self.failure is None:
+        if len(self._line) > self._limit and not self.received_done and self.failure is None:
             self._fail_too_long()
         return documents
 
@@ -98,7 +98,7 @@ class SSEDecoder:
         Not `bytes.splitlines`, which splits at a CRLF that two reads share twice, nor
         `str.splitlines`, which splits at U+2028, U+2029 and U+0085 within JSON strings.
         """
-        if not data or self.done or self.failure is not None:
+        if not data or self.received_done or self.failure is not None:
             return []
         if self._after_cr:
             data = data.removeprefix(b"\n")
@@ -120,7 +120,7 @@ class SSEDecoder:
 
     def _read_line(self, line: bytes, documents: list[JsonObject]) -> None:
         """Read one line of any kind; append the document that it completes."""
-        if self.done or self.failure is not None or line.startswith(b":"):
+        if self.received_done or self.failure is not None or line.startswith(b":"):
             return
         if not line:
             self._end_event(documents)
@@ -139,7 +139,7 @@ class SSEDecoder:
 
     def _read_data(self, value: bytes, documents: list[JsonObject]) -> None:
         if value == _DONE and not self._data:
-            self.done = True
+            self.received_done = True
             self._ordinary = False
             return
         if not value.strip():

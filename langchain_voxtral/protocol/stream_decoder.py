@@ -74,7 +74,7 @@ class StreamDecoderBase(ABC):
             if not events:
                 raise
         else:
-            if self.has_finish_reason and (data is None or sse.done):
+            if self.has_finish_reason and (data is None or sse.received_done):
                 self._finish(events)
         return events
 

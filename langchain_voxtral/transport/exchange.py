@@ -147,7 +147,7 @@ def iter_body(
                     if items:
                         yield items
                         last_items_at = time.monotonic()
-                    if decoder.done:
+                    if decoder.must_stop:
                         break
                     if decoder.is_finishing:
                         deadline.limit(METADATA_GRACE_SECONDS)
@@ -182,7 +182,7 @@ async def aiter_body(
                 if items:
                     yield items
                     last_items_at = time.monotonic()
-                if decoder.done:
+                if decoder.must_stop:
                     break
                 if decoder.is_finishing:
                     grace = clock() + METADATA_GRACE_SECONDS

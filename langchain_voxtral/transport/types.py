@@ -101,7 +101,7 @@ class StreamDecoder(Protocol[T_co]):
         ...
 
     @property
-    def done(self) -> bool:
+    def must_stop(self) -> bool:
         """Whether nothing is awaited."""
         ...
 

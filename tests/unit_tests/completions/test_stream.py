@@ -131,12 +131,12 @@ def test_log_probabilities_are_those_of_the_tokens_up_to_the_stop(
 def test_a_stream_that_continues_after_its_stop_is_read_for_a_while() -> None:
     decoder = CompletionStream(completion_request(stop_sequences=["STOP"]), SENT)
     decoder.start_attempt({}, 1)
-    assert (decoder.started, decoder.is_finishing, decoder.done) == (False, False, False)
+    assert (decoder.started, decoder.is_finishing, decoder.must_stop) == (False, False, False)
     assert decoder.feed(token("one ")) == [TextDelta("one ")]
-    assert (decoder.started, decoder.is_finishing, decoder.done) == (True, False, False)
+    assert (decoder.started, decoder.is_finishing, decoder.must_stop) == (True, False, False)
     decoder.feed(token("STOP"))
     reads = 0
-    while not decoder.done:
+    while not decoder.must_stop:
         assert decoder.is_finishing
         assert not decoder.feed(token("more"))
         reads += 1

@@ -80,7 +80,7 @@ def test_separators_that_only_unicode_knows_stay_in_the_text() -> None:
 def test_done_ends_the_stream_and_what_follows_is_ignored() -> None:
     decoder = SSEDecoder()
     assert decoder.feed(b'data: {"a": 1}\ndata: [DONE]\ndata: {"b": 2}\nnoise\n') == [{"a": 1}]
-    assert decoder.done
+    assert decoder.received_done
     assert decoder.feed(b'data: {"c": 3}\n\xff\n') == []
     assert decoder.close() == []
 
@@ -96,15 +96,15 @@ def test_done_does_not_end_an_object_that_has_begun() -> None:
     decoder = SSEDecoder()
     assert decoder.feed(b'data: {"a":\ndata: [DONE]\n\n') == []
     assert "not a JSON object" in failed(decoder)
-    assert not decoder.done
+    assert not decoder.received_done
 
 
 def test_done_needs_no_final_line_end() -> None:
     decoder = SSEDecoder()
     assert decoder.feed(b"data: [DONE]") == []
-    assert not decoder.done
+    assert not decoder.received_done
     assert decoder.close() == []
-    assert decoder.done
+    assert decoder.received_done
 
 
 @pytest.mark.parametrize(

@@ -1,15 +1,18 @@
 """Options: their names in requests, where they may be set, and validation."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import HumanMessage
 from pydantic import ValidationError
 from support.documented_exchanges import KEY, Server
 
 from langchain_voxtral import ChatVoxtral, VoxtralLLM
 from langchain_voxtral.errors import VoxtralInvalidRequestError, VoxtralUnsupportedFeatureError
+from langchain_voxtral.settings import REQUEST_FIELDS, SamplingSettings
 
 Make = Callable[..., ChatVoxtral | VoxtralLLM]
 JSON_SCHEMA = {
@@ -319,3 +322,15 @@ def test_special_tokens_in_content_are_escaped_refused_or_allowed(
         f"<|begin_of_text|><|start_header_id|>user<|end_header_id|>\n\n{content}<|eot_id|>"
         "<|start_header_id|>assistant<|end_header_id|>\n\n"
     )
+
+
+def test_every_setting_of_a_call_is_sent_or_known_not_to_be() -> None:
+    elsewhere = {"model", "stop", "logprobs", "model_kwargs"}  # have a place of their own
+    assert {*REQUEST_FIELDS} == SamplingSettings.model_fields.keys() - elsewhere
+
+
+@pytest.mark.parametrize("model_class", [ChatVoxtral, VoxtralLLM])
+def test_the_docstring_names_every_setting(model_class: type[ChatVoxtral | VoxtralLLM]) -> None:
+    own = {*model_class.model_fields} - {*BaseChatModel.model_fields}
+    words = set(re.findall(r"\w+", model_class.__doc__ or ""))
+    assert own - words == set()
