@@ -1,6 +1,7 @@
 """Questions about recordings, answered by the embedded engine."""
 
 import asyncio
+import re
 
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
@@ -28,7 +29,7 @@ def test_a_question_about_a_recording(chat: ChatVoxtral) -> None:
 @pytest.mark.parametrize("encoding", ["mp3", "flac", "opus", "m4a", "webm"])
 def test_a_recording_in_any_format_is_transcribed(chat: ChatVoxtral, encoding: str) -> None:
     answer = chat.invoke([HumanMessage([audio_block(encoded(encoding)), QUESTION])])
-    assert "fail" in answer.text.lower()
+    assert re.search("tried|try|fail", answer.text.lower())  # words of the recording
 
 
 def test_a_stream_of_events_and_system_text(chat: ChatVoxtral) -> None:

@@ -23,7 +23,7 @@ NO_HTTP = (400, "text/plain; charset=utf-8", b"Invalid HTTP request received.")
 """The response of uvicorn to bytes that are not HTTP."""
 
 FUZZ = settings(
-    max_examples=250,
+    max_examples=150,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 

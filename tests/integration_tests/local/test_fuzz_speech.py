@@ -13,7 +13,7 @@ from support.local_speech import NATIVE, SPEECH_MODEL, TRANSCRIPTIONS, TRANSLATI
 BOUNDARY = b"bnd"
 TYPE = "multipart/form-data; boundary=bnd"
 FUZZ = settings(
-    max_examples=150,
+    max_examples=100,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 INFERENCE_ERROR = b'{"detail": "inference error"}'
