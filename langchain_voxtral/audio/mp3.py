@@ -1,4 +1,4 @@
-"""What the first frame of an MP3 file tells, without decoding: rate, channels and length.
+"""What the frames of an MP3 file tell without decoding: rate, channels and length.
 
 Frames: ISO/IEC 11172-3 and 13818-3. Most encoders write a `Xing` or `Info` header into the first.
 """
@@ -24,11 +24,13 @@ _MAX_ID3_TAGS = 16
 _MAX_JUNK = 4096
 """Bytes in which the first frame is looked for: recordings of radio begin anywhere."""
 _TOLERANCE_SECONDS = 0.5
+_MAX_COUNTED_BYTES = 1 << 25
+"""Bytes in which frames are counted; the length of what follows goes by their mean bit rate."""
 
 
 @dataclass(frozen=True, slots=True)
 class Mp3Header:
-    """What the first frame tells; without a `Xing` header the length is estimated from its rate."""
+    """Rate and channels of the first frame, and the length."""
 
     rate: int
     channels: int
@@ -42,7 +44,6 @@ class _Frame:
     rate: int
     channels: int
     samples: int
-    kbits: int
     size: int
     side_info: int
 
@@ -82,7 +83,7 @@ def is_between_frames(data: bytes) -> bool:
 
 
 def read_mp3_header(data: bytes | BinaryIO) -> Mp3Header:
-    """Return what the first frame of an MP3 file tells.
+    """Return what an MP3 file tells, by its `Xing` header or by counting frames.
 
     Raises:
         VoxtralTruncatedAudioError: The file is shorter than its `Xing` header says.
@@ -97,7 +98,7 @@ def read_mp3_header(data: bytes | BinaryIO) -> Mp3Header:
     there = file.seek(0, io.SEEK_END) - start - at
     seconds, told = _xing(frame, head[at : at + frame.size])
     if not seconds:
-        seconds = there * 8 / 1000 / frame.kbits
+        seconds = _count_seconds(file, start + at, there, frame.rate)
     elif told and seconds * (told - there) / told > _TOLERANCE_SECONDS:
         raise VoxtralTruncatedAudioError(
             f"its header tells of {told} bytes, and {there} are there: it is cut off"
@@ -105,6 +106,19 @@ def read_mp3_header(data: bytes | BinaryIO) -> Mp3Header:
     elif told and seconds * (there - told) / told > _TOLERANCE_SECONDS:
         seconds *= there / told  # files were joined
     return Mp3Header(frame.rate, frame.channels, seconds)
+
+
+def _count_seconds(file: BinaryIO, start: int, there: int, rate: int) -> float:
+    """Return the length of frames that no `Xing` header counts."""
+    file.seek(start)
+    data = file.read(_MAX_COUNTED_BYTES)
+    place = samples = 0
+    while (frame := _frame_at(data, place)) is not None:
+        place += frame.size
+        samples += frame.samples
+    if place == there or data[place:].startswith(_TAGS):  # all was counted, but for a last tag
+        return samples / rate
+    return samples / rate * there / place
 
 
 def _frame_at(data: bytes, start: int) -> _Frame | None:
@@ -123,7 +137,6 @@ def _frame_at(data: bytes, start: int) -> _Frame | None:
         rate=rate,
         channels=1 if is_mono else 2,
         samples=samples,
-        kbits=kbits,
         size=samples * kbits * 125 // rate + (data[start + 2] >> 1 & 1),
         side_info=4 + ((17 if is_mono else 32) if is_mpeg1 else (9 if is_mono else 17)),
     )

@@ -250,6 +250,13 @@ def test_an_mp3_with_tags_and_without_a_length_is_decoded() -> None:
     assert samples.seconds_of(recording) == pytest.approx(10.044)
 
 
+def test_an_mp3_of_variable_bit_rate_without_a_length_is_measured() -> None:
+    """Frames of 32 and 320 kbit/s in turn: the first alone would give five times the length."""
+    low, high = b"\xff\xfb\x10\xc4" + bytes(100), b"\xff\xfb\xe0\xc4" + bytes(1040)
+    assert Recording((low + high) * 20).duration == 40 * 1152 / 44_100
+    assert Recording((low + high) * 20 + b"TAG" + bytes(125)).duration == 40 * 1152 / 44_100
+
+
 def test_an_mp3_with_a_hole_is_refused() -> None:
     frames = samples.encoded("mp3")
     hole = frames[:20_000] + b"hole" * 500 + frames[22_000:]
