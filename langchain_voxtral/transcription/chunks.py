@@ -43,7 +43,7 @@ class ChunkedRecording:
         self._provider = provider
         self._truncated = truncated
         self._target = target_seconds and min(target_seconds, provider.max_audio_seconds)
-        with _advising():
+        with _suggest_keeping(truncated):
             self._recording = Recording(source, truncated=truncated)
         self.duration = self._recording.duration
 
@@ -71,7 +71,7 @@ class ChunkedRecording:
             VoxtralMissingAudioExtraError: It must be decoded, and the libraries are not installed.
         """
         provider = self._provider
-        with _advising():
+        with _suggest_keeping(self._truncated):
             if (
                 self._recording.format.name in provider.audio_formats
                 and self._source.size <= provider.max_audio_bytes
@@ -98,9 +98,10 @@ class ChunkedRecording:
 
 
 @contextmanager
-def _advising() -> Iterator[None]:
+def _suggest_keeping(truncated: Truncated) -> Iterator[None]:
     try:
         yield
     except VoxtralTruncatedAudioError as error:
-        error.message += " truncated='keep' takes what can be decoded."
+        if truncated == "error":
+            error.message += " truncated='keep' takes what can be decoded."
         raise
