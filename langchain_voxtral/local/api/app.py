@@ -24,7 +24,6 @@ from langchain_voxtral.local.api.chat_requests import ChatRequest
 from langchain_voxtral.local.api.chat_responses import ChatFormat
 from langchain_voxtral.local.api.requests import (
     MAX_BODY_BYTES,
-    MAX_NEW_TOKENS,
     InferenceRequest,
     Sampling,
     limit_body,
@@ -59,6 +58,7 @@ from langchain_voxtral.local.engine.speech import SPEECH_IDS, SPEECH_MODEL, requ
 from langchain_voxtral.local.errors import ErrorResponse
 from langchain_voxtral.local.models import LocalModel, choose_file, load
 from langchain_voxtral.local.prompting.tool_calling import ModelInput, plan_chat, plan_native
+from langchain_voxtral.local.response_formats import MAX_NEW_TOKENS
 
 if TYPE_CHECKING:
     from starlette.types import Message, Receive, Scope, Send

@@ -11,8 +11,9 @@ from typing import Annotated, Any, BinaryIO, Literal
 
 from pydantic import Field, ValidationError
 
-from langchain_voxtral.local.api.requests import StrictModel, validation_details
+from langchain_voxtral.local.api.requests import validation_details
 from langchain_voxtral.local.errors import ErrorResponse
+from langchain_voxtral.local.response_formats import StrictModel
 
 
 class EncodedAudio(StrictModel):

@@ -10,8 +10,9 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AliasChoices, BeforeValidator, Field, field_validator, model_validator
 from pydantic_core import from_json
 
-from langchain_voxtral.local.api.requests import Sampling, StrictModel
+from langchain_voxtral.local.api.requests import Sampling
 from langchain_voxtral.local.prompting.prompt_reader import ParsedPrompt
+from langchain_voxtral.local.response_formats import StrictModel
 from langchain_voxtral.messages.turns import ToolCall, Turn
 
 

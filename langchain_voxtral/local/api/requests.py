@@ -5,12 +5,17 @@ this server is strict: an unknown field gets status 422, so that no setting is d
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 from pydantic_core import from_json, to_jsonable_python
 
 from langchain_voxtral.local.errors import ErrorResponse
+from langchain_voxtral.local.response_formats import (
+    MAX_NEW_TOKENS,
+    ResponseFormat,
+    StrictModel,
+)
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -19,9 +24,6 @@ if TYPE_CHECKING:
     from langchain_voxtral.local.models import LocalModel
     from langchain_voxtral.local.prompting.json_grammar import Constraint
 
-MAX_NEW_TOKENS = 16_384
-"""DeepInfra's default; the context limits it further."""
-
 MAX_BODY_BYTES = 8 * 2**20
 
 _MAX_DISCARDED = 8
@@ -29,50 +31,6 @@ _MAX_DISCARDED = 8
 closing a socket with unread data in it resets the connection."""
 
 _SEEDS = 2**32 - 1  # llama.cpp's seeds have 32 bits, and the last of them means "random"
-
-
-class StrictModel(BaseModel):
-    """A part of a body, which has no unknown fields."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class PlainText(StrictModel):
-    """No constraint."""
-
-    type: Literal["text"]
-
-
-class JsonObject(StrictModel):
-    """Any JSON object."""
-
-    type: Literal["json_object"]
-
-
-class NamedSchema(StrictModel):
-    """A JSON schema and its name; `strict` and `description` have no effect."""
-
-    name: str = "response"
-    schema_: dict[str, Any] = Field(alias="schema")
-    strict: bool | None = None
-    description: str | None = None
-
-
-class JsonSchema(StrictModel):
-    """JSON that is valid against a schema."""
-
-    type: Literal["json_schema"]
-    json_schema: NamedSchema
-
-
-class Regex(StrictModel):
-    """Text that a regular expression matches as a whole."""
-
-    type: Literal["regex"]
-    regex: str = Field(min_length=1)
-
-
-ResponseFormat = Annotated[PlainText | JsonObject | JsonSchema | Regex, Field(discriminator="type")]
 
 
 class Sampling(StrictModel):

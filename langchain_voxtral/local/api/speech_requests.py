@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO, ClassVar, Literal, Self, 
 from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
 from starlette.formparsers import MultiPartException, MultiPartParser
 
-from langchain_voxtral.local.api.requests import StrictModel, media_type, refuse_encoded
+from langchain_voxtral.local.api.requests import media_type, refuse_encoded
 from langchain_voxtral.local.engine.speech import LANGUAGE
 from langchain_voxtral.local.errors import ErrorResponse
+from langchain_voxtral.local.response_formats import StrictModel
 
 if TYPE_CHECKING:
     from starlette.datastructures import FormData

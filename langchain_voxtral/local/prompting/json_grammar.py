@@ -12,13 +12,8 @@ from typing import Any
 
 from pydantic_core import SchemaError, SchemaValidator, core_schema
 
-from langchain_voxtral.local.api.requests import (
-    JsonObject,
-    JsonSchema,
-    PlainText,
-    Regex,
-)
 from langchain_voxtral.local.prompting.schema_validation import check_schema, is_valid_json
+from langchain_voxtral.local.response_formats import JsonObject, JsonSchema, PlainText, Regex
 from langchain_voxtral.tools.json_schema import iter_subschemas, map_subschemas
 
 

@@ -9,8 +9,8 @@ from typing import Any
 from pydantic_core import from_json
 
 from langchain_voxtral.errors import VoxtralInvalidRequestError, VoxtralMissingExtraError
-from langchain_voxtral.local.api.requests import MAX_NEW_TOKENS
 from langchain_voxtral.local.errors import ErrorResponse
+from langchain_voxtral.local.response_formats import MAX_NEW_TOKENS
 from langchain_voxtral.tools.json_schema import iter_subschemas, map_subschemas, resolve_ref
 
 try:

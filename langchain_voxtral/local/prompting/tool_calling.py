@@ -7,14 +7,8 @@ and with what arguments, by the model.
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import takewhile
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from langchain_voxtral.local.api.requests import (
-    InferenceRequest,
-    JsonSchema,
-    PlainText,
-    ResponseFormat,
-)
 from langchain_voxtral.local.errors import ErrorResponse
 from langchain_voxtral.local.prompting.chat_template import ChatTemplate
 from langchain_voxtral.local.prompting.few_shot import call_examples
@@ -30,9 +24,13 @@ from langchain_voxtral.local.prompting.tool_selection import (
     select_required_tools,
     select_tools,
 )
+from langchain_voxtral.local.response_formats import JsonSchema, PlainText, ResponseFormat
 from langchain_voxtral.prompts import FORMATS, ToolCallSyntax, unescape
 from langchain_voxtral.tools.call_ids import to_mistral_call_id
 from langchain_voxtral.tools.schema import tool_call_schema
+
+if TYPE_CHECKING:
+    from langchain_voxtral.local.api.requests import InferenceRequest
 
 _OPENAI_CALLS = ToolCallSyntax("arguments")
 
@@ -55,7 +53,7 @@ class ModelInput:
     prefix: str = ""
 
 
-def plan_native(request: InferenceRequest, template: ChatTemplate) -> ModelInput:
+def plan_native(request: "InferenceRequest", template: ChatTemplate) -> ModelInput:
     """Return the model's input for a native request.
 
     A call that only the rule asks for is written as the prompt's own format writes calls. With

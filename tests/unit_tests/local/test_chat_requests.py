@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from langchain_voxtral.local.api.chat_requests import ChatRequest
-from langchain_voxtral.local.api.requests import JsonObject, parse_body
+from langchain_voxtral.local.api.requests import parse_body
 from langchain_voxtral.local.errors import ErrorResponse
+from langchain_voxtral.local.response_formats import JsonObject
 
 HI = {"model": "m", "messages": [{"role": "user", "content": "Hi"}]}
 WEATHER = {

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from langchain_voxtral.local.api.requests import JsonObject, JsonSchema, PlainText, Regex
 from langchain_voxtral.local.errors import ErrorResponse
 from langchain_voxtral.local.prompting.json_grammar import UNCONSTRAINED, bound_schema, constrain
+from langchain_voxtral.local.response_formats import JsonObject, JsonSchema, PlainText, Regex
 
 BOUND = 10**9
 

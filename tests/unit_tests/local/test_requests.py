@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from langchain_voxtral.local.api.requests import InferenceRequest, JsonSchema, Regex, parse_body
+from langchain_voxtral.local.api.requests import InferenceRequest, parse_body
 from langchain_voxtral.local.errors import ErrorResponse
+from langchain_voxtral.local.response_formats import JsonSchema, Regex
 
 
 def parse(**fields: object) -> InferenceRequest:

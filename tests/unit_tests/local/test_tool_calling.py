@@ -5,12 +5,13 @@ from typing import Any
 
 import pytest
 
-from langchain_voxtral.local.api.requests import InferenceRequest, JsonSchema, parse_body
+from langchain_voxtral.local.api.requests import InferenceRequest, parse_body
 from langchain_voxtral.local.errors import ErrorResponse
 from langchain_voxtral.local.prompting.chat_template import SMOLLM2_TEMPLATE, ChatTemplate
 from langchain_voxtral.local.prompting.json_grammar import UNCONSTRAINED
 from langchain_voxtral.local.prompting.prompt_reader import ParsedPrompt
 from langchain_voxtral.local.prompting.tool_calling import ModelInput, plan_chat, plan_native
+from langchain_voxtral.local.response_formats import JsonSchema
 from langchain_voxtral.messages.turns import ToolCall, Turn
 from langchain_voxtral.prompts import LLAMA3, MISTRAL, PromptFormat, render
 from langchain_voxtral.tools.schema import tool_call_schema
