@@ -148,7 +148,7 @@ def _quietest_point(pcm: bytearray, first: int, last: int) -> int:
     begin = max(min(first - half, end - 2 * half), 0)
     steps = (end - begin) // _STEP
     samples = np.frombuffer(bytes(pcm[begin * 2 : (begin + steps * _STEP) * 2]), dtype="<i2")
-    power = np.square(samples.astype(np.float64)).reshape(steps, _STEP).mean(axis=1)
+    power = np.square(samples, dtype=np.float64).reshape(steps, _STEP).mean(axis=1)
     sums = np.concatenate(([0.0], np.cumsum(power)))
     pauses = (sums[_PAUSE:] - sums[:-_PAUSE]) / _PAUSE
     middles = begin + half + np.arange(len(pauses)) * _STEP
