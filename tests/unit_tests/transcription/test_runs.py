@@ -384,6 +384,7 @@ def test_chunks_that_failed_do_not_stay_in_memory(failure: Reply, method: str) -
         alive.append(sum(bool(chunk.data) for chunk in chunks))
 
     gc.collect()
+    gc.freeze()  # what was there before is not looked at
     gc.disable()  # it may take long until the oldest generation is collected
     try:
         with ScriptedServer(default=failure) as server:
@@ -393,8 +394,9 @@ def test_chunks_that_failed_do_not_stay_in_memory(failure: Reply, method: str) -
             [made] = PARSES[method](parser, LONG)
     finally:
         gc.enable()
+        gc.unfreeze()
     assert made.metadata["failed_chunks"] == len(alive) - 1
-    assert max(alive) <= 2
+    assert max(alive) <= 3  # the one that failed, the one that is sent, the next one
 
 
 @pytest.mark.parametrize("method", PARSES)
