@@ -17,6 +17,7 @@ from typing import Any
 
 import httpx
 from langchain_core.messages import HumanMessage, SystemMessage
+from pydantic import SecretStr
 
 import langchain_voxtral
 from langchain_voxtral import ChatVoxtral
@@ -31,7 +32,7 @@ class Reply(httpx.SyncByteStream):
     def __iter__(self) -> Iterator[bytes]:
         for number, text in enumerate(TOKENS):
             token = {"id": number, "text": text, "logprob": 0, "special": False}
-            event = {"token": token, "generated_text": None, "details": None}
+            event: dict[str, object] = {"token": token, "generated_text": None, "details": None}
             yield f"data: {json.dumps(event)}\n\n".encode()
         token = {"id": 2, "text": "", "logprob": 0, "special": True}
         details = {"finish_reason": "stop", "prompt_tokens": 9, "generated_tokens": 7}
@@ -47,7 +48,7 @@ def answer(_: httpx.Request) -> httpx.Response:
 def main() -> None:
     """Trace the second call and print a row for each stage."""
     client = httpx.Client(transport=httpx.MockTransport(answer))
-    chat = ChatVoxtral(api_key="k" * 20, http_client=client)
+    chat = ChatVoxtral(api_key=SecretStr("k" * 20), http_client=client)
     messages = [SystemMessage("You are brief."), HumanMessage("Describe the sea.")]
     list(chat.stream(messages))
     stages: list[list[tuple[str, str]]] = [[]]
