@@ -30,7 +30,7 @@ class VoxtralTranscriptionParser(TranscriptionSettings, BaseBlobParser):
         model: Name of the model at the server.
         task: `"transcribe"`, or `"translate"` into English.
         mode: What becomes a document: `"document"`, `"chunk"`, `"segment"`, `"srt"`, `"vtt"`.
-        language, prompt, temperature: What the server is told beside the recording.
+        language, prompt, temperature: What is sent with the recording.
         endpoint: `"transcriptions"`, `"native"` or `"chat"`.
         chunk_seconds: Length that chunks should have.
         max_concurrency: Chunks in flight at once.

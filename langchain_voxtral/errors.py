@@ -196,7 +196,7 @@ def concatenated_error(at: int) -> VoxtralAudioError:
     """
     return VoxtralAudioError(
         f"another recording begins at byte {at}: files were joined, and only the first would be "
-        "heard; give each on its own"
+        "decoded; give each on its own"
     )
 
 
@@ -222,14 +222,13 @@ PERMANENT_ERRORS = (
     VoxtralUnsupportedFeatureError,
     VoxtralLocalError,
 )
-"""Failures that would befall every other request to this server and model too."""
+"""Failures that every other request to this server and model would have too."""
 
 
 _REDACTED = "[redacted]"
 _PIECE = 12
-"""Characters of a secret in a row that are no chance any more; a secret that is not even as
-long is told only from itself, for "none" and "EMPTY", the keys of servers that need none, are
-words of messages too."""
+"""Characters in a row by which a part of a secret is recognized. A shorter secret is redacted only
+as a whole: "none" and "EMPTY", the keys of servers that need none, are words of messages too."""
 
 _LETTER = re.compile(r"\\+u00([0-9a-f]{2})|%([0-9a-f]{2})|\\*(.)", re.IGNORECASE | re.DOTALL)
 """A character in JSON (`\\/`, `\\u002f`), which may be quoted in JSON again, in a URL (`%2F`) or

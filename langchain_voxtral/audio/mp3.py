@@ -96,15 +96,15 @@ def read_mp3_header(data: bytes | BinaryIO) -> Mp3Header:
     if at is None or frame is None:
         raise VoxtralAudioError("it has no MP3 frames")
     there = file.seek(0, io.SEEK_END) - start - at
-    seconds, told = _xing(frame, head[at : at + frame.size])
+    seconds, stated = _xing(frame, head[at : at + frame.size])
     if not seconds:
         seconds = _count_seconds(file, start + at, there, frame.rate)
-    elif told and seconds * (told - there) / told > _TOLERANCE_SECONDS:
+    elif stated and seconds * (stated - there) / stated > _TOLERANCE_SECONDS:
         raise VoxtralTruncatedAudioError(
-            f"its header tells of {told} bytes, and {there} are there: it is cut off"
+            f"its header states {stated} bytes, and {there} are there: it is cut off"
         )
-    elif told and seconds * (there - told) / told > _TOLERANCE_SECONDS:
-        seconds *= there / told  # files were joined
+    elif stated and seconds * (there - stated) / stated > _TOLERANCE_SECONDS:
+        seconds *= there / stated  # files were joined
     return Mp3Header(frame.rate, frame.channels, seconds)
 
 
@@ -149,10 +149,10 @@ def _xing(frame: _Frame, data: bytes) -> tuple[float, int]:
     if not flags & 1:
         return 0.0, 0
     count = int.from_bytes(data[at + 8 : at + 12], "big")
-    told = int.from_bytes(data[at + 12 : at + 16], "big") if flags & 2 else 0
+    stated = int.from_bytes(data[at + 12 : at + 16], "big") if flags & 2 else 0
     lame = at + 12 + (4 if flags & 2 else 0) + (100 if flags & 4 else 0) + (4 if flags & 8 else 0)
     padding = 0
     if data[lame : lame + 3] in (b"LAM", b"Lav"):
         delays = int.from_bytes(data[lame + 21 : lame + 24], "big")
         padding = (delays >> 12) + (delays & 0xFFF)
-    return max(count * frame.samples - padding, 0) / frame.rate, told
+    return max(count * frame.samples - padding, 0) / frame.rate, stated

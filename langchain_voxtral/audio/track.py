@@ -90,7 +90,7 @@ def open_track(file: BinaryIO, audio_format: AudioFormat) -> "Iterator[AudioTrac
             )
         if stream.rate not in _RATES:
             raise VoxtralAudioError(
-                f"its header tells of {stream.rate} samples a second, and {_RATES[0]} to "
+                f"its header states {stream.rate} samples a second, and {_RATES[0]} to "
                 f"{_RATES[-1]} are read: the header is wrong"
             )
         yield AudioTrack(av, container, stream, audio_format)
@@ -124,10 +124,10 @@ class AudioTrack:
         for block in self._blocks(report_damage):
             samples += len(block) // 2
             yield block
-        decoded, told = samples / SAMPLE_RATE, self.seconds
-        if told is None or self.format in _CHECKED_BEFORE:
+        decoded, stated = samples / SAMPLE_RATE, self.seconds
+        if stated is None or self.format in _CHECKED_BEFORE:
             return
-        if told - decoded > _MAX_MISSING_SECONDS:
+        if stated - decoded > _MAX_MISSING_SECONDS:
             report_damage(self._damage_error(decoded))
 
     def _blocks(self, report_damage: ReportDamage) -> Iterator[bytes]:
@@ -174,8 +174,8 @@ class AudioTrack:
 
     def _start_time(self) -> float:
         """Return where the file's clock stands at its beginning: in a live stream anywhere."""
-        start, told = (self.container.start_time or 0) / 1_000_000, self.seconds
-        return 0.0 if self.format in _VIDEO and told is not None and start < told else start
+        start, stated = (self.container.start_time or 0) / 1_000_000, self.seconds
+        return 0.0 if self.format in _VIDEO and stated is not None and start < stated else start
 
     def _damage_error(self, at: float) -> VoxtralTruncatedAudioError:
         of = "" if self.seconds is None else f" of {self.seconds:.1f} s"

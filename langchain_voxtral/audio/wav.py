@@ -100,7 +100,7 @@ def _chunks(file: BinaryIO, start: int) -> Iterator[tuple[bytes, int, int]]:
         start += size + size % 2
 
 
-def _header(file: BinaryIO, fmt: bytes, start: int, told: int) -> WavHeader:
+def _header(file: BinaryIO, fmt: bytes, start: int, stated: int) -> WavHeader:
     encoding, channels, rate, byte_rate, frame_bytes, bits = struct.unpack(
         "<HHIIHH", fmt[:16].ljust(16, b"\0")
     )
@@ -117,34 +117,34 @@ def _header(file: BinaryIO, fmt: bytes, start: int, told: int) -> WavHeader:
             f"{frame_bytes} bytes; save the recording anew"
         )
     slack = min(byte_rate, rate * frame_bytes) // 10
-    data_bytes, has_length = _data_bytes(file, start, told, slack)
+    data_bytes, has_length = _data_bytes(file, start, stated, slack)
     return WavHeader(encoding, channels, rate, bits, frame_bytes, data_bytes, has_length)
 
 
-def _data_bytes(file: BinaryIO, start: int, told: int, slack: int) -> tuple[int, bool]:
+def _data_bytes(file: BinaryIO, start: int, stated: int, slack: int) -> tuple[int, bool]:
     """Return the bytes of sound, and whether these are what the header tells."""
     there = file.seek(0, io.SEEK_END) - start
-    if told > there:
+    if stated > there:
         # Small recorders write the size of the file, or of all but its head.
-        if told >= _UNKNOWN_FROM or told - there in (start, start - _CHUNK_HEADER):
+        if stated >= _UNKNOWN_FROM or stated - there in (start, start - _CHUNK_HEADER):
             return there, False
         raise VoxtralTruncatedAudioError(
-            f"its header tells of {told} bytes of sound, and {there} are there: it is cut off"
+            f"its header states {stated} bytes of sound, and {there} are there: it is cut off"
         )
-    rest = there - told
-    for begin in {start + told, start + told + told % 2}:  # not all programs pad
+    rest = there - stated
+    for begin in {start + stated, start + stated + stated % 2}:  # not all programs pad
         end = begin
         for name, chunk_start, size in _chunks(file, begin):
             if name in _SOUND_CHUNKS:
                 raise concatenated_error(chunk_start - _CHUNK_HEADER)
             end = chunk_start + size + size % 2
         rest = min(rest, max(start + there - end, 0))
-    if rest <= slack or (told and _is_silence(file, start + told)):  # some fill the last sector
-        return told, True
-    if not told:
+    if rest <= slack or (stated and _is_silence(file, start + stated)):  # some fill the last sector
+        return stated, True
+    if not stated:
         return there, False
     raise VoxtralAudioError(
-        f"its header tells of {told} bytes of sound, and {rest} bytes after it are neither sound "
+        f"its header states {stated} bytes of sound, and {rest} bytes after it are neither sound "
         "nor chunks: the header is wrong; save the recording anew"
     )
 

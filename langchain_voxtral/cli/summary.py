@@ -48,7 +48,7 @@ class RunSummary:
         known = [cost for cost in self.costs if cost is not None]
         text = ""
         if known:
-            source = "told by the server" if self.cost_sources == {"server"} else "estimated"
+            source = "reported by the server" if self.cost_sources == {"server"} else "estimated"
             text = f", ${sum(known):.6f} ({source})" if any(known) else ", free of charge"
         if unknown := len(self.costs) - len(known):
             which = f"{count_recordings(unknown)} " if known else ""

@@ -140,7 +140,7 @@ def test_timestamps_that_jump_by_hours_are_refused() -> None:
 def test_impossible_rates_are_refused(rate: int) -> None:
     data = WAV[:24] + rate.to_bytes(4, "little") + WAV[28:]
     assert refusal(data) == (
-        f"talk: its header tells of {rate} samples a second, and 1000 to 1000000 are read: "
+        f"talk: its header states {rate} samples a second, and 1000 to 1000000 are read: "
         "the header is wrong."
     )
 
@@ -160,7 +160,7 @@ def test_a_wav_that_was_written_as_a_stream_is_decoded_to_its_end(declared: int)
 
 def test_a_wav_that_declares_less_than_it_contains_is_refused() -> None:
     assert refusal(samples.with_declared_size(WAV, 100)) == (
-        "talk: its header tells of 100 bytes of sound, and 318728 bytes after it are neither "
+        "talk: its header states 100 bytes of sound, and 318728 bytes after it are neither "
         "sound nor chunks: the header is wrong; save the recording anew."
     )
 
@@ -176,7 +176,7 @@ def test_joined_files_are_refused_where_only_the_first_would_be_decoded(
     )
     assert refusal(one + two) == (
         f"talk: another recording begins at byte {len(one)}: files were joined, and only the "
-        "first would be heard; give each on its own."
+        "first would be decoded; give each on its own."
     )
 
 

@@ -188,7 +188,7 @@ WHERE = "messages[0] (user), block 0: "
         (b"Dear diary, ...", "it is no recording of a known kind ("),
         (
             WAV[:-1000],
-            "its header tells of 32000 bytes of sound, and 31000 are there: it is cut off",
+            "its header states 32000 bytes of sound, and 31000 are there: it is cut off",
         ),
         (wav_bytes(silence(601)), "it is longer than 600 s: transcribe it in pieces, and send"),
     ],

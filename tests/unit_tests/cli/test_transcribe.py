@@ -61,7 +61,7 @@ def test_the_text_is_on_stdout_and_its_cost_on_stderr(run: Run) -> None:
         "Good day.\n",
         [
             f"Asking {MODEL} at {server.url}.",
-            "1 recording, 2.0 s of audio, $0.000033 (told by the server)",
+            "1 recording, 2.0 s of audio, $0.000033 (reported by the server)",
         ],
     )
 
@@ -161,7 +161,8 @@ def test_after_a_recording_that_fails_the_others_continue(run: Run) -> None:
     assert words.startswith("langchain-voxtral: words.mp3: it is no recording of a known kind")
     assert missing == "langchain-voxtral: missing.wav cannot be read: No such file or directory."
     assert cost == (
-        "1 recording, 2.0 s of audio, $0.000033 (told by the server); not counted: 3 that failed"
+        "1 recording, 2.0 s of audio, $0.000033 (reported by the server); "
+        "not counted: 3 that failed"
     )
 
 
@@ -184,7 +185,7 @@ def test_unknown_costs_are_not_invented(run: Run) -> None:
 
     assert none_known.err[-1] == "1 recording, 2.0 s of audio, at a price that is not known"
     assert one_known.err[-1] == (
-        "2 recordings, 4.0 s of audio, $0.000033 (told by the server), "
+        "2 recordings, 4.0 s of audio, $0.000033 (reported by the server), "
         "1 recording at a price that is not known"
     )
 
@@ -266,7 +267,10 @@ def test_after_a_text_that_cannot_be_written_nothing_more_is_paid(run: Run) -> N
 
     assert (done.status, len(server.requests)) == (1, 1)
     assert done.err[-2:] == [
-        "1 recording, 2.0 s of audio, $0.000033 (told by the server); not counted: 1 not finished",
+        (
+            "1 recording, 2.0 s of audio, $0.000033 (reported by the server); "
+            "not counted: 1 not finished"
+        ),
         f"langchain-voxtral: {Path('made', long)}.txt cannot be written: File name too long",
     ]
     assert [*Path("made").iterdir()] == []
@@ -285,7 +289,7 @@ def test_a_run_continues_where_an_earlier_one_ended(run: Run) -> None:
         "Skipping 1 recording: transcribed already.",
         f"Asking {MODEL} at {server.url}.",
         f"b.wav: wrote {Path('made/b.txt')}.",
-        "1 recording, 2.0 s of audio, $0.000033 (told by the server)",
+        "1 recording, 2.0 s of audio, $0.000033 (reported by the server)",
     ]
     assert nothing == (0, "", ["Skipping 2 recordings: transcribed already."])
 
