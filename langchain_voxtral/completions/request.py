@@ -62,7 +62,7 @@ class CompletionRequest:
         max_resumes: How often a stream that is cut may be resumed.
         structured_output: `prompted` if the prompt asks for the form of the answer.
         prompted: Makes the same request with the form of the answer in the prompt, for a server
-            that refuses to constrain it.
+            that refuses to constrain it; None if words cannot describe the form.
     """
 
     endpoint: TextEndpoint
@@ -79,7 +79,7 @@ class CompletionRequest:
     coalesce: bool = True
     max_resumes: int = 0
     structured_output: str | None = None
-    prompted: "Callable[[], CompletionRequest] | None" = field(default=None, repr=False)
+    prompted: "Callable[[], CompletionRequest | None] | None" = field(default=None, repr=False)
 
     def stream_body(self) -> dict[str, Any]:
         """Return the body of a request for a stream.
@@ -97,9 +97,11 @@ class CompletionRequest:
 
     def after_refusal(self, error: VoxtralUnsupportedFeatureError) -> "CompletionRequest":
         """Return the request to send after a refusal, or raise the refusal if there is none."""
-        if self.prompted is None or error.status_code != FEATURE_NOT_SUPPORTED:
+        is_unsupported = error.status_code == FEATURE_NOT_SUPPORTED
+        prompted = self.prompted() if is_unsupported and self.prompted is not None else None
+        if prompted is None:
             raise error
-        return self.prompted()
+        return prompted
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,12 +155,18 @@ class RequestBuilder:
             request = self._native_request(turns, settings, tools, instruction)
         if instruction:
             return replace(request, structured_output="prompted")
-        form = describe_form(settings, tools)
         # If there are tools in the body, it may be these that the server refuses.
         is_constrained = "response_format" in request.body and "tools" not in request.body
-        if not (form and is_constrained and request.n == 1):
+        if not is_constrained or request.n > 1:
             return request
-        return replace(request, prompted=partial(self.from_turns, turns, settings, tools, form))
+        return replace(request, prompted=partial(self._prompted, turns, settings, tools))
+
+    def _prompted(
+        self, turns: Sequence[Turn], settings: SamplingSettings, tools: ToolOptions
+    ) -> CompletionRequest | None:
+        """Return the request with the form of the answer in words, or None if there are none."""
+        form = describe_form(settings, tools)
+        return self.from_turns(turns, settings, tools, form) if form else None
 
     def from_prompt(
         self,
