@@ -1,6 +1,7 @@
 """`VoxtralClient`: sends completions and transcriptions to a Voxtral server, sync and async."""
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator, Generator, Iterator, Sequence
 from contextlib import aclosing, contextmanager
 from itertools import chain
@@ -51,6 +52,8 @@ from langchain_voxtral.transport import (
     post,
     stream,
 )
+
+logger = logging.getLogger("langchain_voxtral")
 
 MIN_SECRET_LENGTH = 8
 """Characters from which on a word of a header is kept out of errors; shorter ones are no secrets,
@@ -319,10 +322,24 @@ def _parse_transcript(
     request: TranscriptionRequest, http_request: HTTPRequest, response: HTTPResponse
 ) -> ChunkTranscript:
     try:
-        return request.parse(response.content, response.headers, http_request.secrets)
+        transcript = request.parse(response.content, response.headers, http_request.secrets)
     except VoxtralError as error:
         error.attempts = response.attempts
         raise
+    log_segments_problem(request, transcript)
+    return transcript
+
+
+def log_segments_problem(request: TranscriptionRequest, response: ChunkTranscript) -> None:
+    """Log what is wrong with the segments of a response, if anything is."""
+    problem = response.transcript.segments_problem
+    if problem is not None:
+        logger.warning(
+            "%s: the server's answer has %s. Its text gets the times of the whole chunk; a smaller "
+            "chunk_seconds= makes them finer.",
+            request.title,
+            problem,
+        )
 
 
 @contextmanager

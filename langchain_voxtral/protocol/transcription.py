@@ -32,6 +32,9 @@ LANGUAGES = {
 """The languages that Voxtral's model card lists, by their ISO 639-1 codes."""
 LANGUAGE_CODES = {name.lower(): code for code, name in LANGUAGES.items()}
 
+_MAX_CLOCK_ERROR = 0.1
+"""Seconds by which a server's length of a recording may differ: MP3 files begin with padding."""
+
 # Voxtral's template ends in `lang:xx[TRANSCRIBE]`, where `lang:xx` is ordinary text to the model.
 _TEMPLATE_TEXT = re.compile(
     rf"(?:lang:(?:{'|'.join(LANGUAGES)}|[a-z]{{2,3}}(?=\[TRANSCRIBE\])))?(?:\[TRANSCRIBE\])?"
@@ -67,6 +70,7 @@ class Transcript:
         duration: Seconds of audio that the server received.
         usage: Tokens and cost.
         request_id: The server's id of the request.
+        segments_problem: What is wrong with the server's segments, of which then none is kept.
     """
 
     text: str
@@ -75,6 +79,7 @@ class Transcript:
     duration: float | None = None
     usage: Usage = field(default_factory=Usage)
     request_id: str | None = None
+    segments_problem: str | None = None
 
 
 def normalize_language(language: str) -> str:
@@ -86,6 +91,7 @@ def parse_native(
     data: bytes,
     *,
     timestamps: bool = True,
+    max_seconds: float = math.inf,
     header_request_id: str | None = None,
     secrets: Sequence[str] = (),
 ) -> Transcript:
@@ -93,31 +99,42 @@ def parse_native(
 
     Args:
         data: The body; only its text is required.
-        timestamps: Whether segments are wanted; else they are not read, and cannot be wrong.
+        timestamps: Whether segments are wanted; else they are not read.
+        max_seconds: Length of the recording, which no segment can begin after.
         header_request_id: Value of the `x-request-id` header, for a body without one.
         secrets: Texts that must not show in an error, such as the API key.
 
     Raises:
         VoxtralError: The body reports an error.
-        VoxtralResponseError: The body is no response of this API, or has impossible times. The
-            error's `partial` is the text.
+        VoxtralResponseError: The body is no response of this API.
     """
     document = parse_json_object(data, request_id=header_request_id, secrets=secrets)
     body_id = safe_text(document.get("request_id"), secrets)
-    return _parse(document, body_id or header_request_id, secrets, timestamps=timestamps)
+    return _parse(
+        document,
+        body_id or header_request_id,
+        secrets,
+        max_seconds=max_seconds if timestamps else None,
+    )
 
 
 def parse_openai(
     data: bytes,
     *,
     timestamps: bool = True,
+    max_seconds: float = math.inf,
     header_request_id: str | None = None,
     secrets: Sequence[str] = (),
 ) -> Transcript:
     """Do what `parse_native` does for OpenAI's transcriptions and translations, as JSON."""
     document = parse_json_object(data, request_id=header_request_id, secrets=secrets)
-    body_id = safe_text(document.get("request_id") or document.get("id"), secrets)
-    return _parse(document, header_request_id or body_id, secrets, timestamps=timestamps)
+    ids = (safe_text(document.get(name), secrets) for name in ("request_id", "id"))
+    return _parse(
+        document,
+        header_request_id or next(filter(None, ids), None),
+        secrets,
+        max_seconds=max_seconds if timestamps else None,
+    )
 
 
 def without_template_text(text: str) -> str:
@@ -127,25 +144,29 @@ def without_template_text(text: str) -> str:
 
 
 def _parse(
-    document: JsonObject, request_id: str | None, secrets: Sequence[str], *, timestamps: bool
+    document: JsonObject,
+    request_id: str | None,
+    secrets: Sequence[str],
+    *,
+    max_seconds: float | None,
 ) -> Transcript:
+    """Return the transcript in a document; without `max_seconds` its segments are not read."""
     error = error_from_body(document, secrets=secrets)
     if error is not None:
-        raise error.having(request_id=error.request_id or request_id)
+        request_id = error.request_id or request_id
+        raise error.having(request_id=request_id, partial=_partial_text(document))
     status = as_object(document.get("inference_status"))
-    try:
-        text = _text(document, status)
-        segments = _segments(document.get("segments")) if timestamps else ()
-    except UnexpectedShapeError as problem:
+    text = document.get("text")
+    if not isinstance(text, str):
+        state = sanitize(non_empty(status.get("status")) or "missing", secrets)
         raise VoxtralResponseError(
-            f"The server's answer has {sanitize(str(problem), secrets)}.",
+            f"The server's answer has no text (status: {state}); check that base_url= and model= "
+            "lead to speech.",
             status_code=200,
             request_id=request_id,
-            partial=non_empty(document.get("text")) or "",
-        ) from None
-    if segments:
-        first = replace(segments[0], text=without_template_text(segments[0].text))
-        segments = (first, *segments[1:])
+            partial=_partial_text(document),
+        )
+    segments, problem = _segments(document.get("segments"), max_seconds)
     language = safe_text(document.get("language"), secrets)
     return Transcript(
         without_template_text(text),
@@ -154,26 +175,38 @@ def _parse(
         duration=_duration(document),
         usage=_usage(as_object(document.get("usage")), status),
         request_id=request_id,
+        segments_problem=problem,
     )
 
 
-def _text(document: JsonObject, status: JsonObject) -> str:
-    text = document.get("text")
-    if isinstance(text, str):
-        return text
-    state = non_empty(status.get("status")) or "missing"
-    raise UnexpectedShapeError(
-        f"no text (status: {state}); check that base_url= and model= lead to speech"
-    )
+def _partial_text(document: JsonObject) -> str:
+    """Return what a response that is no transcript has of the text, be it in its segments."""
+    text, segments = document.get("text"), document.get("segments")
+    if not isinstance(text, str):
+        items = segments if isinstance(segments, list) else ()
+        texts = [as_object(item).get("text") for item in items]
+        text = " ".join(part.strip() for part in texts if isinstance(part, str))
+    return without_template_text(text)
 
 
-def _segments(items: object) -> tuple[Segment, ...]:
-    """Return the segments in a list of JSON objects; null is an empty list."""
-    if items is not None and not isinstance(items, list):
-        raise UnexpectedShapeError("segments that are not a list")
-    segments = tuple(_segment(item, f"segments[{at}]") for at, item in enumerate(items or ()))
-    _check_times(segments)
-    return segments
+def _segments(items: object, max_seconds: float | None) -> tuple[tuple[Segment, ...], str | None]:
+    """Return the segments in a list of JSON objects, or none and what is wrong with them.
+
+    All or none: segments without one that is wrong would leave out a part of the text.
+    """
+    if items is None or max_seconds is None:
+        return (), None
+    if not isinstance(items, list):
+        return (), "segments that are not a list"
+    try:
+        segments = tuple(_segment(item, f"segments[{at}]") for at, item in enumerate(items))
+        _check_times(segments, max_seconds)
+    except UnexpectedShapeError as problem:
+        return (), str(problem)
+    if segments:
+        first = replace(segments[0], text=without_template_text(segments[0].text))
+        segments = (first, *segments[1:])
+    return segments, None
 
 
 def _segment(item: object, location: str) -> Segment:
@@ -197,7 +230,7 @@ def _seconds(item: JsonObject, name: str, location: str) -> float:
     raise UnexpectedShapeError(f"{location} whose {name} is not a number of seconds")
 
 
-def _check_times(segments: Sequence[Segment]) -> None:
+def _check_times(segments: Sequence[Segment], max_seconds: float) -> None:
     """Reject impossible times; segments may overlap, when two people speak."""
     previous = 0.0
     for index, part in enumerate(segments):
@@ -206,6 +239,10 @@ def _check_times(segments: Sequence[Segment]) -> None:
             raise UnexpectedShapeError(f"{span}, which is no time")
         if part.start < 0:
             raise UnexpectedShapeError(f"{span}, which begins before the recording")
+        if part.start > max_seconds + _MAX_CLOCK_ERROR:
+            raise UnexpectedShapeError(
+                f"{span}, which begins after the {max_seconds:.1f} s that were sent"
+            )
         if part.end < part.start:
             raise UnexpectedShapeError(f"{span}, which ends before it begins")
         if part.start < previous:
@@ -220,7 +257,7 @@ def _duration(document: JsonObject) -> float | None:
     for key, unit in (("duration", 1), ("input_length_ms", 1000)):
         value = document.get(key)
         try:
-            seconds = 0.0 if value is None else float(value) / unit
+            seconds = 0.0 if value is None or isinstance(value, bool) else float(value) / unit
         except (TypeError, ValueError, OverflowError):
             continue
         if 0 < seconds < math.inf:

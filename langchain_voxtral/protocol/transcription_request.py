@@ -65,6 +65,15 @@ _INSTRUCTIONS: Mapping[Task, str] = {
 _MAX_TOKENS_PER_SECOND = 8
 _MIN_MAX_TOKENS = 256
 
+_CUT: Mapping[str | None, str] = {
+    "length": (
+        "The transcript was cut at the most tokens that an answer may have. Have the recording cut "
+        "into shorter chunks (chunk_seconds=)."
+    ),
+    "content_filter": "The transcript was cut by the server's content filter.",
+}
+"""What finish reasons of a chat say of a transcript that is not whole."""
+
 _LANGUAGE_CODE = re.compile(r"[a-z]{2,3}")
 
 
@@ -198,25 +207,23 @@ class TranscriptionRequest:
     def _parse_body(
         self, content: bytes, request_id: str | None, secrets: Sequence[str]
     ) -> Transcript:
-        if self.endpoint == "native":
-            return parse_native(
-                content, timestamps=self.timestamps, header_request_id=request_id, secrets=secrets
-            )
-        if self.endpoint == "transcriptions":
-            return parse_openai(
-                content, timestamps=self.timestamps, header_request_id=request_id, secrets=secrets
+        if self.endpoint != "chat":
+            parse = parse_native if self.endpoint == "native" else parse_openai
+            return parse(
+                content,
+                timestamps=self.timestamps,
+                max_seconds=self.chunk.seconds,
+                header_request_id=request_id,
+                secrets=secrets,
             )
         answer = chat_completions.parse_response(
             content, header_request_id=request_id, secrets=secrets
         )
         text = without_template_text(answer.texts[0]).strip()
-        if "length" in answer.finish_reasons:
+        problem = next(filter(None, map(_CUT.get, answer.finish_reasons)), None)
+        if problem is not None:
             raise VoxtralResponseError(
-                "The transcript was cut at the most tokens that an answer may have. Have the "
-                "recording cut into shorter chunks (chunk_seconds=).",
-                status_code=200,
-                request_id=answer.info.request_id,
-                partial=text,
+                problem, status_code=200, request_id=answer.info.request_id, partial=text
             )
         return Transcript(text, usage=answer.info.usage, request_id=answer.info.request_id)
 

@@ -36,6 +36,7 @@ class ChunkResult:
         response: What the server returned; None if that failed.
         error: Why it failed, as text: an exception would keep the chunk's data alive.
         error_type: The exception's class.
+        partial: The text that had arrived before it failed.
         is_cached: Whether it was read from the store.
         is_truncated: Whether the recording ends with it because it is cut off or damaged.
     """
@@ -44,6 +45,7 @@ class ChunkResult:
     response: ChunkTranscript | None = None
     error: str | None = None
     error_type: str | None = None
+    partial: str = ""
     is_cached: bool = False
     is_truncated: bool = False
 
@@ -91,7 +93,7 @@ class DocumentBuilder:
         """Return the segments of a chunk: one if it failed, none if it is silent."""
         chunk, first = result.chunk.index, self._segments
         if result.error is not None:
-            documents = [self._document("", [result], chunk=chunk, segment=first)]
+            documents = [self._document(_text(result), [result], chunk=chunk, segment=first)]
         else:
             documents = [
                 self._document(
@@ -178,7 +180,8 @@ def _totals(last: ChunkResult) -> Metadata:
 
 
 def _text(result: ChunkResult) -> str:
-    return "" if result.response is None else result.response.transcript.text.strip()
+    text = result.partial if result.response is None else result.response.transcript.text
+    return text.strip()
 
 
 def _segments(result: ChunkResult) -> Iterator[Segment]:

@@ -10,7 +10,7 @@ from langchain_core.documents import Document
 from langchain_voxtral.audio.chunking import AudioChunk
 from langchain_voxtral.audio.pricing import Estimate, estimate_cost
 from langchain_voxtral.audio.source import AudioSource
-from langchain_voxtral.client import VoxtralClient
+from langchain_voxtral.client import VoxtralClient, log_segments_problem
 from langchain_voxtral.errors import (
     PERMANENT_ERRORS,
     VoxtralAudioError,
@@ -184,6 +184,7 @@ class TranscriptionJob:
         request = self._request(chunk)
         cached = self._store.load(request)
         if cached is not None:
+            log_segments_problem(request, cached)
             return self._result(chunk, response=cached, is_cached=True)
         try:
             response = self._send(request)
@@ -196,6 +197,7 @@ class TranscriptionJob:
         request = self._request(chunk)
         cached = await self._store.aload(request)
         if cached is not None:
+            log_segments_problem(request, cached)
             return self._result(chunk, response=cached, is_cached=True)
         try:
             response = await self._asend(request)
@@ -251,7 +253,12 @@ class TranscriptionJob:
             raise error
         # Its frames hold the chunk's data, which would stay until the next garbage collection.
         error.__traceback__ = error.__cause__ = error.__context__ = None
-        return self._result(request.chunk, error=str(error), error_type=type(error).__name__)
+        return self._result(
+            request.chunk,
+            error=str(error),
+            error_type=type(error).__name__,
+            partial=error.partial,
+        )
 
     def _undecoded(self, error: VoxtralAudioError, last: ChunkResult | None) -> ChunkResult:
         """Return the rest of a recording as a chunk that failed, or raise the error."""
