@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, BinaryIO, Literal
 
 from langchain_voxtral.audio import formats
 from langchain_voxtral.audio.formats import AudioFormat
-from langchain_voxtral.audio.integrity import check_aiff, check_matroska, check_ogg
-from langchain_voxtral.audio.mp3 import read_mp3_header
+from langchain_voxtral.audio.integrity import check_matroska, check_ogg
+from langchain_voxtral.audio.patches import FileCheck, PatchedFile, ReportDamage
+from langchain_voxtral.audio.sizes import check_aiff, check_au, check_mp3, check_wav
 from langchain_voxtral.audio.source import AudioInput, AudioSource
-from langchain_voxtral.audio.track import import_optional, open_track
-from langchain_voxtral.audio.wav import read_wav_header
+from langchain_voxtral.audio.track import AudioTrack, import_optional, open_track
 from langchain_voxtral.errors import VoxtralAudioError, VoxtralTruncatedAudioError
 
 if TYPE_CHECKING:
@@ -70,15 +70,13 @@ class Recording:
     ) -> None:
         self.is_complete = None
         self._truncated = truncated
-        self._header_seconds: float | None = None
+        self._check = FileCheck()
         self._source = source if isinstance(source, AudioSource) else AudioSource(source, name=name)
         self.name = name or self._source.title
         with self._source.open() as file, self._naming_errors():
             self.format = _known_format(file)
-            try:
-                self._header_seconds = _CHECKS.get(self.format, _no_check)(file)
-            except VoxtralTruncatedAudioError as error:
-                self._report_damage(error)
+            if check := _CHECKS.get(self.format):
+                self._check = check(file, self._report_damage)
 
     @property
     def duration(self) -> float | None:
@@ -88,13 +86,9 @@ class Recording:
         """
         if self.is_complete is False:
             return None
-        if self._header_seconds is not None:
-            return self._header_seconds
-        with (
-            self._source.open() as file,
-            self._naming_errors(),
-            open_track(file, self.format) as track,
-        ):
+        if self._check.seconds is not None:
+            return self._check.seconds
+        with self._open_track() as track:
             return track.seconds
 
     def iter_pcm(self) -> Iterator[bytes]:
@@ -108,11 +102,10 @@ class Recording:
             VoxtralMissingAudioExtraError: The libraries that decode are not installed.
         """
         is_empty = True
-        with self._source.open() as file, self._naming_errors():
-            with open_track(file, self.format) as track:
-                for block in track.iter_pcm(self._report_damage):
-                    is_empty = False
-                    yield block
+        with self._open_track() as track:
+            for block in track.iter_pcm(self._report_damage):
+                is_empty = False
+                yield block
             if is_empty:
                 raise VoxtralAudioError("it has no sound: 0 samples")
         if self.is_complete is None:
@@ -123,6 +116,14 @@ class Recording:
         np = import_optional("numpy")
         for block in self.iter_pcm():
             yield np.frombuffer(block, dtype="<i2").astype(np.float32) / 32768
+
+    @contextmanager
+    def _open_track(self) -> Iterator[AudioTrack]:
+        patches = self._check.patches
+        with self._source.open() as file, self._naming_errors():
+            content = PatchedFile(file, patches) if patches else file
+            with open_track(content, self.format) as track:
+                yield track
 
     def _report_damage(self, error: VoxtralTruncatedAudioError) -> None:
         """Raise the error, or log it as a warning, as asked for."""
@@ -156,17 +157,14 @@ def _known_format(file: BinaryIO) -> AudioFormat:
     return audio_format
 
 
-def _no_check(_: BinaryIO) -> None:
-    """FFmpeg notices by itself what is missing."""
-
-
-_CHECKS: dict[AudioFormat, Callable[[BinaryIO], float | None]] = {
-    formats.WAV: lambda file: read_wav_header(file).seconds,
-    formats.MP3: lambda file: read_mp3_header(file).seconds,
+_CHECKS: dict[AudioFormat, Callable[[BinaryIO, ReportDamage], FileCheck]] = {
+    formats.WAV: check_wav,
+    formats.MP3: check_mp3,
     formats.OGG: check_ogg,
     formats.OPUS: check_ogg,
     formats.WEBM: check_matroska,
     formats.MKA: check_matroska,
     formats.AIFF: check_aiff,
+    formats.AU: check_au,
 }
-"""Checks of what FFmpeg does not notice; they return the length if the header tells it."""
+"""Checks of what FFmpeg does not notice."""

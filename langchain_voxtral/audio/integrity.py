@@ -1,4 +1,4 @@
-"""Whether a file is whole where FFmpeg would not notice: Ogg, Matroska (WebM) and joined AIFF."""
+"""Whether a file is whole where FFmpeg would not notice: Ogg and Matroska (WebM)."""
 
 import io
 import zlib
@@ -6,7 +6,8 @@ from typing import BinaryIO
 
 from langchain_voxtral.audio.formats import EBML
 from langchain_voxtral.audio.mp3 import skip_id3
-from langchain_voxtral.errors import VoxtralTruncatedAudioError, concatenated_error
+from langchain_voxtral.audio.patches import FileCheck, ReportDamage
+from langchain_voxtral.errors import VoxtralTruncatedAudioError
 
 _PAGE_MARK, _PAGE_HEADER = b"OggS", 27
 _TYPE, _SERIAL, _NUMBER, _CHECKSUM = 5, slice(14, 18), slice(18, 22), slice(22, 26)
@@ -18,14 +19,11 @@ _SEGMENT, _CLUSTER = b"\x18\x53\x80\x67", b"\x1f\x43\xb6\x75"
 _MAX_ID, _MAX_SIZE = 4, 8
 
 
-def check_ogg(file: BinaryIO) -> None:
-    """Return if all pages of an Ogg file (RFC 3533) are there, each whole.
+def check_ogg(file: BinaryIO, report_damage: ReportDamage) -> FileCheck:
+    """Report if not all pages of an Ogg file (RFC 3533) are there, each whole.
 
     The last one need not be marked as the end: Android's writer, and with it many a voice message,
     leaves the mark out.
-
-    Raises:
-        VoxtralTruncatedAudioError: It is cut off within a page, or damaged.
     """
     start, _ = skip_id3(file)
     file.seek(start)
@@ -35,22 +33,25 @@ def check_ogg(file: BinaryIO) -> None:
         at = file.tell() - len(page)
         if not page.startswith(_PAGE_MARK):
             if last_numbers and not open_streams:
-                return  # what follows the end is no part of it
-            raise VoxtralTruncatedAudioError(f"it is damaged at byte {at}")
+                break  # what follows the end is no part of it
+            report_damage(VoxtralTruncatedAudioError(f"it is damaged at byte {at}"))
+            break
         page_type, serial = page[_TYPE], page[_SERIAL]
         if _checksum(page) != int.from_bytes(page[_CHECKSUM], "little"):
-            raise VoxtralTruncatedAudioError(f"its page at byte {at} is damaged or cut off")
+            report_damage(
+                VoxtralTruncatedAudioError(f"its page at byte {at} is damaged or cut off")
+            )
         number = int.from_bytes(page[_NUMBER], "little")
         if page_type & _BEGINS:
             open_streams.add(serial)
         elif number > last_numbers.get(serial, number) + 1:
-            raise VoxtralTruncatedAudioError(
-                f"{number - last_numbers[serial] - 1} pages before byte {at} are missing: it is "
-                "damaged there"
-            )
+            missing = number - last_numbers[serial] - 1
+            message = f"{missing} pages before byte {at} are missing: it is damaged there"
+            report_damage(VoxtralTruncatedAudioError(message))
         if page_type & _ENDS:
             open_streams.discard(serial)
         last_numbers[serial] = number
+    return FileCheck()
 
 
 def _read_page(file: BinaryIO) -> bytes:
@@ -67,53 +68,41 @@ def _checksum(page: bytes) -> int:
     return int(f"{crc:032b}"[::-1], 2)
 
 
-def check_matroska(file: BinaryIO) -> None:
-    """Return if all elements of a Matroska file (RFC 8794, RFC 9559) are there.
+def check_matroska(file: BinaryIO, report_damage: ReportDamage) -> FileCheck:
+    """Report if not all elements of a Matroska file (RFC 8794, RFC 9559) are there.
 
     Its duration proves nothing: browsers write none, and repair tools write what a clock showed.
-
-    Raises:
-        VoxtralTruncatedAudioError: It is cut off, or damaged between two elements.
     """
     at, segment_end, file_end = 0, 0, file.seek(0, io.SEEK_END)
     while at < file_end:
         file.seek(at)
         head = file.read(_MAX_ID + _MAX_SIZE)
         if at == segment_end > 0 and not head.startswith(EBML):
-            return  # what follows the segment is no part of it
+            break  # what follows the segment is no part of it
         name = head[: _number_length(head)]
         size_bytes = head[len(name) :][: _number_length(head[len(name) :])]
         if not 0 < len(name) <= _MAX_ID or not 0 < len(size_bytes) <= _MAX_SIZE:
-            raise VoxtralTruncatedAudioError(f"it is damaged or cut off at byte {at}")
+            report_damage(VoxtralTruncatedAudioError(f"it is damaged or cut off at byte {at}"))
+            break
         is_container = name in (_SEGMENT, _CLUSTER)
         unknown = (1 << 7 * len(size_bytes)) - 1
         size = int.from_bytes(size_bytes, "big") & unknown
         start = at + len(name) + len(size_bytes)
         is_streamed = is_container and size == unknown
         if start + size > file_end and not is_streamed:
-            raise VoxtralTruncatedAudioError(
-                f"its part at byte {at} goes {start + size - file_end} bytes beyond its end: "
-                "it is cut off or damaged there"
+            report_damage(
+                VoxtralTruncatedAudioError(
+                    f"its part at byte {at} goes {start + size - file_end} bytes beyond its end: "
+                    "it is cut off or damaged there"
+                )
             )
+            break
         at = start if is_container else start + size
         if name == _SEGMENT:
             segment_end = 0 if is_streamed else start + size
+    return FileCheck()
 
 
 def _number_length(head: bytes) -> int:
     """Return how many bytes a number has, which its first byte tells by its leading zeros."""
     return 9 - head[0].bit_length() if head else 0
-
-
-def check_aiff(file: BinaryIO) -> None:
-    """Return if no second AIFF file follows the first.
-
-    Raises:
-        VoxtralAudioError: One does, and would not be decoded.
-    """
-    file.seek(4)
-    size = int.from_bytes(file.read(4), "big")
-    end = 8 + size + size % 2
-    file.seek(end)
-    if file.read(4) == b"FORM":
-        raise concatenated_error(end)

@@ -1,6 +1,6 @@
 """The sound of an open file, decoded by FFmpeg (PyAV)."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
@@ -21,15 +21,13 @@ from langchain_voxtral.audio.formats import (
     AudioFormat,
 )
 from langchain_voxtral.audio.mp3 import is_between_frames
+from langchain_voxtral.audio.patches import PatchedFile, ReportDamage
 from langchain_voxtral.audio.wav import SAMPLE_RATE
 from langchain_voxtral.errors import (
     VoxtralAudioError,
     VoxtralMissingAudioExtraError,
     VoxtralTruncatedAudioError,
 )
-
-ReportDamage = Callable[[VoxtralTruncatedAudioError], None]
-"""Raises the error, or returns if decoding is to go on."""
 
 _VIDEO = {M4A, MP4, WEBM, MKA}
 """Formats of films, in which sound may begin after the picture."""
@@ -62,7 +60,7 @@ def import_optional(name: str) -> ModuleType:
 
 
 @contextmanager
-def open_track(file: BinaryIO, audio_format: AudioFormat) -> "Iterator[AudioTrack]":
+def open_track(file: BinaryIO | PatchedFile, audio_format: AudioFormat) -> "Iterator[AudioTrack]":
     """Open the sound of a file.
 
     Raises:
@@ -111,7 +109,7 @@ class AudioTrack:
         stream = self.stream
         if self.format in _GUESSED_LENGTH:
             return None
-        if stream.duration is not None:
+        if stream.duration:
             late = max(stream.start_time or 0, 0) if self.format in _VIDEO else 0
             return float((stream.duration + late) * stream.time_base)
         if self.container.duration is None or len(self.container.streams) > 1:

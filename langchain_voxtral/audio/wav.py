@@ -4,7 +4,7 @@ import io
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import BinaryIO, Literal
 
 from langchain_voxtral.errors import (
     VoxtralAudioError,
@@ -18,10 +18,12 @@ SAMPLE_RATE = 16_000
 PCM = 1
 _EXTENSIBLE = 0xFFFE
 _SAMPLE_BY_SAMPLE = {PCM, 3, 6, 7}  # 3: floating point, 6 and 7: A-law and mu-law
-_CHUNKS_START, _CHUNK_HEADER = 12, 8
+CHUNKS_START, _CHUNK_HEADER = 12, 8
 _PRINTABLE = range(0x20, 0x7F)
-_UNKNOWN_FROM = 0x7FFF_F000
-"""Sizes from here on are written by programs that stream and do not know the length yet."""
+_LARGEST_SIZES = (1 << 31, 1 << 32, 1 << 63, 1 << 64)
+_ABOUT_LARGEST = 1 << 12
+_ROUND = 100_000_000
+"""Programs that stream do not know the length: they write 0, the largest number or a round one."""
 _BLOCK_BYTES = 1 << 16
 _SOUND_CHUNKS = {b"RIFF", b"RF64", b"BW64", b"data"}
 """Chunks after the sound with which more sound begins."""
@@ -67,15 +69,24 @@ def read_wav_header(data: bytes | BinaryIO) -> WavHeader:
         VoxtralAudioError: Its header is broken, or tells of less sound than there is.
     """
     file = io.BytesIO(data) if isinstance(data, bytes) else data
-    fmt, long_size = b"", None
-    for name, start, size in _chunks(file, _CHUNKS_START):
+    fmt, long_sizes = b"", None
+    file.seek(4)
+    riff_size = int.from_bytes(file.read(4), "little")
+    for name, start, size in iter_chunks(file, CHUNKS_START):
         if name == b"fmt ":
             fmt = file.read(min(size, 40))
         elif name == b"ds64":  # of RF64: sizes above 4 GB
-            long_size = int.from_bytes(file.read(16)[8:], "little")
+            long_sizes = struct.unpack("<QQ", file.read(16).ljust(16, b"\0"))
         elif name == b"data":
-            return _header(file, fmt, start, size if long_size is None else long_size)
+            return _header(file, fmt, start, long_sizes or (riff_size, size))
     raise VoxtralAudioError("its WAV header has no data chunk: it holds no sound")
+
+
+def is_placeholder(stated: int, there: int) -> bool:
+    """Return whether a number of bytes is made up: the largest, or a round one far beyond."""
+    # Some subtract the header from the largest, some add it.
+    is_largest = any(abs(stated - largest) <= _ABOUT_LARGEST for largest in _LARGEST_SIZES)
+    return is_largest or (stated % _ROUND == 0 and stated > 2 * there)
 
 
 def wav_header(data_bytes: int, rate: int = SAMPLE_RATE) -> bytes:
@@ -87,20 +98,22 @@ def wav_header(data_bytes: int, rate: int = SAMPLE_RATE) -> bytes:
     )
 
 
-def _chunks(file: BinaryIO, start: int) -> Iterator[tuple[bytes, int, int]]:
+def iter_chunks(
+    file: BinaryIO, start: int, byte_order: Literal["little", "big"] = "little"
+) -> Iterator[tuple[bytes, int, int]]:
     """Yield name, start and size of chunks, the file at their start, until what follows is none."""
     while True:
         file.seek(start)
         head = file.read(_CHUNK_HEADER)
         if len(head) < _CHUNK_HEADER or any(byte not in _PRINTABLE for byte in head[:4]):
             return
-        size = int.from_bytes(head[4:], "little")
+        size = int.from_bytes(head[4:], byte_order)
         start += _CHUNK_HEADER
         yield head[:4], start, size
         start += size + size % 2
 
 
-def _header(file: BinaryIO, fmt: bytes, start: int, stated: int) -> WavHeader:
+def _header(file: BinaryIO, fmt: bytes, start: int, sizes: tuple[int, int]) -> WavHeader:
     encoding, channels, rate, byte_rate, frame_bytes, bits = struct.unpack(
         "<HHIIHH", fmt[:16].ljust(16, b"\0")
     )
@@ -117,7 +130,13 @@ def _header(file: BinaryIO, fmt: bytes, start: int, stated: int) -> WavHeader:
             f"{frame_bytes} bytes; save the recording anew"
         )
     slack = min(byte_rate, rate * frame_bytes) // 10
-    data_bytes, has_length = _data_bytes(file, start, stated, slack)
+    there = file.seek(0, io.SEEK_END) - start
+    riff_size, stated = sizes
+    is_consistent = riff_size in (0, start + there - _CHUNK_HEADER) or riff_size + start >= stated
+    if stated > there and is_consistent and is_placeholder(stated, there):
+        data_bytes, has_length = there, False
+    else:
+        data_bytes, has_length = _data_bytes(file, start, stated, slack)
     return WavHeader(encoding, channels, rate, bits, frame_bytes, data_bytes, has_length)
 
 
@@ -126,7 +145,7 @@ def _data_bytes(file: BinaryIO, start: int, stated: int, slack: int) -> tuple[in
     there = file.seek(0, io.SEEK_END) - start
     if stated > there:
         # Small recorders write the size of the file, or of all but its head.
-        if stated >= _UNKNOWN_FROM or stated - there in (start, start - _CHUNK_HEADER):
+        if stated - there in (start, start - _CHUNK_HEADER):
             return there, False
         raise VoxtralTruncatedAudioError(
             f"its header states {stated} bytes of sound, and {there} are there: it is cut off"
@@ -134,7 +153,7 @@ def _data_bytes(file: BinaryIO, start: int, stated: int, slack: int) -> tuple[in
     rest = there - stated
     for begin in {start + stated, start + stated + stated % 2}:  # not all programs pad
         end = begin
-        for name, chunk_start, size in _chunks(file, begin):
+        for name, chunk_start, size in iter_chunks(file, begin):
             if name in _SOUND_CHUNKS:
                 raise concatenated_error(chunk_start - _CHUNK_HEADER)
             end = chunk_start + size + size % 2

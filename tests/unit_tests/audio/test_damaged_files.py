@@ -158,6 +158,52 @@ def test_a_wav_that_was_written_as_a_stream_is_decoded_to_its_end(declared: int)
     assert (recording.duration, samples.seconds_of(recording)) == (SECONDS, SECONDS)
 
 
+ROUND = [2_000_000_000, 1_500_000_000, 400_000_000]
+
+
+@pytest.mark.parametrize("declared", ROUND)
+@pytest.mark.parametrize("container", [0, 0xFFFF_FFFF, 318_864, None])
+def test_a_round_length_of_a_wav_is_a_placeholder(declared: int, container: int | None) -> None:
+    riff = declared + 36 if container is None else container
+    wav = WAV[:4] + riff.to_bytes(4, "little") + WAV[8:]
+    recording = Recording(samples.with_declared_size(wav, declared))
+    assert (recording.duration, samples.seconds_of(recording)) == (SECONDS, SECONDS)
+
+
+@pytest.mark.parametrize("declared", [0, 0x7FFF_FFFF, 0xFFFF_FFFF, (1 << 64) - 1, *ROUND])
+def test_a_placeholder_in_an_rf64_is_recognized(declared: int) -> None:
+    rf64 = samples.encoded("wav rf64")
+    at = rf64.index(b"ds64") + 16
+    recording = Recording(rf64[:at] + declared.to_bytes(8, "little") + rf64[at + 8 :])
+    assert (recording.duration, samples.seconds_of(recording)) == (SECONDS, SECONDS)
+
+
+@pytest.mark.parametrize("declared", [0, 0x7FFF_FFFF, 0xFFFF_FFFF, *ROUND])
+@pytest.mark.parametrize("encoding", ["aiff", "au"])
+def test_a_placeholder_in_an_aiff_or_au_is_recognized(encoding: str, declared: int) -> None:
+    data = samples.encoded(encoding)
+    values = {8: declared}
+    if encoding == "aiff":
+        sound, frames = data.index(b"SSND") + 4, data.index(b"COMM") + 10
+        values = {4: declared + 46, frames: declared // 2, sound: declared + 8}
+    for at, value in values.items():
+        data = data[:at] + min(value, 0xFFFF_FFFF).to_bytes(4, "big") + data[at + 4 :]
+    recording = Recording(data)
+    assert samples.seconds_of(recording) == SECONDS
+    assert recording.duration in (None, SECONDS)
+
+
+@pytest.mark.parametrize("declared", [320_000, 4_000_000, 123_456_788, 3_000_000_002])
+def test_a_length_that_is_no_placeholder_is_believed(declared: int) -> None:
+    wav = WAV[:4] + (declared + 36).to_bytes(4, "little") + WAV[8:]
+    assert f"states {declared} bytes of sound" in refusal(samples.with_declared_size(wav, declared))
+
+
+def test_a_round_length_that_the_container_contradicts_is_believed() -> None:
+    wav = WAV[:4] + (1_000_000).to_bytes(4, "little") + WAV[8:]
+    assert "it is cut off" in refusal(samples.with_declared_size(wav, 2_000_000_000))
+
+
 def test_a_wav_that_declares_less_than_it_contains_is_refused() -> None:
     assert refusal(samples.with_declared_size(WAV, 100)) == (
         "talk: its header states 100 bytes of sound, and 318728 bytes after it are neither "
