@@ -32,7 +32,8 @@ class VoxtralTranscriptionParser(TranscriptionSettings, BaseBlobParser):
         mode: What becomes a document: `"document"`, `"chunk"`, `"segment"`, `"srt"`, `"vtt"`.
         language, prompt, temperature: What is sent with the recording.
         endpoint: `"transcriptions"`, `"native"` or `"chat"`.
-        chunk_seconds: Length that chunks should have.
+        chunk_seconds: Length that chunks should have; by default as long as possible, or up to 15
+            seconds for segments and subtitles if the server returns no times.
         max_concurrency: Chunks in flight at once.
         on_error: `"raise"`, or `"mark"` failures in metadata.
         truncated: `"error"`, or `"keep"` what can be decoded of a recording that is cut off.

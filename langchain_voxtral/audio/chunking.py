@@ -48,6 +48,7 @@ def split_at_silence(
     max_bytes: int,
     target_seconds: float | None = None,
     window_seconds: float = 30.0,
+    max_window_share: float = 0.25,
 ) -> Iterator[AudioChunk]:
     """Cut a recording into WAV files while it is decoded; at most about two are in memory.
 
@@ -61,13 +62,21 @@ def split_at_silence(
         max_seconds: Longest chunk.
         max_bytes: Largest chunk.
         target_seconds: Length to aim at; None: as few chunks as possible.
-        window_seconds: How long before the target to look for silence; at most a quarter of it.
+        window_seconds: How long before the target to look for silence.
+        max_window_share: The most of the target to look in.
 
     Raises:
         VoxtralInvalidRequestError: A chunk could not even have a second.
         VoxtralAudioError: The recording cannot be decoded.
     """
-    plan = _plan(recording.duration, max_seconds, max_bytes, target_seconds, window_seconds)
+    plan = _plan(
+        recording.duration,
+        max_seconds,
+        max_bytes,
+        target_seconds,
+        window_seconds,
+        max_window_share=max_window_share,
+    )
     pcm, start, index = bytearray(), 0, 0
     for block, max_samples in _blocks_and_limits(recording, plan.limit):
         pcm += block
@@ -96,6 +105,7 @@ class _Plan:
 
     limit: int
     window: int
+    max_window_share: float
     is_even: bool
     total: int | None
 
@@ -113,7 +123,7 @@ class _Plan:
         return target - self._window(target), target
 
     def _window(self, target: int) -> int:
-        return min(self.window, target // 4)
+        return min(self.window, int(target * self.max_window_share))
 
 
 def _plan(
@@ -122,6 +132,8 @@ def _plan(
     max_bytes: int,
     target_seconds: float | None,
     window_seconds: float,
+    *,
+    max_window_share: float,
 ) -> _Plan:
     limit = min(int(max_seconds * SAMPLE_RATE), (max_bytes - _HEADER_BYTES) // 2)
     if target_seconds is not None:
@@ -135,6 +147,7 @@ def _plan(
     return _Plan(
         limit=limit,
         window=int(window_seconds * SAMPLE_RATE),
+        max_window_share=max_window_share,
         is_even=target_seconds is None,
         total=None if duration is None else int(duration * SAMPLE_RATE),
     )

@@ -11,8 +11,14 @@ from langchain_voxtral.audio.upload import encode_for_upload
 from langchain_voxtral.errors import VoxtralTruncatedAudioError
 from langchain_voxtral.providers import Provider
 
+_MAX_CUE_SECONDS = 15.0
+"""Longest chunk that becomes a subtitle: what is said in it can still be read at once."""
 _SEARCH_SECONDS = 30.0
 """How far before its longest length a chunk may end."""
+_WINDOW_SHARE = 0.25
+"""The most of a chunk that is searched for silence."""
+_CUE_WINDOW_SHARE = 0.5
+"""The same of a chunk that becomes a subtitle, so that it ends in a pause between sentences."""
 
 
 class ChunkedRecording:
@@ -23,6 +29,7 @@ class ChunkedRecording:
         provider: The kind of server, with its limits.
         target_seconds: Length that chunks should have; None makes as few as possible.
         truncated: How to treat a recording that is cut off, as for `Recording`.
+        as_cues: Whether chunks without a target are to be short enough for subtitles.
 
     Raises:
         VoxtralAudioError: It is no recording, or known to be cut off.
@@ -38,10 +45,14 @@ class ChunkedRecording:
         *,
         target_seconds: float | None,
         truncated: Truncated,
+        as_cues: bool = False,
     ) -> None:
         self._source = source
         self._provider = provider
         self._truncated = truncated
+        self._window_share = _WINDOW_SHARE
+        if target_seconds is None and as_cues:
+            target_seconds, self._window_share = _MAX_CUE_SECONDS, _CUE_WINDOW_SHARE
         self._target = target_seconds and min(target_seconds, provider.max_audio_seconds)
         with _suggest_keeping(truncated):
             self._recording = Recording(source, truncated=truncated)
@@ -85,6 +96,7 @@ class ChunkedRecording:
                 max_bytes=provider.max_audio_bytes,
                 target_seconds=self._target,
                 window_seconds=_SEARCH_SECONDS,
+                max_window_share=self._window_share,
             )
 
     def _whole(self) -> AudioChunk:

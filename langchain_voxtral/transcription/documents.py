@@ -171,6 +171,13 @@ def find_repetition(text: str) -> str | None:
     return None
 
 
+def lacks_timestamps(result: ChunkResult) -> bool:
+    """Return whether a server returned a text without segments, and without impossible ones."""
+    if result.response is None or result.response.transcript.segments_problem is not None:
+        return False
+    return bool(_text(result)) and not _server_segments(result)
+
+
 def _totals(last: ChunkResult) -> Metadata:
     """Return what is known once the last chunk is cut."""
     if not last.chunk.is_last:

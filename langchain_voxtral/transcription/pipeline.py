@@ -1,5 +1,6 @@
 """One recording: decoded once, cut into chunks, each read from the store or sent."""
 
+import logging
 from collections.abc import AsyncGenerator, Generator
 from contextlib import aclosing, closing
 from dataclasses import dataclass, field, replace
@@ -25,15 +26,20 @@ from langchain_voxtral.transcription.documents import (
     ChunkResult,
     DocumentBuilder,
     Mode,
+    lacks_timestamps,
     without_none,
 )
 from langchain_voxtral.transcription.progress import Progress, progress_reporter
 from langchain_voxtral.transcription.settings import (
     TranscriptionSettings,
+    expects_timestamps,
+    needs_timestamps,
     price_per_minute,
     request_for,
 )
 from langchain_voxtral.transcription.store import TranscriptStore
+
+logger = logging.getLogger("langchain_voxtral")
 
 NoTimestamps = set[tuple[str, ...]]
 """Addresses, endpoints and models that have refused to return timestamps."""
@@ -54,6 +60,7 @@ class TranscriptionJob:
     no_timestamps: NoTimestamps
     recording: ChunkedRecording = field(init=False)
     _store: TranscriptStore = field(init=False)
+    _has_warned: bool = field(init=False, default=False)
 
     def __post_init__(self) -> None:
         self._store = TranscriptStore(self.settings.store, self.settings.base_url)
@@ -66,11 +73,13 @@ class TranscriptionJob:
         Raises:
             VoxtralAudioError: It is no recording, or known to be cut off.
         """
+        settings = self.settings
         self.recording = ChunkedRecording(
             self.source,
-            PROVIDERS[self.settings.server],
-            target_seconds=self.settings.chunk_seconds,
-            truncated=self.settings.truncated,
+            PROVIDERS[settings.server],
+            target_seconds=settings.chunk_seconds,
+            truncated=settings.truncated,
+            as_cues=needs_timestamps(settings) and not expects_timestamps(settings),
         )
         self.metadata |= {
             "sha256": self.source.sha256(),
@@ -159,6 +168,7 @@ class TranscriptionJob:
             report(self._progress(None))
             try:
                 for last in results:
+                    self._warn_without_timestamps(last)
                     report(self._progress(last))
                     yield last
             except VoxtralAudioError as error:
@@ -175,6 +185,7 @@ class TranscriptionJob:
                 report(self._progress(None))
                 try:
                     async for last in results:
+                        self._warn_without_timestamps(last)
                         report(self._progress(last))
                         yield last
                 except VoxtralAudioError as error:
@@ -268,6 +279,18 @@ class TranscriptionJob:
         end = max(start, self.recording.duration or start)
         rest = AudioChunk(last.chunk.index + 1, start, end, b"", is_last=True)
         return self._result(rest, error=str(error), error_type=type(error).__name__)
+
+    def _warn_without_timestamps(self, result: ChunkResult) -> None:
+        """Log, once for a recording, that a server returned none of the times it was to return."""
+        if self._has_warned or not expects_timestamps(self.settings):
+            return
+        if lacks_timestamps(result):
+            self._has_warned = True
+            logger.warning(
+                "%s: the server returned no times, so the text gets those of whole chunks; a "
+                "smaller chunk_seconds= makes them finer.",
+                self.source.title,
+            )
 
     def _progress(self, last: ChunkResult | None) -> Progress:
         total, duration = self.recording.expected_chunks, self.recording.duration

@@ -50,7 +50,8 @@ class TranscriptionSettings(ConnectionSettings):
     """What becomes a document: the whole recording, each `"chunk"`, each `"segment"` that the
     server returns, or a subtitle file (`"srt"`, `"vtt"`)."""
     chunk_seconds: Annotated[float, Field(ge=1, allow_inf_nan=False)] | None = None
-    """Length that chunks should have, at most the server's limit; None makes as few as possible."""
+    """Length that chunks should have, at most the server's limit. None makes as few as possible, or
+    chunks of up to 15 seconds for segments and subtitles if the server returns no times."""
     max_concurrency: int = Field(default=4, ge=1)
     """Chunks in flight at once; one more is in memory."""
     on_error: Literal["raise", "mark"] = "raise"
@@ -102,10 +103,21 @@ def request_for(
         options=TranscriptionOptions(
             settings.task, settings.language, settings.prompt, settings.temperature
         ),
-        timestamps=settings.mode in {"segment", "srt", "vtt"},
+        timestamps=needs_timestamps(settings),
         chunk=chunk,
         title=title,
     )
+
+
+def needs_timestamps(settings: TranscriptionSettings) -> bool:
+    """Return whether documents are made of segments with times."""
+    return settings.mode in {"segment", "srt", "vtt"}
+
+
+def expects_timestamps(settings: TranscriptionSettings) -> bool:
+    """Return whether times are needed, and the endpoint is one that returns them."""
+    returns = settings.endpoint != "chat" and PROVIDERS[settings.server].has_timestamps
+    return needs_timestamps(settings) and returns
 
 
 def price_per_minute(settings: TranscriptionSettings) -> float | None:
