@@ -135,8 +135,9 @@ class ConnectionSettings(BaseModel):
     """Whether to retry when an answer did not come in time; the first one may be billed too."""
     max_stream_resumes: int = Field(default=0, ge=0)
     """How often a stream that is cut is taken up again, by sending the prompt with the text so far.
-    No character is lost or doubled; the words after a cut may differ. Not with `response_format`,
-    whose grammar would start over."""
+    No character is lost or doubled; the words after a cut may differ. Not with `response_format`
+    or a required tool call, whose grammar would start over, and on chat completions not from
+    within a tool call. The error of a stream that is not resumed says why."""
     default_headers: Annotated[dict[str, str], AfterValidator(_validate_headers)] = Field(
         default_factory=dict, repr=False, exclude=True
     )

@@ -57,7 +57,8 @@ class VoxtralError(ModelError):
         attempts: How often the request was sent (0: it never left).
         retry_after: Seconds the server asked to wait, if it did.
         partial: Text that had arrived before the failure.
-        usage: Tokens that the server had counted before the failure, by name.
+        usage: Tokens that had come before the failure, by name; where the server does not report
+            them, its events are counted.
 
     Example:
         ```python

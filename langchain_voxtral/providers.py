@@ -49,6 +49,10 @@ class Provider:
         max_audio_bytes: Largest recording in one request.
         prices_per_minute: US dollars for a minute of audio, by model.
         field_names: Its names for fields of chat completions that other servers name otherwise.
+        prefill_fields: The fields of chat completions by which it continues a last assistant
+            message, in place of beginning another.
+        trims_prefill: Whether it drops spaces at the end of such a message.
+        usage_options: Those of `stream_options` by which every chunk reports the usage so far.
         supports_named_tool_choice: Whether `tool_choice` may name a tool. If not, that tool alone
             is offered, and a call is required.
         keeps_own_instruction: Whether the prompt of a transcription is a hint beside the server's
@@ -69,6 +73,9 @@ class Provider:
     max_audio_bytes: int = 25_000_000
     prices_per_minute: Mapping[str, float] = field(default_factory=dict)
     field_names: Mapping[str, str] = field(default_factory=dict)
+    prefill_fields: Mapping[str, object] = field(default_factory=dict)
+    trims_prefill: bool = False
+    usage_options: Mapping[str, object] = field(default_factory=dict)
     supports_named_tool_choice: bool = True
     keeps_own_instruction: bool = True
 
@@ -126,8 +133,8 @@ _ALTERNATIVES: dict[EndpointName, str] = {
 PROVIDERS: Mapping[ProviderName, Provider] = {
     provider.name: provider
     for provider in (
-        # Its API pages and OpenAPI description; `audio_url` parts are not in them. The embedded
-        # engine speaks the same protocol.
+        # Its API pages and OpenAPI description; `audio_url` parts are not in them. A last assistant
+        # message is continued without being asked. The embedded engine speaks the same protocol.
         Provider(
             name="deepinfra",
             paths={
@@ -147,6 +154,7 @@ PROVIDERS: Mapping[ProviderName, Provider] = {
         # but the model does not look at the task and answers there with a transcription. Formats
         # with times need a model with time tokens, which Voxtral has not: a 400. A chat takes five
         # recordings. MP3 it reads only with a libsndfile that does, which not all images have.
+        # Mistral's tokenizer drops spaces at the end of a message that is continued.
         Provider(
             name="vllm",
             paths={
@@ -158,10 +166,14 @@ PROVIDERS: Mapping[ProviderName, Provider] = {
             example_base_url="http://127.0.0.1:8000/v1",
             audio_formats=frozenset({"wav"}),
             has_timestamps=False,
+            prefill_fields={"continue_final_message": True, "add_generation_prompt": False},
+            trims_prefill=True,
+            usage_options={"continuous_usage_stats": True},
         ),
         # `llama-server`. It makes a chat of a transcription: the prompt is what it asks the model
         # to do, and any other format than json is a 400. It ignores fields that it does not know,
-        # and a `tool_choice` that is no string.
+        # and a `tool_choice` that is no string. A last assistant message is continued, unless it
+        # runs with --no-prefill-assistant.
         Provider(
             name="llama_cpp",
             paths={

@@ -49,7 +49,8 @@ class CompletionRequest:
         endpoint: The endpoint that answers.
         model: The model.
         body: The body, without the fields that ask for a stream.
-        provider_name: The provider's name in metadata.
+        provider: The kind of server that answers.
+        provider_name: Its name in metadata.
         stop_sequences: Where the client cuts the text.
         max_tokens: Most tokens asked for, if any.
         n: Completions asked for.
@@ -59,7 +60,7 @@ class CompletionRequest:
         has_audio: Whether there are recordings in the body.
         coalesce: Whether tokens that arrive in one read become one delta; with log probabilities
             each stays on its own.
-        max_resumes: How often a stream that is cut may be resumed.
+        max_resumes: How often a stream that is cut may be resumed, if it can be.
         structured_output: `prompted` if the prompt asks for the form of the answer.
         prompted: Makes the same request with the form of the answer in the prompt, for a server
             that refuses to constrain it; None if words cannot describe the form.
@@ -68,6 +69,7 @@ class CompletionRequest:
     endpoint: TextEndpoint
     model: str
     body: Mapping[str, Any] = field(repr=False)
+    provider: Provider = field(default=DEEPINFRA, repr=False)
     provider_name: str = "deepinfra"
     stop_sequences: Sequence[str] = ()
     max_tokens: int | None = None
@@ -93,7 +95,11 @@ class CompletionRequest:
                 "tells): the API streams one answer. Use invoke() or generate(), or leave n unset."
             )
         logprobs_fields = self.endpoint.logprobs_fields if self.logprobs else {}
-        return {**self.body, **self.endpoint.stream_fields, **logprobs_fields}
+        body = {**self.body, **self.endpoint.stream_fields, **logprobs_fields}
+        if self.max_resumes and self.endpoint is CHAT_COMPLETIONS:
+            # What was used before a cut is known only if it was reported all along.
+            body["stream_options"] = {**body["stream_options"], **self.provider.usage_options}
+        return body
 
     def after_refusal(self, error: VoxtralUnsupportedFeatureError) -> "CompletionRequest":
         """Return the request to send after a refusal, or raise the refusal if there is none."""
@@ -116,7 +122,7 @@ class RequestBuilder:
         api: The endpoint that is asked, or `auto`.
         system_with_audio: What to do with system text beside recordings, if the server takes none.
         coalesce: As in `CompletionRequest`.
-        max_resumes: As in `CompletionRequest`, for requests that can be resumed.
+        max_resumes: As in `CompletionRequest`.
     """
 
     provider: Provider = DEEPINFRA
@@ -193,14 +199,11 @@ class RequestBuilder:
         body |= request_fields(settings, NATIVE)
         if response_format is not None:
             body["response_format"] = response_format
-        # A raw prompt can be continued; a grammar would start over.
-        max_resumes = 0 if "response_format" in body else self.max_resumes
         return replace(
             self._request(NATIVE, settings, body),
             stop_sequences=stop_sequences,
             unescape=unescape,
             tool_parsing=tool_parsing,
-            max_resumes=max_resumes,
         )
 
     def _native_request(
@@ -276,11 +279,13 @@ class RequestBuilder:
             endpoint=endpoint,
             model=settings.model,
             body=body,
+            provider=self.provider,
             provider_name=self.provider_name,
             max_tokens=settings.max_tokens,
             n=settings.n or 1,
             logprobs=bool(settings.logprobs),
             coalesce=self.coalesce,
+            max_resumes=self.max_resumes,
         )
 
     def _check_system_turns(self, turns: Sequence[Turn]) -> None:

@@ -17,6 +17,16 @@ from langchain_voxtral.completions.response import (
     read_header,
     split_tool_calls,
 )
+from langchain_voxtral.completions.resume import (
+    AttemptTokens,
+    CutAttempts,
+    add_usage,
+    constraint_problem,
+    count_tokens,
+    remaining_tokens,
+    resume_advice,
+    resume_body,
+)
 from langchain_voxtral.errors import (
     VoxtralConnectionError,
     VoxtralError,
@@ -59,9 +69,11 @@ class CompletionStream:
         self._calls: ToolCallAccumulator | None = None
         self._received: list[str] = []  # exactly as it came, for a resumed request
         self._logprobs: list[Mapping[str, Any]] = []
-        self._tokens = 0
-        self._tokens_before = 0  # of attempts that were cut
-        self._resumes = 0
+        self._received_before = 0  # pieces of attempts that were cut
+        self._events = 0  # of this attempt
+        self._identified = 0  # of these events, those that are one token for certain
+        self._repeated_spaces = 0  # that may come once more
+        self._cut = CutAttempts()
         self._reads_after_stop = 0
         self._info: ResponseInfo | None = None
         self._headers: Mapping[str, str] = {}
@@ -70,12 +82,14 @@ class CompletionStream:
     @property
     def started(self) -> bool:
         """Whether a token has arrived in this attempt."""
-        return self._tokens > self._tokens_before or self._info is not None
+        return self._events > 0 or self._info is not None
 
     def start_attempt(self, headers: Mapping[str, str], attempts: int) -> None:
         """Start on the body of a new response."""
         self._headers, self._attempts = headers, attempts
         self.is_finishing = self.must_stop = False
+        self._events = self._identified = 0
+        self._received_before = len(self._received)
         self._decoder = self._request.endpoint.decoder(
             header_request_id=self._read_header("x-request-id"), secrets=self.http_request.secrets
         )
@@ -141,27 +155,23 @@ class CompletionStream:
         Raises:
             VoxtralError: The error given, with the partial text, if the stream cannot be resumed.
         """
-        limit = self._request.max_tokens
-        remaining = None if limit is None else limit - self._tokens
-        if (
-            self._resumes >= self._request.max_resumes
-            or not error.is_retryable
-            or (remaining is not None and remaining < 1)
-        ):
+        request, text = self._request, "".join(self._received)
+        problem = self._resume_problem()
+        if problem or self._cut.number >= request.max_resumes or not error.is_retryable:
+            error.message += resume_advice(error, request.max_resumes, problem)
             raise error
-        self._resumes += 1
-        self._tokens_before = self._tokens
-        body = self._request.stream_body()
-        body["input"] += "".join(self._received)
-        if remaining is not None:
-            body["max_new_tokens"] = remaining
+        self._cut.add(self._attempt_tokens(), self._decoder.usage)
+        if request.provider.trims_prefill:
+            self._repeated_spaces = len(text) - len(text.rstrip(" "))
+        body = resume_body(request, text, self._cut.tokens)
         return replace(self.http_request, content=encode_request(body))
 
     def add_context(self, error: VoxtralError) -> None:
         """Note on an error the text so far, its tokens, and the server's id of the request."""
+        tokens = self._cut.tokens + self._attempt_tokens().count
         error.having(
             partial=self._partial_text(),
-            usage={"output_tokens": self._tokens} if self._tokens else error.usage,
+            usage={"output_tokens": tokens} if tokens else error.usage,
             request_id=error.request_id or self._read_header("x-request-id"),
             attempts=max(error.attempts, self._attempts),
         )
@@ -172,7 +182,11 @@ class CompletionStream:
         info = events[-1] if isinstance(events[-1], ResponseInfo) else None
         items: list[StreamItem] = []
         deltas: Sequence[Any] = events[:-1] if info is not None else events
-        self._tokens += len(deltas)
+        self._events += len(deltas)
+        if self._request.max_resumes:
+            self._identified += sum(map(_is_one_token, deltas))
+            if self._repeated_spaces:
+                self._drop_repeated_spaces(deltas)
         # In their order: text may come before calls, after them, and between.
         for kind, run in _runs(deltas):
             if kind is ToolCallChunk:
@@ -185,6 +199,35 @@ class CompletionStream:
         if info is not None:
             self._finish(items, info)
         return items
+
+    def _drop_repeated_spaces(self, deltas: Sequence[Any]) -> None:
+        """Drop the spaces that ended the text before a cut: the server did not see them."""
+        for delta in deltas:
+            if self._repeated_spaces and isinstance(delta, TokenDelta) and delta.text:
+                text = delta.text.lstrip(" ")
+                dropped = min(len(delta.text) - len(text), self._repeated_spaces)
+                delta.text = delta.text[dropped:]
+                self._repeated_spaces = 0 if text else self._repeated_spaces - dropped
+
+    def _attempt_tokens(self) -> AttemptTokens:
+        """Return how many tokens this attempt has brought."""
+        return count_tokens(
+            "".join(self._received[self._received_before :]),
+            events=self._events,
+            identified=self._identified,
+            usage=self._decoder.usage,
+            events_since_usage=self._decoder.events_since_usage,
+        )
+
+    def _resume_problem(self) -> str | None:
+        """Return why the stream cannot be resumed where it is, or None."""
+        if self._calls is not None and self._parser is None:
+            return "it was cut within or after a tool call, and only text can be continued"
+        tokens = self._cut.tokens + self._attempt_tokens().count
+        remaining = remaining_tokens(self._request, tokens)
+        if remaining is not None and remaining < 1:
+            return "max_tokens is used up"
+        return constraint_problem(self._request)
 
     def _add_text(self, items: list[StreamItem], deltas: Sequence[TokenDelta]) -> None:
         if self._stop_filter.stopped or not deltas:
@@ -256,20 +299,19 @@ class CompletionStream:
         return read_header(self._headers, name, self.http_request.secrets)
 
     def _complete_info(self, info: ResponseInfo, *, is_incomplete: bool) -> ResponseInfo:
-        is_stopped, usage = self._stop_filter.stopped, info.usage
-        if usage.output_tokens is not None:
-            usage = replace(usage, output_tokens=usage.output_tokens + self._tokens_before)
+        is_stopped = self._stop_filter.stopped
+        if self._cut.number:
+            info = replace(info, usage=add_usage([*self._cut.usages, info.usage]))
         return replace(
             info,
             finish_reason="stop" if is_stopped else info.finish_reason,
             finish_reason_is_derived=is_stopped and (is_incomplete or info.finish_reason != "stop"),
-            usage=usage,
             request_id=info.request_id or self._read_header("x-request-id"),
             model=self._read_header("x-voxtral-model") or self._request.model,
             provider=self._request.provider_name,
             attempts=self._attempts,
-            usage_incomplete=is_incomplete,
-            resumes=self._resumes,
+            usage_incomplete=is_incomplete or not self._cut.is_usage_reported,
+            resumes=self._cut.number,
             structured_output=self._request.structured_output,
         )
 
@@ -278,19 +320,23 @@ class CompletionStream:
         if error is not None and not (self.started and type(error) is VoxtralConnectionError):
             return error
         reason = "ended" if error is None else f"broke ({error.message})"
+        tokens = self._cut.tokens + self._attempt_tokens().count
+        resumed = (
+            f" It had been resumed {self._cut.number} times (max_stream_resumes)."
+            if self._cut.number
+            else ""
+        )
         incomplete = VoxtralIncompleteStreamError(
-            f"The stream {reason} before its final event, after {self._tokens} tokens. "
-            "The answer is not whole; what had arrived is in .partial." + self._resume_advice()
+            f"The stream {reason} before its final event, after {tokens} tokens. "
+            f"The answer is not whole; what had arrived is in .partial.{resumed}"
         )
         incomplete.__cause__ = error
         return incomplete
 
-    def _resume_advice(self) -> str:
-        if self._resumes:
-            return f" It had been resumed {self._resumes} times (max_stream_resumes)."
-        if self._request.max_resumes or "response_format" in self._request.body:
-            return ""
-        return " Set max_stream_resumes to have such streams taken up again."
+
+def _is_one_token(delta: TokenDelta | ToolCallChunk) -> bool:
+    """Return whether a server has said that an event is a single token."""
+    return isinstance(delta, TokenDelta) and not (delta.token_id is delta.logprob is None)
 
 
 def _logprob(delta: TokenDelta) -> dict[str, Any]:

@@ -39,8 +39,9 @@ class ResponseInfo:
         provider: The server that answered; also the tracer's `ls_provider`.
         finish_reason_is_derived: Whether the client concluded the finish reason.
         attempts: How often the request was sent.
-        usage_incomplete: Whether the stream was closed before usage and cost had come.
-        resumes: How often the stream was cut and resumed; the usage of the cut attempts is unknown.
+        usage_incomplete: Whether the stream was closed before usage and cost had come, or resumed
+            after a cut and the server had not reported the usage so far.
+        resumes: How often the stream was cut and resumed.
         logprobs: All tokens with their log probabilities, of a stream that was collected.
         structured_output: `prompted` if the server refused to constrain the answer, and the
             prompt asked for the form instead.

@@ -31,6 +31,7 @@ class StreamDecoderBase(ABC):
         has_finish_reason: Whether the finish reason came, so that only metadata can follow.
         failure: What is wrong with the stream, after the events returned so far. It is raised by
             the next call, or at once if there are no events before it in the same bytes.
+        events_since_usage: How many events came after the last report of the tokens generated.
     """
 
     _final_usage: ClassVar[frozenset[str]]
@@ -46,6 +47,7 @@ class StreamDecoderBase(ABC):
         self.finished = False
         self.has_finish_reason = False
         self.failure: VoxtralError | None = None
+        self.events_since_usage = 0
         self._sse = SSEDecoder(max_event_bytes, secrets=secrets)
         self._secrets = tuple(secrets)
         self._request_id = header_request_id
@@ -76,7 +78,13 @@ class StreamDecoderBase(ABC):
         else:
             if self.has_finish_reason and (data is None or sse.received_done):
                 self._finish(events)
+        self.events_since_usage += len(events)
         return events
+
+    @property
+    def usage(self) -> Usage:
+        """What the server has reported so far."""
+        return Usage(**self._usage)
 
     def close(self) -> list[StreamEvent]:
         """Return the events that the end of the body completes; look at `finished` afterwards."""
@@ -92,6 +100,8 @@ class StreamDecoderBase(ABC):
         """Keep a finish reason and fields of `Usage`, if known; append the final event if due."""
         usage = {name: number for name, number in usage.items() if number is not None}
         self._usage |= usage
+        if "output_tokens" in usage:
+            self.events_since_usage = -len(events)
         if finish_reason is not None:
             self.has_finish_reason, self._finish_reason = True, finish_reason
         if self.has_finish_reason:
