@@ -280,7 +280,8 @@ class CompletionStream:
 
     def _emit_calls(self, items: list[StreamItem], chunks: Sequence[ToolCallChunk]) -> None:
         if self._calls is None:
-            self._calls = ToolCallAccumulator()
+            parsing = self._request.tool_parsing
+            self._calls = ToolCallAccumulator(parsing.names if parsing else None)
         items += self._calls.feed(chunks)
 
     def _emit(self, items: list[StreamItem], text: str) -> None:

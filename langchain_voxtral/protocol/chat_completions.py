@@ -27,6 +27,7 @@ from langchain_voxtral.protocol.responses import (
 )
 from langchain_voxtral.protocol.sse import MAX_EVENT_BYTES
 from langchain_voxtral.protocol.stream_decoder import StreamDecoderBase
+from langchain_voxtral.protocol.tool_call_deltas import NO_INDEX, ToolCallDeltas
 from langchain_voxtral.tools.call_accumulator import ToolCallChunk
 
 FINISH_REASONS: dict[str, str] = {"function_call": "tool_calls"}
@@ -39,6 +40,8 @@ _TEXT_PARTS = ("text", "refusal")
 # for a model it retires); its reasoning is no part of the answer, so neither these parts nor
 # `reasoning_content` beside the content are read.
 _REASONING_PARTS = ("thinking", "reasoning")
+
+_MAX_INDEX_DIGITS = 10
 
 _NOT_PLAIN_TEXT = ("refusal", "tool_calls", "function_call")
 
@@ -88,8 +91,8 @@ class ChatDecoder(StreamDecoderBase):
     Usage rides on the chunk with the finish reason (DeepInfra), or on a later one without choices
     (OpenAI, vLLM); on earlier chunks (`continuous_usage_stats`) it ends nothing.
 
-    The id and the name of a call are returned once, in the first chunk that has them, however
-    often the server repeats them. A document that is no chunk of this API is an error, because it
+    Every call has an index of its own. Its id and name are returned once, however often the server
+    repeats them. A document that is no chunk of this API is an error, because it
     may carry text in a form that is not known here, and so is a second choice; an empty object
     and a chunk without content are passed over.
     """
@@ -106,7 +109,7 @@ class ChatDecoder(StreamDecoderBase):
         super().__init__(
             header_request_id=header_request_id, secrets=secrets, max_event_bytes=max_event_bytes
         )
-        self._calls: dict[int, ToolCallChunk] = {}  # the id and the name of each call
+        self._calls = ToolCallDeltas()
 
     def _decode(self, documents: Iterable[JsonObject], events: list[StreamEvent]) -> None:
         for document in documents:
@@ -160,23 +163,8 @@ class ChatDecoder(StreamDecoderBase):
             raise UnexpectedShapeError
         if text:
             events += _deltas(text, choice.get("logprobs"))
-        events += filter(None, map(self._without_repetition, calls))
-
-    def _without_repetition(self, chunk: ToolCallChunk) -> ToolCallChunk | None:
-        """Return what is new in a chunk of a call, or None."""
-        known = self._calls.setdefault(chunk.index, ToolCallChunk(chunk.index))
-        if known.name and chunk.name and known.name != chunk.name:
-            # Two calls under one index would become one with the arguments of both.
-            raise UnexpectedShapeError
-        # The id is not compared: vLLM has sent a new one with every chunk of a call.
-        new = ToolCallChunk(
-            chunk.index,
-            id=None if known.id else chunk.id,
-            name=None if known.name else chunk.name,
-            arguments=chunk.arguments,
-        )
-        known.id, known.name = known.id or chunk.id, known.name or chunk.name
-        return new if new.id or new.name or new.arguments else None
+        if calls:
+            events += self._calls.feed(calls, is_last=_finish_reason(choice) is not None)
 
 
 def _plain_text(document: JsonObject) -> str | None:
@@ -217,7 +205,7 @@ def _parse_message(message: object) -> tuple[str, list[ToolCallChunk]]:
         calls = [{"function": message["function_call"]}]
     if calls and not isinstance(calls, list):
         raise UnexpectedShapeError("tool calls that are not a list")
-    return text, [_call(call, position) for position, call in enumerate(calls or ())]
+    return text, [_call(call) for call in calls or ()]
 
 
 def _text(content: object) -> str:
@@ -238,7 +226,7 @@ def _part_text(part: object) -> str:
     raise UnexpectedShapeError("a content part that is not text")
 
 
-def _call(call: object, position: int) -> ToolCallChunk:
+def _call(call: object) -> ToolCallChunk:
     function = as_object(call).get("function")
     if not isinstance(call, dict) or not isinstance(function, dict):
         raise UnexpectedShapeError("a tool call without a function")
@@ -249,17 +237,20 @@ def _call(call: object, position: int) -> ToolCallChunk:
             "" if arguments is None else to_json(arguments, inf_nan_mode="constants").decode()
         )
     return ToolCallChunk(
-        _index(call, position),
+        _index(call, NO_INDEX),
         id=non_empty(call.get("id")),
         name=non_empty(function.get("name")),
         arguments=arguments,
     )
 
 
-def _index(item: JsonObject, position: int) -> int:
-    """Return the index of a choice or a call, by default its position."""
+def _index(item: JsonObject, default: int) -> int:
+    """Return the index of a choice or a call, which some servers send as text."""
     index = item.get("index")
-    return index if isinstance(index, int) and index >= 0 else position
+    if isinstance(index, str) and index.isdecimal() and len(index) < _MAX_INDEX_DIGITS:
+        index = int(index)
+    number = as_int(index)
+    return default if number is None else number
 
 
 def _sorted_choices(document: JsonObject) -> list[JsonObject]:

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import NoReturn
 
@@ -21,7 +21,7 @@ class ToolCallChunk:
     Args:
         index: Which call of the answer this belongs to, from 0.
         id: The call's id, in the chunk that brings it.
-        name: The tool's name, whole, in the chunk that brings it.
+        name: The tool's name, or more of it, in the chunk that brings it.
         arguments: JSON text to append to what came before.
     """
 
@@ -89,16 +89,21 @@ class _Call:
 class ToolCallAccumulator:
     """Makes chunks worth sending to LangChain of the chunks of an answer's tool calls.
 
-    - The first chunk of a call has its id and name. An id that is missing, or that another call
-      has, is made up.
+    - The first chunk of a call has its id and its whole name. An id that is missing, or that
+      another call has, is made up.
     - Chunks of arguments grow with them, so that there are few: langchain-core parses all of a
       call's arguments again at each one.
     - Arguments that are no JSON object end with a bracket that closes nothing. langchain-core
       repairs cut JSON (`parse_partial_json`) and would make up a call of it; so it makes an
       invalid one.
+
+    Args:
+        names: The tools on offer. A name that is none of them, or begins another, is sent when
+            its arguments begin, since more of it may come. If None, any name is whole.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, names: Collection[str] | None = None) -> None:
+        self._names = names
         self._calls: dict[int, _Call] = {}
         self._ids: set[str] = set()
         self._last: _Call | None = None
@@ -111,15 +116,17 @@ class ToolCallAccumulator:
             call = self._calls.get(chunk.index)
             if call is None:
                 call = self._calls[chunk.index] = _Call(chunk.index)
-            if self._last is not None and self._last is not call and self._last.is_sent:
+            if self._last is not None and self._last is not call and self._last.name:
+                self._identify(self._last)
                 ready += self._last.send()
             self._last = call
             call.id = call.id or chunk.id or ""
-            call.name = call.name or chunk.name or ""
+            if chunk.name and not call.is_sent:
+                call.name += chunk.name
             if chunk.arguments:
                 call.pieces.append(chunk.arguments)
                 call.arrived_size += len(chunk.arguments)
-            if call.is_due if call.is_sent else call.name:
+            if call.is_due if call.is_sent else self._is_named(call):
                 self._identify(call)
                 ready += call.send()
         return ready
@@ -138,6 +145,12 @@ class ToolCallAccumulator:
     def finished(self) -> list[ParsedToolCall]:
         """Return the whole calls, in order; none before `close`."""
         return list(self._finished)
+
+    def _is_named(self, call: _Call) -> bool:
+        """Return whether a call's name is whole."""
+        if call.pieces or self._names is None:
+            return bool(call.name)
+        return [name for name in self._names if name.startswith(call.name)] == [call.name]
 
     def _identify(self, call: _Call) -> None:
         """Make sure that a call whose first chunk is to be sent has an id of its own."""

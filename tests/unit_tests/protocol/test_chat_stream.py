@@ -197,12 +197,18 @@ def test_arguments_sent_as_an_object_are_written_as_json() -> None:
     assert events_of(body) == [ToolCallChunk(0, "c1", "weather", '{"city":"Orléans"}')]
 
 
-def test_two_calls_under_one_index_are_an_error_not_one_call() -> None:
-    stream = ChatDecoder()
-    body = sse(calls(call(0, "{}", id="c1", name="now")), calls(call(0, "{}", name="then")))
-    assert stream.feed(body) == [ToolCallChunk(0, "c1", "now", "{}")]
-    with pytest.raises(VoxtralResponseError, match="of no known form"):
-        stream.close()
+def test_two_calls_under_one_index_get_two() -> None:
+    body = sse(
+        calls(call(0, "{}", id="c1", name="now")),
+        calls(call(0, "{", name="then")),
+        calls(call(0, "}"), call(1, "{}", name="now")),
+    )
+    assert events_of(body) == [
+        ToolCallChunk(0, "c1", "now", "{}"),
+        ToolCallChunk(1, None, "then", "{"),
+        ToolCallChunk(1, arguments="}"),
+        ToolCallChunk(2, None, "now", "{}"),
+    ]
 
 
 # Log probabilities
