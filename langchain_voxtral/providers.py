@@ -19,6 +19,8 @@ from langchain_voxtral.errors import (
 from langchain_voxtral.profiles import VOXTRAL_MINI
 
 ProviderName = Literal["deepinfra", "vllm", "llama_cpp"]
+TurnOrder = Literal["any", "mistral"]
+"""The order of turns that a template takes: any, or only that of Mistral's templates."""
 EndpointName = Literal["native", "chat_completions", "transcriptions", "translations"]
 
 LOCAL_BASE_URL = "local"
@@ -45,6 +47,7 @@ class Provider:
         audio_formats: Formats that it takes as they are; all others are converted to WAV.
         has_timestamps: Whether transcriptions may have the times of segments.
         accepts_system_with_audio: Whether a conversation with audio may have a system turn.
+        turn_order: The order of turns that its chat template takes.
         max_audio_seconds: Longest recording in one request.
         max_audio_bytes: Largest recording in one request.
         prices_per_minute: US dollars for a minute of audio, by model.
@@ -67,6 +70,7 @@ class Provider:
     domain: str | None = None
     key_variables: tuple[str, ...] = ()
     accepts_system_with_audio: bool = False
+    turn_order: TurnOrder = "any"
     # The limits are vLLM's; DeepInfra and llama.cpp publish none, and the model itself takes 30
     # minutes. Ten minutes fit the context of all.
     max_audio_seconds: float = 600.0
@@ -155,6 +159,7 @@ PROVIDERS: Mapping[ProviderName, Provider] = {
         # with times need a model with time tokens, which Voxtral has not: a 400. A chat takes five
         # recordings. MP3 it reads only with a libsndfile that does, which not all images have.
         # Mistral's tokenizer drops spaces at the end of a message that is continued.
+        # `mistral-common` checks the order of messages; its versions differ.
         Provider(
             name="vllm",
             paths={
@@ -166,6 +171,7 @@ PROVIDERS: Mapping[ProviderName, Provider] = {
             example_base_url="http://127.0.0.1:8000/v1",
             audio_formats=frozenset({"wav"}),
             has_timestamps=False,
+            turn_order="mistral",
             prefill_fields={"continue_final_message": True, "add_generation_prompt": False},
             trims_prefill=True,
             usage_options={"continuous_usage_stats": True},
@@ -185,6 +191,7 @@ PROVIDERS: Mapping[ProviderName, Provider] = {
             example_base_url="http://127.0.0.1:8080/v1",
             audio_formats=frozenset({"wav", "mp3"}),
             has_timestamps=False,
+            turn_order="mistral",
             field_names={"repetition_penalty": "repeat_penalty"},
             supports_named_tool_choice=False,
             keeps_own_instruction=False,

@@ -16,6 +16,7 @@ from langchain_voxtral.completions.tools import (
 )
 from langchain_voxtral.errors import VoxtralInvalidRequestError, VoxtralUnsupportedFeatureError
 from langchain_voxtral.messages import Turn
+from langchain_voxtral.messages.mistral_order import arrange_for_mistral
 from langchain_voxtral.messages.openai import to_openai
 from langchain_voxtral.prompts import (
     PromptFormat,
@@ -216,6 +217,8 @@ class RequestBuilder:
         """Return a request with a prompt that this package writes, tools included."""
         if self.prompt_format is None:
             raise VoxtralInvalidRequestError("A raw prompt format has no place for messages.")
+        if self.prompt_format.turn_order == "mistral":
+            turns = arrange_for_mistral(turns)
         prompt = render(
             turns,
             self.prompt_format,
@@ -256,8 +259,11 @@ class RequestBuilder:
             instruction=instruction,
             audio_part=provider.audio_part,
             system_with_audio=provider.accepts_system_with_audio,
+            turn_order=provider.turn_order,
         )
         body: dict[str, Any] = {"model": settings.model, "messages": messages}
+        if messages[-1]["role"] == "assistant":
+            body |= provider.prefill_fields
         if settings.stop is not None:
             body["stop"] = settings.stop
         fields = request_fields(settings, CHAT_COMPLETIONS)

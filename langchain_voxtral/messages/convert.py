@@ -1,8 +1,8 @@
 """LangChain messages to turns: roles alternate, and tool results stand in the order of calls."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
-from itertools import count, groupby
+from itertools import chain, count, groupby
 
 from langchain_core.messages import (
     AIMessage,
@@ -17,6 +17,7 @@ from langchain_core.messages import (
 
 from langchain_voxtral.errors import VoxtralInvalidRequestError
 from langchain_voxtral.messages.content import parse_content
+from langchain_voxtral.messages.results import missing_result, result_as_text, warn_same_id
 from langchain_voxtral.messages.turns import Role, ToolCall, Turn
 
 _ROLES: tuple[tuple[type[BaseMessage], Role], ...] = (
@@ -58,6 +59,8 @@ def to_turns(messages: Sequence[BaseMessage]) -> list[Turn]:
       `ToolNode` answers the valid calls alone.
     - Results are put into the order of their calls: some prompt formats do not write ids. The
       text of a failed one begins with `Error: ` unless it begins with that word anyway.
+    - A result whose call is not there becomes text of a user's turn. Of calls that are answered
+      in part, the others get a result that says so. Both are logged.
 
     Example:
         ```python
@@ -73,16 +76,12 @@ def to_turns(messages: Sequence[BaseMessage]) -> list[Turn]:
     if not messages:
         raise VoxtralInvalidRequestError("There are no messages: give at least one.")
     turns: list[Turn] = []
-    tracker = ToolCallTracker()
+    matcher = ResultMatcher()
     answered = {message.tool_call_id for message in messages if isinstance(message, ToolMessage)}
     for index, message in enumerate(messages):
         for turn in (to_turn(index, message), *_results_of_invalid_calls(message, answered)):
-            tracker.add(index, turn)
-            if turns and _can_merge(turns[-1], turn):
-                turns[-1] = turn.merged_after(turns[-1])
-            else:
-                turns.append(turn)
-    tracker.check_complete()
+            _extend(turns, matcher.add(index, turn, message.name))
+    _extend(turns, matcher.complete())
     return _with_results_in_call_order(turns)
 
 
@@ -164,6 +163,14 @@ def _as_error(text: str) -> str:
     return text if text.lower().startswith("error") else f"Error: {text}"
 
 
+def _extend(turns: list[Turn], following: Iterable[Turn]) -> None:
+    for turn in following:
+        if turns and _can_merge(turns[-1], turn):
+            turns[-1] = turn.merged_after(turns[-1])
+        else:
+            turns.append(turn)
+
+
 def _can_merge(earlier: Turn, later: Turn) -> bool:
     return earlier.role == later.role != "tool" and not earlier.tool_calls
 
@@ -182,59 +189,67 @@ def _with_results_in_call_order(turns: list[Turn]) -> list[Turn]:
     return ordered
 
 
-class ToolCallTracker:
-    """Checks that every result answers a call, and that a turn's calls are answered all or none.
+def _unique_id(call_id: str, taken: Collection[str]) -> str:
+    candidates = chain([call_id], (f"{call_id}_{number}" for number in count(2)))
+    return next(candidate for candidate in candidates if candidate not in taken)
 
-    Ids may be used again by a later turn, as some models do (`call_0` in each turn). Calls of
-    which none is answered pass: the user went on without them.
+
+class ResultMatcher:
+    """Pairs results with calls, and makes the pairs complete.
+
+    - Ids may be used again by a later turn, as some models do (`call_0` in each turn). Calls of
+      one turn with the same id get different ones, and their results are taken in order.
+    - Calls of which none is answered pass: the user went on without them. If some are, the
+      others get a result that says so.
+    - A result that no call waits for becomes text of a user's turn, behind the results beside it.
     """
 
     def __init__(self) -> None:
-        self._known: set[str] = set()
-        self._answered: set[str] = set()
-        self._caller = 0  # the index of the latest message with calls
-        self._pending: dict[str, str] = {}  # its unanswered calls: names by id
-        self._has_results = False  # whether one of its calls is answered since the last check
+        self._open: dict[str | None, list[ToolCall]] = {}  # waiting calls by the id in messages
+        self._names: dict[str | None, str] = {}  # names of all called tools by that id
+        self._pending: dict[str, ToolCall] = {}  # waiting calls of the latest turn with calls
+        self._has_results = False  # whether one of that turn's calls is answered since `complete`
+        self._orphans: list[Turn] = []
 
-    def add(self, index: int, turn: Turn) -> None:
-        """Take the turn of a message in; raise if it breaks the rules."""
+    def add(self, index: int, turn: Turn, tool_name: str | None) -> list[Turn]:
+        """Take the turn of a message in; return the turns that follow the earlier ones.
+
+        A result's message may name the tool.
+        """
         if turn.role == "tool":
-            self._add_result(index, turn.tool_call_id)
-            return
-        self.check_complete()
-        if turn.tool_calls:
-            self._pending = {}
-            for call in turn.tool_calls:
-                if call.id in self._pending:
-                    raise VoxtralInvalidRequestError(
-                        f"messages[{index}] makes two calls with the id {call.id!r}: give each "
-                        "call an id of its own."
-                    )
-                self._pending[call.id] = call.name
-            self._caller = index
-            self._known |= self._pending.keys()
-            self._answered -= self._pending.keys()
+            return self._add_result(turn, tool_name)
+        completed = self.complete()
+        return [*completed, self._open_calls(index, turn) if turn.tool_calls else turn]
 
-    def check_complete(self) -> None:
-        """Raise if some, but not all of the latest calls are answered."""
+    def complete(self) -> list[Turn]:
+        """Return what the results so far lack, and what could not stand among them."""
+        completed = []
         if self._has_results and self._pending:
-            call_id, name = next(iter(self._pending.items()))
-            raise VoxtralInvalidRequestError(
-                f"messages[{self._caller}] calls several tools, and only some of the calls are "
-                f"answered: add a ToolMessage with tool_call_id={call_id!r} for {name!r}."
-            )
-        self._has_results = False
+            completed = [missing_result(call) for call in self._pending.values()]
+            self._open, self._pending = {}, {}
+        completed += self._orphans
+        self._has_results, self._orphans = False, []
+        return completed
 
-    def _add_result(self, index: int, call_id: str | None) -> None:
-        where = f"messages[{index}] (tool)"
-        if call_id is None or call_id not in self._known:
-            raise VoxtralInvalidRequestError(
-                f"{where} answers the call {call_id!r}, which no earlier message makes: put the "
-                "AIMessage with that tool call before it, or leave the result out."
-            )
-        if call_id in self._answered:
-            raise VoxtralInvalidRequestError(
-                f"{where} answers the call {call_id!r}, which has a result already: keep one."
-            )
-        self._answered.add(call_id)
-        self._has_results |= self._pending.pop(call_id, None) is not None
+    def _open_calls(self, index: int, turn: Turn) -> Turn:
+        opened: dict[str | None, list[ToolCall]] = {}
+        self._pending = {}
+        for call in turn.tool_calls:
+            unique_id = _unique_id(call.id, self._pending)
+            if unique_id != call.id:
+                warn_same_id(index, call.id)
+            self._pending[unique_id] = replace(call, id=unique_id)
+            opened.setdefault(call.id, []).append(self._pending[unique_id])
+            self._names[call.id] = call.name
+        self._open |= opened
+        return replace(turn, tool_calls=tuple(self._pending.values()))
+
+    def _add_result(self, turn: Turn, tool_name: str | None) -> list[Turn]:
+        waiting = self._open.get(turn.tool_call_id)
+        if not waiting:
+            name = tool_name or self._names.get(turn.tool_call_id)
+            self._orphans.append(result_as_text(turn, name))
+            return []
+        call = waiting.pop(0)
+        self._has_results |= self._pending.pop(call.id, None) is not None
+        return [replace(turn, tool_call_id=call.id)]

@@ -5,7 +5,9 @@ from dataclasses import replace
 from typing import Any
 
 from langchain_voxtral.errors import VoxtralInvalidRequestError
+from langchain_voxtral.messages.mistral_order import arrange_for_mistral
 from langchain_voxtral.messages.turns import AudioPart, ToolCall, Turn
+from langchain_voxtral.providers import TurnOrder
 from langchain_voxtral.tools.call_ids import to_mistral_call_id
 from langchain_voxtral.tools.json_text import dumps
 
@@ -19,12 +21,13 @@ def to_openai(
     instruction: str = "",
     audio_part: AudioPartEncoder | None = None,
     system_with_audio: bool = False,
+    turn_order: TurnOrder = "any",
 ) -> list[dict[str, Any]]:
     """Return a conversation as the messages of OpenAI's chat completions API.
 
-    Each turn is a message. A last assistant turn stays last: DeepInfra continues it. Ids of
-    calls are nine letters and digits, as a server's Mistral template demands them. The content
-    of a turn with recordings is a list of parts in their order.
+    Each turn is a message. A last assistant turn stays last: servers continue it. Ids of calls
+    are nine letters and digits, as a server's Mistral template demands them. The content of a
+    turn with recordings is a list of parts in their order.
 
     Args:
         turns: The conversation.
@@ -34,10 +37,14 @@ def to_openai(
         audio_part: Encodes a recording as the server takes it; None if it takes none.
         system_with_audio: Whether the server takes system messages beside recordings. Else
             their text, the instruction too, begins the user's messages.
+        turn_order: The order that the server takes.
     """
     if instruction:
         turns = _add_instruction(turns, Turn("system", instruction))
-    if not system_with_audio and any(turn.audio for turn in turns):
+    keeps_system = system_with_audio or not any(turn.audio for turn in turns)
+    if turn_order == "mistral":
+        turns = arrange_for_mistral(turns, keeps_system=keeps_system)
+    elif not keeps_system:
         turns = merge_system_into_user(turns)
     return [_message(index, turn, audio_part) for index, turn in enumerate(turns)]
 

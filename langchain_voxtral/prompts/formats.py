@@ -11,6 +11,7 @@ from typing import Literal, get_args
 
 from langchain_voxtral.errors import VoxtralInvalidRequestError
 from langchain_voxtral.prompts.special_tokens import find_special_token
+from langchain_voxtral.providers import TurnOrder
 
 ToolPosition = Literal["last_user", "system"]
 """Where the tools are described."""
@@ -112,6 +113,8 @@ class PromptFormat:
         stops: Stop sequences to send.
         trims: Further sequences at which the client cuts an answer, because a server to which
             they are ordinary text would show them.
+        turn_order: The order of turns that the template takes: `"any"`, or `"mistral"` for the
+            strict one of Mistral's templates.
 
     Raises:
         VoxtralInvalidRequestError: A delimiter has no special token that content is protected
@@ -147,6 +150,7 @@ class PromptFormat:
     tools: ToolDefinitionSyntax | None = None
     stops: tuple[str, ...] = ()
     trims: tuple[str, ...] = ()
+    turn_order: TurnOrder = "any"
 
     def __post_init__(self) -> None:
         for delimiter in self._delimiters():
@@ -206,6 +210,7 @@ MISTRAL = PromptFormat(
     tools=ToolDefinitionSyntax("[AVAILABLE_TOOLS]", "[/AVAILABLE_TOOLS]", "last_user", array=True),
     stops=("</s>", "[INST]"),
     trims=("[/INST]", "[SYSTEM_PROMPT]", "[TOOL_RESULTS]"),
+    turn_order="mistral",
 )
 """The model's own template."""
 

@@ -51,10 +51,9 @@ def render(
     """Return the input string for a conversation; raise if the format cannot express it.
 
     A last assistant turn without tool calls is a prefill: the prompt ends inside it, and the
-    model continues it. A system turn stands where it is in the conversation, in every format:
-    so does `mistral-common`'s encoder of version 7, although its validation of requests
-    refuses one after an assistant turn. Unlike that encoder this keeps spaces at the end of
-    an assistant's text: a prefill or an interrupted answer must be continued exactly.
+    model continues it. Turns are written in the order that they have; what a strict template
+    takes is `arrange_for_mistral`'s affair. Unlike Mistral's encoder this keeps spaces at the
+    end of an assistant's text: a prefill or an interrupted answer must be continued exactly.
 
     Args:
         turns: The conversation.

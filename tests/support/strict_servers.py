@@ -14,11 +14,12 @@ import json
 import math
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
 import soundfile
+from support.mistral_order import mistral_order_fault
 from support.multipart_forms import parse_multipart
 
 Handler = Callable[[httpx.Request], httpx.Response]
@@ -72,7 +73,7 @@ class Strict:
     """What a kind of server accepts.
 
     `forms` has the fields of its speech endpoints by path, the file's first; `times` are fields
-    that may be repeated.
+    that may be repeated. `prefill` are the fields that a last assistant message needs.
     """
 
     chat: str
@@ -86,6 +87,8 @@ class Strict:
     max_bytes: float
     refusal: Callable[[str], httpx.Response]
     names_tools: bool = True
+    is_mistral: bool = False
+    prefill: Mapping[str, Any] = field(default_factory=dict)
 
 
 _TIMES = _words("timestamp_granularities timestamp_granularities[]")
@@ -126,6 +129,8 @@ STRICT = {
             400,
             json={"error": {"message": why, "type": "BadRequestError", "param": None, "code": 400}},
         ),
+        is_mistral=True,
+        prefill={"continue_final_message": True, "add_generation_prompt": False},
     ),
     "llama_cpp": Strict(
         chat="/v1/chat/completions",
@@ -141,6 +146,7 @@ STRICT = {
             400, json={"error": {"code": 400, "message": why, "type": "invalid_request_error"}}
         ),
         names_tools=False,
+        is_mistral=True,
     ),
 }
 
@@ -169,7 +175,7 @@ def strict(name: str) -> Handler:
 
 
 def _check_chat(server: Strict, body: dict[str, Any]) -> None:
-    if strange := body.keys() - _FIELDS - {server.penalty}:
+    if strange := body.keys() - _FIELDS - {server.penalty} - server.prefill.keys():
         raise RefusedError(f"unknown fields: {sorted(strange)}")
     if not server.names_tools and not isinstance(body.get("tool_choice", "auto"), str):
         raise RefusedError("tool_choice must be a string")
@@ -181,6 +187,7 @@ def _check_chat(server: Strict, body: dict[str, Any]) -> None:
     if any(one == other == "user" for one, other in itertools.pairwise(roles)):
         raise RefusedError("Conversation roles must alternate.")
     _check_calls(messages)
+    _check_order(server, body)
     for message in audio_messages:
         if message["role"] != "user" or message.keys() != {"role", "content"}:
             raise RefusedError("Only users send parts.")
@@ -197,6 +204,14 @@ def _check_calls(messages: list[dict[str, Any]]) -> None:
     ids += [message["tool_call_id"] for message in messages if message["role"] == "tool"]
     if not all(re.fullmatch("[a-zA-Z0-9]{9}", call_id) for call_id in ids):
         raise RefusedError(f"Tool call ids must be nine letters and digits: {ids}")
+
+
+def _check_order(server: Strict, body: dict[str, Any]) -> None:
+    prefill = {name: body[name] for name in server.prefill if name in body}
+    if prefill != (server.prefill if body["messages"][-1]["role"] == "assistant" else {}):
+        raise RefusedError("A last assistant message must be continued, and no other can be.")
+    if server.is_mistral and (fault := mistral_order_fault(body["messages"])):
+        raise RefusedError(fault)
 
 
 def _check_part(server: Strict, part: dict[str, Any]) -> None:

@@ -13,8 +13,8 @@ from langchain_core.messages import (
 )
 from langchain_core.messages.tool import invalid_tool_call
 
-from langchain_voxtral.errors import VoxtralInvalidRequestError
 from langchain_voxtral.messages import ToolCall, Turn, to_turns
+from langchain_voxtral.messages.results import MISSING_RESULT
 
 
 def calling(*ids: str | None) -> AIMessage:
@@ -27,12 +27,6 @@ def result(call_id: str, text: str = "ok", **more: Any) -> ToolMessage:
 
 def answered(messages: list[BaseMessage]) -> list[str | None]:
     return [turn.tool_call_id for turn in to_turns(messages) if turn.role == "tool"]
-
-
-def failure(messages: list[BaseMessage]) -> str:
-    with pytest.raises(VoxtralInvalidRequestError) as raised:
-        to_turns(messages)
-    return str(raised.value)
 
 
 def test_results_never_merge() -> None:
@@ -63,50 +57,114 @@ def test_unanswered_calls_are_allowed() -> None:
     assert [turn.role for turn in turns] == ["assistant", "user"]
 
 
-def test_a_result_without_a_call_is_an_error() -> None:
-    assert failure([calling("a"), result("a"), result("b")]) == (
-        "messages[2] (tool) answers the call 'b', which no earlier message makes: put the "
-        "AIMessage with that tool call before it, or leave the result out."
+def orphan(name: str, call_id: str, text: str) -> str:
+    return f"Result of {name} for an earlier call (id {call_id!r}):\n{text}"
+
+
+@pytest.mark.parametrize(
+    ("messages", "turns"),
+    [
+        (
+            [result("a", "1", name="search"), HumanMessage("q")],
+            [Turn("user", orphan("the tool 'search'", "a", "1") + "\n\nq")],
+        ),
+        (
+            [HumanMessage("q"), result("a", "1"), AIMessage("done")],
+            [
+                Turn("user", "q\n\n" + orphan("a tool", "a", "1")),
+                Turn("assistant", "done"),
+            ],
+        ),
+        (
+            [calling("a", "b"), result("a", "1"), result("x", "no", status="error"), result("b")],
+            [
+                Turn("assistant", "", (ToolCall("a", "f", {}), ToolCall("b", "f", {}))),
+                Turn("tool", "1", tool_call_id="a"),
+                Turn("tool", "ok", tool_call_id="b"),
+                Turn("user", orphan("a tool", "x", "Error: no")),
+            ],
+        ),
+        (
+            [result("a", "1"), calling("a")],
+            [
+                Turn("user", orphan("a tool", "a", "1")),
+                Turn("assistant", "", (ToolCall("a", "f", {}),)),
+            ],
+        ),
+        (
+            [calling("a"), result("a", "1"), result("a", "2")],
+            [
+                Turn("assistant", "", (ToolCall("a", "f", {}),)),
+                Turn("tool", "1", tool_call_id="a"),
+                Turn("user", orphan("the tool 'f'", "a", "2")),
+            ],
+        ),
+        (
+            [ChatMessage(content="1", role="tool"), HumanMessage("q")],
+            [Turn("user", "Result of a tool for an earlier call:\n1\n\nq")],
+        ),
+    ],
+    ids=["first", "in the middle", "among results", "before its call", "second", "no id"],
+)
+def test_a_result_that_no_call_waits_for_is_text_of_the_user(
+    messages: list[BaseMessage], turns: list[Turn], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its call was summed up or trimmed away, which the user of an agent cannot mend."""
+    assert to_turns(messages) == turns
+    [record] = caplog.records
+    assert record.levelname == "WARNING"
+    assert "is sent as text of the user" in record.getMessage()
+
+
+def test_the_warning_of_such_a_result_names_the_tool_and_the_id(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    to_turns([result("call_7", name="search")])
+    [message] = caplog.messages
+    assert message.startswith(
+        "The result of the tool 'search' (tool_call_id='call_7') does not follow a call that waits"
     )
 
 
-def test_a_result_before_its_call_is_an_error() -> None:
-    assert failure([result("a"), calling("a")]).startswith(
-        "messages[0] (tool) answers the call 'a', which no earlier message makes"
-    )
-
-
-def test_a_result_that_names_no_call_is_an_error() -> None:
-    assert failure([calling("a"), ChatMessage(content="ok", role="tool")]) == (
-        "messages[1] (tool) answers the call None, which no earlier message makes: put the "
-        "AIMessage with that tool call before it, or leave the result out."
-    )
-
-
-def test_two_calls_of_one_message_with_the_same_id_are_an_error() -> None:
-    """It would be ambiguous which of them a result answers."""
-    assert failure([HumanMessage("q"), calling("a", "b", "a"), result("a"), result("b")]) == (
-        "messages[1] makes two calls with the id 'a': give each call an id of its own."
-    )
-
-
-def test_a_second_result_for_a_call_is_an_error() -> None:
-    assert failure([calling("a"), result("a"), result("a")]) == (
-        "messages[2] (tool) answers the call 'a', which has a result already: keep one."
-    )
+def test_calls_of_one_message_with_the_same_id_get_different_ones_and_results_in_order(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    messages = [calling("a", "b", "a"), result("a", "1"), result("b", "2"), result("a", "3")]
+    assert to_turns(messages) == [
+        Turn("assistant", "", tuple(ToolCall(call_id, "f", {}) for call_id in ("a", "b", "a_2"))),
+        Turn("tool", "1", tool_call_id="a"),
+        Turn("tool", "2", tool_call_id="b"),
+        Turn("tool", "3", tool_call_id="a_2"),
+    ]
+    [message] = caplog.messages
+    assert message.startswith("messages[0] makes several calls with the id 'a': their results are")
 
 
 @pytest.mark.parametrize("after", [[], [HumanMessage("go on")], [AIMessage("done")]])
-def test_calls_answered_in_part_are_an_error(after: list[BaseMessage]) -> None:
-    assert failure([HumanMessage("q"), calling("a", "b"), result("a"), *after]) == (
-        "messages[1] calls several tools, and only some of the calls are answered: add a "
-        "ToolMessage with tool_call_id='b' for 'f'."
+def test_calls_answered_in_part_get_results_that_say_so(
+    after: list[BaseMessage], caplog: pytest.LogCaptureFixture
+) -> None:
+    turns = to_turns([HumanMessage("q"), calling("a", "b"), result("b", "2"), *after])
+    assert turns[2:4] == [
+        Turn("tool", MISSING_RESULT, tool_call_id="a"),
+        Turn("tool", "2", tool_call_id="b"),
+    ]
+    assert len(turns) == 4 + len(after)
+    [message] = caplog.messages
+    assert message.startswith(
+        "The call of the tool 'f' (id 'a') has no result, and is sent with one"
     )
 
 
-def test_late_results_answer_all_calls_or_none() -> None:
-    messages = [calling("a", "b"), HumanMessage("meanwhile"), result("a")]
-    assert failure(messages).startswith("messages[0] calls several tools")
+def test_late_results_answer_all_calls_or_the_others_are_said_to_have_none() -> None:
+    messages = [calling("a", "b"), HumanMessage("meanwhile"), result("a", "1")]
+    assert to_turns(messages)[1:] == [
+        Turn("user", "meanwhile"),
+        Turn("tool", "1", tool_call_id="a"),
+        Turn("tool", MISSING_RESULT, tool_call_id="b"),
+    ]
+    messages += [AIMessage("so"), result("b", "2")]
+    assert to_turns(messages)[-1] == Turn("user", orphan("the tool 'f'", "b", "2"))
 
 
 @pytest.mark.parametrize(
