@@ -18,6 +18,7 @@ from typing import Any
 
 import httpx
 
+from langchain_voxtral.transport.cancellation import protect_pools, run_to_end
 from langchain_voxtral.transport.deadlines import httpx_guard
 
 
@@ -82,11 +83,14 @@ class ClientPool:
     async def async_client(self) -> httpx.AsyncClient:
         """Return the running loop's client."""
         if self.settings.http_async_client is not None:
+            protect_pools(self.settings.http_async_client)
             return self.settings.http_async_client
         loop = asyncio.get_running_loop()
         entry = self._by_loop.get(loop)
         if entry is None:
-            entry = _LoopClient(self, loop, httpx.AsyncClient(**self._options()))
+            client = httpx.AsyncClient(**self._options())
+            protect_pools(client)
+            entry = _LoopClient(self, loop, client)
             with self._lock:  # loops may run in several threads
                 self._forget_closed_loops()
                 self._by_loop[loop] = entry
@@ -125,8 +129,8 @@ class ClientPool:
         loop = asyncio.get_running_loop()
         entry = self._by_loop.pop(loop, None)
         if entry is not None:
-            await _aclose(loop, entry.closer)
             entry.finalizer.detach()
+            await run_to_end(_aclose(loop, entry.closer))
 
     def detach_after_fork(self) -> None:
         """In a forked child: let go of the parent's connections without touching them."""
@@ -247,9 +251,11 @@ class ClientLease:
     async def aclose(self) -> None:
         """Let go; close the synchronous client and this loop's if nobody else holds them."""
         pool = self._pool
-        if pool is not None and pool.leases == 1:
-            await pool.aclose()
-        self.close()
+        try:
+            if pool is not None and pool.leases == 1:
+                await pool.aclose()
+        finally:
+            self.close()
 
     def __eq__(self, other: object) -> bool:
         # A model is equal to its copy, which holds connections of its own.

@@ -22,6 +22,7 @@ from langchain_voxtral.errors import (
 )
 from langchain_voxtral.protocol.error_responses import error_from_response
 from langchain_voxtral.protocol.form_data import FormData
+from langchain_voxtral.transport.cancellation import AsyncExchange
 from langchain_voxtral.transport.client_pool import ClientPool
 from langchain_voxtral.transport.deadlines import ReadDeadline, closing_safely, httpx_guard
 from langchain_voxtral.transport.httpx_errors import map_httpx_errors
@@ -65,10 +66,8 @@ async def apost(clients: ClientPool, request: HTTPRequest) -> HTTPResponse:
     state = RetryState(request)
     while True:
         try:
-            async with (
-                _deadline(state),
-                aclosing(await _aopen(clients, request, state)) as response,
-            ):
+            async with _deadline(state), await _exchange(clients, request, state) as exchange:
+                response = await _aopen(exchange, request, state)
                 content = await _aread(response, request, state)
                 _check_status(response, request, content)
                 return HTTPResponse(content, response.headers, state.attempts)
@@ -110,9 +109,9 @@ async def astream(
     state = RetryState(request)
     while True:
         try:
-            async with _deadline(state):
-                response = await _aopen(clients, request, state)
-            async with aclosing(response):
+            async with await _exchange(clients, request, state) as exchange:
+                async with _deadline(state):
+                    response = await _aopen(exchange, request, state)
                 decoder.start_attempt(response.headers, state.attempts)
                 if not _is_stream(response):
                     async with _deadline(state):
@@ -230,12 +229,17 @@ def _open(clients: ClientPool, request: HTTPRequest, state: RetryState) -> httpx
     return response
 
 
-async def _aopen(clients: ClientPool, request: HTTPRequest, state: RetryState) -> httpx.Response:
+async def _exchange(clients: ClientPool, request: HTTPRequest, state: RetryState) -> AsyncExchange:
     client = await clients.async_client()
     with map_httpx_errors(request, state):
-        response = await client.send(
-            _build(client, request, state), stream=True, follow_redirects=False
-        )
+        return AsyncExchange(client, _build(client, request, state))
+
+
+async def _aopen(
+    exchange: AsyncExchange, request: HTTPRequest, state: RetryState
+) -> httpx.Response:
+    with map_httpx_errors(request, state):
+        response = await exchange.send()
     state.record_response(response.headers)
     return response
 

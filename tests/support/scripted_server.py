@@ -160,6 +160,10 @@ class ScriptedServer:
         """The base URL to give to a model."""
         return f"http://127.0.0.1:{self._ready.result()[2]}/v1"
 
+    def script(self, *replies: Reply) -> None:
+        """Answer the next requests with these replies."""
+        self._script.extend(replies)
+
     def wait_for_requests(self, count: int) -> None:
         """Block until this many requests have arrived."""
         with self._changed:

@@ -1,0 +1,114 @@
+"""Asynchronous exchanges that leave nothing behind, wherever they are cancelled.
+
+httpcore shields its cleaning up from anyio's cancellations, but `task.cancel()` and
+`asyncio.timeout` get through. What they cut short stays in its pool: connections that no request
+has and none gets, and requests that nobody awaits. So whatever closes connections runs in a task
+of its own here, and after a failure the pool is freed of what is left.
+"""
+
+import asyncio
+from collections.abc import Coroutine, Iterable, MutableMapping
+from contextlib import suppress
+from types import TracebackType
+from typing import Any, Self
+
+import httpcore
+import httpx
+
+_running: set[asyncio.Task[Any]] = set()
+"""Holds the tasks below, of which event loops have weak references only."""
+
+
+async def run_to_end(work: Coroutine[Any, Any, None]) -> None:
+    """Await work that goes on when the caller is cancelled."""
+    task = asyncio.ensure_future(work)
+    _running.add(task)
+    task.add_done_callback(_running.discard)
+    await asyncio.shield(task)
+
+
+class AsyncExchange:
+    """A request and its response; on leaving, the connection is idle in the pool or closed."""
+
+    def __init__(self, client: httpx.AsyncClient, request: httpx.Request) -> None:
+        self._client = client
+        self._request = request
+        self._response: httpx.Response | None = None
+
+    async def send(self) -> httpx.Response:
+        """Send the request and return the response, whose body is not read yet."""
+        self._response = await self._client.send(self._request, stream=True, follow_redirects=False)
+        return self._response
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if error is not None:
+            await run_to_end(self._discard())
+        elif self._response is not None and not self._response.is_closed:
+            try:
+                await self._response.aclose()
+            except BaseException:
+                await run_to_end(self._discard())
+                raise
+
+    async def _discard(self) -> None:
+        if self._response is not None:
+            with suppress(Exception):  # another error is on its way
+                await self._response.aclose()
+        pool = _find_pool(self._client, self._request.url)
+        if pool is not None:
+            await _free(pool, self._request.extensions)
+
+
+def _find_pool(client: httpx.AsyncClient, url: httpx.URL) -> httpcore.AsyncConnectionPool | None:
+    """Return the pool that a request went through; None for a transport that is not httpcore's."""
+    find_transport = getattr(client, "_transport_for_url", None)
+    pool = None if find_transport is None else getattr(find_transport(url), "_pool", None)
+    return pool if isinstance(pool, httpcore.AsyncConnectionPool) else None
+
+
+async def _free(pool: httpcore.AsyncConnectionPool, extensions: MutableMapping[str, Any]) -> None:
+    """Remove the request with these extensions from a pool, and connections that nobody uses."""
+    try:
+        requests, connections = pool._requests, pool._connections  # noqa: SLF001 - see above
+        requests[:] = [each for each in requests if each.request.extensions is not extensions]
+        used = [each.connection for each in requests]
+        unused = [
+            each for each in connections if not (each in used or each.is_idle() or each.is_closed())
+        ]
+        connections[:] = [each for each in connections if each not in unused]
+        # Other requests may wait for the places that became free.
+        unused += pool._assign_requests_to_connections()  # noqa: SLF001
+    except AttributeError:  # httpcore is changed; it closes what it can
+        return
+    await _close_each(unused)
+
+
+async def _close_each(connections: Iterable[httpcore.AsyncConnectionInterface]) -> None:
+    for connection in connections:
+        with suppress(Exception):  # the others are closed all the same
+            await connection.aclose()
+
+
+async def _close_connections(connections: Iterable[httpcore.AsyncConnectionInterface]) -> None:
+    if connections:
+        await run_to_end(_close_each(connections))
+
+
+def protect_pools(client: httpx.AsyncClient) -> None:
+    """Have a client's pools close all connections that they give up, cancelled or not.
+
+    A pool forgets them before it closes them, so that nothing else can.
+    """
+    transports = (getattr(client, "_transport", None), *getattr(client, "_mounts", {}).values())
+    for transport in transports:
+        pool = getattr(transport, "_pool", None)
+        if isinstance(pool, httpcore.AsyncConnectionPool):
+            pool._close_connections = _close_connections  # type: ignore[method-assign,assignment]  # noqa: SLF001
