@@ -2,17 +2,28 @@
 
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, BinaryIO, Literal
 
 from langchain_voxtral.audio import formats
 from langchain_voxtral.audio.formats import AudioFormat
 from langchain_voxtral.audio.integrity import check_matroska, check_ogg
 from langchain_voxtral.audio.patches import FileCheck, PatchedFile, ReportDamage
-from langchain_voxtral.audio.sizes import check_aiff, check_au, check_mp3, check_wav
+from langchain_voxtral.audio.sizes import (
+    check_aiff,
+    check_au,
+    check_avi,
+    check_mp3,
+    check_w64,
+    check_wav,
+)
 from langchain_voxtral.audio.source import AudioInput, AudioSource
-from langchain_voxtral.audio.track import AudioTrack, import_optional, open_track
-from langchain_voxtral.errors import VoxtralAudioError, VoxtralTruncatedAudioError
+from langchain_voxtral.audio.track import AudioTrack, import_optional, open_track, probe_format
+from langchain_voxtral.errors import (
+    VoxtralAudioError,
+    VoxtralMissingAudioExtraError,
+    VoxtralTruncatedAudioError,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -144,17 +155,18 @@ class Recording:
 
 
 def _known_format(file: BinaryIO) -> AudioFormat:
-    audio_format = formats.detect_format(file)
-    if audio_format is None:
-        file.seek(0)
-        head = file.read(16)
-        known = ", ".join(known.name for known in formats.AUDIO_FORMATS)
-        raise VoxtralAudioError(
-            f"it is no recording of a known kind ({known}): it begins with {head!r}"
-            if head
-            else "it is empty: 0 bytes"
-        )
-    return audio_format
+    if audio_format := formats.detect_format(file):
+        return audio_format
+    file.seek(0)
+    if not (head := file.read(16)):
+        raise VoxtralAudioError("it is empty: 0 bytes")
+    with suppress(VoxtralMissingAudioExtraError):
+        if audio_format := probe_format(file):
+            return audio_format
+    known = ", ".join(known.name for known in formats.AUDIO_FORMATS)
+    raise VoxtralAudioError(
+        f"it is no recording of a known kind ({known}): it begins with {head!r}"
+    )
 
 
 _CHECKS: dict[AudioFormat, Callable[[BinaryIO, ReportDamage], FileCheck]] = {
@@ -166,5 +178,7 @@ _CHECKS: dict[AudioFormat, Callable[[BinaryIO, ReportDamage], FileCheck]] = {
     formats.MKA: check_matroska,
     formats.AIFF: check_aiff,
     formats.AU: check_au,
+    formats.AVI: check_avi,
+    formats.W64: check_w64,
 }
 """Checks of what FFmpeg does not notice."""

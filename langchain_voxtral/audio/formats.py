@@ -36,7 +36,32 @@ AIFF = AudioFormat("aiff", "audio/aiff", ".aiff")
 AU = AudioFormat("au", "audio/basic", ".au")
 CAF = AudioFormat("caf", "audio/x-caf", ".caf")
 
+AC3 = AudioFormat("ac3", "audio/ac3", ".ac3")
+AMR = AudioFormat("amr", "audio/amr", ".amr")
+ASF = AudioFormat("asf", "audio/x-ms-wma", ".wma")
+AVI = AudioFormat("avi", "video/x-msvideo", ".avi")
+FLV = AudioFormat("flv", "video/x-flv", ".flv")
+MPEG_PS = AudioFormat("mpeg", "video/mpeg", ".mpg")
+MPEG_TS = AudioFormat("mpegts", "video/mp2t", ".ts")
+MP2 = AudioFormat("mp2", "audio/mpeg", ".mp2")
+W64 = AudioFormat("w64", "audio/x-w64", ".w64")
+
 AUDIO_FORMATS = (WAV, MP3, FLAC, OGG, OPUS, M4A, MP4, WEBM, MKA, AAC, AIFF, AU, CAF)
+
+OTHER_FORMATS = (AC3, AMR, ASF, AVI, FLV, MPEG_PS, MPEG_TS, MP2, W64)
+"""Further formats; of all others only FFmpeg's name is known."""
+
+_BY_DEMUXER = {
+    **{audio_format.name: audio_format for audio_format in (FLAC, OGG, AAC, AIFF, AU, CAF)},
+    **{audio_format.name: audio_format for audio_format in OTHER_FORMATS},
+    "asf_o": ASF,
+    "matroska": MKA,
+    "mov": MP4,
+    "mp3": MP2,  # layers I and II; layer III is found here
+    "mpegtsraw": MPEG_TS,
+    "wav": AudioFormat("rifx", "audio/x-wav", ".wav"),  # big-endian; others are found here
+}
+"""Formats by the name of FFmpeg's demuxer."""
 
 EBML = b"\x1a\x45\xdf\xa3"
 """What Matroska and WebM files begin with."""
@@ -55,12 +80,24 @@ _MAGIC: tuple[tuple[AudioFormat, tuple[bytes, ...], int, bytes], ...] = (
     (M4A, (b"",), 4, b"ftypM4A "),
     (M4A, (b"",), 4, b"ftypM4B "),
     (MP4, (b"",), 4, b"ftyp"),
+    (AMR, (b"#!AMR",), 0, b""),
+    (ASF, (b"\x30\x26\xb2\x75\x8e\x66\xcf\x11",), 0, b""),
+    (AVI, (b"RIFF",), 8, b"AVI "),
+    (FLV, (b"FLV\x01",), 0, b""),
+    (MPEG_PS, (b"\0\0\x01\xba",), 0, b""),
+    (W64, (b"riff\x2e\x91\xcf\x11",), 0, b""),
 )
 """A format, what its files begin with, and what stands at an offset; the first match counts."""
 
 
+def demuxer_format(demuxer: str) -> AudioFormat:
+    """Return the format of a file that an FFmpeg demuxer recognizes."""
+    name = demuxer.partition(",")[0]
+    return _BY_DEMUXER.get(name) or AudioFormat(name, f"audio/x-{name}", f".{name}")
+
+
 def detect_format(data: bytes | BinaryIO) -> AudioFormat | None:
-    """Return the format of a file or of its bytes; None if it is no recording."""
+    """Return the format of a file or of its bytes; None if only a decoder may know it."""
     _, head = skip_id3(io.BytesIO(data) if isinstance(data, bytes) else data)
     for audio_format, beginnings, offset, mark in _MAGIC:
         if head.startswith(beginnings) and head.startswith(mark, offset):

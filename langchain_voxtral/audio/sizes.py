@@ -1,4 +1,4 @@
-"""Headers of WAV, MP3, AIFF and AU files: the length that they state, and made-up sizes."""
+"""Headers of WAV, W64, AVI, MP3, AIFF and AU files: stated lengths, and made-up sizes."""
 
 import io
 import struct
@@ -17,6 +17,7 @@ from langchain_voxtral.errors import VoxtralTruncatedAudioError, concatenated_er
 _DS64_DATA_SIZE = 28
 """Where an RF64 file states the size of its sound."""
 _SSND_HEADER = 8
+_W64_CHUNKS_START, _W64_CHUNK_HEADER = 40, 24
 
 
 def check_wav(file: BinaryIO, report_damage: ReportDamage) -> FileCheck:
@@ -30,6 +31,39 @@ def check_wav(file: BinaryIO, report_damage: ReportDamage) -> FileCheck:
     if header.has_length or file.read(4) == b"RIFF":
         return FileCheck(header.seconds)
     return FileCheck(header.seconds, ((_DS64_DATA_SIZE, header.data_bytes.to_bytes(8, "little")),))
+
+
+def check_w64(file: BinaryIO, report_damage: ReportDamage) -> FileCheck:
+    """Report if a W64 file is shorter than its sound; return that size if it is made up."""
+    file_end, start = file.seek(0, io.SEEK_END), _W64_CHUNKS_START
+    while start + _W64_CHUNK_HEADER <= file_end:
+        file.seek(start)
+        name, stated = struct.unpack("<16sQ", file.read(_W64_CHUNK_HEADER))
+        there = file_end - start
+        if name.startswith(b"data"):
+            if stated <= _W64_CHUNK_HEADER < there or is_placeholder(stated, there):
+                return FileCheck(None, ((start + 16, there.to_bytes(8, "little")),))
+            if stated > there:
+                report_damage(_cut_off_error(stated, there))
+            break
+        start += max(stated + -stated % 8, _W64_CHUNK_HEADER)
+    return FileCheck()
+
+
+def check_avi(file: BinaryIO, report_damage: ReportDamage) -> FileCheck:
+    """Report if an AVI file is shorter than one of its RIFF chunks."""
+    file_end = file.seek(0, io.SEEK_END)
+    for name, start, stated in iter_chunks(file, 0):
+        there = file_end - start
+        if name == b"RIFF" and stated > there and not is_placeholder(stated, there):
+            report_damage(_cut_off_error(stated, there))
+    return FileCheck()
+
+
+def _cut_off_error(stated: int, there: int) -> VoxtralTruncatedAudioError:
+    return VoxtralTruncatedAudioError(
+        f"its header states {stated} bytes, and {there} are there: it is cut off"
+    )
 
 
 def check_mp3(file: BinaryIO, report_damage: ReportDamage) -> FileCheck:

@@ -9,16 +9,26 @@ from typing import Any, BinaryIO
 
 from langchain_voxtral.audio.formats import (
     AAC,
+    AIFF,
+    AMR,
+    ASF,
+    AU,
+    AVI,
+    CAF,
     FLAC,
+    FLV,
     M4A,
     MKA,
+    MP2,
     MP3,
     MP4,
     OGG,
     OPUS,
+    W64,
     WAV,
     WEBM,
     AudioFormat,
+    demuxer_format,
 )
 from langchain_voxtral.audio.mp3 import is_between_frames
 from langchain_voxtral.audio.patches import PatchedFile, ReportDamage
@@ -31,12 +41,22 @@ from langchain_voxtral.errors import (
 
 _VIDEO = {M4A, MP4, WEBM, MKA}
 """Formats of films, in which sound may begin after the picture."""
-_WITH_CLOCK = _VIDEO | {FLAC, OGG, OPUS}
-"""Formats whose frames have times; of others FFmpeg counts them."""
-_GUESSED_LENGTH = {MP3, AAC}
-"""Formats whose length FFmpeg estimates from a bit rate."""
-_CHECKED_BEFORE = {WAV, OGG, OPUS, WEBM, MKA}
+_WITHOUT_CLOCK = {WAV, MP3, AAC, AIFF, AU, CAF, W64, AVI, MP2, AMR}
+"""Formats whose frames have no times; FFmpeg counts them."""
+_STATED_LENGTH = {WAV, FLAC, OGG, OPUS, *_VIDEO, AIFF, AU, CAF, W64, ASF, FLV} | {
+    demuxer_format(name) for name in ("ape", "tta", "wv")
+}
+"""Formats that state their length; of others FFmpeg estimates it."""
+_CHECKED_BEFORE = {WAV, W64, OGG, OPUS, WEBM, MKA}
 """Formats whose bytes were all accounted for, so that a wrong length in the header is no damage."""
+_DEMUXERS = """
+    aac ac3 ac4 act aea aiff amr ape asf asf_o au avi avr bonk caf dhav dsf dss dts dtshd dv eac3
+    flac flv gxf iamf iff ircam ivf kux lc3 live_flv loas matroska,webm mlp mmf mov,mp4,m4a,3gp
+    mp3 mpc mpc8 mpeg mpegts mpegtsraw mxf nistsphere nsv nut nuv ogg oma osq paf pva pvf qcp qoa
+    rm rso shn smjpeg sox spdif swf tak tta truehd ty voc w64 wav wsd wtv wv xwma
+"""
+_ONLY_SOUND = {"format_whitelist": ",".join(_DEMUXERS.split()), "protocol_whitelist": "none"}
+"""Options of FFmpeg: no subtitles, pictures or playlists, and nothing but the file is opened."""
 _RATES = range(1_000, 1_000_001)
 """Samples a second: beyond, a header is wrong, or a small file would be days of sound."""
 _MAX_MISSING_SECONDS = 0.5
@@ -59,6 +79,22 @@ def import_optional(name: str) -> ModuleType:
         raise VoxtralMissingAudioExtraError(name) from error
 
 
+def probe_format(file: BinaryIO) -> AudioFormat | None:
+    """Return the format of a file that FFmpeg recognizes by more than its beginning."""
+    av = import_optional("av")
+    try:
+        with _open_container(av, file, None) as container:
+            return demuxer_format(container.format.name)
+    except av.FFmpegError:
+        return None
+
+
+def _open_container(av: ModuleType, file: BinaryIO | PatchedFile, demuxer: str | None) -> Any:
+    file.seek(0)
+    # By default a file that is open for writing too would be written to.
+    return av.open(file, "r", format=demuxer, options=_ONLY_SOUND, metadata_errors="replace")
+
+
 @contextmanager
 def open_track(file: BinaryIO | PatchedFile, audio_format: AudioFormat) -> "Iterator[AudioTrack]":
     """Open the sound of a file.
@@ -68,11 +104,9 @@ def open_track(file: BinaryIO | PatchedFile, audio_format: AudioFormat) -> "Iter
         VoxtralAudioError: There is no sound that can be decoded in it.
     """
     av = import_optional("av")
-    file.seek(0)
     demuxer = "mp3" if audio_format == MP3 else None  # found even after much else
     try:
-        # By default a file that is open for writing too would be written to.
-        container = av.open(file, "r", format=demuxer, metadata_errors="replace")
+        container = _open_container(av, file, demuxer)
     except av.FFmpegError as error:
         raise VoxtralTruncatedAudioError(
             f"it begins like {audio_format.name} and cannot be opened ({error.strerror}): it is "
@@ -107,12 +141,12 @@ class AudioTrack:
     def seconds(self) -> float | None:
         """Its length as the container tells it."""
         stream = self.stream
-        if self.format in _GUESSED_LENGTH:
+        if self.format not in _STATED_LENGTH:
             return None
         if stream.duration:
             late = max(stream.start_time or 0, 0) if self.format in _VIDEO else 0
             return float((stream.duration + late) * stream.time_base)
-        if self.container.duration is None or len(self.container.streams) > 1:
+        if not self.container.duration or len(self.container.streams) > 1:
             return None
         return float(self.container.duration / 1_000_000)
 
@@ -137,7 +171,7 @@ class AudioTrack:
         for frame in self._frames(report_damage):
             begin = end if frame.time is None else frame.time
             gap = begin - end
-            if gap > _MIN_GAP_SECONDS and self.format in _WITH_CLOCK:
+            if gap > _MIN_GAP_SECONDS and self.format not in _WITHOUT_CLOCK:
                 yield from resampler.flush()
                 silent += gap
                 if silent > _MAX_SILENCE_SECONDS or (is_begun and self.format == FLAC):

@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from langchain_voxtral.audio.decoder import Recording
-from langchain_voxtral.audio.formats import detect_format
+from langchain_voxtral.audio.formats import OTHER_FORMATS, detect_format
 from langchain_voxtral.audio.source import AudioInput, AudioSource
 from langchain_voxtral.errors import VoxtralAudioError, VoxtralInvalidRequestError
 from langchain_voxtral.messages.turns import AudioPart
@@ -18,7 +18,9 @@ _ADVICE = "Send the recording itself: audio_block(path) makes a block of it"
 _NESTED = frozenset({"input_audio", "audio_url"})
 """Types of blocks with the recording in a dict under the type's name."""
 _WITH_MIME_TYPE = frozenset({"file", "input_file", "media"})
-"""Types of blocks that are recordings if their media type is audio."""
+"""Types of blocks that are recordings if their media type is one."""
+_OTHER_AUDIO_TYPES = frozenset(audio_format.mime_type for audio_format in OTHER_FORMATS)
+"""Media types of recordings that are no `audio/`."""
 _DATA_KEYS = ("base64", "data", "file_data")
 _STORE_KEYS = ("file_id", "file_uri")
 """Keys that name a file in a provider's store."""
@@ -49,6 +51,13 @@ _SYNONYMS = {
     "audio/x-aac": "audio/aac",
     "audio/aacp": "audio/aac",
     "audio/x-matroska": "audio/matroska",
+    "audio/amr-wb": "audio/amr",
+    "audio/x-amr": "audio/amr",
+    "audio/wma": "audio/x-ms-wma",
+    "video/x-ms-asf": "audio/x-ms-wma",
+    "video/x-ms-wmv": "audio/x-ms-wma",
+    "video/avi": "video/x-msvideo",
+    "video/mpeg2": "video/mpeg",
 }
 """Media types in use, and the usual ones."""
 
@@ -153,8 +162,10 @@ def is_audio_block(block: Mapping[str, object]) -> bool:
     block_type, mime_type = str(block.get("type")), block.get("mime_type")
     if block_type == "audio" or block_type in _NESTED:
         return True
-    is_typed = block_type in _WITH_MIME_TYPE and isinstance(mime_type, str)
-    return is_typed and normalize_mime_type(str(mime_type)).startswith("audio/")
+    if block_type not in _WITH_MIME_TYPE or not isinstance(mime_type, str):
+        return False
+    usual = normalize_mime_type(mime_type)
+    return usual.startswith("audio/") or usual in _OTHER_AUDIO_TYPES
 
 
 def _present(content: Mapping[str, object], keys: Iterable[str]) -> list[str]:

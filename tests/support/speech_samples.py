@@ -47,6 +47,23 @@ _BY_FFMPEG: dict[str, tuple[str, str, dict[str, str]]] = {
     "webm streamed": ("webm", "libopus", {"live": "1"}),
     "mp3 without xing": ("mp3", "libmp3lame", {"write_xing": "0", "id3v2_version": "3"}),
 }
+_OTHER_BY_FFMPEG = {
+    "amr": ("amr", "libopencore_amrnb"),
+    "wma": ("asf", "wmav2"),
+    "avi": ("avi", "libmp3lame"),
+    "flv": ("flv", "aac"),
+    "mpeg": ("mpeg", "mp2"),
+    "mpegts": ("mpegts", "aac"),
+    "mp2": ("mp2", "mp2"),
+    "ac3": ("ac3", "ac3"),
+    "w64": ("w64", "pcm_s16le"),
+    "wavpack": ("wv", "wavpack"),
+    "latm": ("latm", "aac"),
+    "nut": ("nut", "libmp3lame"),
+    "rm": ("rm", "ac3"),
+}
+OTHER_ENCODINGS = tuple(_OTHER_BY_FFMPEG)
+"""Formats that are only known to the decoder, or only by their first bytes."""
 ENCODINGS = (*_BY_SOUNDFILE, *_BY_FFMPEG, "flac streamed")
 """All ways in which `encoded` writes sound."""
 
@@ -113,7 +130,9 @@ def likeness(one: Sound, other: Sound) -> float:
 
 def encoded(encoding: str, sound: Sound | None = None, rate: int = 16_000) -> bytes:
     """Return sound (frames, or frames by channels; `beckett` if None) as a file."""
-    sound = speech() if sound is None else sound
+    if sound is None and encoding in OTHER_ENCODINGS:
+        rate = 8_000 if encoding == "amr" else 44_100
+    sound = speech(rate=rate) if sound is None else sound
     if encoding == "flac streamed":
         flac = encoded("flac", sound, rate)
         return flac[:21] + bytes([flac[21] & 0xF0, 0, 0, 0, 0]) + flac[26:]
@@ -122,10 +141,12 @@ def encoded(encoding: str, sound: Sound | None = None, rate: int = 16_000) -> by
         container, subtype = _BY_SOUNDFILE[encoding]
         soundfile.write(file, sound, rate, format=container, subtype=subtype)
         return file.getvalue()
-    container, codec, options = _BY_FFMPEG[encoding]
+    container, codec, options = _BY_FFMPEG.get(encoding) or (*_OTHER_BY_FFMPEG[encoding], {})
     with av.open(file, "w", format=container, options=options) as out:
         stream: Any = out.add_stream(codec, rate=rate)
         stream.layout = "mono"
+        if codec == "wmav2":
+            stream.bit_rate = 64_000
         pcm = np.rint(sound * 32767).astype("<i2").reshape(1, -1)
         for start in range(0, pcm.size, 1_600):
             frame = av.AudioFrame.from_ndarray(pcm[:, start : start + 1_600], "s16", "mono")

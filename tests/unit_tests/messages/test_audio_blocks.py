@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
 from langchain_core.messages.content import create_audio_block
+from support import speech_samples as samples
 
 from langchain_voxtral import audio_block
 from langchain_voxtral.audio.formats import FLAC, WAV
@@ -69,6 +70,19 @@ def test_the_content_decides_the_format_and_not_the_label() -> None:
     block = {"type": "input_audio", "input_audio": {"data": flac, "format": "mp3"}}
     [turn] = to_turns([HumanMessage([block])])
     assert turn.audio[0].format == FLAC
+
+
+@pytest.mark.parametrize(
+    "mime_type", ["audio/amr", "audio/x-ms-wma", "video/mp2t", "video/x-ms-asf", "application/ogg"]
+)
+def test_files_of_other_media_types_are_recordings(mime_type: str) -> None:
+    [turn] = to_turns([HumanMessage([{"type": "file", "mime_type": mime_type, "base64": B64}])])
+    assert [part.data for part in turn.audio] == [DATA]
+
+
+def test_a_block_of_a_recording_that_only_ffmpeg_knows_has_its_media_type() -> None:
+    assert audio_block(samples.encoded("mpegts"))["mime_type"] == "video/mp2t"
+    assert audio_block(samples.encoded("amr"))["mime_type"] == "audio/amr"
 
 
 def test_a_data_url_need_not_be_base64() -> None:
