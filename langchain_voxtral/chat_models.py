@@ -17,7 +17,7 @@ from langchain_core.messages.utils import count_tokens_approximately
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool
-from pydantic import BaseModel, PrivateAttr, model_validator
+from pydantic import PrivateAttr, model_validator
 
 from langchain_voxtral._version import __version__
 from langchain_voxtral.audio.pricing import audio_tokens
@@ -289,17 +289,19 @@ class ChatVoxtral(ConnectionSettings, SamplingSettings, BaseChatModel):
         include_raw: bool = False,
         strict: bool | None = None,
         **kwargs: Any,
-    ) -> Runnable[LanguageModelInput, dict[str, Any] | BaseModel]:
+    ) -> Runnable[LanguageModelInput, Any]:
         """Return this model with answers of a given form, parsed.
 
-        With every method the server constrains the answer to the schema. Answers for a pydantic
-        class are validated; dicts are checked to be whole JSON objects, not against their schema.
+        With every method the server constrains the answer to the schema. Objects of classes are
+        validated; dicts are checked to be whole JSON objects, not against their schema.
         A server that refuses to constrain the answer is asked once more, with the form in the
         prompt (`response_metadata["structured_output"] == "prompted"`).
 
         Args:
-            schema: A pydantic class (its objects are the answers), or a TypedDict, a JSON schema
-                or an OpenAI function (dicts are). None with `"json_mode"` alone: any object.
+            schema: A pydantic class, a dataclass, a NamedTuple (their objects are the answers) or
+                an Enum (its members are), or a TypedDict, a JSON schema, a function or an OpenAI
+                function (dicts are). Its name is made fit for servers: `Page[int]` is sent as
+                `Page_int`. None with `"json_mode"` alone: any object.
             method: `"function_calling"` describes the schema to the model as a tool that it must
                 call; `"json_schema"` constrains the answer and tells the model nothing, so name
                 the fields in your prompt; `"json_mode"` is the same.

@@ -2,7 +2,8 @@
 
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from difflib import get_close_matches
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
@@ -41,7 +42,8 @@ TOOL_CHOICES: Mapping[object, str] = {
 }
 """Every `tool_choice` that is not a tool's name, and what it means."""
 
-_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+MAX_NAME_SIZE = 64
+_NAME = re.compile(rf"[A-Za-z0-9_-]{{1,{MAX_NAME_SIZE}}}")
 """OpenAI's API reference, `tools[].function.name`; DeepInfra speaks that protocol."""
 
 _MAX_REASON = 400
@@ -90,9 +92,14 @@ def _name(tool: Mapping[str, Any]) -> str:
 
 def _comparable(tool: Mapping[str, Any]) -> dict[str, Any]:
     """Return a function without the titles and references that only a class's JSON schema has."""
-    schema = dereference_refs(tool["function"].get("parameters", {}))
-    inlined = {key: schema[key] for key in schema.keys() - {"$defs", "definitions"}}
+    inlined = inline_definitions(tool["function"].get("parameters", {}))
     return {**tool["function"], "parameters": _without_titles(inlined)}
+
+
+def inline_definitions(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a JSON schema without references; what refers to itself is followed once."""
+    inlined = dereference_refs(dict(schema))
+    return {key: part for key, part in inlined.items() if key not in {"$defs", "definitions"}}
 
 
 def to_openai_tool(tool: object, place: str, *, strict: bool | None = None) -> dict[str, Any]:
@@ -102,16 +109,27 @@ def to_openai_tool(tool: object, place: str, *, strict: bool | None = None) -> d
         VoxtralInvalidRequestError: It is no tool, its name is missing or malformed, or its
             parameters are no object schema.
     """
+    with naming(tool, place):
+        return checked_tool(to_function(tool, strict=strict))
+
+
+@contextmanager
+def naming(tool: object, place: str) -> Iterator[None]:
+    """Raise what goes wrong in converting a tool as an error that names it and its `place`."""
     try:
-        function = _to_function(tool, strict=strict)
-        _check_function(function)
-        # By way of JSON: a copy that is the caller's own, of what can be sent.
-        return {"type": "function", "function": json.loads(json.dumps(function, allow_nan=False))}
+        yield
     except _CONVERSION_ERRORS as error:
         reason = " ".join(str(error).split())[:_MAX_REASON]
         raise VoxtralInvalidRequestError(
             f"{place} ({_label(tool)}) cannot be offered to the model: {reason}"
         ) from error
+
+
+def checked_tool(function: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a function as a tool, if its name and its parameters can be sent."""
+    _check_function(function)
+    # By way of JSON: a copy that is the caller's own, of what can be sent.
+    return {"type": "function", "function": json.loads(json.dumps(function, allow_nan=False))}
 
 
 def _label(tool: object) -> str:
@@ -125,7 +143,8 @@ def _label(tool: object) -> str:
     return name if isinstance(name, str) else type(tool).__name__
 
 
-def _to_function(tool: Any, *, strict: bool | None) -> dict[str, Any]:
+def to_function(tool: Any, *, strict: bool | None) -> dict[str, Any]:
+    """Return what langchain-core makes of a tool, where it is right."""
     if isinstance(tool, Runnable) and not isinstance(tool, BaseTool):
         raise TypeError(
             "a Runnable has no name and no description for the model; make a tool of it with "
@@ -200,11 +219,16 @@ def _without_titles(schema: Mapping[str, Any]) -> dict[str, Any]:
     return untitled
 
 
+def is_name(text: str) -> bool:
+    """Return whether servers accept a text as the name of a function."""
+    return _NAME.fullmatch(text) is not None
+
+
 def _check_function(function: Mapping[str, Any]) -> None:
     name, parameters = function.get("name"), function.get("parameters")
     if not name:
         raise ValueError("it has no name")
-    if not isinstance(name, str) or not _NAME.fullmatch(name):
+    if not isinstance(name, str) or not is_name(name):
         raise ValueError(
             f"its name {name!r} is not 1 to 64 letters of A-Z and a-z, digits, underscores "
             "and dashes; give it another name (the title of a schema is its name)"
