@@ -21,7 +21,7 @@ from langchain_voxtral.messages.openai import to_openai
 from langchain_voxtral.prompts import (
     PromptFormat,
     SpecialTokens,
-    has_special_tokens,
+    adds_word_joiners,
     reject_special_tokens,
     render,
 )
@@ -53,6 +53,8 @@ class CompletionRequest:
         provider: The kind of server that answers.
         provider_name: Its name in metadata.
         stop_sequences: Where the client cuts the text.
+        end_markers: Those of them that the prompt format added. An answer may quote them if the
+            prompt had them escaped; the others must not appear in what is shown.
         max_tokens: Most tokens asked for, if any.
         n: Completions asked for.
         logprobs: Whether log probabilities are wanted; they are read from streams only.
@@ -73,6 +75,7 @@ class CompletionRequest:
     provider: Provider = field(default=DEEPINFRA, repr=False)
     provider_name: str = "deepinfra"
     stop_sequences: Sequence[str] = ()
+    end_markers: Sequence[str] = ()
     max_tokens: int | None = None
     n: int = 1
     logprobs: bool = False
@@ -84,6 +87,18 @@ class CompletionRequest:
     structured_output: str | None = None
     prompted: "Callable[[], CompletionRequest | None] | None" = field(default=None, repr=False)
 
+    @property
+    def raw_stops(self) -> Sequence[str]:
+        """The stop sequences that are looked for in what the server sends."""
+        # Calls are read out of it, and a stop sequence may stand in their syntax.
+        is_raw = not self.unescape or self.tool_parsing is not None
+        return self.stop_sequences if is_raw else self.end_markers
+
+    @property
+    def shown_stops(self) -> Sequence[str]:
+        """The stop sequences that are looked for once escaping is undone."""
+        return [stop for stop in self.stop_sequences if stop not in self.end_markers]
+
     def stream_body(self) -> dict[str, Any]:
         """Return the body of a request for a stream.
 
@@ -91,9 +106,13 @@ class CompletionRequest:
             VoxtralInvalidRequestError: Several completions are asked for.
         """
         if self.n > 1:
+            advice = (
+                "Leave n or logprobs unset: only streams have log probabilities."
+                if self.logprobs
+                else "Use invoke() or generate(), or leave n unset."
+            )
             raise VoxtralInvalidRequestError(
-                f"n={self.n} cannot be streamed (nor had with logprobs, which only a stream "
-                "tells): the API streams one answer. Use invoke() or generate(), or leave n unset."
+                f"n={self.n} cannot be streamed: the API streams one answer. {advice}"
             )
         logprobs_fields = self.endpoint.logprobs_fields if self.logprobs else {}
         body = {**self.body, **self.endpoint.stream_fields, **logprobs_fields}
@@ -203,6 +222,7 @@ class RequestBuilder:
         return replace(
             self._request(NATIVE, settings, body),
             stop_sequences=stop_sequences,
+            end_markers=[stop for stop in stop_sequences if stop not in (settings.stop or ())],
             unescape=unescape,
             tool_parsing=tool_parsing,
         )
@@ -233,7 +253,7 @@ class RequestBuilder:
         return self.from_prompt(
             prompt,
             settings,
-            unescape=self.special_tokens == "neutralize" and has_special_tokens(turns),
+            unescape=self.special_tokens == "neutralize" and adds_word_joiners(turns),
             response_format=constraint,
             tool_parsing=ToolCallParsing(names, tools.is_required) if names else None,
         )

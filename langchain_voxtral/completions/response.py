@@ -12,7 +12,7 @@ from langchain_voxtral.errors import (
     VoxtralResponseError,
     redact,
 )
-from langchain_voxtral.prompts import StopSequenceFilter, StreamUnescaper, unescape
+from langchain_voxtral.prompts import StopSequenceFilter, StreamUnescaper
 from langchain_voxtral.protocol.responses import ResponseInfo, Usage
 from langchain_voxtral.tools.call_accumulator import (
     ParsedToolCall,
@@ -121,9 +121,11 @@ def parse_completions(
         error.attempts = response.attempts
         raise
     if len(parsed.texts) != request.n:
+        name = request.endpoint.field_names.get("n", "n")
+        advice = f" Check that the server supports {name}, or leave n unset."
         raise VoxtralResponseError(
-            f"{request.n} responses were asked for and {len(parsed.texts)} came. Check that the "
-            f"server supports {request.endpoint.field_names.get('n', 'n')}, or leave n unset.",
+            f"{request.n} responses were asked for and {len(parsed.texts)} came."
+            f"{advice if request.n > 1 else ''}",
             request_id=parsed.info.request_id,
             attempts=response.attempts,
         )
@@ -136,13 +138,12 @@ def parse_completions(
     )
     completions = []
     for index, raw in enumerate(parsed.texts):
-        text, is_stopped = cut_at_stop(request, raw)
+        text, chunks, is_stopped = read_text(
+            request, raw, parsed.tool_calls[index] if parsed.tool_calls else ()
+        )
         reported = parsed.finish_reasons[index] if parsed.finish_reasons else None
         reason = (None if is_stopped else reported) or _infer_finish_reason(
             request, is_stopped, info.usage
-        )
-        text, chunks = split_tool_calls(
-            request, text, parsed.tool_calls[index] if parsed.tool_calls else ()
         )
         if request.structured_output == "prompted" and not chunks:
             text = _strip_code_fence(text)
@@ -162,25 +163,29 @@ def parse_completions(
     return completions
 
 
-def cut_at_stop(request: CompletionRequest, text: str) -> tuple[str, bool]:
-    """Return a text up to the first stop sequence, and whether there was one."""
-    stop_filter = StopSequenceFilter(request.stop_sequences)
-    return stop_filter.feed(text) + stop_filter.finish(), stop_filter.stopped
+def read_text(
+    request: CompletionRequest, raw: str, chunks: Sequence[ToolCallChunk] = ()
+) -> tuple[str, Sequence[ToolCallChunk], bool]:
+    """Return a text as it is shown, the chunks of all calls, and whether it was cut at a stop.
 
-
-def split_tool_calls(
-    request: CompletionRequest, text: str, chunks: Sequence[ToolCallChunk] = ()
-) -> tuple[str, Sequence[ToolCallChunk]]:
-    """Return the text without the calls in it, unescaped, and the chunks of all calls."""
-    if request.tool_parsing is None:
-        return (unescape(text) if request.unescape else text), chunks
-    parser = request.tool_parsing.parser()
-    parts = [*parser.feed(text), *parser.close()]
+    Args:
+        request: How to read the text.
+        raw: The text as the server sent it.
+        chunks: The calls that the server sent beside it.
+    """
+    stop_filter = StopSequenceFilter(request.raw_stops)
+    raw = stop_filter.feed(raw) + stop_filter.finish()
+    is_stopped = stop_filter.stopped
+    parts: list[str | ToolCallChunk] = [raw]
+    if request.tool_parsing is not None:
+        parser = request.tool_parsing.parser()
+        parts = [*parser.feed(raw), *parser.close()]
     if request.unescape:
-        unescaper = StreamUnescaper()
+        unescaper = StreamUnescaper(request.shown_stops)
         parts = [*unescaper.feed_parts(parts), *unescaper.finish()]
+        is_stopped |= unescaper.stopped
     text = "".join(part for part in parts if isinstance(part, str))
-    return text, [part for part in parts if isinstance(part, ToolCallChunk)]
+    return text, [*chunks, *(part for part in parts if isinstance(part, ToolCallChunk))], is_stopped
 
 
 def _strip_code_fence(text: str) -> str:

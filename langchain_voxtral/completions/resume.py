@@ -1,13 +1,17 @@
 """Resuming a streamed completion that was cut: whether, by which request, and the tokens so far."""
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Any
 
 from langchain_voxtral.completions.request import CompletionRequest
 from langchain_voxtral.errors import VoxtralError, VoxtralIncompleteStreamError
 from langchain_voxtral.protocol.responses import Usage
 from langchain_voxtral.providers import EndpointName
+
+logger = logging.getLogger("langchain_voxtral")
 
 _LIMITS = ("max_tokens", "max_new_tokens", "max_completion_tokens", "n_predict")
 """Fields that limit the tokens of an answer; servers know the last two beside their own."""
@@ -98,6 +102,12 @@ def resume_advice(error: VoxtralError, max_resumes: int, problem: str | None) ->
     if max_resumes or not isinstance(error, VoxtralIncompleteStreamError):
         return ""
     return " Set max_stream_resumes to have such streams taken up again."
+
+
+@cache  # once in a process
+def warn_not_resumable(problem: str) -> None:
+    """Log that a stream will not be resumed, although it is set."""
+    logger.warning("max_stream_resumes has no effect on this stream: %s.", problem)
 
 
 @dataclass(frozen=True, slots=True)

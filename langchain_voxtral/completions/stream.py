@@ -11,11 +11,10 @@ from langchain_voxtral.completions.response import (
     StreamItem,
     TextDelta,
     collect_stream,
-    cut_at_stop,
     is_truncated,
     parse_completions,
     read_header,
-    split_tool_calls,
+    read_text,
 )
 from langchain_voxtral.completions.resume import (
     AttemptTokens,
@@ -26,6 +25,7 @@ from langchain_voxtral.completions.resume import (
     remaining_tokens,
     resume_advice,
     resume_body,
+    warn_not_resumable,
 )
 from langchain_voxtral.errors import (
     VoxtralConnectionError,
@@ -63,8 +63,8 @@ class CompletionStream:
         self._request = request
         self.http_request = http_request
         self._decoder = request.endpoint.decoder()
-        self._stop_filter = StopSequenceFilter(request.stop_sequences)
-        self._unescaper = StreamUnescaper() if request.unescape else None
+        self._stop_filter = StopSequenceFilter(request.raw_stops)
+        self._unescaper = StreamUnescaper(request.shown_stops) if request.unescape else None
         self._parser = None if request.tool_parsing is None else request.tool_parsing.parser()
         self._calls: ToolCallAccumulator | None = None
         self._received: list[str] = []  # exactly as it came, for a resumed request
@@ -74,6 +74,8 @@ class CompletionStream:
         self._identified = 0  # of these events, those that are one token for certain
         self._repeated_spaces = 0  # that may come once more
         self._cut = CutAttempts()
+        if request.max_resumes and (problem := constraint_problem(request)):
+            warn_not_resumable(problem)
         self._reads_after_stop = 0
         self._info: ResponseInfo | None = None
         self._headers: Mapping[str, str] = {}
@@ -112,9 +114,15 @@ class CompletionStream:
             parse_completions(self._request, self.http_request, response)
         except VoxtralError as error:
             return error
+        # Log probabilities are read from streams only, so that invoke() streams for them.
+        advice = (
+            "Leave logprobs unset."
+            if self._request.logprobs
+            else "Use invoke(), or for a ChatVoxtral set disable_streaming=True."
+        )
         return VoxtralResponseError(
             "The server answered a streaming request with one document, so it seems not to "
-            "stream. Use invoke(), or set disable_streaming=True.",
+            f"stream. {advice}",
             request_id=self._read_header("x-request-id"),
         )
 
@@ -242,6 +250,8 @@ class CompletionStream:
             return
         if self._unescaper is not None:
             text = self._unescaper.feed(text)
+            if self._unescaper.stopped:
+                self._stop_filter.stop()
         if text:
             self._emit(items, text)
 
@@ -249,7 +259,6 @@ class CompletionStream:
         self, items: list[StreamItem], info: ResponseInfo, *, is_incomplete: bool = False
     ) -> None:
         """Append all that was held back, and what is known of the completion."""
-        self._info = self._complete_info(info, is_incomplete=is_incomplete)
         rest = self._stop_filter.finish()
         if self._parser is not None:
             self._emit_parts(items, [*self._parser.feed(rest), *self._parser.close()])
@@ -257,6 +266,7 @@ class CompletionStream:
             self._emit_parts(items, [rest])
         if self._unescaper is not None:
             self._emit_unescaped(items, self._unescaper.finish())
+        self._info = self._complete_info(info, is_incomplete=is_incomplete)
         if self._logprobs:
             self._emit(items, "")
         if self._calls is not None:
@@ -272,6 +282,8 @@ class CompletionStream:
     def _emit_unescaped(
         self, items: list[StreamItem], parts: Iterable[str | ToolCallChunk]
     ) -> None:
+        if self._unescaper is not None and self._unescaper.stopped:
+            self._stop_filter.stop()
         for part in parts:
             if isinstance(part, str):
                 self._emit(items, part)
@@ -293,8 +305,7 @@ class CompletionStream:
 
     def _partial_text(self) -> str:
         """Return the text so far, and what is held back of it."""
-        text, _ = cut_at_stop(self._request, "".join(self._received))
-        return split_tool_calls(self._request, text)[0]
+        return read_text(self._request, "".join(self._received))[0]
 
     def _read_header(self, name: str) -> str | None:
         return read_header(self._headers, name, self.http_request.secrets)

@@ -14,7 +14,7 @@ from langchain_voxtral.prompts.formats import (
 )
 from langchain_voxtral.prompts.render import (
     SpecialTokens,
-    has_special_tokens,
+    adds_word_joiners,
     reject_audio,
     reject_special_tokens,
     render,
@@ -33,9 +33,9 @@ __all__ = [
     "StreamUnescaper",
     "ToolCallSyntax",
     "ToolDefinitionSyntax",
+    "adds_word_joiners",
     "escape",
     "get_format",
-    "has_special_tokens",
     "reject_audio",
     "reject_special_tokens",
     "render",

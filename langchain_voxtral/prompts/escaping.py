@@ -7,7 +7,7 @@ repeats such text repeats the joiner too; `StreamUnescaper` takes it out of the 
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -16,6 +16,7 @@ from langchain_voxtral.prompts.special_tokens import (
     TOKEN_REMAINDERS,
     may_become_special_token,
 )
+from langchain_voxtral.prompts.stop_sequences import StopSequenceFilter
 from langchain_voxtral.tools.call_accumulator import ToolCallChunk
 
 WORD_JOINER = "\u2060"
@@ -97,20 +98,35 @@ class StreamUnescaper:
     Text is held back only from a U+2060 after `<` or `[` on, while what follows may still
     become a special token: 43 characters at most. Tool calls are read out of the text before:
     a token that the model repeats as its prompt broke it must not become a call.
+
+    Args:
+        stops: Stop sequences at which the answer ends once its escaping is undone.
+
+    Attributes:
+        stopped: Whether it has ended at one.
     """
 
-    __slots__ = ("_call_index", "_held", "_previous")
+    __slots__ = ("_call_index", "_held", "_previous", "_stop_filter", "stopped")
 
-    def __init__(self) -> None:
+    def __init__(self, stops: Sequence[str] = ()) -> None:
+        self.stopped = False
+        self._stop_filter = StopSequenceFilter(stops) if stops else None
         self._held = ""
         self._previous = ""  # the last character before what is held
         self._call_index: int | None = None  # whose arguments came last; None: text
 
     def feed(self, text: str) -> str:
         """Return what is complete of the text so far."""
-        if WORD_JOINER not in text and not self._held:
+        if WORD_JOINER in text or self._held:
+            text = self._unescape(text)
+        else:
             self._previous = text[-1:] or self._previous
-            return text
+        if self._stop_filter is not None:
+            text = self._stop_filter.feed(text)
+            self.stopped = self._stop_filter.stopped
+        return text
+
+    def _unescape(self, text: str) -> str:
         text = self._previous + self._held + text
         # Only the last joiner can be undecided: no token reaches across another joiner.
         at = text.rfind(WORD_JOINER)
@@ -129,6 +145,8 @@ class StreamUnescaper:
             if index != self._call_index:
                 complete += self.finish()
                 self._call_index = index
+            if self.stopped:
+                break
             if isinstance(part, ToolCallChunk):
                 complete.append(replace(part, arguments=self.feed(part.arguments)))
             elif text := self.feed(part):
@@ -138,6 +156,9 @@ class StreamUnescaper:
     def finish(self) -> list[str | ToolCallChunk]:
         """Return what was held back: the text ended, so it is no special token."""
         held, self._held, self._previous = self._held, "", ""
+        if self._stop_filter is not None:
+            held = self._stop_filter.feed(held) + self._stop_filter.finish()
+            self.stopped = self._stop_filter.stopped
         if not held or self._call_index is None:
             return [held] if held else []
         return [ToolCallChunk(self._call_index, arguments=held)]

@@ -6,7 +6,12 @@ from typing import Literal
 
 from langchain_voxtral.errors import VoxtralInvalidRequestError
 from langchain_voxtral.messages.turns import ToolCall, Turn
-from langchain_voxtral.prompts.escaping import escape, escape_json, escape_tool_result
+from langchain_voxtral.prompts.escaping import (
+    WORD_JOINER,
+    escape,
+    escape_json,
+    escape_tool_result,
+)
 from langchain_voxtral.prompts.formats import (
     PromptFormat,
     ToolCallSyntax,
@@ -118,9 +123,14 @@ def render_tools(tools: Sequence[Mapping[str, object]], syntax: ToolDefinitionSy
     return "\n".join(texts)
 
 
-def has_special_tokens(turns: Iterable[Turn]) -> bool:
-    """Return whether a text has a special token, which rendering breaks by default."""
-    return any(escape(turn.text) != turn.text for turn in turns)
+def adds_word_joiners(turns: Iterable[Turn]) -> bool:
+    """Return whether rendering breaks special tokens in texts by word joiners, by default."""
+    mode = _ESCAPING_MODES["neutralize"]
+    for turn in turns:
+        escaped = mode.result(turn.text) if turn.role == "tool" else mode.text(turn.text)
+        if escaped.count(WORD_JOINER) > turn.text.count(WORD_JOINER):
+            return True
+    return False
 
 
 def reject_audio(turns: Iterable[Turn]) -> None:

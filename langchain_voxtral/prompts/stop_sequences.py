@@ -34,11 +34,15 @@ class StopSequenceFilter:
             (start + len(stop), start) for stop in self._stops if (start := text.find(stop)) >= 0
         ]
         if found:
-            self.stopped, self._held = True, ""
+            self.stop()
             return text[: min(found)[1]]
         keep = self._undecided_from(text)
         self._held = text[keep:]
         return text[:keep]
+
+    def stop(self) -> None:
+        """End the text here, without what was held back."""
+        self.stopped, self._held = True, ""
 
     def finish(self) -> str:
         """Return what was held back: the text ended, so it begins no stop sequence."""

@@ -153,7 +153,7 @@ class ChatDecoder(StreamDecoderBase):
             raise UnexpectedShapeError
         if choice.get("index") not in (None, 0):
             raise VoxtralResponseError(
-                "The server streams more than one answer, and only one is read: leave n unset."
+                "The server streams more than one answer, and one was requested."
             )
         delta = choice.get("delta")
         if delta is None and not (choice.get("message") or choice.get("text")):

@@ -10,7 +10,15 @@ from support.mistral_oracle import CONTROL_TOKENS
 
 from langchain_voxtral.errors import VoxtralInvalidRequestError
 from langchain_voxtral.messages import ToolCall, Turn
-from langchain_voxtral.prompts import LLAMA3, MISTRAL, PromptFormat, escape, render, unescape
+from langchain_voxtral.prompts import (
+    LLAMA3,
+    MISTRAL,
+    PromptFormat,
+    adds_word_joiners,
+    escape,
+    render,
+    unescape,
+)
 from langchain_voxtral.prompts.escaping import WORD_JOINER, escape_json, escape_tool_result
 from langchain_voxtral.prompts.formats import CHATML
 from langchain_voxtral.prompts.special_tokens import find_special_token, may_become_special_token
@@ -216,3 +224,21 @@ def test_the_beginning_of_a_special_token_is_recognised(
 
 def test_one_of_each_kind_is_tried_by_the_property_tests() -> None:
     assert all(find_special_token(token) for token in MARKERS)
+
+
+@pytest.mark.parametrize(
+    ("turn", "expected"),
+    [
+        (Turn("user", "</s>"), True),
+        (Turn("tool", "</s>", tool_call_id="abcdef123"), True),
+        (Turn("tool", '{"y": "</s>"}', tool_call_id="abcdef123"), False),
+        (Turn("user", f"<{WORD_JOINER}/s>"), False),
+        (Turn("assistant", "", (ToolCall("abcdef123", "f", {"x": "</s>"}),)), False),
+    ],
+    ids=["text", "text of a tool", "JSON of a tool", "broken already", "arguments"],
+)
+def test_joiners_are_expected_in_an_answer_only_if_the_prompt_got_some(
+    turn: Turn, expected: bool
+) -> None:
+    assert adds_word_joiners([turn]) is expected
+    assert (WORD_JOINER in render([turn], MISTRAL)) is (expected or WORD_JOINER in turn.text)

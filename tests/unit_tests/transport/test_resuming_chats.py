@@ -15,6 +15,7 @@ from langchain_voxtral import ChatVoxtral, audio_block
 from langchain_voxtral.audio.wav import wav_header
 from langchain_voxtral.completions.request import RequestBuilder
 from langchain_voxtral.completions.response import StreamItem, TextDelta
+from langchain_voxtral.completions.resume import warn_not_resumable
 from langchain_voxtral.completions.stream import CompletionStream
 from langchain_voxtral.completions.tools import ToolOptions
 from langchain_voxtral.errors import VoxtralError, VoxtralIncompleteStreamError
@@ -207,6 +208,23 @@ def test_resuming_is_advised_only_where_it_would_have_helped(
         with pytest.raises(VoxtralError) as caught:
             list(model.stream("Hi"))
     assert ("Set max_stream_resumes" in caught.value.message) is is_advised
+
+
+@pytest.mark.parametrize(
+    ("api", "reply"), [("native", events(final())), ("chat_completions", streamed("{}"))]
+)
+def test_a_stream_that_cannot_be_resumed_logs_so_at_once(
+    api: str, reply: Reply, caplog: pytest.LogCaptureFixture
+) -> None:
+    warn_not_resumable.cache_clear()
+    with ScriptedServer(default=reply) as server:
+        model = chat(server, api=api)
+        list(model.stream("Hi"))
+        assert caplog.messages == []
+        for _ in range(2):
+            list(model.stream("Hi", response_format={"type": "json_object"}))
+    [message] = caplog.messages
+    assert message.startswith("max_stream_resumes has no effect on this stream: response_format")
 
 
 # Tokens
