@@ -128,6 +128,7 @@ def parse_completions(
             f"{advice if request.n > 1 else ''}",
             request_id=parsed.info.request_id,
             attempts=response.attempts,
+            partial=parsed.texts[0],
         )
     info = replace(
         parsed.info,

@@ -13,7 +13,9 @@ from langchain_voxtral.protocol.fields import (
     UnexpectedShapeError,
     as_float,
     as_int,
+    as_logprob,
     as_object,
+    may_hold_text,
     non_empty,
     parse_json_object,
     safe_text,
@@ -44,6 +46,7 @@ _REASONING_PARTS = ("thinking", "reasoning")
 _MAX_INDEX_DIGITS = 10
 
 _NOT_PLAIN_TEXT = ("refusal", "tool_calls", "function_call")
+_MESSAGE_KEYS = frozenset({"role", "content", *_NOT_PLAIN_TEXT})
 
 
 def parse_response(
@@ -51,7 +54,8 @@ def parse_response(
 ) -> ParsedResponse:
     """Return what a whole (not streamed) response contains, its choices in order of their index.
 
-    A refusal is text. The calls of a choice are numbered in their order.
+    A refusal is text. The calls of a choice are numbered in their order. A message without content
+    is an empty answer; one without even a role may have its text in a form that is not known here.
 
     Args:
         data: Body of a 200 response, an OpenAI `chat.completion`.
@@ -66,13 +70,17 @@ def parse_response(
     request_id = header_request_id or safe_text(document.get("id"), secrets)
     error = error_from_body(document, secrets=secrets)
     if error is not None:
-        raise error.having(request_id=error.request_id or request_id)
+        request_id = error.request_id or request_id
+        raise error.having(request_id=request_id, partial=_first_content(document))
     try:
         choices = _sorted_choices(document)
-        messages = [_parse_message(choice.get("message")) for choice in choices]
+        messages = [_parse_whole_message(choice.get("message")) for choice in choices]
     except UnexpectedShapeError as problem:
         raise VoxtralResponseError(
-            f"The server's answer has {problem}.", status_code=200, request_id=request_id
+            f"The server's answer has {problem}.",
+            status_code=200,
+            request_id=request_id,
+            partial=_first_content(document),
         ) from None
     return ParsedResponse(
         texts=tuple(text for text, _ in messages),
@@ -92,9 +100,9 @@ class ChatDecoder(StreamDecoderBase):
     (OpenAI, vLLM); on earlier chunks (`continuous_usage_stats`) it ends nothing.
 
     Every call has an index of its own. Its id and name are returned once, however often the server
-    repeats them. A document that is no chunk of this API is an error, because it
-    may carry text in a form that is not known here, and so is a second choice; an empty object
-    and a chunk without content are passed over.
+    repeats them. A document that is no chunk of this API is an error, because it may carry text in
+    a form that is not known here, and so is a second choice. An empty object, a chunk without
+    content, and after the finish reason any document without choices are passed over.
     """
 
     _final_usage: ClassVar[frozenset[str]] = frozenset({"input_tokens", "output_tokens"})
@@ -131,6 +139,8 @@ class ChatDecoder(StreamDecoderBase):
             except UnexpectedShapeError:
                 raise self._unknown_event(document) from None
             reason = _finish_reason(choice) or reason
+            if not reason and as_object(choice).get("finish_reason"):
+                self._record_unreadable_reason(events)
         if reason or document.get("usage"):
             self._record_usage(reason, _usage(document), events)
 
@@ -143,20 +153,24 @@ class ChatDecoder(StreamDecoderBase):
                 raise error
         if isinstance(choices, list):
             return choices
-        if document and (choices is not None or not document.get("usage")):
-            raise self._unknown_event(document)
-        return []
+        is_known = not document or (choices is None and document.get("usage"))
+        if is_known or (self.has_finish_reason and not may_hold_text(choices)):
+            return []
+        raise self._unknown_event(document)
 
     def _decode_choice(self, choice: object, events: list[StreamEvent]) -> None:
         """Append the events that a choice stands for: its text, then its calls."""
         if not isinstance(choice, dict):
-            raise UnexpectedShapeError
-        if choice.get("index") not in (None, 0):
+            if may_hold_text(choice):
+                raise UnexpectedShapeError
+            return
+        if _index(choice, 0) > 0:
             raise VoxtralResponseError(
                 "The server streams more than one answer, and one was requested."
             )
         delta = choice.get("delta")
-        if delta is None and not (choice.get("message") or choice.get("text")):
+        has_delta = isinstance(delta, dict) or may_hold_text(delta)
+        if not has_delta and not (choice.get("message") or choice.get("text")):
             return
         text, calls = _parse_message(delta)
         if (text or calls) and self.has_finish_reason:
@@ -197,15 +211,28 @@ def _parse_message(message: object) -> tuple[str, list[ToolCallChunk]]:
     """
     if not isinstance(message, dict):
         raise UnexpectedShapeError("a choice without a message")
-    text = _text(message.get("content"))
-    if message.get("refusal"):
-        text += _text(message["refusal"])
+    text, refusal = _text(message.get("content")), message.get("refusal")
+    if isinstance(refusal, str) or (may_hold_text(refusal) and not text):
+        text += _text(refusal)
     calls = message.get("tool_calls")
     if not calls and message.get("function_call"):  # OpenAI's older name for a single call
         calls = [{"function": message["function_call"]}]
     if calls and not isinstance(calls, list):
         raise UnexpectedShapeError("tool calls that are not a list")
     return text, [_call(call) for call in calls or ()]
+
+
+def _parse_whole_message(message: object) -> tuple[str, list[ToolCallChunk]]:
+    if isinstance(message, dict) and message.keys().isdisjoint(_MESSAGE_KEYS):
+        raise UnexpectedShapeError("a message without a role and content")
+    return _parse_message(message)
+
+
+def _first_content(document: JsonObject) -> str:
+    """Return the text of the first choice if it is a plain one, for an error to keep."""
+    choices = document.get("choices")
+    first = as_object(choices[0]) if isinstance(choices, list) and choices else {}
+    return non_empty(as_object(first.get("message")).get("content")) or ""
 
 
 def _text(content: object) -> str:
@@ -265,30 +292,24 @@ def _sorted_choices(document: JsonObject) -> list[JsonObject]:
     return [choices[place] for place in sorted(range(len(choices)), key=indices.__getitem__)]
 
 
-def _finish_reason(choice: JsonObject) -> str | None:
-    reason = non_empty(choice.get("finish_reason"))
+def _finish_reason(choice: object) -> str | None:
+    reason = non_empty(as_object(choice).get("finish_reason"))
     return None if reason is None else FINISH_REASONS.get(reason, reason)
 
 
 def _deltas(text: str, logprobs: object) -> list[TokenDelta]:
     """Return a text as its tokens with their log probabilities, if these make it up."""
     content = as_object(logprobs).get("content")
-    entries = content if isinstance(content, list) else []
-    entries = [entry for entry in entries if isinstance(entry, dict)]
+    entries = list(map(as_object, content)) if isinstance(content, list) else []
     if len(entries) == 1:  # its token may be bytes of a character that the text has whole
-        return [TokenDelta(text, logprob=_logprob(entries[0]))]
+        return [TokenDelta(text, logprob=as_logprob(entries[0].get("logprob")))]
     tokens = [non_empty(entry.get("token")) or "" for entry in entries]
     if "".join(tokens) != text:
         return [TokenDelta(text)]
     return [
-        TokenDelta(token, logprob=_logprob(entry))
+        TokenDelta(token, logprob=as_logprob(entry.get("logprob")))
         for token, entry in zip(tokens, entries, strict=True)
     ]
-
-
-def _logprob(entry: JsonObject) -> float | None:
-    value = entry.get("logprob")
-    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
 def _usage(document: JsonObject) -> dict[str, Any]:

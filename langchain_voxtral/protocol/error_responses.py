@@ -31,6 +31,9 @@ model with the type `invalid_request_error` and the code `engine_overloaded`).""
 
 _STATUS_KEYS = ("status", "status_code", "code")
 
+_ANSWER_KEYS = frozenset({"results", "choices", "token", "text"})
+"""Where answers have their text. Gateways put `"code": 0, "message": "success"` beside it."""
+
 _QUOTE_LIMIT = 500
 """Characters of a server's text that a message quotes."""
 _SEARCH_LIMIT = 2**16
@@ -210,6 +213,8 @@ def _reports_error(document: Mapping[str, Any]) -> bool:
     status = document.get("inference_status")
     if isinstance(status, dict) and status.get("status") == "failed":
         return True
+    if not document.keys().isdisjoint(_ANSWER_KEYS):
+        return False
     # DeepInfra's newer validation errors, and vLLM's `{"object": "error", "message": …}`.
     return bool(document.get("message")) and ("param" in document or "code" in document)
 

@@ -1,6 +1,5 @@
 """Fields of a server's JSON, in a form that can be used or None: servers leave out and vary."""
 
-import sys
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
@@ -11,6 +10,10 @@ from langchain_voxtral.protocol.error_responses import details_from_bytes, sanit
 
 JsonObject: TypeAlias = dict[str, Any]
 """A JSON object, as decoded."""
+
+_MAX_NUMBER = 2.0**53
+"""Beyond it floats miss whole numbers: no server counts or charges that far, and tracers write
+integers of 64 bits."""
 
 
 class UnexpectedShapeError(Exception):
@@ -60,10 +63,22 @@ def as_int(*values: object) -> int | None:
 
 
 def as_float(*values: object) -> float | None:
-    """Return the first value that is a finite number and not negative."""
+    """Return the first value that is a number from 0 on, of a size that can be meant."""
     for value in values:
         if isinstance(value, bool) or not isinstance(value, int | float):
             continue
-        if 0 <= value <= sys.float_info.max:  # JSON has integers that no float can be
+        if 0 <= value <= _MAX_NUMBER:  # not NaN, which compares to nothing
             return float(value)
     return None
+
+
+def as_logprob(value: object) -> float | None:
+    """Return a value if it is a logarithm of a probability: a number, and finite."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return value if -_MAX_NUMBER <= value <= _MAX_NUMBER else None
+
+
+def may_hold_text(value: object) -> bool:
+    """Return whether a value of an unexpected type may have text in it, which would be lost."""
+    return isinstance(value, str | list | dict) and bool(value)

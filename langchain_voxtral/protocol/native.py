@@ -9,6 +9,7 @@ from langchain_voxtral.protocol.fields import (
     JsonObject,
     as_float,
     as_int,
+    as_logprob,
     as_object,
     non_empty,
     parse_json_object,
@@ -52,7 +53,8 @@ def parse_response(
     request_id = safe_text(document.get("request_id"), secrets) or header_request_id
     error = error_from_body(document, secrets=secrets)
     if error is not None:
-        raise error.having(request_id=error.request_id or request_id)
+        partial = next(iter(_known_texts(document)), "")
+        raise error.having(request_id=error.request_id or request_id, partial=partial)
     status = as_object(document.get("inference_status"))
     usage = Usage(
         input_tokens=as_int(document.get("num_input_tokens"), status.get("tokens_input")),
@@ -70,7 +72,8 @@ class NativeDecoder(StreamDecoderBase):
 
     The text of special tokens is left out, and `generated_text`, which repeats the whole answer,
     is never appended. A document without any key of this API is an error, because it may carry
-    text in a form that is not known here; an empty object is passed over.
+    text in a form that is not known here; an empty object is passed over, and after the finish
+    reason any such document is.
     """
 
     _final_usage: ClassVar[frozenset[str]] = frozenset({"input_tokens", "output_tokens", "cost"})
@@ -100,6 +103,8 @@ class NativeDecoder(StreamDecoderBase):
         if error is not None:
             raise error
         if document and document.keys().isdisjoint(_EVENT_KEYS):
+            if self.has_finish_reason:
+                return
             raise self._unknown_event(document)
         self._request_id = safe_text(document.get("request_id"), self._secrets) or self._request_id
         details = as_object(document.get("details"))
@@ -120,6 +125,10 @@ class NativeDecoder(StreamDecoderBase):
             ),
             "cost": as_float(document.get("estimated_cost")),
         }
+        if not reason and (
+            details.get("finish_reason") or (document.get("details") and not details)
+        ):
+            self._record_unreadable_reason(events)
         self._record_usage(FINISH_REASONS.get(reason, reason) if reason else None, usage, events)
         self._in_text = not self.has_finish_reason
 
@@ -136,8 +145,8 @@ class NativeDecoder(StreamDecoderBase):
             return TokenDelta(text)
         return TokenDelta(
             text,
-            token_id if isinstance(token_id, int) else None,
-            logprob if isinstance(logprob, int | float) else None,
+            token_id if isinstance(token_id, int) and not isinstance(token_id, bool) else None,
+            as_logprob(logprob),
         )
 
 
@@ -147,10 +156,9 @@ def _texts(
     """Return the texts of a response, one for each completion asked for."""
     results = document.get("results")
     if isinstance(results, list) and results:
-        texts = [as_object(result).get("generated_text") for result in results]
-        strings = tuple(text for text in texts if isinstance(text, str))
-        if len(strings) == len(texts):
-            return strings
+        texts = _known_texts(document)
+        if len(texts) == len(results):
+            return texts
         problem = "a result whose generated_text is not a string"
     else:
         state = sanitize(non_empty(status.get("status")) or "missing", secrets, QUOTE_LIMIT)
@@ -158,3 +166,11 @@ def _texts(
     raise VoxtralResponseError(
         f"The server's answer has {problem}.", status_code=200, request_id=request_id
     )
+
+
+def _known_texts(document: JsonObject) -> tuple[str, ...]:
+    """Return the texts of those results that have one."""
+    results = document.get("results")
+    items = results if isinstance(results, list) else ()
+    texts = (as_object(item).get("generated_text") for item in items)
+    return tuple(text for text in texts if isinstance(text, str))

@@ -22,7 +22,9 @@ class StreamDecoderBase(ABC):
     The final event is due once the finish reason has come. It is returned at once if all of
     `_final_usage` has come with or after the reason, else with an event that completes it, at
     `[DONE]` or at the end of the body, so that late numbers are not lost. `[DONE]` alone is no
-    final event: a stream without a finish reason was cut.
+    final event: a stream without a finish reason was cut. A finish reason of a wrong type ends a
+    stream if nothing more of the answer comes. Once the text is whole, lines that are no events
+    end the stream.
 
     A subclass turns the documents of one endpoint into events.
 
@@ -54,6 +56,7 @@ class StreamDecoderBase(ABC):
         self._finish_reason: str | None = None
         self._usage: dict[str, Any] = {}  # by the names of `Usage`
         self._final_fields: set[str] = set()  # those that came with or after the finish reason
+        self._events_at_end: int | None = None  # events of this read before an unreadable reason
 
     def feed(self, data: bytes | None) -> list[StreamEvent]:
         """Return the events that `data` completes; None is the end of the body.
@@ -67,7 +70,7 @@ class StreamDecoderBase(ABC):
         sse = self._sse
         try:
             self._decode(sse.close() if data is None else sse.feed(data), events)
-            if sse.failure is not None:
+            if sse.failure is not None and not self.has_finish_reason:
                 raise sse.failure
         except VoxtralError as error:
             self.failure = error.having(
@@ -76,7 +79,10 @@ class StreamDecoderBase(ABC):
             if not events:
                 raise
         else:
-            if self.has_finish_reason and (data is None or sse.received_done):
+            if self._events_at_end is not None:  # no longer the end, if there was more behind it
+                self._events_at_end = None if len(events) > self._events_at_end else 0
+            is_over = data is None or sse.received_done or sse.failure is not None
+            if is_over and (self.has_finish_reason or self._events_at_end is not None):
                 self._finish(events)
         self.events_since_usage += len(events)
         return events
@@ -93,6 +99,10 @@ class StreamDecoderBase(ABC):
     @abstractmethod
     def _decode(self, documents: Iterable[JsonObject], events: list[StreamEvent]) -> None:
         """Append the events that documents stand for, up to one that raises a `VoxtralError`."""
+
+    def _record_unreadable_reason(self, events: list[StreamEvent]) -> None:
+        """Note that the stream ends here, for a reason of a wrong type, unless more comes."""
+        self._events_at_end = len(events)
 
     def _record_usage(
         self, finish_reason: str | None, usage: dict[str, Any], events: list[StreamEvent]

@@ -77,7 +77,7 @@ def test_the_header_names_the_request_before_the_body() -> None:
     [
         ({"content": None}, ""),
         ({"content": ""}, ""),
-        ({}, ""),
+        ({"role": "assistant"}, ""),
         ({"content": "a", "refusal": None, "reasoning_content": "Hm."}, "a"),
         ({"content": [{"type": "text", "text": "a"}, {"type": "text", "text": " b"}]}, "a b"),
         ({"content": [{"type": "thinking", "thinking": []}, {"type": "text", "text": "a"}]}, "a"),
