@@ -25,7 +25,3 @@ class ErrorResponse(Exception):  # noqa: N818 - an HTTP response, not a failure 
     def with_message(cls, status: int, message: str) -> Self:
         """Return an error response that holds one plain message."""
         return cls(status, {"error": {"message": message}})
-
-
-INFERENCE_ERROR = ErrorResponse(500, {"detail": "inference error"})
-"""DeepInfra's response when a model fails, or when a recording cannot be decoded."""

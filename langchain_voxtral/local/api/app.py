@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from langchain_voxtral.errors import VoxtralMissingExtraError
+from langchain_voxtral.errors import VoxtralAudioError, VoxtralMissingExtraError
 
 try:
     from starlette.applications import Starlette
@@ -121,6 +121,7 @@ class App:
             ],
             exception_handlers={
                 ErrorResponse: _error_response,
+                VoxtralAudioError: _bad_recording,
                 HTTPException: _http_exception,
                 ClientDisconnect: _client_disconnected,
             },
@@ -316,6 +317,15 @@ async def _error_response(_: Request, error: Exception) -> Response:
     if not isinstance(error, ErrorResponse):
         raise error
     return json_response(error.status, error.body, error.headers)
+
+
+async def _bad_recording(request: Request, error: Exception) -> Response:
+    if not isinstance(error, VoxtralAudioError):
+        raise error
+    if "model" in request.path_params:  # the native route
+        return json_response(400, {"detail": error.message})
+    fields = {"type": "invalid_request_error", "param": None, "code": None}
+    return json_response(400, {"error": {"message": error.message, **fields}})
 
 
 async def _client_disconnected(_: Request, __: Exception) -> Response:

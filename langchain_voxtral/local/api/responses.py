@@ -33,7 +33,7 @@ NO_STORE = {"cache-control": "no-store"}
 
 _NOT_CONSTRAINED = "response_format: the embedded engine cannot enforce this schema or pattern"
 _INFERENCE_ERROR = "inference error"
-"""DeepInfra's message when a model fails, or when a recording cannot be decoded."""
+"""DeepInfra's message when a model fails."""
 
 _NO_TOKEN = {"id": None, "text": "", "logprob": 0.0, "special": False}
 
@@ -110,16 +110,16 @@ class Generation:
 
 @contextlib.contextmanager
 def engine_errors(request_id: str) -> Iterator[None]:
-    """Raise an engine's failures as error responses; unexpected ones are logged."""
+    """Raise an engine's failures as error responses; unexpected ones are logged.
+
+    What is wrong with a recording is no failure of the engine.
+    """
     try:
         yield
-    except ErrorResponse:
+    except (ErrorResponse, VoxtralAudioError):
         raise
     except VoxtralLocalError as error:
         raise ErrorResponse.with_message(400, error.message) from error
-    except VoxtralAudioError as error:
-        logger.info("A recording could not be decoded in request %s: %s", request_id, error)
-        raise ErrorResponse(500, {"detail": _INFERENCE_ERROR}) from error
     except Exception as error:
         logger.exception("The embedded engine failed in request %s", request_id)
         raise ErrorResponse(500, {"detail": _INFERENCE_ERROR}) from error

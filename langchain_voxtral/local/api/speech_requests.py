@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator, Iterable
 from typing import TYPE_CHECKING, Annotated, BinaryIO, ClassVar, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
+from starlette.datastructures import Headers
 from starlette.formparsers import MultiPartException, MultiPartParser
 
 from langchain_voxtral.local.api.requests import media_type, refuse_encoded
@@ -141,10 +142,14 @@ async def read_form(request: "Request", model: type[_Form]) -> tuple[_Form, Bina
 
 
 class _Parser(MultiPartParser):
-    """Starlette's parser, but a form that is cut short is an error."""
+    """Starlette's parser, but a form that is cut short is an error, and all text is UTF-8.
+
+    RFC 7578 has no `charset` in a form's type. With one, Starlette would decode by any of Python's
+    codecs, some of which take quadratic time or make text that UTF-8 cannot encode.
+    """
 
     def __init__(self, request: "Request") -> None:
-        super().__init__(request.headers, self._whole(request), max_files=1, max_fields=32)
+        super().__init__(_boundary_only(request), self._whole(request), max_files=1, max_fields=32)
         self._ended = False
 
     def on_end(self) -> None:
@@ -155,6 +160,16 @@ class _Parser(MultiPartParser):
             yield chunk
         if not self._ended:
             raise MultiPartException("It is cut short: the closing boundary is missing.")
+
+
+def _boundary_only(request: "Request") -> Headers:
+    """Return the type of a form without any parameter but the boundary."""
+    from python_multipart.multipart import parse_options_header  # noqa: PLC0415 - an extra
+
+    _, options = parse_options_header(request.headers["content-type"])
+    boundary = options.get(b"boundary")
+    parameter = b"" if boundary is None else b'; boundary="%b"' % boundary
+    return Headers(raw=[(b"content-type", b"multipart/form-data" + parameter)])
 
 
 def _validate(data: "FormData", model: type[_Form]) -> tuple[_Form, BinaryIO]:

@@ -240,7 +240,7 @@ class SpeechWorker:
 
         def samples() -> "Iterator[Samples]":
             nonlocal size
-            for block in Recording(file).iter_samples():
+            for block in Recording(file, name="The recording cannot be read").iter_samples():
                 check()
                 size += len(block)
                 yield block

@@ -1,7 +1,4 @@
-"""Recordings and forms that the embedded engine rejects: in DeepInfra's format, never with 500.
-
-But for a recording that cannot be decoded, which DeepInfra answers with 500 as well.
-"""
+"""Recordings and forms that the embedded engine rejects: in DeepInfra's format, never with 500."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -32,14 +29,41 @@ def fault(kind: str, where: str, message: str, given: object) -> dict[str, objec
     return {"type": kind, "loc": ["body", where], "msg": message, "input": given}
 
 
-@pytest.mark.parametrize(
-    "sound",
-    [b"", b"Dear diary, ...", SHORT[:30], SHORT[:50_000], wav(b"")],
-    ids=["empty", "text", "cut header", "cut", "no samples"],
-)
-@pytest.mark.parametrize("route", [NATIVE, TRANSCRIPTIONS])
-def test_what_cannot_be_decoded(http: httpx.Client, route: str, sound: bytes) -> None:
-    assert refusal(ask(http, route, sound)) == (500, {"detail": "inference error"})
+NO_RECORDINGS = {
+    "empty": (b"", "it is empty: 0 bytes"),
+    "text": (
+        b"Dear diary, ...",
+        (
+            "it is no recording of a known kind (wav, mp3, flac, ogg, opus, m4a, mp4, webm, mka, "
+            "aac, aiff, au, caf): it begins with b'Dear diary, ...'"
+        ),
+    ),
+    "cut header": (SHORT[:30], "its WAV header has no data chunk: it holds no sound"),
+    "cut": (
+        SHORT[:50_000],
+        (
+            "its header states 96000 bytes of sound, and 49956 are there: it is cut off; "
+            "give the whole recording"
+        ),
+    ),
+    "no samples": (wav(b""), "it has no sound: 0 samples"),
+    "not decodable": (
+        b"fLaC" + bytes(100),
+        (
+            "it begins like flac and cannot be opened (Invalid data found when processing input): "
+            "it is cut off or damaged; give the whole recording"
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize(("sound", "reason"), NO_RECORDINGS.values(), ids=NO_RECORDINGS)
+def test_what_cannot_be_decoded(http: httpx.Client, sound: bytes, reason: str) -> None:
+    message = f"The recording cannot be read: {reason}."
+    assert refusal(ask(http, NATIVE, sound)) == (400, {"detail": message})
+    error = {"message": message, "type": "invalid_request_error", "param": None, "code": None}
+    for route in (TRANSCRIPTIONS, TRANSLATIONS):
+        assert refusal(ask(http, route, sound)) == (400, {"error": error})
 
 
 ENGLISH_ONLY = (

@@ -80,7 +80,13 @@ FAILURES: dict[str, tuple[int, str]] = {
         422,
         f"language: Value error, {ENGLISH_ONLY}",
     ),
-    "speech_no_sound": (500, "inference error"),
+    "speech_no_sound": (
+        400,
+        (
+            "The recording cannot be read: it cannot be decoded beyond 0.0 s: it is cut off or "
+            "damaged there; give the whole recording."
+        ),
+    ),
     "speech_wrong_key": (401, "Not authenticated"),
 }
 
