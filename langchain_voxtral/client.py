@@ -1,6 +1,5 @@
 """`VoxtralClient`: sends completions and transcriptions to a Voxtral server, sync and async."""
 
-import asyncio
 import logging
 from collections.abc import AsyncGenerator, Generator, Iterator, Sequence
 from contextlib import aclosing, contextmanager
@@ -50,7 +49,9 @@ from langchain_voxtral.transport import (
     apost,
     astream,
     post,
+    running_loop,
     stream,
+    to_thread,
 )
 
 logger = logging.getLogger("langchain_voxtral")
@@ -185,7 +186,7 @@ class VoxtralClient:
         """Do what `transcribe` does, asynchronously."""
         address = await self.aresolve()
         # In a thread, because a chunk of 10 minutes is encoded for it.
-        http_request = await asyncio.to_thread(self._transcription_request, address, request)
+        http_request = await to_thread(self._transcription_request, address, request)
         response = await apost(self._connections(address), http_request)
         return _parse_transcript(request, http_request, response)
 
@@ -214,11 +215,12 @@ class VoxtralClient:
 
     async def aresolve(self) -> ServerAddress:
         """Do what `resolve` does; the start of the engine does not block the event loop."""
+        running_loop()
         if self.settings.base_url == LOCAL_BASE_URL:
             from langchain_voxtral.local import is_running  # noqa: PLC0415 - an extra
 
             if not is_running():
-                return await asyncio.to_thread(resolve_local)
+                return await to_thread(resolve_local)
         return self.resolve()
 
     def _connections(self, address: ServerAddress) -> ClientPool:

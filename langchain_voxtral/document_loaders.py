@@ -1,6 +1,5 @@
 """Recordings as LangChain documents: `VoxtralTranscriptionParser`, `VoxtralTranscriptionLoader`."""
 
-import asyncio
 from collections.abc import AsyncGenerator, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import aclosing, closing
 from os import PathLike
@@ -19,6 +18,7 @@ from langchain_voxtral.errors import VoxtralAudioError, VoxtralInvalidRequestErr
 from langchain_voxtral.transcription.pipeline import NoTimestamps, TranscriptionJob, check_cost
 from langchain_voxtral.transcription.settings import TranscriptionSettings
 from langchain_voxtral.transcription.source import AudioInput, open_source
+from langchain_voxtral.transport import to_thread
 
 __all__ = ["VoxtralTranscriptionLoader", "VoxtralTranscriptionParser"]
 
@@ -110,11 +110,11 @@ class VoxtralTranscriptionParser(TranscriptionSettings, BaseBlobParser):
 
     async def alazy_parse(self, blob: AudioInput) -> AsyncGenerator[Document]:
         """Do what `lazy_parse` does, asynchronously; decoding is done in threads."""
-        source, metadata = await asyncio.to_thread(open_source, blob)
+        source, metadata = await to_thread(open_source, blob)
         with source:
             job = self._job(source, metadata)
             try:
-                await asyncio.to_thread(job.open)
+                await to_thread(job.open)
                 await job.acheck_budget()
                 builder = job.document_builder(self.mode)
                 async with aclosing(job.aresults()) as results:
@@ -163,10 +163,10 @@ class VoxtralTranscriptionParser(TranscriptionSettings, BaseBlobParser):
 
     async def aestimate(self, blob: AudioInput) -> Estimate:
         """Do what `estimate` does, asynchronously."""
-        source, metadata = await asyncio.to_thread(open_source, blob)
+        source, metadata = await to_thread(open_source, blob)
         with source:
             job = self._job(source, metadata)
-            await asyncio.to_thread(job.open)
+            await to_thread(job.open)
             return await job.aestimate()
 
     def _job(self, source: AudioSource, metadata: dict[str, Any]) -> TranscriptionJob:

@@ -34,6 +34,7 @@ from langchain_voxtral.settings import (
     merge_settings,
     reject_unknown_fields,
 )
+from langchain_voxtral.transport import running_loop
 
 MAX_CONCURRENT_PROMPTS = 32
 """Prompts of one batch in flight at once; DeepInfra allows an account 200 requests."""
@@ -202,6 +203,7 @@ class VoxtralLLM(ConnectionSettings, SamplingSettings, BaseLLM):
         **kwargs: Any,
     ) -> LLMResult:
         settings = merge_settings(self, stop, kwargs)
+        running_loop()
         semaphore = asyncio.Semaphore(MAX_CONCURRENT_PROMPTS)
 
         async def complete(prompt: str) -> list[Completion]:

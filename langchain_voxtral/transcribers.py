@@ -1,6 +1,5 @@
 """Transcription within chains and for agents: `VoxtralTranscriber`, `transcribe_audio_tool`."""
 
-import asyncio
 from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
@@ -14,6 +13,7 @@ from langchain_core.tools import BaseTool, StructuredTool, ToolException
 from langchain_voxtral.document_loaders import VoxtralTranscriptionParser, as_parser
 from langchain_voxtral.errors import VoxtralAudioError, VoxtralInvalidRequestError
 from langchain_voxtral.transcription.source import AudioInput
+from langchain_voxtral.transport import running_loop, to_thread
 
 __all__ = ["VoxtralTranscriber", "transcribe_audio_tool"]
 
@@ -95,6 +95,7 @@ class VoxtralTranscriber(Runnable[AudioInput, Any]):
     ) -> Any:
         """Do what `invoke` does, asynchronously."""
         _reject_settings(more)
+        running_loop()  # LangChain's error would not say what is missing
 
         async def transcribe(_: object) -> Any:
             return self._out(await self.parser.aparse(input))
@@ -176,7 +177,7 @@ def transcribe_audio_tool(
 
     async def atranscribe_audio(path: str) -> str:
         try:
-            blob = await asyncio.to_thread(blob_at, path)  # it reads the folder
+            blob = await to_thread(blob_at, path)  # it reads the folder
             return _joined(await parser.aparse(blob))
         except VoxtralAudioError as error:
             raise ToolException(str(error)) from error

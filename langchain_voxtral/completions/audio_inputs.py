@@ -1,6 +1,5 @@
 """Recordings in a conversation, made ready to be sent: fetched, checked, converted."""
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from hashlib import sha256
@@ -11,7 +10,7 @@ from langchain_voxtral.audio.upload import EncodedAudio, encode_for_upload
 from langchain_voxtral.errors import VoxtralInvalidRequestError
 from langchain_voxtral.messages import AudioPart, Turn
 from langchain_voxtral.providers import Provider
-from langchain_voxtral.transport import FetchPolicy, fetch_url
+from langchain_voxtral.transport import FetchPolicy, fetch_url, to_thread
 
 _MAX_CACHED_BYTES = 64_000_000
 """Bytes: half an hour of sound, about what the model's context holds."""
@@ -118,7 +117,7 @@ async def aload_audio(
     cache: AudioCache | None = None,
 ) -> Sequence[Turn]:
     """Do what `load_audio` does; neither fetching nor decoding blocks the event loop."""
-    return await asyncio.to_thread(load_audio, turns, server, policy, cache)
+    return await to_thread(load_audio, turns, server, policy, cache)
 
 
 def audio_durations(turns: Sequence[Turn], server: Provider, cache: AudioCache) -> list[float]:

@@ -3,6 +3,7 @@
 from httpx import AsyncClient, Client
 
 from langchain_voxtral.transport.client_pool import ClientLease, ClientPool, ClientSettings
+from langchain_voxtral.transport.event_loop import running_loop, to_thread
 from langchain_voxtral.transport.exchange import apost, astream, post, stream
 from langchain_voxtral.transport.types import (
     HTTPRequest,
@@ -29,5 +30,7 @@ __all__ = [
     "astream",
     "fetch_url",
     "post",
+    "running_loop",
     "stream",
+    "to_thread",
 ]

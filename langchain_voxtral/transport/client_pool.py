@@ -20,6 +20,7 @@ import httpx
 
 from langchain_voxtral.transport.cancellation import protect_pools, run_to_end
 from langchain_voxtral.transport.deadlines import httpx_guard
+from langchain_voxtral.transport.event_loop import NoEventLoopError, running_loop
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +86,7 @@ class ClientPool:
         if self.settings.http_async_client is not None:
             protect_pools(self.settings.http_async_client)
             return self.settings.http_async_client
-        loop = asyncio.get_running_loop()
+        loop = running_loop()
         entry = self._by_loop.get(loop)
         if entry is None:
             client = httpx.AsyncClient(**self._options())
@@ -126,7 +127,10 @@ class ClientPool:
     async def aclose(self) -> None:
         """Close the synchronous client and the running loop's."""
         self.close()
-        loop = asyncio.get_running_loop()
+        try:
+            loop = running_loop()
+        except NoEventLoopError:
+            return  # where asyncio does not run, no client was opened
         entry = self._by_loop.pop(loop, None)
         if entry is not None:
             entry.finalizer.detach()

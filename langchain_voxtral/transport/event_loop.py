@@ -1,0 +1,36 @@
+"""asyncio's event loop, which all asynchronous methods need."""
+
+import asyncio
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
+from langchain_voxtral.errors import VoxtralInvalidRequestError
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class NoEventLoopError(VoxtralInvalidRequestError, RuntimeError):
+    """An asynchronous method was called where asyncio does not run; asyncio's is a RuntimeError."""
+
+
+def running_loop() -> asyncio.AbstractEventLoop:
+    """Return asyncio's running event loop.
+
+    Raises:
+        NoEventLoopError: There is none.
+    """
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        raise NoEventLoopError(
+            "The asynchronous methods of this package run on asyncio, and no event loop of asyncio "
+            "is running here. With trio, call the synchronous method in a thread, as in "
+            "trio.to_thread.run_sync(chat.invoke, messages); elsewhere use asyncio.run()."
+        ) from None
+
+
+async def to_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Do what `asyncio.to_thread` does, with an error that says what is missing."""
+    running_loop()
+    return await asyncio.to_thread(function, *args, **kwargs)
