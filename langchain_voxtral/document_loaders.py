@@ -15,8 +15,8 @@ from langchain_voxtral.audio.source import AudioSource
 from langchain_voxtral.client import VoxtralClient
 from langchain_voxtral.connection import MODEL_CONFIG
 from langchain_voxtral.errors import VoxtralAudioError, VoxtralInvalidRequestError
-from langchain_voxtral.transcription.pipeline import NoTimestamps, TranscriptionJob, check_cost
-from langchain_voxtral.transcription.settings import TranscriptionSettings
+from langchain_voxtral.transcription.pipeline import NoTimestamps, TranscriptionJob
+from langchain_voxtral.transcription.settings import TranscriptionSettings, check_cost
 from langchain_voxtral.transcription.source import AudioInput, open_source
 from langchain_voxtral.transport import to_thread
 

@@ -11,7 +11,7 @@ from langchain_voxtral.protocol.error_responses import details_from_bytes, sanit
 JsonObject: TypeAlias = dict[str, Any]
 """A JSON object, as decoded."""
 
-_MAX_NUMBER = 2.0**53
+MAX_NUMBER = 2.0**53
 """Beyond it floats miss whole numbers: no server counts or charges that far, and tracers write
 integers of 64 bits."""
 
@@ -67,7 +67,7 @@ def as_float(*values: object) -> float | None:
     for value in values:
         if isinstance(value, bool) or not isinstance(value, int | float):
             continue
-        if 0 <= value <= _MAX_NUMBER:  # not NaN, which compares to nothing
+        if 0 <= value <= MAX_NUMBER:  # not NaN, which compares to nothing
             return float(value)
     return None
 
@@ -76,7 +76,7 @@ def as_logprob(value: object) -> float | None:
     """Return a value if it is a logarithm of a probability: a number, and finite."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return value if -_MAX_NUMBER <= value <= _MAX_NUMBER else None
+    return value if -MAX_NUMBER <= value <= MAX_NUMBER else None
 
 
 def may_hold_text(value: object) -> bool:

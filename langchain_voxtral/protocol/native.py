@@ -1,15 +1,15 @@
 """DeepInfra's native text generation: `POST /v1/inference/{model}`."""
 
 from collections.abc import Iterable, Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from langchain_voxtral.errors import VoxtralResponseError
 from langchain_voxtral.protocol.error_responses import error_from_body, sanitize
 from langchain_voxtral.protocol.fields import (
+    MAX_NUMBER,
     JsonObject,
     as_float,
     as_int,
-    as_logprob,
     as_object,
     non_empty,
     parse_json_object,
@@ -28,6 +28,7 @@ FINISH_REASONS: dict[str, str] = {"eos_token": "stop", "stop_sequence": "stop"}
 """Finish reasons of text-generation-inference, which the endpoint once was, by today's names;
 any other reason is kept as it is."""
 
+_NUMBERS = (int, float)
 _EVENT_KEYS = frozenset(
     {"token", "details", "request_id", "num_input_tokens", "num_output_tokens", "estimated_cost"}
 )
@@ -139,14 +140,16 @@ class NativeDecoder(StreamDecoderBase):
         if token.get("special") is True:
             text = ""
         token_id = token.get("id")
-        logprob = token.get("logprob")
+        logprob: Any = token.get("logprob")
         # Without an id the endpoint fills in 0.0 where it knows no probability.
         if token_id is None and not logprob:
             return TokenDelta(text)
+        # Written out, because a call for every token costs: bool is an int, and NaN is no number.
+        is_logprob = type(logprob) in _NUMBERS and -MAX_NUMBER <= logprob <= MAX_NUMBER
         return TokenDelta(
             text,
-            token_id if isinstance(token_id, int) and not isinstance(token_id, bool) else None,
-            as_logprob(logprob),
+            token_id if type(token_id) is int else None,
+            logprob if is_logprob else None,
         )
 
 

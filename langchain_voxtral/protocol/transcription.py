@@ -17,20 +17,8 @@ from langchain_voxtral.protocol.fields import (
     parse_json_object,
     safe_text,
 )
+from langchain_voxtral.protocol.languages import LANGUAGES, normalize_language
 from langchain_voxtral.protocol.responses import Usage
-
-LANGUAGES = {
-    "de": "German",
-    "en": "English",
-    "es": "Spanish",
-    "fr": "French",
-    "hi": "Hindi",
-    "it": "Italian",
-    "nl": "Dutch",
-    "pt": "Portuguese",
-}
-"""The languages that Voxtral's model card lists, by their ISO 639-1 codes."""
-LANGUAGE_CODES = {name.lower(): code for code, name in LANGUAGES.items()}
 
 _MAX_CLOCK_ERROR = 0.1
 """Seconds by which a server's length of a recording may differ: MP3 files begin with padding."""
@@ -80,11 +68,6 @@ class Transcript:
     usage: Usage = field(default_factory=Usage)
     request_id: str | None = None
     segments_problem: str | None = None
-
-
-def normalize_language(language: str) -> str:
-    """Return the code of a language that a server names; OpenAI's write "english" for "en"."""
-    return LANGUAGE_CODES.get(language.lower(), language)
 
 
 def parse_native(

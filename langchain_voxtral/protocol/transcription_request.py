@@ -1,7 +1,6 @@
 """Requests to speech endpoints, and to a chat that transcribes: one chunk of a recording."""
 
 import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -12,9 +11,8 @@ from langchain_voxtral.protocol import chat_completions
 from langchain_voxtral.protocol.fields import safe_text
 from langchain_voxtral.protocol.form_data import FormData
 from langchain_voxtral.protocol.json_body import encode_request
+from langchain_voxtral.protocol.languages import LANGUAGES, validate_language
 from langchain_voxtral.protocol.transcription import (
-    LANGUAGE_CODES,
-    LANGUAGES,
     Transcript,
     parse_native,
     parse_openai,
@@ -73,8 +71,6 @@ _CUT: Mapping[str | None, str] = {
     "content_filter": "The transcript was cut by the server's content filter.",
 }
 """What finish reasons of a chat say of a transcript that is not whole."""
-
-_LANGUAGE_CODE = re.compile(r"[a-z]{2,3}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -309,16 +305,3 @@ def openai_fields(
 
 def _known_fields(**fields: object) -> Fields:
     return [(name, str(value)) for name, value in fields.items() if value is not None]
-
-
-def validate_language(language: str) -> None:
-    """Reject what is no code of two or three letters; which codes it knows, a server decides."""
-    if _LANGUAGE_CODE.fullmatch(language):
-        return
-    name = language.strip().lower()
-    code = LANGUAGE_CODES.get(name) or re.split("[-_]", name)[0]
-    hint = f"for {LANGUAGES[code]} it is {code!r}" if code in LANGUAGES else "such as 'en' or 'fr'"
-    raise VoxtralInvalidRequestError(
-        f"language={language!r} is not a language code: give the ISO 639-1 code ({hint}), or leave "
-        "it unset to let the model detect the language."
-    )

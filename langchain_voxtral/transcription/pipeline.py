@@ -32,6 +32,7 @@ from langchain_voxtral.transcription.documents import (
 from langchain_voxtral.transcription.progress import Progress, progress_reporter
 from langchain_voxtral.transcription.settings import (
     TranscriptionSettings,
+    check_cost,
     expects_timestamps,
     needs_timestamps,
     price_per_minute,
@@ -302,22 +303,3 @@ class TranscriptionJob:
         elif total is not None:
             total = max(total, done + 1)
         return Progress(self.source.title, done, total, seconds, duration)
-
-
-def check_cost(estimate: Estimate, limit: float, what: str) -> None:
-    """Check that an estimate is within a budget.
-
-    Raises:
-        VoxtralInvalidRequestError: It is above, or its price is not known.
-    """
-    if estimate.dollars is None:
-        raise VoxtralInvalidRequestError(
-            f"{what}: max_cost_usd={limit:g} cannot be checked, because the price of this model at "
-            "this server is not known: give price_per_minute=, in US dollars."
-        )
-    if estimate.dollars > limit:
-        raise VoxtralInvalidRequestError(
-            f"{what}: transcribing {estimate.duration:.1f} s would cost about "
-            f"${estimate.dollars:.6f}, more than max_cost_usd={limit:g}. Nothing was sent. Raise "
-            "max_cost_usd=, or send less."
-        )

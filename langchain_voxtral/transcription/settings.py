@@ -7,7 +7,9 @@ from pydantic import Field, model_validator
 
 from langchain_voxtral.audio.chunking import AudioChunk
 from langchain_voxtral.audio.decoder import Truncated
+from langchain_voxtral.audio.pricing import Estimate
 from langchain_voxtral.connection import ConnectionSettings
+from langchain_voxtral.errors import VoxtralInvalidRequestError
 from langchain_voxtral.profiles import VOXTRAL_MINI
 from langchain_voxtral.protocol.transcription_request import (
     SpeechEndpoint,
@@ -125,3 +127,22 @@ def price_per_minute(settings: TranscriptionSettings) -> float | None:
     if settings.price_per_minute is not None:
         return settings.price_per_minute
     return PROVIDERS[settings.server].price_per_minute(settings.base_url, settings.model)
+
+
+def check_cost(estimate: Estimate, limit: float, what: str) -> None:
+    """Check that an estimate is within a budget.
+
+    Raises:
+        VoxtralInvalidRequestError: It is above, or its price is not known.
+    """
+    if estimate.dollars is None:
+        raise VoxtralInvalidRequestError(
+            f"{what}: max_cost_usd={limit:g} cannot be checked, because the price of this model at "
+            "this server is not known: give price_per_minute=, in US dollars."
+        )
+    if estimate.dollars > limit:
+        raise VoxtralInvalidRequestError(
+            f"{what}: transcribing {estimate.duration:.1f} s would cost about "
+            f"${estimate.dollars:.6f}, more than max_cost_usd={limit:g}. Nothing was sent. Raise "
+            "max_cost_usd=, or send less."
+        )

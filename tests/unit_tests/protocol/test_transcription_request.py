@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from langchain_voxtral.errors import VoxtralInvalidRequestError
-from langchain_voxtral.protocol.transcription import LANGUAGES, normalize_language
+from langchain_voxtral.protocol.languages import LANGUAGES, normalize_language
 from langchain_voxtral.protocol.transcription_request import (
     TranscriptionOptions,
     native_fields,
