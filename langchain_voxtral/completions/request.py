@@ -13,6 +13,7 @@ from langchain_voxtral.completions.tools import (
     describe_form,
     tool_constraint,
     tool_fields,
+    tool_parsing,
 )
 from langchain_voxtral.errors import VoxtralInvalidRequestError, VoxtralUnsupportedFeatureError
 from langchain_voxtral.messages import Turn
@@ -247,15 +248,15 @@ class RequestBuilder:
             instruction=instruction,
         )
         constraint = tool_constraint(settings, tools, self.prompt_format.calls.arguments_key)
+        parsing = tool_parsing(settings, tools, in_prompt=True)
         if instruction:
             settings, constraint = without_response_format(settings), None
-        names = [tool["function"]["name"] for tool in tools.visible]
         return self.from_prompt(
             prompt,
             settings,
             unescape=self.special_tokens == "neutralize" and adds_word_joiners(turns),
             response_format=constraint,
-            tool_parsing=ToolCallParsing(names, tools.is_required) if names else None,
+            tool_parsing=parsing,
         )
 
     def _chat_request(
@@ -295,6 +296,7 @@ class RequestBuilder:
         return replace(
             self._request(CHAT_COMPLETIONS, settings, body),
             stop_sequences=settings.stop or (),
+            tool_parsing=tool_parsing(settings, tools, in_prompt=False),
             has_audio=has_audio,
         )
 

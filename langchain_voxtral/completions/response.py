@@ -178,7 +178,7 @@ def read_text(
     raw = stop_filter.feed(raw) + stop_filter.finish()
     is_stopped = stop_filter.stopped
     parts: list[str | ToolCallChunk] = [raw]
-    if request.tool_parsing is not None:
+    if request.tool_parsing is not None and not chunks:
         parser = request.tool_parsing.parser()
         parts = [*parser.feed(raw), *parser.close()]
     if request.unescape:

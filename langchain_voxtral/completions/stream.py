@@ -198,6 +198,10 @@ class CompletionStream:
         # In their order: text may come before calls, after them, and between.
         for kind, run in _runs(deltas):
             if kind is ToolCallChunk:
+                if self._parser is not None:
+                    # The server parses the calls, so its text has none.
+                    self._emit_parts(items, self._parser.release())
+                    self._parser = None
                 self._emit_calls(items, run)
             elif self._request.coalesce and not self._request.logprobs:
                 self._add_text(items, run)
@@ -247,6 +251,8 @@ class CompletionStream:
         text = self._stop_filter.feed(text)
         if self._parser is not None:
             self._emit_parts(items, self._parser.feed(text))
+            if self._parser.is_text:
+                self._parser = None
             return
         if self._unescaper is not None:
             text = self._unescaper.feed(text)
@@ -305,7 +311,12 @@ class CompletionStream:
 
     def _partial_text(self) -> str:
         """Return the text so far, and what is held back of it."""
-        return read_text(self._request, "".join(self._received))[0]
+        request = self._request
+        if request.tool_parsing is not None:
+            # Of an answer that is not whole nobody can say that it consists of calls alone.
+            parsing = replace(request.tool_parsing, any_name=False)
+            request = replace(request, tool_parsing=parsing)
+        return read_text(request, "".join(self._received))[0]
 
     def _read_header(self, name: str) -> str | None:
         return read_header(self._headers, name, self.http_request.secrets)

@@ -7,7 +7,7 @@ from typing import Any
 from langchain_voxtral.errors import VoxtralInvalidRequestError
 from langchain_voxtral.providers import Provider
 from langchain_voxtral.settings import SamplingSettings
-from langchain_voxtral.tools.call_parser import ToolCallParser
+from langchain_voxtral.tools.answer_parser import AnswerParser
 from langchain_voxtral.tools.json_text import dumps
 from langchain_voxtral.tools.schema import normalize_tool_choice, to_openai_tools, tool_call_schema
 
@@ -74,14 +74,45 @@ class ToolCallParsing:
     Args:
         names: The tools on offer.
         is_required: Whether the text can be nothing else, because a grammar made it.
+        beside_text: Whether calls may stand beside text: the prompt asks for calls in the text.
+        any_name: Whether an answer that is wholly calls may be one of tools that are not on offer.
     """
 
     names: Sequence[str]
     is_required: bool = False
+    beside_text: bool = True
+    any_name: bool = False
 
-    def parser(self) -> ToolCallParser:
+    def parser(self) -> AnswerParser:
         """Return a parser for one completion."""
-        return ToolCallParser(self.names, forced=self.is_required)
+        return AnswerParser(
+            self.names,
+            forced=self.is_required,
+            beside_text=self.beside_text,
+            any_name=self.any_name,
+        )
+
+
+def tool_parsing(
+    settings: SamplingSettings, tools: ToolOptions, *, in_prompt: bool
+) -> ToolCallParsing | None:
+    """Return how tool calls are read out of the text, if they are.
+
+    Args:
+        settings: The settings of the call; in another form than text, any JSON may be an answer.
+        tools: The tools of the call.
+        in_prompt: Whether the prompt describes the tools. Else the server parses the calls, and
+            only an answer that is wholly calls was left to the client.
+    """
+    names = [tool["function"]["name"] for tool in tools.visible]
+    if not names:
+        return None
+    return ToolCallParsing(
+        names,
+        is_required=in_prompt and tools.is_required,
+        beside_text=in_prompt,
+        any_name=check_form(settings, tools) == "text",
+    )
 
 
 def check_form(settings: SamplingSettings, tools: ToolOptions) -> str:

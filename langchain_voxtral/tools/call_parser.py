@@ -15,11 +15,11 @@ _MEMBERS = {"name": "name", "id": "id", "type": "type"}
 _MEMBERS |= {"arguments": "arguments", "parameters": "arguments"}
 """The members that the JSON of a call may have, and what they are."""
 
-_INDENT = re.compile(r"\n?[ \t]*")
+_INDENT = re.compile(r"(?:\r?\n)?[ \t]*")
 _SEPARATORS = re.compile(r"[ \t\r\n,;]*")
-_TEXT_END = re.compile(r"\n[ \t]*(?:\Z|(?=[{\[<]))|(?=\[(?:T|\Z))")
+_TEXT_END = re.compile(r"\r?\n[ \t]*(?:\Z|(?=[{\[<]))|\r\Z|(?=\[(?:T|\Z))")
 """Where text may end: before a line that is, or may yet be, a call; and before a marker."""
-_LAST_LINE = re.compile(r"\n[ \t]*\Z")
+_LAST_LINE = re.compile(r"\r?\n[ \t]*\Z")
 
 
 class ToolCallParser:
@@ -43,7 +43,7 @@ class ToolCallParser:
     follow as they are written, valid or not.
 
     Args:
-        names: The tools that can be called.
+        names: The tools that can be called; None for any that is named like one.
         forced: The server was asked for nothing but calls. Any name is then a call's, and
             JSON that is no call is one without a name, all of it its arguments; so is what is
             cut after `[TOOL_CALLS]`. A call that is cut before its arguments keeps its name.
@@ -52,19 +52,19 @@ class ToolCallParser:
     # What is held back is read in steps. A step that needs more text is taken again, from its
     # start, when more has come; one that succeeds drops what it has read.
 
-    def __init__(self, names: Collection[str], *, forced: bool = False) -> None:
-        self._names = frozenset(names)
+    def __init__(self, names: Collection[str] | None, *, forced: bool = False) -> None:
+        self._names = None if names is None else frozenset(names)
         self._forced = forced
         self._source = TextScanner()
         self._ended = False
         self._ready: list[str | ToolCallChunk] = []
         self._step: Callable[[], None] = self._read_first
-        self._in_text = False  # with nothing held back
         # What may be a call, from what introduces it:
         self._in_head = False  # before the arguments
         self._calls = self._calls_before = 0
         self._is_marked = False  # by [TOOL_CALLS]
         self._in_array = False
+        self._is_broken = False
         self._any_name = False
         self._name = ""
         self._known: dict[str, str] = {}  # members
@@ -72,10 +72,18 @@ class ToolCallParser:
         self._scanned = 0  # of arguments that come before the name
         self._after_arguments = self._read_rest
 
+    @property
+    def is_in_text(self) -> bool:
+        """Whether text without a line break or bracket would come out unchanged."""
+        return not self._source.text and self._step == self._read_text
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the JSON of every call so far is whole."""
+        return not self._is_broken and self._step in (self._read_after_call, self._read_text)
+
     def feed(self, text: str) -> list[str | ToolCallChunk]:
         """Take text, return what it completes, in order."""
-        if self._in_text and "\n" not in text and "[" not in text:
-            return [text] if text else []
         self._source.text += text
         return self._read()
 
@@ -95,7 +103,6 @@ class ToolCallParser:
                 self._read_no_call(is_cut=True)
             except NoMatchError:
                 self._read_no_call(is_cut=False)
-        self._in_text = not self._source.text and self._step == self._read_text
         ready, self._ready = self._ready, []
         return ready
 
@@ -133,6 +140,11 @@ class ToolCallParser:
         source = self._source
         self._in_head, self._is_marked, self._name = False, False, ""
         self._calls_before = self._calls
+        if source.peek() == "\r":  # half a line break, perhaps
+            if source.at + 1 == len(source.text) and not self._ended:
+                raise UnexpectedEndError
+            source.at = source.at or 1
+            raise NoMatchError
         first = source.one_of("{[<")
         self._in_head = first != "<"
         self._any_name = self._forced
@@ -193,7 +205,7 @@ class ToolCallParser:
                     return
                 known[member] = self._early_arguments()
             elif member == "name":
-                known[member] = self._name = source.string(None if self._any_name else self._names)
+                known[member] = self._name = self._read_name()
                 if "arguments" in known:
                     self._known, self._step = known, self._read_rest
                     self._begin_call(known["name"], known.get("id"))
@@ -204,6 +216,13 @@ class ToolCallParser:
             source.skip()
             following = source.one_of(",}")
         self._end_call(known)
+
+    def _read_name(self) -> str:
+        if self._any_name:
+            return self._source.string()
+        return (
+            self._source.quoted_word() if self._names is None else self._source.string(self._names)
+        )
 
     def _early_arguments(self) -> str:
         """Read arguments that come before the name, scanning on from where the scan ended."""
@@ -247,6 +266,7 @@ class ToolCallParser:
         """Pass on what is no call: as text, or as the arguments of a call that is broken."""
         source, called = self._source, self._calls > self._calls_before
         self._scanned = 0
+        self._is_broken |= called
         if self._in_head and (self._forced or (is_cut and (self._is_marked or self._name))):
             source.at = 0
             source.skip(_SEPARATORS)

@@ -10,9 +10,9 @@ from typing import Any
 
 from langchain_voxtral.local.api.responses import COST, GeneratedText, event
 from langchain_voxtral.local.engine.llama import Token
+from langchain_voxtral.tools.answer_parser import AnswerParser
 from langchain_voxtral.tools.call_accumulator import ToolCallChunk
 from langchain_voxtral.tools.call_ids import new_call_id
-from langchain_voxtral.tools.call_parser import ToolCallParser
 
 _DONE = b"data: [DONE]\n\n"
 
@@ -117,7 +117,7 @@ class _ToolCallText:
     """The text of one tool call, parsed into chunks with an id."""
 
     def __init__(self, names: Collection[str]) -> None:
-        self._parser = ToolCallParser(names)
+        self._parser = AnswerParser(names)
         self._arguments = ""
 
     def feed(self, text: str) -> list[str | ToolCallChunk]:

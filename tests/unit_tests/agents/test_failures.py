@@ -22,7 +22,7 @@ from support.agent_runs import (
     scripted,
     summarize,
 )
-from support.tool_dialects import CHAT, DIALECTS, LLAMA3, MISTRAL, Dialect, ScriptedCall
+from support.tool_dialects import DIALECTS, LLAMA3, Dialect, ScriptedCall
 
 pytest.importorskip("langchain", reason="agents are of langchain, which the floor has not")
 from langchain.agents import create_agent
@@ -175,7 +175,21 @@ async def test_a_call_that_is_not_json_is_answered_when_the_user_continues() -> 
     assert summarize(state)[2:] == [malformed(state), ("human", "And?"), CALLED, RESULT, ANSWERED]
 
 
-@pytest.mark.parametrize("dialect", [MISTRAL, CHAT], ids=lambda dialect: dialect.name)
+RECOVERED = [
+    ASKED,
+    ("ai", "", ("get_wether", {"city": "Paris"})),
+    (
+        "tool",
+        "error",
+        "Error: get_wether is not a valid tool, try one of [get_weather, add].",
+    ),
+    CALLED,
+    RESULT,
+    ANSWERED,
+]
+
+
+@in_each_dialect
 @in_each_call_mode
 async def test_a_call_of_an_unknown_tool_is_returned_to_the_model(
     dialect: Dialect, call_mode: str
@@ -184,25 +198,20 @@ async def test_a_call_of_an_unknown_tool_is_returned_to_the_model(
         dialect, call_mode, [ScriptedCall("get_wether", PARIS.arguments)], [PARIS], SUNNY
     ) as server:
         state = await run(create_agent(dialect.chat(server), tools=TOOLS), call_mode)
-    assert summarize(state) == [
-        ASKED,
-        ("ai", "", ("get_wether", {"city": "Paris"})),
-        (
-            "tool",
-            "error",
-            "Error: get_wether is not a valid tool, try one of [get_weather, add].",
-        ),
-        CALLED,
-        RESULT,
-        ANSWERED,
-    ]
+    assert summarize(state) == RECOVERED
 
 
-@in_each_call_mode
-async def test_json_of_an_unknown_name_is_text_without_a_special_token(
-    call_mode: str,
+UNKNOWN = '{"name": "get_wether", "parameters": {"city": "Paris"}}'
+
+
+@in_each_dialect
+@pytest.mark.parametrize("call_mode", ["invoke", "astream"])
+@pytest.mark.parametrize(
+    "text", [UNKNOWN, f"[{UNKNOWN}]", f"```json\n{UNKNOWN}\n```\n", f"<|python_tag|>{UNKNOWN}"]
+)
+async def test_a_call_of_an_unknown_tool_as_text_is_returned_to_the_model(
+    dialect: Dialect, call_mode: str, text: str
 ) -> None:
-    unknown = ScriptedCall("get_wether", PARIS.arguments)
-    with scripted(LLAMA3, call_mode, [unknown]) as server:
-        state = await run(create_agent(LLAMA3.chat(server), tools=TOOLS), call_mode)
-    assert summarize(state) == [ASKED, ("ai", LLAMA3.written("", [unknown]))]
+    with scripted(dialect, call_mode, text, [PARIS], SUNNY) as server:
+        state = await run(create_agent(dialect.chat(server), tools=TOOLS), call_mode)
+    assert summarize(state) == RECOVERED

@@ -121,6 +121,10 @@ HABITS: dict[str, tuple[list[list[Part]], Calls]] = {
         [(None, "get_weather", ROME)],
     ),
     "the id before the name": ([[first("", "a")], [weather()], [first(ROME)]], ONE),
+    "the name in pieces": (
+        [[first("", "a", "get_")], [first(None, None, "wea")], [first(ROME, "a", "ther")]],
+        ONE,
+    ),
     # Several calls under index 0
     "whole calls": ([[weather(ROME, "a")], [weather(OSLO, "b")]], BOTH),
     "whole calls in one chunk": ([[weather(ROME, "a"), weather(OSLO, "b")]], BOTH),

@@ -220,7 +220,9 @@ async def test_known_notations_of_calls_are_parsed(dialect: Native, written: str
 
 
 NO_CALLS = [
-    '{"name": "other_tool", "parameters": {}}',
+    '{"name": "other_tool", "parameters": {}, "city": "Paris"}',
+    'Call {"name": "other_tool", "parameters": {}} for it.',
+    'I call\n{"name": "other_tool", "parameters": {}}',
     '{"city": "Paris"}',
     '{"name": "get_weather"}',
     '{"name": "get_weather", "parameters": "Paris"}',
@@ -250,6 +252,77 @@ async def test_text_that_is_not_a_call_of_an_offered_tool_is_text(
 
 def _of_text(dialect: Native, call_mode: str, written: str) -> Reply:
     return dialect.streamed(written) if "stream" in call_mode else whole(written)
+
+
+OTHER = '{"name": "other_tool", "parameters": {"city": "Paris"}}'
+WHOLLY_CALLS = {
+    "a known tool": (LLAMA3.written("", [PARIS]), ["get_weather"]),
+    "an unknown tool": (OTHER, ["other_tool"]),
+    "a code fence": (f"```json\n{OTHER}\n```", ["other_tool"]),
+    "several": (f"{OTHER}\n{LLAMA3.written('', [PARIS])}", ["other_tool", "get_weather"]),
+}
+
+
+@in_every_dialect
+@pytest.mark.parametrize(("written", "names"), WHOLLY_CALLS.values(), ids=WHOLLY_CALLS)
+async def test_a_text_that_is_wholly_calls_is_calls_of_any_name(
+    dialect: Dialect, written: str, names: list[str]
+) -> None:
+    replies = [dialect.reply(call_mode, written) for call_mode in CALL_MODES]
+    with ScriptedServer(*replies, *replies) as server:
+        chat = dialect.chat(server)
+        for call_mode in CALL_MODES:
+            answer = await get_message(chat.bind_tools(TOOLS), call_mode)
+            assert (answer.content, answer.invalid_tool_calls) == ("", [])
+            assert [call["name"] for call in answer.tool_calls] == names
+            assert {call["args"]["city"] for call in answer.tool_calls} == {"Paris"}
+        for call_mode in CALL_MODES:
+            answer = await get_message(chat.bind_tools(TOOLS, tool_choice="none"), call_mode)
+            assert (answer.content, answer.tool_calls) == (written, [])
+
+
+@in_every_dialect
+async def test_an_answer_in_the_form_asked_for_is_no_call_of_an_unknown_tool(
+    dialect: Dialect,
+) -> None:
+    schema = {"type": "object", "properties": {"name": {}, "parameters": {"type": "object"}}}
+    form = {"type": "json_schema", "json_schema": {"name": "Report", "schema": schema}}
+    with ScriptedServer(*[dialect.reply(call_mode, OTHER) for call_mode in CALL_MODES]) as server:
+        chat = dialect.chat(server).bind_tools(TOOLS, response_format=form)
+        answers = [fields_of(await get_message(chat, call_mode)) for call_mode in CALL_MODES]
+    assert answers == [
+        expected(dialect, OTHER, [], streamed="stream" in call_mode) for call_mode in CALL_MODES
+    ]
+
+
+@pytest.mark.parametrize("call_mode", CALL_MODES)
+async def test_text_beside_the_calls_that_a_server_parsed_is_text(call_mode: str) -> None:
+    with ScriptedServer(CHAT.reply(call_mode, OTHER, [PARIS])) as server:
+        answer = await get_message(CHAT.chat(server).bind_tools(TOOLS), call_mode)
+    assert fields_of(answer) == expected(CHAT, OTHER, [IN_PARIS], streamed="stream" in call_mode)
+
+
+@in_prompts
+@pytest.mark.parametrize(
+    ("begin", "end", "text"),
+    [
+        ("```json\n", "\n```", ""),
+        ("~~~\r\n", "\r\n~~~\r\n", ""),
+        ("So:\n\n``` tool_call\n", "\n```\nDone.", "So:\n\nDone."),
+    ],
+)
+async def test_a_call_in_a_code_fence_leaves_no_empty_fence(
+    dialect: Native, begin: str, end: str, text: str
+) -> None:
+    written = begin + LLAMA3.written("", [PARIS]) + end
+    with ScriptedServer(
+        *[_of_text(dialect, call_mode, written) for call_mode in CALL_MODES]
+    ) as server:
+        chat = dialect.chat(server).bind_tools(TOOLS)
+        for call_mode in CALL_MODES:
+            answer = with_ids_of(dialect, await get_message(chat, call_mode), [PARIS])
+            streamed = "stream" in call_mode
+            assert fields_of(answer) == expected(dialect, text, [IN_PARIS], streamed=streamed)
 
 
 @pytest.mark.parametrize("call_mode", CALL_MODES)

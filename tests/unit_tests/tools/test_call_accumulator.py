@@ -59,6 +59,17 @@ def test_the_first_part_of_a_call_has_its_id_and_name() -> None:
     assert calls.finished() == [ParsedToolCall("abcdef123", "f", '{"a": 1}', {"a": 1})]
 
 
+@pytest.mark.parametrize("names", [["get_weather"], ["get_weather", "get"]])
+def test_a_name_in_pieces_is_sent_whole(names: list[str]) -> None:
+    calls = ToolCallAccumulator(names)
+    assert calls.feed([ToolCallChunk(0, id="1", name="get"), ToolCallChunk(0, name="_")]) == []
+    named = [ToolCallChunk(0, id="1", name="get_weather")]
+    assert calls.feed([ToolCallChunk(0, name="weather")]) == named
+    assert calls.feed([ToolCallChunk(1, id="2", name="get_w")]) == []
+    another = ToolCallChunk(2, id="3", name="get_weather")
+    assert calls.feed([another]) == [ToolCallChunk(1, id="2", name="get_w"), another]
+
+
 def test_a_call_in_one_part_is_sent_in_one() -> None:
     part = ToolCallChunk(0, id="abcdef123", name="f", arguments='{"a": 1}')
     calls = ToolCallAccumulator()
