@@ -30,7 +30,8 @@ def encode_request(body: Mapping[str, Any]) -> str:
     if (is_continued, body.get("add_generation_prompt", True)) != (is_prefill, not is_prefill):
         raise ValueError("A last assistant message must be continued, and no other can be.")
     [prompt] = {_encode(body, mode, is_continued=is_continued) for mode in _MODES}
-    return prompt
+    # Version 1.8.0 ends a continued message; vLLM of its time had other means.
+    return prompt.removesuffix("</s>") if is_continued else prompt
 
 
 def _encode(body: Mapping[str, Any], mode: ValidationMode, *, is_continued: bool) -> str:
