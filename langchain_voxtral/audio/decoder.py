@@ -3,17 +3,18 @@
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, BinaryIO, Literal
 
 from langchain_voxtral.audio import formats
 from langchain_voxtral.audio.formats import AudioFormat
+from langchain_voxtral.audio.frames import check_adts, check_mp3
 from langchain_voxtral.audio.integrity import check_matroska, check_ogg
 from langchain_voxtral.audio.patches import FileCheck, PatchedFile, ReportDamage
 from langchain_voxtral.audio.sizes import (
     check_aiff,
     check_au,
     check_avi,
-    check_mp3,
     check_w64,
     check_wav,
 )
@@ -87,7 +88,8 @@ class Recording:
         with self._source.open() as file, self._naming_errors():
             self.format = _known_format(file)
             if check := _CHECKS.get(self.format):
-                self._check = check(file, self._report_damage)
+                found = check(file, self._report_damage)
+                self._check = replace(found, is_damaged=self.is_complete is False)
 
     @property
     def duration(self) -> float | None:
@@ -114,7 +116,7 @@ class Recording:
         """
         is_empty = True
         with self._open_track() as track:
-            for block in track.iter_pcm(self._report_damage):
+            for block in track.iter_pcm(self._check, self._report_damage):
                 is_empty = False
                 yield block
             if is_empty:
@@ -172,6 +174,7 @@ def _known_format(file: BinaryIO) -> AudioFormat:
 _CHECKS: dict[AudioFormat, Callable[[BinaryIO, ReportDamage], FileCheck]] = {
     formats.WAV: check_wav,
     formats.MP3: check_mp3,
+    formats.AAC: check_adts,
     formats.OGG: check_ogg,
     formats.OPUS: check_ogg,
     formats.WEBM: check_matroska,

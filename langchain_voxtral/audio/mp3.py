@@ -65,12 +65,12 @@ def find_frame(head: bytes) -> int | None:
     """Return where the first MP3 frame begins; another one, a tag or nothing must follow it."""
     at = head.find(_SYNC, 0, _MAX_JUNK)
     while at >= 0:
-        frame = _frame_at(head, at)
+        frame = frame_at(head, at)
         if frame is not None:
             end = at + frame.size
             rest = head[end : end + _ID3_HEADER]
             ends_here = len(head) >= end and not rest.strip(b"\0")
-            if ends_here or rest.startswith(_TAGS) or _frame_at(head, end) is not None:
+            if ends_here or rest.startswith(_TAGS) or frame_at(head, end) is not None:
                 return at
         at = head.find(_SYNC, at + 1, _MAX_JUNK)
     return None
@@ -92,7 +92,7 @@ def read_mp3_header(data: bytes | BinaryIO) -> Mp3Header:
     file = io.BytesIO(data) if isinstance(data, bytes) else data
     start, head = skip_id3(file)
     at = find_frame(head)
-    frame = None if at is None else _frame_at(head, at)
+    frame = None if at is None else frame_at(head, at)
     if at is None or frame is None:
         raise VoxtralAudioError("it has no MP3 frames")
     there = file.seek(0, io.SEEK_END) - start - at
@@ -113,7 +113,7 @@ def _count_seconds(file: BinaryIO, start: int, there: int, rate: int) -> float:
     file.seek(start)
     data = file.read(_MAX_COUNTED_BYTES)
     place = samples = 0
-    while (frame := _frame_at(data, place)) is not None:
+    while (frame := frame_at(data, place)) is not None:
         place += frame.size
         samples += frame.samples
     if place == there or data[place:].startswith(_TAGS):  # all was counted, but for a last tag
@@ -121,7 +121,8 @@ def _count_seconds(file: BinaryIO, start: int, there: int, rate: int) -> float:
     return samples / rate * there / place
 
 
-def _frame_at(data: bytes, start: int) -> _Frame | None:
+def frame_at(data: bytes, start: int) -> _Frame | None:
+    """Return the frame whose header is at a place."""
     if len(data) < start + 4 or data[start] != _SYNC or data[start + 1] & 0xE6 != _LAYER_III:
         return None
     version, rate_index = data[start + 1] >> 3 & 3, data[start + 2] >> 2 & 3

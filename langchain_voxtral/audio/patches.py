@@ -10,6 +10,9 @@ from langchain_voxtral.errors import VoxtralTruncatedAudioError
 ReportDamage = Callable[[VoxtralTruncatedAudioError], None]
 """Raises the error, or returns if decoding is to go on."""
 
+Patch = tuple[int, bytes | int]
+"""An offset, and the bytes, or the number of zeros, that stand there instead."""
+
 
 @dataclass(frozen=True, slots=True)
 class FileCheck:
@@ -17,17 +20,21 @@ class FileCheck:
 
     Args:
         seconds: The length, if the header states it.
-        patches: Offsets and the bytes to decode in place of those that are there.
+        patches: What to decode in place of what is there.
+        holes: Offsets where sound is missing, and its seconds, in formats without times.
+        is_damaged: Whether damage was reported.
     """
 
     seconds: float | None = None
-    patches: tuple[tuple[int, bytes], ...] = ()
+    patches: tuple[Patch, ...] = ()
+    holes: tuple[tuple[int, float], ...] = ()
+    is_damaged: bool = False
 
 
 class PatchedFile(io.RawIOBase):
     """A file of which some bytes are replaced while it is read; the file itself is not changed."""
 
-    def __init__(self, file: BinaryIO, patches: tuple[tuple[int, bytes], ...]) -> None:
+    def __init__(self, file: BinaryIO, patches: tuple[Patch, ...]) -> None:
         super().__init__()
         self._file = file
         self._patches = patches
@@ -53,8 +60,11 @@ class PatchedFile(io.RawIOBase):
         start = self._file.tell()
         data = bytearray(self._file.read(len(buffer)))
         for at, patch in self._patches:
-            begin, end = max(at, start), min(at + len(patch), start + len(data))
+            size = patch if isinstance(patch, int) else len(patch)
+            begin, end = max(at, start), min(at + size, start + len(data))
             if begin < end:
-                data[begin - start : end - start] = patch[begin - at : end - at]
+                data[begin - start : end - start] = (
+                    bytes(end - begin) if isinstance(patch, int) else patch[begin - at : end - at]
+                )
         buffer[: len(data)] = data
         return len(data)

@@ -1,10 +1,9 @@
-"""Headers of WAV, W64, AVI, MP3, AIFF and AU files: stated lengths, and made-up sizes."""
+"""Headers of WAV, W64, AVI, AIFF and AU files: stated lengths, and made-up sizes."""
 
 import io
 import struct
 from typing import BinaryIO
 
-from langchain_voxtral.audio.mp3 import read_mp3_header
 from langchain_voxtral.audio.patches import FileCheck, ReportDamage
 from langchain_voxtral.audio.wav import (
     CHUNKS_START,
@@ -64,15 +63,6 @@ def _cut_off_error(stated: int, there: int) -> VoxtralTruncatedAudioError:
     return VoxtralTruncatedAudioError(
         f"its header states {stated} bytes, and {there} are there: it is cut off"
     )
-
-
-def check_mp3(file: BinaryIO, report_damage: ReportDamage) -> FileCheck:
-    """Return the length of an MP3 file."""
-    try:
-        return FileCheck(read_mp3_header(file).seconds)
-    except VoxtralTruncatedAudioError as error:
-        report_damage(error)
-        return FileCheck()
 
 
 def check_aiff(file: BinaryIO, _: ReportDamage) -> FileCheck:

@@ -22,6 +22,7 @@ from langchain_voxtral.audio.formats import (
     MP2,
     MP3,
     MP4,
+    MPEG_TS,
     OGG,
     OPUS,
     W64,
@@ -31,7 +32,7 @@ from langchain_voxtral.audio.formats import (
     demuxer_format,
 )
 from langchain_voxtral.audio.mp3 import is_between_frames
-from langchain_voxtral.audio.patches import PatchedFile, ReportDamage
+from langchain_voxtral.audio.patches import FileCheck, PatchedFile, ReportDamage
 from langchain_voxtral.audio.wav import SAMPLE_RATE
 from langchain_voxtral.errors import (
     VoxtralAudioError,
@@ -63,6 +64,15 @@ _MAX_MISSING_SECONDS = 0.5
 """What a container may promise beyond its sound: padding, rounding, a longer picture."""
 _MIN_GAP_SECONDS = 0.1
 """Time between two frames that is a gap; clocks of containers are coarse."""
+_MAX_JITTER_SECONDS = 0.001
+"""Time between two frames that is a gap where a clock counts samples, or where there is damage."""
+_MAX_LATE_SECONDS = 10.0
+"""How late a damaged recording begins that has lost its beginning."""
+_EXACT_CLOCK = {OPUS, M4A, MP4}
+_FROM_ZERO = _VIDEO | {OGG, OPUS}
+"""Formats whose clock begins at 0, but for live streams."""
+_MAX_FAILURES = 8
+"""How often reading may fail before it ends, if nothing is read between."""
 _MAX_SILENCE_SECONDS = 3600.0
 """All gaps together, beyond which a clock is wrong: few bytes could claim years."""
 
@@ -150,28 +160,43 @@ class AudioTrack:
             return None
         return float(self.container.duration / 1_000_000)
 
-    def iter_pcm(self, report_damage: ReportDamage) -> Iterator[bytes]:
+    def iter_pcm(self, check: FileCheck, report_damage: ReportDamage) -> Iterator[bytes]:
         """Decode it to 16-bit PCM, mono, 16 kHz, in blocks of at most a second."""
         samples = 0
-        for block in self._blocks(report_damage):
+        for block in self._blocks(check, report_damage):
             samples += len(block) // 2
             yield block
         decoded, stated = samples / SAMPLE_RATE, self.seconds
         if stated is None or self.format in _CHECKED_BEFORE:
             return
-        if stated - decoded > _MAX_MISSING_SECONDS:
+        if stated - decoded > (
+            _MAX_JITTER_SECONDS if self.format == FLAC else _MAX_MISSING_SECONDS
+        ):
             report_damage(self._damage_error(decoded))
 
-    def _blocks(self, report_damage: ReportDamage) -> Iterator[bytes]:
+    def _blocks(self, check: FileCheck, report_damage: ReportDamage) -> Iterator[bytes]:
         """Decode; where the file's clock runs on without sound, there is silence.
 
-        So films whose sound begins late, and calls that send nothing in pauses, keep their times.
+        So films whose sound begins late, calls that send nothing in pauses, and damaged recordings
+        keep their times.
         """
-        resampler, end, is_begun, silent = _Resampler(self.av), self._start_time(), False, 0.0
-        for frame in self._frames(report_damage):
-            begin = end if frame.time is None else frame.time
+        resampler, silent, is_begun = _Resampler(self.av), 0.0, False
+        end = self._start_time(check)
+        lost_until: float | None = None
+        is_exact = check.is_damaged and self.format in _EXACT_CLOCK
+        for item in self._frames(check, report_damage):
+            if isinstance(item, _Silence):
+                yield from resampler.flush()
+                yield from _silence(item.seconds)
+                continue
+            if isinstance(item, _Lost):
+                lost_until = max(item.until, lost_until or 0.0)
+                continue
+            begin = end if item.time is None else item.time
             gap = begin - end
-            if gap > _MIN_GAP_SECONDS and self.format not in _WITHOUT_CLOCK:
+            is_lost = lost_until is not None or (is_begun and self.format == FLAC)
+            min_gap = _MAX_JITTER_SECONDS if is_lost or is_exact else _MIN_GAP_SECONDS
+            if gap > min_gap and (is_lost or self.format not in _WITHOUT_CLOCK):
                 yield from resampler.flush()
                 silent += gap
                 if silent > _MAX_SILENCE_SECONDS or (is_begun and self.format == FLAC):
@@ -179,41 +204,85 @@ class AudioTrack:
                 if silent > _MAX_SILENCE_SECONDS:
                     return
                 yield from _silence(gap)
-            is_begun, end = True, begin + frame.samples / frame.sample_rate
-            yield from resampler.feed(frame)
+            is_begun, end, lost_until = True, begin + item.samples / item.sample_rate, None
+            yield from resampler.feed(item)
         yield from resampler.flush()
+        yield from _silence((lost_until or end) - end)
 
-    def _frames(self, report_damage: ReportDamage) -> Iterator[Any]:
-        at = 0.0
-        packets = self.container.demux(self.stream)
-        while True:
-            try:
-                packet = next(packets)
-            except StopIteration:
-                return
-            except self.av.FFmpegError:
+    def _frames(
+        self, check: FileCheck, report_damage: ReportDamage
+    ) -> "Iterator[Any | _Lost | _Silence]":
+        """Yield frames, and what is missing between them."""
+        at, holes = 0.0, list(check.holes)
+        for packet in self._packets():
+            if isinstance(packet, self.av.FFmpegError):
                 report_damage(self._damage_error(at))
-                return
+                yield _Lost(at)
+                continue
             if packet.pts is not None:
                 at = float(packet.pts * packet.time_base)
+            while holes and packet.pos is not None and packet.pos + packet.size > holes[0][0]:
+                yield _Silence(holes.pop(0)[1])
+            is_lost = packet.is_corrupt and self.format == MPEG_TS
             try:
                 frames = packet.decode()
             except self.av.FFmpegError:
-                if self.format != MP3 or not is_between_frames(bytes(packet)):
-                    report_damage(self._damage_error(at))
-                continue
+                frames = []
+                is_lost = self.format != MP3 or not is_between_frames(bytes(packet))
+            if is_lost:
+                report_damage(self._damage_error(at))
+                yield _Lost(at + float((packet.duration or 0) * packet.time_base))
             yield from frames
+            if frames and self._begins_zeroed(packet):
+                report_damage(self._damage_error(at))
+                yield _Lost(at)
 
-    def _start_time(self) -> float:
+    def _packets(self) -> Iterator[Any]:
+        """Yield packets, and errors where there are none that can be read."""
+        failures = 0
+        while failures < _MAX_FAILURES:
+            try:
+                for packet in self.container.demux(self.stream):
+                    failures = 0
+                    yield packet
+            except self.av.FFmpegError as error:
+                failures += 1
+                yield error
+            else:
+                return
+
+    def _begins_zeroed(self, packet: Any) -> bool:
+        """Return whether zeros stand before an MPEG frame, where decoders pass over them."""
+        if self.format == MP3 or not self.stream.codec_context.name.startswith(("mp2", "mp3")):
+            return False
+        return packet.size > 0 and not memoryview(packet)[0]
+
+    def _start_time(self, check: FileCheck) -> float:
         """Return where the file's clock stands at its beginning: in a live stream anywhere."""
         start, stated = (self.container.start_time or 0) / 1_000_000, self.seconds
-        return 0.0 if self.format in _VIDEO and stated is not None and start < stated else start
+        is_late = self.format in _VIDEO and stated is not None and start < stated
+        lacks_begin = check.is_damaged and self.format in _FROM_ZERO and start < _MAX_LATE_SECONDS
+        return 0.0 if is_late or lacks_begin else start
 
     def _damage_error(self, at: float) -> VoxtralTruncatedAudioError:
         of = "" if self.seconds is None else f" of {self.seconds:.1f} s"
         return VoxtralTruncatedAudioError(
             f"it cannot be decoded beyond {at:.1f} s{of}: it is cut off or damaged there"
         )
+
+
+@dataclass(frozen=True, slots=True)
+class _Lost:
+    """Sound that cannot be decoded, and when it ends if that is known."""
+
+    until: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Silence:
+    """Sound that is missing in the file and that the file's clock does not count."""
+
+    seconds: float
 
 
 class _Resampler:

@@ -1,0 +1,148 @@
+"""Damage in the middle: an error, or silence of the same length, so that the rest keeps time."""
+
+import io
+import itertools
+import logging
+from collections.abc import Callable, Iterable
+
+import av
+import numpy as np
+import pytest
+from support import speech_samples as samples
+
+from langchain_voxtral.audio import Recording
+from langchain_voxtral.errors import VoxtralTruncatedAudioError
+
+FRAMES: dict[str, Callable[[int], Iterable[int]]] = {
+    "first": lambda count: [0],
+    "middle": lambda count: [count // 2],
+    "several": lambda count: [count // 4, count // 2, count // 2 + 1],
+    "many": lambda count: range(count // 2, count // 2 + count // 10),
+}
+OTHER_BYTES: dict[str, Callable[[int], bytes]] = {
+    "ones": lambda size: b"\xff" * size,
+    "zeros": bytes,
+    "noise": lambda size: np.random.default_rng(size).bytes(size),
+}
+COUNTED = ["mp3 without xing", "aac"]
+
+
+def packets(data: bytes) -> list[bytes]:
+    with av.open(io.BytesIO(data), "r") as container:
+        return [bytes(packet) for packet in container.demux(audio=0) if packet.size]
+
+
+def damaged(data: bytes, place: str, content: str) -> bytes:
+    """Return a file of which some packets are overwritten."""
+    whole = packets(data)
+    for index in FRAMES[place](len(whole)):
+        packet = whole[index]
+        data = data.replace(packet, OTHER_BYTES[content](len(packet)), 1)
+    return data
+
+
+def assert_times_are_kept(data: bytes, whole: samples.Sound, tolerance: float = 0.001) -> None:
+    """Decode what can be, and compare the last three seconds with those of the whole file."""
+    kept = Recording(data, truncated="keep")
+    sound = samples.decoded(kept)
+    assert kept.is_complete is False
+    assert len(sound) / 16_000 == pytest.approx(len(whole) / 16_000, abs=tolerance)
+    shift = len(sound) - len(whole)
+    end = sound[-40_000 + shift :] if shift else sound[-40_000:]
+    assert samples.likeness(end, whole[-40_000:]) > 0.95
+    assert np.corrcoef(sound[-40_000:], whole[-40_000:])[0, 1] > (0.95 if not shift else 0)
+
+
+@pytest.mark.parametrize("place", ["first", "middle", "several"])
+@pytest.mark.parametrize("encoding", ["m4a", "mp4", "flac", "avi"])
+def test_damaged_frames_are_an_error_or_silence(encoding: str, place: str) -> None:
+    whole = samples.encoded(encoding)
+    data = damaged(whole, place, "ones")
+    with pytest.raises(VoxtralTruncatedAudioError, match="damaged"):
+        samples.decoded(data)
+    assert_times_are_kept(data, samples.decoded(whole))
+
+
+@pytest.mark.parametrize(
+    ("encoding", "content", "place"),
+    [
+        *itertools.product(COUNTED, OTHER_BYTES, ["many"]),
+        ("mp3", "zeros", "many"),
+        ("aac", "ones", "first"),
+        ("avi", "zeros", "middle"),
+    ],
+)
+def test_overwritten_frames_are_an_error_or_silence(
+    encoding: str, content: str, place: str
+) -> None:
+    whole = samples.encoded(encoding)
+    data = damaged(whole, place, content)
+    with pytest.raises(VoxtralTruncatedAudioError, match="damaged"):
+        samples.decoded(data)
+    kept = Recording(data, truncated="keep")
+    lengths = [samples.seconds_of(source) for source in (kept, Recording(whole))]
+    assert kept.is_complete is False
+    assert lengths[0] == pytest.approx(lengths[1], abs=0.12)
+
+
+@pytest.mark.parametrize("encoding", ["flac", "m4a", "aac", "mp3 without xing"])
+def test_a_damaged_last_frame_is_an_error(encoding: str) -> None:
+    whole = samples.encoded(encoding)
+    data = whole.replace(packets(whole)[-1], b"\xff" * len(packets(whole)[-1]), 1)
+    with pytest.raises(VoxtralTruncatedAudioError, match="damaged"):
+        samples.decoded(data)
+    kept = Recording(data, truncated="keep")
+    assert samples.seconds_of(kept) > samples.seconds_of(whole) - 0.25
+    assert kept.is_complete is False
+
+
+def test_a_lost_frame_of_a_flac_is_an_error_however_short() -> None:
+    sound = samples.speech(rate=48_000)
+    whole = samples.encoded("flac", sound, 48_000)
+    packet = packets(whole)[20]
+    assert len(packet) < len(whole)
+    data = whole.replace(packet, b"", 1)
+    with pytest.raises(VoxtralTruncatedAudioError, match="damaged"):
+        samples.decoded(data)
+    assert_times_are_kept(data, samples.decoded(whole))
+
+
+def test_an_aac_file_with_a_part_dropped_is_refused() -> None:
+    whole = samples.encoded("aac")
+    for start in (20_000, 33_333, 50_001):
+        with pytest.raises(VoxtralTruncatedAudioError, match="damaged"):
+            samples.decoded(whole[:start] + whole[start + 2_000 :])
+
+
+def test_an_opus_file_that_lost_its_first_page_keeps_its_times() -> None:
+    pages = samples.pages(samples.encoded("opus"))
+    data = b"".join(pages[:2] + pages[3:])
+    assert_times_are_kept(data, samples.decoded(samples.encoded("opus")), 0.01)
+
+
+def test_a_transport_stream_that_lost_packets_is_an_error_or_silence() -> None:
+    whole = samples.encoded("mpegts")
+    data = whole[: 188 * 400] + whole[188 * 405 :]
+    with pytest.raises(VoxtralTruncatedAudioError, match="damaged"):
+        samples.decoded(data)
+    assert_times_are_kept(data, samples.decoded(whole), 0.03)
+
+
+@pytest.mark.parametrize("encoding", ["aac", "mp3 without xing", "mp3"])
+@pytest.mark.parametrize("between", [b"", samples.id3(70_000), bytes(3_000) + samples.id3(10)])
+def test_joined_files_are_complete(
+    encoding: str, between: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    recording = Recording(samples.encoded(encoding) + between + samples.encoded(encoding))
+    with caplog.at_level(logging.WARNING, "langchain_voxtral"):
+        assert samples.seconds_of(recording) == pytest.approx(20.0, abs=0.2)
+    assert (recording.is_complete, caplog.records) == (True, [])
+
+
+def test_one_warning_tells_of_all_damage(caplog: pytest.LogCaptureFixture) -> None:
+    data = damaged(samples.encoded("m4a"), "several", "ones")
+    with caplog.at_level(logging.WARNING, "langchain_voxtral"):
+        samples.decoded(Recording(data, name="talk", truncated="keep"))
+    assert [record.getMessage().partition(" s of")[0] for record in caplog.records] == [
+        "talk: it cannot be decoded beyond 2.4"
+    ]
