@@ -4,12 +4,15 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
+from math import inf
 from typing import Any
 
 from langchain_voxtral.completions.request import CompletionRequest
 from langchain_voxtral.errors import VoxtralError, VoxtralIncompleteStreamError
-from langchain_voxtral.protocol.responses import Usage
+from langchain_voxtral.protocol.responses import TokenDelta, Usage
+from langchain_voxtral.protocol.stream_decoder import StreamDecoderBase
 from langchain_voxtral.providers import EndpointName
+from langchain_voxtral.tools.call_accumulator import ToolCallChunk
 
 logger = logging.getLogger("langchain_voxtral")
 
@@ -33,35 +36,142 @@ _CHARACTERS_PER_TOKEN = 4
 """As LangChain's `count_tokens_approximately` has it."""
 
 
-def constraint_problem(request: CompletionRequest) -> str | None:
-    """Return why no stream of a request can be resumed, or None: a grammar would start over."""
+@dataclass(slots=True)
+class StreamProgress:
+    """What a stream has brought so far, in all its attempts.
+
+    Attributes:
+        request: The request.
+        received: The text, exactly as it came.
+        events: The number of events of this attempt that have text or part of a tool call.
+        resumes: How often the stream was cut and resumed.
+        is_usage_reported: Whether the server reported what the attempts before used.
+    """
+
+    request: CompletionRequest
+    received: list[str] = field(default_factory=list)
+    events: int = 0
+    resumes: int = 0
+    is_usage_reported: bool = True
+    _tokens_before: int = 0
+    _usages_before: list[Usage] = field(default_factory=list)
+    _received_before: int = 0  # pieces
+    _identified: int = 0  # events of this attempt that are one token for certain
+    _repeated_spaces: int = 0  # that the server may send once more
+
+    def check_request(self) -> None:
+        """Log if the stream could not be resumed wherever it is cut."""
+        if problem := _find_constraint(self.request):
+            _log_no_effect(problem)
+
+    def examine(self, deltas: Sequence[TokenDelta | ToolCallChunk]) -> None:
+        """Take in events of an attempt; drop spaces that the text so far ends with."""
+        for delta in deltas:
+            if isinstance(delta, ToolCallChunk):
+                continue
+            self._identified += delta.token_id is not None or delta.logprob is not None
+            if self._repeated_spaces and delta.text:
+                text = delta.text.lstrip(" ")
+                dropped = min(len(delta.text) - len(text), self._repeated_spaces)
+                delta.text = delta.text[dropped:]
+                self._repeated_spaces = 0 if text else self._repeated_spaces - dropped
+
+    def count_tokens(self, decoder: StreamDecoderBase) -> int:
+        """Return how many tokens have come, as far as it is known."""
+        return self._tokens_before + self._attempt_tokens(decoder)[0]
+
+    def total_usage(self, last: Usage) -> Usage:
+        """Return the sum of what all attempts used; None where none of them reported it."""
+
+        def total(name: str) -> Any:
+            usages = [*self._usages_before, last]
+            numbers = [number for one in usages if (number := getattr(one, name)) is not None]
+            return sum(numbers) if numbers else None
+
+        return Usage(*(total(name) for name in Usage.__dataclass_fields__))
+
+    def resume(
+        self, error: VoxtralError, decoder: StreamDecoderBase, *, is_in_call: bool
+    ) -> dict[str, Any]:
+        """Return the body of the request that continues a stream.
+
+        Args:
+            error: What has cut the stream.
+            decoder: The decoder of the attempt that was cut.
+            is_in_call: Whether the server has sent part of a tool call.
+
+        Raises:
+            VoxtralError: The error given; its message says why the stream is not resumed.
+        """
+        request, text = self.request, "".join(self.received)
+        problem = self._find_problem(decoder, is_in_call=is_in_call)
+        if problem or self.resumes >= request.max_resumes or not error.is_retryable:
+            error.message += self._advice(error, problem)
+            raise error
+        tokens, is_reported = self._attempt_tokens(decoder)
+        usage = decoder.usage
+        self.resumes += 1
+        self.is_usage_reported &= is_reported and usage.input_tokens is not None
+        self._usages_before.append(replace(usage, output_tokens=tokens))
+        self._tokens_before += tokens
+        self._received_before, self._identified = len(self.received), 0
+        if request.provider.trims_prefill:
+            self._repeated_spaces = len(text) - len(text.rstrip(" "))
+        limits = _limits(request.body)
+        remaining = {name: limit - self._tokens_before for name, limit in limits.items()}
+        return _CONTINUE[request.endpoint.name](request, text) | remaining
+
+    def _attempt_tokens(self, decoder: StreamDecoderBase) -> tuple[int, bool]:
+        """Return how many tokens an attempt has brought, and whether the server reported that.
+
+        An event is documented to be a token, but servers and proxies put several into one. As
+        long as nothing contradicts, events are counted; if there are more words than events, the
+        larger of two estimates is taken, so that a limit is rather kept than passed.
+        """
+        reported, since = decoder.usage.output_tokens, decoder.events_since_usage
+        if reported is not None and reported >= self.events and not since:
+            return reported, True
+        if self._identified == self.events:
+            return self.events, True
+        text = "".join(self.received[self._received_before :])
+        words = len(text.split())
+        estimate = max(words, len(text) // _CHARACTERS_PER_TOKEN) if words > self.events else 0
+        return max(self.events, estimate, (reported or 0) + since), False
+
+    def _find_problem(self, decoder: StreamDecoderBase, *, is_in_call: bool) -> str | None:
+        """Return why the stream cannot be resumed where it is, or None."""
+        if is_in_call:
+            return "it was cut within or after a tool call, and only text can be continued"
+        if self.count_tokens(decoder) >= min(_limits(self.request.body).values(), default=inf):
+            return "max_tokens is used up"
+        return _find_constraint(self.request)
+
+    def _advice(self, error: VoxtralError, problem: str | None) -> str:
+        """Return the end of the message: why the stream is not resumed, or how it would be."""
+        if problem is not None:
+            is_set = self.request.max_resumes > 0
+            return f" The stream cannot be resumed: {problem}." if is_set else ""
+        if self.request.max_resumes or not isinstance(error, VoxtralIncompleteStreamError):
+            return ""
+        return " Set max_stream_resumes to have such streams taken up again."
+
+
+def _find_constraint(request: CompletionRequest) -> str | None:
+    """Return what constrains an answer, or None; its grammar would start over after a cut."""
     body = request.body
     response_format = body.get("response_format") or {"type": "text"}
     if response_format.get("type") != "text":
         return "response_format, or a required tool call, constrains the answer from its beginning"
     if body.get("tool_choice") not in (None, "auto", "none"):
         return "the required tool call constrains the answer from its beginning"
-    constraint = next(iter(sorted(_CONSTRAINTS & body.keys())), None)
-    if constraint is not None:
-        return f"{constraint!r} of model_kwargs constrains the answer from its beginning"
+    for name in sorted(_CONSTRAINTS & body.keys()):
+        return f"{name!r} of model_kwargs constrains the answer from its beginning"
     return None
 
 
-def remaining_tokens(request: CompletionRequest, tokens: int) -> int | None:
-    """Return how many tokens may follow the first `tokens` of an answer; None if none is set."""
-    return min((limit - tokens for limit in _limits(request.body).values()), default=None)
-
-
-def resume_body(request: CompletionRequest, text: str, tokens: int) -> dict[str, Any]:
-    """Return the body of the request that continues an answer.
-
-    Args:
-        request: The request for the answer.
-        text: The answer so far, exactly as it came.
-        tokens: The number of its tokens.
-    """
-    limits = {name: limit - tokens for name, limit in _limits(request.body).items()}
-    return _CONTINUE[request.endpoint.name](request, text) | limits
+@cache  # once in a process
+def _log_no_effect(problem: str) -> None:
+    logger.warning("max_stream_resumes has no effect on this stream: %s.", problem)
 
 
 def _limits(body: Mapping[str, Any]) -> dict[str, int]:
@@ -93,91 +203,4 @@ _CONTINUE: Mapping[EndpointName, Callable[[CompletionRequest, str], dict[str, An
     "native": _continue_prompt,
     "chat_completions": _continue_message,
 }
-
-
-def resume_advice(error: VoxtralError, max_resumes: int, problem: str | None) -> str:
-    """Return the end of an error's message: why a stream is not resumed, or how it would be."""
-    if problem is not None:
-        return f" The stream cannot be resumed: {problem}." if max_resumes else ""
-    if max_resumes or not isinstance(error, VoxtralIncompleteStreamError):
-        return ""
-    return " Set max_stream_resumes to have such streams taken up again."
-
-
-@cache  # once in a process
-def warn_not_resumable(problem: str) -> None:
-    """Log that a stream will not be resumed, although it is set."""
-    logger.warning("max_stream_resumes has no effect on this stream: %s.", problem)
-
-
-@dataclass(frozen=True, slots=True)
-class AttemptTokens:
-    """How many tokens an attempt that was cut has brought.
-
-    Args:
-        count: Their number.
-        is_reported: Whether the server reported it, by its usage or by an id of each token.
-    """
-
-    count: int
-    is_reported: bool
-
-
-def count_tokens(
-    text: str, *, events: int, identified: int, usage: Usage, events_since_usage: int
-) -> AttemptTokens:
-    """Return the tokens of an attempt that was cut.
-
-    An event is documented to be a token, but servers and proxies put several into one. As long
-    as nothing contradicts, events are counted; if they have more words than that, the larger of
-    two estimates is taken, so that a limit is rather kept than passed.
-
-    Args:
-        text: The text that came.
-        events: The number of events that it came in.
-        identified: Those of them that have one token for certain.
-        usage: The usage that the server has last reported.
-        events_since_usage: The number of events after that report.
-    """
-    reported = usage.output_tokens
-    if reported is not None and not events_since_usage:
-        return AttemptTokens(reported, is_reported=True)
-    if identified == events:
-        return AttemptTokens(events, is_reported=True)
-    words = len(text.split())
-    estimate = max(words, len(text) // _CHARACTERS_PER_TOKEN) if words > events else events
-    return AttemptTokens(max(estimate, (reported or 0) + events_since_usage), is_reported=False)
-
-
-@dataclass(slots=True)
-class CutAttempts:
-    """The attempts of a stream that were cut and resumed.
-
-    Args:
-        number: How many there are.
-        tokens: The number of tokens that they brought.
-        usages: The usage of each.
-        is_usage_reported: Whether the server reported all of it.
-    """
-
-    number: int = 0
-    tokens: int = 0
-    usages: list[Usage] = field(default_factory=list)
-    is_usage_reported: bool = True
-
-    def add(self, tokens: AttemptTokens, usage: Usage) -> None:
-        """Take in an attempt."""
-        self.number += 1
-        self.tokens += tokens.count
-        self.usages.append(replace(usage, output_tokens=tokens.count))
-        self.is_usage_reported &= tokens.is_reported and usage.input_tokens is not None
-
-
-def add_usage(usages: Sequence[Usage]) -> Usage:
-    """Return the sum of what attempts used; None where none of them reported it."""
-
-    def total(name: str) -> Any:
-        numbers = [number for usage in usages if (number := getattr(usage, name)) is not None]
-        return sum(numbers) if numbers else None
-
-    return Usage(*(total(name) for name in Usage.__dataclass_fields__))
+"""What makes the body of the request that continues an answer, by endpoint."""

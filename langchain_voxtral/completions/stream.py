@@ -16,17 +16,7 @@ from langchain_voxtral.completions.response import (
     read_header,
     read_text,
 )
-from langchain_voxtral.completions.resume import (
-    AttemptTokens,
-    CutAttempts,
-    add_usage,
-    constraint_problem,
-    count_tokens,
-    remaining_tokens,
-    resume_advice,
-    resume_body,
-    warn_not_resumable,
-)
+from langchain_voxtral.completions.resume import StreamProgress
 from langchain_voxtral.errors import (
     VoxtralConnectionError,
     VoxtralError,
@@ -67,15 +57,10 @@ class CompletionStream:
         self._unescaper = StreamUnescaper(request.shown_stops) if request.unescape else None
         self._parser = None if request.tool_parsing is None else request.tool_parsing.parser()
         self._calls: ToolCallAccumulator | None = None
-        self._received: list[str] = []  # exactly as it came, for a resumed request
+        self._progress = StreamProgress(request)
+        if request.max_resumes:
+            self._progress.check_request()
         self._logprobs: list[Mapping[str, Any]] = []
-        self._received_before = 0  # pieces of attempts that were cut
-        self._events = 0  # of this attempt
-        self._identified = 0  # of these events, those that are one token for certain
-        self._repeated_spaces = 0  # that may come once more
-        self._cut = CutAttempts()
-        if request.max_resumes and (problem := constraint_problem(request)):
-            warn_not_resumable(problem)
         self._reads_after_stop = 0
         self._info: ResponseInfo | None = None
         self._headers: Mapping[str, str] = {}
@@ -84,14 +69,13 @@ class CompletionStream:
     @property
     def started(self) -> bool:
         """Whether a token has arrived in this attempt."""
-        return self._events > 0 or self._info is not None
+        return self._progress.events > 0 or self._info is not None
 
     def start_attempt(self, headers: Mapping[str, str], attempts: int) -> None:
         """Start on the body of a new response."""
         self._headers, self._attempts = headers, attempts
         self.is_finishing = self.must_stop = False
-        self._events = self._identified = 0
-        self._received_before = len(self._received)
+        self._progress.events = 0
         self._decoder = self._request.endpoint.decoder(
             header_request_id=self._read_header("x-request-id"), secrets=self.http_request.secrets
         )
@@ -145,7 +129,7 @@ class CompletionStream:
             self.add_context(error)
             raise error
         last: list[StreamItem] = []
-        self._finish(last, ResponseInfo("stop"), is_incomplete=True)
+        self._finish(last, ResponseInfo("stop", self._decoder.usage), is_incomplete=True)
         yield from last
 
     def completion(self, items: Iterable[StreamItem]) -> Completion:
@@ -163,20 +147,13 @@ class CompletionStream:
         Raises:
             VoxtralError: The error given, with the partial text, if the stream cannot be resumed.
         """
-        request, text = self._request, "".join(self._received)
-        problem = self._resume_problem()
-        if problem or self._cut.number >= request.max_resumes or not error.is_retryable:
-            error.message += resume_advice(error, request.max_resumes, problem)
-            raise error
-        self._cut.add(self._attempt_tokens(), self._decoder.usage)
-        if request.provider.trims_prefill:
-            self._repeated_spaces = len(text) - len(text.rstrip(" "))
-        body = resume_body(request, text, self._cut.tokens)
+        is_in_call = self._calls is not None and self._parser is None
+        body = self._progress.resume(error, self._decoder, is_in_call=is_in_call)
         return replace(self.http_request, content=encode_request(body))
 
     def add_context(self, error: VoxtralError) -> None:
         """Note on an error the text so far, its tokens, and the server's id of the request."""
-        tokens = self._cut.tokens + self._attempt_tokens().count
+        tokens = self._progress.count_tokens(self._decoder)
         error.having(
             partial=self._partial_text(),
             usage={"output_tokens": tokens} if tokens else error.usage,
@@ -190,11 +167,9 @@ class CompletionStream:
         info = events[-1] if isinstance(events[-1], ResponseInfo) else None
         items: list[StreamItem] = []
         deltas: Sequence[Any] = events[:-1] if info is not None else events
-        self._events += len(deltas)
+        self._progress.events += len(deltas)
         if self._request.max_resumes:
-            self._identified += sum(map(_is_one_token, deltas))
-            if self._repeated_spaces:
-                self._drop_repeated_spaces(deltas)
+            self._progress.examine(deltas)
         # In their order: text may come before calls, after them, and between.
         for kind, run in _runs(deltas):
             if kind is ToolCallChunk:
@@ -212,40 +187,11 @@ class CompletionStream:
             self._finish(items, info)
         return items
 
-    def _drop_repeated_spaces(self, deltas: Sequence[Any]) -> None:
-        """Drop the spaces that ended the text before a cut: the server did not see them."""
-        for delta in deltas:
-            if self._repeated_spaces and isinstance(delta, TokenDelta) and delta.text:
-                text = delta.text.lstrip(" ")
-                dropped = min(len(delta.text) - len(text), self._repeated_spaces)
-                delta.text = delta.text[dropped:]
-                self._repeated_spaces = 0 if text else self._repeated_spaces - dropped
-
-    def _attempt_tokens(self) -> AttemptTokens:
-        """Return how many tokens this attempt has brought."""
-        return count_tokens(
-            "".join(self._received[self._received_before :]),
-            events=self._events,
-            identified=self._identified,
-            usage=self._decoder.usage,
-            events_since_usage=self._decoder.events_since_usage,
-        )
-
-    def _resume_problem(self) -> str | None:
-        """Return why the stream cannot be resumed where it is, or None."""
-        if self._calls is not None and self._parser is None:
-            return "it was cut within or after a tool call, and only text can be continued"
-        tokens = self._cut.tokens + self._attempt_tokens().count
-        remaining = remaining_tokens(self._request, tokens)
-        if remaining is not None and remaining < 1:
-            return "max_tokens is used up"
-        return constraint_problem(self._request)
-
     def _add_text(self, items: list[StreamItem], deltas: Sequence[TokenDelta]) -> None:
         if self._stop_filter.stopped or not deltas:
             return
         text = deltas[0].text if len(deltas) == 1 else "".join([delta.text for delta in deltas])
-        self._received.append(text)
+        self._progress.received.append(text)
         if self._request.logprobs:
             self._logprobs.extend(_logprob(delta) for delta in deltas if delta.logprob is not None)
         text = self._stop_filter.feed(text)
@@ -316,25 +262,24 @@ class CompletionStream:
             # Of an answer that is not whole nobody can say that it consists of calls alone.
             parsing = replace(request.tool_parsing, any_name=False)
             request = replace(request, tool_parsing=parsing)
-        return read_text(request, "".join(self._received))[0]
+        return read_text(request, "".join(self._progress.received))[0]
 
     def _read_header(self, name: str) -> str | None:
         return read_header(self._headers, name, self.http_request.secrets)
 
     def _complete_info(self, info: ResponseInfo, *, is_incomplete: bool) -> ResponseInfo:
-        is_stopped = self._stop_filter.stopped
-        if self._cut.number:
-            info = replace(info, usage=add_usage([*self._cut.usages, info.usage]))
+        is_stopped, progress = self._stop_filter.stopped, self._progress
         return replace(
             info,
             finish_reason="stop" if is_stopped else info.finish_reason,
             finish_reason_is_derived=is_stopped and (is_incomplete or info.finish_reason != "stop"),
+            usage=progress.total_usage(info.usage) if progress.resumes else info.usage,
             request_id=info.request_id or self._read_header("x-request-id"),
             model=self._read_header("x-voxtral-model") or self._request.model,
             provider=self._request.provider_name,
             attempts=self._attempts,
-            usage_incomplete=is_incomplete or not self._cut.is_usage_reported,
-            resumes=self._cut.number,
+            usage_incomplete=is_incomplete or not progress.is_usage_reported,
+            resumes=progress.resumes,
             structured_output=self._request.structured_output,
         )
 
@@ -343,23 +288,14 @@ class CompletionStream:
         if error is not None and not (self.started and type(error) is VoxtralConnectionError):
             return error
         reason = "ended" if error is None else f"broke ({error.message})"
-        tokens = self._cut.tokens + self._attempt_tokens().count
-        resumed = (
-            f" It had been resumed {self._cut.number} times (max_stream_resumes)."
-            if self._cut.number
-            else ""
-        )
+        tokens, resumes = self._progress.count_tokens(self._decoder), self._progress.resumes
+        resumed = f" It had been resumed {resumes} times (max_stream_resumes)." if resumes else ""
         incomplete = VoxtralIncompleteStreamError(
             f"The stream {reason} before its final event, after {tokens} tokens. "
             f"The answer is not whole; what had arrived is in .partial.{resumed}"
         )
         incomplete.__cause__ = error
         return incomplete
-
-
-def _is_one_token(delta: TokenDelta | ToolCallChunk) -> bool:
-    """Return whether a server has said that an event is a single token."""
-    return isinstance(delta, TokenDelta) and not (delta.token_id is delta.logprob is None)
 
 
 def _logprob(delta: TokenDelta) -> dict[str, Any]:

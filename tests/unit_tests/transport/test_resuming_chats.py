@@ -15,7 +15,7 @@ from langchain_voxtral import ChatVoxtral, audio_block
 from langchain_voxtral.audio.wav import wav_header
 from langchain_voxtral.completions.request import RequestBuilder
 from langchain_voxtral.completions.response import StreamItem, TextDelta
-from langchain_voxtral.completions.resume import warn_not_resumable
+from langchain_voxtral.completions.resume import _log_no_effect
 from langchain_voxtral.completions.stream import CompletionStream
 from langchain_voxtral.completions.tools import ToolOptions
 from langchain_voxtral.errors import VoxtralError, VoxtralIncompleteStreamError
@@ -140,6 +140,15 @@ def test_spaces_that_vllm_drops_are_not_doubled_and_others_are_kept() -> None:
         assert text_of(items) == expected
 
 
+def test_a_stop_sequence_is_found_across_a_cut() -> None:
+    stream = stream_of("vllm", stop=["STOP"])
+    items = list(stream.feed(text("one ") + text("ST")))
+    assert resumed_body(stream)["messages"][-1]["content"] == "one ST"
+    items += stream.feed(text("OP") + text(" two") + chunk({}, "length"))
+    items += stream.finish()
+    assert text_of(items) == "one "
+
+
 @on_each_server
 def test_a_prefill_and_recordings_are_sent_again(server_name: str) -> None:
     silence = audio_block(wav_header(32_000) + bytes(32_000))
@@ -216,7 +225,7 @@ def test_resuming_is_advised_only_where_it_would_have_helped(
 def test_a_stream_that_cannot_be_resumed_logs_so_at_once(
     api: str, reply: Reply, caplog: pytest.LogCaptureFixture
 ) -> None:
-    warn_not_resumable.cache_clear()
+    _log_no_effect.cache_clear()
     with ScriptedServer(default=reply) as server:
         model = chat(server, api=api)
         list(model.stream("Hi"))
@@ -262,8 +271,9 @@ def test_tokens_are_counted_as_the_server_reports_them() -> None:
         ([text(" one two three four five")], 6),
         ([text("one two", usage=usage(7, 5)), text(" three")], 6),
         ([text("one", usage=usage(7, 0)), text(" two"), text(" three")], 3),
+        ([text("one", usage=usage(7, 0)), text(" two", usage=usage(7, 0))], 2),
     ],
-    ids=["an event each", "words in one event", "a report in between", "a report at the start"],
+    ids=["an event each", "words in one event", "a report in between", "at the start", "of none"],
 )
 def test_tokens_that_are_not_reported_are_estimated_and_flagged(
     chunks: list[bytes], tokens: int
