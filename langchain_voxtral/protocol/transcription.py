@@ -149,10 +149,11 @@ def _parse(
             request_id=request_id,
             partial=_partial_text(document),
         )
-    segments, problem = _segments(document.get("segments"), max_seconds)
+    text = without_template_text(text)
+    segments, problem = _segments(document.get("segments"), text, max_seconds)
     language = safe_text(document.get("language"), secrets)
     return Transcript(
-        without_template_text(text),
+        text,
         segments,
         language=normalize_language(language) if language else None,
         duration=_duration(document),
@@ -172,7 +173,9 @@ def _partial_text(document: JsonObject) -> str:
     return without_template_text(text)
 
 
-def _segments(items: object, max_seconds: float | None) -> tuple[tuple[Segment, ...], str | None]:
+def _segments(
+    items: object, text: str, max_seconds: float | None
+) -> tuple[tuple[Segment, ...], str | None]:
     """Return the segments in a list of JSON objects, or none and what is wrong with them.
 
     All or none: segments without one that is wrong would leave out a part of the text.
@@ -184,11 +187,12 @@ def _segments(items: object, max_seconds: float | None) -> tuple[tuple[Segment, 
     try:
         segments = tuple(_segment(item, f"segments[{at}]") for at, item in enumerate(items))
         _check_times(segments, max_seconds)
+        if segments:
+            first = replace(segments[0], text=without_template_text(segments[0].text))
+            segments = (first, *segments[1:])
+        _check_texts(segments, text)
     except UnexpectedShapeError as problem:
         return (), str(problem)
-    if segments:
-        first = replace(segments[0], text=without_template_text(segments[0].text))
-        segments = (first, *segments[1:])
     return segments, None
 
 
@@ -233,6 +237,23 @@ def _check_times(segments: Sequence[Segment], max_seconds: float) -> None:
                 f"{span}, out of order: the one before begins at {previous} s"
             )
         previous = part.start
+    if segments and all(part.start == part.end for part in segments):
+        raise UnexpectedShapeError("segments that all last no time")
+
+
+def _check_texts(segments: Sequence[Segment], text: str) -> None:
+    """Reject segments that leave out a part of the text: their letters are some of its letters.
+
+    Any other difference may be a matter of notation.
+    """
+    said, timed = _letters(text), _letters("".join(part.text for part in segments))
+    rest = iter(said)
+    if 0 < len(timed) < len(said) and all(letter in rest for letter in timed):
+        raise UnexpectedShapeError("segments that leave out a part of the text")
+
+
+def _letters(text: str) -> str:
+    return "".join(filter(str.isalnum, text.casefold()))
 
 
 def _duration(document: JsonObject) -> float | None:

@@ -49,6 +49,12 @@ class ChunkResult:
     is_cached: bool = False
     is_truncated: bool = False
 
+    @property
+    def text(self) -> str:
+        """What is known to be said in it."""
+        text = self.partial if self.response is None else self.response.transcript.text
+        return text.strip()
+
 
 @dataclass(slots=True)
 class DocumentBuilder:
@@ -73,7 +79,7 @@ class DocumentBuilder:
     def add(self, result: ChunkResult) -> list[Document]:
         """Take the result of the next chunk; return the documents that are complete."""
         if self.mode == "chunk":
-            return [self._document(_text(result), [result], chunk=result.chunk.index)]
+            return [self._document(result.text, [result], chunk=result.chunk.index)]
         if self.mode == "segment":
             return self._segment_documents(result)
         self._results.append(result)
@@ -83,7 +89,7 @@ class DocumentBuilder:
         """Return the document of the whole recording, if the mode has one."""
         results = self._results
         if self.mode == "document":
-            return [self._document(" ".join(filter(None, map(_text, results))), results)]
+            return [self._document(" ".join(filter(None, (one.text for one in results))), results)]
         if self.mode in _SUBTITLES:
             text = _SUBTITLES[self.mode](each for one in results for each in _segments(one))
             return [self._document(text, results, timestamps_source=_timestamps_source(results))]
@@ -93,7 +99,7 @@ class DocumentBuilder:
         """Return the segments of a chunk: one if it failed, none if it is silent."""
         chunk, first = result.chunk.index, self._segments
         if result.error is not None:
-            documents = [self._document(_text(result), [result], chunk=chunk, segment=first)]
+            documents = [self._document(result.text, [result], chunk=chunk, segment=first)]
         else:
             documents = [
                 self._document(
@@ -123,7 +129,7 @@ class DocumentBuilder:
             **self._cost(results),
             "model": _joined(one.model for one in responses),
             "request_id": _joined(one.transcript.request_id for one in responses),
-            "loop": _joined(find_repetition(_text(one)) for one in results),
+            "loop": _joined(find_repetition(one.text) for one in results),
             "chunks_from_store": sum(one.is_cached for one in results),
             **_errors(results),
             **more,
@@ -175,7 +181,7 @@ def lacks_timestamps(result: ChunkResult) -> bool:
     """Return whether a server returned a text without segments, and without impossible ones."""
     if result.response is None or result.response.transcript.segments_problem is not None:
         return False
-    return bool(_text(result)) and not _server_segments(result)
+    return bool(result.text) and not _server_segments(result)
 
 
 def _totals(last: ChunkResult) -> Metadata:
@@ -184,11 +190,6 @@ def _totals(last: ChunkResult) -> Metadata:
         return {}
     totals: Metadata = {"n_chunks": last.chunk.index + 1, "duration": last.chunk.end}
     return totals | {"truncated": True} if last.is_truncated else totals
-
-
-def _text(result: ChunkResult) -> str:
-    text = result.partial if result.response is None else result.response.transcript.text
-    return text.strip()
 
 
 def _segments(result: ChunkResult) -> Iterator[Segment]:
@@ -213,13 +214,13 @@ def _server_segments(result: ChunkResult) -> list[Segment]:
 
 
 def _chunk_as_segment(result: ChunkResult) -> list[Segment]:
-    text = _text(result)
+    text = result.text
     return [Segment(0.0, result.chunk.seconds, text)] if text else []
 
 
 def _timestamps_source(results: Sequence[ChunkResult]) -> str:
     """Return `"server"`, or `"chunk"` if some text has no better times than its chunk's."""
-    spoken = [one for one in results if _text(one) or _server_segments(one)]
+    spoken = [one for one in results if one.text or _server_segments(one)]
     return "server" if spoken and all(map(_server_segments, spoken)) else "chunk"
 
 

@@ -1,6 +1,5 @@
 """One recording: decoded once, cut into chunks, each read from the store or sent."""
 
-import logging
 from collections.abc import AsyncGenerator, Generator
 from contextlib import aclosing, closing
 from dataclasses import dataclass, field, replace
@@ -26,10 +25,10 @@ from langchain_voxtral.transcription.documents import (
     ChunkResult,
     DocumentBuilder,
     Mode,
-    lacks_timestamps,
     without_none,
 )
 from langchain_voxtral.transcription.progress import Progress, progress_reporter
+from langchain_voxtral.transcription.result_log import ResultLog
 from langchain_voxtral.transcription.settings import (
     TranscriptionSettings,
     check_cost,
@@ -39,8 +38,6 @@ from langchain_voxtral.transcription.settings import (
     request_for,
 )
 from langchain_voxtral.transcription.store import TranscriptStore
-
-logger = logging.getLogger("langchain_voxtral")
 
 NoTimestamps = set[tuple[str, ...]]
 """Addresses, endpoints and models that have refused to return timestamps."""
@@ -61,10 +58,11 @@ class TranscriptionJob:
     no_timestamps: NoTimestamps
     recording: ChunkedRecording = field(init=False)
     _store: TranscriptStore = field(init=False)
-    _has_warned: bool = field(init=False, default=False)
+    _log: ResultLog = field(init=False)
 
     def __post_init__(self) -> None:
         self._store = TranscriptStore(self.settings.store, self.settings.base_url)
+        self._log = ResultLog(self.source.title, expects_timestamps(self.settings))
         if self.source.name is not None:
             self.metadata = {**self.metadata, "source": self.source.name}
 
@@ -169,7 +167,7 @@ class TranscriptionJob:
             report(self._progress(None))
             try:
                 for last in results:
-                    self._warn_without_timestamps(last)
+                    self._log.add(last, self._title(last.chunk))
                     report(self._progress(last))
                     yield last
             except VoxtralAudioError as error:
@@ -186,7 +184,7 @@ class TranscriptionJob:
                 report(self._progress(None))
                 try:
                     async for last in results:
-                        self._warn_without_timestamps(last)
+                        self._log.add(last, self._title(last.chunk))
                         report(self._progress(last))
                         yield last
                 except VoxtralAudioError as error:
@@ -248,11 +246,14 @@ class TranscriptionJob:
         return self.settings.base_url, request.endpoint_name, request.model
 
     def _request(self, chunk: AudioChunk) -> TranscriptionRequest:
-        title = self.source.title
-        if chunk.index or not chunk.is_last:
-            bounds = f"{chunk.start:.1f} s to {chunk.end:.1f} s"
-            title += f", chunk {chunk.index + 1} ({bounds})"
-        return request_for(self.settings, chunk, title)
+        return request_for(self.settings, chunk, self._title(chunk))
+
+    def _title(self, chunk: AudioChunk) -> str:
+        """Return what messages call a chunk."""
+        if chunk.is_last and not chunk.index:
+            return self.source.title
+        bounds = f"{chunk.start:.1f} s to {chunk.end:.1f} s"
+        return f"{self.source.title}, chunk {chunk.index + 1} ({bounds})"
 
     def _result(self, chunk: AudioChunk, **outcome: Any) -> ChunkResult:
         is_truncated = chunk.is_last and self.recording.is_truncated
@@ -280,18 +281,6 @@ class TranscriptionJob:
         end = max(start, self.recording.duration or start)
         rest = AudioChunk(last.chunk.index + 1, start, end, b"", is_last=True)
         return self._result(rest, error=str(error), error_type=type(error).__name__)
-
-    def _warn_without_timestamps(self, result: ChunkResult) -> None:
-        """Log, once for a recording, that a server returned none of the times it was to return."""
-        if self._has_warned or not expects_timestamps(self.settings):
-            return
-        if lacks_timestamps(result):
-            self._has_warned = True
-            logger.warning(
-                "%s: the server returned no times, so the text gets those of whole chunks; a "
-                "smaller chunk_seconds= makes them finer.",
-                self.source.title,
-            )
 
     def _progress(self, last: ChunkResult | None) -> Progress:
         total, duration = self.recording.expected_chunks, self.recording.duration

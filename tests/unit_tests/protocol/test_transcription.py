@@ -220,6 +220,14 @@ def test_speech_that_overlaps_is_fine() -> None:
             '"segments": [{"start": 0, "end": 1, "text": "a"}, "b"]',
             "segments[1] that is not an object",
         ),
+        (
+            '"segments": [{"start": 0, "end": 0, "text": "Hi"}]',
+            "segments that all last no time",
+        ),
+        (
+            '"segments": [{"start": 0, "end": 1, "text": "h"}]',
+            "segments that leave out a part of the text",
+        ),
         ('"segments": [{"start": 0, "end": 1}]', "segments[0] without a text"),
         ('"segments": [{"start": 0, "end": 1, "text": ["a"]}]', "segments[0] without a text"),
         ('"segments": {}', "segments that are not a list"),
@@ -234,6 +242,23 @@ def test_impossible_segments_leave_the_text_and_are_described(
     assert parse(answer, max_seconds=2.0) == Transcript(
         "Hi.", language="en", request_id="R1", segments_problem=problem
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("Hello, world.", ["hello", "WORLD!"]),
+        ("It is five.", ["It is 5."]),
+        ("Bye.", ["Speaker 1: ", "Bye."]),
+        ("", ["Hello."]),
+        ("Hello.", ["..."]),
+    ],
+)
+def test_segments_may_write_the_text_in_another_way(text: str, parts: list[str]) -> None:
+    segments = [{"start": at, "end": at + 1, "text": part} for at, part in enumerate(parts)]
+    transcript = parse_openai(body(text=text, segments=segments))
+    assert [one.text for one in transcript.segments] == parts
+    assert transcript.segments_problem is None
 
 
 def test_a_segment_may_begin_within_a_tenth_of_a_second_after_the_recording() -> None:

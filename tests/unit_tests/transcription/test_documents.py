@@ -228,10 +228,17 @@ def test_the_model_that_answered_is_in_the_metadata() -> None:
         ("", None),
     ],
 )
-def test_a_repetitive_text_is_flagged_and_kept(text: str, loop: str | None) -> None:
+def test_a_repetitive_text_is_flagged_and_kept(
+    text: str, loop: str | None, caplog: pytest.LogCaptureFixture
+) -> None:
     with ScriptedServer(transcription_reply(text)) as server:
         [made] = parser_of(server).parse(SHORT)
     assert (made.page_content, made.metadata.get("loop")) == (text.strip(), loop)
+    assert [record.getMessage() for record in caplog.records] == [
+        f"the recording: the text repeats {phrase!r} ten times or more, as models do over silence "
+        "and noise."
+        for phrase in filter(None, [loop])
+    ]
 
 
 @pytest.mark.parametrize("mode", get_args(Mode))

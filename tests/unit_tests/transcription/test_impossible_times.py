@@ -22,6 +22,8 @@ SEGMENTS: dict[str, Any] = {
     "segments out of order": [{"start": 1.0, "end": 2.0, "text": "Bye."}, GOOD],
     "a start after the recording": [GOOD, {"start": 29.5, "end": 30.0, "text": "Bye."}],
     "a segment without a text": [GOOD, {"start": 1.0, "end": 1.5}],
+    "segments for a part of the text": [GOOD],
+    "segments without length": [GOOD | {"end": 0.0}, {"start": 0.0, "end": 0.0, "text": "Bye."}],
     "no list": {"0": GOOD},
 }
 CUES = {
