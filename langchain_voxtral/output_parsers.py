@@ -105,12 +105,16 @@ class StructuredOutputParser(BaseTransformOutputParser[Any]):
         if self.tool is None:
             return strip_code_fence(str(message.text))
         calls = _tool_calls(message)
-        if not calls:
-            raise ValueError(f"no tool was called; the answer is {_quoted(str(message.text))}")
         if len(calls) > 1:
             raise ValueError(f"{len(calls)} calls came where one was asked for")
-        [(name, arguments, broken)] = calls
+        [(name, arguments, broken)] = calls or [(None, str(message.text), None)]
         if not name:
+            # A stream adds a bracket to the arguments of a call that is broken.
+            for written in (arguments, arguments.removesuffix("}")):
+                if (json_text := self._uncalled(written)) is not None:
+                    return json_text
+            if not calls:
+                raise ValueError(f"no tool was called; the answer is {_quoted(arguments)}")
             raise ValueError(f"the call was cut before its name was complete: {_quoted(arguments)}")
         if name != self.tool:
             raise ValueError(f"{name!r} was called in place of {self.tool!r}")
@@ -118,6 +122,24 @@ class StructuredOutputParser(BaseTransformOutputParser[Any]):
             raise ValueError(f"the call is broken ({broken}): {_quoted(arguments)}")
         # A function without parameters may be called without arguments.
         return arguments or "{}"
+
+    def _uncalled(self, text: str) -> str | None:
+        """Return the arguments that a model wrote as text, in a call or without one; else None.
+
+        Without a call they must be recognizable: all that are required, and no others.
+        """
+        try:
+            value = _load_object(strip_code_fence(text))
+        except ValueError:
+            return None
+        match value:
+            case {"name": self.tool, "arguments": dict(arguments), **rest} if not rest:
+                return json.dumps(arguments)
+            case {"name": self.tool, "parameters": dict(arguments), **rest} if not rest:
+                return json.dumps(arguments)
+        required = set(self.json_schema.get("required", ()))
+        is_known = value.keys() <= self.json_schema.get("properties", {}).keys()
+        return json.dumps(value) if value and is_known and required <= value.keys() else None
 
     # Streams
 

@@ -100,6 +100,12 @@ class CompletionRequest:
         """The stop sequences that are looked for once escaping is undone."""
         return [stop for stop in self.stop_sequences if stop not in self.end_markers]
 
+    @property
+    def expects_json(self) -> bool:
+        """Whether the answer should be JSON, by a constraint or because the prompt asks for it."""
+        kind = self.body.get("response_format", {}).get("type")
+        return kind in {"json_object", "json_schema"} or self.structured_output == "prompted"
+
     def stream_body(self) -> dict[str, Any]:
         """Return the body of a request for a stream.
 

@@ -1,6 +1,5 @@
 """Completions: a whole response becomes texts, tool calls and what is known of them."""
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -20,9 +19,8 @@ from langchain_voxtral.tools.call_accumulator import (
     assemble_calls,
     make_unparsable,
 )
+from langchain_voxtral.tools.code_fence import strip_code_fence
 from langchain_voxtral.transport import HTTPRequest, HTTPResponse
-
-_CODE_FENCE = re.compile(r"```(?:json)?\s*\n(.*?)\n?```", re.DOTALL | re.IGNORECASE)
 
 
 @dataclass(slots=True)
@@ -146,8 +144,8 @@ def parse_completions(
         reason = (None if is_stopped else reported) or _infer_finish_reason(
             request, is_stopped, info.usage
         )
-        if request.structured_output == "prompted" and not chunks:
-            text = _strip_code_fence(text)
+        if request.expects_json and not chunks:
+            text = strip_code_fence(text)
         calls = assemble_calls(chunks, cut=is_truncated(reason))
         completions.append(
             Completion(
@@ -187,12 +185,6 @@ def read_text(
         is_stopped |= unescaper.stopped
     text = "".join(part for part in parts if isinstance(part, str))
     return text, [*chunks, *(part for part in parts if isinstance(part, ToolCallChunk))], is_stopped
-
-
-def _strip_code_fence(text: str) -> str:
-    """Return JSON without the fence around it: a model that is only asked for JSON adds one."""
-    fenced = _CODE_FENCE.fullmatch(text.strip())
-    return fenced[1].strip() if fenced else text
 
 
 def _infer_finish_reason(

@@ -27,6 +27,7 @@ from langchain_voxtral.prompts import StopSequenceFilter, StreamUnescaper
 from langchain_voxtral.protocol.json_body import encode_request
 from langchain_voxtral.protocol.responses import ResponseInfo, StreamEvent, TokenDelta
 from langchain_voxtral.tools.call_accumulator import ToolCallAccumulator, ToolCallChunk
+from langchain_voxtral.tools.code_fence import CodeFenceFilter
 from langchain_voxtral.transport import HTTPRequest, HTTPResponse
 
 MAX_READS_AFTER_STOP = 16
@@ -56,6 +57,7 @@ class CompletionStream:
         self._stop_filter = StopSequenceFilter(request.raw_stops)
         self._unescaper = StreamUnescaper(request.shown_stops) if request.unescape else None
         self._parser = None if request.tool_parsing is None else request.tool_parsing.parser()
+        self._fence_filter = CodeFenceFilter() if request.expects_json else None
         self._calls: ToolCallAccumulator | None = None
         self._progress = StreamProgress(request)
         if request.max_resumes:
@@ -219,6 +221,8 @@ class CompletionStream:
         if self._unescaper is not None:
             self._emit_unescaped(items, self._unescaper.finish())
         self._info = self._complete_info(info, is_incomplete=is_incomplete)
+        if self._fence_filter is not None and (rest := self._fence_filter.finish()):
+            items.append(TextDelta(rest))
         if self._logprobs:
             self._emit(items, "")
         if self._calls is not None:
@@ -249,10 +253,12 @@ class CompletionStream:
         items += self._calls.feed(chunks)
 
     def _emit(self, items: list[StreamItem], text: str) -> None:
+        if self._fence_filter is not None:
+            text = self._fence_filter.feed(text)
         if self._logprobs:
             items.append(TextDelta(text, tuple(self._logprobs)))
             self._logprobs.clear()
-        else:
+        elif text:
             items.append(TextDelta(text))
 
     def _partial_text(self) -> str:

@@ -2,8 +2,11 @@
 
 import re
 
-_OPENING = re.compile(r"\s*(?P<fence>`{3,}|~{3,})[^\n`~{\[]*\s*(?=[{\[])")
-"""A fence, what its line says about the language, and the beginning of the JSON."""
+# Possessive quantifiers: answers may be much white space.
+_OPENING = re.compile(r"\ufeff?\s*+(?:(?P<fence>`{3,}+|~{3,}+)[^\n`~{\[]*+\s*+)?(?=[{\[])")
+"""A byte order mark, a fence, what its line says about the language, before the JSON."""
+_BEGUN = re.compile(r"\ufeff?\s*+(?:`{1,2}|~{1,2}|(?:`{3,}+|~{3,}+)[^\n`~{\[]*+\s*+)?")
+_WRAPPED = ("\ufeff", "`", "~")
 
 
 def strip_code_fence(text: str) -> str:
@@ -12,10 +15,55 @@ def strip_code_fence(text: str) -> str:
     The closing fence may be missing, as in an answer that is cut.
     """
     opening = _OPENING.match(text)
-    if not opening:
+    if not opening or not text.lstrip().startswith(_WRAPPED):
         return text
-    fence, body = opening["fence"], text[opening.end() :].rstrip()
-    inner = body.rstrip(fence[0])
-    if len(body) - len(inner) >= len(fence):
-        return inner.rstrip()
-    return text if fence in body else body
+    body, fence = text[opening.end() :], opening["fence"]
+    if fence is None:
+        return body
+    inner = _without_closing(body, fence)
+    if inner is body and re.search(rf"\n[ \t]*{fence}", body):
+        return text  # there is more behind the closing fence
+    return inner.rstrip()
+
+
+def _without_closing(text: str, fence: str) -> str:
+    stripped = text.rstrip()
+    inner = stripped.rstrip(fence[0])
+    return inner.rstrip() if len(stripped) - len(inner) >= len(fence) else text
+
+
+class CodeFenceFilter:
+    """Takes off the code fence around JSON that streams, as `strip_code_fence` does of a whole.
+
+    Of text behind the closing fence nothing is known when the opening one is dropped; it leaves
+    together with the closing one.
+    """
+
+    def __init__(self) -> None:
+        self._held = ""
+        self._is_begun = False
+        self._fence: str | None = None
+
+    def feed(self, text: str) -> str:
+        """Take text, return what is known to stay."""
+        if self._is_begun and self._fence is None:
+            return text
+        text, self._held = self._held + text, ""
+        if not self._is_begun:
+            opening = _OPENING.match(text)
+            if opening is None and _BEGUN.fullmatch(text):
+                self._held = text
+                return ""
+            self._is_begun = True
+            if opening is not None and text.lstrip().startswith(_WRAPPED):
+                self._fence, text = opening["fence"], text[opening.end() :]
+        if self._fence is None:
+            return text
+        body = text.rstrip(f" \t\r\n{self._fence[0]}")
+        self._held = text[len(body) :]
+        return body
+
+    def finish(self) -> str:
+        """Return the rest, without the closing fence: the text has ended."""
+        held, self._held = self._held, ""
+        return held if self._fence is None else _without_closing(held, self._fence)

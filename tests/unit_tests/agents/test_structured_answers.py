@@ -245,6 +245,17 @@ async def test_the_provider_strategy_gives_the_format_without_tools(
     assert sent["json_schema"]["schema"]["title"] == "Weather"
 
 
+@in_each_dialect
+@in_each_call_mode
+async def test_the_provider_strategy_reads_fenced_json(dialect: Dialect, call_mode: str) -> None:
+    fenced = '```json\n{"city": "Paris", "degrees": 21}\n```'
+    with scripted(dialect, call_mode, fenced) as server:
+        form = ProviderStrategy(Weather)
+        agent = create_agent(dialect.chat(server), tools=[], response_format=form)
+        state = await run(agent, call_mode)
+    assert state["structured_response"] == WEATHER
+
+
 @in_each_native_dialect
 async def test_json_of_the_response_format_is_not_a_call(dialect: Dialect) -> None:
     """The fields of a response format may be those of a call."""
