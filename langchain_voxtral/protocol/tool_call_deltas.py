@@ -17,7 +17,6 @@ class _Call:
     id: str | None = None
     name: str = ""
     pieces: list[str] = field(default_factory=list)
-    changes_id: bool = False  # with every part, even one that repeats the name
 
 
 class ToolCallDeltas:
@@ -26,8 +25,8 @@ class ToolCallDeltas:
     OpenAI tells calls apart by index, and sends id and name in a call's first part. Others send
     several calls under one index or without any, repeat the name or the id in every part, send a
     new id with every part (vLLM), or the name in pieces. So a part with a name begins a new call
-    where it cannot continue the call before it: another tool is named, or the arguments so far
-    are whole JSON.
+    where it cannot continue the call before it: another tool is named, or the arguments would not
+    be JSON with those so far.
     """
 
     def __init__(self) -> None:
@@ -35,6 +34,7 @@ class ToolCallDeltas:
         self._by_id: dict[str, _Call] = {}
         self._latest: _Call | None = None
         self._indices: set[int] = set()  # as returned
+        self._changes_ids = False  # with every part, even one that repeats the name
 
     def feed(self, parts: Sequence[ToolCallChunk], *, is_last: bool) -> list[ToolCallChunk]:
         """Take the parts of one chunk, return what is new in them.
@@ -49,7 +49,8 @@ class ToolCallDeltas:
             if index == NO_INDEX and (len(parts) > 1 or self._latest is None):
                 index = position
             call = self._find(part, index)
-            if call is None or _begins_call(part, call, is_last=is_last):
+            is_end = is_last or self._changes_ids
+            if call is None or _begins_call(part, call, is_end=is_end):
                 call = self._open(call.server_index if index == NO_INDEX and call else index)
             new = self._add(part, call)
             if new.id or new.name or new.arguments:
@@ -77,7 +78,7 @@ class ToolCallDeltas:
             new.name = part.name
             call.name += part.name
         elif part.name and _has_new_id(part, call):
-            call.changes_id = True
+            self._changes_ids = True
         if part.id and call.id is None:
             new.id = call.id = part.id
             self._by_id[part.id] = call
@@ -90,8 +91,11 @@ def _has_new_id(part: ToolCallChunk, call: _Call) -> bool:
     return bool(part.id and call.id and part.id != call.id)
 
 
-def _begins_call(part: ToolCallChunk, call: _Call, *, is_last: bool) -> bool:
-    """Return whether a part begins another call than the one that it may continue."""
+def _begins_call(part: ToolCallChunk, call: _Call, *, is_end: bool) -> bool:
+    """Return whether a part begins another call than the one that it may continue.
+
+    With `is_end` a part that has a new id but no arguments ends the call that it names.
+    """
     if not part.name or not call.name:
         return False
     arguments, has_new_id = "".join(call.pieces), _has_new_id(part, call)
@@ -101,11 +105,23 @@ def _begins_call(part: ToolCallChunk, call: _Call, *, is_last: bool) -> bool:
     if not arguments:
         return has_new_id and not part.arguments
     if not _is_whole(arguments):
-        return False
+        return has_new_id and _cannot_continue(arguments, part.arguments)
     if part.arguments:
         return not part.arguments.isspace()
-    # A server that changes ids ends a call with such a part, too.
-    return has_new_id and not call.changes_id and not is_last
+    return has_new_id and not is_end
+
+
+def _cannot_continue(arguments: str, more: str) -> bool:
+    """Return whether an object begins in `more` where the JSON before it has no place for one."""
+    if not more.startswith("{"):
+        return False
+    try:
+        json.loads(arguments + more)
+    except json.JSONDecodeError as error:
+        return error.pos == len(arguments)
+    except RecursionError:
+        return False
+    return False
 
 
 def _is_whole(arguments: str) -> bool:

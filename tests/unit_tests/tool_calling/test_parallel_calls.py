@@ -183,6 +183,13 @@ HABITS: dict[str, tuple[list[list[Part]], Calls]] = {
         ],
         BOTH,
     ),
+    "interleaved parts with ids and names, while the arguments are not whole": (
+        [
+            [weather('{"city": "Rome"', "a"), weather('{"city": "Oslo"', "b")],
+            [first("}", "b"), first("", "a"), first("}", "a")],
+        ],
+        BOTH,
+    ),
     "calls without arguments": (
         [[first("", "a", "now")], [first("", "b", "now")], [weather(ROME, "c")]],
         [("a", "now", "{}"), ("b", "now", "{}"), ("c", "get_weather", ROME)],
