@@ -4,9 +4,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
 
-from pydantic_core import to_json
-
 from langchain_voxtral.errors import VoxtralResponseError
+from langchain_voxtral.protocol.chat_message import parse_message, read_index
 from langchain_voxtral.protocol.error_responses import error_from_body
 from langchain_voxtral.protocol.fields import (
     JsonObject,
@@ -29,21 +28,11 @@ from langchain_voxtral.protocol.responses import (
 )
 from langchain_voxtral.protocol.sse import MAX_EVENT_BYTES
 from langchain_voxtral.protocol.stream_decoder import StreamDecoderBase
-from langchain_voxtral.protocol.tool_call_deltas import NO_INDEX, ToolCallDeltas
+from langchain_voxtral.protocol.tool_call_deltas import ToolCallDeltas
 from langchain_voxtral.tools.call_accumulator import ToolCallChunk
 
 FINISH_REASONS: dict[str, str] = {"function_call": "tool_calls"}
 """Finish reasons of OpenAI's older API by today's names; any other reason is kept as it is."""
-
-_TEXT_PARTS = ("text", "refusal")
-"""Types of content parts that are text, which stands under a key of the same name."""
-
-# Voxtral does not reason. Another model at the same address may (DeepInfra forwards the requests
-# for a model it retires); its reasoning is no part of the answer, so neither these parts nor
-# `reasoning_content` beside the content are read.
-_REASONING_PARTS = ("thinking", "reasoning")
-
-_MAX_INDEX_DIGITS = 10
 
 _NOT_PLAIN_TEXT = ("refusal", "tool_calls", "function_call")
 _MESSAGE_KEYS = frozenset({"role", "content", *_NOT_PLAIN_TEXT})
@@ -164,7 +153,7 @@ class ChatDecoder(StreamDecoderBase):
             if may_hold_text(choice):
                 raise UnexpectedShapeError
             return
-        if _index(choice, 0) > 0:
+        if read_index(choice, 0) > 0:
             raise VoxtralResponseError(
                 "The server streams more than one answer, and one was requested."
             )
@@ -172,7 +161,7 @@ class ChatDecoder(StreamDecoderBase):
         has_delta = isinstance(delta, dict) or may_hold_text(delta)
         if not has_delta and not (choice.get("message") or choice.get("text")):
             return
-        text, calls = _parse_message(delta)
+        text, calls = parse_message(delta)
         if (text or calls) and self.has_finish_reason:
             raise UnexpectedShapeError
         if text:
@@ -203,29 +192,10 @@ def _plain_text(document: JsonObject) -> str | None:
     return text if isinstance(text, str) else None
 
 
-def _parse_message(message: object) -> tuple[str, list[ToolCallChunk]]:
-    """Return the text and the tool calls of a message, or of a stream's piece of one.
-
-    Raises:
-        UnexpectedShapeError: Part of the message is of no known form.
-    """
-    if not isinstance(message, dict):
-        raise UnexpectedShapeError("a choice without a message")
-    text, refusal = _text(message.get("content")), message.get("refusal")
-    if isinstance(refusal, str) or (may_hold_text(refusal) and not text):
-        text += _text(refusal)
-    calls = message.get("tool_calls")
-    if not calls and message.get("function_call"):  # OpenAI's older name for a single call
-        calls = [{"function": message["function_call"]}]
-    if calls and not isinstance(calls, list):
-        raise UnexpectedShapeError("tool calls that are not a list")
-    return text, [_call(call) for call in calls or ()]
-
-
 def _parse_whole_message(message: object) -> tuple[str, list[ToolCallChunk]]:
     if isinstance(message, dict) and message.keys().isdisjoint(_MESSAGE_KEYS):
         raise UnexpectedShapeError("a message without a role and content")
-    return _parse_message(message)
+    return parse_message(message)
 
 
 def _first_content(document: JsonObject) -> str:
@@ -233,51 +203,6 @@ def _first_content(document: JsonObject) -> str:
     choices = document.get("choices")
     first = as_object(choices[0]) if isinstance(choices, list) and choices else {}
     return non_empty(as_object(first.get("message")).get("content")) or ""
-
-
-def _text(content: object) -> str:
-    if content is None or isinstance(content, str):
-        return content or ""
-    if not isinstance(content, list):
-        raise UnexpectedShapeError("a message whose content is neither text nor a list of parts")
-    return "".join(map(_part_text, content))
-
-
-def _part_text(part: object) -> str:
-    kind = as_object(part).get("type")
-    text = as_object(part).get(kind) if kind in _TEXT_PARTS else None
-    if isinstance(text, str):
-        return text
-    if kind in _REASONING_PARTS:
-        return ""
-    raise UnexpectedShapeError("a content part that is not text")
-
-
-def _call(call: object) -> ToolCallChunk:
-    function = as_object(call).get("function")
-    if not isinstance(call, dict) or not isinstance(function, dict):
-        raise UnexpectedShapeError("a tool call without a function")
-    arguments = function.get("arguments")
-    if not isinstance(arguments, str):
-        # An object in place of a string. Not-a-number stays, to be refused by who reads it.
-        arguments = (
-            "" if arguments is None else to_json(arguments, inf_nan_mode="constants").decode()
-        )
-    return ToolCallChunk(
-        _index(call, NO_INDEX),
-        id=non_empty(call.get("id")),
-        name=non_empty(function.get("name")),
-        arguments=arguments,
-    )
-
-
-def _index(item: JsonObject, default: int) -> int:
-    """Return the index of a choice or a call, which some servers send as text."""
-    index = item.get("index")
-    if isinstance(index, str) and index.isdecimal() and len(index) < _MAX_INDEX_DIGITS:
-        index = int(index)
-    number = as_int(index)
-    return default if number is None else number
 
 
 def _sorted_choices(document: JsonObject) -> list[JsonObject]:
@@ -288,7 +213,7 @@ def _sorted_choices(document: JsonObject) -> list[JsonObject]:
         )
     if not all(isinstance(choice, dict) for choice in choices):
         raise UnexpectedShapeError("a choice that is not an object")
-    indices = [_index(choice, position) for position, choice in enumerate(choices)]
+    indices = [read_index(choice, position) for position, choice in enumerate(choices)]
     return [choices[place] for place in sorted(range(len(choices)), key=indices.__getitem__)]
 
 
