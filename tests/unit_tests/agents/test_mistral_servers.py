@@ -173,7 +173,7 @@ RUNS: dict[str, tuple[list[Callable[[Model], Any]], list[Answer], list[Any]]] = 
     "no decision, but a message": (
         [lambda _: HumanInTheLoopMiddleware({"get_weather": True})],
         [[PARIS, SUM], SUNNY, SUNNY],
-        [NEXT, NEXT],
+        [NEXT, user("And then?")],
     ),
 }
 

@@ -26,6 +26,8 @@ from langchain_voxtral.messages.results import MISSING_RESULT
 from langchain_voxtral.tools.call_ids import to_mistral_call_id
 
 SOUND = audio_block(wav_header(3_200) + bytes(3_200))
+MAX_SOUNDS = 5
+"""What vLLM takes in one request."""
 ID = to_mistral_call_id("1")
 RESULTS = {text: f"[TOOL_RESULTS]{ID}[TOOL_CONTENT]{text}[/TOOL_RESULTS]" for text in ("r", "")}
 NONE = f"[TOOL_RESULTS]{ID}[TOOL_CONTENT]{MISSING_RESULT}[/TOOL_RESULTS]"
@@ -251,7 +253,8 @@ def numbered(messages: list[BaseMessage], empty: set[int]) -> list[BaseMessage]:
     copies = []
     for number, message in enumerate(messages):
         text = "" if number in empty else f"<{number}>"
-        content = [text, SOUND] if isinstance(message.content, list) else text
+        has_sound = isinstance(message.content, list) and number < MAX_SOUNDS
+        content = [text, SOUND] if has_sound else text
         copies.append(message.model_copy(update={"content": content}))
     return copies
 
