@@ -15,6 +15,9 @@ from typing import Any, Self
 import httpcore
 import httpx
 
+from langchain_voxtral.transport.deadlines import TimeLimit
+from langchain_voxtral.transport.network import find_pools
+
 _running: set[asyncio.Task[Any]] = set()
 """Holds the tasks below, of which event loops have weak references only."""
 
@@ -30,14 +33,18 @@ async def run_to_end(work: Coroutine[Any, Any, None]) -> None:
 class AsyncExchange:
     """A request and its response; on leaving, the connection is idle in the pool or closed."""
 
-    def __init__(self, client: httpx.AsyncClient, request: httpx.Request) -> None:
+    def __init__(self, client: httpx.AsyncClient, request: httpx.Request, limit: TimeLimit) -> None:
         self._client = client
         self._request = request
+        self._limit = limit
         self._response: httpx.Response | None = None
 
     async def send(self) -> httpx.Response:
         """Send the request and return the response, whose body is not read yet."""
-        self._response = await self._client.send(self._request, stream=True, follow_redirects=False)
+        with self._limit.applied():
+            self._response = await self._client.send(
+                self._request, stream=True, follow_redirects=False
+            )
         return self._response
 
     async def __aenter__(self) -> Self:
@@ -70,8 +77,8 @@ class AsyncExchange:
 def _find_pool(client: httpx.AsyncClient, url: httpx.URL) -> httpcore.AsyncConnectionPool | None:
     """Return the pool that a request went through; None for a transport that is not httpcore's."""
     find_transport = getattr(client, "_transport_for_url", None)
-    pool = None if find_transport is None else getattr(find_transport(url), "_pool", None)
-    return pool if isinstance(pool, httpcore.AsyncConnectionPool) else None
+    pools = [] if find_transport is None else find_pools(find_transport(url))
+    return pools[0] if pools else None
 
 
 async def _free(pool: httpcore.AsyncConnectionPool, extensions: MutableMapping[str, Any]) -> None:
@@ -102,13 +109,11 @@ async def _close_connections(connections: Iterable[httpcore.AsyncConnectionInter
         await run_to_end(_close_each(connections))
 
 
-def protect_pools(client: httpx.AsyncClient) -> None:
-    """Have a client's pools close all connections that they give up, cancelled or not.
+def protect_pools(*transports: object) -> None:
+    """Have pools close all connections that they give up, though the call is cancelled.
 
     A pool forgets them before it closes them, so that nothing else can.
     """
-    transports = (getattr(client, "_transport", None), *getattr(client, "_mounts", {}).values())
-    for transport in transports:
-        pool = getattr(transport, "_pool", None)
+    for pool in find_pools(*transports):
         if isinstance(pool, httpcore.AsyncConnectionPool):
             pool._close_connections = _close_connections  # type: ignore[method-assign,assignment]  # noqa: SLF001

@@ -21,6 +21,7 @@ import httpx
 from langchain_voxtral.transport.cancellation import protect_pools, run_to_end
 from langchain_voxtral.transport.deadlines import httpx_guard
 from langchain_voxtral.transport.event_loop import NoEventLoopError, running_loop
+from langchain_voxtral.transport.network import find_transports, limit_connections
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,9 @@ class ClientPool:
     def __init__(self, settings: ClientSettings) -> None:
         self.settings = settings
         self.leases = 0
+        for client in (settings.http_client, settings.http_async_client):
+            if client is not None:
+                _prepare(client)
         self._reset()
         _pools.add(self)
 
@@ -76,7 +80,9 @@ class ClientPool:
             with self._lock:
                 client = self._sync
                 if client is None:
-                    client = self._sync = httpx.Client(**self._options())
+                    client = httpx.Client(**self._options())
+                    _prepare(client)
+                    self._sync = client
                     # Also closes at exit, and when nobody holds this object any more.
                     self._close_sync = weakref.finalize(self, _close, client)
         return client
@@ -84,13 +90,12 @@ class ClientPool:
     async def async_client(self) -> httpx.AsyncClient:
         """Return the running loop's client."""
         if self.settings.http_async_client is not None:
-            protect_pools(self.settings.http_async_client)
             return self.settings.http_async_client
         loop = running_loop()
         entry = self._by_loop.get(loop)
         if entry is None:
             client = httpx.AsyncClient(**self._options())
-            protect_pools(client)
+            _prepare(client)
             entry = _LoopClient(self, loop, client)
             with self._lock:  # loops may run in several threads
                 self._forget_closed_loops()
@@ -143,6 +148,13 @@ class ClientPool:
         # Kept alive on purpose: finalizing them would write to the parent's sockets.
         _detached.append((self._sync, dict(self._by_loop)))
         self._reset()
+
+
+def _prepare(client: httpx.Client | httpx.AsyncClient) -> None:
+    """Make a client keep time limits, and survive cancellations."""
+    transports = find_transports(client)
+    limit_connections(*transports)
+    protect_pools(*transports)
 
 
 class _LoopClient:

@@ -1,7 +1,7 @@
-"""Deadlines for blocking reads, and closing connections safely.
+"""Time limits of exchanges, and closing connections safely.
 
-httpx limits the silence between two reads, which neither bounds a whole call nor can be changed
-in the middle of a body. So one daemon thread shuts a socket down when its time is up.
+httpx limits each read and each write, of which there may be many, and no name server at all. So
+connections (see `network`) ask the exchange that uses them how long the next step may take.
 
 httpcore's pool holds a lock, not a reentrant one, while it hands out a connection and takes it
 back. A garbage collection may begin just there; if it finds an abandoned stream, closing that
@@ -9,128 +9,84 @@ asks for the lock in the thread that holds it, and waits for ever. So each threa
 within httpx, and closes what is abandoned meanwhile once it is out.
 """
 
-import heapq
-import itertools
-import os
-import socket
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Self, TypeVar
-
-import httpx
+from contextvars import ContextVar
+from typing import TypeVar
 
 T = TypeVar("T")
 
 
-class ReadDeadline:
-    """The time that one response may take; use as a context manager.
+class TimeLimit:
+    """When an exchange must end, and when its stream must have brought something.
 
-    A response without a socket (of a mock transport) has no deadline.
+    Args:
+        due: When it must end, by `time.monotonic`; None for no limit.
+        max_idle: Seconds from the last byte sent to the first item, and from item to item; None
+            for no limit.
+
+    Attributes:
+        progress_at: When the last byte was sent or the last item came; None before.
+        is_silent: Whether no byte has come since.
     """
 
-    def __init__(self, response: httpx.Response | httpx.Request) -> None:
-        stream = response.extensions.get("network_stream")
-        self._socket = stream.get_extra_info("socket") if stream is not None else None
-        self._due: float | None = None
-        # Held for each decision, so that a socket is never shut down for a response that is
-        # over: the pool may have given it to the next request by then.
-        self._deciding = threading.Lock()
-        self.expired = False
+    __slots__ = ("due", "is_silent", "max_idle", "progress_at")
 
-    def __enter__(self) -> Self:
-        return self
+    def __init__(self, due: float | None = None, max_idle: float | None = None) -> None:
+        self.due = due
+        self.max_idle = max_idle
+        self.progress_at: float | None = None
+        self.is_silent = True
 
-    def __exit__(self, *_: object) -> None:
-        with self._deciding:
-            self._due = self._socket = None
+    @property
+    def is_idle(self) -> bool:
+        """Whether the stream has brought nothing for too long."""
+        if self.max_idle is None or self.progress_at is None:
+            return False
+        return time.monotonic() - self.progress_at > self.max_idle
 
-    def limit(self, seconds: float | None) -> None:
-        """End the response in so many seconds, unless a shorter limit stands; None: no limit."""
-        if seconds is None:
-            return
+    def end_within(self, seconds: float) -> None:
+        """End the exchange in so many seconds, unless it must end earlier."""
         due = time.monotonic() + seconds
-        if self._socket is not None and (self._due is None or due < self._due):
-            self._due = due
-            _get_thread().add(due, self)
+        self.due = due if self.due is None else min(self.due, due)
 
-    def is_current(self, due: float) -> bool:
-        """Return whether this is still the deadline of a response that is not over."""
-        return self._due == due
+    def clip(self, seconds: float | None, error: type[Exception]) -> float | None:
+        """Return how many seconds the next step may take, at most so many.
 
-    def expire(self, due: float) -> None:
-        """Shut the socket down, if this is still the deadline; a blocked read then ends."""
-        with self._deciding:
-            if not self.is_current(due) or self._socket is None:
-                return
-            self.expired = True
-            # Not SSLSocket.shutdown, which would unwrap the connection under the reader; an
-            # OSError says that its owner has closed it in the meantime.
-            with suppress(OSError):
-                socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
+        Raises:
+            error: There is no time left.
+        """
+        due = self.due
+        if self.max_idle is not None and self.progress_at is not None:
+            idle_due = self.progress_at + self.max_idle
+            due = idle_due if due is None else min(due, idle_due)
+        if due is None:
+            return seconds
+        left = due - time.monotonic()
+        if left <= 0:
+            raise error
+        return left if seconds is None else min(seconds, left)
 
-
-_MIN_SWEEP = 64
-"""Number of due times that are not worth sweeping."""
-
-
-class _DeadlineThread:
-    """The daemon thread, and its heap of due times."""
-
-    def __init__(self) -> None:
-        self._heap: list[tuple[float, int, ReadDeadline]] = []
-        self._sweep_at = _MIN_SWEEP
-        self._counter = itertools.count()
-        self._changed = threading.Condition()
-        threading.Thread(target=self._run, name="voxtral-deadlines", daemon=True).start()
-
-    def add(self, due: float, deadline: ReadDeadline) -> None:
-        """Have a deadline expire when it is due."""
-        with self._changed:
-            if len(self._heap) >= self._sweep_at:
-                self._sweep()
-            heapq.heappush(self._heap, (due, next(self._counter), deadline))
-            if self._heap[0][2] is deadline:
-                self._changed.notify()
-
-    def _sweep(self) -> None:
-        """Forget responses that are over: most end long before a far deadline."""
-        self._heap = [entry for entry in self._heap if entry[2].is_current(entry[0])]
-        heapq.heapify(self._heap)
-        self._sweep_at = max(_MIN_SWEEP, 2 * len(self._heap))  # so that a sweep pays for itself
-
-    def _run(self) -> None:
-        while True:
-            with self._changed:
-                while not self._heap or self._heap[0][0] > time.monotonic():
-                    wait = self._heap[0][0] - time.monotonic() if self._heap else None
-                    self._changed.wait(wait)
-                due, _, deadline = heapq.heappop(self._heap)
-            deadline.expire(due)
+    @contextmanager
+    def applied(self) -> Iterator[None]:
+        """Apply this limit to the connection that a request within opens or uses."""
+        token = _current.set(self)
+        try:
+            yield
+        finally:
+            _current.reset(token)
 
 
-_lock = threading.Lock()
-_deadline_thread: _DeadlineThread | None = None
+_current: ContextVar[TimeLimit] = ContextVar("langchain_voxtral_time_limit")
+_NO_LIMIT = TimeLimit()
 
 
-def _get_thread() -> _DeadlineThread:
-    global _deadline_thread  # noqa: PLW0603 - one thread a process
-    with _lock:
-        if _deadline_thread is None:
-            _deadline_thread = _DeadlineThread()
-        return _deadline_thread
-
-
-def _after_fork_in_child() -> None:
-    """Start anew: the thread did not survive, and the lock may have been held."""
-    global _lock, _deadline_thread
-    _lock, _deadline_thread = threading.Lock(), None
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)
+def current_limit() -> TimeLimit:
+    """Return the limit that is applied, or one that limits nothing."""
+    return _current.get(_NO_LIMIT)
 
 
 class _HTTPXGuard(threading.local):

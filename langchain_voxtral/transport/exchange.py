@@ -18,14 +18,13 @@ from langchain_voxtral.errors import (
     VoxtralError,
     VoxtralInvalidRequestError,
     VoxtralResponseError,
-    VoxtralTimeoutError,
 )
 from langchain_voxtral.protocol.error_responses import error_from_response
 from langchain_voxtral.protocol.form_data import FormData
 from langchain_voxtral.transport.cancellation import AsyncExchange
 from langchain_voxtral.transport.client_pool import ClientPool
-from langchain_voxtral.transport.deadlines import ReadDeadline, closing_safely, httpx_guard
-from langchain_voxtral.transport.httpx_errors import map_httpx_errors
+from langchain_voxtral.transport.deadlines import TimeLimit, closing_safely, httpx_guard
+from langchain_voxtral.transport.httpx_errors import idle_error, map_httpx_errors
 from langchain_voxtral.transport.retry import RetryState
 from langchain_voxtral.transport.types import (
     HTTPRequest,
@@ -89,7 +88,7 @@ def stream(
     state = RetryState(request)
     while True:
         try:
-            with closing_safely(_open(clients, request, state)) as response:
+            with closing_safely(_open(clients, request, state, is_stream=True)) as response:
                 decoder.start_attempt(response.headers, state.attempts)
                 if not _is_stream(response):
                     content = _read(response, request, state)
@@ -109,7 +108,7 @@ async def astream(
     state = RetryState(request)
     while True:
         try:
-            async with await _exchange(clients, request, state) as exchange:
+            async with await _exchange(clients, request, state, is_stream=True) as exchange:
                 async with _deadline(state):
                     response = await _aopen(exchange, request, state)
                 decoder.start_attempt(response.headers, state.attempts)
@@ -132,29 +131,28 @@ def iter_body(
 ) -> Generator[Sequence[T]]:
     """Yield the items of each read of a body, and the last items at its end."""
     error = None
-    last_items_at = time.monotonic()
-    with ReadDeadline(response) as deadline:
-        deadline.limit(state.remaining())
-        try:
-            with map_httpx_errors(request, state), closing_safely(response.iter_bytes()) as reads:
-                while True:
-                    with httpx_guard:
-                        data = next(reads, None)
-                    if data is None:
-                        break
-                    items = decoder.feed(data)
-                    if items:
-                        yield items
-                        last_items_at = time.monotonic()
-                    if decoder.must_stop:
-                        break
-                    if decoder.is_finishing:
-                        deadline.limit(METADATA_GRACE_SECONDS)
-                    if not items:
-                        _check_idle(last_items_at, request.timeouts)
-        except VoxtralError as failure:
-            is_overdue = deadline.expired and not decoder.is_finishing
-            error = state.deadline_error() if is_overdue else failure
+    limit = state.limit
+    try:
+        with map_httpx_errors(request, state), closing_safely(response.iter_bytes()) as reads:
+            while True:
+                with httpx_guard:
+                    data = next(reads, None)
+                if data is None:
+                    break
+                items = decoder.feed(data)
+                if items:
+                    yield items
+                    limit.progress_at, limit.is_silent = time.monotonic(), True
+                if decoder.must_stop:
+                    break
+                if decoder.is_finishing:
+                    limit.end_within(METADATA_GRACE_SECONDS)
+                elif not items:
+                    _check_idle(limit, request.timeouts)
+                if limit.due is not None:
+                    state.remaining()
+    except VoxtralError as failure:
+        error = failure
     # The connection may be used by another request while the caller handles these.
     for item in decoder.finish(error):
         yield [item]
@@ -165,7 +163,7 @@ async def aiter_body(
 ) -> AsyncGenerator[Sequence[T]]:
     """Do what `iter_body` does, asynchronously."""
     error: VoxtralError | None = None
-    last_items_at = time.monotonic()
+    limit = state.limit
     clock = asyncio.get_running_loop().time
     left = state.remaining()
     due = None if left is None else clock() + left
@@ -180,14 +178,14 @@ async def aiter_body(
                 items = decoder.feed(data)
                 if items:
                     yield items
-                    last_items_at = time.monotonic()
+                    limit.progress_at, limit.is_silent = time.monotonic(), True
                 if decoder.must_stop:
                     break
                 if decoder.is_finishing:
                     grace = clock() + METADATA_GRACE_SECONDS
                     due = grace if due is None else min(due, grace)
-                if not items:
-                    _check_idle(last_items_at, request.timeouts)
+                elif not items:
+                    _check_idle(limit, request.timeouts)
     except TimeoutError:
         # Once the text is complete, only metadata is missing.
         error = None if decoder.is_finishing else state.deadline_error()
@@ -197,13 +195,10 @@ async def aiter_body(
         yield [item]
 
 
-def _check_idle(since: float, timeouts: Timeouts) -> None:
+def _check_idle(limit: TimeLimit, timeouts: Timeouts) -> None:
     """Raise if a stream that is alive (comments keep coming) has brought no item for too long."""
-    if timeouts.read is not None and time.monotonic() - since > timeouts.read:
-        raise VoxtralTimeoutError(
-            f"The stream is open and brought no text for {timeouts.read:g} s, the limit set "
-            f"by {timeouts.read_setting_name}=. Set it higher, or None for no limit."
-        )
+    if limit.is_idle:
+        raise idle_error(timeouts)
 
 
 async def _read_before(due: float, reads: AsyncIterator[bytes]) -> bytes | None:
@@ -221,18 +216,25 @@ def _next_attempt(
     return request, state.delay_after(error)
 
 
-def _open(clients: ClientPool, request: HTTPRequest, state: RetryState) -> httpx.Response:
+def _open(
+    clients: ClientPool, request: HTTPRequest, state: RetryState, *, is_stream: bool = False
+) -> httpx.Response:
     client = clients.sync_client()
-    with map_httpx_errors(request, state), httpx_guard:
-        response = client.send(_build(client, request, state), stream=True, follow_redirects=False)
+    with map_httpx_errors(request, state):
+        http_request = _build(client, request, state, is_stream=is_stream)
+        with state.limit.applied(), httpx_guard:
+            response = client.send(http_request, stream=True, follow_redirects=False)
     state.record_response(response.headers)
     return response
 
 
-async def _exchange(clients: ClientPool, request: HTTPRequest, state: RetryState) -> AsyncExchange:
+async def _exchange(
+    clients: ClientPool, request: HTTPRequest, state: RetryState, *, is_stream: bool = False
+) -> AsyncExchange:
     client = await clients.async_client()
     with map_httpx_errors(request, state):
-        return AsyncExchange(client, _build(client, request, state))
+        http_request = _build(client, request, state, is_stream=is_stream)
+    return AsyncExchange(client, http_request, state.limit)
 
 
 async def _aopen(
@@ -245,14 +247,18 @@ async def _aopen(
 
 
 def _build(
-    client: httpx.Client | httpx.AsyncClient, request: HTTPRequest, state: RetryState
+    client: httpx.Client | httpx.AsyncClient,
+    request: HTTPRequest,
+    state: RetryState,
+    *,
+    is_stream: bool,
 ) -> httpx.Request:
     if client.is_closed:
         raise VoxtralInvalidRequestError(
             "The client given as http_client= or http_async_client= is closed. Give an open one, "
             "and close it only after the last call."
         )
-    left = state.start_attempt()
+    left = state.start_attempt(max_idle=request.timeouts.read if is_stream else None)
     connect, read = (
         limit if left is None else left if limit is None else min(limit, left)
         for limit in (request.timeouts.connect, request.timeouts.read)
@@ -304,22 +310,15 @@ def _read(response: httpx.Response, request: HTTPRequest, state: RetryState) -> 
     """Return a whole body, within the call's deadline."""
     _check_encoding(response)
     body = bytearray()
-    with ReadDeadline(response) as deadline:
-        deadline.limit(state.remaining())
-        try:
-            with map_httpx_errors(request, state), closing_safely(response.iter_bytes()) as reads:
-                while True:
-                    with httpx_guard:
-                        data = next(reads, None)
-                    if data is None:
-                        break
-                    body += data
-                    _check_size(body)
-        except VoxtralError as error:
-            if deadline.expired:
-                raise state.deadline_error() from error
-            raise
-    return bytes(body)
+    with map_httpx_errors(request, state), closing_safely(response.iter_bytes()) as reads:
+        while True:
+            with httpx_guard:
+                data = next(reads, None)
+            if data is None:
+                return bytes(body)
+            body += data
+            _check_size(body)
+            state.remaining()
 
 
 async def _aread(response: httpx.Response, request: HTTPRequest, state: RetryState) -> bytes:

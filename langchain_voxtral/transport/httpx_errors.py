@@ -14,7 +14,7 @@ from langchain_voxtral.errors import (
     redact,
 )
 from langchain_voxtral.transport.retry import RetryState
-from langchain_voxtral.transport.types import HTTPRequest
+from langchain_voxtral.transport.types import HTTPRequest, Timeouts
 
 
 @contextmanager
@@ -24,7 +24,7 @@ def map_httpx_errors(request: HTTPRequest, state: RetryState) -> Iterator[None]:
         yield
     except httpx.TimeoutException as error:
         # A deadline that was nearer than the other limits stood in for them.
-        raise (state.deadline_error() if state.is_overdue else _timeout(error, request)) from error
+        raise _timeout(error, request, state) from error
     except (httpx.RequestError, httpx.StreamError) as error:
         failure = _broken(error, request)
         if redact(str(error), request.secrets) == str(error):
@@ -39,8 +39,20 @@ def map_httpx_errors(request: HTTPRequest, state: RetryState) -> Iterator[None]:
         raise VoxtralInvalidRequestError(f"{request.url!r} is no URL: {error}.") from error
 
 
-def _timeout(error: httpx.TimeoutException, request: HTTPRequest) -> VoxtralError:
+def idle_error(timeouts: Timeouts) -> VoxtralTimeoutError:
+    """Return the error of a stream that is open and brings nothing."""
+    return VoxtralTimeoutError(
+        f"The stream is open and brought no text for {timeouts.read:g} s, the limit set "
+        f"by {timeouts.read_setting_name}=. Set it higher, or None for no limit."
+    )
+
+
+def _timeout(
+    error: httpx.TimeoutException, request: HTTPRequest, state: RetryState
+) -> VoxtralError:
     limits, host = request.timeouts, httpx.URL(request.url).host
+    if state.is_overdue:
+        return state.deadline_error()
     if isinstance(error, httpx.PoolTimeout):
         return VoxtralTimeoutError(
             f"No connection of the pool became free within {limits.read:g} s. Send fewer requests "
@@ -56,6 +68,8 @@ def _timeout(error: httpx.TimeoutException, request: HTTPRequest) -> VoxtralErro
             f"{host} took nothing more of the request for {limits.read:g} s, the limit set by "
             f"{limits.read_setting_name}=."
         )
+    if state.limit.max_idle is not None and not state.limit.is_silent:
+        return idle_error(limits)
     return VoxtralTimeoutError(
         f"{host} sent nothing for {limits.read:g} s, the limit set by {limits.read_setting_name}=. "
         "Set it higher for long answers or busy servers; None waits for ever."

@@ -14,6 +14,7 @@ from langchain_voxtral.errors import (
     VoxtralTimeoutError,
     redact,
 )
+from langchain_voxtral.transport.deadlines import TimeLimit
 from langchain_voxtral.transport.types import HTTPRequest
 
 logger = logging.getLogger("langchain_voxtral")
@@ -30,6 +31,7 @@ class RetryState:
 
     Attributes:
         attempts: How often the request was sent.
+        limit: The time limit of the last attempt.
     """
 
     def __init__(self, request: HTTPRequest) -> None:
@@ -40,19 +42,26 @@ class RetryState:
         self._secrets = request.secrets
         self._request_id: str | None = None
         self._started_at = time.monotonic()
+        self.limit = TimeLimit()
 
-    def start_attempt(self) -> float | None:
+    def start_attempt(self, *, max_idle: float | None = None) -> float | None:
         """Count a new attempt; return the seconds it may take, None for no limit.
+
+        Args:
+            max_idle: Seconds that a stream may take to bring its next item.
 
         Raises:
             VoxtralTimeoutError: The deadline has passed.
         """
         self.attempts += 1
         self._request_id = None
+        due = None if self._deadline is None else self._started_at + self._deadline
+        self.limit = TimeLimit(due, max_idle)
         return self.remaining()
 
     def record_response(self, headers: Mapping[str, str]) -> None:
         """Keep the id that the server gave this attempt, for any error that follows."""
+        self.limit.progress_at, self.limit.is_silent = time.monotonic(), True
         request_id = headers.get("x-request-id")
         self._request_id = None if request_id is None else redact(request_id, self._secrets)
 

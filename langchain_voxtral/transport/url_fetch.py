@@ -8,12 +8,10 @@ each URL: its query may be a signature.
 """
 
 import ipaddress
-import socket
 import time
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack, closing
+from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
-from typing import Any
 
 import httpx
 
@@ -25,7 +23,8 @@ from langchain_voxtral.errors import (
     VoxtralTimeoutError,
 )
 from langchain_voxtral.transport.client_pool import ssl_context
-from langchain_voxtral.transport.deadlines import ReadDeadline
+from langchain_voxtral.transport.deadlines import TimeLimit
+from langchain_voxtral.transport.network import limit_connections, resolve
 
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -98,10 +97,6 @@ def fetch_url(
     return _Download(url, name, policy).run()
 
 
-_CONNECTED = {"connection.connect_tcp.complete", "connection.start_tls.complete"}
-"""httpcore's events for a new connection, or a new one within it."""
-
-
 class _Download:
     """One file that is being fetched."""
 
@@ -132,7 +127,11 @@ class _Download:
         verify = ssl_context(True)  # noqa: FBT003 - a cache key
         try:
             addresses = self._resolve()
-            with httpx.HTTPTransport(verify=verify, trust_env=False) as transport:
+            with (
+                httpx.HTTPTransport(verify=verify, trust_env=False) as transport,
+                TimeLimit(self._due).applied(),
+            ):
+                limit_connections(transport)
                 for address in addresses[:-1]:
                     try:
                         return self._fetch(transport, address)
@@ -148,12 +147,13 @@ class _Download:
     def _resolve(self) -> list[str]:
         """Return the addresses of the host, all of which are allowed."""
         try:
-            entries = socket.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
+            addresses = resolve(self._host, self._port, self._seconds_left())
+        except TimeoutError as error:
+            raise self._timeout() from error
         except (OSError, UnicodeError) as error:
             raise self._error(
                 f"the name {self._url.host!r} is not known: {error}", VoxtralConnectionError
             ) from error
-        addresses = list(dict.fromkeys(str(entry[4][0]) for entry in entries))
         for address in addresses:
             if not self._policy.allows(ipaddress.ip_address(address)):
                 raise self._error(
@@ -177,28 +177,16 @@ class _Download:
             },
             extensions={"sni_hostname": self._host, "timeout": timeout.as_dict()},
         )
-        with ExitStack() as deadlines:
-            self._limit_total_time(request, deadlines)
-            with closing(transport.handle_request(request)) as response:
-                self._check_headers(response)
-                body = bytearray()
-                for data in response.iter_raw():
-                    body += data
-                    if len(body) > policy.max_bytes:
-                        raise self._too_large()
-                    self._seconds_left()
+        with closing(transport.handle_request(request)) as response:
+            self._check_headers(response)
+            body = bytearray()
+            for data in response.iter_raw():
+                body += data
+                if len(body) > policy.max_bytes:
+                    raise self._too_large()
+                self._seconds_left()
         self._seconds_left()  # a body of unknown length ends with its connection
         return bytes(body)
-
-    def _limit_total_time(self, request: httpx.Request, deadlines: ExitStack) -> None:
-        """Set a deadline for the connection: httpx limits each read, of which there may be many."""
-
-        def trace(event: str, info: Mapping[str, Any]) -> None:
-            if event in _CONNECTED:
-                request.extensions["network_stream"] = info["return_value"]
-                deadlines.enter_context(ReadDeadline(request)).limit(self._seconds_left())
-
-        request.extensions["trace"] = trace
 
     def _check_headers(self, response: httpx.Response) -> None:
         if response.has_redirect_location:

@@ -78,6 +78,7 @@ class Reply:
             first bytes, so other steps before them happen before the response begins; b""
             sends the head alone.
         closes: Whether the connection is closed after the response without notice.
+        is_raw: Whether bytes are sent as they are, without a head and HTTP chunks around them.
     """
 
     status: int = 200
@@ -85,9 +86,12 @@ class Reply:
     body: bytes | None = None
     steps: Sequence[Step] = ()
     closes: bool = False
+    is_raw: bool = False
 
     def head(self) -> bytes:
         """Return the status line and the headers."""
+        if self.is_raw:
+            return b""
         headers = dict(self.headers)
         if self.body is None:
             headers["transfer-encoding"] = "chunked"
@@ -235,7 +239,9 @@ async def _request(
     }
     body = await reader.readexactly(int(headers.get("content-length", 0)))
     is_form = headers.get("content-type", "").startswith("multipart/")
-    return ReceivedRequest(method, path, headers, body if is_form else json.loads(body), connection)
+    return ReceivedRequest(
+        method, path, headers, body if is_form or not body else json.loads(body), connection
+    )
 
 
 async def _play(reply: Reply, writer: asyncio.StreamWriter, connection: Connection) -> None:
@@ -244,7 +250,7 @@ async def _play(reply: Reply, writer: asyncio.StreamWriter, connection: Connecti
 
     async def send(chunk: bytes) -> None:
         nonlocal unsent
-        framed = b"%x\r\n%s\r\n" % (len(chunk), chunk) if chunk else b""
+        framed = chunk if reply.is_raw else b"%x\r\n%s\r\n" % (len(chunk), chunk) if chunk else b""
         writer.write(unsent + framed)
         unsent = b""
         await writer.drain()
@@ -270,5 +276,6 @@ async def _play(reply: Reply, writer: asyncio.StreamWriter, connection: Connecti
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                 writer.transport.abort()
                 return
-    writer.write(unsent + (b"0\r\n\r\n" if reply.body is None else reply.body))
+    end = b"" if reply.is_raw else b"0\r\n\r\n"
+    writer.write(unsent + (end if reply.body is None else reply.body))
     await writer.drain()

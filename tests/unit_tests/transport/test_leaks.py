@@ -25,7 +25,7 @@ from support.subprocesses import run_python
 from langchain_voxtral import ChatVoxtral
 from langchain_voxtral.errors import VoxtralAPIError, VoxtralIncompleteStreamError
 from langchain_voxtral.transport.client_pool import ClientLease, ClientPool
-from langchain_voxtral.transport.deadlines import ReadDeadline
+from langchain_voxtral.transport.deadlines import TimeLimit
 
 pytestmark = [
     pytest.mark.usefixtures("_no_earlier_models", "_no_open_sockets"),
@@ -88,7 +88,7 @@ def test_calls_with_a_long_deadline_leave_no_timers(model_class: type[Model]) ->
         for _ in range(CALLS):
             model.invoke("Hello!")
         model.close()
-    assert count_instances(ReadDeadline) < CALLS / 2
+    assert count_instances(TimeLimit) < CALLS / 2
 
 
 def test_a_server_that_was_used_leaves_nothing_open(caller: Caller) -> None:
