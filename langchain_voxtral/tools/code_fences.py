@@ -5,16 +5,16 @@ from collections.abc import Sequence
 
 from langchain_voxtral.tools.call_accumulator import ToolCallChunk
 
-_FENCE = r"(`{3,}|~{3,})[ \t]*[\w.+-]{0,32}\s*"
+# Possessive, because the text is the model's: without backtracking each takes linear time.
+_FENCE = r"(`{3,}+|~{3,}+)[ \t]*+[\w.+-]{0,32}+\s*+"
 _MAYBE_FENCE = rf"(?:`{{1,2}}|~{{1,2}}|{_FENCE})?"
-_OPENING = re.compile(rf"\s*{_FENCE}")
-_OPENING_LINE = re.compile(rf"\r?\n[ \t]*{_FENCE}")
-_MAYBE_OPENING = re.compile(rf"\s*{_MAYBE_FENCE}")
-_MAYBE_OPENING_LINE = re.compile(rf"\r?\n[ \t]*{_MAYBE_FENCE}\Z")
-_CLOSING = re.compile(r"[\s,;]*(`{3,}|~{3,})(?!\w)")
-_MAYBE_CLOSING = re.compile(r"[\s,;]*(?:`*|~*)[ \t]*")
-_NEXT_OPENING = re.compile(r"\s*(?:`{3,}|~{3,})\w")
-_FENCE_LINE = re.compile(r"(\A|\n)[ \t]*(`{3,}|~{3,})([^\n]*)")
+_OPENING = re.compile(rf"\s*+{_FENCE}")
+_OPENING_LINE = re.compile(rf"\r?\n[ \t]*+{_FENCE}")
+_MAYBE_OPENING = re.compile(rf"\s*+{_MAYBE_FENCE}")
+_MAYBE_OPENING_LINE = re.compile(rf"\r?\n[ \t]*+{_MAYBE_FENCE}\Z")
+_CLOSING = re.compile(r"[\s,;]*+(`{3,}+|~{3,}+)(\w?)")
+_MAYBE_CLOSING = re.compile(r"[\s,;]*+(?:`*+|~*+)[ \t]*+")
+_FENCE_LINE = re.compile(r"(\A|\n)[ \t]*+(`{3,}+|~{3,}+)([^\n]*+)")
 
 
 class CodeFenceFilter:
@@ -28,6 +28,7 @@ class CodeFenceFilter:
     def __init__(self) -> None:
         self._held = ""
         self._opening = ""  # a fence in which there were only calls so far
+        self._run = ""  # its backticks or tildes
         self._is_start = True
         self._is_between = True  # at the start, or behind a call or the fence around it
         self._open_run = ""  # of the fence that the text is in
@@ -76,29 +77,25 @@ class CodeFenceFilter:
 
     def _read_before_call(self, ready: list[str | ToolCallChunk]) -> None:
         """Keep or pass on the text before a call."""
-        held, self._held = self._held, ""
         if self._opening:
-            self._held = held
             self._leave_fence(ready)
-            held, self._held = self._held, ""
-        opening = _OPENING if self._is_between else _OPENING_LINE
-        if not self._open_run and opening.fullmatch(held):
-            self._opening = held
+        held, self._held = self._held, ""
+        opening = (_OPENING if self._is_between else _OPENING_LINE).fullmatch(held)
+        if opening and not self._open_run:
+            self._opening, self._run = held, opening[1]
         elif not (self._is_between and held.isspace()):
             self._put(ready, held)
 
     def _leave_fence(self, ready: list[str | ToolCallChunk]) -> None:
         """Read the end of the fence, or find that there is more in it than calls."""
-        run = self._opening.strip().rstrip("\n")
-        run = run[: len(run) - len(run.lstrip(run[0]))]
         closing = _CLOSING.match(self._held)
-        if closing and closing[1].startswith(run):
-            self._held, self._is_between = self._held[closing.end() :], True
-        elif _NEXT_OPENING.match(self._held):  # a fence that has no end
+        if closing and closing[2]:  # the next one opens: this one has no end
             self._is_between = True
+        elif closing and closing[1].startswith(self._run):
+            self._held, self._is_between = self._held[closing.end() :], True
         else:
             ready.append(self._opening)
-            self._open_run = run
+            self._open_run = self._run
         self._opening = ""
 
     def _put(self, ready: list[str | ToolCallChunk], text: str) -> None:

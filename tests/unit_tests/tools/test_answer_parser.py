@@ -161,6 +161,14 @@ def test_a_known_call_is_passed_on_while_it_is_written() -> None:
     assert parser.close() == []
 
 
+@pytest.mark.parametrize("begin", ["\n```", "```json\n" + F, ""])
+@pytest.mark.parametrize("filler", [" ", "`", " \n"])
+def test_long_runs_take_no_backtracking(begin: str, filler: str) -> None:
+    answer = f"{begin}{filler * 50_000}x"
+    text, _ = parse_answer(answer)
+    assert text.endswith("x")
+
+
 # Properties
 
 CALLS = [F, G, "[TOOL_CALLS]", '{"name": "', '"getF"', '"parameters": ', *"{}[],;"]
