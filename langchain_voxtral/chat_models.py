@@ -55,8 +55,9 @@ from langchain_voxtral.settings import (
     reject_unknown_fields,
 )
 from langchain_voxtral.structured_output import Method, bind_schema
+from langchain_voxtral.tools.choice import normalize_tool_choice
 from langchain_voxtral.tools.json_text import dumps
-from langchain_voxtral.tools.schema import normalize_tool_choice, to_openai_tools
+from langchain_voxtral.tools.schema import to_openai_tools
 from langchain_voxtral.transport import FetchPolicy
 
 

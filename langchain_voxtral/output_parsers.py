@@ -14,7 +14,7 @@ from langchain_core.utils.json import parse_partial_json
 from pydantic import BaseModel, WithJsonSchema, create_model
 from pydantic.v1 import BaseModel as BaseModelV1
 
-from langchain_voxtral.tools.code_fence import strip_code_fence
+from langchain_voxtral.tools.fenced_json import strip_json_fence
 from langchain_voxtral.tools.output_schema import load_object, load_partial
 from langchain_voxtral.tools.schema import inline_definitions
 
@@ -103,7 +103,7 @@ class StructuredOutputParser(BaseTransformOutputParser[Any]):
             ValueError: There is no such call, or another one, or it is broken.
         """
         if self.tool is None:
-            return strip_code_fence(str(message.text))
+            return strip_json_fence(str(message.text))
         calls = _tool_calls(message)
         if len(calls) > 1:
             raise ValueError(f"{len(calls)} calls came where one was asked for")
@@ -129,7 +129,7 @@ class StructuredOutputParser(BaseTransformOutputParser[Any]):
         Without a call they must be recognizable: all that are required, and no others.
         """
         try:
-            value = _load_object(strip_code_fence(text))
+            value = _load_object(strip_json_fence(text))
         except ValueError:
             return None
         match value:

@@ -18,6 +18,7 @@ from langchain_voxtral.errors import VoxtralInvalidRequestError, VoxtralUnsuppor
 from langchain_voxtral.profiles import VOXTRAL_MINI
 from langchain_voxtral.prompts import PromptFormat
 from langchain_voxtral.protocol.endpoints import CHAT_COMPLETIONS, NATIVE, TextEndpoint
+from langchain_voxtral.tools.names import fit_name
 
 MAX_STOP_SEQUENCES = 16
 """Stop sequences that DeepInfra's native endpoint takes in one request."""
@@ -93,6 +94,8 @@ def _validate_response_format(value: dict[str, Any] | None) -> dict[str, Any] | 
         raise ValueError(f"type {kind!r} needs a {key!r} beside it")
     if kind == "json_schema" and not _has_schema(value[kind]):
         raise ValueError("its 'json_schema' must be {'name': ..., 'schema': {...}}")
+    if kind == "json_schema" and isinstance(name := value[kind].get("name"), str):
+        return {**value, kind: {**value[kind], "name": fit_name(name)}}
     return value
 
 

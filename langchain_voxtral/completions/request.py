@@ -180,6 +180,8 @@ class RequestBuilder:
             VoxtralInvalidRequestError: The conversation, or a combination of tools and
                 `response_format`, cannot be sent.
         """
+        if tools.given_names:
+            turns = tools.rename_calls(turns)
         has_audio = any(turn.audio for turn in turns)
         is_chat = has_audio or self.provider.paths["native"] is None
         if self.api == "chat_completions" or (self.api == "auto" and is_chat):

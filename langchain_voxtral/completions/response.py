@@ -19,7 +19,7 @@ from langchain_voxtral.tools.call_accumulator import (
     assemble_calls,
     make_unparsable,
 )
-from langchain_voxtral.tools.code_fence import strip_code_fence
+from langchain_voxtral.tools.fenced_json import strip_json_fence
 from langchain_voxtral.transport import HTTPRequest, HTTPResponse
 
 
@@ -145,8 +145,9 @@ def parse_completions(
             request, is_stopped, info.usage
         )
         if request.expects_json and not chunks:
-            text = strip_code_fence(text)
-        calls = assemble_calls(chunks, cut=is_truncated(reason))
+            text = strip_json_fence(text)
+        given_names = request.tool_parsing.given_names if request.tool_parsing else {}
+        calls = assemble_calls(chunks, cut=is_truncated(reason), given_names=given_names)
         completions.append(
             Completion(
                 text,

@@ -27,7 +27,7 @@ from langchain_voxtral.prompts import StopSequenceFilter, StreamUnescaper
 from langchain_voxtral.protocol.json_body import encode_request
 from langchain_voxtral.protocol.responses import ResponseInfo, StreamEvent, TokenDelta
 from langchain_voxtral.tools.call_accumulator import ToolCallAccumulator, ToolCallChunk
-from langchain_voxtral.tools.code_fence import CodeFenceFilter
+from langchain_voxtral.tools.fenced_json import JsonFenceFilter
 from langchain_voxtral.transport import HTTPRequest, HTTPResponse
 
 MAX_READS_AFTER_STOP = 16
@@ -57,7 +57,7 @@ class CompletionStream:
         self._stop_filter = StopSequenceFilter(request.raw_stops)
         self._unescaper = StreamUnescaper(request.shown_stops) if request.unescape else None
         self._parser = None if request.tool_parsing is None else request.tool_parsing.parser()
-        self._fence_filter = CodeFenceFilter() if request.expects_json else None
+        self._fence_filter = JsonFenceFilter() if request.expects_json else None
         self._calls: ToolCallAccumulator | None = None
         self._progress = StreamProgress(request)
         if request.max_resumes:
@@ -249,7 +249,11 @@ class CompletionStream:
     def _emit_calls(self, items: list[StreamItem], chunks: Sequence[ToolCallChunk]) -> None:
         if self._calls is None:
             parsing = self._request.tool_parsing
-            self._calls = ToolCallAccumulator(parsing.names if parsing else None)
+            self._calls = (
+                ToolCallAccumulator(parsing.names, parsing.given_names)
+                if parsing
+                else ToolCallAccumulator()
+            )
         items += self._calls.feed(chunks)
 
     def _emit(self, items: list[StreamItem], text: str) -> None:

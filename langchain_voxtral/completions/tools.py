@@ -1,15 +1,19 @@
 """The tools of one request: how they are offered, constrain the answer, and are read from it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from langchain_voxtral.errors import VoxtralInvalidRequestError
+from langchain_voxtral.messages import Turn
 from langchain_voxtral.providers import Provider
 from langchain_voxtral.settings import SamplingSettings
 from langchain_voxtral.tools.answer_parser import AnswerParser
+from langchain_voxtral.tools.call_schema import tool_call_schema
+from langchain_voxtral.tools.choice import normalize_tool_choice
 from langchain_voxtral.tools.json_text import dumps
-from langchain_voxtral.tools.schema import normalize_tool_choice, to_openai_tools, tool_call_schema
+from langchain_voxtral.tools.names import fit_name
+from langchain_voxtral.tools.schema import to_openai_tools, tool_name
 
 TOOL_CALL_SCHEMA_NAME = "tool_call"
 """The name of the schema that a required call is constrained by."""
@@ -26,11 +30,14 @@ class ToolOptions:
         tools: Tools on offer, in OpenAI's form.
         choice: `auto`, `any`, `none`, or the name of the tool that must be called.
         parallel: Whether one answer may call several; None leaves it to the server.
+        given_names: The names that tools were given, by those that they are sent under, where
+            they differ: a generic class, such as `Page[int]`, is sent as `Page_int`.
     """
 
     tools: Sequence[dict[str, Any]] = ()
     choice: str = "auto"
     parallel: bool | None = None
+    given_names: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def pop_from(cls, kwargs: dict[str, Any]) -> "ToolOptions":
@@ -43,7 +50,30 @@ class ToolOptions:
         if kwargs.keys().isdisjoint(("tools", "tool_choice")):
             return cls(parallel=parallel)
         tools = to_openai_tools(kwargs.pop("tools", None) or (), strict=strict)
-        return cls(tools, normalize_tool_choice(kwargs.pop("tool_choice", None), tools), parallel)
+        choice = normalize_tool_choice(kwargs.pop("tool_choice", None), tools)
+        given_names: dict[str, str] = {}
+        for tool in tools:
+            name = tool_name(tool)
+            sent = tool["function"]["name"] = fit_name(name)
+            if (other := given_names.setdefault(sent, name)) != name:
+                raise VoxtralInvalidRequestError(
+                    f"The tools {other!r} and {name!r} would both be sent as {sent!r}: rename one."
+                )
+        differing = {sent: name for sent, name in given_names.items() if sent != name}
+        return cls(tools, fit_name(choice), parallel, differing)
+
+    def rename_calls(self, turns: Sequence[Turn]) -> Sequence[Turn]:
+        """Return a conversation whose calls have the names that tools are sent under."""
+        sent = {name: sent for sent, name in self.given_names.items()}
+        return [
+            replace(
+                turn,
+                tool_calls=tuple(
+                    replace(call, name=sent.get(call.name, call.name)) for call in turn.tool_calls
+                ),
+            )
+            for turn in turns
+        ]
 
     @property
     def is_required(self) -> bool:
@@ -76,12 +106,14 @@ class ToolCallParsing:
         is_required: Whether the text can be nothing else, because a grammar made it.
         beside_text: Whether calls may stand beside text: the prompt asks for calls in the text.
         any_name: Whether an answer that is wholly calls may be one of tools that are not on offer.
+        given_names: As in `ToolOptions`.
     """
 
     names: Sequence[str]
     is_required: bool = False
     beside_text: bool = True
     any_name: bool = False
+    given_names: Mapping[str, str] = field(default_factory=dict)
 
     def parser(self) -> AnswerParser:
         """Return a parser for one completion."""
@@ -104,7 +136,7 @@ def tool_parsing(
         in_prompt: Whether the prompt describes the tools. Else the server parses the calls, and
             only an answer that is wholly calls was left to the client.
     """
-    names = [tool["function"]["name"] for tool in tools.visible]
+    names = [tool_name(tool) for tool in tools.visible]
     if not names:
         return None
     return ToolCallParsing(
@@ -112,6 +144,7 @@ def tool_parsing(
         is_required=in_prompt and tools.is_required,
         beside_text=in_prompt,
         any_name=check_form(settings, tools) == "text",
+        given_names=tools.given_names,
     )
 
 

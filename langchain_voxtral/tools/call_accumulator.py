@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NoReturn
 
@@ -100,10 +100,14 @@ class ToolCallAccumulator:
     Args:
         names: The tools on offer. A name that is none of them, or begins another, is sent when
             its arguments begin, since more of it may come. If None, any name is whole.
+        given_names: Names to return calls under, by those that they come under, if they differ.
     """
 
-    def __init__(self, names: Collection[str] | None = None) -> None:
+    def __init__(
+        self, names: Collection[str] | None = None, given_names: Mapping[str, str] | None = None
+    ) -> None:
         self._names = names
+        self._given_names = given_names or {}
         self._calls: dict[int, _Call] = {}
         self._ids: set[str] = set()
         self._last: _Call | None = None
@@ -153,17 +157,23 @@ class ToolCallAccumulator:
         return [name for name in self._names if name.startswith(call.name)] == [call.name]
 
     def _identify(self, call: _Call) -> None:
-        """Make sure that a call whose first chunk is to be sent has an id of its own."""
+        """Make sure that a call whose first chunk is to be sent has its name and its own id."""
         if call.is_sent:
             return
+        call.name = self._given_names.get(call.name, call.name)
         while not call.id or call.id in self._ids:
             call.id = new_call_id()
         self._ids.add(call.id)
 
 
-def assemble_calls(chunks: Sequence[ToolCallChunk], *, cut: bool = False) -> list[ParsedToolCall]:
+def assemble_calls(
+    chunks: Sequence[ToolCallChunk],
+    *,
+    cut: bool = False,
+    given_names: Mapping[str, str] | None = None,
+) -> list[ParsedToolCall]:
     """Return the calls of an answer that did not stream."""
-    accumulator = ToolCallAccumulator()
+    accumulator = ToolCallAccumulator(given_names=given_names)
     accumulator.feed(chunks)
     accumulator.close(cut=cut)
     return accumulator.finished()

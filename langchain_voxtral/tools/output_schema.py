@@ -2,31 +2,21 @@
 
 import inspect
 import json
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, is_dataclass, make_dataclass
 from enum import Enum
 from functools import lru_cache
 from types import FunctionType
 from typing import Any, cast, get_origin, get_type_hints
-from unicodedata import combining, normalize
 
 from langchain_core.runnables import Runnable
 from langchain_core.tools import StructuredTool
 from pydantic import BaseModel, TypeAdapter, create_model
 from pydantic.v1 import BaseModel as BaseModelV1
 
-from langchain_voxtral.tools.schema import (
-    MAX_NAME_SIZE,
-    TOOL_CHOICES,
-    checked_tool,
-    is_name,
-    naming,
-    to_function,
-)
-
-DEFAULT_NAME = "response"
-"""The name of a schema that has none."""
+from langchain_voxtral.tools.choice import TOOL_CHOICES
+from langchain_voxtral.tools.names import fit_name
+from langchain_voxtral.tools.schema import checked_tool, explain_errors, to_function
 
 _NO_SCHEMA = (
     "{!r:.100} is no schema of an object. Give a pydantic class, a dataclass, a NamedTuple, an "
@@ -54,11 +44,13 @@ def read_schema(schema: object, *, strict: bool | None = None) -> OutputSchema:
     Raises:
         VoxtralInvalidRequestError: It is no schema of an object, or cannot be sent.
     """
-    with naming(schema, "schema"):
+    with explain_errors(schema, "schema"):
         tool, output_class = _classify(schema)
         function = to_function(tool, strict=strict)
         if isinstance(name := function.get("name", ""), str):
-            function["name"] = fit_name(name)
+            name = fit_name(name)
+            # A name that is a word of `tool_choice` could not be forced.
+            function["name"] = f"{name}_" if name in TOOL_CHOICES else name
         return OutputSchema(checked_tool(function)["function"], output_class)
 
 
@@ -161,18 +153,6 @@ def _docstring(schema: type) -> str:
     """Return the docstring that a class's author wrote; Python writes `NAME(...)` itself."""
     text = inspect.cleandoc(vars(schema).get("__doc__") or "")
     return "" if text.startswith(f"{schema.__name__}(") else text
-
-
-# Names
-
-
-def fit_name(name: str) -> str:
-    """Return a function's name made of a schema's, which may be any text."""
-    if not is_name(name):
-        plain = "".join(sign for sign in normalize("NFKD", name) if not combining(sign))
-        name = re.sub(r"[^A-Za-z0-9-]+", "_", plain)[:MAX_NAME_SIZE].strip("_") or DEFAULT_NAME
-    # A name that is a word of `tool_choice` could not be forced.
-    return f"{name}_" if name in TOOL_CHOICES else name
 
 
 # Objects

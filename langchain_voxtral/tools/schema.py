@@ -1,10 +1,9 @@
-"""Tools in OpenAI's form, the choice among them, and the schema of their calls."""
+"""Tools in OpenAI's form."""
 
 import json
-import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from difflib import get_close_matches
+from enum import Enum
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
@@ -17,12 +16,11 @@ from pydantic.v1 import BaseModel as BaseModelV1
 
 from langchain_voxtral.errors import VoxtralInvalidRequestError
 from langchain_voxtral.tools.json_schema import (
-    close_objects,
     iter_subschemas,
     map_subschemas,
-    relocate_definitions,
     resolve_ref,
 )
+from langchain_voxtral.tools.names import is_generic_class, is_name
 
 NO_PARAMETERS: Mapping[str, Any] = {
     "type": "object",
@@ -30,21 +28,6 @@ NO_PARAMETERS: Mapping[str, Any] = {
     "additionalProperties": False,
 }
 """The parameters of a tool that takes none."""
-
-TOOL_CHOICES: Mapping[object, str] = {
-    None: "auto",
-    "auto": "auto",
-    "any": "any",
-    "required": "any",
-    True: "any",
-    "none": "none",
-    False: "none",
-}
-"""Every `tool_choice` that is not a tool's name, and what it means."""
-
-MAX_NAME_SIZE = 64
-_NAME = re.compile(rf"[A-Za-z0-9_-]{{1,{MAX_NAME_SIZE}}}")
-"""OpenAI's API reference, `tools[].function.name`; DeepInfra speaks that protocol."""
 
 _MAX_REASON = 400
 _JSON_TYPES = {"null", "boolean", "integer", "number", "string", "array", "object"}
@@ -54,9 +37,6 @@ _KEYWORD_TYPES: Mapping[str, type] = {
 }
 _CONVERSION_ERRORS = (ValueError, TypeError, AttributeError, LookupError, NameError, RuntimeError)
 """What langchain-core, pydantic and pydantic.v1 raise for what they cannot convert."""
-
-
-# Tools in OpenAI's form
 
 
 def to_openai_tools(
@@ -77,16 +57,17 @@ def to_openai_tools(
     by_name: dict[str, tuple[int, dict[str, Any]]] = {}
     for index, tool in enumerate(tools):
         converted = to_openai_tool(tool, f"tools[{index}]", strict=strict)
-        first, known = by_name.setdefault(_name(converted), (index, converted))
+        first, known = by_name.setdefault(tool_name(converted), (index, converted))
         if known != converted and _comparable(known) != _comparable(converted):
             raise VoxtralInvalidRequestError(
-                f"tools[{first}] and tools[{index}] are both named {_name(converted)!r}. The "
+                f"tools[{first}] and tools[{index}] are both named {tool_name(converted)!r}. The "
                 "model knows tools by their names: rename one."
             )
     return [tool for _, tool in by_name.values()]
 
 
-def _name(tool: Mapping[str, Any]) -> str:
+def tool_name(tool: Mapping[str, Any]) -> str:
+    """Return the name of a tool in OpenAI's form."""
     return str(tool["function"]["name"])
 
 
@@ -109,12 +90,12 @@ def to_openai_tool(tool: object, place: str, *, strict: bool | None = None) -> d
         VoxtralInvalidRequestError: It is no tool, its name is missing or malformed, or its
             parameters are no object schema.
     """
-    with naming(tool, place):
+    with explain_errors(tool, place):
         return checked_tool(to_function(tool, strict=strict))
 
 
 @contextmanager
-def naming(tool: object, place: str) -> Iterator[None]:
+def explain_errors(tool: object, place: str) -> Iterator[None]:
     """Raise what goes wrong in converting a tool as an error that names it and its `place`."""
     try:
         yield
@@ -152,6 +133,11 @@ def to_function(tool: Any, *, strict: bool | None) -> dict[str, Any]:
         )
     if isinstance(tool, BaseTool) and (tool.metadata or {}).get("type") == "custom_tool":
         raise ValueError("OpenAI's custom tools take free text; this model takes JSON arguments")
+    if _is_constructor(tool):
+        raise TypeError(
+            f"{tool!r:.100} is no tool; give a function, a pydantic class, a dataclass, a "
+            "TypedDict, a LangChain tool or a dict"
+        )
     if isinstance(tool, Mapping):
         tool = _function_dict(tool)
     converted = convert_to_openai_function(tool)
@@ -163,6 +149,12 @@ def to_function(tool: Any, *, strict: bool | None) -> dict[str, Any]:
     # langchain-core fails with a KeyError where a strict function has no parameters.
     parameters = {"parameters": {"type": "object", "properties": {}}} if strict else {}
     return convert_to_openai_function(parameters | function, strict=strict)
+
+
+def _is_constructor(tool: Any) -> bool:
+    """Return whether langchain-core would describe what makes objects or types in Python."""
+    is_enum = isinstance(tool, type) and issubclass(tool, Enum)
+    return is_enum or getattr(tool, "__module__", "") in {"builtins", "typing", "enum"}
 
 
 def _function_dict(tool: Mapping[str, Any]) -> dict[str, Any]:
@@ -219,16 +211,11 @@ def _without_titles(schema: Mapping[str, Any]) -> dict[str, Any]:
     return untitled
 
 
-def is_name(text: str) -> bool:
-    """Return whether servers accept a text as the name of a function."""
-    return _NAME.fullmatch(text) is not None
-
-
 def _check_function(function: Mapping[str, Any]) -> None:
     name, parameters = function.get("name"), function.get("parameters")
     if not name:
         raise ValueError("it has no name")
-    if not isinstance(name, str) or not is_name(name):
+    if not isinstance(name, str) or not (is_name(name) or is_generic_class(name)):
         raise ValueError(
             f"its name {name!r} is not 1 to 64 letters of A-Z and a-z, digits, underscores "
             "and dashes; give it another name (the title of a schema is its name)"
@@ -255,102 +242,3 @@ def _is_object_schema(schema: object) -> bool:
     if "type" in schema:
         return schema["type"] in ("object", ["object"])
     return bool(schema.keys() & {"properties", "$ref", "anyOf", "oneOf", "allOf"})
-
-
-# The choice among them
-
-
-def normalize_tool_choice(tool_choice: object, tools: Sequence[Mapping[str, Any]]) -> str:
-    """Return what a `tool_choice` asks for: `auto`, `any`, `none`, or a tool's name.
-
-    A tool that is named like one of the words in `TOOL_CHOICES` cannot be chosen by name.
-
-    Raises:
-        VoxtralInvalidRequestError: It means nothing, names a tool that is not there, or
-            demands a call where there are no tools.
-    """
-    if tool_choice is None or isinstance(tool_choice, str | bool):
-        choice = TOOL_CHOICES.get(tool_choice)
-    else:
-        tool_choice, choice = _chosen_name(tool_choice), None
-    if choice in {"auto", "none"}:
-        return str(choice)
-    if not tools:
-        raise VoxtralInvalidRequestError(
-            f"tool_choice={tool_choice!r} demands a call, but there are no tools."
-        )
-    if choice is not None:
-        return choice
-    names = [_name(tool) for tool in tools]
-    if tool_choice in names:
-        return str(tool_choice)
-    near = get_close_matches(str(tool_choice), names, n=1)
-    raise VoxtralInvalidRequestError(
-        f"tool_choice={tool_choice!r} names none of the tools; they are {', '.join(names)}"
-        + (f". Did you mean {near[0]!r}?" if near else ".")
-    )
-
-
-def _chosen_name(tool_choice: object) -> str:
-    match tool_choice:
-        case {"type": "function", "function": {"name": str(name)}}:
-            if name in TOOL_CHOICES:
-                raise VoxtralInvalidRequestError(
-                    f"The tool {name!r} cannot be chosen by name, because the word has a "
-                    "meaning of its own in tool_choice: rename the tool."
-                )
-            return name
-    raise VoxtralInvalidRequestError(
-        f"tool_choice cannot be {tool_choice!r}. Give 'auto', 'any', 'none', a tool's name, or "
-        "{'type': 'function', 'function': {'name': NAME}}."
-    )
-
-
-# The schema of their calls
-
-
-def tool_call_schema(
-    tools: Sequence[Mapping[str, Any]],
-    *,
-    arguments_key: str,
-    several: bool = False,
-    final: Mapping[str, Any] | None = None,
-) -> dict[str, Any]:
-    """Return the JSON schema of a call of one of the tools, its arguments under `arguments_key`.
-
-    With `several` it is that of a list of calls, one or more. `final` is the schema of an answer
-    that may be given instead of a call.
-
-    Raises:
-        VoxtralInvalidRequestError: There is nothing to choose from, or a `$ref` names nothing.
-    """
-    alternatives: list[dict[str, Any]] = []
-    definitions: dict[str, Any] = {}
-    for index, tool in enumerate(tools):
-        parameters = tool["function"].get("parameters") or NO_PARAMETERS
-        arguments, named = relocate_definitions(close_objects(parameters), f"call{index}")
-        alternatives.append(_call_schema(_name(tool), arguments_key, arguments))
-        definitions |= named
-    if several and alternatives:
-        alternatives = [{"type": "array", "minItems": 1, "items": _any_of(alternatives)}]
-    if final is not None:
-        answer, named = relocate_definitions(close_objects(final), "final")
-        alternatives.append(answer)
-        definitions |= named
-    if not alternatives:
-        raise VoxtralInvalidRequestError("A call is demanded, but there are no tools.")
-    schema = _any_of(alternatives)
-    return schema | {"$defs": definitions} if definitions else schema
-
-
-def _any_of(alternatives: list[dict[str, Any]]) -> dict[str, Any]:
-    return alternatives[0] if len(alternatives) == 1 else {"anyOf": alternatives}
-
-
-def _call_schema(name: str, arguments_key: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "type": "object",
-        "properties": {"name": {"const": name}, arguments_key: arguments},
-        "required": ["name", arguments_key],
-        "additionalProperties": False,
-    }

@@ -27,7 +27,7 @@ from langchain_voxtral.local.prompting.tool_selection import (
 from langchain_voxtral.local.response_formats import JsonSchema, PlainText, ResponseFormat
 from langchain_voxtral.prompts import FORMATS, ToolCallSyntax, unescape
 from langchain_voxtral.tools.call_ids import to_mistral_call_id
-from langchain_voxtral.tools.schema import tool_call_schema
+from langchain_voxtral.tools.call_schema import tool_call_schema
 
 if TYPE_CHECKING:
     from langchain_voxtral.local.api.requests import InferenceRequest

@@ -10,7 +10,7 @@ from support.local_responses import event_data
 from langchain_voxtral.local.prompting.prompt_reader import split_calls
 from langchain_voxtral.messages.turns import ToolCall, Turn
 from langchain_voxtral.prompts import LLAMA3, MISTRAL, PromptFormat, render
-from langchain_voxtral.tools.schema import tool_call_schema
+from langchain_voxtral.tools.call_schema import tool_call_schema
 
 INFER = "inference/mistralai/Voxtral-Mini-3B-2507"
 TEXT, INTEGER = {"type": "string"}, {"type": "integer"}

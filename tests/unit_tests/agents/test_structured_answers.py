@@ -1,7 +1,7 @@
 """Agents with a `response_format`, by a tool or by the provider."""
 
 import json
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import pytest
 from pydantic import BaseModel, Field
@@ -28,6 +28,7 @@ from langchain.agents.structured_output import (
     ToolStrategy,
 )
 
+T = TypeVar("T")
 in_each_native_dialect = pytest.mark.parametrize(
     "dialect", NATIVES, ids=lambda dialect: dialect.name
 )
@@ -199,6 +200,29 @@ async def test_an_invalid_answer_is_an_error_if_configured() -> None:
             await run(agent, "invoke")
 
 
+class Page(BaseModel, Generic[T]):
+    """A page of items."""
+
+    items: list[T]
+
+
+@in_each_dialect
+@in_each_call_mode
+async def test_a_generic_class_is_a_tool_too(dialect: Dialect, call_mode: str) -> None:
+    replies = [
+        ScriptedCall("Page_int", '{"items": ["x"]}'),
+        ScriptedCall("Page_int", '{"items": [1]}'),
+    ]
+    with calling(dialect, call_mode, *replies) as server:
+        agent = create_agent(dialect.chat(server), tools=[], response_format=Page[int])
+        state = await run(agent, call_mode)
+    assert state["structured_response"] == Page[int](items=[1])
+    assert [call["name"] for call in state["messages"][1].tool_calls] == ["Page[int]"]
+    first, again = (seen.body for seen in server.requests)
+    assert [function["name"] for function in dialect.offered(first)] == ["Page_int"]
+    assert "Page_int" in json.dumps(dialect.conversation(again))
+
+
 # The provider's response format
 
 
@@ -243,6 +267,19 @@ async def test_the_provider_strategy_gives_the_format_without_tools(
     [sent] = [seen.body["response_format"] for seen in server.requests]
     assert sent["json_schema"]["name"] == "Weather"
     assert sent["json_schema"]["schema"]["title"] == "Weather"
+
+
+@in_each_dialect
+@in_each_call_mode
+async def test_the_provider_strategy_names_generic_classes(
+    dialect: Dialect, call_mode: str
+) -> None:
+    with scripted(dialect, call_mode, '{"items": [1]}') as server:
+        form = ProviderStrategy(Page[int])
+        agent = create_agent(dialect.chat(server), tools=[], response_format=form)
+        state = await run(agent, call_mode)
+    assert state["structured_response"] == Page[int](items=[1])
+    assert server.requests[0].body["response_format"]["json_schema"]["name"] == "Page_int"
 
 
 @in_each_dialect

@@ -11,7 +11,7 @@ from langchain_voxtral.local.prompting.tool_calling import (
     read_call_schema,
 )
 from langchain_voxtral.prompts import MISTRAL, ToolCallSyntax
-from langchain_voxtral.tools.schema import tool_call_schema
+from langchain_voxtral.tools.call_schema import tool_call_schema
 
 
 def tool(name: str, **properties: object) -> dict[str, Any]:

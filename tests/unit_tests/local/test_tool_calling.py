@@ -14,7 +14,7 @@ from langchain_voxtral.local.prompting.tool_calling import ModelInput, plan_chat
 from langchain_voxtral.local.response_formats import JsonSchema
 from langchain_voxtral.messages.turns import ToolCall, Turn
 from langchain_voxtral.prompts import LLAMA3, MISTRAL, PromptFormat, render
-from langchain_voxtral.tools.schema import tool_call_schema
+from langchain_voxtral.tools.call_schema import tool_call_schema
 
 
 def tool(name: str, **properties: object) -> dict[str, Any]:

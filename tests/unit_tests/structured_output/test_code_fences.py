@@ -15,7 +15,7 @@ from support.tool_dialects import CHAT, LLAMA3, Dialect, in_every_dialect
 
 from langchain_voxtral import VoxtralLLM
 from langchain_voxtral.structured_output import Method, bind_schema
-from langchain_voxtral.tools.code_fence import CodeFenceFilter, strip_code_fence
+from langchain_voxtral.tools.fenced_json import JsonFenceFilter, strip_json_fence
 
 METHODS: list[Method] = ["function_calling", "json_schema", "json_mode"]
 by_each_method = pytest.mark.parametrize("method", METHODS)
@@ -61,17 +61,17 @@ fenced = pytest.mark.parametrize("text", FENCED.values(), ids=FENCED)
 
 @fenced
 def test_the_fence_around_a_whole_text_is_taken_off(text: str) -> None:
-    assert strip_code_fence(text).rstrip() == JSON
+    assert strip_json_fence(text).rstrip() == JSON
 
 
 @pytest.mark.parametrize("text", NOT_FENCED.values(), ids=NOT_FENCED)
 def test_other_texts_stay_as_they_are(text: str) -> None:
-    assert strip_code_fence(text) == text
+    assert strip_json_fence(text) == text
 
 
 def test_a_text_that_goes_on_behind_the_fence_stays_as_it_is() -> None:
     text = f"```json\n{JSON}\n```\nThat is all."
-    assert strip_code_fence(text) == text
+    assert strip_json_fence(text) == text
 
 
 @pytest.mark.parametrize(
@@ -79,15 +79,15 @@ def test_a_text_that_goes_on_behind_the_fence_stays_as_it_is() -> None:
 )
 @pytest.mark.parametrize("size", [1, 2, 5, 1000])
 def test_a_fence_is_taken_off_a_stream_however_it_is_split(text: str, size: int) -> None:
-    fence_filter = CodeFenceFilter()
+    fence_filter = JsonFenceFilter()
     parts = [fence_filter.feed(text[at : at + size]) for at in range(0, len(text), size)]
     streamed = "".join(parts) + fence_filter.finish()
-    whole = strip_code_fence(text)
+    whole = strip_json_fence(text)
     assert streamed == whole or (text == FENCED["no end"] and streamed.rstrip() == whole)
 
 
 def test_fenced_json_streams_as_it_comes() -> None:
-    fence_filter = CodeFenceFilter()
+    fence_filter = JsonFenceFilter()
     parts = ["```js", 'on\n{"a"', ": 1", "}\n``", "`"]
     assert [fence_filter.feed(part) for part in parts] == ["", '{"a"', ": 1", "}", ""]
     assert fence_filter.finish() == ""

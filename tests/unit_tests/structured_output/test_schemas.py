@@ -22,7 +22,8 @@ from support.tool_dialects import Dialect, ScriptedCall, in_every_dialect
 from langchain_voxtral import ChatVoxtral
 from langchain_voxtral.errors import VoxtralInvalidRequestError
 from langchain_voxtral.structured_output import Method, bind_schema
-from langchain_voxtral.tools.output_schema import fit_name, read_schema
+from langchain_voxtral.tools.names import fit_name
+from langchain_voxtral.tools.output_schema import read_schema
 
 METHODS: list[Method] = ["function_calling", "json_schema", "json_mode"]
 by_each_method = pytest.mark.parametrize("method", METHODS)

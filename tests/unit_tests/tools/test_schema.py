@@ -15,13 +15,10 @@ from pydantic import BaseModel
 from pydantic.v1 import BaseModel as BaseModelV1
 
 from langchain_voxtral.errors import VoxtralInvalidRequestError
+from langchain_voxtral.tools.call_schema import tool_call_schema
+from langchain_voxtral.tools.choice import normalize_tool_choice
 from langchain_voxtral.tools.json_schema import close_objects
-from langchain_voxtral.tools.schema import (
-    NO_PARAMETERS,
-    normalize_tool_choice,
-    to_openai_tools,
-    tool_call_schema,
-)
+from langchain_voxtral.tools.schema import NO_PARAMETERS, to_openai_tools
 
 
 class Add(BaseModel):

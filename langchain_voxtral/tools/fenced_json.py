@@ -9,7 +9,7 @@ _BEGUN = re.compile(r"\ufeff?\s*+(?:`{1,2}|~{1,2}|(?:`{3,}+|~{3,}+)[^\n`~{\[]*+\
 _WRAPPED = ("\ufeff", "`", "~")
 
 
-def strip_code_fence(text: str) -> str:
+def strip_json_fence(text: str) -> str:
     """Return JSON without the code fence that all of it stands in; other texts as they are.
 
     The closing fence may be missing, as in an answer that is cut.
@@ -32,8 +32,8 @@ def _without_closing(text: str, fence: str) -> str:
     return inner.rstrip() if len(stripped) - len(inner) >= len(fence) else text
 
 
-class CodeFenceFilter:
-    """Takes off the code fence around JSON that streams, as `strip_code_fence` does of a whole.
+class JsonFenceFilter:
+    """Takes off the code fence around JSON that streams, as `strip_json_fence` does of a whole.
 
     Of text behind the closing fence nothing is known when the opening one is dropped; it leaves
     together with the closing one.
