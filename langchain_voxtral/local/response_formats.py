@@ -8,6 +8,10 @@ MAX_NEW_TOKENS = 16_384
 """DeepInfra's default; the context limits it further."""
 
 
+MAX_PATTERN_CHARACTERS = 10_000
+"""Length of a pattern; llguidance takes more than linear time and memory."""
+
+
 class StrictModel(BaseModel):
     """A part of a body, which has no unknown fields."""
 
@@ -46,7 +50,7 @@ class Regex(StrictModel):
     """Text that a regular expression matches as a whole."""
 
     type: Literal["regex"]
-    regex: str = Field(min_length=1)
+    regex: str = Field(min_length=1, max_length=MAX_PATTERN_CHARACTERS)
 
 
 ResponseFormat = Annotated[PlainText | JsonObject | JsonSchema | Regex, Field(discriminator="type")]

@@ -5,7 +5,6 @@ of them count: the Llama 3 and ChatML family (any `<|word|>`) and those of Mistr
 """
 
 import re
-from collections.abc import Iterator
 
 _TEKKEN_ANGLE = ("s>", "/s>", "unk>", "pad>")
 _TEKKEN_SQUARE = (
@@ -85,12 +84,6 @@ def find_special_token(text: str) -> re.Match[str] | None:
     """Return the first special token in `text`, or None."""
     found = [match for token in SPECIAL_TOKENS.values() if (match := token.search(text))]
     return min(found, key=re.Match.start, default=None)
-
-
-def iter_special_tokens(text: str) -> Iterator[re.Match[str]]:
-    """Yield all special tokens in `text`, those of each first character together."""
-    for token in SPECIAL_TOKENS.values():
-        yield from token.finditer(text)
 
 
 def may_become_special_token(first: str, rest: str) -> bool:

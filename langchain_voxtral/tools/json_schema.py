@@ -18,6 +18,17 @@ _SINGLE = {"items", "additionalItems", "unevaluatedItems", "contains", "property
 _SINGLE |= {"additionalProperties", "unevaluatedProperties", "not", "if", "then", "else"}
 
 
+def iter_values(value: Any) -> Iterator[Any]:
+    """Yield a JSON value and all values in it."""
+    waiting = [value]
+    while waiting:
+        yield (value := waiting.pop())
+        if isinstance(value, Mapping):
+            waiting.extend(value.values())
+        elif isinstance(value, list):
+            waiting.extend(value)
+
+
 def map_subschemas(schema: Schema, change: Callable[[Schema], Any]) -> dict[str, Any]:
     """Return a deep copy of a schema in which `change` replaced each schema directly within."""
 

@@ -19,7 +19,7 @@ except ImportError as error:
     raise VoxtralMissingExtraError("starlette") from error
 
 from langchain_voxtral.local.api.access import LOOPBACK_NAMES, AccessControl
-from langchain_voxtral.local.api.chat_audio import extract_audio, insert_transcripts
+from langchain_voxtral.local.api.chat_audio import AudioReference, extract_audio, insert_transcripts
 from langchain_voxtral.local.api.chat_requests import ChatRequest
 from langchain_voxtral.local.api.chat_responses import ChatFormat
 from langchain_voxtral.local.api.requests import (
@@ -165,9 +165,8 @@ class App:
         if is_form(request):
             return await self._speech_response(request, NativeForm)
         self._check_model(request.path_params["model"])
-        inference = parse_body(
-            await read_body(_limited(request, self._max_body_bytes)), InferenceRequest
-        )
+        raw = await read_body(_limited(request, self._max_body_bytes))
+        inference = await asyncio.to_thread(parse_body, raw, InferenceRequest)
         model_input = await asyncio.to_thread(plan_native, inference, self.model.template)
         answer_format = NativeFormat(model_input.prefix, _request_id(request))
         return await self._answer(request, inference, model_input, answer_format)
@@ -175,12 +174,8 @@ class App:
     async def _chat(self, request: Request) -> Response:
         max_base64_bytes = 4 * self._max_form_bytes // 3
         raw = await read_body(_limited(request, self._max_body_bytes + max_base64_bytes))
-        body = parse_json(raw)
-        audio = extract_audio(body)
-        if len(raw) - sum(one.size for one in audio) > self._max_body_bytes:
-            raise too_large(self._max_body_bytes)
+        body, audio, chat = await asyncio.to_thread(_read_chat, raw, self._max_body_bytes)
         del raw
-        chat = validate(body, ChatRequest)
         self._check_model(chat.model)
         if audio:
             require_speech_support()
@@ -189,7 +184,7 @@ class App:
                 return (await self._transcript(request, file)).text
 
             await insert_transcripts(audio, transcribe)
-            chat = validate(body, ChatRequest)
+            chat = await asyncio.to_thread(validate, body, ChatRequest)
         model_input = await asyncio.to_thread(
             plan_chat,
             chat.conversation(),
@@ -311,6 +306,15 @@ def _request_id(request: Request) -> str:
 
 def _limited(request: Request, max_bytes: int) -> Request:
     return Request(request.scope, limit_body(request.receive, max_bytes))
+
+
+def _read_chat(raw: bytes, max_bytes: int) -> tuple[Any, list[AudioReference], ChatRequest]:
+    """Return the parsed body without its recordings, these, and the request."""
+    body = parse_json(raw)
+    audio = extract_audio(body)
+    if len(raw) - sum(one.size for one in audio) > max_bytes:
+        raise too_large(max_bytes)
+    return body, audio, validate(body, ChatRequest)
 
 
 async def _error_response(_: Request, error: Exception) -> Response:

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AliasChoices, BeforeValidator, Field, field_validator, model_validator
 from pydantic_core import from_json
 
-from langchain_voxtral.local.api.requests import Sampling
+from langchain_voxtral.local.api.requests import Sampling, StopSequence
 from langchain_voxtral.local.prompting.prompt_reader import ParsedPrompt
 from langchain_voxtral.local.response_formats import StrictModel
 from langchain_voxtral.messages.turns import ToolCall, Turn
@@ -200,7 +200,7 @@ class ChatRequest(Sampling):
     temperature: float = Field(1, ge=0, le=2)
     top_p: float = Field(1, gt=0, le=1)
     stop: Annotated[
-        list[Annotated[str, Field(min_length=1)]] | None,
+        list[StopSequence] | None,
         Field(max_length=16),
         BeforeValidator(_as_list),
     ] = None

@@ -4,7 +4,9 @@ Ranges and defaults are those of DeepInfra's text generation schema. Where that 
 this server is strict: an unknown field gets status 422, so that no setting is dropped silently.
 """
 
+import asyncio
 from collections.abc import Sequence
+from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any, Self, TypeVar
 
 from pydantic import Field, ValidationError, model_validator
@@ -16,6 +18,7 @@ from langchain_voxtral.local.response_formats import (
     ResponseFormat,
     StrictModel,
 )
+from langchain_voxtral.tools.json_schema import iter_values
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -24,13 +27,25 @@ if TYPE_CHECKING:
     from langchain_voxtral.local.models import LocalModel
     from langchain_voxtral.local.prompting.json_grammar import Constraint
 
-MAX_BODY_BYTES = 8 * 2**20
+MAX_BODY_BYTES = 2 * 2**20
+"""More text than any context takes."""
+MAX_BODY_VALUES = 50_000
+"""JSON values in a body; each can cost a validation error."""
+MAX_VALIDATION_ERRORS = 100
+"""Errors that a response lists; how many more there are is stated."""
+MAX_STOP_CHARACTERS = 4_000
+"""Length of a stop sequence, which is compared after every token."""
+BODY_SECONDS = 600.0
+"""Time for a body to arrive."""
 
 _MAX_DISCARDED = 8
 """Times the limit that is still read and discarded, so that the client gets to read the 413:
 closing a socket with unread data in it resets the connection."""
 
 _SEEDS = 2**32 - 1  # llama.cpp's seeds have 32 bits, and the last of them means "random"
+
+
+StopSequence = Annotated[str, Field(min_length=1, max_length=MAX_STOP_CHARACTERS)]
 
 
 class Sampling(StrictModel):
@@ -44,7 +59,7 @@ class Sampling(StrictModel):
     repetition_penalty: float = Field(1, ge=0.01, le=5)
     presence_penalty: float = Field(0, ge=-2, le=2)
     frequency_penalty: float = Field(0, ge=-2, le=2)
-    stop: list[Annotated[str, Field(min_length=1)]] | None = Field(None, max_length=16)
+    stop: list[StopSequence] | None = Field(None, max_length=16)
     num_responses: int = Field(1, ge=1, le=4)
     response_format: ResponseFormat | None = None
     seed: int | None = Field(None, ge=-(2**63), lt=2**64)
@@ -107,10 +122,14 @@ def parse_body(body: bytes, model: type[_Body]) -> _Body:
 def parse_json(body: bytes) -> Any:
     """Parse a body, or raise an `ErrorResponse` 422."""
     try:
-        return from_json(body, allow_inf_nan=False)
+        value = from_json(body, allow_inf_nan=False)
     except ValueError as error:
         detail = {"type": "json_invalid", "loc": ["body"], "msg": f"Invalid JSON: {error}"}
         raise ErrorResponse(422, {"detail": [{**detail, "input": {}}]}) from error
+    if len(list(islice(iter_values(value), MAX_BODY_VALUES + 1))) > MAX_BODY_VALUES:
+        message = f"The request has more than {MAX_BODY_VALUES} JSON values"
+        raise ErrorResponse.with_message(413, message)
+    return value
 
 
 def validate(value: object, model: type[_Body]) -> _Body:
@@ -125,10 +144,13 @@ def validation_details(
     error: ValidationError, location: Sequence[str | int] = ()
 ) -> list[dict[str, Any]]:
     """Return validation errors as DeepInfra does; `location` is that of the validated value."""
+    errors: list[Any] = list(error.errors(include_url=False, include_context=False))
+    if len(errors) > MAX_VALIDATION_ERRORS:
+        more = f"{len(errors) - MAX_VALIDATION_ERRORS} more errors are not listed"
+        last = {"type": "too_many_errors", "loc": (), "msg": more, "input": None}
+        errors = [*errors[:MAX_VALIDATION_ERRORS], last]
     # 1e400 is read as infinity and quoted in the error, where JSON cannot have it.
-    details = to_jsonable_python(
-        error.errors(include_url=False, include_context=False), inf_nan_mode="null"
-    )
+    details = to_jsonable_python(errors, inf_nan_mode="null")
     return [{**detail, "loc": ["body", *location, *detail["loc"]]} for detail in details]
 
 
@@ -153,11 +175,23 @@ async def read_body(request: "Request") -> bytes:
     return await request.body()
 
 
-def limit_body(receive: "Receive", limit: int) -> "Receive":
-    """Return a `receive` that raises an `ErrorResponse` 413 when a body has more bytes."""
+def limit_body(receive: "Receive", limit: int, seconds: float = BODY_SECONDS) -> "Receive":
+    """Return a `receive` that limits a body.
+
+    It raises an `ErrorResponse`: 413 when the body has more bytes, 408 when it takes longer.
+    """
     received = 0
+    deadline = asyncio.get_running_loop().time() + seconds
 
     async def receive_limited() -> "Message":
+        try:
+            async with asyncio.timeout_at(deadline):
+                return await receive_bytes()
+        except TimeoutError as error:
+            message = f"The request did not arrive within {seconds:g} seconds"
+            raise ErrorResponse.with_message(408, message) from error
+
+    async def receive_bytes() -> "Message":
         nonlocal received
         message = await receive()
         received += len(message.get("body", b""))

@@ -99,11 +99,13 @@ class Generation:
         with engine_errors(self.request_id):
             while isinstance(result := await self.work.next(), Token):
                 tokens.append(result)
-        return self.checked(GeneratedText(tokens, result))
+        return await self.checked(GeneratedText(tokens, result))
 
-    def checked(self, text: GeneratedText) -> GeneratedText:
+    async def checked(self, text: GeneratedText) -> GeneratedText:
         """Return a text if it satisfies the constraint, as far as the model ended it."""
-        if text.end.ended_by_model and not self.constraint.is_satisfied(text.text):
+        is_satisfied = self.constraint.is_satisfied
+        # In a thread: many alternatives, each checked for many items, take seconds.
+        if text.end.ended_by_model and not await asyncio.to_thread(is_satisfied, text.text):
             raise ErrorResponse.with_message(400, _NOT_CONSTRAINED)
         return text
 
@@ -178,7 +180,7 @@ class EventStreamAnswer(StreamingResponse):
                     for chunk in self._format.token_events(result):
                         yield chunk
                 result = await self._generation.next_within(self._keep_alive)
-            text = self._generation.checked(GeneratedText(tokens, result))
+            text = await self._generation.checked(GeneratedText(tokens, result))
             for chunk in self._format.last_events(text):
                 yield chunk
         except ErrorResponse as error:

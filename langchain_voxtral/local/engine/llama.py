@@ -5,6 +5,7 @@ import ctypes
 import json
 import os
 import platform
+import re
 import secrets
 import sys
 import time
@@ -18,8 +19,11 @@ from urllib.parse import urlsplit
 
 from langchain_voxtral.errors import VoxtralLocalError, VoxtralMissingExtraError
 from langchain_voxtral.local.errors import ErrorResponse
-from langchain_voxtral.prompts.special_tokens import iter_special_tokens
 
+_MAX_TOKEN_BYTES = 128
+"""The longest token of the usual vocabularies, which is one of spaces."""
+_MARKUP = re.compile(r"<[^<>\s]{1,60}>|\[/?[A-Z_]{1,60}\]")
+"""What is, or is written like, a special token: each is at least one token of any vocabulary."""
 _X86 = {"x86_64", "amd64"}
 _REQUIRED_CPU_FLAGS = ("avx2", "fma")
 _PF_AVX2_INSTRUCTIONS_AVAILABLE = 40  # winnt.h
@@ -112,7 +116,7 @@ class Engine:
         Raises:
             ErrorResponse: The prompt does not fit the context, or llama.cpp refuses a field.
         """
-        self._check_length(sum(1 for _ in iter_special_tokens(str(fields["prompt"]))))
+        self._check_length(_min_tokens(str(fields["prompt"])))
         generation = _Generation(self, on_token)
         self.server.handle_completions(
             {**fields, "stream": True, "n_probs": 1, "stream_options": {"include_usage": True}},
@@ -145,9 +149,14 @@ class Engine:
         return str(answer["prompt"])
 
     def _check_length(self, min_tokens: int) -> None:
-        """Refuse what cannot fit: llama.cpp takes quadratic time for special tokens."""
+        """Refuse what cannot fit: llama.cpp takes up to quadratic time to read it."""
         if min_tokens > self.n_ctx:
             raise _too_long(min_tokens, self.n_ctx)
+
+
+def _min_tokens(prompt: str) -> int:
+    """Return how many tokens a prompt has at least, in linear time."""
+    return max(len(prompt.encode()) // _MAX_TOKEN_BYTES, sum(1 for _ in _MARKUP.finditer(prompt)))
 
 
 class _Generation:

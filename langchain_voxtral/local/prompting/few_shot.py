@@ -79,7 +79,8 @@ def call_examples(
 
 def _question(function: Mapping[str, Any], arguments: Mapping[str, Any]) -> str:
     purpose = str(function.get("description") or "").strip() or function["name"].replace("_", " ")
-    purpose = textwrap.shorten(purpose.splitlines()[0], MAX_QUESTION_CHARACTERS).rstrip(".:")
+    first_line = purpose.splitlines()[0][: 10 * MAX_QUESTION_CHARACTERS]
+    purpose = textwrap.shorten(first_line, MAX_QUESTION_CHARACTERS).rstrip(".:")
     written = [
         f"{name} {value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}"
         for name, value in arguments.items()

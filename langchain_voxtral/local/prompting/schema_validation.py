@@ -1,17 +1,22 @@
 """JSON schemas and answers, checked by jsonschema in bounded time."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from itertools import count, islice
 from typing import Any
 
-from pydantic_core import from_json
+from pydantic_core import from_json, to_json
 
 from langchain_voxtral.errors import VoxtralInvalidRequestError, VoxtralMissingExtraError
 from langchain_voxtral.local.errors import ErrorResponse
-from langchain_voxtral.local.response_formats import MAX_NEW_TOKENS
-from langchain_voxtral.tools.json_schema import iter_subschemas, map_subschemas, resolve_ref
+from langchain_voxtral.local.response_formats import MAX_NEW_TOKENS, MAX_PATTERN_CHARACTERS
+from langchain_voxtral.tools.json_schema import (
+    iter_subschemas,
+    iter_values,
+    map_subschemas,
+    resolve_ref,
+)
 
 try:
     from jsonschema import Draft202012Validator, ValidationError
@@ -22,10 +27,19 @@ except ImportError as error:
 MIN_NUMBER = -(10**18)
 """llguidance overflows the stack, and ends the process, where an integer must be near -2^63."""
 MAX_SCHEMA_VALUES = 10_000
-"""JSON values in a schema; its check takes a third of a millisecond for each."""
+"""JSON values in a schema."""
+MAX_SCHEMA_BYTES = 2**18
+"""Bytes of a schema as JSON; llguidance takes more than linear time for long texts."""
+MAX_SUBSCHEMAS = 2_000
+"""Schemas in a schema; the check takes half a millisecond for each."""
+MAX_SUM_OF_ITEMS = 8 * MAX_NEW_TOKENS
+"""Items that the arrays of a schema may have together; each array takes time for its own."""
+MAX_INTERSECTED_PATTERNS = 4
+"""Patterns in a schema where they may apply to one text; the time is exponential in them."""
 MAX_REFERENCES = 10_000
 """References followed in the check of one answer; nested ones can double at each step."""
 
+_REFERRING = {"$ref", "anyOf", "oneOf"}
 _META_SCHEMA_ID = Draft202012Validator.META_SCHEMA["$id"]
 _UNSUPPORTED = (
     *("not", "if", "then", "else", "nullable", "propertyNames"),
@@ -45,6 +59,8 @@ _SUPPORTED_SCHEMAS = Draft202012Validator(
             "minItems": {"maximum": MAX_NEW_TOKENS},
             "maxItems": {"maximum": MAX_NEW_TOKENS},
             "enum": {"minItems": 1},
+            "pattern": {"maxLength": MAX_PATTERN_CHARACTERS},
+            "patternProperties": {"propertyNames": {"maxLength": MAX_PATTERN_CHARACTERS}},
         },
         "allOf": [{"$ref": _META_SCHEMA_ID}],
     }
@@ -55,16 +71,22 @@ def check_schema(schema: Mapping[str, Any]) -> None:
     """Refuse a schema (400) that is malformed, too large, or cannot be enforced."""
     try:
         _check_values(schema)
+        parts = list(iter_subschemas(schema))
+        if len(parts) > MAX_SUBSCHEMAS:
+            raise _refusal(f"the schema has more than {MAX_SUBSCHEMAS} schemas in it")
         _check_keywords(schema)
+        _check_products(parts)
         _check_references(schema)
-    except RecursionError as error:
+    except (RecursionError, ValueError) as error:  # ValueError: what `to_json` raises for depth
         raise _refusal("the schema is nested too deeply") from error
 
 
 def _check_values(schema: Mapping[str, Any]) -> None:
-    values = list(islice(_values(schema), MAX_SCHEMA_VALUES + 1))
+    values = list(islice(iter_values(schema), MAX_SCHEMA_VALUES + 1))
     if len(values) > MAX_SCHEMA_VALUES:
         raise _refusal(f"the schema has more than {MAX_SCHEMA_VALUES} values")
+    if len(to_json(schema)) > MAX_SCHEMA_BYTES:
+        raise _refusal(f"the schema has more than {MAX_SCHEMA_BYTES} bytes")
     if not all(map(_is_safe_number, values)):
         raise _refusal("a number in the schema is below -10^18 or has over 64 bits")
 
@@ -75,6 +97,21 @@ def _check_keywords(schema: Mapping[str, Any]) -> None:
         if misuse.validator == "const":
             raise _refusal(f"{place} is not supported by the embedded engine")
         raise _refusal(f"{place} cannot be {misuse.instance!r:.80}")
+
+
+def _check_products(parts: Sequence[Mapping[str, Any]]) -> None:
+    """Refuse what is small as a schema and large as a grammar."""
+    items = sum(max(part.get("maxItems", 0), part.get("minItems", 0)) for part in parts)
+    if items > MAX_SUM_OF_ITEMS:
+        raise _refusal(f"its arrays may have more than {MAX_SUM_OF_ITEMS} items together")
+    patterns = sum("pattern" in part for part in parts)
+    is_intersected = any(
+        "allOf" in part or ("pattern" in part and _REFERRING & part.keys()) for part in parts
+    )
+    if is_intersected and patterns > MAX_INTERSECTED_PATTERNS:
+        raise _refusal(
+            f"it combines more than {MAX_INTERSECTED_PATTERNS} patterns by allOf or $ref"
+        )
 
 
 def _check_references(schema: Mapping[str, Any]) -> None:
@@ -91,14 +128,6 @@ def _check_references(schema: Mapping[str, Any]) -> None:
 
 def _refusal(reason: str) -> ErrorResponse:
     return ErrorResponse.with_message(400, f"response_format: {reason}")
-
-
-def _values(value: Any) -> Iterator[Any]:
-    """Yield a JSON value and all values in it."""
-    yield value
-    if isinstance(value, Mapping | list):
-        for inner in value.values() if isinstance(value, Mapping) else value:
-            yield from _values(inner)
 
 
 def _is_safe_number(value: Any) -> bool:

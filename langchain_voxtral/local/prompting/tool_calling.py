@@ -32,6 +32,9 @@ from langchain_voxtral.tools.call_schema import tool_call_schema
 if TYPE_CHECKING:
     from langchain_voxtral.local.api.requests import InferenceRequest
 
+MAX_TOOLS = 1_000
+"""OpenAI's limit is 128."""
+
 _OPENAI_CALLS = ToolCallSyntax("arguments")
 
 
@@ -91,8 +94,9 @@ def plan_chat(
             describes; `none`: no call; `any`: a call; or the name of the tool to call.
 
     Raises:
-        ErrorResponse: 400, a schema cannot be enforced, the conversation cannot be written in
-            the model's format, or `tool_choice` asks for a tool that is not on offer.
+        ErrorResponse: 400, there are too many tools, a schema cannot be enforced, the conversation
+            cannot be written in the model's format, or `tool_choice` asks for a tool that is not
+            on offer.
     """
     return _plan(prompt, template, response_format, tool_choice, _OPENAI_CALLS)
 
@@ -104,10 +108,12 @@ def _plan(
     tool_choice: str,
     syntax: ToolCallSyntax,
 ) -> ModelInput:
+    if len(prompt.tools) > MAX_TOOLS:
+        raise ErrorResponse.with_message(400, f"tools: more than {MAX_TOOLS} are on offer")
     tools: list[Mapping[str, Any]] = [tool for tool in prompt.tools if _can_be_called(tool)]
     calls = None
     if isinstance(response_format, JsonSchema):
-        calls = read_call_schema(response_format.json_schema.schema_, list(map(_name, tools)))
+        calls = read_call_schema(response_format.json_schema.schema_, set(map(_name, tools)))
     if calls is not None:
         tool_choice = "any" if calls.final is None else "auto"
         tools = [tool for tool in tools if _name(tool) in calls.by_name]
@@ -120,11 +126,12 @@ def _plan(
         # Each step of a conversation gets another id, the same at every try.
         call_id = to_mistral_call_id(f"{len(prompt.turns)} {question}")
         calls = make_call_schema(tools, names, syntax, call_id)
-    constraint = constrain_json(calls.one_of(names))
+    called = frozenset(names)
+    constraint = constrain_json(calls.one_of(called))
     functions = [
         {**tool["function"], "parameters": calls.arguments(_name(tool))}
         for tool in tools
-        if _name(tool) in names
+        if _name(tool) in called
     ]
     examples = call_examples(functions, calls.arguments_key, calls.definitions, question=question)
     return ModelInput(template.render(prompt, examples), constraint, names)

@@ -1,6 +1,7 @@
 """Requests that the embedded server rejects, in the documented format."""
 
 import json
+import re
 import socket
 
 import httpx
@@ -60,6 +61,28 @@ def test_a_prompt_longer_than_the_context(http: httpx.Client, stream: bool) -> N
     answer = http.post(INFER, json={"input": "x " * 5000, "stream": stream})
     message = "Requested input length 5001 exceeds maximum input length 4096"
     assert refusal(answer) == (400, {"error": {"message": message}})
+
+
+@pytest.mark.parametrize(
+    ("unit", "count", "tokens"),
+    [
+        ("<repo_name>", 5_000, 5_000),
+        ("<|im_start|>x", 30_000, 30_000),
+        ("[INST]", 50_000, 50_000),
+        ("a", 600_000, 4_687),
+        (" ", 600_000, 4_687),
+        ("word ", 200_000, 7_812),
+    ],
+)
+def test_a_prompt_that_cannot_fit_is_refused_before_it_is_read(
+    http: httpx.Client, unit: str, count: int, tokens: int
+) -> None:
+    """llama.cpp would take minutes for some of them; the numbers are lower bounds."""
+    answer = http.post(INFER, json={"input": f"<|im_start|>user\n{unit * count}"})
+    status, body = answer.status_code, answer.json()["error"]["message"]
+    assert status == 400
+    [length] = re.findall(r"^Requested input length (\d+) exceeds maximum input length 4096$", body)
+    assert tokens <= int(length) <= tokens + 1
 
 
 def test_a_schema_that_cannot_be_enforced(http: httpx.Client) -> None:

@@ -144,6 +144,68 @@ def test_a_schema_that_cannot_be_enforced_is_refused(schema: dict[str, Any], mes
     assert (caught.value.status, caught.value.body) == (400, {"error": {"message": message}})
 
 
+def patterns(count: int) -> list[dict[str, Any]]:
+    return [{"pattern": f".*a.{{{number}}}b"} for number in range(count)]
+
+
+_CHAIN: dict[str, Any] = {
+    f"n{number}": {**part, "$ref": f"#/$defs/n{number + 1}"}
+    for number, part in enumerate(patterns(5))
+}
+TOO_COSTLY = {
+    "a long constant": ({"const": "x" * 2**18}, "the schema has more than 262144 bytes"),
+    "a long name": (obj(**{"x" * 2**18: {}}), "the schema has more than 262144 bytes"),
+    "long choices": ({"enum": ["x" * 2**17, "y" * 2**17]}, "the schema has more than 262144 bytes"),
+    "many properties": (
+        obj(**{f"p{number}": {} for number in range(2_000)}),
+        "the schema has more than 2000 schemas in it",
+    ),
+    "many items of a tuple": (
+        {"prefixItems": [{"type": "null"}] * 2_000},
+        "the schema has more than 2000 schemas in it",
+    ),
+    "large arrays": (
+        {"prefixItems": [{"type": "array", "maxItems": 16_384}] * 9},
+        "its arrays may have more than 131072 items together",
+    ),
+    "a long pattern": (
+        {"pattern": "a" * 10_001},
+        f"schema.pattern cannot be {'a' * 10_001!r:.80}",
+    ),
+    "patterns in allOf": (
+        {"type": "string", "allOf": patterns(5)},
+        "it combines more than 4 patterns by allOf or $ref",
+    ),
+    "patterns beside references": (
+        {"$ref": "#/$defs/n0", "$defs": {**_CHAIN, "n5": {}}},
+        "it combines more than 4 patterns by allOf or $ref",
+    ),
+}
+
+
+@pytest.mark.parametrize(("schema", "reason"), TOO_COSTLY.values(), ids=TOO_COSTLY)
+def test_a_schema_whose_grammar_would_take_long_is_refused(
+    schema: dict[str, Any], reason: str
+) -> None:
+    with pytest.raises(ErrorResponse) as caught:
+        constrain(schema_format(schema))
+    message = f"response_format: {reason}"
+    assert (caught.value.status, caught.value.body) == (400, {"error": {"message": message}})
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"enum": [f"choice {number}" for number in range(5_000)]},
+        {"anyOf": patterns(20)},
+        {"type": "string", "allOf": patterns(4)},
+        {"type": "array", "maxItems": 16_384, "items": {"type": "integer"}},
+    ],
+)
+def test_large_schemas_are_enforced(schema: dict[str, Any]) -> None:
+    assert constrain(schema_format(schema)).is_json
+
+
 def test_a_property_may_be_called_like_a_keyword() -> None:
     schema = obj(**{"not": {"type": "null"}, "$ref": {"type": "null"}})
     assert bound_schema(schema) == {**schema, "additionalProperties": False}

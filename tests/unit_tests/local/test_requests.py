@@ -1,11 +1,12 @@
 """The validation of request bodies."""
 
+import asyncio
 import json
 from typing import Any
 
 import pytest
 
-from langchain_voxtral.local.api.requests import InferenceRequest, parse_body
+from langchain_voxtral.local.api.requests import InferenceRequest, limit_body, parse_body
 from langchain_voxtral.local.errors import ErrorResponse
 from langchain_voxtral.local.response_formats import JsonSchema, Regex
 
@@ -159,3 +160,51 @@ def test_response_formats_are_distinguished_by_their_type() -> None:
         type="regex", regex="a+"
     )
     assert refused(response_format={"type": "xml"})[0]["type"] == "union_tag_invalid"
+
+
+@pytest.mark.parametrize(
+    "values", [[1] * 50_000, {str(number): 1 for number in range(50_000)}, [[]] * 50_000]
+)
+def test_a_body_of_very_many_values_is_refused(values: object) -> None:
+    with pytest.raises(ErrorResponse) as caught:
+        parse(user=values)
+    message = "The request has more than 50000 JSON values"
+    assert (caught.value.status, caught.value.body) == (413, {"error": {"message": message}})
+
+
+def test_of_very_many_faults_the_first_are_listed_and_the_others_counted() -> None:
+    *listed, last = refused(**{f"field{number}": 1 for number in range(3_000)})
+    assert [fault["loc"] for fault in listed] == [["body", f"field{n}"] for n in range(100)]
+    assert last == {
+        "type": "too_many_errors",
+        "loc": ["body"],
+        "msg": "2900 more errors are not listed",
+        "input": None,
+    }
+
+
+@pytest.mark.parametrize(
+    ("fields", "loc"),
+    [
+        ({"stop": ["a", "a" * 4_001]}, ["body", "stop", 1]),
+        (
+            {"response_format": {"type": "regex", "regex": "a" * 10_001}},
+            ["body", "response_format", "regex", "regex"],
+        ),
+    ],
+)
+def test_texts_that_each_token_is_compared_with_are_short(
+    fields: dict[str, object], loc: list[object]
+) -> None:
+    [fault] = refused(**fields)
+    assert (fault["type"], fault["loc"]) == ("string_too_long", loc)
+
+
+async def test_a_body_that_does_not_arrive_is_refused() -> None:
+    async def receive() -> Any:
+        await asyncio.Event().wait()
+
+    with pytest.raises(ErrorResponse) as caught:
+        await limit_body(receive, 10, seconds=0)()
+    message = "The request did not arrive within 0 seconds"
+    assert (caught.value.status, caught.value.body) == (408, {"error": {"message": message}})
