@@ -1,6 +1,6 @@
 """LangChain messages to turns: roles alternate, and tool results stand in the order of calls."""
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from itertools import chain, count, groupby
 
@@ -17,7 +17,12 @@ from langchain_core.messages import (
 
 from langchain_voxtral.errors import VoxtralInvalidRequestError
 from langchain_voxtral.messages.content import parse_content
-from langchain_voxtral.messages.results import missing_result, result_as_text, warn_same_id
+from langchain_voxtral.messages.results import (
+    as_error,
+    missing_result,
+    result_as_text,
+    warn_same_id,
+)
 from langchain_voxtral.messages.turns import Role, ToolCall, Turn
 
 _ROLES: tuple[tuple[type[BaseMessage], Role], ...] = (
@@ -35,6 +40,7 @@ _CHAT_ROLES: dict[str, Role] = {
     "developer": "system",  # OpenAI's newer name
     "tool": "tool",
 }
+_NOT_PARSED = "the arguments are no JSON object"
 _REJECTED: tuple[tuple[type[BaseMessage], str], ...] = (
     (FunctionMessage, "it names no call that it answers: use ToolMessage with tool_call_id"),
     (RemoveMessage, "it is an instruction to LangGraph's add_messages: apply it first"),
@@ -55,12 +61,10 @@ def to_turns(messages: Sequence[BaseMessage]) -> list[Turn]:
       `tool_calls`. A call in `invalid_tool_calls` becomes a call whose argument
       `invalid_arguments` is the text that could not be parsed, so that the model sees what it
       wrote, and the error has a call to answer. A call without an id gets one.
-    - An invalid call that has no result beside answered ones gets its error as one: LangGraph's
-      `ToolNode` answers the valid calls alone.
     - Results are put into the order of their calls: some prompt formats do not write ids. The
       text of a failed one begins with `Error: ` unless it begins with that word anyway.
     - A result whose call is not there becomes text of a user's turn. Of calls that are answered
-      in part, the others get a result that says so. Both are logged.
+      in part, the others get a result that says so, or that is the error of an invalid call.
 
     Example:
         ```python
@@ -77,10 +81,9 @@ def to_turns(messages: Sequence[BaseMessage]) -> list[Turn]:
         raise VoxtralInvalidRequestError("There are no messages: give at least one.")
     turns: list[Turn] = []
     matcher = ResultMatcher()
-    answered = {message.tool_call_id for message in messages if isinstance(message, ToolMessage)}
     for index, message in enumerate(messages):
-        for turn in (to_turn(index, message), *_results_of_invalid_calls(message, answered)):
-            _extend(turns, matcher.add(index, turn, message.name))
+        turn = to_turn(index, message)
+        _extend(turns, matcher.add(index, turn, message.name))
     _extend(turns, matcher.complete())
     return _with_results_in_call_order(turns)
 
@@ -106,7 +109,7 @@ def to_turn(index: int, message: BaseMessage) -> Turn:
         return replace(turn, tool_calls=calls)
     if role == "tool":
         failed = getattr(message, "status", "success") == "error"
-        text = _as_error(turn.text) if failed else turn.text
+        text = as_error(turn.text) if failed else turn.text
         return Turn(role, text, tool_call_id=getattr(message, "tool_call_id", None))
     if role == "user" and message.name:
         return turn.with_content([f"{message.name}: ", *turn.content])
@@ -138,29 +141,15 @@ def _role(index: int, message: object) -> Role:
 
 
 def _calls(index: int, message: BaseMessage) -> tuple[ToolCall, ...]:
-    valid = [(call, call["args"]) for call in getattr(message, "tool_calls", ())]
+    valid = [(call, call["args"], "") for call in getattr(message, "tool_calls", ())]
     invalid = [
-        (call, {"invalid_arguments": call["args"] or ""})
+        (call, {"invalid_arguments": call["args"] or ""}, call.get("error") or _NOT_PARSED)
         for call in getattr(message, "invalid_tool_calls", ())
     ]
     return tuple(
-        ToolCall(call["id"] or f"call_{index}_{number}", call["name"] or "", arguments)
-        for number, (call, arguments) in enumerate(valid + invalid)
+        ToolCall(call["id"] or f"call_{index}_{number}", call["name"] or "", arguments, error)
+        for number, (call, arguments, error) in enumerate(valid + invalid)
     )
-
-
-def _results_of_invalid_calls(message: BaseMessage, answered: Collection[str]) -> Iterator[Turn]:
-    """Yield errors as results of invalid calls beside answered ones, as LangGraph does not."""
-    valid, invalid = getattr(message, "tool_calls", ()), getattr(message, "invalid_tool_calls", ())
-    if any(call["id"] in answered for call in valid):
-        for call in invalid:
-            if call["id"] and call["id"] not in answered:
-                problem = call["error"] or "the arguments are no JSON object"
-                yield Turn("tool", _as_error(problem), tool_call_id=call["id"])
-
-
-def _as_error(text: str) -> str:
-    return text if text.lower().startswith("error") else f"Error: {text}"
 
 
 def _extend(turns: list[Turn], following: Iterable[Turn]) -> None:

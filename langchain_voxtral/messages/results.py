@@ -9,8 +9,18 @@ logger = logging.getLogger("langchain_voxtral")
 MISSING_RESULT = "Error: this call had no result at this point."
 
 
+def as_error(text: str) -> str:
+    """Return the text of a failed result."""
+    return text if text.lower().startswith("error") else f"Error: {text}"
+
+
 def missing_result(call: ToolCall) -> Turn:
-    """Return the result of a call that has none, and log it."""
+    """Return the result of a call that has none: its error, or that there is none, which is logged.
+
+    LangGraph's `ToolNode` answers no calls that could not be parsed.
+    """
+    if call.error:
+        return Turn("tool", as_error(call.error), tool_call_id=call.id)
     logger.warning(
         "The call of the tool %r (id %r) has no result, and is sent with one that says so: add a "
         "ToolMessage for it.",

@@ -17,11 +17,13 @@ class ToolCall:
         id: The call's id, as the message carried it.
         name: The tool's name.
         arguments: Its arguments by name, JSON values.
+        error: Why it could not be parsed, if it could not: its result, if it has no other.
     """
 
     id: str
     name: str
     arguments: dict[str, object]
+    error: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from langchain_core.messages import (
     SystemMessage,
     ToolMessage,
 )
+from langchain_core.messages.tool import invalid_tool_call
 from support.documented_exchanges import HELLO_ANSWER, KEY, Server, answering
 from support.mistral_requests import encode_request
 from support.strict_servers import SERVERS, Handler, strict
@@ -29,10 +30,15 @@ SOUND = audio_block(wav_header(3_200) + bytes(3_200))
 MAX_SOUNDS = 5
 """What vLLM takes in one request."""
 ID = to_mistral_call_id("1")
-RESULTS = {text: f"[TOOL_RESULTS]{ID}[TOOL_CONTENT]{text}[/TOOL_RESULTS]" for text in ("r", "")}
-NONE = f"[TOOL_RESULTS]{ID}[TOOL_CONTENT]{MISSING_RESULT}[/TOOL_RESULTS]"
+RESULT, NONE, CUT = (
+    f"[TOOL_RESULTS]{ID}[TOOL_CONTENT]{text}[/TOOL_RESULTS]"
+    for text in ("r", MISSING_RESULT, "Error: it was cut")
+)
 CALL = f'[TOOL_CALLS][{{"name": "f", "arguments": {{}}, "id": "{ID}"}}]</s>'
-CALLED = CALL + RESULTS["r"]
+CALLED = CALL + RESULT
+
+BROKEN_ARGS = '{"invalid_arguments": "{"}'
+BROKEN = invalid_tool_call(name="f", args="{", id="1", error="it was cut")
 
 system, user, ai = SystemMessage, HumanMessage, AIMessage
 
@@ -118,6 +124,10 @@ ORDERS: dict[str, tuple[list[BaseMessage], str]] = {
         f"[INST]a[/INST]b{CALL}{NONE}OK.</s>[INST]c[/INST]d</s>[INST]e[/INST]",
     ),
     "calls last": ([user("a"), calling("b", "1")], f"[INST]a[/INST]b{CALL}{NONE}"),
+    "calls that could not be parsed": (
+        [user("a"), AIMessage("", invalid_tool_calls=[BROKEN]), user("b")],
+        f"[INST]a[/INST]{CALL.replace('{}', BROKEN_ARGS)}{CUT}OK.</s>[INST]b[/INST]",
+    ),
     "late result": (
         [user("a"), calling("", "1"), user("b"), ai("c"), result()],
         (
