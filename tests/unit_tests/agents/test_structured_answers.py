@@ -270,14 +270,11 @@ async def test_the_provider_strategy_gives_the_format_without_tools(
 
 
 @in_each_dialect
-@in_each_call_mode
-async def test_the_provider_strategy_names_generic_classes(
-    dialect: Dialect, call_mode: str
-) -> None:
-    with scripted(dialect, call_mode, '{"items": [1]}') as server:
+async def test_the_provider_strategy_names_generic_classes(dialect: Dialect) -> None:
+    with scripted(dialect, "invoke", '{"items": [1]}') as server:
         form = ProviderStrategy(Page[int])
-        agent = create_agent(dialect.chat(server), tools=[], response_format=form)
-        state = await run(agent, call_mode)
+        agent: Any = create_agent(dialect.chat(server), tools=[], response_format=form)
+        state = await run(agent, "invoke")
     assert state["structured_response"] == Page[int](items=[1])
     assert server.requests[0].body["response_format"]["json_schema"]["name"] == "Page_int"
 
