@@ -97,7 +97,7 @@ class CompletionStream:
         """Return the error for a response that is one document."""
         response = HTTPResponse(content, self._headers, self._attempts)
         try:
-            parse_completions(self._request, self.http_request, response)
+            completions = parse_completions(self._request, self.http_request, response)
         except VoxtralError as error:
             return error
         # Log probabilities are read from streams only, so that invoke() streams for them.
@@ -110,6 +110,7 @@ class CompletionStream:
             "The server answered a streaming request with one document, so it seems not to "
             f"stream. {advice}",
             request_id=self._read_header("x-request-id"),
+            partial=completions[0].text,
         )
 
     def finish(self, error: VoxtralError | None = None) -> Iterator[StreamItem]:
@@ -157,7 +158,7 @@ class CompletionStream:
         """Note on an error the text so far, its tokens, and the server's id of the request."""
         tokens = self._progress.count_tokens(self._decoder)
         error.having(
-            partial=self._partial_text(),
+            partial=self._partial_text() or error.partial,
             usage={"output_tokens": tokens} if tokens else error.usage,
             request_id=error.request_id or self._read_header("x-request-id"),
             attempts=max(error.attempts, self._attempts),

@@ -206,8 +206,9 @@ def _first_content(document: JsonObject) -> str:
 
 
 def _sorted_choices(document: JsonObject) -> list[JsonObject]:
-    choices = document.get("choices")
-    if not isinstance(choices, list) or not choices:
+    items = document.get("choices")
+    choices = list(filter(may_hold_text, items)) if isinstance(items, list) else []
+    if not choices:
         raise UnexpectedShapeError(
             "no choices; check that base_url= and model= lead to a chat model"
         )

@@ -38,9 +38,11 @@ def parse_message(message: object) -> tuple[str, list[ToolCallChunk]]:
     calls = message.get("tool_calls")
     if not calls and message.get("function_call"):  # OpenAI's older name for a single call
         calls = [{"function": message["function_call"]}]
-    if calls and not isinstance(calls, list):
+    if isinstance(calls, list):
+        return text, list(map(_call, calls))
+    if may_hold_text(calls) or (calls and not text):
         raise UnexpectedShapeError("tool calls that are not a list")
-    return text, [_call(call) for call in calls or ()]
+    return text, []
 
 
 def _text(content: object) -> str:
@@ -85,4 +87,4 @@ def read_index(item: JsonObject, default: int) -> int:
     if isinstance(index, str) and index.isdecimal() and len(index) < _MAX_INDEX_DIGITS:
         index = int(index)
     number = as_int(index)
-    return default if number is None else number
+    return default if number is None or number != index else number

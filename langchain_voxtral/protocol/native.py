@@ -11,6 +11,7 @@ from langchain_voxtral.protocol.fields import (
     as_float,
     as_int,
     as_object,
+    may_hold_text,
     non_empty,
     parse_json_object,
     safe_text,
@@ -158,9 +159,9 @@ def _texts(
 ) -> tuple[str, ...]:
     """Return the texts of a response, one for each completion asked for."""
     results = document.get("results")
-    if isinstance(results, list) and results:
+    if isinstance(results, list) and any(results):
         texts = _known_texts(document)
-        if len(texts) == len(results):
+        if len(texts) == sum(map(may_hold_text, results)):
             return texts
         problem = "a result whose generated_text is not a string"
     else:

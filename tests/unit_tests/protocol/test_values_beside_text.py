@@ -270,7 +270,9 @@ def test_no_nonsense_after_the_finish_reason_costs_the_answer(
     assert events[-1] == ResponseInfo("stop", request_id="H1")
 
 
-@pytest.mark.parametrize("value", ["0", "x", True, 0.0, -1, float("nan"), 10**400, [], {"a": 1}])
+@pytest.mark.parametrize(
+    "value", ["0", "x", True, 0.0, -1, 1.5, float("nan"), 10**400, [], {"a": 1}]
+)
 def test_only_a_number_says_that_a_choice_is_another_answer(value: object) -> None:
     documents = [chunk("a"), chunk("b", "stop")]
     for document in documents:
@@ -305,6 +307,24 @@ def test_a_refusal_of_a_wrong_type_leaves_the_content(refusal: object) -> None:
     assert chat_completions.ChatDecoder().feed(sse({"choices": [{"delta": message}]})) == [
         TokenDelta("a")
     ]
+
+
+@pytest.mark.parametrize("calls", [True, 5, float("nan")])
+def test_tool_calls_of_a_type_that_holds_none_leave_the_content(calls: object) -> None:
+    message = {"content": "a", "tool_calls": calls}
+    body = json.dumps({"choices": [{"message": message}]}).encode()
+    assert chat_completions.parse_response(body).texts == ("a",)
+    assert chat_completions.ChatDecoder().feed(sse({"choices": [{"delta": message}]})) == [
+        TokenDelta("a")
+    ]
+
+
+@pytest.mark.parametrize("extra", [None, True, 5, {}, []])
+def test_an_empty_answer_beside_the_one_that_was_requested_is_passed_over(extra: object) -> None:
+    body = json.dumps({"choices": [{"message": {"content": "a"}}, extra]}).encode()
+    assert chat_completions.parse_response(body).texts == ("a",)
+    body = json.dumps({"results": [{"generated_text": "a"}, extra]}).encode()
+    assert native.parse_response(body).texts == ("a",)
 
 
 @pytest.mark.parametrize("refusal", [{"text": "No."}, ["No."]])

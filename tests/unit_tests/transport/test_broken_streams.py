@@ -127,7 +127,7 @@ def test_data_that_is_not_an_event_of_this_api_raises_with_the_text_so_far(calle
 def test_a_stream_answered_without_streaming_is_one_clear_error(caller: Caller) -> None:
     with ScriptedServer(whole("Hello!")) as server:
         shown, error = read_until_error(caller.stream(caller.model(server)))
-    assert (shown, type(error)) == ("", VoxtralResponseError)
+    assert (shown, type(error), error.partial) == ("", VoxtralResponseError, "Hello!")
     assert "seems not to stream" in str(error)
     assert len(server.requests) == 1
 
