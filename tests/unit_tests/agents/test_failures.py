@@ -205,13 +205,12 @@ UNKNOWN = '{"name": "get_wether", "parameters": {"city": "Paris"}}'
 
 
 @in_each_dialect
-@pytest.mark.parametrize("call_mode", ["invoke", "astream"])
 @pytest.mark.parametrize(
     "text", [UNKNOWN, f"[{UNKNOWN}]", f"```json\n{UNKNOWN}\n```\n", f"<|python_tag|>{UNKNOWN}"]
 )
 async def test_a_call_of_an_unknown_tool_as_text_is_returned_to_the_model(
-    dialect: Dialect, call_mode: str, text: str
+    dialect: Dialect, text: str
 ) -> None:
-    with scripted(dialect, call_mode, text, [PARIS], SUNNY) as server:
-        state = await run(create_agent(dialect.chat(server), tools=TOOLS), call_mode)
+    with scripted(dialect, "astream", text, [PARIS], SUNNY) as server:
+        state = await run(create_agent(dialect.chat(server), tools=TOOLS), "astream")
     assert summarize(state) == RECOVERED
