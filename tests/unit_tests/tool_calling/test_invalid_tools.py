@@ -1,5 +1,6 @@
 """Invalid tools, choices and conversations: one clear error before anything is sent."""
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -128,22 +129,6 @@ CALLING = AIMessage(
 )
 HI = HumanMessage("Hi")
 WRONG_TURNS: dict[str, tuple[Callable[[], list[BaseMessage]], str]] = {
-    "a result without a call": (
-        lambda: [HI, ToolMessage("5", tool_call_id="a")],
-        r"messages\[1\].*'a'.*no earlier message",
-    ),
-    "a result of another call": (
-        lambda: [HI, CALLING, ToolMessage("5", tool_call_id="c")],
-        r"messages\[2\].*'c'",
-    ),
-    "one call answered twice": (
-        lambda: [HI, CALLING, *[ToolMessage("5", tool_call_id="a")] * 2],
-        r"messages\[3\].*already",
-    ),
-    "one of two calls answered": (
-        lambda: [HI, CALLING, ToolMessage("5", tool_call_id="a"), HI],
-        r"messages\[1\].*'b'",
-    ),
     "an unknown role": (
         lambda: [HI, ChatMessage(content="5", role="oracle")],
         r"messages\[1\].*'oracle'",
@@ -178,6 +163,28 @@ async def test_an_invalid_conversation_is_an_error_before_anything_is_sent(
             with pytest.raises(VoxtralInvalidRequestError, match=message):
                 await get_message(chat, call_mode, turns())
     assert server.requests == []
+
+
+RESULTS_OUT_OF_PLACE: dict[str, list[BaseMessage]] = {
+    "without a call": [HI, ToolMessage("5", tool_call_id="a")],
+    "of another call": [HI, CALLING, ToolMessage("5", tool_call_id="c")],
+    "twice": [HI, CALLING, *[ToolMessage("5", tool_call_id="a")] * 2],
+    "of one of two calls": [HI, CALLING, ToolMessage("5", tool_call_id="a"), HI],
+}
+
+
+@in_every_dialect
+@pytest.mark.parametrize("messages", RESULTS_OUT_OF_PLACE.values(), ids=RESULTS_OUT_OF_PLACE)
+def test_a_conversation_with_results_out_of_place_is_sent_with_a_warning(
+    dialect: Dialect, messages: list[BaseMessage], caplog: pytest.LogCaptureFixture
+) -> None:
+    """An agent's history, once it is so, could not be mended by an error."""
+    with ScriptedServer(dialect.whole("Hello!")) as server:
+        assert dialect.chat(server).invoke(messages).text == "Hello!"
+    sent = json.dumps(dialect.conversation(server.requests[0].body))
+    results = [message.text for message in messages if isinstance(message, ToolMessage)]
+    assert sent.count("5") == len(results)
+    assert {record.levelname for record in caplog.records} == {"WARNING"}
 
 
 @in_every_dialect
