@@ -10,7 +10,10 @@ from support.sse_replies import json_reply
 from support.transcription_calls import BOUNDS, KEY, LONG, PARSES, SHORT, parser_of
 
 from langchain_voxtral import VoxtralTranscriber, VoxtralTranscriptionLoader
+from langchain_voxtral.audio.chunking import AudioChunk
 from langchain_voxtral.cli import main
+from langchain_voxtral.client import VoxtralClient
+from langchain_voxtral.transcription.settings import request_for
 
 TEXT = "Hello. Bye."
 GOOD = {"start": 0.0, "end": 0.9, "text": "Hello."}
@@ -99,6 +102,20 @@ def test_a_resumed_run_has_the_text_and_the_warning_again(
         made = [PARSES[method](parser, SHORT)[0] for _ in range(2)]
     assert [one.page_content for one in made] == [CUES["srt"]] * 2
     assert [one.metadata["chunks_from_store"] for one in made] == [0, 1]
+    assert [record.getMessage() for record in caplog.records] == [PROBLEM] * 2
+
+
+async def test_a_client_keeps_the_text_and_logs_the_problem(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with ScriptedServer(default=BAD) as server:
+        parser = parser_of(server, mode="srt")
+        chunk = AudioChunk(0, 0.0, 2.0, SHORT, is_last=True)
+        request = request_for(parser, chunk, "the recording")
+        client = VoxtralClient(parser)
+        responses = [client.transcribe(request), await client.atranscribe(request)]
+    for response in responses:
+        assert (response.transcript.text, response.transcript.segments) == (TEXT, ())
     assert [record.getMessage() for record in caplog.records] == [PROBLEM] * 2
 
 
