@@ -197,6 +197,21 @@ async def test_a_connection_that_breaks_within_a_call_is_an_error_with_the_text_
     assert caught.value.partial == TEXT
 
 
+@in_every_dialect
+@pytest.mark.parametrize("missing", [0, 5])
+async def test_a_connection_that_breaks_leaves_the_text_of_an_unknown_call(
+    dialect: Dialect, missing: int
+) -> None:
+    text = '{"name": "get_wether", "parameters": {"city": "Paris"}}'
+    tokens = dialect.texts(text[: len(text) - missing])
+    with (
+        ScriptedServer(events(*tokens, End.CUT)) as server,
+        pytest.raises(VoxtralIncompleteStreamError) as caught,
+    ):
+        await chunks_of(dialect.chat(server).bind_tools(TOOLS), "stream")
+    assert caught.value.partial == text[: len(text) - missing]
+
+
 class Listener(BaseCallbackHandler):
     """Records chunks, including those before an error."""
 
