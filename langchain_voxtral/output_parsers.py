@@ -176,7 +176,8 @@ class RawOutputParser(StructuredOutputParser):
         """Return the schema of the results."""
         parsed = super().OutputType
         error = Annotated[Any, WithJsonSchema({"type": ["string", "null"]})]
-        fields: dict[str, Any] = {"raw": AIMessage, "parsed": parsed | None, "parsing_error": error}
+        types = {"raw": AIMessage, "parsed": parsed | None, "parsing_error": error}
+        fields: dict[str, Any] = {name: (type_, ...) for name, type_ in types.items()}
         return create_model("RawOutput", **fields)
 
     def parse_result(

@@ -52,6 +52,7 @@ class Colour(Enum):
     """A colour."""
 
     RED = "red"
+    BLUE = "blue"
 
 
 NESTED: dict[str, Any] = {
@@ -80,7 +81,7 @@ SCHEMAS: dict[str, tuple[Any, dict[str, Any]]] = {
     "pydantic": (Person, OBJECT | {"required": ["name"]}),
     "pydantic.v1": (PersonV1, OBJECT | {"required": ["name"]}),
     "a dataclass": (PersonData, OBJECT | {"required": ["name"]}),
-    "an enum": (Colour, {"type": "string", "enum": ["red"]}),
+    "an enum": (Colour, {"type": "string", "enum": ["red", "blue"]}),
     "a TypedDict": (PersonDict, OBJECT | {"required": ["name"]}),
     "a JSON schema": (NESTED, OBJECT),
     "a recursive JSON schema": (TREE, TREE_OUTPUT),
