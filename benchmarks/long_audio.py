@@ -17,7 +17,7 @@ import soundfile
 
 from langchain_voxtral.audio.chunking import split_at_silence
 from langchain_voxtral.audio.decoder import Recording
-from langchain_voxtral.audio.track import import_optional
+from langchain_voxtral.audio.mixing import import_optional
 
 RATE = 44_100
 FORMATS = {"mp3": "MPEG_LAYER_III", "flac": "PCM_16", "wav": "PCM_16"}

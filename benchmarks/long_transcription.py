@@ -18,7 +18,7 @@ from pathlib import Path
 from long_audio import write
 
 from langchain_voxtral import VoxtralTranscriptionParser
-from langchain_voxtral.audio.track import import_optional
+from langchain_voxtral.audio.mixing import import_optional
 
 ANSWER = b'{"text": "It was the best of times, it was the worst of times."}'
 READ = 1 << 20

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 
 from langchain_voxtral.audio.decoder import Recording
 from langchain_voxtral.audio.formats import WAV, AudioFormat
+from langchain_voxtral.audio.mixing import import_optional
 from langchain_voxtral.audio.pricing import BLOCK_SECONDS
-from langchain_voxtral.audio.track import import_optional
 from langchain_voxtral.audio.wav import SAMPLE_RATE, wav_header
 from langchain_voxtral.errors import VoxtralInvalidRequestError
 

@@ -10,6 +10,7 @@ from langchain_voxtral.audio import formats
 from langchain_voxtral.audio.formats import AudioFormat
 from langchain_voxtral.audio.frames import check_adts, check_mp3
 from langchain_voxtral.audio.integrity import check_matroska, check_ogg
+from langchain_voxtral.audio.mixing import import_optional
 from langchain_voxtral.audio.patches import FileCheck, PatchedFile, ReportDamage
 from langchain_voxtral.audio.sizes import (
     check_aiff,
@@ -19,7 +20,7 @@ from langchain_voxtral.audio.sizes import (
     check_wav,
 )
 from langchain_voxtral.audio.source import AudioInput, AudioSource
-from langchain_voxtral.audio.track import AudioTrack, import_optional, open_track, probe_format
+from langchain_voxtral.audio.track import AudioTrack, open_track, probe_format
 from langchain_voxtral.errors import (
     VoxtralAudioError,
     VoxtralMissingAudioExtraError,
@@ -83,6 +84,7 @@ class Recording:
         self.is_complete = None
         self._truncated = truncated
         self._check = FileCheck()
+        self._has_inversion = False
         self._source = source if isinstance(source, AudioSource) else AudioSource(source, name=name)
         self.name = name or self._source.title
         with self._source.open() as file, self._naming_errors():
@@ -116,7 +118,7 @@ class Recording:
         """
         is_empty = True
         with self._open_track() as track:
-            for block in track.iter_pcm(self._check, self._report_damage):
+            for block in track.iter_pcm(self._check, self._report_damage, self._report_inversion):
                 is_empty = False
                 yield block
             if is_empty:
@@ -146,6 +148,12 @@ class Recording:
         if self.is_complete is not False:
             logger.warning("%s: %s; what can be decoded is taken", self.name, error.message)
         self.is_complete = False
+
+    def _report_inversion(self) -> None:
+        """Log once that channels cancel each other."""
+        if not self._has_inversion:
+            logger.warning("%s: channels of it cancel each other; one of them is taken", self.name)
+        self._has_inversion = True
 
     @contextmanager
     def _naming_errors(self) -> Iterator[None]:

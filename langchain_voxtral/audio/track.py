@@ -1,9 +1,8 @@
 """The sound of an open file, decoded by FFmpeg (PyAV)."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib import import_module
 from types import ModuleType
 from typing import Any, BinaryIO
 
@@ -31,12 +30,12 @@ from langchain_voxtral.audio.formats import (
     AudioFormat,
     demuxer_format,
 )
+from langchain_voxtral.audio.mixing import Mixer, import_optional
 from langchain_voxtral.audio.mp3 import is_between_frames
 from langchain_voxtral.audio.patches import FileCheck, PatchedFile, ReportDamage
 from langchain_voxtral.audio.wav import SAMPLE_RATE
 from langchain_voxtral.errors import (
     VoxtralAudioError,
-    VoxtralMissingAudioExtraError,
     VoxtralTruncatedAudioError,
 )
 
@@ -75,18 +74,6 @@ _MAX_FAILURES = 8
 """How often reading may fail before it ends, if nothing is read between."""
 _MAX_SILENCE_SECONDS = 3600.0
 """All gaps together, beyond which a clock is wrong: few bytes could claim years."""
-
-
-def import_optional(name: str) -> ModuleType:
-    """Import a library of the `audio` extra.
-
-    Raises:
-        VoxtralMissingAudioExtraError: It is not installed.
-    """
-    try:
-        return import_module(name)
-    except ImportError as error:
-        raise VoxtralMissingAudioExtraError(name) from error
 
 
 def probe_format(file: BinaryIO) -> AudioFormat | None:
@@ -160,10 +147,13 @@ class AudioTrack:
             return None
         return float(self.container.duration / 1_000_000)
 
-    def iter_pcm(self, check: FileCheck, report_damage: ReportDamage) -> Iterator[bytes]:
+    def iter_pcm(
+        self, check: FileCheck, report_damage: ReportDamage, report_inversion: Callable[[], None]
+    ) -> Iterator[bytes]:
         """Decode it to 16-bit PCM, mono, 16 kHz, in blocks of at most a second."""
         samples = 0
-        for block in self._blocks(check, report_damage):
+        mixer = Mixer(self.av, report_inversion)
+        for block in self._blocks(check, report_damage, mixer):
             samples += len(block) // 2
             yield block
         decoded, stated = samples / SAMPLE_RATE, self.seconds
@@ -174,19 +164,21 @@ class AudioTrack:
         ):
             report_damage(self._damage_error(decoded))
 
-    def _blocks(self, check: FileCheck, report_damage: ReportDamage) -> Iterator[bytes]:
+    def _blocks(
+        self, check: FileCheck, report_damage: ReportDamage, mixer: Mixer
+    ) -> Iterator[bytes]:
         """Decode; where the file's clock runs on without sound, there is silence.
 
         So films whose sound begins late, calls that send nothing in pauses, and damaged recordings
         keep their times.
         """
-        resampler, silent, is_begun = _Resampler(self.av), 0.0, False
+        silent, is_begun = 0.0, False
         end = self._start_time(check)
         lost_until: float | None = None
         is_exact = check.is_damaged and self.format in _EXACT_CLOCK
         for item in self._frames(check, report_damage):
             if isinstance(item, _Silence):
-                yield from resampler.flush()
+                yield from mixer.flush()
                 yield from _silence(item.seconds)
                 continue
             if isinstance(item, _Lost):
@@ -197,7 +189,7 @@ class AudioTrack:
             is_lost = lost_until is not None or (is_begun and self.format == FLAC)
             min_gap = _MAX_JITTER_SECONDS if is_lost or is_exact else _MIN_GAP_SECONDS
             if gap > min_gap and (is_lost or self.format not in _WITHOUT_CLOCK):
-                yield from resampler.flush()
+                yield from mixer.flush()
                 silent += gap
                 if silent > _MAX_SILENCE_SECONDS or (is_begun and self.format == FLAC):
                     report_damage(self._damage_error(end))
@@ -205,8 +197,8 @@ class AudioTrack:
                     return
                 yield from _silence(gap)
             is_begun, end, lost_until = True, begin + item.samples / item.sample_rate, None
-            yield from resampler.feed(item)
-        yield from resampler.flush()
+            yield from mixer.feed(item)
+        yield from mixer.flush()
         yield from _silence((lost_until or end) - end)
 
     def _frames(
@@ -283,60 +275,6 @@ class _Silence:
     """Sound that is missing in the file and that the file's clock does not count."""
 
     seconds: float
-
-
-class _Resampler:
-    """Frames to 16-bit PCM, mono, 16 kHz, in blocks of a second; their format may change."""
-
-    def __init__(self, av: Any) -> None:
-        self._av = av
-        self._resampler: Any = None
-        self._input: tuple[str, str, int] | None = None
-        self._channels_to_mix = 1
-
-    def feed(self, frame: Any) -> Iterator[bytes]:
-        """Take a frame, and return the blocks that are full."""
-        layout = frame.layout
-        form = (frame.format.name, layout.name, frame.sample_rate)
-        if form != self._input:
-            yield from self.flush()
-            # Without names of its channels, FFmpeg would guess them and leave out a bass channel.
-            is_named = "channels" not in layout.name and "ambisonic" not in layout.name
-            self._input = form
-            self._channels_to_mix = 1 if is_named else layout.nb_channels
-            self._resampler = self._av.AudioResampler(
-                "s16", "mono" if is_named else layout, SAMPLE_RATE, SAMPLE_RATE
-            )
-        _check_finite(frame)
-        yield from map(self._mono, self._resampler.resample(frame))
-
-    def flush(self) -> Iterator[bytes]:
-        """Return what is left, and begin anew."""
-        if self._resampler is not None:
-            frames = self._resampler.resample(None)
-            self._resampler = self._input = None
-            yield from map(self._mono, frames)
-
-    def _mono(self, frame: Any) -> bytes:
-        pcm = frame.to_ndarray()
-        if self._channels_to_mix > 1:
-            pcm = pcm.reshape(-1, self._channels_to_mix).mean(axis=1).round().astype("<i2")
-        return bytes(pcm.tobytes())
-
-
-def _check_finite(frame: Any) -> None:
-    """Refuse samples that are no numbers, which only floating-point PCM can hold."""
-    if frame.format.name not in ("flt", "dbl"):  # decoders of compressed sound make them planar
-        return
-    np = import_optional("numpy")
-    is_finite = np.isfinite(frame.to_ndarray()[0])
-    if not is_finite.all():
-        index = int(is_finite.argmin())
-        at = (frame.time or 0.0) + index // frame.layout.nb_channels / frame.sample_rate
-        raise VoxtralAudioError(
-            f"its sample at {at:.3f} s is {frame.to_ndarray()[0][index]}, no number: "
-            "save the recording anew"
-        )
 
 
 def _silence(seconds: float) -> Iterator[bytes]:
