@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, BinaryIO, Literal
 
 from langchain_voxtral.audio import formats
 from langchain_voxtral.audio.formats import AudioFormat
+from langchain_voxtral.audio.fragments import check_mp4
 from langchain_voxtral.audio.frames import check_adts, check_mp3
 from langchain_voxtral.audio.integrity import check_matroska, check_ogg
 from langchain_voxtral.audio.mixing import import_optional
@@ -187,6 +188,8 @@ _CHECKS: dict[AudioFormat, Callable[[BinaryIO, ReportDamage], FileCheck]] = {
     formats.OPUS: check_ogg,
     formats.WEBM: check_matroska,
     formats.MKA: check_matroska,
+    formats.M4A: check_mp4,
+    formats.MP4: check_mp4,
     formats.AIFF: check_aiff,
     formats.AU: check_au,
     formats.AVI: check_avi,

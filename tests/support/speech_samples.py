@@ -62,6 +62,7 @@ _OTHER_BY_FFMPEG = {
     "nut": ("nut", "libmp3lame"),
     "rm": ("rm", "ac3"),
 }
+_FRAGMENTED = {"movflags": "empty_moov+default_base_moof", "frag_duration": "1000000"}
 OTHER_ENCODINGS = tuple(_OTHER_BY_FFMPEG)
 """Formats that are only known to the decoder, or only by their first bytes."""
 ENCODINGS = (*_BY_SOUNDFILE, *_BY_FFMPEG, "flac streamed")
@@ -141,7 +142,11 @@ def encoded(encoding: str, sound: Sound | None = None, rate: int = 16_000) -> by
         container, subtype = _BY_SOUNDFILE[encoding]
         soundfile.write(file, sound, rate, format=container, subtype=subtype)
         return file.getvalue()
-    container, codec, options = _BY_FFMPEG.get(encoding) or (*_OTHER_BY_FFMPEG[encoding], {})
+    container, codec, options = (
+        ("mp4", "aac", _FRAGMENTED)
+        if encoding == "mp4 fragmented"
+        else _BY_FFMPEG.get(encoding) or (*_OTHER_BY_FFMPEG[encoding], {})
+    )
     with av.open(file, "w", format=container, options=options) as out:
         stream: Any = out.add_stream(codec, rate=rate)
         stream.layout = "mono"

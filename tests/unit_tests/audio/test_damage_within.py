@@ -146,3 +146,26 @@ def test_one_warning_tells_of_all_damage(caplog: pytest.LogCaptureFixture) -> No
     assert [record.getMessage().partition(" s of")[0] for record in caplog.records] == [
         "talk: it cannot be decoded beyond 2.4"
     ]
+
+
+@pytest.mark.parametrize("name", [b"moof", b"mdat", b"traf", b"trun", b"mfhd"])
+@pytest.mark.parametrize("number", [0, 5])
+@pytest.mark.parametrize("head", [bytes(8), b"\xff" * 8])
+def test_a_fragment_without_its_head_is_an_error_or_silence(
+    name: bytes, number: int, head: bytes
+) -> None:
+    whole = samples.encoded("mp4 fragmented")
+    at = -1
+    for _ in range(number + 1):
+        at = whole.index(name, at + 1)
+    data = whole[: at - 4] + head + whole[at + 4 :]
+    with pytest.raises(VoxtralTruncatedAudioError, match="damaged"):
+        samples.decoded(data)
+    assert_times_are_kept(data, samples.decoded(whole))
+
+
+def test_a_fragmented_mp4_is_complete_with_zeros_behind_it() -> None:
+    whole = samples.encoded("mp4 fragmented")
+    recording = Recording(whole + bytes(5_000))
+    assert samples.seconds_of(recording) == samples.seconds_of(whole)
+    assert recording.is_complete is True
