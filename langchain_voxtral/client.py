@@ -1,6 +1,7 @@
 """`VoxtralClient`: sends completions and transcriptions to a Voxtral server, sync and async."""
 
 import logging
+import sys
 from collections.abc import AsyncGenerator, Generator, Iterator, Sequence
 from contextlib import aclosing, contextmanager
 from itertools import chain
@@ -22,12 +23,14 @@ from langchain_voxtral.connection import (
     resolve_local,
 )
 from langchain_voxtral.errors import (
+    Secrets,
     VoxtralAuthenticationError,
     VoxtralContextOverflowError,
     VoxtralError,
     VoxtralInvalidRequestError,
     VoxtralNotFoundError,
     VoxtralUnsupportedFeatureError,
+    forget_locals,
 )
 from langchain_voxtral.protocol.form_data import FormData
 from langchain_voxtral.protocol.json_body import encode_request
@@ -55,10 +58,6 @@ from langchain_voxtral.transport import (
 )
 
 logger = logging.getLogger("langchain_voxtral")
-
-MIN_SECRET_LENGTH = 8
-"""Characters from which on a word of a header is kept out of errors; shorter ones are no secrets,
-and blotting them out would make errors unreadable."""
 
 _KEY_WAS_DROPPED = (
     "(This object was unpickled, and pickles leave out a key given as api_key=; "
@@ -107,7 +106,7 @@ class VoxtralClient:
         Raises:
             VoxtralError: Of the class that fits the failure.
         """
-        with _explain_audio_refusal(request):
+        with _complete_errors(has_audio=request.has_audio):
             try:
                 return self._complete(request)
             except VoxtralUnsupportedFeatureError as refusal:
@@ -115,7 +114,7 @@ class VoxtralClient:
 
     async def acomplete(self, request: CompletionRequest) -> list[Completion]:
         """Do what `complete` does, asynchronously."""
-        with _explain_audio_refusal(request):
+        with _complete_errors(has_audio=request.has_audio):
             try:
                 return await self._acomplete(request)
             except VoxtralUnsupportedFeatureError as refusal:
@@ -127,7 +126,7 @@ class VoxtralClient:
         Raises:
             VoxtralError: Of the class that fits the failure, with the partial text.
         """
-        with _explain_audio_refusal(request):
+        with _complete_errors(has_audio=request.has_audio):
             address = self.resolve()
             decoder = self._stream_decoder(address, request)
             try:
@@ -138,7 +137,7 @@ class VoxtralClient:
 
     async def astream(self, request: CompletionRequest) -> AsyncGenerator[Sequence[StreamItem]]:
         """Do what `stream` does, asynchronously."""
-        with _explain_audio_refusal(request):
+        with _complete_errors(has_audio=request.has_audio):
             address = await self.aresolve()
             decoder = self._stream_decoder(address, request)
             try:
@@ -176,19 +175,20 @@ class VoxtralClient:
         Raises:
             VoxtralError: Of the class that fits the failure.
         """
-        address = self.resolve()
-        http_request = self._transcription_request(address, request)
-        return _parse_transcript(
-            request, http_request, post(self._connections(address), http_request)
-        )
+        with _complete_errors():
+            address = self.resolve()
+            http_request = self._transcription_request(address, request)
+            response = post(self._connections(address), http_request)
+            return _parse_transcript(request, http_request, response)
 
     async def atranscribe(self, request: TranscriptionRequest) -> ChunkTranscript:
         """Do what `transcribe` does, asynchronously."""
-        address = await self.aresolve()
-        # In a thread, because a chunk of 10 minutes is encoded for it.
-        http_request = await to_thread(self._transcription_request, address, request)
-        response = await apost(self._connections(address), http_request)
-        return _parse_transcript(request, http_request, response)
+        with _complete_errors():
+            address = await self.aresolve()
+            # In a thread, because a chunk of 10 minutes is encoded for it.
+            http_request = await to_thread(self._transcription_request, address, request)
+            response = await apost(self._connections(address), http_request)
+            return _parse_transcript(request, http_request, response)
 
     def resolve(self) -> ServerAddress:
         """Return the server's address and key; the embedded engine is started on first use.
@@ -256,25 +256,11 @@ class VoxtralClient:
             has_audio: Whether there is a recording in the body.
         """
         settings = self.settings
-        headers = {
-            "content-type": "application/json",
-            "accept": "text/event-stream" if is_stream else "application/json",
-            # Not what else is installed here: a read of Brotli or zstd has no bounded size.
-            "accept-encoding": "gzip, deflate",
-            "user-agent": f"langchain-voxtral/{__version__}",
-        }
-        if address.key is not None:
-            headers["authorization"] = f"Bearer {address.key}"
-        headers |= {name.lower(): value for name, value in settings.default_headers.items()}
-        words = " ".join(settings.default_headers.values()).split()
         return HTTPRequest(
             url=address.url(endpoint, model),
             content=content,
-            headers=headers,
-            secrets=(
-                *filter(None, [address.key]),
-                *(word for word in words if len(word) >= MIN_SECRET_LENGTH),
-            ),
+            headers=_headers(address, settings, is_stream=is_stream),
+            secrets=_secrets(address, settings),
             model=model,
             timeouts=timeouts_for(settings, is_stream=is_stream),
             retry=RetryPolicy(settings.max_retries, retry_timeouts=settings.retry_timeouts),
@@ -306,6 +292,27 @@ class VoxtralClient:
     ) -> CompletionStream:
         http_request = self._completion_request(address, request, is_stream=True)
         return CompletionStream(request, http_request)
+
+
+def _headers(
+    address: ServerAddress, settings: ConnectionSettings, *, is_stream: bool
+) -> dict[str, str]:
+    """Return the headers of a request; no variable holds them where something may fail."""
+    headers = {
+        "content-type": "application/json",
+        "accept": "text/event-stream" if is_stream else "application/json",
+        # Not what else is installed here: a read of Brotli or zstd has no bounded size.
+        "accept-encoding": "gzip, deflate",
+        "user-agent": f"langchain-voxtral/{__version__}",
+    }
+    if address.key is not None:
+        headers["authorization"] = f"Bearer {address.key}"
+    return headers | {name.lower(): value for name, value in settings.default_headers.items()}
+
+
+def _secrets(address: ServerAddress, settings: ConnectionSettings) -> Secrets:
+    words = " ".join(settings.default_headers.values()).split()
+    return Secrets((*filter(None, [address.key]), *words))
 
 
 def timeouts_for(settings: ConnectionSettings, *, is_stream: bool) -> Timeouts:
@@ -345,12 +352,18 @@ def log_segments_problem(request: TranscriptionRequest, response: ChunkTranscrip
 
 
 @contextmanager
-def _explain_audio_refusal(request: CompletionRequest) -> Iterator[None]:
-    """Say which endpoints take recordings, if a refusal may be of the recording."""
+def _complete_errors(*, has_audio: bool = False) -> Iterator[None]:
+    """Let errors take no local variables along, which may hold or echo the key.
+
+    If a refusal may be of a recording in a chat, also say which endpoints take recordings.
+    """
+    earlier = sys.exc_info()[1]
     try:
         yield
-    except (VoxtralInvalidRequestError, VoxtralNotFoundError) as error:
-        is_too_long = isinstance(error, VoxtralContextOverflowError)
-        if request.has_audio and error.status_code in _AUDIO_STATUSES and not is_too_long:
-            error.message += f" {_AUDIO_ADVICE}"
+    except BaseException as error:
+        forget_locals(error, earlier)
+        if has_audio and isinstance(error, VoxtralInvalidRequestError | VoxtralNotFoundError):
+            is_too_long = isinstance(error, VoxtralContextOverflowError)
+            if error.status_code in _AUDIO_STATUSES and not is_too_long:
+                error.message += f" {_AUDIO_ADVICE}"
         raise

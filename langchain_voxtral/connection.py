@@ -3,8 +3,9 @@
 import os
 import pickle
 import re
+import sys
 import warnings
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -20,7 +21,7 @@ from pydantic import (
     model_validator,
 )
 
-from langchain_voxtral.errors import VoxtralUnsupportedFeatureError
+from langchain_voxtral.errors import VoxtralUnsupportedFeatureError, forget_locals
 from langchain_voxtral.providers import (
     DEEPINFRA_URL,
     LOCAL_BASE_URL,
@@ -153,6 +154,18 @@ class ConnectionSettings(BaseModel):
     pickle_api_key: bool = False
     """Whether a pickle holds a key that was given as `api_key=`; else it is left out."""
 
+    if not TYPE_CHECKING:  # which knows the fields by name
+
+        def __init__(self, *args: Any, **values: Any) -> None:
+            """Let validation errors take no local variables along: they have the key."""
+            earlier = sys.exc_info()[1]
+            try:
+                super().__init__(*args, **values)
+            except BaseException as error:
+                values.clear()
+                forget_locals(error, earlier)
+                raise
+
     _lease: ClientLease = PrivateAttr(default_factory=ClientLease)
     _key_was_dropped: bool = PrivateAttr(default=False)
 
@@ -165,7 +178,7 @@ class ConnectionSettings(BaseModel):
         if self.api_key is None and self.base_url != LOCAL_BASE_URL:
             found = next(environment_keys(self.base_url, self.server), None)
             if found is not None:
-                self.__dict__["api_key"] = EnvironmentKey(found[1])
+                self.__dict__["api_key"] = found[1]
         return self
 
     @model_validator(mode="after")
@@ -174,7 +187,7 @@ class ConnectionSettings(BaseModel):
             warnings.warn(
                 f"base_url={self.base_url!r} is plain http to another machine: prompts, answers "
                 "and the key can be read on the way. Use https.",
-                stacklevel=4,
+                stacklevel=5,
             )
         return self
 

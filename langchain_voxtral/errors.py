@@ -6,8 +6,10 @@ provider act on it without knowing this package. `is_retryable` comes from there
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from string import ascii_lowercase, ascii_uppercase
+from traceback import clear_frames
 from typing import Any, Self
 
 from langchain_core.exceptions import (
@@ -227,9 +229,12 @@ PERMANENT_ERRORS = (
 
 
 _REDACTED = "[redacted]"
+MIN_SECRET_LENGTH = 8
+"""Characters from which on a text can be a secret. "none" and "EMPTY", the keys of servers that
+need none, are words of messages, ids and model names too, and guard nothing."""
 _PIECE = 12
-"""Characters in a row by which a part of a secret is recognized. A shorter secret is redacted only
-as a whole: "none" and "EMPTY", the keys of servers that need none, are words of messages too."""
+"""Characters in a row by which a part of a secret is recognized; a shorter secret is redacted only
+as a whole."""
 
 _LETTER = re.compile(r"\\+u00([0-9a-f]{2})|%([0-9a-f]{2})|\\*(.)", re.IGNORECASE | re.DOTALL)
 """A character in JSON (`\\/`, `\\u002f`), which may be quoted in JSON again, in a URL (`%2F`) or
@@ -237,12 +242,52 @@ as it is."""
 _LOWER = str.maketrans(ascii_uppercase, ascii_lowercase)  # str.lower() may change the length
 
 
+@dataclass(frozen=True, slots=True)
+class Secrets:
+    """Texts that must not show: neither in errors, nor in a traceback with local variables.
+
+    No container, because what displays variables looks into those.
+    """
+
+    values: tuple[str, ...] = field(default=(), repr=False)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.values)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Secrets, ()
+
+
+def forget_locals(error: BaseException, earlier: BaseException | None) -> None:
+    """Clear the local variables of all calls that an error has ended.
+
+    httpx's hold request headers, ours what a server sent, which may echo the key; programs that
+    display tracebacks with local variables would show them.
+
+    Args:
+        error: The error, with its causes.
+        earlier: An error that was handled before, whose calls are the caller's own.
+    """
+    seen = {None, earlier}
+    found: list[BaseException | None] = [error]
+    while found:
+        each = found.pop()
+        if each is None or each in seen:
+            continue
+        seen.add(each)
+        clear_frames(each.__traceback__)
+        found += (each.__cause__, each.__context__)
+        if isinstance(each, BaseExceptionGroup):
+            found += each.exceptions
+
+
 def redact(text: str, secrets: Iterable[str | None]) -> str:
     """Return `text` with every secret in it replaced by `[redacted]`.
 
-    Servers echo keys in error bodies; nothing they send reaches a message unredacted. Of a
-    long secret every piece of 12 characters is replaced, in either case, and also where JSON
-    or a URL escapes it: servers cut, wrap and quote what they echo.
+    What has fewer than 8 characters is no secret. Servers echo keys in error bodies; nothing they
+    send reaches a message unredacted. Of a long secret every piece of 12 characters is replaced,
+    in either case, and also where JSON or a URL escapes it: servers cut, wrap and quote what they
+    echo.
 
     Example:
         ```python
@@ -253,6 +298,8 @@ def redact(text: str, secrets: Iterable[str | None]) -> str:
     """
     # The longest first: one may be the beginning of another.
     for secret in sorted(filter(None, secrets), key=len, reverse=True):
+        if len(secret) < MIN_SECRET_LENGTH:
+            continue
         text = text.replace(secret, _REDACTED)
         if len(secret) >= _PIECE:
             text = _without_pieces(text, secret.translate(_LOWER))

@@ -311,7 +311,7 @@ class EnvironmentKey(SecretStr):
     """A key found in the environment: shown by a model, but read anew for each call."""
 
 
-def environment_keys(base_url: str, server: ProviderName) -> Iterator[tuple[str, str]]:
+def environment_keys(base_url: str, server: ProviderName) -> Iterator[tuple[str, EnvironmentKey]]:
     """Yield the variables of the environment that hold a key for a server, and the keys.
 
     A provider's key goes to its own domain over https and nowhere else.
@@ -320,7 +320,7 @@ def environment_keys(base_url: str, server: ProviderName) -> Iterator[tuple[str,
     is_own_domain = provider.is_own_domain(base_url)
     for variable in provider.key_variables if is_own_domain else (OTHER_KEY_VARIABLE,):
         if value := os.environ.get(variable, "").strip():
-            yield variable, value
+            yield variable, EnvironmentKey(value)
 
 
 def resolve_remote(
@@ -339,7 +339,7 @@ def resolve_remote(
     provider = PROVIDERS[server]
     key = None
     if api_key is not None and not isinstance(api_key, EnvironmentKey):
-        key = _clean_key(api_key.get_secret_value(), "api_key=")
+        key = _clean_key(api_key, "api_key=")
     else:
         for variable, value in environment_keys(base_url, server):
             key = _clean_key(value, f"the environment variable {variable}")
@@ -355,16 +355,27 @@ def resolve_remote(
     return ServerAddress(base_url, key, not _is_loopback(base_url), provider)
 
 
-def _clean_key(value: str, source: str) -> str:
+def _clean_key(given: SecretStr, source: str) -> str:
     """Return a key fit for a header, without pasted white space and `Bearer `."""
-    key = value.strip()
-    scheme, _, rest = key.partition(" ")
-    if scheme.lower() == "bearer":
-        key = rest.strip()
-    if not key or not key.isascii() or not key.isprintable() or " " in key:
-        problem = "is empty" if not key else "contains white space or characters no key has"
+    problem = _key_problem(given)  # no variable holds the key where an error is raised
+    if problem is not None:
         raise VoxtralAuthenticationError(
             f"The key from {source} {problem}. Copy it again from where it was made (DeepInfra: "
             "https://deepinfra.com/dash/api_keys)."
         )
-    return key
+    return _strip_key(given)
+
+
+def _key_problem(given: SecretStr) -> str | None:
+    key = _strip_key(given)
+    if not key:
+        return "is empty"
+    if not key.isascii() or not key.isprintable() or " " in key:
+        return "contains white space or characters no key has"
+    return None
+
+
+def _strip_key(given: SecretStr) -> str:
+    key = given.get_secret_value().strip()
+    scheme, _, rest = key.partition(" ")
+    return rest.strip() if scheme.lower() == "bearer" else key

@@ -86,7 +86,7 @@ def is_truncated(finish_reason: str | None) -> bool:
     return finish_reason not in {None, "stop", "tool_calls"}
 
 
-def read_header(headers: Mapping[str, str], name: str, secrets: Sequence[str]) -> str | None:
+def read_header(headers: Mapping[str, str], name: str, secrets: Iterable[str]) -> str | None:
     """Return a response header for errors and metadata, without a key that a server may echo."""
     value = headers.get(name)
     return None if value is None else redact(value, secrets)

@@ -1,6 +1,6 @@
 """OpenAI's chat completions, as DeepInfra, vLLM and llama.cpp answer them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -39,7 +39,7 @@ _MESSAGE_KEYS = frozenset({"role", "content", *_NOT_PLAIN_TEXT})
 
 
 def parse_response(
-    data: bytes, *, header_request_id: str | None = None, secrets: Sequence[str] = ()
+    data: bytes, *, header_request_id: str | None = None, secrets: Iterable[str] = ()
 ) -> ParsedResponse:
     """Return what a whole (not streamed) response contains, its choices in order of their index.
 
@@ -100,7 +100,7 @@ class ChatDecoder(StreamDecoderBase):
         self,
         *,
         header_request_id: str | None = None,
-        secrets: Sequence[str] = (),
+        secrets: Iterable[str] = (),
         max_event_bytes: int = MAX_EVENT_BYTES,
     ) -> None:
         super().__init__(

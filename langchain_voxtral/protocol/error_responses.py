@@ -3,7 +3,7 @@
 import html
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -65,7 +65,7 @@ def error_from_response(
     headers: Mapping[str, str],
     body: bytes,
     *,
-    secrets: Sequence[str] = (),
+    secrets: Iterable[str] = (),
     model: str | None = None,
     has_audio: bool = False,
 ) -> VoxtralError:
@@ -100,7 +100,7 @@ def error_from_response(
 
 
 def error_from_body(
-    document: Mapping[str, Any], *, secrets: Sequence[str] = ()
+    document: Mapping[str, Any], *, secrets: Iterable[str] = ()
 ) -> VoxtralError | None:
     """Return the error that a JSON object within a 200 response or a stream reports, or None.
 
@@ -140,7 +140,7 @@ def details_from_json(document: Mapping[str, Any]) -> ErrorDetails:
     )
 
 
-def sanitize(text: str, secrets: Sequence[str] = (), limit: int = _QUOTE_LIMIT) -> str:
+def sanitize(text: str, secrets: Iterable[str] = (), limit: int = _QUOTE_LIMIT) -> str:
     """Return a server's text for a message: one line, no secrets, at most `limit` characters."""
     # Secrets go first, so that no half of one is left at the cut.
     safe = " ".join(redact(text[:_SEARCH_LIMIT], secrets).split())
@@ -192,7 +192,7 @@ def _make_error(
     details: ErrorDetails,
     *,
     status: int,
-    secrets: Sequence[str],
+    secrets: Iterable[str],
     request_id: str | None,
     model: str | None = None,
     retry_after: float | None = None,

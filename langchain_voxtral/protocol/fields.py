@@ -1,6 +1,6 @@
 """Fields of a server's JSON, in a form that can be used or None: servers leave out and vary."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any, TypeAlias
 
 from pydantic_core import from_json
@@ -20,7 +20,7 @@ class UnexpectedShapeError(Exception):
     """Part of a response is of no known form; the text says which. It never leaves `protocol`."""
 
 
-def parse_json_object(data: bytes, *, request_id: str | None, secrets: Sequence[str]) -> JsonObject:
+def parse_json_object(data: bytes, *, request_id: str | None, secrets: Iterable[str]) -> JsonObject:
     """Return the JSON object that a whole response is.
 
     Raises:
@@ -50,7 +50,7 @@ def non_empty(value: object) -> str | None:
     return value if isinstance(value, str) and value else None
 
 
-def safe_text(value: object, secrets: Sequence[str]) -> str | None:
+def safe_text(value: object, secrets: Iterable[str]) -> str | None:
     """Return a text that shows in messages and metadata, such as an id, without secrets."""
     text = non_empty(value)
     return sanitize(text, secrets) if text else None

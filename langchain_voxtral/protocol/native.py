@@ -1,6 +1,6 @@
 """DeepInfra's native text generation: `POST /v1/inference/{model}`."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any, ClassVar
 
 from langchain_voxtral.errors import VoxtralResponseError
@@ -36,7 +36,7 @@ _EVENT_KEYS = frozenset(
 
 
 def parse_response(
-    data: bytes, *, header_request_id: str | None = None, secrets: Sequence[str] = ()
+    data: bytes, *, header_request_id: str | None = None, secrets: Iterable[str] = ()
 ) -> ParsedResponse:
     """Return what a whole (not streamed) response contains; only the texts are required.
 
@@ -155,7 +155,7 @@ class NativeDecoder(StreamDecoderBase):
 
 
 def _texts(
-    document: JsonObject, status: JsonObject, request_id: str | None, secrets: Sequence[str]
+    document: JsonObject, status: JsonObject, request_id: str | None, secrets: Iterable[str]
 ) -> tuple[str, ...]:
     """Return the texts of a response, one for each completion asked for."""
     results = document.get("results")

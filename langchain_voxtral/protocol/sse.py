@@ -1,7 +1,7 @@
 """Server-sent events: the bytes of a `text/event-stream` body into JSON documents."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable
 from itertools import takewhile
 
 from pydantic_core import from_json
@@ -40,12 +40,12 @@ class SSEDecoder:
     """
 
     def __init__(
-        self, max_event_bytes: int = MAX_EVENT_BYTES, *, secrets: Sequence[str] = ()
+        self, max_event_bytes: int = MAX_EVENT_BYTES, *, secrets: Iterable[str] = ()
     ) -> None:
         self.received_done = False
         self.failure: VoxtralResponseError | None = None
         self._limit = max_event_bytes
-        self._secrets = tuple(secrets)
+        self._secrets = secrets
         self._line = bytearray()  # a line whose end has not come
         self._is_first_line = True
         self._after_cr = False  # the last byte was a CR: a LF now belongs to it

@@ -1,7 +1,7 @@
 """What the streamed responses of all endpoints share: waiting errors, and the final event."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any, ClassVar
 
 from pydantic_core import to_json
@@ -43,7 +43,7 @@ class StreamDecoderBase(ABC):
         self,
         *,
         header_request_id: str | None = None,
-        secrets: Sequence[str] = (),
+        secrets: Iterable[str] = (),
         max_event_bytes: int = MAX_EVENT_BYTES,
     ) -> None:
         self.finished = False
@@ -51,7 +51,7 @@ class StreamDecoderBase(ABC):
         self.failure: VoxtralError | None = None
         self.events_since_usage = 0
         self._sse = SSEDecoder(max_event_bytes, secrets=secrets)
-        self._secrets = tuple(secrets)
+        self._secrets = secrets
         self._request_id = header_request_id
         self._finish_reason: str | None = None
         self._usage: dict[str, Any] = {}  # by the names of `Usage`

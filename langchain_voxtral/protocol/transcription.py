@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from langchain_voxtral.errors import VoxtralResponseError
@@ -76,7 +76,7 @@ def parse_native(
     timestamps: bool = True,
     max_seconds: float = math.inf,
     header_request_id: str | None = None,
-    secrets: Sequence[str] = (),
+    secrets: Iterable[str] = (),
 ) -> Transcript:
     """Return the transcript in a 200 response of DeepInfra's native speech endpoint.
 
@@ -107,7 +107,7 @@ def parse_openai(
     timestamps: bool = True,
     max_seconds: float = math.inf,
     header_request_id: str | None = None,
-    secrets: Sequence[str] = (),
+    secrets: Iterable[str] = (),
 ) -> Transcript:
     """Do what `parse_native` does for OpenAI's transcriptions and translations, as JSON."""
     document = parse_json_object(data, request_id=header_request_id, secrets=secrets)
@@ -129,7 +129,7 @@ def without_template_text(text: str) -> str:
 def _parse(
     document: JsonObject,
     request_id: str | None,
-    secrets: Sequence[str],
+    secrets: Iterable[str],
     *,
     max_seconds: float | None,
 ) -> Transcript:

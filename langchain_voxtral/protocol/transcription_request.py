@@ -1,7 +1,7 @@
 """Requests to speech endpoints, and to a chat that transcribes: one chunk of a recording."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -188,7 +188,7 @@ class TranscriptionRequest:
         return FormData(self._form_fields(), file_field, file_name, form.mime_type, self.chunk.data)
 
     def parse(
-        self, content: bytes, headers: Mapping[str, str], secrets: Sequence[str]
+        self, content: bytes, headers: Mapping[str, str], secrets: Iterable[str]
     ) -> ChunkTranscript:
         """Return the transcript in a 200 response.
 
@@ -201,7 +201,7 @@ class TranscriptionRequest:
         return ChunkTranscript(transcript, model)
 
     def _parse_body(
-        self, content: bytes, request_id: str | None, secrets: Sequence[str]
+        self, content: bytes, request_id: str | None, secrets: Iterable[str]
     ) -> Transcript:
         if self.endpoint != "chat":
             parse = parse_native if self.endpoint == "native" else parse_openai

@@ -11,7 +11,7 @@ import threading
 import weakref
 from collections.abc import AsyncGenerator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
@@ -35,7 +35,7 @@ class ClientSettings:
         http_async_client: The caller's own asynchronous client; never closed here.
     """
 
-    proxy: str | None = None
+    proxy: str | None = field(default=None, repr=False)
     trust_env: bool = True
     http_client: httpx.Client | None = None
     http_async_client: httpx.AsyncClient | None = None

@@ -6,7 +6,7 @@ knows what bytes mean.
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Generator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from functools import lru_cache
 from io import BytesIO
@@ -263,16 +263,20 @@ def _build(
         limit if left is None else left if limit is None else min(limit, left)
         for limit in (request.timeouts.connect, request.timeouts.read)
     )
-    headers, body = request.headers, request.content
-    if isinstance(body, FormData):
-        headers = {**headers, "content-type": body.content_type}
+    body = request.content
     return client.build_request(
         "POST",
         _parse_url(request.url),
         **(_form_arguments(body) if isinstance(body, FormData) else {"content": body}),
-        headers=headers,
+        headers=_headers(request),
         timeout=httpx.Timeout(connect=connect, read=read, write=read, pool=read),
     )
+
+
+def _headers(request: HTTPRequest) -> Mapping[str, str]:
+    if isinstance(request.content, FormData):
+        return {**request.headers, "content-type": request.content.content_type}
+    return request.headers
 
 
 def _form_arguments(form: FormData) -> dict[str, Any]:

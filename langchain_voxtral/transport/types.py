@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
-from langchain_voxtral.errors import VoxtralError
+from langchain_voxtral.errors import Secrets, VoxtralError
 from langchain_voxtral.protocol.form_data import FormData
 
 T_co = TypeVar("T_co", covariant=True)
@@ -65,7 +65,7 @@ class HTTPRequest:
     url: str
     content: bytes | FormData = field(repr=False)
     headers: Mapping[str, str] = field(repr=False)
-    secrets: Sequence[str] = field(default=(), repr=False)
+    secrets: Iterable[str] = Secrets()
     model: str | None = None
     timeouts: Timeouts = Timeouts()
     retry: RetryPolicy = RetryPolicy()
@@ -82,8 +82,8 @@ class HTTPResponse:
         attempts: How often the request was sent.
     """
 
-    content: bytes
-    headers: Mapping[str, str]
+    content: bytes = field(repr=False)
+    headers: Mapping[str, str] = field(repr=False)
     attempts: int = 1
 
 

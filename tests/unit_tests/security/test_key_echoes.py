@@ -181,8 +181,9 @@ def test_parts_of_a_key_are_redacted_from_twelve_characters(
     assert shown == ("<[redacted]>" if len(piece) >= PIECE else f"<{piece}>")
 
 
-def test_a_short_key_redacts_no_similar_words() -> None:
-    assert redact("The body is empty: EMPTY", ["EMPTY"]) == "The body is empty: [redacted]"
+def test_a_short_key_redacts_nothing() -> None:
+    assert redact("The body is empty: EMPTY", ["EMPTY"]) == "The body is empty: EMPTY"
+    assert redact("It is 12345678.", ["12345678"]) == "It is [redacted]."
 
 
 @given(st.text(TOKEN_CHARACTERS + "\"<>&'", min_size=PIECE))
