@@ -252,7 +252,7 @@ class Secrets:
     values: tuple[str, ...] = field(default=(), repr=False)
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self.values)
+        return (value for value in self.values if len(value) >= MIN_SECRET_LENGTH)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Secrets, ()
@@ -284,10 +284,9 @@ def forget_locals(error: BaseException, earlier: BaseException | None) -> None:
 def redact(text: str, secrets: Iterable[str | None]) -> str:
     """Return `text` with every secret in it replaced by `[redacted]`.
 
-    What has fewer than 8 characters is no secret. Servers echo keys in error bodies; nothing they
-    send reaches a message unredacted. Of a long secret every piece of 12 characters is replaced,
-    in either case, and also where JSON or a URL escapes it: servers cut, wrap and quote what they
-    echo.
+    Servers echo keys in error bodies; nothing they send reaches a message unredacted. Of a
+    long secret every piece of 12 characters is replaced, in either case, and also where JSON
+    or a URL escapes it: servers cut, wrap and quote what they echo.
 
     Example:
         ```python
@@ -298,8 +297,6 @@ def redact(text: str, secrets: Iterable[str | None]) -> str:
     """
     # The longest first: one may be the beginning of another.
     for secret in sorted(filter(None, secrets), key=len, reverse=True):
-        if len(secret) < MIN_SECRET_LENGTH:
-            continue
         text = text.replace(secret, _REDACTED)
         if len(secret) >= _PIECE:
             text = _without_pieces(text, secret.translate(_LOWER))

@@ -23,7 +23,7 @@ from support.key_echoes import SHAPES, TOKEN_CHARACTERS, Shape, echoes, keys
 from support.trace_recorder import TraceRecorder
 
 from langchain_voxtral import ChatVoxtral, VoxtralLLM
-from langchain_voxtral.errors import VoxtralError, VoxtralResponseError, redact
+from langchain_voxtral.errors import Secrets, VoxtralError, VoxtralResponseError, redact
 
 PIECE = 12
 """Characters of a key in a row that must not be seen anywhere."""
@@ -181,9 +181,13 @@ def test_parts_of_a_key_are_redacted_from_twelve_characters(
     assert shown == ("<[redacted]>" if len(piece) >= PIECE else f"<{piece}>")
 
 
-def test_a_short_key_redacts_nothing() -> None:
-    assert redact("The body is empty: EMPTY", ["EMPTY"]) == "The body is empty: EMPTY"
-    assert redact("It is 12345678.", ["12345678"]) == "It is [redacted]."
+def test_a_short_key_redacts_no_similar_words() -> None:
+    assert redact("The body is empty: EMPTY", ["EMPTY"]) == "The body is empty: [redacted]"
+
+
+def test_secrets_of_a_request_have_eight_characters() -> None:
+    secrets = Secrets(("1234567", "abcdefgh"))
+    assert redact("1234567 abcdefgh", secrets) == "1234567 [redacted]"
 
 
 @given(st.text(TOKEN_CHARACTERS + "\"<>&'", min_size=PIECE))
