@@ -25,8 +25,8 @@ class ToolCallDeltas:
     OpenAI tells calls apart by index, and sends id and name in a call's first part. Others send
     several calls under one index or without any, repeat the name or the id in every part, send a
     new id with every part (vLLM), or the name in pieces. So a part with a name begins a new call
-    where it cannot continue the call before it: another tool is named, or the arguments would not
-    be JSON with those so far.
+    where it does not continue the call before it: another tool is named, the arguments so far are
+    whole JSON, or others begin under a new id, while the server does not change ids.
     """
 
     def __init__(self) -> None:
@@ -49,8 +49,7 @@ class ToolCallDeltas:
             if index == NO_INDEX and (len(parts) > 1 or self._latest is None):
                 index = position
             call = self._find(part, index)
-            is_end = is_last or self._changes_ids
-            if call is None or _begins_call(part, call, is_end=is_end):
+            if call is None or self._begins_call(part, call, is_last=is_last):
                 call = self._open(call.server_index if index == NO_INDEX and call else index)
             new = self._add(part, call)
             if new.id or new.name or new.arguments:
@@ -62,6 +61,24 @@ class ToolCallDeltas:
         if same is not None and (part.index == NO_INDEX or same.server_index == index):
             return same
         return self._latest if index == NO_INDEX else self._by_index.get(index)
+
+    def _begins_call(self, part: ToolCallChunk, call: _Call, *, is_last: bool) -> bool:
+        """Return whether a part begins another call than the one that it may continue."""
+        if not part.name or not call.name:
+            return False
+        arguments, has_new_id = "".join(call.pieces), _has_new_id(part, call)
+        if part.name != call.name:
+            # More of a name comes before the arguments, and with no other id.
+            return has_new_id or not call.id or bool(arguments)
+        if not arguments:
+            return has_new_id and not part.arguments
+        is_whole = _is_whole(arguments)
+        if is_whole and part.arguments:
+            return not part.arguments.isspace()
+        # Others, interleaved with those so far; or the name before they come. A server that changes
+        # ids ends a call with such a part, too.
+        is_beginning = part.arguments.startswith("{") or (is_whole and not is_last)
+        return has_new_id and is_beginning and not self._changes_ids
 
     def _open(self, server_index: int) -> _Call:
         free = server_index not in self._indices
@@ -89,39 +106,6 @@ class ToolCallDeltas:
 
 def _has_new_id(part: ToolCallChunk, call: _Call) -> bool:
     return bool(part.id and call.id and part.id != call.id)
-
-
-def _begins_call(part: ToolCallChunk, call: _Call, *, is_end: bool) -> bool:
-    """Return whether a part begins another call than the one that it may continue.
-
-    With `is_end` a part that has a new id but no arguments ends the call that it names.
-    """
-    if not part.name or not call.name:
-        return False
-    arguments, has_new_id = "".join(call.pieces), _has_new_id(part, call)
-    if part.name != call.name:
-        # More of a name comes before the arguments, and with no other id.
-        return has_new_id or not call.id or bool(arguments)
-    if not arguments:
-        return has_new_id and not part.arguments
-    if not _is_whole(arguments):
-        return has_new_id and _cannot_continue(arguments, part.arguments)
-    if part.arguments:
-        return not part.arguments.isspace()
-    return has_new_id and not is_end
-
-
-def _cannot_continue(arguments: str, more: str) -> bool:
-    """Return whether an object begins in `more` where the JSON before it has no place for one."""
-    if not more.startswith("{"):
-        return False
-    try:
-        json.loads(arguments + more)
-    except json.JSONDecodeError as error:
-        return error.pos == len(arguments)
-    except RecursionError:
-        return False
-    return False
 
 
 def _is_whole(arguments: str) -> bool:

@@ -190,6 +190,13 @@ HABITS: dict[str, tuple[list[list[Part]], Calls]] = {
         ],
         BOTH,
     ),
+    "interleaved parts with ids and names, while a value is missing": (
+        [
+            [weather('{"city": ', "a"), weather('{"city": ', "b")],
+            [first('"Oslo"}', "b"), first('"Rome"}', "a")],
+        ],
+        BOTH,
+    ),
     "calls without arguments": (
         [[first("", "a", "now")], [first("", "b", "now")], [weather(ROME, "c")]],
         [("a", "now", "{}"), ("b", "now", "{}"), ("c", "get_weather", ROME)],
