@@ -67,7 +67,6 @@ def arrange_for_mistral(turns: Sequence[Turn], *, keeps_system: bool = True) -> 
       what the user said meanwhile. A call without a result gets one that says so; a result that
       comes after the next assistant's turn is text of the user.
     - Between results and a user's turn stands a minimal assistant's turn.
-    - Names of called tools are letters, digits, underscores and dashes, 64 at most.
 
     Args:
         turns: The conversation; the ids of a turn's calls differ.
@@ -77,7 +76,7 @@ def arrange_for_mistral(turns: Sequence[Turn], *, keeps_system: bool = True) -> 
     arranged = [turns[0]] if has_system else []
     for exchange in _exchanges(turns[len(arranged) :]):
         if exchange.answer:
-            arranged.append(_with_valid_names(exchange.answer))
+            arranged.append(exchange.answer)
         arranged += [
             exchange.results.get(call.id) or missing_result(call) for call in exchange.calls
         ]
@@ -109,7 +108,8 @@ def _share_ids(calls: Sequence[ToolCall], others: Sequence[ToolCall]) -> bool:
     return not {call.id for call in calls}.isdisjoint(call.id for call in others)
 
 
-def _with_valid_names(turn: Turn) -> Turn:
+def with_valid_tool_names(turn: Turn) -> Turn:
+    """Return a turn whose calls have names that `mistral-common` takes: `[a-zA-Z0-9_-]{1,64}`."""
     calls = tuple(replace(call, name=_valid_name(call.name)) for call in turn.tool_calls)
     return replace(turn, tool_calls=calls)
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from langchain_voxtral.errors import VoxtralInvalidRequestError
-from langchain_voxtral.messages.mistral_order import arrange_for_mistral
+from langchain_voxtral.messages.mistral_order import arrange_for_mistral, with_valid_tool_names
 from langchain_voxtral.messages.turns import AudioPart, ToolCall, Turn
 from langchain_voxtral.providers import TurnOrder
 from langchain_voxtral.tools.call_ids import to_mistral_call_id
@@ -43,7 +43,8 @@ def to_openai(
         turns = _add_instruction(turns, Turn("system", instruction))
     keeps_system = system_with_audio or not any(turn.audio for turn in turns)
     if turn_order == "mistral":
-        turns = arrange_for_mistral(turns, keeps_system=keeps_system)
+        arranged = arrange_for_mistral(turns, keeps_system=keeps_system)
+        turns = [with_valid_tool_names(turn) for turn in arranged]
     elif not keeps_system:
         turns = merge_system_into_user(turns)
     return [_message(index, turn, audio_part) for index, turn in enumerate(turns)]
