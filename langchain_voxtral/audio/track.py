@@ -67,7 +67,8 @@ _MAX_JITTER_SECONDS = 0.001
 """Time between two frames that is a gap where a clock counts samples, or where there is damage."""
 _MAX_LATE_SECONDS = 10.0
 """How late a damaged recording begins that has lost its beginning."""
-_EXACT_CLOCK = {OPUS, M4A, MP4}
+_GAP_OF_DAMAGED = {OPUS: 0.001, M4A: 0.001, MP4: 0.001, WEBM: 0.015, MKA: 0.015}
+"""Time between two frames that is a gap in a file that is known to be damaged."""
 _FROM_ZERO = _VIDEO | {OGG, OPUS}
 """Formats whose clock begins at 0, but for live streams."""
 _MAX_FAILURES = 8
@@ -175,7 +176,7 @@ class AudioTrack:
         silent, is_begun = 0.0, False
         end = self._start_time(check)
         lost_until: float | None = None
-        is_exact = check.is_damaged and self.format in _EXACT_CLOCK
+        gap_of_damaged = _GAP_OF_DAMAGED.get(self.format) if check.is_damaged else None
         for item in self._frames(check, report_damage):
             if isinstance(item, _Silence):
                 yield from mixer.flush()
@@ -187,7 +188,7 @@ class AudioTrack:
             begin = end if item.time is None else item.time
             gap = begin - end
             is_lost = lost_until is not None or (is_begun and self.format == FLAC)
-            min_gap = _MAX_JITTER_SECONDS if is_lost or is_exact else _MIN_GAP_SECONDS
+            min_gap = _MAX_JITTER_SECONDS if is_lost else gap_of_damaged or _MIN_GAP_SECONDS
             if gap > min_gap and (is_lost or self.format not in _WITHOUT_CLOCK):
                 yield from mixer.flush()
                 silent += gap

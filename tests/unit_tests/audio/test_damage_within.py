@@ -24,6 +24,7 @@ OTHER_BYTES: dict[str, Callable[[int], bytes]] = {
     "zeros": bytes,
     "noise": lambda size: np.random.default_rng(size).bytes(size),
 }
+SECONDS = 9.963375
 COUNTED = ["mp3 without xing", "aac"]
 
 
@@ -169,3 +170,21 @@ def test_a_fragmented_mp4_is_complete_with_zeros_behind_it() -> None:
     recording = Recording(whole + bytes(5_000))
     assert samples.seconds_of(recording) == samples.seconds_of(whole)
     assert recording.is_complete is True
+
+
+@pytest.mark.parametrize("encoding", ["webm", "webm streamed", "mka"])
+@pytest.mark.parametrize("part", ["head", "content", "both"])
+@pytest.mark.parametrize("other", [bytes(400), b"\xff" * 400])
+def test_a_matroska_block_that_is_overwritten_is_an_error_or_silence(
+    encoding: str, part: str, other: bytes
+) -> None:
+    whole = samples.encoded(encoding)
+    blocks = packets(whole)
+    content = whole.index(blocks[len(blocks) // 2])
+    begin, end = {"head": (-8, -4), "content": (-4, 30), "both": (-8, 392)}[part]
+    data = whole[: content + begin] + other[: end - begin] + whole[content + end :]
+    with pytest.raises(VoxtralTruncatedAudioError, match="damaged"):
+        samples.decoded(data)
+    kept = Recording(data, truncated="keep")
+    assert samples.seconds_of(kept) == pytest.approx(SECONDS, abs=0.15)
+    assert kept.is_complete is False
