@@ -218,8 +218,8 @@ def _seconds(item: JsonObject, name: str, location: str) -> float:
 
 
 def _check_times(segments: Sequence[Segment], max_seconds: float) -> None:
-    """Reject impossible times; segments may overlap, when two people speak."""
-    previous = 0.0
+    """Reject impossible times: beyond the recording, backward, or of two segments at once."""
+    previous = Segment(0.0, 0.0, "")
     for index, part in enumerate(segments):
         span = f"segments[{index}] from {part.start} s to {part.end} s"
         if not (math.isfinite(part.start) and math.isfinite(part.end)):
@@ -232,11 +232,13 @@ def _check_times(segments: Sequence[Segment], max_seconds: float) -> None:
             )
         if part.end < part.start:
             raise UnexpectedShapeError(f"{span}, which ends before it begins")
-        if part.start < previous:
+        if part.start < previous.start:
             raise UnexpectedShapeError(
-                f"{span}, out of order: the one before begins at {previous} s"
+                f"{span}, out of order: the one before begins at {previous.start} s"
             )
-        previous = part.start
+        if part.start < previous.end - _MAX_CLOCK_ERROR:
+            raise UnexpectedShapeError(f"{span}, which begins before the end of the one before")
+        previous = part
     if segments and all(part.start == part.end for part in segments):
         raise UnexpectedShapeError("segments that all last no time")
 

@@ -164,11 +164,11 @@ def test_the_request_id_is_the_headers_at_openais_endpoints() -> None:
     assert parse_openai(body(id="B1"), header_request_id="H1").request_id == "H1"
 
 
-def test_speech_that_overlaps_is_fine() -> None:
-    segments = [{"start": 0, "end": 3, "text": "a"}, {"start": 2, "end": 2, "text": "b"}]
+def test_segments_may_overlap_by_a_clocks_error() -> None:
+    segments = [{"start": 0, "end": 3, "text": "a"}, {"start": 2.95, "end": 4, "text": "b"}]
     assert parse_native(body(segments=segments)).segments == (
         Segment(0.0, 3.0, "a"),
-        Segment(2.0, 2.0, "b"),
+        Segment(2.95, 4.0, "b"),
     )
 
 
@@ -179,6 +179,10 @@ def test_speech_that_overlaps_is_fine() -> None:
         (
             '"segments": [{"start": 2, "end": 1, "text": "a"}]',
             "segments[0] from 2.0 s to 1.0 s, which ends before it begins",
+        ),
+        (
+            '"segments": [{"start":0,"end":3,"text":"a"}, {"start":2,"end":4,"text":"b"}]',
+            "segments[1] from 2.0 s to 4.0 s, which begins before the end of the one before",
         ),
         (
             '"segments": [{"start": -0.5, "end": 1, "text": "a"}]',

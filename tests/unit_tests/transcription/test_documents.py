@@ -138,7 +138,7 @@ def test_times_of_segments_are_those_in_the_whole_recording() -> None:
 
 def test_times_in_the_padding_of_a_chunk_are_its_end() -> None:
     segments = [
-        {"start": 1.5, "end": 30.0, "text": "Hello."},
+        {"start": 1.5, "end": 2.05, "text": "Hello."},
         {"start": 2.05, "end": 30.0, "text": "World."},
     ]
     with ScriptedServer(default=json_reply({"text": "x", "segments": segments})) as server:
