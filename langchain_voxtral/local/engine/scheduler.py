@@ -28,6 +28,13 @@ _BUSY = {
 }
 _STOPPING = "The server is stopping"
 
+MAX_RECORDING_SECONDS = 3600
+"""Length of a recording: silence is small when compressed, and takes as long as any sound."""
+_TOO_LONG = ErrorResponse.with_message(
+    413,
+    f"The recording is longer than {MAX_RECORDING_SECONDS} seconds: send it in parts",
+)
+
 Result = TypeVar("Result")
 
 
@@ -236,13 +243,18 @@ class SpeechWorker:
         self, file: BinaryIO, max_segment_seconds: float, check: Callable[[], None]
     ) -> SpeechResult:
         started = time.perf_counter()
+        recording = Recording(file, name="The recording cannot be read")
+        if (recording.duration or 0) > MAX_RECORDING_SECONDS:
+            raise _TOO_LONG
         size = 0
 
         def samples() -> "Iterator[Samples]":
             nonlocal size
-            for block in Recording(file, name="The recording cannot be read").iter_samples():
+            for block in recording.iter_samples():
                 check()
                 size += len(block)
+                if size > MAX_RECORDING_SECONDS * SAMPLE_RATE:
+                    raise _TOO_LONG
                 yield block
 
         segments = []

@@ -126,12 +126,11 @@ def _plan(
         # Each step of a conversation gets another id, the same at every try.
         call_id = to_mistral_call_id(f"{len(prompt.turns)} {question}")
         calls = make_call_schema(tools, names, syntax, call_id)
-    called = frozenset(names)
-    constraint = constrain_json(calls.one_of(called))
+    constraint = constrain_json(calls.one_of(names))
     functions = [
         {**tool["function"], "parameters": calls.arguments(_name(tool))}
         for tool in tools
-        if _name(tool) in called
+        if _name(tool) in names
     ]
     examples = call_examples(functions, calls.arguments_key, calls.definitions, question=question)
     return ModelInput(template.render(prompt, examples), constraint, names)

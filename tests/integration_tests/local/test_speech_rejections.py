@@ -1,10 +1,13 @@
 """Recordings and forms that the embedded engine rejects: in DeepInfra's format, never with 500."""
 
+import io
 from collections.abc import Iterator
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
+import soundfile
 from support.local_speech import (
     MODEL,
     NATIVE,
@@ -64,6 +67,17 @@ def test_what_cannot_be_decoded(http: httpx.Client, sound: bytes, reason: str) -
     error = {"message": message, "type": "invalid_request_error", "param": None, "code": None}
     for route in (TRANSCRIPTIONS, TRANSLATIONS):
         assert refusal(ask(http, route, sound)) == (400, {"error": error})
+
+
+@pytest.mark.parametrize(("kind", "subtype"), [("FLAC", "PCM_16"), ("WAV", "PCM_U8")])
+def test_a_recording_that_is_too_long(http: httpx.Client, kind: str, subtype: str) -> None:
+    """Silence: as FLAC an hour of it has some kilobytes."""
+    file = io.BytesIO()
+    soundfile.write(file, np.zeros(3_601_000, np.int16), 1_000, format=kind, subtype=subtype)
+    message = "The recording is longer than 3600 seconds: send it in parts"
+    for route in (NATIVE, TRANSCRIPTIONS):
+        refused = refusal(ask(http, route, file.getvalue()))
+        assert refused == (413, {"error": {"message": message}})
 
 
 ENGLISH_ONLY = (
