@@ -1,6 +1,7 @@
 """Transcription within chains and for agents: `VoxtralTranscriber`, `transcribe_audio_tool`."""
 
 from collections.abc import Sequence
+from functools import cache
 from os import PathLike
 from pathlib import Path
 from typing import Any, Literal
@@ -13,7 +14,7 @@ from langchain_core.tools import BaseTool, StructuredTool, ToolException
 from langchain_voxtral.document_loaders import VoxtralTranscriptionParser, as_parser
 from langchain_voxtral.errors import VoxtralAudioError, VoxtralInvalidRequestError
 from langchain_voxtral.transcription.source import AudioInput
-from langchain_voxtral.transport import running_loop, to_thread
+from langchain_voxtral.transport import is_in_event_loop, running_loop, to_thread
 
 __all__ = ["VoxtralTranscriber", "transcribe_audio_tool"]
 
@@ -150,7 +151,8 @@ def transcribe_audio_tool(
         name: The tool's name.
 
     Raises:
-        VoxtralInvalidRequestError: The folder does not exist, or the parser marks failures.
+        VoxtralInvalidRequestError: The parser marks failures, or the folder does not exist. In an
+            event loop, which a disk would block, the folder is looked at by the first call.
 
     Example:
         ```python
@@ -162,12 +164,19 @@ def transcribe_audio_tool(
         ```
     """
     _reject_marks(parser, "a parser without it")
-    folder = Path(root).resolve()
-    if not folder.is_dir():
-        raise VoxtralInvalidRequestError(f"root={str(root)!r} is no folder.")
+
+    @cache
+    def folder() -> Path:
+        resolved = Path(root).resolve()
+        if not resolved.is_dir():
+            raise VoxtralInvalidRequestError(f"root={str(root)!r} is no folder.")
+        return resolved
+
+    if not is_in_event_loop():
+        folder()
 
     def blob_at(path: str) -> Blob:
-        return Blob(path=_within(folder, path), metadata={"source": path})
+        return Blob(path=_within(folder(), path), metadata={"source": path})
 
     def transcribe_audio(path: str) -> str:
         try:

@@ -27,7 +27,7 @@ from langchain_voxtral.transcription.documents import (
     Mode,
     without_none,
 )
-from langchain_voxtral.transcription.progress import Progress, progress_reporter
+from langchain_voxtral.transcription.progress import Progress, prepare_progress, progress_reporter
 from langchain_voxtral.transcription.result_log import ResultLog
 from langchain_voxtral.transcription.settings import (
     TranscriptionSettings,
@@ -73,6 +73,7 @@ class TranscriptionJob:
             VoxtralAudioError: It is no recording, or known to be cut off.
         """
         settings = self.settings
+        prepare_progress(settings.progress)
         self.recording = ChunkedRecording(
             self.source,
             PROVIDERS[settings.server],

@@ -48,11 +48,21 @@ def progress_reporter(progress: bool | ProgressCallback | None) -> Iterator[Prog
     """
     if callable(progress):
         yield progress
-    elif progress or (progress is None and _is_interactive()):
+    elif _has_bar(progress):
         with _bar() as bar:
             yield bar
     else:
         yield lambda _: None
+
+
+def prepare_progress(progress: bool | ProgressCallback | None) -> None:  # noqa: FBT001 - the setting as it was given
+    """Import what `progress_reporter` needs from the disk: in a thread, where a loop runs."""
+    if _has_bar(progress):
+        _import_tqdm()
+
+
+def _has_bar(progress: bool | ProgressCallback | None) -> bool:  # noqa: FBT001 - the same
+    return not callable(progress) and (progress or (progress is None and _is_interactive()))
 
 
 def escape_control_characters(line: str) -> str:
@@ -69,11 +79,8 @@ def _is_interactive() -> bool:
 
 @contextmanager
 def _bar() -> Iterator[ProgressCallback]:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # tqdm warns if a notebook has no widgets
-            tqdm = importlib.import_module("tqdm.auto").tqdm
-    except ImportError:
+    tqdm = _import_tqdm()
+    if tqdm is None:
         yield _print_line
         return
     bars: list[Any] = []
@@ -91,6 +98,16 @@ def _bar() -> Iterator[ProgressCallback]:
     finally:
         for bar in bars:
             bar.close()
+
+
+def _import_tqdm() -> Any:
+    """Return the class of bars; None without tqdm."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # tqdm warns if a notebook has no widgets
+            return importlib.import_module("tqdm.auto").tqdm
+    except ImportError:
+        return None
 
 
 def _print_line(progress: Progress) -> None:

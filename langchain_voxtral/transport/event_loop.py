@@ -14,6 +14,15 @@ class NoEventLoopError(VoxtralInvalidRequestError, RuntimeError):
     """An asynchronous method was called where asyncio does not run; asyncio's is a RuntimeError."""
 
 
+def is_in_event_loop() -> bool:
+    """Return whether an event loop of asyncio runs in this thread, which must not be blocked."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
 def running_loop() -> asyncio.AbstractEventLoop:
     """Return asyncio's running event loop.
 

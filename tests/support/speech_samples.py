@@ -101,7 +101,8 @@ def speech(path: Path = BECKETT, rate: int = 16_000) -> Sound:
 
 def pcm16(sound: Sound) -> bytes:
     """Return sound as 16-bit PCM; what is beyond -1 and 1 is clipped."""
-    return np.clip(np.rint(sound * 32768), -32768, 32767).astype("<i2").tobytes()
+    samples: NDArray[np.int16] = np.clip(np.rint(sound * 32768), -32768, 32767).astype("<i2")
+    return samples.tobytes()
 
 
 def wav_bytes(sound: Sound, rate: int = 16_000) -> bytes:
