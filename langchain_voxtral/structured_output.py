@@ -1,6 +1,5 @@
 """`with_structured_output`: a chat model whose answers are objects of a schema."""
 
-from collections.abc import Mapping
 from typing import Any, Literal
 
 from langchain_core.language_models import BaseChatModel, LanguageModelInput
@@ -9,8 +8,7 @@ from langchain_core.runnables import Runnable
 from langchain_voxtral.errors import VoxtralInvalidRequestError
 from langchain_voxtral.output_parsers import RawOutputParser, StructuredOutputParser
 from langchain_voxtral.tools.json_schema import close_objects
-from langchain_voxtral.tools.output_schema import read_schema
-from langchain_voxtral.tools.schema import NO_PARAMETERS
+from langchain_voxtral.tools.output_schema import OutputSchema, read_schema
 
 Method = Literal["function_calling", "json_schema", "json_mode"]
 
@@ -43,49 +41,31 @@ def bind_schema(
         raise VoxtralInvalidRequestError(
             f"method={method!r} needs a schema; without one only method='json_mode' works."
         )
-    function, output_class = {}, None
-    if schema is not None:
-        read = read_schema(schema, strict=strict)
-        function, output_class = read.function, read.output_class
-    json_schema = _json_schema(function)
-    tracing = {
-        "kwargs": {"method": method, "strict": strict},
-        "schema": json_schema if function else None,
-    }
-    tool = None
+    read = None if schema is None else read_schema(schema, strict=strict)
+    tool: Any = {"type": "function", "function": read.function} if read else None
+    tracing = {"kwargs": {"method": method, "strict": strict}, "schema": tool}
+    forced = read.function["name"] if read and method == "function_calling" else None
     bound: Runnable[LanguageModelInput, Any]
-    if function and method == "function_calling":
-        tool = function["name"]
+    if forced is not None:
         bound = model.bind_tools(
-            [{"type": "function", "function": function}],
-            tool_choice=tool,
-            ls_structured_output_format=tracing,
-            **kwargs,
+            [tool], tool_choice=forced, ls_structured_output_format=tracing, **kwargs
         )
     else:
         bound = model.bind(
-            response_format=_response_format(function) if function else {"type": "json_object"},
+            response_format=_response_format(read) if read else {"type": "json_object"},
             ls_structured_output_format=tracing,
             **kwargs,
         )
     parser = RawOutputParser if include_raw else StructuredOutputParser
-    return bound | parser(output_class=output_class, tool=tool, json_schema=json_schema)
+    return bound | parser(
+        output_class=read.output_class if read else None,
+        tool=forced,
+        json_schema=read.json_schema if read else {"type": "object"},
+    )
 
 
-def _json_schema(function: Mapping[str, Any]) -> dict[str, Any]:
-    if not function:
-        return {"type": "object"}
-    about = {"title": function["name"], "description": function.get("description")}
-    return {
-        **{key: text for key, text in about.items() if text},
-        **function.get("parameters", NO_PARAMETERS),
-    }
-
-
-def _response_format(function: Mapping[str, Any]) -> dict[str, Any]:
-    schema = close_objects(_json_schema(function))
-    strictness = {"strict": function["strict"]} if "strict" in function else {}
-    return {
-        "type": "json_schema",
-        "json_schema": {"name": function["name"], "schema": schema, **strictness},
-    }
+def _response_format(schema: OutputSchema) -> dict[str, Any]:
+    wanted = {"name": schema.function["name"], "schema": close_objects(schema.json_schema)}
+    if "strict" in schema.function:
+        wanted["strict"] = schema.function["strict"]
+    return {"type": "json_schema", "json_schema": wanted}

@@ -16,7 +16,12 @@ from pydantic.v1 import BaseModel as BaseModelV1
 
 from langchain_voxtral.tools.choice import TOOL_CHOICES
 from langchain_voxtral.tools.names import fit_name
-from langchain_voxtral.tools.schema import checked_tool, explain_errors, to_function
+from langchain_voxtral.tools.schema import (
+    NO_PARAMETERS,
+    checked_tool,
+    explain_errors,
+    to_function,
+)
 
 _NO_SCHEMA = (
     "{!r:.100} is no schema of an object. Give a pydantic class, a dataclass, a NamedTuple, an "
@@ -36,6 +41,14 @@ class OutputSchema:
 
     function: dict[str, Any]
     output_class: Any = None
+
+    @property
+    def json_schema(self) -> dict[str, Any]:
+        """The JSON schema of the objects, with the name as its title."""
+        about: dict[str, Any] = {"title": self.function["name"]}
+        if self.function.get("description"):
+            about["description"] = self.function["description"]
+        return {**about, **self.function.get("parameters", NO_PARAMETERS)}
 
 
 def read_schema(schema: object, *, strict: bool | None = None) -> OutputSchema:
@@ -85,18 +98,22 @@ def _is_function(schema: Any) -> bool:
 
 
 def _with_name(schema: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return a dict that has a name, if only an empty one, and whose parameters are found."""
+    """Return a dict that has a name, if only None, and whose parameters are found."""
     inner = schema
-    if schema.get("type") in {"function", "json_schema"}:
+    if schema.get("type") in ("function", "json_schema"):
         nested = schema.get(str(schema["type"]))
         inner = nested if isinstance(nested, Mapping) else schema
     if isinstance(inner.get("schema"), Mapping):  # as in OpenAI's `response_format`
         known = {key: inner[key] for key in ("description", "strict") if key in inner}
         return {"name": inner.get("name"), "parameters": inner["schema"], **known}
-    if inner.keys().isdisjoint(("name", "title", "input_schema", "toolSpec")):
-        label = "name" if "parameters" in inner else "title"
-        return {label: None, **inner}
-    return schema
+    if "parameters" in inner:
+        return {"name": inner.get("title"), **inner}
+    if inner.keys().isdisjoint(("title", "input_schema", "toolSpec")) and (
+        "properties" in inner or "name" not in inner
+    ):
+        known = {key: part for key, part in inner.items() if key != "name"}
+        return {"title": inner.get("name"), **known}
+    return inner
 
 
 def _record_tool(schema: Any, origin: Any) -> StructuredTool:

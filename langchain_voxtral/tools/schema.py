@@ -152,7 +152,7 @@ def to_function(tool: Any, *, strict: bool | None) -> dict[str, Any]:
 
 
 def _is_constructor(tool: Any) -> bool:
-    """Return whether langchain-core would describe what makes objects or types in Python."""
+    """Return whether langchain-core would describe how Python makes objects or types."""
     is_enum = isinstance(tool, type) and issubclass(tool, Enum)
     return is_enum or getattr(tool, "__module__", "") in {"builtins", "typing", "enum"}
 

@@ -384,6 +384,8 @@ NAMES: list[tuple[Any, str]] = [
     ({"type": "function", "function": {"parameters": NAME_SCHEMA}}, "response"),
     ({"name": "a person", "schema": NAME_SCHEMA}, "a_person"),
     ({"type": "json_schema", "json_schema": {"name": "p", "schema": NAME_SCHEMA}}, "p"),
+    (NAME_SCHEMA | {"name": "a person"}, "a_person"),
+    (NAME_SCHEMA | {"title": "Person", "type": ["object"]}, "Person"),
 ]
 
 
@@ -398,7 +400,9 @@ def test_a_schema_is_sent_under_a_name_that_servers_accept(schema: Any, name: st
         bind_schema(writing, schema, method="json_schema").invoke("?"),
     ]
     [options], [written] = calling.calls, writing.calls
-    assert (options["tools"][0]["function"]["name"], options["tool_choice"]) == (name, name)
+    function = options["tools"][0]["function"]
+    assert (function["name"], options["tool_choice"]) == (name, name)
+    assert function["parameters"]["properties"].keys() == values.keys()
     assert written["response_format"]["json_schema"]["name"] == name
     for answer in answers:
         assert (answer if isinstance(answer, dict) else answer.model_dump()) == values
