@@ -5,6 +5,9 @@ import pickle
 import re
 import sys
 import warnings
+from contextlib import suppress
+from functools import cache
+from importlib import import_module
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
@@ -51,6 +54,34 @@ MODEL_CONFIG = ConfigDict(
     hide_input_in_errors=True,
 )
 """The pydantic configuration of the models; each repeats it, since LangChain's own comes last."""
+
+_IMPORTED_BY_FIRST_CALLS = (
+    "anyio._backends._asyncio",
+    "anyio._core._testing",
+    "anyio.streams.tls",
+    "certifi",
+    "encodings.idna",
+    "httpcore",
+    "idna",
+    "langchain_core.env",
+    "langchain_core.messages.block_translators.langchain_v0",
+    "langchain_core.tracers._compat",
+    "langchain_core.tracers.context",
+    "langchain_core.tracers.langchain",
+    "langchain_core.tracers.run_collector",
+    "langchain_core.tracers.stdout",
+    "langsmith.run_helpers",
+)
+"""What httpx and LangChain import when it is first needed."""
+
+
+@cache
+def _import_for_calls() -> None:
+    """Import what first calls need: a process that forks while a thread imports hangs its child."""
+    for name in _IMPORTED_BY_FIRST_CALLS:
+        with suppress(ImportError):  # other versions are in other modules
+            import_module(name)
+
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
@@ -171,6 +202,7 @@ class ConnectionSettings(BaseModel):
 
     def model_post_init(self, context: Any, /) -> None:
         """Run LangChain's own hook too, which the private attributes would hide."""
+        _import_for_calls()
         super().model_post_init(context)
 
     @model_validator(mode="after")

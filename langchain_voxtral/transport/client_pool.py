@@ -41,10 +41,22 @@ class ClientSettings:
     http_async_client: httpx.AsyncClient | None = None
 
 
+# Held by a fork: a child of a process that is within OpenSSL's own locks would wait for them.
+_ssl_lock = threading.Lock()
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_ssl_lock.acquire,
+        after_in_parent=_ssl_lock.release,
+        after_in_child=_ssl_lock.release,
+    )
+
+
 @cache
 def ssl_context(trust_env: bool) -> ssl.SSLContext:  # noqa: FBT001 - a cache key
     """Return the certificates; loading them takes some 20 ms, so all clients share them."""
-    return httpx.create_ssl_context(trust_env=trust_env)
+    with _ssl_lock:
+        return httpx.create_ssl_context(trust_env=trust_env)
 
 
 # Few idle connections: the pool looks at each of them at every request.

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from support.call_modes import Model, text_of
 from support.scripted_server import Repeat, ScriptedServer
-from support.sse_replies import events, streamed, token, whole
+from support.sse_replies import events, json_reply, streamed, token, whole
 
 pytestmark = pytest.mark.usefixtures("_no_earlier_models", "_no_open_sockets")
 
@@ -89,8 +89,52 @@ def test_a_forked_child_has_its_own_connection() -> None:
     assert "of the child" in server.requests[1].body["input"]
 
 
+def test_a_first_call_imports_nothing() -> None:
+    """A child that is forked while another thread imports would wait for the import for ever."""
+    script = """
+        import asyncio, os, sys
+        from contextlib import suppress
+        from langchain_voxtral import ChatVoxtral, VoxtralLLM, VoxtralTranscriber
+        from langchain_voxtral.audio.wav import wav_header
+        from langchain_voxtral.errors import VoxtralConnectionError
+
+        async def consume(chunks):
+            async for _ in chunks:
+                pass
+
+        chat, llm, transcriber = (
+            kind(base_url=sys.argv[1], max_retries=0)
+            for kind in (ChatVoxtral, VoxtralLLM, VoxtralTranscriber)
+        )
+        https = ChatVoxtral(base_url="https://127.0.0.1:9/v1", max_retries=0)
+        for model, prompt in (
+            (chat, "Hello!"), (llm, "Hello!"), (transcriber, wav_header(320) + bytes(320)),
+            (https, "Hello!"),
+        ):
+            for call in (
+                lambda: model.invoke(prompt),
+                lambda: list(model.stream(prompt)),
+                lambda: asyncio.run(model.ainvoke(prompt)),
+                lambda: asyncio.run(consume(model.astream(prompt))),
+            ):
+                child = os.fork()
+                if child == 0:
+                    before = set(sys.modules)
+                    with suppress(VoxtralConnectionError if model is https else ()):
+                        call()
+                    new = set(sys.modules) - before
+                    assert not new, new
+                    os._exit(0)
+                assert os.waitpid(child, 0) == (child, 0)
+    """
+    whole, stream, text = FINE, streamed("Hello!"), json_reply({"text": "Hello!"})
+    replies = [whole, stream, whole, stream] * 2
+    with ScriptedServer(*replies, default=text) as server:
+        run(script, server)
+    assert len(server.requests) == 12
+
+
 def test_time_limits_hold_in_a_forked_child() -> None:
-    """The thread that enforces them does not survive the fork."""
     script = """
         import os, sys
         from langchain_voxtral import ChatVoxtral
