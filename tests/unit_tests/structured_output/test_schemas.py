@@ -155,9 +155,11 @@ OBJECTS: list[tuple[Any, dict[str, Any], Any]] = [
 ]
 
 
-@by_each_method
 @pytest.mark.parametrize(("schema", "written", "value"), OBJECTS)
-@pytest.mark.parametrize("include_raw", [False, True])
+@pytest.mark.parametrize(
+    ("method", "include_raw"),
+    [("function_calling", False), ("json_schema", True), ("json_mode", False)],
+)
 async def test_answers_become_objects_of_the_class(
     schema: Any, written: dict[str, Any], value: Any, method: Method, include_raw: bool
 ) -> None:
@@ -247,7 +249,7 @@ class Odd:
             raise ArithmeticError("even")
 
 
-@by_each_method
+@pytest.mark.parametrize("method", METHODS[:2])
 @pytest.mark.parametrize(
     ("schema", "written", "message"),
     [
@@ -341,7 +343,7 @@ NO_SCHEMAS: dict[str, Any] = {
 }
 
 
-@by_each_method
+@pytest.mark.parametrize("method", METHODS[:2])
 @pytest.mark.parametrize("schema", NO_SCHEMAS.values(), ids=NO_SCHEMAS)
 def test_what_is_no_schema_is_refused_before_anything_is_sent(schema: Any, method: Method) -> None:
     chat = ChatVoxtral(base_url="http://127.0.0.1:9")
