@@ -6,25 +6,25 @@ knows what bytes mean.
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Generator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Sequence
 from contextlib import aclosing, asynccontextmanager
-from functools import lru_cache
-from io import BytesIO
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import httpx
 
 from langchain_voxtral.errors import (
     VoxtralError,
-    VoxtralInvalidRequestError,
     VoxtralResponseError,
 )
 from langchain_voxtral.protocol.error_responses import error_from_response
-from langchain_voxtral.protocol.form_data import FormData
 from langchain_voxtral.transport.cancellation import AsyncExchange
 from langchain_voxtral.transport.client_pool import ClientPool
 from langchain_voxtral.transport.deadlines import TimeLimit, closing_safely, httpx_guard
-from langchain_voxtral.transport.httpx_errors import idle_error, map_httpx_errors
+from langchain_voxtral.transport.httpx_mapping import (
+    build_request,
+    idle_error,
+    map_httpx_errors,
+)
 from langchain_voxtral.transport.retry import RetryState
 from langchain_voxtral.transport.types import (
     HTTPRequest,
@@ -221,7 +221,7 @@ def _open(
 ) -> httpx.Response:
     client = clients.sync_client()
     with map_httpx_errors(request, state):
-        http_request = _build(client, request, state, is_stream=is_stream)
+        http_request = build_request(client, request, state, is_stream=is_stream)
         with state.limit.applied(), httpx_guard:
             response = client.send(http_request, stream=True, follow_redirects=False)
     state.record_response(response.headers)
@@ -233,7 +233,7 @@ async def _exchange(
 ) -> AsyncExchange:
     client = await clients.async_client()
     with map_httpx_errors(request, state):
-        http_request = _build(client, request, state, is_stream=is_stream)
+        http_request = build_request(client, request, state, is_stream=is_stream)
     return AsyncExchange(client, http_request, state.limit)
 
 
@@ -244,54 +244,6 @@ async def _aopen(
         response = await exchange.send()
     state.record_response(response.headers)
     return response
-
-
-def _build(
-    client: httpx.Client | httpx.AsyncClient,
-    request: HTTPRequest,
-    state: RetryState,
-    *,
-    is_stream: bool,
-) -> httpx.Request:
-    if client.is_closed:
-        raise VoxtralInvalidRequestError(
-            "The client given as http_client= or http_async_client= is closed. Give an open one, "
-            "and close it only after the last call."
-        )
-    left = state.start_attempt(max_idle=request.timeouts.read if is_stream else None)
-    connect, read = (
-        limit if left is None else left if limit is None else min(limit, left)
-        for limit in (request.timeouts.connect, request.timeouts.read)
-    )
-    body = request.content
-    return client.build_request(
-        "POST",
-        _parse_url(request.url),
-        **(_form_arguments(body) if isinstance(body, FormData) else {"content": body}),
-        headers=_headers(request),
-        timeout=httpx.Timeout(connect=connect, read=read, write=read, pool=read),
-    )
-
-
-def _headers(request: HTTPRequest) -> Mapping[str, str]:
-    if isinstance(request.content, FormData):
-        return {**request.headers, "content-type": request.content.content_type}
-    return request.headers
-
-
-def _form_arguments(form: FormData) -> dict[str, Any]:
-    fields: dict[str, list[str]] = {}
-    for name, value in form.fields:
-        fields.setdefault(name, []).append(value)
-    # A file is sent in small pieces. Of a large piece, httpcore copies the rest at each write.
-    file = (form.filename, BytesIO(form.file), form.mime_type)
-    return {"data": fields, "files": {form.file_field: file}}
-
-
-@lru_cache(maxsize=64)
-def _parse_url(url: str) -> httpx.URL:
-    # Parsing takes half the time of building a request.
-    return httpx.URL(url)
 
 
 def _is_stream(response: httpx.Response) -> bool:
