@@ -1,5 +1,6 @@
 """Damage in the middle: an error, or silence of the same length, so that the rest keeps time."""
 
+import functools
 import io
 import itertools
 import logging
@@ -28,6 +29,10 @@ SECONDS = 9.963375
 COUNTED = ["mp3 without xing", "aac"]
 
 
+encoded = functools.cache(samples.encoded)
+
+
+@functools.cache
 def packets(data: bytes) -> list[bytes]:
     with av.open(io.BytesIO(data), "r") as container:
         return [bytes(packet) for packet in container.demux(audio=0) if packet.size]
@@ -54,10 +59,10 @@ def assert_times_are_kept(data: bytes, whole: samples.Sound, tolerance: float = 
     assert np.corrcoef(sound[-40_000:], whole[-40_000:])[0, 1] > (0.95 if not shift else 0)
 
 
-@pytest.mark.parametrize("place", ["first", "middle", "several"])
-@pytest.mark.parametrize("encoding", ["m4a", "mp4", "flac", "avi"])
+@pytest.mark.parametrize("place", ["first", "several"])
+@pytest.mark.parametrize("encoding", ["m4a", "mp4", "flac"])
 def test_damaged_frames_are_an_error_or_silence(encoding: str, place: str) -> None:
-    whole = samples.encoded(encoding)
+    whole = encoded(encoding)
     data = damaged(whole, place, "ones")
     with pytest.raises(VoxtralTruncatedAudioError, match="damaged"):
         samples.decoded(data)
@@ -76,7 +81,7 @@ def test_damaged_frames_are_an_error_or_silence(encoding: str, place: str) -> No
 def test_overwritten_frames_are_an_error_or_silence(
     encoding: str, content: str, place: str
 ) -> None:
-    whole = samples.encoded(encoding)
+    whole = encoded(encoding)
     data = damaged(whole, place, content)
     with pytest.raises(VoxtralTruncatedAudioError, match="damaged"):
         samples.decoded(data)
@@ -88,7 +93,7 @@ def test_overwritten_frames_are_an_error_or_silence(
 
 @pytest.mark.parametrize("encoding", ["flac", "m4a", "aac", "mp3 without xing"])
 def test_a_damaged_last_frame_is_an_error(encoding: str) -> None:
-    whole = samples.encoded(encoding)
+    whole = encoded(encoding)
     data = whole.replace(packets(whole)[-1], b"\xff" * len(packets(whole)[-1]), 1)
     with pytest.raises(VoxtralTruncatedAudioError, match="damaged"):
         samples.decoded(data)
@@ -109,39 +114,39 @@ def test_a_lost_frame_of_a_flac_is_an_error_however_short() -> None:
 
 
 def test_an_aac_file_with_a_part_dropped_is_refused() -> None:
-    whole = samples.encoded("aac")
+    whole = encoded("aac")
     for start in (20_000, 33_333, 50_001):
         with pytest.raises(VoxtralTruncatedAudioError, match="damaged"):
             samples.decoded(whole[:start] + whole[start + 2_000 :])
 
 
 def test_an_opus_file_that_lost_its_first_page_keeps_its_times() -> None:
-    pages = samples.pages(samples.encoded("opus"))
+    pages = samples.pages(encoded("opus"))
     data = b"".join(pages[:2] + pages[3:])
-    assert_times_are_kept(data, samples.decoded(samples.encoded("opus")), 0.01)
+    assert_times_are_kept(data, samples.decoded(encoded("opus")), 0.01)
 
 
 def test_a_transport_stream_that_lost_packets_is_an_error_or_silence() -> None:
-    whole = samples.encoded("mpegts")
+    whole = encoded("mpegts")
     data = whole[: 188 * 400] + whole[188 * 405 :]
     with pytest.raises(VoxtralTruncatedAudioError, match="damaged"):
         samples.decoded(data)
     assert_times_are_kept(data, samples.decoded(whole), 0.03)
 
 
-@pytest.mark.parametrize("encoding", ["aac", "mp3 without xing", "mp3"])
-@pytest.mark.parametrize("between", [b"", samples.id3(70_000), bytes(3_000) + samples.id3(10)])
+@pytest.mark.parametrize("encoding", ["aac", "mp3 without xing"])
+@pytest.mark.parametrize("between", [samples.id3(70_000), bytes(3_000) + samples.id3(10)])
 def test_joined_files_are_complete(
     encoding: str, between: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
-    recording = Recording(samples.encoded(encoding) + between + samples.encoded(encoding))
+    recording = Recording(encoded(encoding) + between + encoded(encoding))
     with caplog.at_level(logging.WARNING, "langchain_voxtral"):
         assert samples.seconds_of(recording) == pytest.approx(20.0, abs=0.2)
     assert (recording.is_complete, caplog.records) == (True, [])
 
 
 def test_one_warning_tells_of_all_damage(caplog: pytest.LogCaptureFixture) -> None:
-    data = damaged(samples.encoded("m4a"), "several", "ones")
+    data = damaged(encoded("m4a"), "several", "ones")
     with caplog.at_level(logging.WARNING, "langchain_voxtral"):
         samples.decoded(Recording(data, name="talk", truncated="keep"))
     assert [record.getMessage().partition(" s of")[0] for record in caplog.records] == [
@@ -150,12 +155,11 @@ def test_one_warning_tells_of_all_damage(caplog: pytest.LogCaptureFixture) -> No
 
 
 @pytest.mark.parametrize("name", [b"moof", b"mdat", b"traf", b"trun", b"mfhd"])
-@pytest.mark.parametrize("number", [0, 5])
-@pytest.mark.parametrize("head", [bytes(8), b"\xff" * 8])
+@pytest.mark.parametrize(("number", "head"), [(0, bytes(8)), (5, b"\xff" * 8)])
 def test_a_fragment_without_its_head_is_an_error_or_silence(
     name: bytes, number: int, head: bytes
 ) -> None:
-    whole = samples.encoded("mp4 fragmented")
+    whole = encoded("mp4 fragmented")
     at = -1
     for _ in range(number + 1):
         at = whole.index(name, at + 1)
@@ -166,19 +170,20 @@ def test_a_fragment_without_its_head_is_an_error_or_silence(
 
 
 def test_a_fragmented_mp4_is_complete_with_zeros_behind_it() -> None:
-    whole = samples.encoded("mp4 fragmented")
+    whole = encoded("mp4 fragmented")
     recording = Recording(whole + bytes(5_000))
     assert samples.seconds_of(recording) == samples.seconds_of(whole)
     assert recording.is_complete is True
 
 
 @pytest.mark.parametrize("encoding", ["webm", "webm streamed", "mka"])
-@pytest.mark.parametrize("part", ["head", "content", "both"])
-@pytest.mark.parametrize("other", [bytes(400), b"\xff" * 400])
+@pytest.mark.parametrize(
+    ("part", "other"), [("head", b"\xff" * 400), ("content", bytes(400)), ("both", bytes(400))]
+)
 def test_a_matroska_block_that_is_overwritten_is_an_error_or_silence(
     encoding: str, part: str, other: bytes
 ) -> None:
-    whole = samples.encoded(encoding)
+    whole = encoded(encoding)
     blocks = packets(whole)
     content = whole.index(blocks[len(blocks) // 2])
     begin, end = {"head": (-8, -4), "content": (-4, 30), "both": (-8, 392)}[part]
