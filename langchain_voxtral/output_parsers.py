@@ -15,7 +15,7 @@ from pydantic import BaseModel, WithJsonSchema, create_model
 from pydantic.v1 import BaseModel as BaseModelV1
 
 from langchain_voxtral.tools.fenced_json import strip_json_fence
-from langchain_voxtral.tools.output_schema import load_object, load_partial
+from langchain_voxtral.tools.output_schema import load_object, load_partial, wrap_member
 from langchain_voxtral.tools.schema import inline_definitions
 
 _MAX_QUOTE = 200
@@ -103,7 +103,7 @@ class StructuredOutputParser(BaseTransformOutputParser[Any]):
             ValueError: There is no such call, or another one, or it is broken.
         """
         if self.tool is None:
-            return strip_json_fence(str(message.text))
+            return self._unfenced(str(message.text))
         calls = _tool_calls(message)
         if len(calls) > 1:
             raise ValueError(f"{len(calls)} calls came where one was asked for")
@@ -123,13 +123,17 @@ class StructuredOutputParser(BaseTransformOutputParser[Any]):
         # A function without parameters may be called without arguments.
         return arguments or "{}"
 
+    def _unfenced(self, text: str) -> str:
+        """Return the JSON of an object that a model wrote as text, perhaps with a fence around."""
+        return wrap_member(self.output_class, strip_json_fence(text))
+
     def _uncalled(self, text: str) -> str | None:
         """Return the arguments that a model wrote as text, in a call or without one; else None.
 
         Without a call they must be recognizable: all that are required, and no others.
         """
         try:
-            value = _load_object(strip_json_fence(text))
+            value = _load_object(self._unfenced(text))
         except ValueError:
             return None
         match value:

@@ -43,38 +43,33 @@ class StreamProgress:
     Attributes:
         request: The request.
         received: The text, exactly as it came.
-        events: The number of events of this attempt that have text or part of a tool call.
         resumes: How often the stream was cut and resumed.
         is_usage_reported: Whether the server reported what the attempts before used.
+        repeated_spaces: Spaces that the text ends with, which the server may send once more.
     """
 
     request: CompletionRequest
     received: list[str] = field(default_factory=list)
-    events: int = 0
     resumes: int = 0
     is_usage_reported: bool = True
+    repeated_spaces: int = 0
     _tokens_before: int = 0
     _usages_before: list[Usage] = field(default_factory=list)
     _received_before: int = 0  # pieces
-    _identified: int = 0  # events of this attempt that are one token for certain
-    _repeated_spaces: int = 0  # that the server may send once more
 
     def check_request(self) -> None:
         """Log if the stream could not be resumed wherever it is cut."""
         if problem := _find_constraint(self.request):
             _log_no_effect(problem)
 
-    def examine(self, deltas: Sequence[TokenDelta | ToolCallChunk]) -> None:
-        """Take in events of an attempt; drop spaces that the text so far ends with."""
+    def drop_repeated_spaces(self, deltas: Sequence[TokenDelta | ToolCallChunk]) -> None:
+        """Drop spaces at the beginning of a continuation that the text so far ends with."""
         for delta in deltas:
-            if isinstance(delta, ToolCallChunk):
-                continue
-            self._identified += delta.token_id is not None or delta.logprob is not None
-            if self._repeated_spaces and delta.text:
+            if isinstance(delta, TokenDelta) and delta.text:
                 text = delta.text.lstrip(" ")
-                dropped = min(len(delta.text) - len(text), self._repeated_spaces)
+                dropped = min(len(delta.text) - len(text), self.repeated_spaces)
                 delta.text = delta.text[dropped:]
-                self._repeated_spaces = 0 if text else self._repeated_spaces - dropped
+                self.repeated_spaces = 0 if text else self.repeated_spaces - dropped
 
     def count_tokens(self, decoder: StreamDecoderBase) -> int:
         """Return how many tokens have come, as far as it is known."""
@@ -114,9 +109,9 @@ class StreamProgress:
         self.is_usage_reported &= is_reported and usage.input_tokens is not None
         self._usages_before.append(replace(usage, output_tokens=tokens))
         self._tokens_before += tokens
-        self._received_before, self._identified = len(self.received), 0
+        self._received_before = len(self.received)
         if request.provider.trims_prefill:
-            self._repeated_spaces = len(text) - len(text.rstrip(" "))
+            self.repeated_spaces = len(text) - len(text.rstrip(" "))
         limits = _limits(request.body)
         remaining = {name: limit - self._tokens_before for name, limit in limits.items()}
         return _CONTINUE[request.endpoint.name](request, text) | remaining
@@ -128,15 +123,14 @@ class StreamProgress:
         long as nothing contradicts, events are counted; if there are more words than events, the
         larger of two estimates is taken, so that a limit is rather kept than passed.
         """
-        reported, since = decoder.usage.output_tokens, decoder.events_since_usage
-        if reported is not None and reported >= self.events and not since:
+        reported, events = decoder.usage.output_tokens or 0, decoder.events
+        since = events - decoder.events_at_usage
+        if reported >= events and not since:
             return reported, True
-        if self._identified == self.events:
-            return self.events, True
         text = "".join(self.received[self._received_before :])
         words = len(text.split())
-        estimate = max(words, len(text) // _CHARACTERS_PER_TOKEN) if words > self.events else 0
-        return max(self.events, estimate, (reported or 0) + since), False
+        estimate = max(words, len(text) // _CHARACTERS_PER_TOKEN) if words > events else 0
+        return max(events, estimate, reported + since), False
 
     def _find_problem(self, decoder: StreamDecoderBase, *, is_in_call: bool) -> str | None:
         """Return why the stream cannot be resumed where it is, or None."""

@@ -71,13 +71,12 @@ class CompletionStream:
     @property
     def started(self) -> bool:
         """Whether a token has arrived in this attempt."""
-        return self._progress.events > 0 or self._info is not None
+        return self._decoder.events > 0 or self._info is not None
 
     def start_attempt(self, headers: Mapping[str, str], attempts: int) -> None:
         """Start on the body of a new response."""
         self._headers, self._attempts = headers, attempts
         self.is_finishing = self.must_stop = False
-        self._progress.events = 0
         self._decoder = self._request.endpoint.decoder(
             header_request_id=self._read_header("x-request-id"), secrets=self.http_request.secrets
         )
@@ -152,6 +151,7 @@ class CompletionStream:
         """
         is_in_call = self._calls is not None and self._parser is None
         body = self._progress.resume(error, self._decoder, is_in_call=is_in_call)
+        self._decoder = self._request.endpoint.decoder()
         return replace(self.http_request, content=encode_request(body))
 
     def add_context(self, error: VoxtralError) -> None:
@@ -170,9 +170,8 @@ class CompletionStream:
         info = events[-1] if isinstance(events[-1], ResponseInfo) else None
         items: list[StreamItem] = []
         deltas: Sequence[Any] = events[:-1] if info is not None else events
-        self._progress.events += len(deltas)
-        if self._request.max_resumes:
-            self._progress.examine(deltas)
+        if self._progress.repeated_spaces:
+            self._progress.drop_repeated_spaces(deltas)
         # In their order: text may come before calls, after them, and between.
         for kind, run in _runs(deltas):
             if kind is ToolCallChunk:

@@ -11,7 +11,7 @@ class StopSequenceFilter:
     Only characters that may begin a stop sequence are held back, until they turn out not to.
     """
 
-    __slots__ = ("_first_character", "_held", "_max_length", "_stops", "stopped")
+    __slots__ = ("_find_first", "_held", "_max_length", "_stops", "stopped")
 
     def __init__(self, stops: Sequence[str]) -> None:
         self.stopped = False
@@ -19,15 +19,13 @@ class StopSequenceFilter:
         self._held = ""
         self._max_length = max(map(len, stops), default=0)
         firsts = "".join(sorted({re.escape(stop[0]) for stop in stops}))
-        self._first_character = re.compile(f"[{firsts}]") if firsts else None
+        self._find_first = re.compile(f"[{firsts}]").search if firsts else None
 
     def feed(self, text: str) -> str:
         """Return what of the text so far can be shown now."""
         if self.stopped:
             return ""
-        if not self._held and (
-            self._first_character is None or not self._first_character.search(text)
-        ):
+        if not self._held and (self._find_first is None or not self._find_first(text)):
             return text
         text = self._held + text
         found = [

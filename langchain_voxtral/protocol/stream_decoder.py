@@ -33,7 +33,8 @@ class StreamDecoderBase(ABC):
         has_finish_reason: Whether the finish reason came, so that only metadata can follow.
         failure: What is wrong with the stream, after the events returned so far. It is raised by
             the next call, or at once if there are no events before it in the same bytes.
-        events_since_usage: How many events came after the last report of the tokens generated.
+        events: How many events came.
+        events_at_usage: How many of them came before the last report of the tokens generated.
     """
 
     _final_usage: ClassVar[frozenset[str]]
@@ -49,7 +50,7 @@ class StreamDecoderBase(ABC):
         self.finished = False
         self.has_finish_reason = False
         self.failure: VoxtralError | None = None
-        self.events_since_usage = 0
+        self.events = self.events_at_usage = 0
         self._sse = SSEDecoder(max_event_bytes, secrets=secrets)
         self._secrets = secrets
         self._request_id = header_request_id
@@ -79,12 +80,10 @@ class StreamDecoderBase(ABC):
             if not events:
                 raise
         else:
-            if self._events_at_end is not None:  # no longer the end, if there was more behind it
-                self._events_at_end = None if len(events) > self._events_at_end else 0
-            is_over = data is None or sse.received_done or sse.failure is not None
-            if is_over and (self.has_finish_reason or self._events_at_end is not None):
-                self._finish(events)
-        self.events_since_usage += len(events)
+            if self.has_finish_reason or self._events_at_end is not None:
+                is_over = data is None or sse.received_done or sse.failure is not None
+                self._end_text(events, is_over=is_over)
+        self.events += len(events)
         return events
 
     @property
@@ -104,6 +103,13 @@ class StreamDecoderBase(ABC):
         """Note that the stream ends here, for a reason of a wrong type, unless more comes."""
         self._events_at_end = len(events)
 
+    def _end_text(self, events: list[StreamEvent], *, is_over: bool) -> None:
+        """Append the final event if the stream is over."""
+        if self._events_at_end is not None:  # no longer the end, if there was more behind it
+            self._events_at_end = None if len(events) > self._events_at_end else 0
+        if is_over and (self.has_finish_reason or self._events_at_end is not None):
+            self._finish(events)
+
     def _record_usage(
         self, finish_reason: str | None, usage: dict[str, Any], events: list[StreamEvent]
     ) -> None:
@@ -111,7 +117,7 @@ class StreamDecoderBase(ABC):
         usage = {name: number for name, number in usage.items() if number is not None}
         self._usage |= usage
         if "output_tokens" in usage:
-            self.events_since_usage = -len(events)
+            self.events_at_usage = self.events + len(events)
         if finish_reason is not None:
             self.has_finish_reason, self._finish_reason = True, finish_reason
         if self.has_finish_reason:

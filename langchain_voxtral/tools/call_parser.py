@@ -44,9 +44,10 @@ class ToolCallParser:
 
     Args:
         names: The tools that can be called; None for any that is named like one.
-        forced: The server was asked for nothing but calls. Any name is then a call's, and
-            JSON that is no call is one without a name, all of it its arguments; so is what is
-            cut after `[TOOL_CALLS]`. A call that is cut before its arguments keeps its name.
+        forced: The server was asked for nothing but calls. Any name with arguments is then a
+            call's, and JSON that is no call is one without a name, all of it its arguments; so is
+            what is cut after `[TOOL_CALLS]`. A call that is cut before its arguments keeps its
+            name.
     """
 
     # What is held back is read in steps. A step that needs more text is taken again, from its
@@ -305,6 +306,8 @@ class ToolCallParser:
 
     def _end_call(self, known: dict[str, str]) -> None:
         if "arguments" not in known and self._any_name and "name" in known:
+            if not (self._is_marked or known["name"] in (self._names or ())):
+                raise NoMatchError  # the arguments of a tool that has a parameter `name`
             self._begin_call(known["name"], known.get("id"))
         if self._in_head:
             raise NoMatchError

@@ -3,9 +3,10 @@
 import re
 
 # Possessive quantifiers: answers may be much white space.
-_OPENING = re.compile(r"\ufeff?\s*+(?:(?P<fence>`{3,}+|~{3,}+)[^\n`~{\[]*+\s*+)?(?=[{\[])")
+_FENCE = r"(`{3,}+|~{3,}+)[^\n`~{\[\"]*+\s*+"
+_OPENING = re.compile(rf"\ufeff?\s*+(?:{_FENCE})?(?=[{{\[\"\d-]|(?:true|false|null)\b)")
 """A byte order mark, a fence, what its line says about the language, before the JSON."""
-_BEGUN = re.compile(r"\ufeff?\s*+(?:`{1,2}|~{1,2}|(?:`{3,}+|~{3,}+)[^\n`~{\[]*+\s*+)?")
+_BEGUN = re.compile(rf"\ufeff?\s*+(?:`{{1,2}}|~{{1,2}}|{_FENCE})?")
 _WRAPPED = ("\ufeff", "`", "~")
 
 
@@ -17,7 +18,7 @@ def strip_json_fence(text: str) -> str:
     opening = _OPENING.match(text)
     if not opening or not text.lstrip().startswith(_WRAPPED):
         return text
-    body, fence = text[opening.end() :], opening["fence"]
+    body, fence = text[opening.end() :], opening[1]
     if fence is None:
         return body
     inner = _without_closing(body, fence)
@@ -56,7 +57,7 @@ class JsonFenceFilter:
                 return ""
             self._is_begun = True
             if opening is not None and text.lstrip().startswith(_WRAPPED):
-                self._fence, text = opening["fence"], text[opening.end() :]
+                self._fence, text = opening[1], text[opening.end() :]
         if self._fence is None:
             return text
         body = text.rstrip(f" \t\r\n{self._fence[0]}")

@@ -175,6 +175,21 @@ def _docstring(schema: type) -> str:
 # Objects
 
 
+def wrap_member(output_class: Any, text: str) -> str:
+    """Return the value of an Enum's member, as JSON or plain text, as the object asked for.
+
+    So answers a server that does not constrain answers. Any other text is returned as it is.
+    """
+    if not (isinstance(output_class, type) and issubclass(output_class, Enum)):
+        return text
+    try:
+        value = json.loads(text)
+    except ValueError:
+        value = text.strip()
+    is_member = any(type(value) is type(one.value) and value == one.value for one in output_class)
+    return json.dumps({"value": value}) if is_member else text
+
+
 def load_object(output_class: Any, text: str) -> Any:
     """Return the object of a class that JSON text describes.
 

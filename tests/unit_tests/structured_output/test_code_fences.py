@@ -125,6 +125,26 @@ async def test_a_call_that_is_written_as_text_is_read(dialect: Dialect, written:
         assert [part async for part in chain.astream("?")][-1] == NOTE
 
 
+class Person(BaseModel):
+    """A person."""
+
+    name: str
+    id: str = ""
+
+
+@in_every_dialect
+@pytest.mark.parametrize("written", ['{"name": "Anna"}', '{"id": "7", "name": "Anna"}'])
+async def test_arguments_that_look_like_a_call_are_arguments(
+    dialect: Dialect, written: str
+) -> None:
+    person = Person.model_validate_json(written)
+    replies = [dialect.reply(call_mode, written) for call_mode in ("invoke", "astream")]
+    with ScriptedServer(*replies) as server:
+        chain = dialect.chat(server).with_structured_output(Person)
+        assert chain.invoke("?") == person
+        assert [part async for part in chain.astream("?")][-1] == person
+
+
 @pytest.mark.parametrize(
     "written",
     ['{"text": "x", "title": "y"}', '{"page": 3}', "{}", '{"name": "Page", "parameters": {}}'],

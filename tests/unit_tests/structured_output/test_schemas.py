@@ -198,6 +198,37 @@ async def test_an_enum_is_answered_by_its_value(dialect: Dialect, method: Method
     assert answers == [Colour.BLUE] * 4
 
 
+@pytest.mark.parametrize(
+    ("schema", "written", "member"),
+    [
+        (Colour, '"red"', Colour.RED),
+        (Size, '```json\n"large"\n```', Size.LARGE),
+        (Rank, " 2\n", Rank.HIGH),
+        (Mixed, "```\nnull\n```", Mixed.NOTHING),
+        (Colour, "blue", Colour.BLUE),
+    ],
+    ids=["JSON", "fenced", "number", "fenced null", "plain text"],
+)
+@in_every_dialect
+async def test_the_bare_value_of_a_member_is_an_answer(
+    dialect: Dialect, schema: Any, written: str, member: Enum
+) -> None:
+    """So answers a server that ignores what should constrain it."""
+    for method in METHODS:
+        with ScriptedServer(*[dialect.reply(mode, written) for mode in CALL_MODES]) as server:
+            chain: Any = dialect.chat(server).with_structured_output(schema, method=method)
+            answers = [chain.invoke("?"), await chain.ainvoke("?")]
+            answers += [*chain.stream("?"), *[part async for part in chain.astream("?")]]
+        assert answers == [member] * 4
+
+
+@pytest.mark.parametrize("written", ['"green"', "true", "Red.", "[]", "It is red."])
+def test_what_is_no_value_of_a_member_is_no_answer(written: str) -> None:
+    chain = bind_schema(ScriptedChat(answer=[AIMessage(written)]), Rank, method="json_schema")
+    with pytest.raises(OutputParserException):
+        chain.invoke("?")
+
+
 def test_an_enum_is_sent_as_an_object_with_a_value() -> None:
     assert read_schema(Colour).function == {
         "name": "Colour",

@@ -78,6 +78,18 @@ def test_a_passing_failure_of_a_resumed_request_is_retried(caller: Caller) -> No
     assert (type(error), error.partial, error.status_code) == (VoxtralAPIError, "a", 503)
 
 
+def test_a_connection_that_fails_before_the_continuation_is_no_second_cut(caller: Caller) -> None:
+    lost = Reply(steps=[End.CUT])
+    with ScriptedServer(cut("a", "b"), lost, streamed("c")) as server:
+        model = caller.model(server, max_stream_resumes=1, max_tokens=30)
+        chunks = list(caller.stream(model))
+
+    assert "".join(chunk.text for chunk in chunks) == "abc"
+    assert chunks[-1].info["resumes"] == 1
+    assert [seen.body["max_new_tokens"] for seen in server.requests] == [30, 28, 28]
+    assert chunks[-1].info["usage_metadata"]["output_tokens"] == 2 + 25
+
+
 def test_a_refusal_of_the_resumed_request_raises_with_the_text_so_far(caller: Caller) -> None:
     refusal = json_reply({"detail": "no"}, status=400)
     with ScriptedServer(cut("a"), refusal) as server:
