@@ -4,6 +4,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from importlib import import_module
+from itertools import combinations
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -15,12 +16,18 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _WINDOW_SECONDS, _STRETCH_SECONDS, _FADE_SECONDS = 0.1, 2.0, 0.01
+_SAMPLE_TYPES = {"u8": "u1", "s16": "i2", "s32": "i4", "s64": "i8", "flt": "f4", "dbl": "f8"}
+"""Types of samples by FFmpeg's names, which end in `p` where each channel is apart."""
+_MEASURED_SAMPLES = 256
+"""About as many samples of a window are compared."""
 _MAX_CANCELLED = 0.1
 """Power of two channels' sum, by four times that of the louder one, that makes them opposite."""
 _MAX_LOCAL = 0.3
 """The same for a single window of such a stretch, if it is not quiet."""
 _QUIET = 0.05
-"""Power, by that of the stretch, or of the loudest one so far, which proves nothing."""
+"""Power of a window, by the mean of the stretch, that proves nothing."""
+_FAINT = 0.001
+"""Power of a stretch, by that of the loudest window so far, that proves nothing."""
 _MIN_POWER = 1e-8
 """Mean power of samples from -1 to 1, below which nothing is heard."""
 _MAX_CHANNELS = 8
@@ -74,7 +81,7 @@ class Mixer:
                 "s16", "mono" if is_named else layout, SAMPLE_RATE, SAMPLE_RATE
             )
             if 1 < layout.nb_channels <= _MAX_CHANNELS:
-                self._opposites = _Opposites(self._report_inversion)
+                self._opposites = _Opposites(_Channels(frame), self._report_inversion)
         _check_finite(frame)
         for ready in [frame] if self._opposites is None else self._opposites.feed(frame):
             yield from map(self._mono, self._resampler.resample(ready))
@@ -107,150 +114,149 @@ class Mixer:
 
 @dataclass(slots=True)
 class _Window:
-    """A tenth of a second of frames, and powers by pairs of channels."""
+    """A tenth of a second of frames, and powers of each two channels in the first of them.
 
+    Args:
+        louder: Four times the power of the louder one, which the sum of two such ones would have.
+        both: The power of their sum.
+    """
+
+    louder: list[float] = field(default_factory=list)
+    both: list[float] = field(default_factory=list)
     frames: list[Any] = field(default_factory=list)
-    samples: int = 0
-    products: Any = None
-    """Means of products of each two channels."""
-    louder: Any = None
-    both: Any = None
-    has_cancelled: bool = False
+    seconds: float = 0.0
+
+    def cancelled(self) -> Iterator[bool]:
+        """Yield for each two channels whether they cancel each other."""
+        for both, louder in zip(self.both, self.louder, strict=True):
+            yield both < _MAX_LOCAL * louder
 
 
 class _Opposites:
     """Frames of several channels, in which a channel that cancels another becomes its copy.
 
     A balanced line on a stereo input has the same sound twice, once upside down: the mean of both
-    is silence. A decision takes two seconds before and behind a frame, which are held for it.
+    is silence. Frames pass through until a window looks like that; then they are held until two
+    seconds show whether it is chance. The last ones are judged with those before them.
     """
 
-    def __init__(self, report_inversion: Callable[[], None]) -> None:
+    def __init__(self, channels: "_Channels", report_inversion: Callable[[], None]) -> None:
+        self._channels = channels
         self._report_inversion = report_inversion
-        self._window = _Window()
-        self._done: deque[_Window] = deque()
-        self._waiting: deque[_Window] = deque()
+        self._held: deque[_Window] = deque()
+        self._past: deque[_Window] = deque(maxlen=round(_STRETCH_SECONDS / _WINDOW_SECONDS))
         self._loudest = 0.0
-        self._copied: tuple[tuple[int, int], ...] = ()
+        self._mean_powers: dict[int, float] = {}
+        self._copied: set[int] = set()
 
     def feed(self, frame: Any) -> Iterator[Any]:
-        """Take a frame, and return those that have enough behind them."""
-        self._window.frames.append(frame)
-        self._window.samples += frame.samples
-        if self._window.products is None:  # one frame in each window is enough
-            samples = _samples_by_channel(frame)
-            self._window.products = samples @ samples.T / frame.samples
-        if self._window.samples >= _WINDOW_SECONDS * frame.sample_rate:
-            self._add_window()
-            if len(self._waiting) > self._stretch():
-                yield from self._next()
+        """Take a frame, and return those that can go on."""
+        if not self._held or self._held[-1].seconds >= _WINDOW_SECONDS:
+            yield from self._release()
+            window = self._channels.measure(frame)
+            self._loudest = max(self._loudest, *window.louder)
+            self._held.append(window)
+        self._held[-1].frames.append(frame)
+        self._held[-1].seconds += frame.samples / frame.sample_rate
 
     def flush(self) -> Iterator[Any]:
         """Return what is left."""
-        if self._window.samples:
-            self._add_window()
-        while self._waiting:
-            yield from self._next()
+        yield from self._release(is_end=True)
 
-    def _add_window(self) -> None:
-        """Compare the channels of a window."""
-        window, self._window = self._window, _Window()
-        products = window.products
-        powers = products.diagonal()
-        rows, columns = _pairs(len(powers))
-        one, other = powers[rows], powers[columns]
-        window.louder = 4 * _maximum(one, other)
-        window.both = one + other + 2 * products[rows, columns]
-        window.has_cancelled = bool((window.both < _MAX_LOCAL * window.louder).any())
-        self._waiting.append(window)
+    def _release(self, *, is_end: bool = False) -> Iterator[Any]:
+        while self._held:
+            if not self._mean_powers and any(self._held[0].cancelled()):
+                if not is_end and sum(each.seconds for each in self._held) < _STRETCH_SECONDS:
+                    return
+                self._mean_powers = self._find_opposites()
+            window = self._held.popleft()
+            copied = self._pairs_to_copy(window) if self._mean_powers else set()
+            if copied or self._copied:
+                self._channels.copy(window.frames, self._copied, copied)
+            self._copied = copied
+            yield from window.frames
+            window.frames = []
+            self._past.append(window)
 
-    def _stretch(self) -> int:
-        """Return how many windows a stretch has."""
-        window = self._waiting[0]
-        return max(int(_STRETCH_SECONDS * window.frames[0].sample_rate / window.samples), 1)
-
-    def _next(self) -> Iterator[Any]:
-        stretch = self._stretch()
-        window = self._waiting.popleft()
-        self._done.append(window)
-        while len(self._done) > stretch:
-            self._done.popleft()
-        copies = self._find_opposites(stretch) if window.has_cancelled or self._copied else ()
-        if copies:
+    def _find_opposites(self) -> dict[int, float]:
+        """Return which pairs cancel each other in the next two seconds, with their mean power."""
+        windows = list(self._held)
+        for past in reversed(self._past):
+            if sum(window.seconds for window in windows) >= _STRETCH_SECONDS:
+                break
+            windows.append(past)
+        count = len(windows)
+        floor = max(_FAINT * self._loudest, 4 * _MIN_POWER)
+        means = {}
+        for pair in range(len(windows[0].louder)):
+            louder = sum(window.louder[pair] for window in windows) / count
+            both = sum(window.both[pair] for window in windows) / count
+            if both < _MAX_CANCELLED * louder and louder > floor:
+                means[pair] = louder
+        if means:
             self._report_inversion()
-        if copies or self._copied:
-            _copy_channels(window.frames, self._copied, copies)
-        self._copied = copies
-        yield from window.frames
-        window.frames = []
+        return means
 
-    def _find_opposites(self, stretch: int) -> tuple[tuple[int, int], ...]:
-        """Return the pairs of channels that cancel each other in a stretch around a window."""
-        numpy = import_optional("numpy")
-        windows = [*self._done, *list(self._waiting)[: stretch - 1]]
-        at, length = len(self._done) - 1, min(stretch, len(windows))
-        louder = numpy.stack([window.louder for window in windows])
-        both = numpy.stack([window.both for window in windows])
-        sums = [numpy.cumsum(numpy.pad(x, ((1, 0), (0, 0))), axis=0) for x in (louder, both)]
-        total, rest = (x[length:] - x[:-length] for x in sums)
-        self._loudest = max(self._loudest, float(total.max()))
-        floor = max(_QUIET * self._loudest, 4 * _MIN_POWER * length)
-        is_opposite = ((rest < _MAX_CANCELLED * total) & (total > floor)).any(axis=0)
-        local = (both[at] < _MAX_LOCAL * louder[at]) | (louder[at] < _QUIET * louder.mean(axis=0))
-        channels = len(self._done[-1].products)
-        found = numpy.flatnonzero(is_opposite & local)
-        pairs = [(int(_pairs(channels)[0][n]), int(_pairs(channels)[1][n])) for n in found]
-        copied = {other for _, other in pairs}
-        return tuple((one, other) for one, other in pairs if one not in copied)
+    def _pairs_to_copy(self, window: _Window) -> set[int]:
+        """Return the pairs that cancel each other; where there is none the search begins anew."""
+        cancelled = list(window.cancelled())
+        pairs = {
+            pair
+            for pair, power in self._mean_powers.items()
+            if cancelled[pair] or window.louder[pair] < _QUIET * power
+        }
+        if not pairs:
+            self._mean_powers = {}
+        copies = {self._channels.pairs[pair][1] for pair in pairs}
+        return {pair for pair in pairs if self._channels.pairs[pair][0] not in copies}
 
 
-def _pairs(channels: int) -> tuple[Any, Any]:
-    rows, columns = import_optional("numpy").triu_indices(channels, 1)
-    return rows, columns
+class _Channels:
+    """The channels of frames of one form."""
 
+    def __init__(self, frame: Any) -> None:
+        self._numpy = numpy = import_optional("numpy")
+        self._type = numpy.dtype(_SAMPLE_TYPES[frame.format.name.rstrip("p")])
+        self._is_planar = frame.format.is_planar
+        self._count = frame.layout.nb_channels
+        self.pairs = list(combinations(range(self._count), 2))
 
-def _maximum(one: Any, other: Any) -> Any:
-    return import_optional("numpy").maximum(one, other)
+    def measure(self, frame: Any) -> _Window:
+        """Compare each two channels by some of their samples."""
+        step = frame.samples // _MEASURED_SAMPLES | 1  # odd: tones seldom are in step with it
+        samples = self._numpy.array([each[::step] for each in self._views(frame)], "f4")
+        if self._type.kind == "u":
+            samples -= 128
+        full = 1 if self._type.kind == "f" else 1 << (8 * self._type.itemsize - 1)
+        scale = 1 / (full * full * samples.shape[1])
+        products = (samples @ samples.T).tolist()
+        window = _Window()
+        for one, other in self.pairs:
+            powers = scale * products[one][one], scale * products[other][other]
+            window.louder.append(4 * max(powers))
+            window.both.append(sum(powers) + 2 * scale * products[one][other])
+        return window
 
+    def copy(self, frames: list[Any], before: set[int], copied: set[int]) -> None:
+        """Make the second channel of pairs a copy of the first, with a fade where that changes."""
+        fade, done = int(_FADE_SECONDS * frames[0].sample_rate), 0
+        for frame in frames:
+            channels = self._views(frame)
+            ramp = self._numpy.clip((done + self._numpy.arange(frame.samples)) / fade, 0, 1)
+            for pair in before | copied:
+                one, other = (channels[channel] for channel in self.pairs[pair])
+                share = 1.0 if pair in before and pair in copied else ramp
+                share = share if pair in copied else 1 - ramp
+                other[:] = other + share * (one.astype("f8") - other)
+            done += frame.samples
 
-def _samples_by_channel(frame: Any) -> "NDArray[np.float32]":
-    """Return samples from -1 to 1."""
-    numpy = import_optional("numpy")
-    samples = frame.to_ndarray()
-    if not frame.format.is_planar:
-        samples = samples.reshape(-1, frame.layout.nb_channels).T
-    floats: NDArray[np.float32] = samples.astype(numpy.float32)
-    if samples.dtype.kind == "u":
-        floats -= 128
-    return floats if samples.dtype.kind == "f" else floats / numpy.iinfo(samples.dtype).max
-
-
-def _copy_channels(
-    frames: list[Any], before: tuple[tuple[int, int], ...], copies: tuple[tuple[int, int], ...]
-) -> None:
-    """Make channels copies of others, with a fade where that changes."""
-    numpy = import_optional("numpy")
-    fade = int(_FADE_SECONDS * frames[0].sample_rate)
-    done = 0
-    for frame in frames:
-        channels = _channels_in_place(frame)
-        ramp = numpy.clip((done + numpy.arange(frame.samples)) / fade, 0, 1)
-        for pair in {*before, *copies}:
-            share = 1.0 if pair in before and pair in copies else ramp
-            share = share if pair in copies else 1 - ramp
-            one, other = channels[pair[0]], channels[pair[1]]
-            other[:] = other + share * (one.astype(numpy.float64) - other)
-        done += frame.samples
-
-
-def _channels_in_place(frame: Any) -> list[Any]:
-    """Return each channel's samples, which may be written."""
-    numpy = import_optional("numpy")
-    kind, count = frame.to_ndarray().dtype, frame.layout.nb_channels
-    if frame.format.is_planar:
-        return [numpy.frombuffer(plane, kind)[: frame.samples] for plane in frame.planes]
-    samples = numpy.frombuffer(frame.planes[0], kind)[: frame.samples * count]
-    return [samples[channel::count] for channel in range(count)]
+    def _views(self, frame: Any) -> list[Any]:
+        """Return the samples of each channel, not copied."""
+        planes = [self._numpy.frombuffer(plane, self._type) for plane in frame.planes]
+        if self._is_planar:
+            return [plane[: frame.samples] for plane in planes]
+        samples = planes[0][: frame.samples * self._count]
+        return [samples[channel :: self._count] for channel in range(self._count)]
 
 
 def _check_finite(frame: Any) -> None:

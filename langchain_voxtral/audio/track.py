@@ -207,6 +207,8 @@ class AudioTrack:
     ) -> "Iterator[Any | _Lost | _Silence]":
         """Yield frames, and what is missing between them."""
         at, holes = 0.0, list(check.holes)
+        codec = self.stream.codec_context.name
+        may_be_zeroed = self.format != MP3 and codec.startswith(("mp2", "mp3"))
         for packet in self._packets():
             if isinstance(packet, self.av.FFmpegError):
                 report_damage(self._damage_error(at))
@@ -226,7 +228,8 @@ class AudioTrack:
                 report_damage(self._damage_error(at))
                 yield _Lost(at + float((packet.duration or 0) * packet.time_base))
             yield from frames
-            if frames and self._begins_zeroed(packet):
+            if frames and may_be_zeroed and packet.size and not memoryview(packet)[0]:
+                # Zeros stand before an MPEG frame, where decoders pass over them.
                 report_damage(self._damage_error(at))
                 yield _Lost(at)
 
@@ -243,12 +246,6 @@ class AudioTrack:
                 yield error
             else:
                 return
-
-    def _begins_zeroed(self, packet: Any) -> bool:
-        """Return whether zeros stand before an MPEG frame, where decoders pass over them."""
-        if self.format == MP3 or not self.stream.codec_context.name.startswith(("mp2", "mp3")):
-            return False
-        return packet.size > 0 and not memoryview(packet)[0]
 
     def _start_time(self, check: FileCheck) -> float:
         """Return where the file's clock stands at its beginning: in a live stream anywhere."""
