@@ -3,13 +3,14 @@
 httpx has no setting for this, so the pools below its clients are given a network backend.
 """
 
+import asyncio
 import socket
 import ssl
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import contextmanager
 from ipaddress import ip_address
 from typing import Any
 
@@ -22,6 +23,33 @@ _WRITE_BYTES = 2**16
 """Bytes to which one write is limited: it may take several steps, each as long as it may take."""
 
 
+def _look_up(host: str, port: int) -> Future[list[str]]:
+    """Return a host's addresses, to come from a thread that nobody has to wait for.
+
+    Nothing ends a resolver that hangs, and event loops wait for the threads of their own executor.
+    """
+    addresses: Future[list[str]] = Future()
+    addresses.set_running_or_notify_cancel()
+
+    def run() -> None:
+        try:
+            entries = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            addresses.set_result(list(dict.fromkeys(str(entry[4][0]) for entry in entries)))
+        except BaseException as error:  # noqa: BLE001 - for whoever waits
+            addresses.set_exception(error)
+
+    threading.Thread(target=run, name="voxtral-resolver", daemon=True).start()
+    return addresses
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
 def resolve(host: str, port: int, seconds: float | None) -> list[str]:
     """Return the addresses of a host.
 
@@ -29,19 +57,24 @@ def resolve(host: str, port: int, seconds: float | None) -> list[str]:
         TimeoutError: The resolver did not answer in time.
         OSError, UnicodeError: The name is not known, or no name.
     """
-    with suppress(ValueError):
-        return [str(ip_address(host))]
-    entries: Future[list[Any]] = Future()
+    return [host] if _is_address(host) else _look_up(host, port).result(seconds)
 
-    def look_up() -> None:
-        try:
-            entries.set_result(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
-        except BaseException as error:  # noqa: BLE001 - for the thread that waits
-            entries.set_exception(error)
 
-    # Nothing else can leave a resolver that hangs.
-    threading.Thread(target=look_up, name="voxtral-resolver", daemon=True).start()
-    return list(dict.fromkeys(str(entry[4][0]) for entry in entries.result(seconds)))
+async def _aresolve(host: str, port: int, seconds: float | None) -> list[str]:
+    if _is_address(host):
+        return [host]
+    async with asyncio.timeout(seconds):
+        return await asyncio.wrap_future(_look_up(host, port))
+
+
+@contextmanager
+def _resolver_errors() -> Iterator[None]:
+    try:
+        yield
+    except TimeoutError as error:
+        raise httpcore.ConnectTimeout from error
+    except (OSError, UnicodeError) as error:
+        raise httpcore.ConnectError(str(error)) from error
 
 
 class _LimitedStream(httpcore.NetworkStream):
@@ -135,12 +168,8 @@ class _LimitedBackend(httpcore.NetworkBackend):
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.NetworkStream:
         limit = current_limit()
-        try:
+        with _resolver_errors():
             addresses = resolve(host, port, limit.clip(timeout, httpcore.ConnectTimeout))
-        except TimeoutError as error:
-            raise httpcore.ConnectTimeout from error
-        except (OSError, UnicodeError) as error:
-            raise httpcore.ConnectError(str(error)) from error
         failure: Exception = httpcore.ConnectError(f"{host} has no address")
         for address in addresses:
             seconds = limit.clip(timeout, httpcore.ConnectTimeout)
@@ -165,7 +194,7 @@ class _LimitedBackend(httpcore.NetworkBackend):
 
 
 class _LimitedAsyncBackend(httpcore.AsyncNetworkBackend):
-    """Makes limited asynchronous connections; asyncio limits name servers already."""
+    """Makes limited asynchronous connections, also in the time that a name server may take."""
 
     def __init__(self, backend: httpcore.AsyncNetworkBackend) -> None:
         self._backend = backend
@@ -178,7 +207,12 @@ class _LimitedAsyncBackend(httpcore.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.AsyncNetworkStream:
-        seconds = current_limit().clip(timeout, httpcore.ConnectTimeout)
+        limit = current_limit()
+        with _resolver_errors():
+            addresses = await _aresolve(host, port, limit.clip(timeout, httpcore.ConnectTimeout))
+        if len(addresses) == 1:  # of several, anyio finds out which answers first
+            [host] = addresses
+        seconds = limit.clip(timeout, httpcore.ConnectTimeout)
         return _LimitedAsyncStream(
             await self._backend.connect_tcp(host, port, seconds, local_address, socket_options)
         )

@@ -180,11 +180,14 @@ def test_an_unknown_name_is_still_a_connection_error(monkeypatch: pytest.MonkeyP
         VoxtralClient(settings).complete(completion_request())
 
 
-def test_the_next_address_is_tried_where_one_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
+@both_ways
+def test_the_next_address_is_tried_where_one_refuses(
+    caller: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
     real = socket.getaddrinfo
 
     def two(host: Any, port: Any, *args: Any, **options: Any) -> Any:
-        if host != "two.example":
+        if host not in {"two.example", b"two.example"}:
             return real(host, port, *args, **options)
         return [
             (socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port))
@@ -195,10 +198,9 @@ def test_the_next_address_is_tried_where_one_refuses(monkeypatch: pytest.MonkeyP
     with ScriptedServer(json_reply({"results": [{"generated_text": "Hi"}]})) as server:
         url = server.url.replace("127.0.0.1", "two.example")
         with pytest.warns(UserWarning, match="plain http"):
-            settings = ConnectionSettings(base_url=url)
-        with settings:
-            [completion] = VoxtralClient(settings).complete(completion_request())
-    assert completion.text == "Hi"
+            model = caller.model_class(base_url=url)
+        assert caller.invoke(model).text == "Hi"
+        caller.close(model)
 
 
 async def test_a_name_server_that_hangs_is_limited_asynchronously(
@@ -210,5 +212,7 @@ async def test_a_name_server_that_hangs_is_limited_asynchronously(
     async with settings:
         with pytest.raises(VoxtralTimeoutError, match=r"within 0.2 s"):
             await VoxtralClient(settings).acomplete(completion_request())
-        assert not hanging_resolver.is_set()
-        hanging_resolver.set()  # the loop waits for its threads
+    # A loop that ends waits for the threads of its executor.
+    threads = [thread.name for thread in threading.enumerate()]
+    hanging_resolver.set()
+    assert not [name for name in threads if name.startswith("asyncio")]
