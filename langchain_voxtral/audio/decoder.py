@@ -104,8 +104,11 @@ class Recording:
             return None
         if self._check.seconds is not None:
             return self._check.seconds
-        with self._open_track() as track:
-            return track.seconds
+        lengths = []
+        for part in self._parts:
+            with self._open_track(part) as track:
+                lengths.append(track.seconds)
+        return None if None in lengths else sum(filter(None, lengths))
 
     def iter_pcm(self) -> Iterator[bytes]:
         """Decode it to 16-bit PCM, mono, 16 kHz, in blocks of at most a second.
@@ -118,12 +121,15 @@ class Recording:
             VoxtralMissingAudioExtraError: The libraries that decode are not installed.
         """
         is_empty = True
-        with self._open_track() as track:
-            for block in track.iter_pcm(self._check, self._report_damage, self._report_inversion):
-                is_empty = False
-                yield block
-            if is_empty:
-                raise VoxtralAudioError("it has no sound: 0 samples")
+        for part in self._parts:
+            with self._open_track(part) as track:
+                for block in track.iter_pcm(
+                    self._check, self._report_damage, self._report_inversion
+                ):
+                    is_empty = False
+                    yield block
+        if is_empty:
+            raise VoxtralAudioError(f"{self.name}: it has no sound: 0 samples.")
         if self.is_complete is None:
             self.is_complete = True
 
@@ -133,11 +139,16 @@ class Recording:
         for block in self.iter_pcm():
             yield np.frombuffer(block, dtype="<i2").astype(np.float32) / 32768
 
+    @property
+    def _parts(self) -> "tuple[tuple[int, int] | None, ...]":
+        """Parts that are decoded one after the other; None for the whole file."""
+        return self._check.parts or (None,)
+
     @contextmanager
-    def _open_track(self) -> Iterator[AudioTrack]:
+    def _open_track(self, part: tuple[int, int] | None) -> Iterator[AudioTrack]:
         patches = self._check.patches
         with self._source.open() as file, self._naming_errors():
-            content = PatchedFile(file, patches) if patches else file
+            content = PatchedFile(file, patches, part) if patches or part else file
             with open_track(content, self.format) as track:
                 yield track
 

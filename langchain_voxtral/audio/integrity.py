@@ -3,6 +3,7 @@
 import io
 import re
 import zlib
+from itertools import pairwise
 from typing import BinaryIO
 
 from langchain_voxtral.audio.formats import EBML
@@ -40,6 +41,8 @@ def check_ogg(file: BinaryIO, report_damage: ReportDamage) -> FileCheck:
     file.seek(start)
     open_streams: set[bytes] = set()
     last_numbers: dict[bytes, int] = {}
+    links: list[tuple[int, list[bytes]]] = []
+    is_head = False
     while page := _read_page(file):
         at = file.tell() - len(page)
         if not page.startswith(_PAGE_MARK):
@@ -53,8 +56,12 @@ def check_ogg(file: BinaryIO, report_damage: ReportDamage) -> FileCheck:
                 VoxtralTruncatedAudioError(f"its page at byte {at} is damaged or cut off")
             )
         number = int.from_bytes(page[_NUMBER], "little")
-        if page_type & _BEGINS:
+        was_head, is_head = is_head, bool(page_type & _BEGINS)
+        if is_head:
             open_streams.add(serial)
+            if not was_head:
+                links.append((at, []))
+            links[-1][1].append(page[_PAGE_HEADER:])
         elif number > last_numbers.get(serial, number) + 1:
             missing = number - last_numbers[serial] - 1
             message = f"{missing} pages before byte {at} are missing: it is damaged there"
@@ -62,7 +69,10 @@ def check_ogg(file: BinaryIO, report_damage: ReportDamage) -> FileCheck:
         if page_type & _ENDS:
             open_streams.discard(serial)
         last_numbers[serial] = number
-    return FileCheck()
+    # FFmpeg decodes streams one after the other only if they have the same form.
+    cuts = [at for (_, before), (at, heads) in pairwise(links) if heads != before]
+    bounds = [0, *cuts, file.seek(0, io.SEEK_END)]
+    return FileCheck(parts=tuple(pairwise(bounds)) if cuts else ())
 
 
 def _read_page(file: BinaryIO) -> bytes:

@@ -22,22 +22,27 @@ class FileCheck:
         seconds: The length, if the header states it.
         patches: What to decode in place of what is there.
         holes: Offsets where sound is missing, and its seconds, in formats without times.
+        parts: Begin and end of parts that are files of their own; none if the file is one.
         is_damaged: Whether damage was reported.
     """
 
     seconds: float | None = None
     patches: tuple[Patch, ...] = ()
     holes: tuple[tuple[int, float], ...] = ()
+    parts: tuple[tuple[int, int], ...] = ()
     is_damaged: bool = False
 
 
 class PatchedFile(io.RawIOBase):
-    """A file of which some bytes are replaced while it is read; the file itself is not changed."""
+    """A file, or a part of it, of which bytes are replaced as it is read; it is not changed."""
 
-    def __init__(self, file: BinaryIO, patches: tuple[Patch, ...]) -> None:
+    def __init__(
+        self, file: BinaryIO, patches: tuple[Patch, ...], part: tuple[int, int] | None = None
+    ) -> None:
         super().__init__()
         self._file = file
         self._patches = patches
+        self._begin, self._end = part or (0, file.seek(0, io.SEEK_END))
 
     def readable(self) -> bool:
         """Return True."""
@@ -48,17 +53,19 @@ class PatchedFile(io.RawIOBase):
         return True
 
     def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
-        """Seek as the file does."""
-        return self._file.seek(offset, whence)
+        """Seek as files do."""
+        origins = {io.SEEK_SET: self._begin, io.SEEK_END: self._end}
+        origin = origins[whence] if whence in origins else self._file.tell()
+        return self._file.seek(max(origin + offset, self._begin)) - self._begin
 
     def tell(self) -> int:
         """Return where the file is."""
-        return self._file.tell()
+        return self._file.tell() - self._begin
 
     def readinto(self, buffer: "bytearray | memoryview", /) -> int:  # type: ignore[override]
         """Read from the file, with the replaced bytes."""
         start = self._file.tell()
-        data = bytearray(self._file.read(len(buffer)))
+        data = bytearray(self._file.read(min(len(buffer), max(self._end - start, 0))))
         for at, patch in self._patches:
             size = patch if isinstance(patch, int) else len(patch)
             begin, end = max(at, start), min(at + size, start + len(data))

@@ -9,6 +9,7 @@ import pytest
 from support import speech_samples as samples
 
 from langchain_voxtral.audio import Recording
+from langchain_voxtral.audio.decoder import Truncated
 
 SECONDS = 9.963375
 LOSSLESS = {
@@ -128,6 +129,19 @@ def test_all_joined_streams_are_decoded(encoding: str) -> None:
     """Two concatenated files are a valid file in these formats."""
     length = samples.seconds_of(samples.encoded(encoding) * 2)
     assert length == pytest.approx(2 * SECONDS, abs=0.25)
+
+
+@pytest.mark.parametrize("encoding", ["ogg", "opus", "mp3", "flac"])
+@pytest.mark.parametrize("truncated", ["error", "keep"])
+def test_channels_may_change_where_streams_are_joined(encoding: str, truncated: Truncated) -> None:
+    mono = samples.speech()[:48_000]
+    stereo = np.column_stack([mono, mono])
+    data = b"".join(samples.encoded(encoding, sound) for sound in (mono, stereo, mono))
+    recording = Recording(data, truncated=truncated)
+    sound = samples.decoded(recording)
+    assert recording.is_complete is True
+    assert len(sound) / 16_000 == pytest.approx(9.0, abs=0.3)
+    assert samples.likeness(sound[-48_000:], mono) > 0.9
 
 
 @pytest.mark.parametrize("container", ["mp4", "mov", "matroska"])
