@@ -175,20 +175,24 @@ class VoxtralTranscriptionParser(TranscriptionSettings, BaseBlobParser):
 
 
 def as_parser(
-    parser: VoxtralTranscriptionParser | None, settings: Mapping[str, Any]
+    parser: VoxtralTranscriptionParser | None, settings: dict[str, Any]
 ) -> VoxtralTranscriptionParser:
-    """Return the given parser, or one of these settings.
+    """Return the given parser, or one of these settings, which are emptied.
+
+    A traceback with local variables would show the key among them.
 
     Raises:
         pydantic.ValidationError: A setting is unknown or has a wrong value.
         VoxtralInvalidRequestError: Both are given.
     """
-    if parser is None:
-        return VoxtralTranscriptionParser(**settings)
-    if settings:
-        raise VoxtralInvalidRequestError(
-            f"{', '.join(sorted(settings))}: give settings to the parser, or no parser."
-        )
+    names = ", ".join(sorted(settings))
+    try:
+        if parser is None:
+            return VoxtralTranscriptionParser(**settings)
+    finally:
+        settings.clear()
+    if names:
+        raise VoxtralInvalidRequestError(f"{names}: give settings to the parser, or no parser.")
     return parser
 
 
@@ -230,11 +234,11 @@ class VoxtralTranscriptionLoader(BaseLoader):
         max_cost_usd: float | None = None,
         **settings: Any,
     ) -> None:
+        self.parser = as_parser(parser, settings)
         if max_cost_usd is not None and not max_cost_usd >= 0:  # nor is NaN
             raise VoxtralInvalidRequestError(
                 f"max_cost_usd={max_cost_usd!r} is no amount of US dollars."
             )
-        self.parser = as_parser(parser, settings)
         self.recordings: Sequence[AudioInput] = _as_list(recordings)
         self.max_cost_usd = max_cost_usd
 

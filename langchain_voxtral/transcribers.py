@@ -57,10 +57,10 @@ class VoxtralTranscriber(Runnable[AudioInput, Any]):
         output: Literal["text", "documents"] = "text",
         **settings: Any,
     ) -> None:
+        self.output = output
+        self.parser = as_parser(parser, settings)
         if output not in {"text", "documents"}:
             raise VoxtralInvalidRequestError(f"output={output!r} must be 'text' or 'documents'.")
-        self.parser = as_parser(parser, settings)
-        self.output = output
         if output == "text":
             _reject_marks(self.parser, "output='documents'")
 
@@ -109,7 +109,9 @@ class VoxtralTranscriber(Runnable[AudioInput, Any]):
         return str if self.output == "text" else list[Document]
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.parser!r}, output={self.output!r})"
+        # Tracebacks with local variables show one that could not be made, too.
+        parser = getattr(self, "parser", None)
+        return f"{type(self).__name__}({parser!r}, output={self.output!r})"
 
     def _out(self, documents: Sequence[Document]) -> Any:
         return _joined(documents) if self.output == "text" else [*documents]

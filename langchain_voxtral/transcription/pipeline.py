@@ -56,9 +56,9 @@ class TranscriptionJob:
     settings: TranscriptionSettings
     client: VoxtralClient
     no_timestamps: NoTimestamps
-    recording: ChunkedRecording = field(init=False)
-    _store: TranscriptStore = field(init=False)
-    _log: ResultLog = field(init=False)
+    recording: ChunkedRecording = field(init=False, repr=False)
+    _store: TranscriptStore = field(init=False, repr=False)
+    _log: ResultLog = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         self._store = TranscriptStore(self.settings.store, self.settings.base_url)

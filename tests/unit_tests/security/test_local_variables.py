@@ -4,6 +4,7 @@ import asyncio
 import base64
 import traceback
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import httpx
@@ -14,7 +15,13 @@ from support.completion_requests import completion_request
 from support.scripted_server import End, Reply, ScriptedServer
 from support.sse_replies import event, events, json_reply, token, whole
 
-from langchain_voxtral import ChatVoxtral, VoxtralLLM
+from langchain_voxtral import (
+    ChatVoxtral,
+    VoxtralLLM,
+    VoxtralTranscriber,
+    VoxtralTranscriptionLoader,
+    VoxtralTranscriptionParser,
+)
 from langchain_voxtral.audio.chunking import AudioChunk
 from langchain_voxtral.audio.wav import wav_header
 from langchain_voxtral.client import VoxtralClient
@@ -167,6 +174,29 @@ def test_a_failed_construction_shows_no_key(
 ) -> None:
     with pytest.raises(ValidationError) as caught:
         model_class(**values)
+    assert leaks(caught.value) == []
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"timeout": -1},
+        {"unknown": 1},
+        {"parser": VoxtralTranscriptionParser()},
+        {"max_cost_usd": -1, "output": "segments"},
+    ],
+    ids=", ".join,
+)
+def test_what_could_not_be_made_to_transcribe_shows_no_key(values: dict[str, Any]) -> None:
+    for make in (VoxtralTranscriber, partial(VoxtralTranscriptionLoader, "talk.wav")):
+        with pytest.raises((ValidationError, VoxtralError)) as caught:
+            make(api_key=KEY, **values)
+        assert leaks(caught.value) == []
+
+
+def test_a_recording_that_cannot_be_read_shows_no_key() -> None:
+    with pytest.raises(VoxtralError, match="No such file") as caught:
+        VoxtralTranscriptionLoader("missing.wav", api_key=KEY).load()
     assert leaks(caught.value) == []
 
 
