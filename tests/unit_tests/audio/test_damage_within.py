@@ -25,11 +25,19 @@ OTHER_BYTES: dict[str, Callable[[int], bytes]] = {
     "zeros": bytes,
     "noise": lambda size: np.random.default_rng(size).bytes(size),
 }
-SECONDS = 9.963375
+SECONDS = 5.0
 COUNTED = ["mp3 without xing", "aac"]
 
 
-encoded = functools.cache(samples.encoded)
+@functools.cache
+def encoded(encoding: str) -> bytes:
+    """Return five seconds of speech."""
+    return samples.encoded(encoding, samples.speech()[:80_000])
+
+
+@functools.cache
+def decoded(encoding: str) -> samples.Sound:
+    return samples.decoded(encoded(encoding))
 
 
 @functools.cache
@@ -66,7 +74,7 @@ def test_damaged_frames_are_an_error_or_silence(encoding: str, place: str) -> No
     data = damaged(whole, place, "ones")
     with pytest.raises(VoxtralTruncatedAudioError, match="damaged"):
         samples.decoded(data)
-    assert_times_are_kept(data, samples.decoded(whole))
+    assert_times_are_kept(data, decoded(encoding))
 
 
 @pytest.mark.parametrize(
@@ -115,7 +123,7 @@ def test_a_lost_frame_of_a_flac_is_an_error_however_short() -> None:
 
 def test_an_aac_file_with_a_part_dropped_is_refused() -> None:
     whole = encoded("aac")
-    for start in (20_000, 33_333, 50_001):
+    for start in (10_000, 16_666, 25_001):
         with pytest.raises(VoxtralTruncatedAudioError, match="damaged"):
             samples.decoded(whole[:start] + whole[start + 2_000 :])
 
@@ -123,15 +131,15 @@ def test_an_aac_file_with_a_part_dropped_is_refused() -> None:
 def test_an_opus_file_that_lost_its_first_page_keeps_its_times() -> None:
     pages = samples.pages(encoded("opus"))
     data = b"".join(pages[:2] + pages[3:])
-    assert_times_are_kept(data, samples.decoded(encoded("opus")), 0.01)
+    assert_times_are_kept(data, decoded("opus"), 0.01)
 
 
 def test_a_transport_stream_that_lost_packets_is_an_error_or_silence() -> None:
     whole = encoded("mpegts")
-    data = whole[: 188 * 400] + whole[188 * 405 :]
+    data = whole[: 188 * 150] + whole[188 * 155 :]
     with pytest.raises(VoxtralTruncatedAudioError, match="damaged"):
         samples.decoded(data)
-    assert_times_are_kept(data, samples.decoded(whole), 0.03)
+    assert_times_are_kept(data, decoded("mpegts"), 0.03)
 
 
 @pytest.mark.parametrize("encoding", ["aac", "mp3 without xing"])
@@ -141,7 +149,7 @@ def test_joined_files_are_complete(
 ) -> None:
     recording = Recording(encoded(encoding) + between + encoded(encoding))
     with caplog.at_level(logging.WARNING, "langchain_voxtral"):
-        assert samples.seconds_of(recording) == pytest.approx(20.0, abs=0.2)
+        assert samples.seconds_of(recording) == pytest.approx(2 * SECONDS, abs=0.25)
     assert (recording.is_complete, caplog.records) == (True, [])
 
 
@@ -150,12 +158,12 @@ def test_one_warning_tells_of_all_damage(caplog: pytest.LogCaptureFixture) -> No
     with caplog.at_level(logging.WARNING, "langchain_voxtral"):
         samples.decoded(Recording(data, name="talk", truncated="keep"))
     assert [record.getMessage().partition(" s of")[0] for record in caplog.records] == [
-        "talk: it cannot be decoded beyond 2.4"
+        "talk: it cannot be decoded beyond 1.2"
     ]
 
 
 @pytest.mark.parametrize("name", [b"moof", b"mdat", b"traf", b"trun", b"mfhd"])
-@pytest.mark.parametrize(("number", "head"), [(0, bytes(8)), (5, b"\xff" * 8)])
+@pytest.mark.parametrize(("number", "head"), [(0, bytes(8)), (1, b"\xff" * 8)])
 def test_a_fragment_without_its_head_is_an_error_or_silence(
     name: bytes, number: int, head: bytes
 ) -> None:
@@ -166,7 +174,7 @@ def test_a_fragment_without_its_head_is_an_error_or_silence(
     data = whole[: at - 4] + head + whole[at + 4 :]
     with pytest.raises(VoxtralTruncatedAudioError, match="damaged"):
         samples.decoded(data)
-    assert_times_are_kept(data, samples.decoded(whole))
+    assert_times_are_kept(data, decoded("mp4 fragmented"))
 
 
 def test_a_fragmented_mp4_is_complete_with_zeros_behind_it() -> None:
