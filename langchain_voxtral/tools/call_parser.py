@@ -43,7 +43,7 @@ class ToolCallParser:
     follow as they are written, valid or not.
 
     Args:
-        names: The tools that can be called; None for any that is named like one.
+        names: The tools that can be called; None for any.
         forced: The server was asked for nothing but calls. Any name with arguments is then a
             call's, and JSON that is no call is one without a name, all of it its arguments; so is
             what is cut after `[TOOL_CALLS]`. A call that is cut before its arguments keeps its
@@ -219,11 +219,7 @@ class ToolCallParser:
         self._end_call(known)
 
     def _read_name(self) -> str:
-        if self._any_name:
-            return self._source.string()
-        return (
-            self._source.quoted_word() if self._names is None else self._source.string(self._names)
-        )
+        return self._source.string(None if self._any_name else self._names)
 
     def _early_arguments(self) -> str:
         """Read arguments that come before the name, scanning on from where the scan ended."""

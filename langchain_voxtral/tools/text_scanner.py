@@ -12,9 +12,6 @@ _LETTER = r'(?:[^"\\\x00-\x1f]|\\[^\x00-\x1f])'
 _STRING = re.compile(rf'"{_LETTER}{{0,1024}}"')
 _OPEN_STRING = re.compile(rf'"{_LETTER}{{0,1024}}\\?')
 
-_QUOTED_WORD = re.compile(r'"([\w.:/-]{1,128})"')
-_OPEN_QUOTED_WORD = re.compile(r'"[\w.:/-]{0,128}')
-
 _BRACKET = re.compile(r'["{}\[\]]')
 _IN_STRING = re.compile(r'["\\]')
 _ESCAPED = re.compile(r".", re.DOTALL)
@@ -90,17 +87,6 @@ class TextScanner:
             raise NoMatchError
         self.at = found.end()
         return found[0]
-
-    def quoted_word(self) -> str:
-        """Read a name in quotes, as tools have."""
-        self.peek()
-        found = _QUOTED_WORD.match(self.text, self.at)
-        if found is None:
-            if _OPEN_QUOTED_WORD.fullmatch(self.text, self.at):
-                raise UnexpectedEndError
-            raise NoMatchError
-        self.at = found.end()
-        return found[1]
 
     def string(self, allowed: Collection[str] | None = None) -> str:
         """Read a JSON string, one of those allowed, and return its value."""

@@ -20,6 +20,8 @@ from urllib.parse import urlsplit
 from langchain_voxtral.errors import VoxtralLocalError, VoxtralMissingExtraError
 from langchain_voxtral.local.errors import ErrorResponse
 
+MAX_GENERATION_SECONDS = 600
+"""Time for one text; a constraint can make each token take long."""
 _MAX_TOKEN_BYTES = 128
 """The longest token of the usual vocabularies, which is one of spaces."""
 _MARKUP = re.compile(r"<[^<>\s]{1,60}>|\[/?[A-Z_]{1,60}\]")
@@ -114,7 +116,8 @@ class Engine:
                 here. It is not called while the prompt is read, which cannot be interrupted.
 
         Raises:
-            ErrorResponse: The prompt does not fit the context, or llama.cpp refuses a field.
+            ErrorResponse: The prompt does not fit the context, llama.cpp refuses a field, or the
+                text takes too long.
         """
         self._check_length(_min_tokens(str(fields["prompt"])))
         generation = _Generation(self, on_token)
@@ -199,6 +202,8 @@ class _Generation:
                 round((time.perf_counter() - self._started) * 1000),
             )
             return
+        if time.perf_counter() - self._started > MAX_GENERATION_SECONDS:
+            raise _TOO_SLOW
         self._engine.tokens_generated += 1
         content = choice["logprobs"]["content"][0]
         if not choice["text"] and not content["top_logprobs"][0]["token"]:
@@ -212,6 +217,13 @@ def _error_response(error: dict[str, Any]) -> ErrorResponse:
     if error.get("type") == "exceed_context_size_error":
         return _too_long(error["n_prompt_tokens"], error["n_ctx"])
     return ErrorResponse.with_message(int(error.get("code", 500)), str(error.get("message", error)))
+
+
+_TOO_SLOW = ErrorResponse.with_message(
+    400,
+    f"The answer was not complete after {MAX_GENERATION_SECONDS} seconds: ask for fewer tokens, or "
+    "for a simpler response_format",
+)
 
 
 def _too_long(tokens: int, max_tokens: int) -> ErrorResponse:

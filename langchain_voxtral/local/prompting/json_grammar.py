@@ -58,8 +58,12 @@ def constrain(response_format: PlainText | JsonObject | JsonSchema | Regex | Non
             return _constrain_regex(response_format.regex)
 
 
-def constrain_json(schema: dict[str, Any]) -> Constraint:
-    """Return the constraint to JSON that is valid against a schema, or refuse the schema (400)."""
+def constrain_json(schema: dict[str, Any], where: str = "response_format") -> Constraint:
+    """Return the constraint to JSON that is valid against a schema, or refuse the schema (400).
+
+    `where` is what the request calls it.
+    """
+    check_schema(schema, where)
     fields = {"json_schema": {**bound_schema(schema), "x-guidance": _COMPACT}}
     return Constraint(fields, lambda text: is_valid_json(text, schema))
 
@@ -87,10 +91,8 @@ def bound_schema(schema: Mapping[str, Any]) -> dict[str, Any]:
     """Return a copy of a schema that a small model can only follow to an end.
 
     Objects that declare properties take no others; strings, arrays, open objects, integers
-    and decimals get bounds where they have none. A schema that is malformed, or cannot be
-    enforced, is refused (400).
+    and decimals get bounds where they have none.
     """
-    check_schema(schema)
     # Objects that are intersected must stay open to each other's properties.
     is_intersected = any(len(part.get("allOf", ())) > 1 for part in iter_subschemas(schema))
     return _bound(schema, closing=not is_intersected)

@@ -58,7 +58,9 @@ _SUPPORTED_SCHEMAS = Draft202012Validator(
             # llguidance takes time and memory for each item there may be.
             "minItems": {"maximum": MAX_NEW_TOKENS},
             "maxItems": {"maximum": MAX_NEW_TOKENS},
-            "enum": {"minItems": 1},
+            "const": {"maxLength": MAX_PATTERN_CHARACTERS},
+            "enum": {"minItems": 1, "items": {"maxLength": MAX_PATTERN_CHARACTERS}},
+            "properties": {"propertyNames": {"maxLength": MAX_PATTERN_CHARACTERS}},
             "pattern": {"maxLength": MAX_PATTERN_CHARACTERS},
             "patternProperties": {"propertyNames": {"maxLength": MAX_PATTERN_CHARACTERS}},
         },
@@ -67,67 +69,78 @@ _SUPPORTED_SCHEMAS = Draft202012Validator(
 )
 
 
-def check_schema(schema: Mapping[str, Any]) -> None:
-    """Refuse a schema (400) that is malformed, too large, or cannot be enforced."""
+class _RefusedError(Exception):
+    """Why a schema is refused."""
+
+
+def check_schema(schema: Mapping[str, Any], where: str = "response_format") -> None:
+    """Refuse a schema (400) that is malformed, too large, or cannot be enforced.
+
+    Args:
+        schema: The schema.
+        where: What the request calls it, for the message.
+    """
     try:
-        _check_values(schema)
-        parts = list(iter_subschemas(schema))
-        if len(parts) > MAX_SUBSCHEMAS:
-            raise _refusal(f"the schema has more than {MAX_SUBSCHEMAS} schemas in it")
-        _check_keywords(schema)
-        _check_products(parts)
-        _check_references(schema)
+        _check(schema)
+    except _RefusedError as error:
+        raise ErrorResponse.with_message(400, f"{where}: {error}") from error
     except (RecursionError, ValueError) as error:  # ValueError: what `to_json` raises for depth
-        raise _refusal("the schema is nested too deeply") from error
+        message = f"{where}: the schema is nested too deeply"
+        raise ErrorResponse.with_message(400, message) from error
+
+
+def _check(schema: Mapping[str, Any]) -> None:
+    _check_values(schema)
+    parts = list(iter_subschemas(schema))
+    if len(parts) > MAX_SUBSCHEMAS:
+        raise _RefusedError(f"the schema has more than {MAX_SUBSCHEMAS} schemas in it")
+    _check_keywords(schema)
+    _check_products(parts)
+    _check_references(schema, parts)
 
 
 def _check_values(schema: Mapping[str, Any]) -> None:
     values = list(islice(iter_values(schema), MAX_SCHEMA_VALUES + 1))
     if len(values) > MAX_SCHEMA_VALUES:
-        raise _refusal(f"the schema has more than {MAX_SCHEMA_VALUES} values")
+        raise _RefusedError(f"the schema has more than {MAX_SCHEMA_VALUES} values")
     if len(to_json(schema)) > MAX_SCHEMA_BYTES:
-        raise _refusal(f"the schema has more than {MAX_SCHEMA_BYTES} bytes")
+        raise _RefusedError(f"the schema has more than {MAX_SCHEMA_BYTES} bytes")
     if not all(map(_is_safe_number, values)):
-        raise _refusal("a number in the schema is below -10^18 or has over 64 bits")
+        raise _RefusedError("a number in the schema is below -10^18 or has over 64 bits")
 
 
 def _check_keywords(schema: Mapping[str, Any]) -> None:
     for misuse in _SUPPORTED_SCHEMAS.iter_errors(schema):
         place = ".".join(map(str, ("schema", *misuse.absolute_path)))
         if misuse.validator == "const":
-            raise _refusal(f"{place} is not supported by the embedded engine")
-        raise _refusal(f"{place} cannot be {misuse.instance!r:.80}")
+            raise _RefusedError(f"{place} is not supported by the embedded engine")
+        raise _RefusedError(f"{place} cannot be {misuse.instance!r:.80}")
 
 
 def _check_products(parts: Sequence[Mapping[str, Any]]) -> None:
     """Refuse what is small as a schema and large as a grammar."""
     items = sum(max(part.get("maxItems", 0), part.get("minItems", 0)) for part in parts)
     if items > MAX_SUM_OF_ITEMS:
-        raise _refusal(f"its arrays may have more than {MAX_SUM_OF_ITEMS} items together")
+        raise _RefusedError(f"its arrays may have more than {MAX_SUM_OF_ITEMS} items together")
     patterns = sum("pattern" in part for part in parts)
     is_intersected = any(
         "allOf" in part or ("pattern" in part and _REFERRING & part.keys()) for part in parts
     )
     if is_intersected and patterns > MAX_INTERSECTED_PATTERNS:
-        raise _refusal(
+        raise _RefusedError(
             f"it combines more than {MAX_INTERSECTED_PATTERNS} patterns by allOf or $ref"
         )
 
 
-def _check_references(schema: Mapping[str, Any]) -> None:
-    parts = list(iter_subschemas(schema))
+def _check_references(schema: Mapping[str, Any], parts: Sequence[Mapping[str, Any]]) -> None:
     known = set(map(id, parts))
     for reference in (part["$ref"] for part in parts if "$ref" in part):
         try:
             named = resolve_ref(reference, schema)
         except VoxtralInvalidRequestError as error:
-            raise _refusal(error.message) from error
+            raise _RefusedError(error.message) from error
         if id(named) not in known and not isinstance(named, bool):
-            raise _refusal(f"the $ref {reference!r} names no schema")
-
-
-def _refusal(reason: str) -> ErrorResponse:
-    return ErrorResponse.with_message(400, f"response_format: {reason}")
+            raise _RefusedError(f"the $ref {reference!r} names no schema")
 
 
 def _is_safe_number(value: Any) -> bool:

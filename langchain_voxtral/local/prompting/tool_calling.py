@@ -126,7 +126,7 @@ def _plan(
         # Each step of a conversation gets another id, the same at every try.
         call_id = to_mistral_call_id(f"{len(prompt.turns)} {question}")
         calls = make_call_schema(tools, names, syntax, call_id)
-    constraint = constrain_json(calls.one_of(names))
+    constraint = constrain_json(calls.one_of(names), "tools")
     functions = [
         {**tool["function"], "parameters": calls.arguments(_name(tool))}
         for tool in tools
@@ -211,7 +211,7 @@ def make_call_schema(
     """Return the schema of a call of one of the named tools, or refuse their parameters (400)."""
     chosen = [tool for tool in tools if _name(tool) in names]
     for tool in chosen:
-        check_schema(tool["function"].get("parameters") or {})
+        check_schema(tool["function"].get("parameters") or {}, f"parameters of {_name(tool)!r}")
     schema = tool_call_schema(chosen, arguments_key=syntax.arguments_key)
     calls = _by_name(_alternatives(schema))
     for call in calls.values() if syntax.id_key else ():

@@ -9,6 +9,8 @@ import httpx
 import pytest
 from pydantic import BaseModel, Field
 
+from langchain_voxtral.local.engine import llama
+
 INFER = "inference/mistralai/Voxtral-Mini-3B-2507"
 HEADER = "<|start_header_id|>{}<|end_header_id|>\n\n"
 
@@ -103,6 +105,18 @@ def test_a_pattern_the_engine_cannot_compile_is_an_error_and_no_free_text(
     """llama.cpp itself reports nothing and generates without a constraint."""
     answer = ask(http, "Say hello.", {"type": "regex", "regex": "(?=a)ab"})
     message = "response_format: the embedded engine cannot enforce this schema or pattern"
+    assert (answer.status_code, answer.json()) == (400, {"error": {"message": message}})
+
+
+def test_an_answer_that_takes_too_long_ends_with_an_error(
+    http: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(llama, "MAX_GENERATION_SECONDS", 0)
+    answer = ask(http, "Say hello.", {"type": "regex", "regex": "a{100000}"})
+    message = (
+        "The answer was not complete after 600 seconds: ask for fewer tokens, or for a simpler "
+        "response_format"
+    )
     assert (answer.status_code, answer.json()) == (400, {"error": {"message": message}})
 
 

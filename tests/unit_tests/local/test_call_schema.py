@@ -161,10 +161,13 @@ def nested(depth: int) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
-        ({"type": "text"}, "response_format: schema.type cannot be 'text'"),
-        ({"$defs": []}, "response_format: schema.$defs cannot be []"),
-        ({"$ref": "#/enum/0", "enum": [1]}, "response_format: the $ref '#/enum/0' names no schema"),
-        (nested(2000), "response_format: the schema is nested too deeply"),
+        ({"type": "text"}, "parameters of 'bad': schema.type cannot be 'text'"),
+        ({"$defs": []}, "parameters of 'bad': schema.$defs cannot be []"),
+        (
+            {"$ref": "#/enum/0", "enum": [1]},
+            "parameters of 'bad': the $ref '#/enum/0' names no schema",
+        ),
+        (nested(2000), "parameters of 'bad': the schema is nested too deeply"),
     ],
 )
 def test_parameters_that_are_not_a_schema_are_refused(

@@ -156,6 +156,15 @@ TOO_COSTLY = {
     "a long constant": ({"const": "x" * 2**18}, "the schema has more than 262144 bytes"),
     "a long name": (obj(**{"x" * 2**18: {}}), "the schema has more than 262144 bytes"),
     "long choices": ({"enum": ["x" * 2**17, "y" * 2**17]}, "the schema has more than 262144 bytes"),
+    "a constant that the answer has no place for": (
+        {"const": "x" * 10_001},
+        f"schema.const cannot be {'x' * 10_001!r:.80}",
+    ),
+    "such a choice": ({"enum": ["x" * 10_001]}, f"schema.enum.0 cannot be {'x' * 10_001!r:.80}"),
+    "such a name": (
+        obj(**{"x" * 10_001: {}}),
+        f"schema.properties cannot be {'x' * 10_001!r:.80}",
+    ),
     "many properties": (
         obj(**{f"p{number}": {} for number in range(2_000)}),
         "the schema has more than 2000 schemas in it",

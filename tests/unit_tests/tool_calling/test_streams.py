@@ -173,7 +173,7 @@ async def test_arguments_are_shown_while_they_are_written(dialect: Dialect, call
 
 @in_prompts
 @streaming_ways
-@pytest.mark.parametrize("begun", ["{", "{ ", '{"na', '{"name": "get_w', "[", "[TOOL_"])
+@pytest.mark.parametrize("begun", ["{", "{ ", '{"na', '{"name": "get_w"', "[", "[TOOL_"])
 async def test_text_that_may_be_a_call_is_held_until_it_is_none(
     dialect: Native, call_mode: str, begun: str
 ) -> None:
