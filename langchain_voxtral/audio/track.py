@@ -8,6 +8,7 @@ from typing import Any, BinaryIO
 
 from langchain_voxtral.audio.formats import (
     AAC,
+    AC3,
     AIFF,
     AMR,
     ASF,
@@ -43,6 +44,8 @@ _VIDEO = {M4A, MP4, WEBM, MKA}
 """Formats of films, in which sound may begin after the picture."""
 _WITHOUT_CLOCK = {WAV, MP3, AAC, AIFF, AU, CAF, W64, AVI, MP2, AMR}
 """Formats whose frames have no times; FFmpeg counts them."""
+_RAW = {MP2, AC3} | {demuxer_format(name) for name in ("loas", "eac3", "dts")}
+"""Formats that are packets and nothing else: what is no packet is one that cannot be decoded."""
 _STATED_LENGTH = {WAV, FLAC, OGG, OPUS, *_VIDEO, AIFF, AU, CAF, W64, ASF, FLV} | {
     demuxer_format(name) for name in ("ape", "tta", "wv")
 }
@@ -207,6 +210,7 @@ class AudioTrack:
     ) -> "Iterator[Any | _Lost | _Silence]":
         """Yield frames, and what is missing between them."""
         at, holes = 0.0, list(check.holes)
+        seconds, size = 0.0, 0
         codec = self.stream.codec_context.name
         may_be_zeroed = self.format != MP3 and codec.startswith(("mp2", "mp3"))
         for packet in self._packets():
@@ -226,7 +230,13 @@ class AudioTrack:
                 is_lost = self.format != MP3 or not is_between_frames(bytes(packet))
             if is_lost:
                 report_damage(self._damage_error(at))
-                yield _Lost(at + float((packet.duration or 0) * packet.time_base))
+                if self.format in _RAW and size:
+                    yield _Silence(packet.size * seconds / size)
+                else:
+                    yield _Lost(at + float((packet.duration or 0) * packet.time_base))
+            elif self.format in _RAW:
+                seconds += sum(frame.samples / frame.sample_rate for frame in frames)
+                size += packet.size
             yield from frames
             if frames and may_be_zeroed and packet.size and not memoryview(packet)[0]:
                 # Zeros stand before an MPEG frame, where decoders pass over them.

@@ -121,6 +121,20 @@ def test_a_lost_frame_of_a_flac_is_an_error_however_short() -> None:
     assert_times_are_kept(data, samples.decoded(whole))
 
 
+@pytest.mark.parametrize("content", OTHER_BYTES)
+@pytest.mark.parametrize(("encoding", "size"), [("mp2", 5_000), ("ac3", 5_000), ("latm", 900)])
+def test_raw_streams_keep_their_times(encoding: str, size: int, content: str) -> None:
+    sound = samples.speech(rate=48_000)[:192_000]
+    whole = samples.encoded(encoding, sound, 48_000)
+    begin = len(whole) // 2
+    data = whole[:begin] + OTHER_BYTES[content](size) + whole[begin + size :]
+    with pytest.raises(VoxtralTruncatedAudioError, match="damaged"):
+        samples.decoded(data)
+    kept = Recording(data, truncated="keep")
+    assert samples.seconds_of(kept) == pytest.approx(samples.seconds_of(whole), abs=0.06)
+    assert kept.is_complete is False
+
+
 def test_an_aac_file_with_a_part_dropped_is_refused() -> None:
     whole = encoded("aac")
     for start in (10_000, 16_666, 25_001):
