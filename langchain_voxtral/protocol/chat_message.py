@@ -39,7 +39,7 @@ def parse_message(message: object) -> tuple[str, list[ToolCallChunk]]:
     if not calls and message.get("function_call"):  # OpenAI's older name for a single call
         calls = [{"function": message["function_call"]}]
     if isinstance(calls, list):
-        return text, list(map(_call, calls))
+        return text, list(map(_call, filter(may_hold_text, calls)))
     if may_hold_text(calls) or (calls and not text):
         raise UnexpectedShapeError("tool calls that are not a list")
     return text, []

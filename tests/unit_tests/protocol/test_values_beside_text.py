@@ -309,7 +309,7 @@ def test_a_refusal_of_a_wrong_type_leaves_the_content(refusal: object) -> None:
     ]
 
 
-@pytest.mark.parametrize("calls", [True, 5, float("nan")])
+@pytest.mark.parametrize("calls", [True, 5, float("nan"), [None], [{}], [5, []]])
 def test_tool_calls_of_a_type_that_holds_none_leave_the_content(calls: object) -> None:
     message = {"content": "a", "tool_calls": calls}
     body = json.dumps({"choices": [{"message": message}]}).encode()
