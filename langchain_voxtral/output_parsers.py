@@ -137,9 +137,11 @@ class StructuredOutputParser(BaseTransformOutputParser[Any]):
         except ValueError:
             return None
         match value:
-            case {"name": self.tool, "arguments": dict(arguments), **rest} if not rest:
-                return json.dumps(arguments)
-            case {"name": self.tool, "parameters": dict(arguments), **rest} if not rest:
+            case {"name": self.tool, "arguments": dict(arguments), **rest} | {
+                "name": self.tool,
+                "parameters": dict(arguments),
+                **rest,
+            } if not rest:
                 return json.dumps(arguments)
         required = set(self.json_schema.get("required", ()))
         is_known = value.keys() <= self.json_schema.get("properties", {}).keys()

@@ -56,10 +56,9 @@ NOT_FENCED = {
     "nothing in it": "```json\n",
     "nothing": "",
 }
-fenced = pytest.mark.parametrize("text", FENCED.values(), ids=FENCED)
 
 
-@fenced
+@pytest.mark.parametrize("text", FENCED.values(), ids=FENCED)
 def test_the_fence_around_a_whole_text_is_taken_off(text: str) -> None:
     assert strip_json_fence(text).rstrip() == JSON
 
@@ -93,9 +92,10 @@ def test_fenced_json_streams_as_it_comes() -> None:
     assert fence_filter.finish() == ""
 
 
-@fenced
+@pytest.mark.parametrize("kind", ["json", "tildes", "one line", "no end", "a byte order mark"])
 @by_each_method
-async def test_every_method_reads_a_fenced_answer(text: str, method: Method) -> None:
+async def test_every_method_reads_a_fenced_answer(kind: str, method: Method) -> None:
+    text = FENCED[kind]
     whole = bind_schema(ScriptedChat(answer=[AIMessage(text)]), Note, method=method)
     streaming = StreamingChat(answer=text_chunks(text[:9], text[9:-4], text[-4:]))
     chain = bind_schema(streaming, Note, method=method)

@@ -277,20 +277,6 @@ async def test_dicts_are_returned_as_written(
 
 
 @in_every_dialect
-@pytest.mark.parametrize("method", ["json_schema", "json_mode"])
-@of_each_kind
-async def test_a_code_fence_around_the_whole_answer_is_removed(
-    dialect: Dialect, method: Any, schema: Any, value: Any
-) -> None:
-    fenced = [f"```json\n{JSON}\n```", f" ```\n{JSON}```\n", f"```JSON \n{JSON}"]
-    for written in fenced:
-        replies = [reply(dialect, call_mode, method, written) for call_mode in CALL_MODES]
-        with ScriptedServer(*replies) as server:
-            chain = dialect.chat(server).with_structured_output(schema, method=method)
-            assert [(await result(chain, call_mode))[-1] for call_mode in CALL_MODES] == [value] * 4
-
-
-@in_every_dialect
 @by_each_method
 @of_each_kind
 async def test_an_answer_that_is_cut_is_an_error_that_says_so(
