@@ -225,3 +225,21 @@ def test_a_model_that_reads_tools_in_its_prompt_decides_for_itself() -> None:
 def test_an_invalid_tool_cannot_be_called(tool: dict[str, Any]) -> None:
     prompt = f"<s>[AVAILABLE_TOOLS]{json.dumps([tool])}[/AVAILABLE_TOOLS][INST]Add[/INST]"
     assert not plan_native(request(prompt), SMOLLM2_TEMPLATE).tool_names
+
+
+@pytest.mark.parametrize(
+    ("tools", "reason"),
+    [
+        ([tool(f"t{n}", a={"enum": [*range(99)]}) for n in range(100)], "10000 values"),
+        ([tool(f"t{n}", a={"enum": ["x" * 3_000]}) for n in range(100)], "262144 bytes"),
+        ([tool(f"t{n}", a={}, b={}) for n in range(500)], "2000 schemas in it"),
+    ],
+)
+def test_tools_that_are_too_large_together_are_refused_as_tools(
+    tools: list[dict[str, Any]], reason: str
+) -> None:
+    conversation = ParsedPrompt("llama3", (ASKED,), tools=tuple(tools))
+    with pytest.raises(ErrorResponse) as caught:
+        plan_chat(conversation, SMOLLM2_TEMPLATE, None, tool_choice="any")
+    message = f"tools: the schema has more than {reason}"
+    assert (caught.value.status, caught.value.body) == (400, {"error": {"message": message}})
