@@ -12,9 +12,9 @@ from langchain_core.language_models import (
     LanguageModelInput,
     ModelProfile,
 )
-from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.messages.utils import count_tokens_approximately
-from langchain_core.outputs import ChatGenerationChunk, ChatResult
+from langchain_core.outputs import ChatGenerationChunk, ChatResult, LLMResult
 from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool
 from pydantic import PrivateAttr, model_validator
@@ -58,7 +58,7 @@ from langchain_voxtral.structured_output import Method, bind_schema
 from langchain_voxtral.tools.choice import normalize_tool_choice
 from langchain_voxtral.tools.json_text import dumps
 from langchain_voxtral.tools.schema import to_openai_tools
-from langchain_voxtral.transport import FetchPolicy
+from langchain_voxtral.transport import FetchPolicy, on_asyncio, running_loop
 
 
 class ChatVoxtral(ConnectionSettings, SamplingSettings, BaseChatModel):
@@ -346,6 +346,15 @@ class ChatVoxtral(ConnectionSettings, SamplingSettings, BaseChatModel):
         **kwargs: Any,
     ) -> ChatResult:
         return to_chat_result(self._client.complete(self._request(messages, stop, kwargs)))
+
+    async def agenerate(self, *args: Any, **kwargs: Any) -> LLMResult:
+        """Do what LangChain does; its error would not say that asyncio is missing."""
+        running_loop()
+        return await super().agenerate(*args, **kwargs)
+
+    def astream(self, *args: Any, **kwargs: Any) -> AsyncIterator[AIMessageChunk]:
+        """Do what LangChain does, with the same error."""
+        return on_asyncio(super().astream(*args, **kwargs))
 
     async def _agenerate(
         self,

@@ -3,7 +3,12 @@
 from httpx import AsyncClient, Client
 
 from langchain_voxtral.transport.client_pool import ClientLease, ClientPool, ClientSettings
-from langchain_voxtral.transport.event_loop import is_in_event_loop, running_loop, to_thread
+from langchain_voxtral.transport.event_loop import (
+    is_in_event_loop,
+    on_asyncio,
+    running_loop,
+    to_thread,
+)
 from langchain_voxtral.transport.exchange import apost, astream, post, stream
 from langchain_voxtral.transport.types import (
     HTTPRequest,
@@ -30,6 +35,7 @@ __all__ = [
     "astream",
     "fetch_url",
     "is_in_event_loop",
+    "on_asyncio",
     "post",
     "running_loop",
     "stream",

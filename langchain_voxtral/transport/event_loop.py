@@ -1,7 +1,7 @@
 """asyncio's event loop, which all asynchronous methods need."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import ParamSpec, TypeVar
 
 from langchain_voxtral.errors import VoxtralInvalidRequestError
@@ -37,6 +37,17 @@ def running_loop() -> asyncio.AbstractEventLoop:
             "is running here. With trio, call the synchronous method in a thread, as in "
             "trio.to_thread.run_sync(chat.invoke, messages); elsewhere use asyncio.run()."
         ) from None
+
+
+def on_asyncio(stream: AsyncIterator[T]) -> AsyncIterator[T]:
+    """Return a stream; where asyncio does not run, one whose first item is the error about that."""
+    return stream if is_in_event_loop() else _checked(stream)
+
+
+async def _checked(stream: AsyncIterator[T]) -> AsyncIterator[T]:
+    running_loop()  # it may have been made elsewhere
+    async for item in stream:
+        yield item
 
 
 async def to_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
