@@ -195,5 +195,7 @@ def test_a_tool_whose_parameters_cannot_be_enforced_is_an_error_only_if_it_is_ca
     assert split_calls(answer_of(http, LLAMA3, [Turn("user", "3+4?")], tools), LLAMA3.calls)[1]
     prompt = render([Turn("user", "Pick one.")], LLAMA3, tools=tools)
     refused = http.post(INFER, json={"input": prompt})
-    message = "response_format: schema.properties.one.not is not supported by the embedded engine"
+    message = (
+        "parameters of 'pick': schema.properties.one.not is not supported by the embedded engine"
+    )
     assert (refused.status_code, refused.json()) == (400, {"error": {"message": message}})
