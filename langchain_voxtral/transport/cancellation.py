@@ -92,7 +92,7 @@ async def _free(pool: httpcore.AsyncConnectionPool, extensions: MutableMapping[s
         ]
         connections[:] = [each for each in connections if each not in unused]
         # Other requests may wait for the places that became free.
-        unused += pool._assign_requests_to_connections()  # noqa: SLF001
+        unused = [*pool._assign_requests_to_connections(), *unused]  # noqa: SLF001
     except AttributeError:  # httpcore is changed; it closes what it can
         return
     await _close_each(unused)
@@ -105,8 +105,12 @@ async def _close_each(connections: Iterable[httpcore.AsyncConnectionInterface]) 
 
 
 async def _close_connections(connections: Iterable[httpcore.AsyncConnectionInterface]) -> None:
-    if connections:
+    try:
+        # At once, not in a task: a request that was given one of them must find it closed.
+        await _close_each(connections)
+    except BaseException:
         await run_to_end(_close_each(connections))
+        raise
 
 
 def protect_pools(*transports: object) -> None:
