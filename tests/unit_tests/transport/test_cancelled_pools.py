@@ -33,6 +33,7 @@ pytestmark = pytest.mark.skipif(
     sys.platform != "linux", reason="only Linux tells all that a process holds"
 )
 
+NO_LIMITS = httpx.Limits()
 PROMPT = completion_request()
 CHUNK = AudioChunk(0, 0.0, 1.0, wav_header(320) + bytes(320))
 OPTIONS = TranscriptionOptions("transcribe", None, None, 0.0)
@@ -91,14 +92,15 @@ class Session:
 
 @asynccontextmanager
 async def session(
-    reply: Reply, max_connections: int | None = None, **settings: Any
+    reply: Reply, limits: httpx.Limits = NO_LIMITS, **settings: Any
 ) -> AsyncIterator[Session]:
-    limits = httpx.Limits(max_connections=max_connections)
     with ScriptedServer(default=reply) as server:
         async with httpx.AsyncClient(limits=limits) as http_client:
             client = VoxtralClient(
                 ConnectionSettings(
-                    base_url=server.url, http_async_client=http_client, max_retries=1, **settings
+                    base_url=server.url,
+                    http_async_client=http_client,
+                    **{"max_retries": 1, **settings},
                 )
             )
             transport: Any = http_client._transport
@@ -136,7 +138,7 @@ async def test_a_call_can_be_cancelled_at_each_of_its_suspensions(
 
 
 async def test_a_call_can_be_cancelled_as_it_waits_for_the_only_connection() -> None:
-    async with session(whole("Hello!"), max_connections=1) as ours:
+    async with session(whole("Hello!"), httpx.Limits(max_connections=1)) as ours:
         gate = Gate()
         ours.server.script(events(token("Hel"), gate, token("lo!"), final()))
         stream = ours.client.astream(PROMPT)
@@ -169,6 +171,13 @@ async def test_a_connection_that_is_given_up_is_closed_though_the_call_is_cancel
         assert await cancelled_at(complete(ours.client), 0) > 0
         assert await ours.has_only_idle_connections()
         assert ours.pool.connections == []
+
+
+async def test_no_call_begins_on_a_connection_that_the_pool_gives_up() -> None:
+    few = httpx.Limits(max_keepalive_connections=1)
+    async with session(whole("Hello!"), few, max_retries=0) as ours:
+        for _ in range(4):
+            await asyncio.gather(*(complete(ours.client) for _ in range(30)))
 
 
 async def test_closing_goes_on_though_it_is_cancelled() -> None:
