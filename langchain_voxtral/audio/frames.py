@@ -122,7 +122,7 @@ class _Walk:
     def _load(self, at: int) -> bytes:
         """Return the block that begins at a place, or that has enough behind it."""
         block_end = self._base + len(self._data)
-        if not self._base <= at <= block_end - _MARGIN_BYTES and not (
+        if not self._base <= at < block_end - _MARGIN_BYTES and not (
             self._base <= at and block_end == self._end and self._data
         ):
             self._file.seek(at)

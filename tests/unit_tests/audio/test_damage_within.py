@@ -135,6 +135,18 @@ def test_raw_streams_keep_their_times(encoding: str, size: int, content: str) ->
     assert kept.is_complete is False
 
 
+def test_frames_may_end_where_a_block_of_the_file_is_read_anew() -> None:
+    size = 496  # divides the bytes of a block that are walked
+    header = bytes([0xFF, 0xF1, 0x60, 0x40, size >> 3, (size & 7) << 5, 0xFC])
+    assert Recording(header.ljust(size, b"\0") * 3_000).is_complete is None
+
+
+def test_much_that_is_no_sound_is_damage() -> None:
+    frame = packets(encoded("mp3 without xing"))[0]
+    with pytest.raises(VoxtralTruncatedAudioError, match="2000000 bytes"):
+        Recording(frame * 9 + b"\x01" * 2_000_000 + frame * 9)
+
+
 def test_an_aac_file_with_a_part_dropped_is_refused() -> None:
     whole = encoded("aac")
     for start in (10_000, 16_666, 25_001):
