@@ -113,7 +113,7 @@ class _Walk:
             self.seconds += seconds
             at = base + place
             if place < limit:
-                end = self._skip_tag(at) or self._find_frames(at)
+                end = self._skip_tag(at) or self._find_frames(at + 1)
                 if end is None:
                     return
                 yield at, end, self._is_tag(at, end)
@@ -138,7 +138,7 @@ class _Walk:
         return min(at + _ID3_HEADER + size, self._end)
 
     def _find_frames(self, at: int) -> int | None:
-        """Return where frames or a tag begin at or after a place; None if nowhere."""
+        """Return where frames or a tag begin, at a place or behind it; None if nowhere."""
         while at < self._end:
             data = self._load(at)
             place = at - self._base

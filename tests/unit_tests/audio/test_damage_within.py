@@ -147,6 +147,12 @@ def test_much_that_is_no_sound_is_damage() -> None:
         Recording(frame * 9 + b"\x01" * 2_000_000 + frame * 9)
 
 
+@pytest.mark.parametrize("rest", [b"ID3", b"ID3\x04\0\0\0\0\0", b"\xff\xfb", b"TAG"])
+@pytest.mark.parametrize("encoding", COUNTED)
+def test_a_tag_or_frame_may_be_cut_off_at_the_end(encoding: str, rest: bytes) -> None:
+    assert Recording(encoded(encoding) + rest).is_complete is None
+
+
 def test_an_aac_file_with_a_part_dropped_is_refused() -> None:
     whole = encoded("aac")
     for start in (10_000, 16_666, 25_001):
