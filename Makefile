@@ -25,7 +25,8 @@ export PROMPT
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
 
-test: lint floor ## all checks; ends with pytest's summary of unit and integration tests
+test: $(VENV)/.dev ## all checks; ends with pytest's summary of unit and integration tests
+	$(MAKE) --jobs=2 lint floor
 	$(BIN)/python -m pytest $(PARALLEL)
 
 lint: $(VENV)/.dev ## style, types and import contracts

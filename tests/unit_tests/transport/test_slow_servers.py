@@ -209,10 +209,11 @@ async def test_a_name_server_that_hangs_is_limited_asynchronously(
     settings = ConnectionSettings(
         base_url="https://hanging.example/v1", max_retries=0, deadline=SHORT
     )
+    before = set(threading.enumerate())
     async with settings:
         with pytest.raises(VoxtralTimeoutError, match=r"within 0.2 s"):
             await VoxtralClient(settings).acomplete(completion_request())
     # A loop that ends waits for the threads of its executor.
-    threads = [thread.name for thread in threading.enumerate()]
+    begun = set(threading.enumerate()) - before
     hanging_resolver.set()
-    assert not [name for name in threads if name.startswith("asyncio")]
+    assert not [thread.name for thread in begun if thread.name.startswith("asyncio")]
