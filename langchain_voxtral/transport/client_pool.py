@@ -92,9 +92,7 @@ class ClientPool:
             with self._lock:
                 client = self._sync
                 if client is None:
-                    client = httpx.Client(**self._options())
-                    _prepare(client)
-                    self._sync = client
+                    client = self._sync = _make_client(self.settings)
                     # Also closes at exit, and when nobody holds this object any more.
                     self._close_sync = weakref.finalize(self, _close, client)
         return client
@@ -106,26 +104,13 @@ class ClientPool:
         loop = running_loop()
         entry = self._by_loop.get(loop)
         if entry is None:
-            client = httpx.AsyncClient(**self._options())
-            _prepare(client)
+            client = _make_async_client(self.settings)
             entry = _LoopClient(self, loop, client)
             with self._lock:  # loops may run in several threads
                 self._forget_closed_loops()
                 self._by_loop[loop] = entry
             await anext(entry.closer)
         return entry.client
-
-    def _options(self) -> dict[str, Any]:
-        settings = self.settings
-        return {
-            "verify": ssl_context(settings.trust_env),
-            "proxy": settings.proxy,
-            "trust_env": settings.trust_env,
-            "limits": _LIMITS,
-            # Clients are shared by accounts, so a cookie for one must not go out for another.
-            "cookies": CookieJar(DefaultCookiePolicy(allowed_domains=[])),
-            "follow_redirects": False,
-        }
 
     def _forget_closed_loops(self) -> None:
         for loop in [loop for loop in self._by_loop if loop.is_closed()]:
@@ -160,6 +145,32 @@ class ClientPool:
         # Kept alive on purpose: finalizing them would write to the parent's sockets.
         _detached.append((self._sync, dict(self._by_loop)))
         self._reset()
+
+
+def _make_client(settings: ClientSettings) -> httpx.Client:
+    """Return a synchronous client and the transports below it, which are chosen here."""
+    client = httpx.Client(**_options(settings))
+    _prepare(client)
+    return client
+
+
+def _make_async_client(settings: ClientSettings) -> httpx.AsyncClient:
+    """Return an asynchronous client and the transports below it, which are chosen here."""
+    client = httpx.AsyncClient(**_options(settings))
+    _prepare(client)
+    return client
+
+
+def _options(settings: ClientSettings) -> dict[str, Any]:
+    return {
+        "verify": ssl_context(settings.trust_env),
+        "proxy": settings.proxy,
+        "trust_env": settings.trust_env,
+        "limits": _LIMITS,
+        # Clients are shared by accounts, so a cookie for one must not go out for another.
+        "cookies": CookieJar(DefaultCookiePolicy(allowed_domains=[])),
+        "follow_redirects": False,
+    }
 
 
 def _prepare(client: httpx.Client | httpx.AsyncClient) -> None:
