@@ -15,6 +15,7 @@ from langchain_core.outputs import (
     LLMResult,
 )
 
+from langchain_voxtral.completions.chunks import make_chat_chunk, make_llm_chunk
 from langchain_voxtral.completions.response import Completion, StreamItem, TextDelta
 from langchain_voxtral.protocol.responses import ResponseInfo
 
@@ -92,17 +93,16 @@ def _message(completion: Completion) -> AIMessage:
 def to_chat_chunk(item: StreamItem) -> ChatGenerationChunk:
     """Return an item of a stream as a chat model's chunk."""
     if isinstance(item, TextDelta):
-        logprobs = item.logprobs
-        return ChatGenerationChunk(
-            message=AIMessageChunk(content=item.text),
-            generation_info={"logprobs": _logprobs(logprobs)} if logprobs else None,
-        )
+        chunk = make_chat_chunk(item.text)
+        if item.logprobs:
+            chunk.generation_info = {"logprobs": _logprobs(item.logprobs)}
+        return chunk
     if isinstance(item, ResponseInfo):
         return ChatGenerationChunk(message=_last_message(item))
-    chunk = tool_call_chunk(
+    call = tool_call_chunk(
         name=item.name, args=item.arguments, id=item.id, index=FIRST_TOOL_CALL_INDEX + item.index
     )
-    return ChatGenerationChunk(message=AIMessageChunk(content="", tool_call_chunks=[chunk]))
+    return ChatGenerationChunk(message=AIMessageChunk(content="", tool_call_chunks=[call]))
 
 
 def _last_message(info: ResponseInfo) -> AIMessageChunk:
@@ -154,10 +154,10 @@ def _generation_info(info: ResponseInfo) -> dict[str, Any]:
 def to_llm_chunk(item: StreamItem) -> GenerationChunk:
     """Return an item of a stream as an LLM's chunk."""
     if isinstance(item, TextDelta):
-        return GenerationChunk(
-            text=item.text,
-            generation_info={"logprobs": _logprobs(item.logprobs)} if item.logprobs else None,
-        )
+        chunk = make_llm_chunk(item.text)
+        if item.logprobs:
+            chunk.generation_info = {"logprobs": _logprobs(item.logprobs)}
+        return chunk
     info = cast("ResponseInfo", item)  # a string offers no tools, so there are no calls
     return _LastChunk(text="", generation_info=_generation_info(info), message=_last_message(info))
 

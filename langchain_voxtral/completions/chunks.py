@@ -1,0 +1,107 @@
+"""LangChain's chunks of streamed text, made without their constructors.
+
+The constructors cost more than all else that we do for a token. Here a chunk gets a copy of the
+fields of one that was constructed, which makes it the same in all that can be observed. Where a
+version of LangChain or pydantic differs, which is found out on import, chunks are constructed.
+"""
+
+from collections.abc import Callable, Hashable
+from typing import Any, TypeVar
+
+from langchain_core.messages import AIMessageChunk
+from langchain_core.outputs import ChatGenerationChunk, GenerationChunk
+from pydantic import BaseModel
+
+T = TypeVar("T", bound=BaseModel)
+
+_SLOTS = ("__dict__", "__pydantic_fields_set__", "__pydantic_extra__", "__pydantic_private__")
+_SETTERS: list[Any] = [getattr(vars(BaseModel).get(slot), "__set__", None) for slot in _SLOTS]
+_set_values, _set_fields_set, _set_extra, _set_private = _SETTERS
+_SAMPLES = ("", "word", " \n\u2060<|eot_id|>")
+
+
+def _construct_chat_chunk(text: str) -> ChatGenerationChunk:
+    return ChatGenerationChunk(message=AIMessageChunk(content=text))
+
+
+def _construct_llm_chunk(text: str) -> GenerationChunk:
+    return GenerationChunk(text=text)
+
+
+_CHAT_CHUNK = _construct_chat_chunk("")
+_CHAT_VALUES, _MESSAGE_VALUES = dict(vars(_CHAT_CHUNK)), dict(vars(_CHAT_CHUNK.message))
+_LLM_VALUES = dict(vars(_construct_llm_chunk("")))
+_TEXT_TYPE = type(_CHAT_CHUNK.text)  # a string that can also be called
+
+
+def _copy_chat_chunk(text: str) -> ChatGenerationChunk:
+    values = _MESSAGE_VALUES.copy()
+    values["content"] = text
+    values["additional_kwargs"] = {}
+    values["response_metadata"] = {}
+    values["tool_calls"] = []
+    values["invalid_tool_calls"] = []
+    values["tool_call_chunks"] = []
+    message = _make(AIMessageChunk, values, {"content"}, {})
+    values = _CHAT_VALUES.copy()
+    values["text"] = str.__new__(_TEXT_TYPE, text)
+    values["message"] = message
+    return _make(ChatGenerationChunk, values, {"message", "text"}, None)
+
+
+def _copy_llm_chunk(text: str) -> GenerationChunk:
+    values = _LLM_VALUES.copy()
+    values["text"] = text
+    return _make(GenerationChunk, values, {"text"}, None)
+
+
+def _make(
+    cls: type[T], values: dict[str, Any], fields_set: set[str], extra: dict[str, Any] | None
+) -> T:
+    """Return an object without calling its constructor."""
+    made = object.__new__(cls)
+    _set_values(made, values)
+    _set_fields_set(made, fields_set)
+    _set_extra(made, extra)
+    _set_private(made, None)
+    return made
+
+
+def choose_exact(copy: Callable[[str], T], construct: Callable[[str], T]) -> Callable[[str], T]:
+    """Return `copy` if it makes what `construct` makes, of any text, else `construct`."""
+    try:
+        is_exact = all(
+            _state(copy(text)) == _state(construct(text))
+            and not _share_state(copy(text), copy(text))
+            for text in _SAMPLES
+        )
+    except Exception:  # noqa: BLE001 - whatever another version does
+        is_exact = False
+    return copy if is_exact else construct
+
+
+def _state(value: object) -> object:
+    """Return all that an object holds, with its types and in its order."""
+    if not isinstance(value, BaseModel):
+        return type(value), value
+    slots = [getattr(value, slot) for slot in BaseModel.__slots__]
+    return type(value), slots, [(name, _state(item)) for name, item in vars(value).items()]
+
+
+def _share_state(one: BaseModel, other: BaseModel) -> bool:
+    """Return whether changing one object may change another."""
+    pairs = [(getattr(one, slot), getattr(other, slot)) for slot in BaseModel.__slots__]
+    pairs += [(item, vars(other)[name]) for name, item in vars(one).items()]
+    return any(
+        _share_state(item, same)
+        if isinstance(item, BaseModel)
+        else item is same and not isinstance(item, Hashable)
+        for item, same in pairs
+    )
+
+
+make_chat_chunk = choose_exact(_copy_chat_chunk, _construct_chat_chunk)
+"""Return a chat model's chunk of a text."""
+
+make_llm_chunk = choose_exact(_copy_llm_chunk, _construct_llm_chunk)
+"""Return an LLM's chunk of a text."""
