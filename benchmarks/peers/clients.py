@@ -3,67 +3,89 @@
 Each function imports what it needs, so that a process loads only what it measures.
 """
 
-from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
-MESSAGE = "Write a thousand words."
 MODEL = "mistralai/Voxtral-Mini-3B-2507"
 KEY = "benchmark-key"
 
 OURS = "ChatVoxtral"
+FAST = "ChatVoxtral [fast]"
 REFERENCE = "ChatOpenAI"
 """The client whose figures are 1.00."""
+PEERS = (REFERENCE, "ChatMistralAI", "ChatDeepInfra")
 
 
 @dataclass
 class LangChainClient:
-    """A chat model of LangChain; each method returns or yields the text that arrived."""
+    """A chat model of LangChain; each method returns or yields the text that arrived.
+
+    Args:
+        model: The model.
+        stream_settings: What must be set for `stream()`, if it is not so by default.
+    """
 
     model: Any
-    streaming_model: Any = None
+    stream_settings: dict[str, Any] = field(default_factory=dict)
 
-    def __post_init__(self) -> None:
-        if self.streaming_model is None:
-            self.streaming_model = self.model
+    @cached_property
+    def _streaming(self) -> Any:
+        return self.model.model_copy(update=self.stream_settings)
 
-    def stream(self) -> Iterator[str]:
+    @cached_property
+    def _v1(self) -> Any:
+        return self._streaming.model_copy(update={"output_version": "v1"})
+
+    def stream(self, prompt: str) -> Iterator[str]:
         """Yield the text of each chunk."""
-        for chunk in self.streaming_model.stream(MESSAGE):
+        for chunk in self._streaming.stream(prompt):
             yield chunk.content
 
-    async def astream(self) -> AsyncIterator[str]:
+    async def astream(self, prompt: str) -> AsyncIterator[str]:
         """Yield the text of each chunk."""
-        async for chunk in self.streaming_model.astream(MESSAGE):
+        async for chunk in self._streaming.astream(prompt):
             yield chunk.content
 
-    def stream_with_callback(self) -> Iterator[str]:
+    def stream_with_callback(self, prompt: str) -> Iterator[str]:
         """Yield the text that a callback handler gets."""
         handler = _handler()
-        for _ in self.streaming_model.stream(MESSAGE, config={"callbacks": [handler]}):
+        for _ in self._streaming.stream(prompt, config={"callbacks": [handler]}):
             yield handler.tokens.pop()
 
-    def stream_v1(self) -> Iterator[str]:
+    def stream_traced(self, prompt: str) -> Iterator[str]:
+        """Yield the text of each chunk, while a tracer keeps the run in memory."""
+        tracer = _tracer()
+        for chunk in self._streaming.stream(prompt, config={"callbacks": [tracer]}):
+            yield chunk.content
+        if len(tracer.client.calls) != 2:  # noqa: PLR2004 - a run's begin and end
+            raise ValueError(f"the tracer kept {tracer.client.calls}")
+
+    def stream_v1(self, prompt: str) -> Iterator[str]:
         """Yield the text of each chunk, with content as LangChain's standard blocks."""
-        model = self.streaming_model.model_copy(update={"output_version": "v1"})
-        for chunk in model.stream(MESSAGE):
+        for chunk in self._v1.stream(prompt):
             yield chunk.text
 
-    def stream_events(self) -> Iterator[str]:
+    def stream_events(self, prompt: str) -> Iterator[str]:
         """Yield the text of LangChain's v3 events."""
-        yield from self.streaming_model.stream_events(MESSAGE, version="v3").text
+        yield from self._streaming.stream_events(prompt, version="v3").text
 
-    def invoke(self) -> str:
+    def invoke(self, prompt: str) -> str:
         """Return the text of one call."""
-        return str(self.model.invoke(MESSAGE).content)
+        return str(self.model.invoke(prompt).content)
 
-    async def ainvoke(self) -> str:
+    async def ainvoke(self, prompt: str) -> str:
         """Return the text of one call."""
-        return str((await self.model.ainvoke(MESSAGE)).content)
+        return str((await self.model.ainvoke(prompt)).content)
 
-    async def abatch(self, rows: int) -> list[str]:
+    def batch(self, prompts: list[str]) -> list[str]:
+        """Return the texts of several calls, made by threads."""
+        return [str(message.content) for message in self.model.batch(prompts)]
+
+    async def abatch(self, prompts: list[str]) -> list[str]:
         """Return the texts of several calls at once."""
-        return [str(message.content) for message in await self.model.abatch([MESSAGE] * rows)]
+        return [str(message.content) for message in await self.model.abatch(prompts)]
 
 
 def _handler() -> Any:
@@ -79,13 +101,21 @@ def _handler() -> Any:
     return Handler()
 
 
-def _voxtral(url: str, _tokens: int) -> Any:
+def _tracer() -> Any:
+    from langchain_core.tracers import LangChainTracer  # noqa: PLC0415
+
+    from benchmarks.peers.floors import MemoryTraces  # noqa: PLC0415
+
+    return LangChainTracer(client=MemoryTraces())
+
+
+def _voxtral(url: str) -> Any:
     from langchain_voxtral import ChatVoxtral  # noqa: PLC0415
 
     return LangChainClient(ChatVoxtral(base_url=f"{url}/v1", api_key=KEY, model=MODEL))
 
 
-def _openai(url: str, _tokens: int) -> Any:
+def _openai(url: str) -> Any:
     from langchain_openai import ChatOpenAI  # noqa: PLC0415
 
     address = f"{url}/v1/openai"
@@ -94,65 +124,56 @@ def _openai(url: str, _tokens: int) -> Any:
     )
 
 
-def _mistralai(url: str, _tokens: int) -> Any:
+def _mistralai(url: str) -> Any:
     from langchain_mistralai import ChatMistralAI  # noqa: PLC0415
 
     address = f"{url}/v1/openai"
     return LangChainClient(ChatMistralAI(endpoint=address, api_key=KEY, model_name=MODEL))
 
 
-def _deepinfra(url: str, _tokens: int) -> Any:
+def _deepinfra(url: str) -> Any:
     from langchain_community.chat_models import ChatDeepInfra  # noqa: PLC0415
 
     address = f"{url}/v1/openai/chat/completions"
-    settings = {"url": address, "deepinfra_api_token": KEY, "model": MODEL}
-    # Its stream() asks for a whole response unless streaming=True.
-    return LangChainClient(ChatDeepInfra(**settings), ChatDeepInfra(**settings, streaming=True))
+    model = ChatDeepInfra(url=address, deepinfra_api_token=KEY, model=MODEL)
+    # Its stream() asks for a whole response unless it is told to stream.
+    return LangChainClient(model, {"streaming": True})
 
 
-def _core(_url: str, tokens: int) -> Any:
+def _core(_url: str) -> Any:
     from benchmarks.peers.floors import CoreChat  # noqa: PLC0415
 
-    return LangChainClient(CoreChat(tokens=tokens))
+    return LangChainClient(CoreChat())
 
 
-def _httpx(url: str, _tokens: int) -> Any:
-    from benchmarks.peers.floors import HTTPX  # noqa: PLC0415
+def _floor(name: str) -> Callable[[str], Any]:
+    def make(url: str) -> Any:
+        from benchmarks.peers import floors  # noqa: PLC0415
 
-    return HTTPX(url)
+        return getattr(floors, name)(url)
 
-
-def _aiohttp(url: str, _tokens: int) -> Any:
-    from benchmarks.peers.floors import AIOHTTP  # noqa: PLC0415
-
-    return AIOHTTP(url)
+    return make
 
 
-def _sockets(url: str, _tokens: int) -> Any:
-    from benchmarks.peers.floors import Sockets  # noqa: PLC0415
-
-    return Sockets(url)
-
-
-CLIENTS = {
+CLIENTS: dict[str, Callable[[str], Any]] = {
     OURS: _voxtral,
     REFERENCE: _openai,
     "ChatMistralAI": _mistralai,
     "ChatDeepInfra": _deepinfra,
     "core alone": _core,
-    "httpx alone": _httpx,
-    "aiohttp alone": _aiohttp,
-    "sockets": _sockets,
+    "httpx alone": _floor("HTTPX"),
+    "aiohttp alone": _floor("AIOHTTP"),
+    "sockets": _floor("Sockets"),
 }
-"""Each makes a client for a server's address and the number of tokens of its responses."""
+"""Each makes a client for a server's address."""
 
-MODULES = {
-    OURS: "langchain_voxtral",
-    REFERENCE: "langchain_openai",
-    "ChatMistralAI": "langchain_mistralai",
-    "ChatDeepInfra": "langchain_community.chat_models.deepinfra",
-    "core alone": "langchain_core.language_models.chat_models",
-    "httpx alone": "httpx",
-    "aiohttp alone": "aiohttp",
+IMPORTS = {
+    OURS: ("langchain_voxtral", "ChatVoxtral"),
+    REFERENCE: ("langchain_openai", "ChatOpenAI"),
+    "ChatMistralAI": ("langchain_mistralai", "ChatMistralAI"),
+    "ChatDeepInfra": ("langchain_community.chat_models", "ChatDeepInfra"),
+    "core alone": ("langchain_core.language_models.chat_models", "BaseChatModel"),
+    "httpx alone": ("httpx", "Client"),
+    "aiohttp alone": ("aiohttp", "ClientSession"),
 }
-"""What a user of the client imports."""
+"""What a user of the client imports, and from where."""

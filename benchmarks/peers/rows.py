@@ -1,17 +1,78 @@
-"""The rows of the comparison that one process measures: what is called, and its price."""
+"""The rows of the comparison that one process measures: what is called, and how often."""
 
 import asyncio
-import gc
-import statistics
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.peers.server import WORD
+Parts = list[Any]
+"""What one call brought: texts, or the bytes that a floor read."""
+Outcome = tuple[list[Parts], list[float]]
+"""The parts of each call, and the seconds that single calls took."""
+PACED = "one read a token"
+"""What the name of a row begins with whose tokens arrive one by one."""
 
-Texts = list[Any]
-"""Texts as a client returns them, or the bytes that a floor received."""
+
+async def stream(client: Any, method: str, prompt: str, count: int) -> Outcome:
+    """Read streams, one after the other."""
+    return [list(getattr(client, method)(prompt)) for _ in range(count)], []
+
+
+async def astreams(client: Any, method: str, prompt: str, count: int) -> Outcome:
+    """Read streams at once."""
+
+    async def read() -> tuple[Parts, float]:
+        start = time.perf_counter()
+        parts = [part async for part in getattr(client, method)(prompt)]
+        return parts, time.perf_counter() - start
+
+    results = await asyncio.gather(*(read() for _ in range(count)))
+    return [parts for parts, _ in results], [seconds for _, seconds in results]
+
+
+async def first_tokens(client: Any, method: str, prompt: str, count: int) -> Outcome:
+    """Read streams, one after the other; the seconds are those to each first token."""
+    texts, waits = [], []
+    for _ in range(count):
+        start = time.perf_counter()
+        parts = getattr(client, method)(prompt)
+        first = next(parts)
+        waits.append(time.perf_counter() - start)
+        texts.append([first, *parts])
+    return texts, waits
+
+
+async def first_tokens_async(client: Any, method: str, prompt: str, count: int) -> Outcome:
+    """Read streams, one after the other; the seconds are those to each first token."""
+    texts, waits = [], []
+    for _ in range(count):
+        start = time.perf_counter()
+        parts = getattr(client, method)(prompt)
+        first = await anext(parts)
+        waits.append(time.perf_counter() - start)
+        texts.append([first, *[part async for part in parts]])
+    return texts, waits
+
+
+async def invokes(client: Any, method: str, prompt: str, count: int) -> Outcome:
+    """Call, one after the other."""
+    return [[getattr(client, method)(prompt)] for _ in range(count)], []
+
+
+async def ainvokes(client: Any, method: str, prompt: str, count: int) -> Outcome:
+    """Call, one after the other."""
+    return [[await getattr(client, method)(prompt)] for _ in range(count)], []
+
+
+async def batch(client: Any, method: str, prompt: str, count: int) -> Outcome:
+    """Call at once, by threads."""
+    return [[text] for text in getattr(client, method)([prompt] * count)], []
+
+
+async def abatch(client: Any, method: str, prompt: str, count: int) -> Outcome:
+    """Call at once."""
+    return [[text] for text in await getattr(client, method)([prompt] * count)], []
 
 
 @dataclass(frozen=True)
@@ -19,119 +80,59 @@ class Row:
     """One measurement.
 
     Args:
-        name: What the table calls it.
-        unit: What one figure is the price of.
+        name: What the tables call it.
+        unit: What a figure is the price of: a token, or a call.
+        call: Calls a client `count` times.
         method: What of a client is called; a client without it has no figure.
-        measure: Calls a client, and returns the texts and the microseconds of one unit.
         tokens: Tokens of each response.
+        count: Calls of one measurement.
         mode: How the server sends tokens.
+        max_rounds: The most rounds, of rows that take long.
     """
 
     name: str
     unit: str
+    call: Callable[[Any, str, str, int], Awaitable[Outcome]]
     method: str
-    measure: Callable[["Row", Any], Awaitable[tuple[Texts, float]]]
     tokens: int
+    count: int = 1
     mode: str = "burst"
+    max_rounds: int = 1000
 
-
-async def _stream(row: Row, client: Any) -> tuple[Texts, float]:
-    start = time.process_time()
-    parts = list(getattr(client, row.method)())
-    taken = time.process_time() - start
-    return [parts[0][:0].join(parts)], taken / row.tokens * 1e6
-
-
-async def _read_async(client: Any) -> Any:
-    parts = [part async for part in client.astream()]
-    return parts[0][:0].join(parts)
-
-
-def _astreams(count: int) -> Any:
-    async def measure(row: Row, client: Any) -> tuple[Texts, float]:
-        start = time.process_time()
-        texts = await asyncio.gather(*(_read_async(client) for _ in range(count)))
-        return texts, (time.process_time() - start) / (row.tokens * count) * 1e6
-
-    return measure
-
-
-def _invokes(count: int) -> Any:
-    async def measure(_row: Row, client: Any) -> tuple[Texts, float]:
-        start = time.process_time()
-        texts = [client.invoke() for _ in range(count)]
-        return texts, (time.process_time() - start) / count * 1e6
-
-    return measure
-
-
-def _ainvokes(count: int) -> Any:
-    async def measure(_row: Row, client: Any) -> tuple[Texts, float]:
-        start = time.process_time()
-        texts = [await client.ainvoke() for _ in range(count)]
-        return texts, (time.process_time() - start) / count * 1e6
-
-    return measure
-
-
-def _batch(count: int) -> Any:
-    async def measure(_row: Row, client: Any) -> tuple[Texts, float]:
-        start = time.process_time()
-        texts = await client.abatch(count)
-        return texts, (time.process_time() - start) / count * 1e6
-
-    return measure
-
-
-def _first_token(count: int) -> Any:
-    async def measure(_row: Row, client: Any) -> tuple[Texts, float]:
-        texts, waits = [], []
-        for _ in range(count):
-            start = time.perf_counter()
-            parts = client.stream()
-            first = next(parts)
-            waits.append(time.perf_counter() - start)
-            texts.append(first[:0].join([first, *parts]))
-        return texts, statistics.median(waits) * 1e6
-
-    return measure
+    @property
+    def is_parallel(self) -> bool:
+        """Whether the calls are made at once."""
+        return self.call in (astreams, batch, abatch)
 
 
 def rows(*, is_full: bool) -> list[Row]:
-    """Return the rows; the full ones do more work, and have more streams and longer ones."""
-    burst, paced, calls = (2000, 300, 60) if is_full else (1000, 150, 30)
-    at_once = (1, 16, 64, 256) if is_full else (1, 32)
-    lengths = (200, 2000, 20_000) if is_full else (200, 4000)
+    """Return the rows; the full ones have more streams at once."""
+    long, slow = (6, 8) if is_full else (1, 3)
     return [
-        Row("burst, stream", "token", "stream", _stream, burst),
-        Row("burst, astream", "token", "astream", _astreams(1), burst),
-        Row("one read a token, stream", "token", "stream", _stream, paced, "paced"),
-        Row("one read a token, astream", "token", "astream", _astreams(1), paced, "paced"),
-        Row("4 KiB a read, stream", "token", "stream", _stream, burst, "proxy"),
-        Row("4 KiB a read, astream", "token", "astream", _astreams(1), burst, "proxy"),
-        Row("invoke", "call", "invoke", _invokes(calls), 100),
-        Row("ainvoke", "call", "ainvoke", _ainvokes(calls), 100),
-        Row("abatch of 32", "row", "abatch", _batch(32), 100),
-        *(Row(f"{n} astreams at once", "token", "astream", _astreams(n), 100) for n in at_once),
-        *(Row(f"stream of {n:,} tokens", "token", "stream", _stream, n) for n in lengths),
-        Row("stream with a callback", "token", "stream_with_callback", _stream, burst),
-        Row('stream, output_version="v1"', "token", "stream_v1", _stream, burst),
-        Row("stream_events, v3", "token", "stream_events", _stream, burst),
-        Row("first token (wall time)", "call", "stream", _first_token(10), 20),
+        Row("burst, stream", "token", stream, "stream", 1000),
+        Row("burst, astream", "token", astreams, "astream", 1000),
+        Row(f"{PACED}, stream", "token", stream, "stream", 60, mode="paced"),
+        Row(f"{PACED}, astream", "token", astreams, "astream", 60, mode="paced"),
+        Row("4 KiB a read, stream", "token", stream, "stream", 1000, mode="proxy"),
+        Row("4 KiB a read, astream", "token", astreams, "astream", 1000, mode="proxy"),
+        Row("invoke", "call", invokes, "invoke", 100, 15),
+        Row("ainvoke", "call", ainvokes, "ainvoke", 100, 15),
+        Row("batch of 32", "call", batch, "batch", 100, 32),
+        Row("abatch of 32", "call", abatch, "abatch", 100, 32),
+        *(_at_once(n) for n in ((1, 16, 32) if is_full else (1, 32))),
+        *(_at_once(n, slow) for n in ((64, 256) if is_full else ())),
+        Row("stream of 200 tokens", "token", stream, "stream", 200, 3),
+        Row("stream of 2,000 tokens", "token", stream, "stream", 2000, max_rounds=slow),
+        Row("stream of 20,000 tokens", "token", stream, "stream", 20_000, max_rounds=long),
+        Row("stream with a callback", "token", stream, "stream_with_callback", 1000),
+        Row("stream with a tracer", "token", stream, "stream_traced", 1000),
+        Row("stream of v1 content", "token", stream, "stream_v1", 1000),
+        Row("stream of v3 events", "token", stream, "stream_events", 1000),
+        Row("first token, stream", "call", first_tokens, "stream", 10, 10),
+        Row("first token, astream", "call", first_tokens_async, "astream", 10, 10),
     ]
 
 
-async def measure(row: Row, client: Any) -> float:
-    """Return the microseconds of one unit.
-
-    Raises:
-        ValueError: A text is not what the server sent.
-    """
-    gc.collect()
-    texts, microseconds = await row.measure(row, client)
-    for text in texts:
-        # Of a floor's bytes, each token's event has the word once.
-        arrived = text.count(WORD if isinstance(text, str) else WORD.encode())
-        if arrived != row.tokens:
-            raise ValueError(f"{row.name}: {arrived} of {row.tokens} tokens arrived")
-    return microseconds
+def _at_once(count: int, max_rounds: int = 1000) -> Row:
+    name = f"streams at once: {count}"
+    return Row(name, "token", astreams, "astream", 100, count, max_rounds=max_rounds)

@@ -1,14 +1,15 @@
 """A server of pre-rendered responses, in a process of its own, for comparing clients.
 
-The path of a request says what to answer: `/MODE/TOKENS/...`. MODE is how the tokens of a stream
-are sent: `burst`, `paced` or `proxy`. A request that does not ask for a stream gets one document.
-The rest of the path tells the protocol: DeepInfra's native one or OpenAI's chat completions.
+The prompt of a request says what to answer: `Write 100 words: burst.` The last word is how the
+tokens of a stream are sent: `burst`, `paced` or `proxy`. A request that does not ask for a stream
+gets one document. The path tells the protocol: DeepInfra's own or OpenAI's chat completions.
 """
 
 import asyncio
 import json
 import multiprocessing
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -21,6 +22,7 @@ PACE_SECONDS = 0.001
 PROXY_BYTES = 4096
 """Bytes of a write of a stream that a proxy put together."""
 _MODEL = "mistralai/Voxtral-Mini-3B-2507"
+_PROMPT = re.compile(rb"Write (\d+) words: (\w+)")
 
 
 @contextmanager
@@ -71,16 +73,14 @@ class _Connection(asyncio.Protocol):
             return
         body = bytes(self._received[end + 4 :])
         self._received.clear()
-        path = head.split(b" ", 2)[1].decode()
-        _, mode, tokens, *_ = path.split("/")
-        protocol = "native" if "/inference/" in path else "chat"
-        is_stream = b'"stream":true' in body.replace(b" ", b"")
-        if not is_stream:
-            self._transport.write(whole_response(protocol, int(tokens)))
+        protocol = "native" if b"/inference/" in head else "chat"
+        tokens, mode = parse_prompt(body)
+        if b'"stream":true' not in body.replace(b" ", b""):
+            self._transport.write(whole_response(protocol, tokens))
         elif mode == "paced":
-            self._task = asyncio.get_running_loop().create_task(self._pace(protocol, int(tokens)))
+            self._task = asyncio.get_running_loop().create_task(self._pace(protocol, tokens))
         else:
-            self._transport.writelines(stream_writes(protocol, mode, int(tokens)))
+            self._transport.write(b"".join(stream_writes(protocol, mode, tokens)))
 
     async def _pace(self, protocol: str, tokens: int) -> None:
         for data in stream_writes(protocol, "burst", tokens):
@@ -88,9 +88,17 @@ class _Connection(asyncio.Protocol):
             await asyncio.sleep(PACE_SECONDS)
 
 
-def text(tokens: int) -> str:
-    """Return the text that a response of this many tokens has."""
-    return WORD * tokens
+def prompt(tokens: int, mode: str) -> str:
+    """Return the prompt that asks for a response."""
+    return f"Write {tokens} words: {mode}."
+
+
+def parse_prompt(body: bytes) -> tuple[int, str]:
+    """Return the number of tokens that a prompt asks for, and how they are sent."""
+    match = _PROMPT.search(body)
+    if match is None:
+        raise ValueError(f"no prompt in {body!r}")
+    return int(match[1]), match[2].decode()
 
 
 @lru_cache
@@ -161,7 +169,7 @@ def _native_document(tokens: int) -> dict[str, object]:
     status = {"status": "succeeded", "runtime_ms": 1, "cost": 0.00001}
     return {
         "request_id": "r",
-        "results": [{"generated_text": text(tokens)}],
+        "results": [{"generated_text": WORD * tokens}],
         "num_tokens": tokens,
         "num_input_tokens": 12,
         "inference_status": status | {"tokens_generated": tokens, "tokens_input": 12},
@@ -169,7 +177,7 @@ def _native_document(tokens: int) -> dict[str, object]:
 
 
 def _chat_document(tokens: int) -> dict[str, object]:
-    message = {"role": "assistant", "content": text(tokens)}
+    message = {"role": "assistant", "content": WORD * tokens}
     return {
         "id": "chatcmpl-1",
         "object": "chat.completion",
