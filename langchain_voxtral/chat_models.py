@@ -28,6 +28,7 @@ from langchain_voxtral.completions.audio_inputs import (
     audio_durations,
     load_audio,
 )
+from langchain_voxtral.completions.events import ARE_EVENTS_SUPPORTED, Event, EventBuilder
 from langchain_voxtral.completions.outputs import to_chat_chunk, to_chat_result
 from langchain_voxtral.completions.request import (
     CompletionRequest,
@@ -393,6 +394,59 @@ class ChatVoxtral(ConnectionSettings, SamplingSettings, BaseChatModel):
                     if run_manager is not None:
                         await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
                     yield chunk
+
+    @property
+    def _stream_chat_model_events(self) -> Callable[..., Iterator[Event]] | None:
+        """What LangChain calls for v3 events; without it, it makes them of chunks."""
+        return self._stream_events if self._has_events() else None
+
+    @property
+    def _astream_chat_model_events(self) -> Callable[..., AsyncIterator[Event]] | None:
+        return self._astream_events if self._has_events() else None
+
+    @classmethod
+    def _has_events(cls) -> bool:
+        # A subclass that changes chunks changes events too.
+        has_these_chunks = (cls._stream, cls._astream) == (
+            ChatVoxtral._stream,
+            ChatVoxtral._astream,
+        )
+        return ARE_EVENTS_SUPPORTED and has_these_chunks
+
+    def _stream_events(
+        self,
+        messages: list[BaseMessage],
+        *,
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> Iterator[Event]:
+        events = EventBuilder(run_manager and run_manager.run_id)
+        for items in self._client.stream(self._request(messages, stop, kwargs)):
+            for item in items:
+                if run_manager is not None and run_manager.handlers:
+                    chunk = to_chat_chunk(item)
+                    run_manager.on_llm_new_token(chunk.text, chunk=chunk)
+                yield from events.feed(item)
+
+    async def _astream_events(
+        self,
+        messages: list[BaseMessage],
+        *,
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> AsyncIterator[Event]:
+        events = EventBuilder(run_manager and run_manager.run_id)
+        request = await self._arequest(messages, stop, kwargs)
+        async with aclosing(self._client.astream(request)) as reads:
+            async for items in reads:
+                for item in items:
+                    if run_manager is not None and run_manager.handlers:
+                        chunk = to_chat_chunk(item)
+                        await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
+                    for event in events.feed(item):
+                        yield event
 
     @property
     def _client(self) -> VoxtralClient:
