@@ -304,6 +304,9 @@ def redact(text: str, secrets: Iterable[str | None]) -> str:
 
 
 def _without_pieces(text: str, secret: str) -> str:
+    is_escaped = "\\" in text or "%" in text
+    if not is_escaped and not _find_pieces(text.translate(_LOWER), secret):
+        return text
     letters = list(_LETTER.finditer(text))
     plain = "".join(
         chr(int(letter[1] or letter[2], 16)) if letter[3] is None else letter[3]
@@ -311,10 +314,14 @@ def _without_pieces(text: str, secret: str) -> str:
     ).translate(_LOWER)
     kept: list[str] = []
     end = 0
-    for at in range(len(plain) - _PIECE + 1):
-        if plain[at : at + _PIECE] in secret:
-            start = letters[at].start()
-            if start >= end:
-                kept += (text[end:start], _REDACTED)
-            end = letters[at + _PIECE - 1].end()
+    for at in _find_pieces(plain, secret):
+        start = letters[at].start()
+        if start >= end:
+            kept += (text[end:start], _REDACTED)
+        end = letters[at + _PIECE - 1].end()
     return "".join((*kept, text[end:]))
+
+
+def _find_pieces(plain: str, secret: str) -> list[int]:
+    """Return where pieces of a secret begin."""
+    return [at for at in range(len(plain) - _PIECE + 1) if plain[at : at + _PIECE] in secret]

@@ -228,8 +228,10 @@ class RequestBuilder:
         body |= request_fields(settings, NATIVE)
         if response_format is not None:
             body["response_format"] = response_format
-        return replace(
-            self._request(NATIVE, settings, body),
+        return self._request(
+            NATIVE,
+            settings,
+            body,
             stop_sequences=stop_sequences,
             end_markers=[stop for stop in stop_sequences if stop not in (settings.stop or ())],
             unescape=unescape,
@@ -301,15 +303,21 @@ class RequestBuilder:
             body.pop("response_format", None)
         if tools.tools:
             body |= tool_fields(tools, provider)
-        return replace(
-            self._request(CHAT_COMPLETIONS, settings, body),
+        return self._request(
+            CHAT_COMPLETIONS,
+            settings,
+            body,
             stop_sequences=settings.stop or (),
             tool_parsing=tool_parsing(settings, tools, in_prompt=False),
             has_audio=has_audio,
         )
 
     def _request(
-        self, endpoint: TextEndpoint, settings: SamplingSettings, body: Mapping[str, Any]
+        self,
+        endpoint: TextEndpoint,
+        settings: SamplingSettings,
+        body: Mapping[str, Any],
+        **reading: Any,
     ) -> CompletionRequest:
         return CompletionRequest(
             endpoint=endpoint,
@@ -322,6 +330,7 @@ class RequestBuilder:
             logprobs=bool(settings.logprobs),
             coalesce=self.coalesce,
             max_resumes=self.max_resumes,
+            **reading,
         )
 
     def _check_system_turns(self, turns: Sequence[Turn]) -> None:

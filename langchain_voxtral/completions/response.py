@@ -11,7 +11,7 @@ from langchain_voxtral.errors import (
     VoxtralResponseError,
     redact,
 )
-from langchain_voxtral.prompts import StopSequenceFilter, StreamUnescaper
+from langchain_voxtral.prompts import StreamUnescaper, find_stop
 from langchain_voxtral.protocol.responses import ResponseInfo, Usage
 from langchain_voxtral.tools.call_accumulator import (
     ParsedToolCall,
@@ -128,13 +128,13 @@ def parse_completions(
             attempts=response.attempts,
             partial=parsed.texts[0],
         )
-    info = replace(
-        parsed.info,
-        model=read_header(headers, "x-voxtral-model", secrets) or request.model,
-        provider=request.provider_name,
-        attempts=response.attempts,
-        structured_output=request.structured_output,
-    )
+    known: dict[str, Any] = {
+        "model": read_header(headers, "x-voxtral-model", secrets) or request.model,
+        "provider": request.provider_name,
+        "attempts": response.attempts,
+        "structured_output": request.structured_output,
+    }
+    usage = parsed.info.usage
     completions = []
     for index, raw in enumerate(parsed.texts):
         text, chunks, is_stopped = read_text(
@@ -142,25 +142,28 @@ def parse_completions(
         )
         reported = parsed.finish_reasons[index] if parsed.finish_reasons else None
         reason = (None if is_stopped else reported) or _infer_finish_reason(
-            request, is_stopped, info.usage
+            request, is_stopped, usage
         )
         if request.expects_json and not chunks:
             text = strip_json_fence(text)
-        given_names = request.tool_parsing.given_names if request.tool_parsing else {}
-        calls = assemble_calls(chunks, cut=is_truncated(reason), given_names=given_names)
-        completions.append(
-            Completion(
-                text,
-                replace(
-                    info,
-                    finish_reason=reason,
-                    finish_reason_is_derived=reported is None or reason != reported,
-                    usage=info.usage if index == 0 else Usage(),
-                ),
-                tuple(calls),
-            )
+        info = replace(
+            parsed.info,
+            **known,
+            finish_reason=reason,
+            finish_reason_is_derived=reported is None or reason != reported,
+            usage=usage if index == 0 else Usage(),
         )
+        completions.append(Completion(text, info, _whole_calls(request, chunks, reason)))
     return completions
+
+
+def _whole_calls(
+    request: CompletionRequest, chunks: Sequence[ToolCallChunk], finish_reason: str | None
+) -> tuple[ParsedToolCall, ...]:
+    if not chunks:
+        return ()
+    given_names = request.tool_parsing.given_names if request.tool_parsing else {}
+    return tuple(assemble_calls(chunks, cut=is_truncated(finish_reason), given_names=given_names))
 
 
 def read_text(
@@ -173,9 +176,9 @@ def read_text(
         raw: The text as the server sent it.
         chunks: The calls that the server sent beside it.
     """
-    stop_filter = StopSequenceFilter(request.raw_stops)
-    raw = stop_filter.feed(raw) + stop_filter.finish()
-    is_stopped = stop_filter.stopped
+    end = find_stop(raw, request.raw_stops)
+    is_stopped = end is not None
+    raw = raw[:end]
     parts: list[str | ToolCallChunk] = [raw]
     if request.tool_parsing is not None and not chunks:
         parser = request.tool_parsing.parser()

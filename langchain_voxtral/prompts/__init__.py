@@ -19,7 +19,7 @@ from langchain_voxtral.prompts.render import (
     reject_special_tokens,
     render,
 )
-from langchain_voxtral.prompts.stop_sequences import StopSequenceFilter
+from langchain_voxtral.prompts.stop_sequences import StopSequenceFilter, find_stop
 
 __all__ = [
     "FORMATS",
@@ -35,6 +35,7 @@ __all__ = [
     "ToolDefinitionSyntax",
     "adds_word_joiners",
     "escape",
+    "find_stop",
     "get_format",
     "reject_audio",
     "reject_special_tokens",

@@ -1,13 +1,21 @@
 """Stop sequences, kept even when a server ignores or echoes them."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+
+
+def find_stop(text: str, stops: Iterable[str]) -> int | None:
+    """Return where the first stop sequence begins, None if there is none.
+
+    The sequence that is complete first wins; of two that end at the same place, the longer.
+    """
+    found = [(start + len(stop), start) for stop in stops if (start := text.find(stop)) >= 0]
+    return min(found)[1] if found else None
 
 
 class StopSequenceFilter:
     """Cuts a streamed text at the first stop sequence, wherever the pieces are split.
 
-    The sequence that is complete first wins; of two that end at the same place, the longer.
     Only characters that may begin a stop sequence are held back, until they turn out not to.
     """
 
@@ -28,12 +36,10 @@ class StopSequenceFilter:
         if not self._held and (self._find_first is None or not self._find_first(text)):
             return text
         text = self._held + text
-        found = [
-            (start + len(stop), start) for stop in self._stops if (start := text.find(stop)) >= 0
-        ]
-        if found:
+        end = find_stop(text, self._stops)
+        if end is not None:
             self.stop()
-            return text[: min(found)[1]]
+            return text[:end]
         keep = self._undecided_from(text)
         self._held = text[keep:]
         return text[:keep]

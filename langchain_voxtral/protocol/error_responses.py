@@ -143,9 +143,10 @@ def details_from_json(document: Mapping[str, Any]) -> ErrorDetails:
 def sanitize(text: str, secrets: Iterable[str] = (), limit: int = _QUOTE_LIMIT) -> str:
     """Return a server's text for a message: one line, no secrets, at most `limit` characters."""
     # Secrets go first, so that no half of one is left at the cut.
-    safe = " ".join(redact(text[:_SEARCH_LIMIT], secrets).split())
-    printable = "".join(char if char.isprintable() else " " for char in safe[: 2 * limit])
-    line = " ".join(printable.split())
+    line = " ".join(redact(text[:_SEARCH_LIMIT], secrets).split())
+    if not line.isprintable():
+        printable = "".join(char if char.isprintable() else " " for char in line[: 2 * limit])
+        line = " ".join(printable.split())
     is_whole = len(line) <= limit and len(text) <= _SEARCH_LIMIT
     return line if is_whole else line[: limit - 1] + "…"
 

@@ -44,14 +44,61 @@ def build_request(
         limit if left is None else left if limit is None else min(limit, left)
         for limit in (request.timeouts.connect, request.timeouts.read)
     )
-    body = request.content
+    timeout = {"connect": connect, "read": read, "write": read, "pool": read}
+    body, url = request.content, _parse_url(request.url)
+    if isinstance(body, bytes):
+        assembled = _assemble_request(client, url, body, request.headers, timeout)
+        if assembled is not None:
+            return assembled
     return client.build_request(
         "POST",
-        _parse_url(request.url),
+        url,
         **(_form_arguments(body) if isinstance(body, FormData) else {"content": body}),
         headers=_headers(request),
-        timeout=httpx.Timeout(connect=connect, read=read, write=read, pool=read),
+        timeout=httpx.Timeout(**timeout),
     )
+
+
+_AUTOMATIC = frozenset({"host", "content-length", "transfer-encoding"})
+"""Headers that httpx adds in other ways if they are given."""
+
+
+def _assemble_request(
+    client: httpx.Client | httpx.AsyncClient,
+    url: httpx.URL,
+    body: bytes,
+    headers: Mapping[str, str],
+    timeout: Mapping[str, float | None],
+) -> httpx.Request | None:
+    """Return what `client.build_request` does for a fifth of its price, or None for a rare case.
+
+    That method merges headers, cookies and parameters, each through a class that decodes them.
+    """
+    if type(client) not in _PLAIN_CLIENTS or client.params or client.cookies:
+        return None
+    names = {name.lower() for name in headers}
+    defaults = [(name.lower().decode(), name, value) for name, value in client.headers.raw]
+    host = url.netloc
+    if not (host and _AUTOMATIC.isdisjoint(names.union(name for name, _, _ in defaults))):
+        return None
+    assembled = httpx.Request(
+        "POST",
+        url,
+        headers=[
+            (b"Host", host),
+            *((raw, value) for name, raw, value in defaults if name not in names),
+            *((name.encode(), value.encode()) for name, value in headers.items()),
+            (b"Content-Length", b"%d" % len(body)),
+        ],
+        stream=httpx.ByteStream(body),
+        extensions={"timeout": timeout},
+    )
+    assembled.read()  # for whoever asks the request for its content
+    return assembled
+
+
+_PLAIN_CLIENTS = (httpx.Client, httpx.AsyncClient)
+"""Those whose `build_request` is httpx's own."""
 
 
 def _headers(request: HTTPRequest) -> Mapping[str, str]:

@@ -40,7 +40,7 @@ class RetryState:
         self._policy = request.retry
         self._deadline = request.timeouts.deadline
         self._secrets = request.secrets
-        self._request_id: str | None = None
+        self._headers: Mapping[str, str] = {}  # of the last attempt's response
         self._started_at = time.monotonic()
         self.limit = TimeLimit()
 
@@ -54,16 +54,20 @@ class RetryState:
             VoxtralTimeoutError: The deadline has passed.
         """
         self.attempts += 1
-        self._request_id = None
+        self._headers = {}
         due = None if self._deadline is None else self._started_at + self._deadline
         self.limit = TimeLimit(due, max_idle)
         return self.remaining()
 
     def record_response(self, headers: Mapping[str, str]) -> None:
-        """Keep the id that the server gave this attempt, for any error that follows."""
+        """Keep the headers of this attempt's response: any error that follows has the id there."""
         self.limit.progress_at, self.limit.is_silent = time.monotonic(), True
-        request_id = headers.get("x-request-id")
-        self._request_id = None if request_id is None else redact(request_id, self._secrets)
+        self._headers = headers
+
+    @property
+    def _request_id(self) -> str | None:
+        request_id = self._headers.get("x-request-id")
+        return None if request_id is None else redact(request_id, self._secrets)
 
     def remaining(self) -> float | None:
         """Seconds until the deadline, None without one.
