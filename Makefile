@@ -6,6 +6,7 @@ PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3.13 python3 py
 PROMPT ?= What is the capital of France?
 VENV := .venv
 FLOOR := .venv-floor
+BENCH := .venv-bench
 BIN := $(VENV)/bin
 # Two workers, each file in one of them: the embedded engine needs a core of its own.
 PARALLEL := --numprocesses 2 --dist loadfile
@@ -15,7 +16,7 @@ FLOOR_IGNORES := cassettes local prompts protocol transport
 unexport PYTHONDONTWRITEBYTECODE
 PIP_QUIET := --quiet --disable-pip-version-check
 
-.PHONY: chat help test lint unit floor integration faults bench record clean
+.PHONY: chat help test lint unit floor integration faults bench bench-full bench-quality record clean
 .DEFAULT_GOAL := chat
 
 chat: $(VENV)/.local ## ask the model: make chat PROMPT="..."
@@ -23,7 +24,7 @@ chat: $(VENV)/.local ## ask the model: make chat PROMPT="..."
 export PROMPT
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
 test: $(VENV)/.dev ## all checks; ends with pytest's summary of unit and integration tests
 	$(MAKE) --jobs=2 lint floor
@@ -48,7 +49,13 @@ integration: $(VENV)/.dev ## the tests on the embedded engine
 faults: $(VENV)/.dev ## run every fault of tests/support/faults in all call modes and print the outcomes
 	$(BIN)/python tests/print_faults.py
 
-bench: $(VENV)/.dev ## the short benchmarks; benchmarks/README.md has all of them
+bench: $(BENCH)/.bench ## what a token and a call cost, beside other clients of LangChain, in a minute
+	$(BENCH)/bin/python -m benchmarks.peers
+
+bench-full: $(BENCH)/.bench ## the same in some ten minutes; writes benchmarks/results
+	$(BENCH)/bin/python -m benchmarks.peers --full --output benchmarks/results
+
+bench-quality: $(VENV)/.dev ## the call path of a token, and how well the embedded engine answers
 	$(BIN)/python benchmarks/call_path.py
 	$(BIN)/python benchmarks/token_cost.py
 	$(BIN)/python benchmarks/tool_calls.py
@@ -59,7 +66,7 @@ record: $(VENV)/.dev ## record the cassettes again: from the engine, and from De
 	$(BIN)/python tests/record.py hosted
 	$(BIN)/python -m pytest -m live tests/live
 
-# What is installed: .local for use, .dev for tests. Each once, until its list changes.
+# What is installed: .local for use, .dev for tests, .bench for the comparison. Each once, until its list changes.
 $(VENV)/.python:
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or later is needed; name one with PYTHON=..."; exit 1; }
 	$(PYTHON) -m venv $(VENV)
@@ -79,5 +86,10 @@ $(FLOOR)/.dev: pyproject.toml tests/floor.txt $(VENV)/.dev
 	$(FLOOR)/bin/python -m pip install $(PIP_QUIET) -r tests/floor.txt -e ".[audio]"
 	@touch $@
 
+$(BENCH)/.bench: pyproject.toml constraints.txt $(VENV)/.python
+	$(PYTHON) -m venv $(BENCH)
+	$(BENCH)/bin/python -m pip install $(PIP_QUIET) -c constraints.txt -e ".[bench,fast]"
+	@touch $@
+
 clean: ## remove what was installed here
-	rm -rf $(VENV) $(FLOOR)
+	rm -rf $(VENV) $(FLOOR) $(BENCH)

@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 
 from benchmarks.peers import server
-from benchmarks.peers.clients import CLIENTS
+from benchmarks.peers.clients import choose_transport, names
 from benchmarks.peers.measure import Results, run
 from benchmarks.peers.rows import rows
 
@@ -43,7 +43,7 @@ def main() -> None:
         for _ in range(5 if options.full else 1):
             _probe(results, options.only, url, tokens=20_000 if options.full else 5000)
         rounds = options.rounds or (20 if options.full else 5)
-        asyncio.run(run(table, CLIENTS, url, rounds, results))
+        asyncio.run(run(table, names(), url, rounds, results))
     _report(results, " ".join(["python -m benchmarks.peers", *sys.argv[1:]]), options.output)
 
 
@@ -71,7 +71,8 @@ def _probe(results: Results, only: str, url: str, *, tokens: int) -> None:
     """Measure what takes a process of its own."""
     rows = {name.format(tokens=tokens): metrics for name, metrics in _PROBES.items()}
     rows = {name: metrics for name, metrics in rows.items() if only in name}
-    for client in CLIENTS if rows else ():
+    for client in names() if rows else ():
+        choose_transport(client)
         command = [sys.executable, "-m", "benchmarks.peers.probe", client, url, str(tokens)]
         run = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603
         figures = json.loads(run.stdout)

@@ -2,12 +2,13 @@
 
 import gc
 import statistics
+import sys
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
-from benchmarks.peers.clients import REFERENCE
+from benchmarks.peers.clients import CLIENTS, REFERENCE, choose_transport
 from benchmarks.peers.rows import Row
 from benchmarks.peers.server import WORD, prompt
 
@@ -41,29 +42,28 @@ class Results:
         return statistics.median(ratios) if ratios else None
 
 
-async def run(
-    rows: list[Row],
-    makers: dict[str, Callable[[str], Any]],
-    url: str,
-    rounds: int,
-    results: Results,
-) -> None:
+async def run(rows: list[Row], names: list[str], url: str, rounds: int, results: Results) -> None:
     """Measure each row with each client, `rounds` times after one that warms up."""
-    clients = {name: make(url) for name, make in makers.items()}
+    clients = {}
+    for name in names:
+        choose_transport(name)
+        clients[name] = CLIENTS[name](url)
     for number in range(rounds + 1):
-        names = list(clients)[number % len(clients) :] + list(clients)[: number % len(clients)]
-        for row in rows:
-            if number > row.max_rounds or (not number and row.max_rounds == 1):
+        # What has been loaded is not looked at by each collection again.
+        gc.collect()
+        gc.freeze()
+        start = number % len(names)
+        order = [*names[start:], *names[:start]][:: 1 if number % 2 else -1]
+        for row in rows if number else [replace(row, tokens=20) for row in rows]:
+            if number > row.max_rounds:
                 continue
-            for name in names if number % 2 else reversed(names):
+            for name in order:
                 if hasattr(clients[name], row.method):
+                    choose_transport(name)
                     figures = await _measure(row, clients[name])
                     if number:
                         results.rounds[row.name][name].append(figures)
-        if not number:
-            # What is loaded now is not looked at again by each collection.
-            gc.collect()
-            gc.freeze()
+        print(f"round {number} of {rounds}", file=sys.stderr)
     for client in clients.values():
         if hasattr(client, "aclose"):
             await client.aclose()

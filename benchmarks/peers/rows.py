@@ -106,28 +106,30 @@ class Row:
 
 
 def rows(*, is_full: bool) -> list[Row]:
-    """Return the rows; the full ones have more streams at once."""
-    long, slow = (6, 8) if is_full else (1, 3)
+    """Return the rows; the full ones have more streams at once, and longer ones."""
+    burst, some, few = (1000, 1000, 6) if is_full else (500, 3, 1)
     return [
-        Row("burst, stream", "token", stream, "stream", 1000),
-        Row("burst, astream", "token", astreams, "astream", 1000),
+        Row("burst, stream", "token", stream, "stream", burst),
+        Row("burst, astream", "token", astreams, "astream", burst),
         Row(f"{PACED}, stream", "token", stream, "stream", 60, mode="paced"),
         Row(f"{PACED}, astream", "token", astreams, "astream", 60, mode="paced"),
-        Row("4 KiB a read, stream", "token", stream, "stream", 1000, mode="proxy"),
-        Row("4 KiB a read, astream", "token", astreams, "astream", 1000, mode="proxy"),
+        Row("4 KiB a read, stream", "token", stream, "stream", burst, mode="proxy"),
+        Row("4 KiB a read, astream", "token", astreams, "astream", burst, mode="proxy"),
         Row("invoke", "call", invokes, "invoke", 100, 15),
         Row("ainvoke", "call", ainvokes, "ainvoke", 100, 15),
         Row("batch of 32", "call", batch, "batch", 100, 32),
         Row("abatch of 32", "call", abatch, "abatch", 100, 32),
-        *(_at_once(n) for n in ((1, 16, 32) if is_full else (1, 32))),
-        *(_at_once(n, slow) for n in ((64, 256) if is_full else ())),
+        _at_once(1),
+        *((_at_once(16),) if is_full else ()),
+        _at_once(32, some),
+        *((_at_once(64, few), _at_once(256, few)) if is_full else ()),
         Row("stream of 200 tokens", "token", stream, "stream", 200, 3),
-        Row("stream of 2,000 tokens", "token", stream, "stream", 2000, max_rounds=slow),
-        Row("stream of 20,000 tokens", "token", stream, "stream", 20_000, max_rounds=long),
-        Row("stream with a callback", "token", stream, "stream_with_callback", 1000),
-        Row("stream with a tracer", "token", stream, "stream_traced", 1000),
-        Row("stream of v1 content", "token", stream, "stream_v1", 1000),
-        Row("stream of v3 events", "token", stream, "stream_events", 1000),
+        Row("stream of 2,000 tokens", "token", stream, "stream", 2000, max_rounds=some),
+        Row("stream of 20,000 tokens", "token", stream, "stream", 20_000, max_rounds=few),
+        Row("stream with a callback", "token", stream, "stream_with_callback", burst),
+        Row("stream with a tracer", "token", stream, "stream_traced", burst),
+        Row("stream of v1 content", "token", stream, "stream_v1", burst),
+        Row("stream of v3 events", "token", stream, "stream_events", burst),
         Row("first token, stream", "call", first_tokens, "stream", 10, 10),
         Row("first token, astream", "call", first_tokens_async, "astream", 10, 10),
     ]
