@@ -29,12 +29,13 @@ from langchain_voxtral.completions.audio_inputs import (
     load_audio,
 )
 from langchain_voxtral.completions.events import ARE_EVENTS_SUPPORTED, Event, EventBuilder
-from langchain_voxtral.completions.outputs import to_chat_chunk, to_chat_result
+from langchain_voxtral.completions.outputs import to_blocks_chunk, to_chat_chunk, to_chat_result
 from langchain_voxtral.completions.request import (
     CompletionRequest,
     RequestBuilder,
     SystemWithAudio,
 )
+from langchain_voxtral.completions.response import StreamItem
 from langchain_voxtral.completions.tools import ToolOptions
 from langchain_voxtral.connection import MODEL_CONFIG, ConnectionSettings
 from langchain_voxtral.messages import Turn, to_turn, to_turns
@@ -374,8 +375,9 @@ class ChatVoxtral(ConnectionSettings, SamplingSettings, BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
+        to_chunk = self._get_chunk_maker(run_manager)
         for items in self._client.stream(self._request(messages, stop, kwargs)):
-            for chunk in map(to_chat_chunk, items):
+            for chunk in map(to_chunk, items):
                 if run_manager is not None:
                     run_manager.on_llm_new_token(chunk.text, chunk=chunk)
                 yield chunk
@@ -387,13 +389,19 @@ class ChatVoxtral(ConnectionSettings, SamplingSettings, BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
+        to_chunk = self._get_chunk_maker(run_manager)
         request = await self._arequest(messages, stop, kwargs)
         async with aclosing(self._client.astream(request)) as reads:
             async for items in reads:
-                for chunk in map(to_chat_chunk, items):
+                for chunk in map(to_chunk, items):
                     if run_manager is not None:
                         await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
                     yield chunk
+
+    def _get_chunk_maker(self, run_manager: object) -> Callable[[StreamItem], ChatGenerationChunk]:
+        # LangChain, which then passes no run manager, makes blocks of the content of each chunk.
+        makes_blocks = self.output_version == "v1" and run_manager is None
+        return to_blocks_chunk if makes_blocks else to_chat_chunk
 
     @property
     def _stream_chat_model_events(self) -> Callable[..., Iterator[Event]] | None:

@@ -24,6 +24,15 @@ def _construct_chat_chunk(text: str) -> ChatGenerationChunk:
     return ChatGenerationChunk(message=AIMessageChunk(content=text))
 
 
+def _construct_blocks_chunk(text: str) -> ChatGenerationChunk:
+    message = AIMessageChunk(content=_blocks(text), response_metadata={"output_version": "v1"})
+    return ChatGenerationChunk(message=message)
+
+
+def _blocks(text: str) -> list[str | dict[str, Any]]:
+    return [{"type": "text", "text": text}]
+
+
 def _construct_llm_chunk(text: str) -> GenerationChunk:
     return GenerationChunk(text=text)
 
@@ -47,6 +56,15 @@ def _copy_chat_chunk(text: str) -> ChatGenerationChunk:
     values["text"] = str.__new__(_TEXT_TYPE, text)
     values["message"] = message
     return _make(ChatGenerationChunk, values, {"message", "text"}, None)
+
+
+def _copy_blocks_chunk(text: str) -> ChatGenerationChunk:
+    chunk = _copy_chat_chunk(text)
+    values = vars(chunk.message)
+    values["content"] = _blocks(text)
+    values["response_metadata"] = {"output_version": "v1"}
+    _set_fields_set(chunk.message, {"content", "response_metadata"})
+    return chunk
 
 
 def _copy_llm_chunk(text: str) -> GenerationChunk:
@@ -102,6 +120,9 @@ def _share_state(one: BaseModel, other: BaseModel) -> bool:
 
 make_chat_chunk = choose_exact(_copy_chat_chunk, _construct_chat_chunk)
 """Return a chat model's chunk of a text."""
+
+make_blocks_chunk = choose_exact(_copy_blocks_chunk, _construct_blocks_chunk)
+"""Return a chat model's chunk of a text that is LangChain's standard content already."""
 
 make_llm_chunk = choose_exact(_copy_llm_chunk, _construct_llm_chunk)
 """Return an LLM's chunk of a text."""

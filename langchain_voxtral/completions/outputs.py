@@ -15,7 +15,7 @@ from langchain_core.outputs import (
     LLMResult,
 )
 
-from langchain_voxtral.completions.chunks import make_chat_chunk, make_llm_chunk
+from langchain_voxtral.completions.chunks import make_blocks_chunk, make_chat_chunk, make_llm_chunk
 from langchain_voxtral.completions.response import Completion, StreamItem, TextDelta
 from langchain_voxtral.protocol.responses import ResponseInfo
 
@@ -103,6 +103,13 @@ def to_chat_chunk(item: StreamItem) -> ChatGenerationChunk:
         name=item.name, args=item.arguments, id=item.id, index=FIRST_TOOL_CALL_INDEX + item.index
     )
     return ChatGenerationChunk(message=AIMessageChunk(content="", tool_call_chunks=[call]))
+
+
+def to_blocks_chunk(item: StreamItem) -> ChatGenerationChunk:
+    """Return what LangChain would make of a chunk with `output_version="v1"`, for less."""
+    if isinstance(item, TextDelta) and item.text and not item.logprobs:
+        return make_blocks_chunk(item.text)
+    return to_chat_chunk(item)
 
 
 def _last_message(info: ResponseInfo) -> AIMessageChunk:

@@ -24,7 +24,8 @@ from langchain_voxtral.errors import (
 )
 from langchain_voxtral.transport.client_pool import ssl_context
 from langchain_voxtral.transport.deadlines import TimeLimit
-from langchain_voxtral.transport.network import limit_connections, resolve
+from langchain_voxtral.transport.network import limit_connections
+from langchain_voxtral.transport.resolver import resolve
 
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 

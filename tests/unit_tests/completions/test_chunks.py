@@ -12,7 +12,12 @@ from langchain_core.outputs import ChatGenerationChunk, GenerationChunk
 from langchain_core.outputs.chat_generation import merge_chat_generation_chunks
 from pydantic import BaseModel
 
-from langchain_voxtral.completions.chunks import choose_exact, make_chat_chunk, make_llm_chunk
+from langchain_voxtral.completions.chunks import (
+    choose_exact,
+    make_blocks_chunk,
+    make_chat_chunk,
+    make_llm_chunk,
+)
 
 T = TypeVar("T", bound=BaseModel)
 
@@ -21,6 +26,12 @@ TEXTS = ["", "word", " \n", "é\u2060\U0001f6d1", "<|eot_id|>"]
 
 def construct_chat_chunk(text: str) -> ChatGenerationChunk:
     return ChatGenerationChunk(message=AIMessageChunk(content=text))
+
+
+def construct_blocks_chunk(text: str) -> ChatGenerationChunk:
+    content: list[Any] = [{"type": "text", "text": text}]
+    message = AIMessageChunk(content=content, response_metadata={"output_version": "v1"})
+    return ChatGenerationChunk(message=message)
 
 
 def construct_llm_chunk(text: str) -> GenerationChunk:
@@ -57,8 +68,13 @@ CHANGES: list[Callable[[Any], Any]] = [
 @pytest.mark.parametrize("text", TEXTS)
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_chunk_is_what_the_constructor_makes(change: Callable[[Any], Any], text: str) -> None:
-    chat, llm = make_chat_chunk(text), make_llm_chunk(text)
-    for made, constructed in ((chat, construct_chat_chunk(text)), (llm, construct_llm_chunk(text))):
+    for make, construct in (
+        (make_chat_chunk, construct_chat_chunk),
+        (make_blocks_chunk, construct_blocks_chunk),
+        (make_llm_chunk, construct_llm_chunk),
+    ):
+        made: BaseModel = make(text)
+        constructed: BaseModel = construct(text)
         assert made == constructed
         assert constructed == made
         assert state(change(made)) == state(change(constructed))
@@ -167,5 +183,6 @@ def test_chunks_are_constructed_where_a_copy_would_differ(difference: str) -> No
 
 
 def test_the_installed_versions_let_chunks_be_copied() -> None:
-    makers = [make_chat_chunk.__name__, make_llm_chunk.__name__]
-    assert makers == ["_copy_chat_chunk", "_copy_llm_chunk"]
+    makers = [make_chat_chunk, make_blocks_chunk, make_llm_chunk]
+    names = [maker.__name__ for maker in makers]
+    assert names == ["_copy_chat_chunk", "_copy_blocks_chunk", "_copy_llm_chunk"]

@@ -134,7 +134,7 @@ async def test_a_call_can_be_cancelled_at_each_of_its_suspensions(
             is_cancelled = await cancelled_at(call(ours.client), *times) > step
             assert await ours.has_only_idle_connections(), f"cancelled at suspension {step}"
             step += 1
-        assert step > 8
+        assert step > 4
 
 
 async def test_a_call_can_be_cancelled_as_it_waits_for_the_only_connection() -> None:
