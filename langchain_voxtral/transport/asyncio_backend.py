@@ -198,7 +198,8 @@ class _Connection(asyncio.Protocol, httpcore.AsyncNetworkStream):
     def abort(self) -> None:
         """Close the connection at once."""
         self._has_ended = True
-        self._transport.abort()
+        if not self._is_lost:
+            self._transport.abort()
 
     async def _wait(self, seconds: float | None, error: type[Exception]) -> None:
         """Wait until something has happened."""
@@ -259,7 +260,7 @@ async def _connect_to_any(
     """
     if len(addresses) == 1:
         return await connect(addresses[0])
-    waiting = _alternate(addresses)
+    waiting = list(addresses)
     tasks: set[asyncio.Task[_Connection]] = set()
     failure: BaseException = OSError("the name has no address")
     try:
@@ -281,13 +282,6 @@ async def _connect_to_any(
             task.cancel()
             task.add_done_callback(_abort_late)
     raise failure
-
-
-def _alternate(addresses: list[str]) -> list[str]:
-    """Return addresses with the first one of the other family second: one family may be dead."""
-    first, *rest = addresses
-    rest.sort(key=lambda address: (":" in address) == (":" in first))
-    return [first, *rest]
 
 
 def _abort_late(task: asyncio.Task[_Connection]) -> None:

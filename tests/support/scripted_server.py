@@ -7,6 +7,7 @@ connection ends.
 import asyncio
 import json
 import socket
+import ssl
 import struct
 import threading
 from collections import deque
@@ -127,6 +128,11 @@ class ReceivedRequest:
 class ScriptedServer:
     """Answers each request with the next reply of the script, then with the default.
 
+    Args:
+        replies: The script.
+        default: The answer after the script.
+        tls: The context for https; None for http.
+
     Attributes:
         requests: The received requests, in order.
         connections: The clients' connections, in order.
@@ -139,7 +145,10 @@ class ScriptedServer:
         ```
     """
 
-    def __init__(self, *replies: Reply, default: Reply | None = None) -> None:
+    def __init__(
+        self, *replies: Reply, default: Reply | None = None, tls: ssl.SSLContext | None = None
+    ) -> None:
+        self._tls = tls
         self.requests: list[ReceivedRequest] = []
         self.connections: list[Connection] = []
         self._script = deque(replies)
@@ -162,7 +171,8 @@ class ScriptedServer:
     @property
     def url(self) -> str:
         """The base URL to give to a model."""
-        return f"http://127.0.0.1:{self._ready.result()[2]}/v1"
+        scheme = "http" if self._tls is None else "https"
+        return f"{scheme}://127.0.0.1:{self._ready.result()[2]}/v1"
 
     def script(self, *replies: Reply) -> None:
         """Answer the next requests with these replies."""
@@ -183,7 +193,7 @@ class ScriptedServer:
 
     async def _serve(self) -> None:
         stop = asyncio.Event()
-        listener = await asyncio.start_server(self._connected, "127.0.0.1", 0)
+        listener = await asyncio.start_server(self._connected, "127.0.0.1", 0, ssl=self._tls)
         port = listener.sockets[0].getsockname()[1]
         self._ready.set_result((asyncio.get_running_loop(), stop, port))
         await stop.wait()

@@ -1,16 +1,15 @@
 """Files by URL: only from public addresses, only within limits, never through redirects."""
 
 import logging
-import shutil
 import socket
 import ssl
-import subprocess
 from collections.abc import Sequence
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 import pytest
+from support.certificates import make_certificate, needs_openssl
 from support.file_host import FileHost, ok
 
 from langchain_voxtral.errors import (
@@ -258,7 +257,7 @@ def test_metadata_addresses_of_clouds_are_not_public(address: str) -> None:
     assert not is_public(ip_address(address))
 
 
-@pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl, to make a certificate")
+@needs_openssl
 @pytest.mark.parametrize("host", ["talk.example.org", "other.example.org"])
 def test_the_certificate_must_be_that_of_the_name(
     host: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -280,18 +279,3 @@ def test_the_certificate_must_be_that_of_the_name(
                 get(url)
     finally:
         ssl_context.cache_clear()
-
-
-def make_certificate(folder: Path, name: str) -> tuple[Path, Path]:
-    """Return the files of a key and its certificate for this name."""
-    key, certificate = folder / "key.pem", folder / "certificate.pem"
-    subprocess.run(  # noqa: S603 - arguments of our own
-        [
-            *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"),
-            *("-keyout", str(key), "-out", str(certificate)),
-            *("-subj", f"/CN={name}", "-addext", f"subjectAltName=DNS:{name}"),
-        ],
-        check=True,
-        capture_output=True,
-    )
-    return key, certificate
