@@ -158,6 +158,17 @@ class ChatVoxtral(ConnectionSettings, SamplingSettings, BaseChatModel):
         self._add_version("langchain-voxtral", __version__)
         return self
 
+    @model_validator(mode="after")
+    def _set_known_profile(self) -> Self:
+        """Set the profile after LangChain's validators, not by its `_resolve_model_profile`.
+
+        They would resolve the type of each key of a profile, which takes longer than all the rest.
+        """
+        if self.profile is None:
+            profile = get_profile(LOCAL_MODEL if self.base_url == LOCAL_BASE_URL else self.model)
+            self.profile = None if profile is None else ModelProfile(**profile)  # type: ignore[typeddict-item]
+        return self
+
     # What LangChain asks about the model
 
     @property
@@ -175,10 +186,6 @@ class ChatVoxtral(ConnectionSettings, SamplingSettings, BaseChatModel):
         if given["stop"] is None and self.stop:
             params["ls_stop"] = self.stop
         return params
-
-    def _resolve_model_profile(self) -> ModelProfile | None:
-        profile = get_profile(LOCAL_MODEL if self.base_url == LOCAL_BASE_URL else self.model)
-        return None if profile is None else ModelProfile(**profile)  # type: ignore[typeddict-item]
 
     def get_token_ids(self, text: str) -> list[int]:
         """Return token ids by `custom_get_token_ids`; there is no tokenizer in this package.

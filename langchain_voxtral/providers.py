@@ -262,6 +262,7 @@ def normalize_base_url(value: str, server: ProviderName = "deepinfra") -> str:
     return url
 
 
+@lru_cache(maxsize=64)
 def _parse_base_url(value: str) -> str:
     url = value.strip()
     if url == LOCAL_BASE_URL:

@@ -270,10 +270,11 @@ def canonical_names(kwargs: Mapping[str, Any]) -> dict[str, Any]:
 
 def reject_unknown_fields(known: Collection[str], values: object) -> None:
     """Raise a ValueError that suggests the field that may have been meant."""
-    known = {*known, *FIELD_ALIASES}
     if isinstance(values, dict):
-        for name in values.keys() - known:
-            raise ValueError(unknown_setting_message(str(name), sorted(known)))
+        for name in values:
+            if name not in known and name not in FIELD_ALIASES:
+                known_names = sorted({*known, *FIELD_ALIASES})
+                raise ValueError(unknown_setting_message(str(name), known_names))
 
 
 def unknown_setting_message(name: str, known: Sequence[str]) -> str:

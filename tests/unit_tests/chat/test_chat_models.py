@@ -36,7 +36,7 @@ from langchain_voxtral.errors import (
     VoxtralNotFoundError,
     VoxtralResponseError,
 )
-from langchain_voxtral.profiles import get_profile
+from langchain_voxtral.profiles import LOCAL_MODEL, get_profile
 
 MakeChat = Callable[..., ChatVoxtral]
 
@@ -266,6 +266,13 @@ def test_known_models_have_a_profile_and_others_none(make_chat: MakeChat) -> Non
     assert "structured_output" not in known
     assert make_chat(model=f"{MODEL}:v1").profile == known
     assert make_chat(model="owner/other").profile is None
+
+
+@pytest.mark.parametrize("model", [MODEL, LOCAL_MODEL])
+def test_langchain_knows_all_that_a_profile_says(make_chat: MakeChat, model: str) -> None:
+    profile = get_profile(model)
+    # LangChain warns of keys that it does not know, if it is given the profile.
+    assert make_chat(profile=profile).profile == profile
 
 
 def test_the_embedded_engine_supports_audio_if_its_extra_is_installed(
