@@ -1,4 +1,4 @@
-"""Run every fault in all eight call modes and print the outcomes: `python tests/print_faults.py`.
+"""Run every fault in all call modes and print the outcomes: `python tests/print_faults.py`.
 
 The exit status is 1 if an outcome is not the expected one.
 """
@@ -19,7 +19,7 @@ def main() -> int:
     """Print the table; return the exit status."""
     logging.disable(logging.WARNING)  # retries are expected here
     began = time.monotonic()
-    _say(" " * NAME + "".join(f"{owner:<{4 * CELL}}" for owner in ("chat", "llm")))
+    _say(" " * NAME + "".join(f"{owner:<{4 * CELL}}" for owner in ("chat", "llm", "fast")))
     _say(
         f"{'fault':<{NAME}}"
         + "".join(f"{call_mode.method:<{CELL}}" for call_mode in CALL_MODES)

@@ -16,7 +16,7 @@ import httpcore
 from langchain_voxtral.transport.deadlines import current_limit
 from langchain_voxtral.transport.resolver import aresolve, connect_errors
 
-_WRITE_BYTES = 2**16
+WRITE_BYTES = 2**16
 """Bytes to which one write is limited: it may take several steps, each as long as it may take."""
 
 _MAX_BUFFERED_BYTES = 2**18
@@ -153,7 +153,7 @@ class _Connection(asyncio.Protocol, httpcore.AsyncNetworkStream):
 
     def get_extra_info(self, info: str) -> Any:
         if info == "is_readable":
-            return self._has_ended or bool(self._received) or _is_readable(self._transport)
+            return self._has_ended or bool(self._received) or is_readable(self._transport)
         return self._transport.get_extra_info(_EXTRA_INFO.get(info, info))
 
     def set_options(self, options: Iterable[Any] | None) -> None:
@@ -238,7 +238,7 @@ _EXTRA_INFO = {"client_addr": "sockname", "server_addr": "peername"}
 """asyncio's names of httpcore's."""
 
 
-def _is_readable(transport: asyncio.Transport) -> bool:
+def is_readable(transport: asyncio.Transport) -> bool:
     """Ask the system: the event loop may not have run for a while."""
     fileno = transport.get_extra_info("socket").fileno()
     if fileno < 0:
@@ -292,7 +292,7 @@ def _abort_late(task: asyncio.Task[_Connection]) -> None:
 
 def split(buffer: bytes) -> Iterable[Any]:
     """Return the parts of a buffer that are written one by one."""
-    if len(buffer) <= _WRITE_BYTES:
+    if len(buffer) <= WRITE_BYTES:
         return (buffer,)
     view = memoryview(buffer)
-    return (view[start : start + _WRITE_BYTES] for start in range(0, len(view), _WRITE_BYTES))
+    return (view[start : start + WRITE_BYTES] for start in range(0, len(view), WRITE_BYTES))

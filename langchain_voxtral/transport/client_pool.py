@@ -22,6 +22,11 @@ from langchain_voxtral.transport.cancellation import protect_pools, run_to_end
 from langchain_voxtral.transport.deadlines import httpx_guard
 from langchain_voxtral.transport.event_loop import NoEventLoopError, running_loop
 from langchain_voxtral.transport.network import find_transports, limit_connections
+from langchain_voxtral.transport.transport_choice import (
+    TransportName,
+    is_installed,
+    read_transport_name,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +38,14 @@ class ClientSettings:
         trust_env: Whether environment variables choose a proxy and certificates.
         http_client: The caller's own synchronous client; never closed here.
         http_async_client: The caller's own asynchronous client; never closed here.
+        transport: Which transports are below the clients that are made here.
     """
 
     proxy: str | None = field(default=None, repr=False)
     trust_env: bool = True
     http_client: httpx.Client | None = None
     http_async_client: httpx.AsyncClient | None = None
+    transport: TransportName = field(default_factory=read_transport_name)
 
 
 # Held by a fork: a child of a process that is within OpenSSL's own locks would wait for them.
@@ -157,10 +164,18 @@ def _make_client(settings: ClientSettings) -> httpx.Client:
 
 def _make_async_client(settings: ClientSettings) -> httpx.AsyncClient:
     """Return an asynchronous client and the transports below it, which are chosen here."""
-    client = httpx.AsyncClient(**_options(settings))
+    client = _async_client_class(settings)(**_options(settings))
     client._cookies = _NoCookies()  # noqa: SLF001 - where it looks for them
     _prepare(client)
     return client
+
+
+def _async_client_class(settings: ClientSettings) -> type[httpx.AsyncClient]:
+    if settings.transport == "httpx" or not is_installed("httpx_aiohttp"):
+        return httpx.AsyncClient
+    from langchain_voxtral.transport.aiohttp_transport import AiohttpClient  # noqa: PLC0415 - extra
+
+    return AiohttpClient
 
 
 def _options(settings: ClientSettings) -> dict[str, Any]:

@@ -8,15 +8,20 @@ import pytest
 from support.documented_exchanges import KEY, Server
 
 from langchain_voxtral import ChatVoxtral, VoxtralLLM
+from langchain_voxtral.transport.transport_choice import TRANSPORT_VARIABLE
 
 _FOREIGN = ("DEEPINFRA_", "VOXTRAL_", "LANGSMITH_", "LANGCHAIN_", "LC_")
 
 
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Remove the developer's own keys and settings from the environment."""
+    """Remove the developer's own keys and settings from the environment.
+
+    httpx's own transports are used, unless a test says otherwise.
+    """
     for name in [name for name in os.environ if name.startswith(_FOREIGN)]:
         monkeypatch.delenv(name)
+    monkeypatch.setenv(TRANSPORT_VARIABLE, "httpx")
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import os
 import tracemalloc
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -9,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from itertools import product
 from typing import Any
+from unittest.mock import patch
 
 from support.call_modes import Caller, Model, Response
 from support.scripted_server import Reply, ScriptedServer
@@ -16,6 +18,7 @@ from support.sse_replies import streamed
 
 from langchain_voxtral import ChatVoxtral, VoxtralLLM
 from langchain_voxtral.errors import VoxtralError
+from langchain_voxtral.transport.transport_choice import TRANSPORT_VARIABLE, TransportName
 
 KEY = "sk-made-up-key-of-the-faults"
 REQUEST_ID = "H1"
@@ -107,14 +110,16 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class CallMode:
-    """A way to call a model: which class, streamed or not, async or sync."""
+    """A way to call a model: which class, streamed or not, async or sync, on which transport."""
 
     model_class: type[Model]
     streams: bool
     awaits: bool
+    transport: TransportName = "httpx"
 
     def __str__(self) -> str:
-        return f"{'chat' if self.model_class is ChatVoxtral else 'llm'}.{self.method}"
+        fast = " (fast)" if self.transport == "auto" else ""
+        return f"{'chat' if self.model_class is ChatVoxtral else 'llm'}.{self.method}{fast}"
 
     @property
     def method(self) -> str:
@@ -128,13 +133,22 @@ class CallMode:
 
 _MODEL_CLASSES: tuple[type[Model], ...] = (ChatVoxtral, VoxtralLLM)
 CALL_MODES = tuple(
-    CallMode(*call_mode) for call_mode in product(_MODEL_CLASSES, (False, True), (False, True))
+    CallMode(model_class, streams, awaits)
+    for model_class, streams, awaits in product(_MODEL_CLASSES, (False, True), (False, True))
+) + tuple(
+    CallMode(model_class, streams, awaits=True, transport="auto")
+    for model_class, streams in product(_MODEL_CLASSES, (False, True))
 )
 
 
 def run_case(case: Case, call_mode: CallMode) -> Outcome:
     """Run a case and return its outcome."""
-    with asyncio.Runner() as runner, _servers(case) as servers:
+    environment = {TRANSPORT_VARIABLE: call_mode.transport}
+    with (
+        patch.dict(os.environ, environment),
+        asyncio.Runner() as runner,
+        _servers(case) as servers,
+    ):
         caller = Caller(call_mode.model_class, runner if call_mode.awaits else None)
         model = caller.model(servers[0], api_key=KEY, **case.fields)
         try:

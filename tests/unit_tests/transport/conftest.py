@@ -1,13 +1,29 @@
-"""Callers of both classes, sync and async."""
+"""Callers of both classes, sync and async, on each transport."""
 
 import asyncio
 import gc
+import inspect
 from collections.abc import Iterator
 
 import pytest
 from support.call_modes import Caller, Model
+from support.transports import TRANSPORTS
 
 from langchain_voxtral import ChatVoxtral, VoxtralLLM
+from langchain_voxtral.transport.transport_choice import TRANSPORT_VARIABLE
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run all asynchronous tests on each transport."""
+    if inspect.iscoroutinefunction(metafunc.function):
+        metafunc.parametrize("_transport", TRANSPORTS, ids=TRANSPORTS.get, indirect=True)
+
+
+@pytest.fixture(autouse=True)
+def _transport(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have calls go through a transport, if the test is run on each."""
+    if hasattr(request, "param"):
+        monkeypatch.setenv(TRANSPORT_VARIABLE, request.param)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -32,9 +48,13 @@ def _no_earlier_models() -> None:
     gc.collect()
 
 
-@pytest.fixture(params=["chat-sync", "chat-async", "llm-sync", "llm-async"])
-def caller(request: pytest.FixtureRequest) -> Iterator[Caller]:
-    model_class, call_mode = request.param.split("-")
+@pytest.fixture(
+    params=["chat-sync", "chat-async", "chat-async-fast", "llm-sync", "llm-async", "llm-async-fast"]
+)
+def caller(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Caller]:
+    model_class, call_mode, *fast = request.param.split("-")
+    if fast:
+        monkeypatch.setenv(TRANSPORT_VARIABLE, "auto")
     with asyncio.Runner() as runner:
         yield Caller(
             ChatVoxtral if model_class == "chat" else VoxtralLLM,

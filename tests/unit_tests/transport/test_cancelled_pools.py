@@ -181,14 +181,17 @@ async def test_no_call_begins_on_a_connection_that_the_pool_gives_up() -> None:
 
 
 async def test_closing_goes_on_though_it_is_cancelled() -> None:
-    with ScriptedServer(default=streamed("Hello!")) as server:
+    with ScriptedServer() as server:
         port = int(server.url.split(":")[2].removesuffix("/v1"))
         for step in range(3):
             settings = ConnectionSettings(base_url=server.url)
             client = VoxtralClient(settings)
+            gate = Gate()
+            server.script(*[events(token("Hel"), gate, token("lo!"), final())] * 3)
             streams = [client.astream(PROMPT) for _ in range(3)]
             for stream in streams:
                 await anext(stream)
+            gate.open()
             for stream in streams:
                 [_ async for _ in stream]
             assert count_connections(port) == 3

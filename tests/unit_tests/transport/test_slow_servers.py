@@ -47,7 +47,9 @@ WHOLE = {
     "an error": raw(JSON.replace(b"200", b"503") + b"\r\n5;"),
 }
 
-both_ways = pytest.mark.parametrize("caller", ["chat-sync", "llm-async"], indirect=True)
+both_ways = pytest.mark.parametrize(
+    "caller", ["chat-sync", "llm-async", "llm-async-fast"], indirect=True
+)
 
 
 def call(caller: Caller, model: Any, *, streaming: bool) -> None:

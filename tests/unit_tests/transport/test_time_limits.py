@@ -16,7 +16,9 @@ SILENT = Reply(steps=[End.STALL])
 JSON_HEAD = {"content-type": "application/json"}
 
 # Waiting is slow, and both classes wait alike.
-both_ways = pytest.mark.parametrize("caller", ["chat-sync", "chat-async"], indirect=True)
+both_ways = pytest.mark.parametrize(
+    "caller", ["chat-sync", "chat-async", "chat-async-fast"], indirect=True
+)
 
 
 @pytest.mark.parametrize("streaming", [True, False])
