@@ -104,7 +104,8 @@ async def _close_each(connections: Iterable[httpcore.AsyncConnectionInterface]) 
             await connection.aclose()
 
 
-async def _close_connections(connections: Iterable[httpcore.AsyncConnectionInterface]) -> None:
+async def close_connections(connections: Iterable[httpcore.AsyncConnectionInterface]) -> None:
+    """Close connections, all of them though the call is cancelled."""
     try:
         # At once, not in a task: a request that was given one of them must find it closed.
         await _close_each(connections)
@@ -120,4 +121,4 @@ def protect_pools(*transports: object) -> None:
     """
     for pool in find_pools(*transports):
         if isinstance(pool, httpcore.AsyncConnectionPool):
-            pool._close_connections = _close_connections  # type: ignore[method-assign,assignment]  # noqa: SLF001
+            pool._close_connections = close_connections  # type: ignore[method-assign,assignment]  # noqa: SLF001

@@ -19,6 +19,7 @@ from typing import Any
 import httpx
 
 from langchain_voxtral.transport.cancellation import protect_pools, run_to_end
+from langchain_voxtral.transport.connection_pool import replace_pools
 from langchain_voxtral.transport.deadlines import httpx_guard
 from langchain_voxtral.transport.event_loop import NoEventLoopError, running_loop
 from langchain_voxtral.transport.network import find_transports, limit_connections
@@ -66,8 +67,8 @@ def ssl_context(trust_env: bool) -> ssl.SSLContext:  # noqa: FBT001 - a cache ke
         return httpx.create_ssl_context(trust_env=trust_env)
 
 
-# Few idle connections: the pool looks at each of them at every request.
-_LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=20, keepalive_expiry=30)
+_EXPIRY_SECONDS = 30.0
+"""How long an idle connection is kept."""
 
 
 class ClientPool:
@@ -158,7 +159,7 @@ def _make_client(settings: ClientSettings) -> httpx.Client:
     """Return a synchronous client and the transports below it, which are chosen here."""
     client = httpx.Client(**_options(settings))
     client._cookies = _NoCookies()  # noqa: SLF001 - where it looks for them
-    _prepare(client)
+    _prepare_own(client)
     return client
 
 
@@ -166,7 +167,7 @@ def _make_async_client(settings: ClientSettings) -> httpx.AsyncClient:
     """Return an asynchronous client and the transports below it, which are chosen here."""
     client = _async_client_class(settings)(**_options(settings))
     client._cookies = _NoCookies()  # noqa: SLF001 - where it looks for them
-    _prepare(client)
+    _prepare_own(client)
     return client
 
 
@@ -183,7 +184,7 @@ def _options(settings: ClientSettings) -> dict[str, Any]:
         "verify": ssl_context(settings.trust_env),
         "proxy": settings.proxy,
         "trust_env": settings.trust_env,
-        "limits": _LIMITS,
+        "limits": httpx.Limits(keepalive_expiry=_EXPIRY_SECONDS),
         # Clients are shared by accounts, so a cookie for one must not go out for another.
         "cookies": CookieJar(DefaultCookiePolicy(allowed_domains=[])),
         "follow_redirects": False,
@@ -197,8 +198,15 @@ class _NoCookies(httpx.Cookies):
         """Leave the cookies of a response where they are."""
 
 
+def _prepare_own(client: httpx.Client | httpx.AsyncClient) -> None:
+    """Make a client of ours keep time limits, and find connections in constant time."""
+    transports = find_transports(client)
+    limit_connections(*transports)
+    replace_pools(*transports, expiry_seconds=_EXPIRY_SECONDS)
+
+
 def _prepare(client: httpx.Client | httpx.AsyncClient) -> None:
-    """Make a client keep time limits, and survive cancellations."""
+    """Make a caller's client keep time limits, and survive cancellations."""
     transports = find_transports(client)
     limit_connections(*transports)
     protect_pools(*transports)
