@@ -48,7 +48,7 @@ def main() -> None:
 
 
 def _report(results: Results, command: str, folder: Path | None) -> None:
-    from benchmarks.peers import report  # noqa: PLC0415
+    from benchmarks.peers import picture, report  # noqa: PLC0415 - matplotlib is heavy
 
     markdown = report.to_markdown(results, command)
     print(markdown)
@@ -56,7 +56,10 @@ def _report(results: Results, command: str, folder: Path | None) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         document = json.dumps(report.to_json(results, command), indent=1)
         (folder / "peers.json").write_text(document + "\n", encoding="utf-8")
-        (folder / "peers.md").write_text(markdown + "\n", encoding="utf-8")
+        rows = [row for _, row, _ in report.tables(results)[report.PROCESSOR_TIME]]
+        picture.draw(results, rows, folder / "peers.svg")
+        title = "# ChatVoxtral beside other clients\n\n![Processor time](peers.svg)\n\n"
+        (folder / "peers.md").write_text(title + markdown + "\n", encoding="utf-8")
 
 
 def _pin() -> tuple[int | None, int | None]:
@@ -77,6 +80,7 @@ def _probe(results: Results, only: str, url: str, *, tokens: int) -> None:
         run = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603
         figures = json.loads(run.stdout)
         for row, metrics in rows.items():
+            results.headlines[row] = metrics[0]
             if metrics[0] in figures:
                 results.rounds[row][client].append({name: figures[name] for name in metrics})
 

@@ -13,8 +13,8 @@ from benchmarks.peers.rows import Row
 from benchmarks.peers.server import WORD, prompt
 
 Figures = dict[str, float]
-"""Figures of one measurement by metric: microseconds of `cpu` and `wall` time for each unit,
-milliseconds `p50_ms` and `p99_ms` of single calls, and the `reads` for each token."""
+"""Figures of one measurement by metric: microseconds of `cpu` and `wall` time for each token or
+call, milliseconds `p50_ms` and `p99_ms` of single calls, and the `reads` for each token."""
 
 
 class Results:
@@ -22,6 +22,14 @@ class Results:
 
     def __init__(self) -> None:
         self.rounds: dict[str, dict[str, list[Figures]]] = defaultdict(lambda: defaultdict(list))
+        self.units: dict[str, str] = {}
+        self.headlines: dict[str, str] = {}
+        """The metric of each row that clients are compared by."""
+
+    def describe(self, rows: list[Row]) -> None:
+        """Keep what the report says about rows."""
+        self.units |= {row.name: row.unit for row in rows}
+        self.headlines |= {row.name: row.headline for row in rows}
 
     def figures(self, row: str, client: str, metric: str) -> list[float]:
         """Return the figure of each round."""
@@ -44,6 +52,7 @@ class Results:
 
 async def run(rows: list[Row], names: list[str], url: str, rounds: int, results: Results) -> None:
     """Measure each row with each client, `rounds` times after one that warms up."""
+    results.describe(rows)
     clients = {}
     for name in names:
         choose_transport(name)

@@ -23,8 +23,8 @@ _PACKAGES = (
     "httpx-aiohttp",
 )
 _UNITS = {
-    "cpu": "us",
-    "wall": "us",
+    "cpu": "us/{unit}",
+    "wall": "us/{unit}",
     "p50_ms": "ms",
     "p99_ms": "ms",
     "import_ms": "ms",
@@ -32,6 +32,8 @@ _UNITS = {
     "construction_us": "us",
     "memory_mib": "MiB",
 }
+PROCESSOR_TIME = "Processor time"
+"""The title of the table that the picture shows."""
 Line = tuple[str, str, str]
 """A line of a table: its name, and the row and the metric that it shows."""
 
@@ -61,16 +63,14 @@ def _processor() -> str:
 
 def tables(results: Results) -> dict[str, list[Line]]:
     """Return the lines of each table by its title."""
-    rows = [row for row in results.rounds if results.figures(row, OURS, "cpu")]
-    first = [row for row in rows if row.startswith("first token")]
-    priced = [row for row in rows if row not in first]
+    rows = results.headlines
+    first = [row for row in rows if rows[row] == "p50_ms"]
+    priced = [row for row in rows if rows[row] == "cpu"]
     at_once = [row for row in rows if row.startswith("streams at once")]
     probes = ("import_ms", "import_wall_ms", "construction_us", "memory_mib")
     return {
-        "Processor time of a token or a call": [(row, row, "cpu") for row in priced],
-        "Wall time of a token or a call": [
-            (row, row, "wall") for row in priced if not row.startswith(PACED)
-        ],
+        PROCESSOR_TIME: [(row, row, "cpu") for row in priced],
+        "Wall time": [(row, row, "wall") for row in priced if not row.startswith(PACED)],
         "Latency": [(f"{row}, median", row, "p50_ms") for row in first]
         + [
             (f"{row}, {metric[:3]} of a stream", row, metric)
@@ -78,7 +78,7 @@ def tables(results: Results) -> dict[str, list[Line]]:
             for metric in ("p50_ms", "p99_ms")
         ],
         "Import, construction, memory": [
-            (row, row, metric)
+            (f"{row}, wall time" if "wall" in metric else row, row, metric)
             for row in results.rounds
             for metric in probes
             if results.figures(row, OURS, metric)
@@ -89,16 +89,17 @@ def tables(results: Results) -> dict[str, list[Line]]:
 def to_markdown(results: Results, command: str) -> str:
     """Return the tables: figures, in brackets shares of the reference's, and the targets."""
     clients = [client for client in CLIENTS if any(client in by for by in results.rounds.values())]
-    parts = [f"`{command}`; " + ", ".join(f"{name} {fact}" for name, fact in machine().items())]
+    facts = ", ".join(f"{name} {fact}" for name, fact in machine().items())
+    parts = [f"Command: `{command}`", f"Measured on: {facts}"]
     for title, lines in tables(results).items():
         cells = [
-            [f"{name} ({_UNITS[metric]})"]
+            [f"{name} ({_UNITS[metric].format(unit=results.units.get(row))})"]
             + [_cell(results, row, client, metric) for client in clients]
             for name, row, metric in lines
         ]
         if cells:
-            parts += [f"### {title}", _table([["", *clients], *cells])]
-    parts += ["### Targets", _table(_targets(results)), *_behind(results), _reads(results)]
+            parts += [f"## {title}", _table([["", *clients], *cells])]
+    parts += ["## Targets", _table(_targets(results)), *_behind(results), _reads(results)]
     return "\n\n".join(part for part in parts if part)
 
 

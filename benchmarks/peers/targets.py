@@ -72,12 +72,12 @@ def _worst_against(*peers: str) -> Measure:
 
 
 def compare(results: Results, ours: str, peers: tuple[str, ...]) -> list[tuple[float, str, str]]:
-    """Return each row's ratio to each peer in processor time, worst first."""
+    """Return each row's ratio to each peer, worst first."""
     ratios = [
         (ratio, row, peer)
-        for row in results.rounds
+        for row, metric in results.headlines.items()
         for peer in peers
-        if (ratio := results.share(row, ours, of=peer)) is not None
+        if (ratio := results.share(row, ours, metric, peer)) is not None
     ]
     return sorted(ratios, reverse=True)
 
