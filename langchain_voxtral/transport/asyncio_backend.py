@@ -13,6 +13,7 @@ from typing import Any, cast
 
 import httpcore
 
+from langchain_voxtral.protocol.chunked_body import ChunkedBody
 from langchain_voxtral.transport.deadlines import current_limit
 from langchain_voxtral.transport.resolver import aresolve, connect_errors
 
@@ -80,6 +81,7 @@ class _Connection(asyncio.Protocol, httpcore.AsyncNetworkStream):
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._limit = current_limit()
+        self.body = ChunkedBody()
         self._received = bytearray()
         self._has_ended = False  # nothing more will be received
         self._is_lost = False
@@ -96,6 +98,10 @@ class _Connection(asyncio.Protocol, httpcore.AsyncNetworkStream):
     # httpcore's side
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109
+        return self.body.release() or self.body.hold_back(await self.receive(max_bytes, timeout))
+
+    async def receive(self, max_bytes: int, timeout: float | None) -> bytes:  # noqa: ASYNC109
+        """Return the next bytes, whatever they are."""
         limit, received = self._limit, self._received
         seconds = limit.clip(timeout, httpcore.ReadTimeout)
         while not (received or self._has_ended):
@@ -112,6 +118,7 @@ class _Connection(asyncio.Protocol, httpcore.AsyncNetworkStream):
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109
         self._limit = limit = current_limit()
+        self.body.await_head()
         for part in split(buffer):
             seconds = limit.clip(timeout, httpcore.WriteTimeout)
             if not self._transport.is_closing():

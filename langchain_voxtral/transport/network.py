@@ -11,7 +11,9 @@ from typing import Any
 import httpcore
 import httpx
 
+from langchain_voxtral.protocol.chunked_body import ChunkedBody
 from langchain_voxtral.transport.asyncio_backend import AsyncioBackend, split
+from langchain_voxtral.transport.chunk_reader import read_chunks_directly
 from langchain_voxtral.transport.deadlines import current_limit
 from langchain_voxtral.transport.resolver import connect_errors, resolve
 
@@ -25,8 +27,13 @@ class _LimitedStream(httpcore.NetworkStream):
     def __init__(self, stream: httpcore.NetworkStream) -> None:
         self._stream = stream
         self._limit = current_limit()
+        self.body = ChunkedBody()
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        return self.body.release() or self.body.hold_back(self.receive(max_bytes, timeout))
+
+    def receive(self, max_bytes: int, timeout: float | None) -> bytes:
+        """Return the next bytes, whatever they are."""
         limit = self._limit
         data = self._stream.read(max_bytes, limit.clip(timeout, httpcore.ReadTimeout))
         limit.is_silent = False
@@ -34,6 +41,7 @@ class _LimitedStream(httpcore.NetworkStream):
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         self._limit = limit = current_limit()
+        self.body.await_head()
         for part in split(buffer):
             self._stream.write(part, limit.clip(timeout, httpcore.WriteTimeout))
         limit.progress_at, limit.is_silent = time.monotonic(), True
@@ -120,3 +128,6 @@ def limit_connections(*transports: object) -> None:
             pool._network_backend = _LimitedBackend(backend)  # noqa: SLF001
         elif type(backend).__name__ in _DEFAULT_ASYNC_BACKENDS:
             pool._network_backend = AsyncioBackend()  # noqa: SLF001
+        else:
+            continue
+        read_chunks_directly(pool)

@@ -82,7 +82,7 @@ async def test_an_agent_without_tools_answers(ask: Ask) -> None:
 
 def test_an_agent_streams_the_tokens_of_its_model() -> None:
     with ScriptedServer(streamed("Hel", "lo", "!")) as server:
-        agent: Any = create_agent(model(server), tools=[])
+        agent: Any = create_agent(model(server, chunk_coalescing=False), tools=[])
         texts = [chunk.text for chunk, _ in agent.stream(QUESTION, stream_mode="messages")]
     assert "".join(texts) == "Hello!"
     assert len(texts) >= 3
@@ -90,7 +90,7 @@ def test_an_agent_streams_the_tokens_of_its_model() -> None:
 
 async def test_an_agent_streams_the_tokens_of_its_model_in_a_loop() -> None:
     with ScriptedServer(streamed("Hel", "lo", "!")) as server:
-        agent: Any = create_agent(model(server), tools=[])
+        agent: Any = create_agent(model(server, chunk_coalescing=False), tools=[])
         texts = [chunk.text async for chunk, _ in agent.astream(QUESTION, stream_mode="messages")]
     assert "".join(texts) == "Hello!"
     assert len(texts) >= 3

@@ -48,7 +48,8 @@ async def parts_of(agent: Any, call_mode: str, mode: Any, config: Any = THREAD) 
 async def streamed(call_mode: str, mode: Any, *, tokens: bool = False) -> list[Any]:
     """Return what a mode streams of a run with one call; the model streams if the mode needs it."""
     with scripted(LLAMA3, "stream" if tokens else "invoke", [PARIS], SUNNY) as server:
-        agent = create_agent(LLAMA3.chat(server), tools=TOOLS, checkpointer=InMemorySaver())
+        model = LLAMA3.chat(server, chunk_coalescing=False)
+        agent = create_agent(model, tools=TOOLS, checkpointer=InMemorySaver())
         return await parts_of(agent, call_mode, mode)
 
 
@@ -135,7 +136,7 @@ async def test_messages_are_tokens_calls_and_results_in_order(
 ) -> None:
     say = dialect.streamed("I look.", [PARIS, SUM])
     with scripted(dialect, call_mode, say, SUNNY) as server:
-        agent = create_agent(dialect.chat(server), tools=TOOLS)
+        agent = create_agent(dialect.chat(server, chunk_coalescing=False), tools=TOOLS)
         received = await parts_of(agent, call_mode, "messages")
     steps = [(about["langgraph_node"], about["langgraph_step"]) for _, about in received]
     assert list(dict.fromkeys(steps)) == [("model", 1), ("tools", 2), ("model", 3)]
@@ -278,7 +279,8 @@ async def test_a_handler_receives_every_token_of_an_invoke_that_streams_inside(
     listener = Listener()
     config: Any = {"callbacks": [listener]}
     with scripted(LLAMA3, "stream", [PARIS], SUNNY) as server:
-        agent: Any = create_agent(LLAMA3.chat(server, streaming=True), tools=TOOLS)
+        model = LLAMA3.chat(server, streaming=True, chunk_coalescing=False)
+        agent: Any = create_agent(model, tools=TOOLS)
         if call_mode == "invoke":
             state = agent.invoke(QUESTION, config)
         else:

@@ -99,7 +99,8 @@ async def test_each_call_starts_with_name_and_id_followed_by_arguments(
 ) -> None:
     long = ScriptedCall("get_weather", json.dumps({"city": "Llanfair" * 40}), "llanfair3")
     with ScriptedServer(dialect.streamed("", [PARIS, long])) as server:
-        chunks = await chunks_of(dialect.chat(server).bind_tools(TOOLS), call_mode)
+        model = dialect.chat(server, chunk_coalescing=False)
+        chunks = await chunks_of(model.bind_tools(TOOLS), call_mode)
     parts = [part for chunk in chunks for part in chunk.tool_call_chunks]
     indices = list(dict.fromkeys(part["index"] for part in parts))
     for index, call in zip(indices, [PARIS, long], strict=True):
