@@ -102,6 +102,8 @@ class AudioSource:
 
     def sha256(self) -> str:
         """Return the hash of its bytes."""
+        if isinstance(self.content, bytes):
+            return hashlib.sha256(self.content).hexdigest()
         digest = hashlib.sha256()
         with self.open() as file:
             while block := file.read(_BLOCK_BYTES):

@@ -1,6 +1,6 @@
 """This package's requests as httpx's, and what httpx raises as this package's errors."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
 from io import BytesIO
@@ -19,6 +19,9 @@ from langchain_voxtral.errors import (
 from langchain_voxtral.protocol.form_data import FormData
 from langchain_voxtral.transport.retry import RetryState
 from langchain_voxtral.transport.types import HTTPRequest, Timeouts
+
+_PIECE_BYTES = 1 << 16
+"""Bytes of a file that httpx sends at a time."""
 
 
 def build_request(
@@ -50,13 +53,16 @@ def build_request(
         assembled = _assemble_request(client, url, body, request.headers, timeout)
         if assembled is not None:
             return assembled
-    return client.build_request(
+    http_request = client.build_request(
         "POST",
         url,
         **(_form_arguments(body) if isinstance(body, FormData) else {"content": body}),
         headers=_headers(request),
         timeout=httpx.Timeout(**timeout),
     )
+    if isinstance(body, FormData):
+        http_request.stream = _JoinedForm(http_request.stream)
+    return http_request
 
 
 _AUTOMATIC = frozenset({"host", "content-length", "transfer-encoding"})
@@ -114,6 +120,26 @@ def _form_arguments(form: FormData) -> dict[str, Any]:
     # A file is sent in small pieces. Of a large piece, httpcore copies the rest at each write.
     file = (form.filename, BytesIO(form.file), form.mime_type)
     return {"data": fields, "files": {form.file_field: file}}
+
+
+class _JoinedForm(httpx.SyncByteStream, httpx.AsyncByteStream):
+    """A form's body in few pieces: httpx has four for each field, and each is written alone."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def __iter__(self) -> Iterator[bytes]:
+        small: list[bytes] = []
+        for piece in self._stream:
+            small.append(piece)
+            if len(piece) >= _PIECE_BYTES:
+                yield b"".join(small)
+                small.clear()
+        yield b"".join(small)
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for piece in self:
+            yield piece
 
 
 @lru_cache(maxsize=64)

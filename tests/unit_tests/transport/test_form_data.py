@@ -1,5 +1,6 @@
 """Forms with a file: what is sent, and what servers parse."""
 
+import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -7,6 +8,9 @@ from support.multipart_forms import encode_multipart, parse_multipart
 
 from langchain_voxtral.errors import VoxtralInvalidRequestError
 from langchain_voxtral.protocol.form_data import FormData
+from langchain_voxtral.transport import HTTPRequest
+from langchain_voxtral.transport.httpx_mapping import build_request
+from langchain_voxtral.transport.retry import RetryState
 
 UNICODE = st.characters(codec="utf-8")
 NAMES = st.text(st.sampled_from("abc_[]"), min_size=1)
@@ -57,6 +61,31 @@ def test_equal_forms_are_equal_bodies_and_others_have_another_boundary() -> None
     assert encode_multipart(form) == encode_multipart(recording([("model", "m")]))
     others = [recording([("model", "n")]), recording([]), recording([("model", "m")], b"RIFX")]
     assert len({form.boundary, *(other.boundary for other in others)}) == 4
+
+
+def test_a_boundary_does_not_occur_in_the_file() -> None:
+    harmless = bytes(10_000)
+    boundary = recording([("model", "m")], harmless).boundary.encode()
+    hostile = harmless[:5000] + boundary + harmless[5000 + len(boundary) :]
+    form = recording([("model", "m")], hostile)
+    assert form.boundary.encode() not in hostile
+    assert parse_multipart(*encode_multipart(form)) == [
+        ("model", None, None, b"m"),
+        ("file", "audio.wav", "audio/wav", hostile),
+    ]
+
+
+@pytest.mark.parametrize(("size", "pieces"), [(1000, 1), (65_536, 2), (200_000, 4)])
+async def test_a_form_is_sent_in_few_pieces(size: int, pieces: int) -> None:
+    form = recording([("model", "m"), ("prompt", "p")], bytes(size))
+    body, _ = encode_multipart(form)
+    request = HTTPRequest("http://h/", form, {})
+    with httpx.Client(verify=False) as client:  # noqa: S501 - nothing is sent
+        stream = build_request(client, request, RetryState(request), is_stream=False).stream
+    assert isinstance(stream, httpx.SyncByteStream)
+    assert isinstance(stream, httpx.AsyncByteStream)
+    assert [len([*stream]), b"".join(stream)] == [pieces, body]
+    assert b"".join([piece async for piece in stream]) == body
 
 
 def test_a_value_that_utf_8_cannot_encode_is_an_error_that_names_its_field() -> None:
