@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import asdict
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.language_models import (
@@ -56,11 +56,13 @@ from langchain_voxtral.settings import (
     merge_settings,
     reject_unknown_fields,
 )
-from langchain_voxtral.structured_output import Method, bind_schema
 from langchain_voxtral.tools.choice import normalize_tool_choice
 from langchain_voxtral.tools.json_text import dumps
 from langchain_voxtral.tools.schema import to_openai_tools
 from langchain_voxtral.transport import FetchPolicy, on_asyncio, running_loop
+
+if TYPE_CHECKING:
+    from langchain_voxtral.structured_output import Method
 
 
 class ChatVoxtral(ConnectionSettings, SamplingSettings, BaseChatModel):
@@ -295,7 +297,7 @@ class ChatVoxtral(ConnectionSettings, SamplingSettings, BaseChatModel):
         self,
         schema: dict[str, Any] | type | None = None,
         *,
-        method: Method = "function_calling",
+        method: "Method" = "function_calling",
         include_raw: bool = False,
         strict: bool | None = None,
         **kwargs: Any,
@@ -336,6 +338,8 @@ class ChatVoxtral(ConnectionSettings, SamplingSettings, BaseChatModel):
             print(chat.invoke("Anna is 31 years old."))
             ```
         """
+        from langchain_voxtral.structured_output import bind_schema  # noqa: PLC0415 - few need it
+
         return bind_schema(
             self,
             schema,

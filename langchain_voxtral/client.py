@@ -5,6 +5,7 @@ import sys
 from collections.abc import AsyncGenerator, Generator, Iterator, Sequence
 from contextlib import aclosing, contextmanager
 from itertools import chain
+from typing import TYPE_CHECKING
 
 from langchain_voxtral._version import __version__
 from langchain_voxtral.completions.request import CompletionRequest
@@ -34,7 +35,6 @@ from langchain_voxtral.errors import (
 )
 from langchain_voxtral.protocol.form_data import FormData
 from langchain_voxtral.protocol.json_body import encode_request
-from langchain_voxtral.protocol.transcription_request import ChunkTranscript, TranscriptionRequest
 from langchain_voxtral.providers import (
     LOCAL_BASE_URL,
     OTHER_KEY_VARIABLE,
@@ -56,6 +56,12 @@ from langchain_voxtral.transport import (
     stream,
     to_thread,
 )
+
+if TYPE_CHECKING:  # whoever asks for a transcription has imported these
+    from langchain_voxtral.protocol.transcription_request import (
+        ChunkTranscript,
+        TranscriptionRequest,
+    )
 
 logger = logging.getLogger("langchain_voxtral")
 
@@ -169,7 +175,7 @@ class VoxtralClient:
         http_request = self._completion_request(address, request)
         return parse_completions(request, http_request, await apost(connections, http_request))
 
-    def transcribe(self, request: TranscriptionRequest) -> ChunkTranscript:
+    def transcribe(self, request: "TranscriptionRequest") -> "ChunkTranscript":
         """Send a request and return the transcript.
 
         Raises:
@@ -181,7 +187,7 @@ class VoxtralClient:
             response = post(self._connections(address), http_request)
             return _parse_transcript(request, http_request, response)
 
-    async def atranscribe(self, request: TranscriptionRequest) -> ChunkTranscript:
+    async def atranscribe(self, request: "TranscriptionRequest") -> "ChunkTranscript":
         """Do what `transcribe` does, asynchronously."""
         with _complete_errors():
             address = await self.aresolve()
@@ -281,7 +287,7 @@ class VoxtralClient:
         )
 
     def _transcription_request(
-        self, address: ServerAddress, request: TranscriptionRequest
+        self, address: ServerAddress, request: "TranscriptionRequest"
     ) -> HTTPRequest:
         return self._http_request(
             address, request.endpoint_name, request.encode(), model=request.model, has_audio=True
@@ -328,8 +334,8 @@ def timeouts_for(settings: ConnectionSettings, *, is_stream: bool) -> Timeouts:
 
 
 def _parse_transcript(
-    request: TranscriptionRequest, http_request: HTTPRequest, response: HTTPResponse
-) -> ChunkTranscript:
+    request: "TranscriptionRequest", http_request: HTTPRequest, response: HTTPResponse
+) -> "ChunkTranscript":
     try:
         transcript = request.parse(response.content, response.headers, http_request.secrets)
     except VoxtralError as error:
@@ -339,7 +345,7 @@ def _parse_transcript(
     return transcript
 
 
-def log_segments_problem(request: TranscriptionRequest, response: ChunkTranscript) -> None:
+def log_segments_problem(request: "TranscriptionRequest", response: "ChunkTranscript") -> None:
     """Log what is wrong with the segments of a response, if anything is."""
     problem = response.transcript.segments_problem
     if problem is not None:

@@ -3,14 +3,16 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from hashlib import sha256
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from langchain_voxtral.audio.formats import WAV
-from langchain_voxtral.audio.upload import EncodedAudio, encode_for_upload
 from langchain_voxtral.errors import VoxtralInvalidRequestError
 from langchain_voxtral.messages import AudioPart, Turn
 from langchain_voxtral.providers import Provider
 from langchain_voxtral.transport import FetchPolicy, fetch_url, to_thread
+
+if TYPE_CHECKING:
+    from langchain_voxtral.audio.upload import EncodedAudio
 
 _MAX_CACHED_BYTES = 64_000_000
 """Bytes: half an hour of sound, about what the model's context holds."""
@@ -43,7 +45,7 @@ class AudioCache:
         self._max_bytes = max_bytes
         self._kept: tuple[tuple[object, EncodedAudio], ...] = ()
 
-    def get(self, part: AudioPart, server: Provider) -> EncodedAudio:
+    def get(self, part: AudioPart, server: Provider) -> "EncodedAudio":
         """Return a recording as a server takes it.
 
         Raises:
@@ -54,6 +56,8 @@ class AudioCache:
         key = (server, sha256(part.data).digest())
         audio = next((audio for known, audio in self._kept if known == key), None)
         if audio is None:
+            from langchain_voxtral.audio.upload import encode_for_upload  # noqa: PLC0415 - large
+
             audio = encode_for_upload(
                 part.data,
                 accepted_formats=server.audio_formats,
@@ -64,7 +68,7 @@ class AudioCache:
             self._keep(key, audio)
         return audio
 
-    def _keep(self, key: object, audio: EncodedAudio) -> None:
+    def _keep(self, key: object, audio: "EncodedAudio") -> None:
         kept, left = [], self._max_bytes
         for entry in [(key, audio), *(entry for entry in self._kept if entry[0] != key)]:
             if len(entry[1].data) <= left:

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
-from langchain_voxtral.audio.decoder import Recording
 from langchain_voxtral.audio.formats import OTHER_FORMATS, detect_format
 from langchain_voxtral.audio.source import AudioInput, AudioSource
 from langchain_voxtral.errors import VoxtralAudioError, VoxtralInvalidRequestError
@@ -95,6 +94,8 @@ def audio_block(source: AudioInput, *, mime_type: str | None = None) -> dict[str
     if isinstance(source, str) and _WEB.match(source):
         type_field = {"mime_type": normalize_mime_type(mime_type)} if mime_type else {}
         return {"type": "audio", "url": source, **type_field}
+    from langchain_voxtral.audio.decoder import Recording  # noqa: PLC0415 - large, rarely needed
+
     recording = _read_source(source)
     return {
         "type": "audio",
