@@ -28,8 +28,9 @@ from langchain_voxtral.completions.audio_inputs import (
     audio_durations,
     load_audio,
 )
+from langchain_voxtral.completions.chunks import to_blocks_chunk, to_chat_chunk
 from langchain_voxtral.completions.events import ARE_EVENTS_SUPPORTED, Event, EventBuilder
-from langchain_voxtral.completions.outputs import to_blocks_chunk, to_chat_chunk, to_chat_result
+from langchain_voxtral.completions.outputs import to_chat_result
 from langchain_voxtral.completions.request import (
     CompletionRequest,
     RequestBuilder,

@@ -16,7 +16,8 @@ from pydantic import model_validator
 
 from langchain_voxtral._version import __version__
 from langchain_voxtral.client import VoxtralClient
-from langchain_voxtral.completions.outputs import to_llm_chunk, to_llm_result
+from langchain_voxtral.completions.chunks import to_llm_chunk
+from langchain_voxtral.completions.outputs import to_llm_result
 from langchain_voxtral.completions.request import CompletionRequest, RequestBuilder
 from langchain_voxtral.completions.response import Completion
 from langchain_voxtral.completions.tools import ToolOptions

@@ -1,4 +1,4 @@
-"""LangChain's chunks of streamed text, made without their constructors.
+"""The items of a stream as LangChain's chunks; those of text are made without constructors.
 
 The constructors cost more than all else that we do for a token. Here a chunk gets a copy of the
 fields of one that was constructed, which makes it the same in all that can be observed. Where a
@@ -6,11 +6,22 @@ version of LangChain or pydantic differs, which is found out on import, chunks a
 """
 
 from collections.abc import Callable, Hashable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from langchain_core.messages import AIMessageChunk
+from langchain_core.messages.tool import tool_call_chunk
 from langchain_core.outputs import ChatGenerationChunk, GenerationChunk
 from pydantic import BaseModel
+
+from langchain_voxtral.completions.outputs import (
+    FIRST_TOOL_CALL_INDEX,
+    generation_info,
+    logprobs_metadata,
+    response_metadata,
+    usage_metadata,
+)
+from langchain_voxtral.completions.response import StreamItem, TextDelta
+from langchain_voxtral.protocol.responses import ResponseInfo
 
 T = TypeVar("T", bound=BaseModel)
 
@@ -126,3 +137,64 @@ make_blocks_chunk = choose_exact(_copy_blocks_chunk, _construct_blocks_chunk)
 
 make_llm_chunk = choose_exact(_copy_llm_chunk, _construct_llm_chunk)
 """Return an LLM's chunk of a text."""
+
+
+def to_chat_chunk(item: StreamItem) -> ChatGenerationChunk:
+    """Return an item of a stream as a chat model's chunk."""
+    if isinstance(item, str):
+        return make_chat_chunk(item)
+    if isinstance(item, TextDelta):
+        return ChatGenerationChunk(
+            message=AIMessageChunk(content=item.text),
+            generation_info={"logprobs": logprobs_metadata(item.logprobs)},
+        )
+    if isinstance(item, ResponseInfo):
+        return ChatGenerationChunk(message=_last_message(item))
+    chunk = tool_call_chunk(
+        name=item.name, args=item.arguments, id=item.id, index=FIRST_TOOL_CALL_INDEX + item.index
+    )
+    return ChatGenerationChunk(message=AIMessageChunk(content="", tool_call_chunks=[chunk]))
+
+
+def to_blocks_chunk(item: StreamItem) -> ChatGenerationChunk:
+    """Return what LangChain would make of a chunk with `output_version="v1"`, for less."""
+    if isinstance(item, str) and item:
+        return make_blocks_chunk(item)
+    return to_chat_chunk(item)
+
+
+def _last_message(info: ResponseInfo) -> AIMessageChunk:
+    """Return the message of the last chunk; it alone has metadata, since LangChain adds them up."""
+    return AIMessageChunk(
+        content="",
+        usage_metadata=usage_metadata(info),
+        response_metadata=response_metadata(info),
+        chunk_position="last",
+    )
+
+
+def to_llm_chunk(item: StreamItem) -> GenerationChunk:
+    """Return an item of a stream as an LLM's chunk."""
+    if isinstance(item, str):
+        return make_llm_chunk(item)
+    if isinstance(item, TextDelta):
+        return GenerationChunk(
+            text=item.text, generation_info={"logprobs": logprobs_metadata(item.logprobs)}
+        )
+    info = cast("ResponseInfo", item)  # a string offers no tools, so there are no calls
+    return _LastChunk(text="", generation_info=generation_info(info), message=_last_message(info))
+
+
+class _LastChunk(GenerationChunk):
+    """The chunk with the metadata; added to the text before it, it makes a chat generation.
+
+    LangChain adds up the chunks of a stream and hands the sum to the tracers, which read usage
+    from messages only.
+    """
+
+    message: AIMessageChunk
+
+    def __radd__(self, before: GenerationChunk) -> ChatGenerationChunk:  # type: ignore[misc]  # on purpose, see above
+        whole = before + GenerationChunk(text=self.text, generation_info=self.generation_info)
+        message = self.message.model_copy(update={"content": whole.text})
+        return ChatGenerationChunk(message=message, generation_info=whole.generation_info)

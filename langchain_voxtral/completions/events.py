@@ -62,13 +62,14 @@ class EventBuilder:
         """Return the events of an item."""
         events: list[Event] = [] if self._is_started else [self._start_message(item)]
         if isinstance(item, TextDelta):
-            if item.logprobs:
-                self._logprobs = {"logprobs": {"content": [*item.logprobs]}}
-            if item.text:
+            self._logprobs = {"logprobs": {"content": [*item.logprobs]}}
+            item = item.text
+        if isinstance(item, str):
+            if item:
                 block = self._blocks.get(None) or self._start_block(
                     events, None, {"type": "text", "text": ""}
                 )
-                _add(events, block, item.text, {"type": "text-delta", "text": item.text})
+                _add(events, block, item, {"type": "text-delta", "text": item})
         elif isinstance(item, ToolCallChunk):
             block = self._blocks.get(item.index) or self._start_call(events, item)
             if text := item.arguments:

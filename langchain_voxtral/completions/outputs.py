@@ -2,21 +2,18 @@
 
 from collections.abc import Mapping, Sequence
 from functools import reduce
-from typing import Any, cast
+from typing import Any
 
-from langchain_core.messages import AIMessage, AIMessageChunk
+from langchain_core.messages import AIMessage
 from langchain_core.messages.ai import InputTokenDetails, UsageMetadata, add_usage
-from langchain_core.messages.tool import invalid_tool_call, tool_call, tool_call_chunk
+from langchain_core.messages.tool import invalid_tool_call, tool_call
 from langchain_core.outputs import (
     ChatGeneration,
-    ChatGenerationChunk,
     ChatResult,
-    GenerationChunk,
     LLMResult,
 )
 
-from langchain_voxtral.completions.chunks import make_blocks_chunk, make_chat_chunk, make_llm_chunk
-from langchain_voxtral.completions.response import Completion, StreamItem, TextDelta
+from langchain_voxtral.completions.response import Completion
 from langchain_voxtral.protocol.responses import ResponseInfo
 
 FIRST_TOOL_CALL_INDEX = 1000
@@ -59,7 +56,7 @@ def response_metadata(info: ResponseInfo) -> dict[str, Any]:
         "usage_incomplete": info.usage_incomplete or None,
         "resumes": info.resumes or None,
         "cost_complete": False if info.resumes else None,
-        "logprobs": _logprobs(info.logprobs),
+        "logprobs": logprobs_metadata(info.logprobs),
         "structured_output": info.structured_output,
     }
     return {name: value for name, value in metadata.items() if value is not None}
@@ -90,39 +87,7 @@ def _message(completion: Completion) -> AIMessage:
     )
 
 
-def to_chat_chunk(item: StreamItem) -> ChatGenerationChunk:
-    """Return an item of a stream as a chat model's chunk."""
-    if isinstance(item, TextDelta):
-        chunk = make_chat_chunk(item.text)
-        if item.logprobs:
-            chunk.generation_info = {"logprobs": _logprobs(item.logprobs)}
-        return chunk
-    if isinstance(item, ResponseInfo):
-        return ChatGenerationChunk(message=_last_message(item))
-    call = tool_call_chunk(
-        name=item.name, args=item.arguments, id=item.id, index=FIRST_TOOL_CALL_INDEX + item.index
-    )
-    return ChatGenerationChunk(message=AIMessageChunk(content="", tool_call_chunks=[call]))
-
-
-def to_blocks_chunk(item: StreamItem) -> ChatGenerationChunk:
-    """Return what LangChain would make of a chunk with `output_version="v1"`, for less."""
-    if isinstance(item, TextDelta) and item.text and not item.logprobs:
-        return make_blocks_chunk(item.text)
-    return to_chat_chunk(item)
-
-
-def _last_message(info: ResponseInfo) -> AIMessageChunk:
-    """Return the message of the last chunk; it alone has metadata, since LangChain adds them up."""
-    return AIMessageChunk(
-        content="",
-        usage_metadata=usage_metadata(info),
-        response_metadata=response_metadata(info),
-        chunk_position="last",
-    )
-
-
-def _logprobs(tokens: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+def logprobs_metadata(tokens: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
     """Return log probabilities in OpenAI's shape."""
     return {"content": list(tokens)} if tokens else None
 
@@ -150,35 +115,10 @@ def _generation(completion: Completion) -> ChatGeneration:
         usage_metadata=usage_metadata(completion.info),
         response_metadata=response_metadata(completion.info),
     )
-    return ChatGeneration(message=message, generation_info=_generation_info(completion.info))
+    return ChatGeneration(message=message, generation_info=generation_info(completion.info))
 
 
-def _generation_info(info: ResponseInfo) -> dict[str, Any]:
+def generation_info(info: ResponseInfo) -> dict[str, Any]:
+    """Return what is known, as an LLM's generation has it."""
     usage = usage_metadata(info)
     return response_metadata(info) | ({"usage_metadata": dict(usage)} if usage else {})
-
-
-def to_llm_chunk(item: StreamItem) -> GenerationChunk:
-    """Return an item of a stream as an LLM's chunk."""
-    if isinstance(item, TextDelta):
-        chunk = make_llm_chunk(item.text)
-        if item.logprobs:
-            chunk.generation_info = {"logprobs": _logprobs(item.logprobs)}
-        return chunk
-    info = cast("ResponseInfo", item)  # a string offers no tools, so there are no calls
-    return _LastChunk(text="", generation_info=_generation_info(info), message=_last_message(info))
-
-
-class _LastChunk(GenerationChunk):
-    """The chunk with the metadata; added to the text before it, it makes a chat generation.
-
-    LangChain adds up the chunks of a stream and hands the sum to the tracers, which read usage
-    from messages only.
-    """
-
-    message: AIMessageChunk
-
-    def __radd__(self, before: GenerationChunk) -> ChatGenerationChunk:  # type: ignore[misc]  # on purpose, see above
-        whole = before + GenerationChunk(text=self.text, generation_info=self.generation_info)
-        message = self.message.model_copy(update={"content": whole.text})
-        return ChatGenerationChunk(message=message, generation_info=whole.generation_info)

@@ -25,19 +25,20 @@ from langchain_voxtral.transport import HTTPRequest, HTTPResponse
 
 @dataclass(slots=True)
 class TextDelta:
-    """Text to show now (not frozen: one is made for every token).
+    """Text to show now, with log probabilities (not frozen: an answer has many).
 
     Args:
         text: The text.
-        logprobs: Its tokens with their log probabilities, if requested and reported.
+        logprobs: Its tokens with their log probabilities.
     """
 
     text: str
-    logprobs: Sequence[Mapping[str, Any]] = ()
+    logprobs: Sequence[Mapping[str, Any]]
 
 
-StreamItem = TextDelta | ToolCallChunk | ResponseInfo
-"""What a streamed completion is made of; the last item is its `ResponseInfo`."""
+StreamItem = str | TextDelta | ToolCallChunk | ResponseInfo
+"""What a streamed completion is made of: text to show now is a string, unless it has log
+probabilities; the last item is the `ResponseInfo`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,8 @@ def collect_stream(items: Iterable[StreamItem]) -> Completion:
     for item in items:
         if isinstance(item, ResponseInfo):
             info = item
+        elif isinstance(item, str):
+            texts.append(item)
         elif isinstance(item, TextDelta):
             texts.append(item.text)
             logprobs.extend(item.logprobs)
@@ -74,7 +77,7 @@ def collect_stream(items: Iterable[StreamItem]) -> Completion:
 
 def to_stream_items(completion: Completion) -> list[StreamItem]:
     """Return a whole completion as the items of a stream."""
-    items: list[StreamItem] = [TextDelta(completion.text)] if completion.text else []
+    items: list[StreamItem] = [completion.text] if completion.text else []
     for index, call in enumerate(completion.tool_calls):
         arguments = make_unparsable(call.raw_arguments) if call.error else call.raw_arguments
         items.append(ToolCallChunk(index, call.id, call.name, arguments))
@@ -164,6 +167,28 @@ def _whole_calls(
         return ()
     given_names = request.tool_parsing.given_names if request.tool_parsing else {}
     return tuple(assemble_calls(chunks, cut=is_truncated(finish_reason), given_names=given_names))
+
+
+def not_a_stream_error(
+    request: CompletionRequest, http_request: HTTPRequest, response: HTTPResponse
+) -> VoxtralError:
+    """Return the error for a document that came where a stream was asked for."""
+    try:
+        completions = parse_completions(request, http_request, response)
+    except VoxtralError as error:
+        return error
+    # Log probabilities are read from streams only, so that invoke() streams for them.
+    advice = (
+        "Leave logprobs unset."
+        if request.logprobs
+        else "Use invoke(), or for a ChatVoxtral set disable_streaming=True."
+    )
+    return VoxtralResponseError(
+        "The server answered a streaming request with one document, so it seems not to "
+        f"stream. {advice}",
+        request_id=read_header(response.headers, "x-request-id", http_request.secrets),
+        partial=completions[0].text,
+    )
 
 
 def read_text(

@@ -1,7 +1,7 @@
 """Resuming a streamed completion that was cut: whether, by which request, and the tokens so far."""
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
 from math import inf
@@ -9,10 +9,9 @@ from typing import Any
 
 from langchain_voxtral.completions.request import CompletionRequest
 from langchain_voxtral.errors import VoxtralError, VoxtralIncompleteStreamError
-from langchain_voxtral.protocol.responses import TokenDelta, Usage
+from langchain_voxtral.protocol.responses import StreamEvent, TokenDelta, Usage
 from langchain_voxtral.protocol.stream_decoder import StreamDecoderBase
 from langchain_voxtral.providers import EndpointName
-from langchain_voxtral.tools.call_accumulator import ToolCallChunk
 
 logger = logging.getLogger("langchain_voxtral")
 
@@ -62,14 +61,17 @@ class StreamProgress:
         if problem := _find_constraint(self.request):
             _log_no_effect(problem)
 
-    def drop_repeated_spaces(self, deltas: Sequence[TokenDelta | ToolCallChunk]) -> None:
+    def drop_repeated_spaces(self, event: StreamEvent) -> StreamEvent:
         """Drop spaces at the beginning of a continuation that the text so far ends with."""
-        for delta in deltas:
-            if isinstance(delta, TokenDelta) and delta.text:
-                text = delta.text.lstrip(" ")
-                dropped = min(len(delta.text) - len(text), self.repeated_spaces)
-                delta.text = delta.text[dropped:]
-                self.repeated_spaces = 0 if text else self.repeated_spaces - dropped
+        if isinstance(event, TokenDelta):
+            return replace(event, text=self._drop_spaces(event.text))
+        return self._drop_spaces(event) if isinstance(event, str) else event
+
+    def _drop_spaces(self, text: str) -> str:
+        stripped = text.lstrip(" ")
+        dropped = min(len(text) - len(stripped), self.repeated_spaces)
+        self.repeated_spaces = 0 if stripped else self.repeated_spaces - dropped
+        return text[dropped:]
 
     def count_tokens(self, decoder: StreamDecoderBase) -> int:
         """Return how many tokens have come, as far as it is known."""
@@ -115,6 +117,20 @@ class StreamProgress:
         limits = _limits(request.body)
         remaining = {name: limit - self._tokens_before for name, limit in limits.items()}
         return _CONTINUE[request.endpoint.name](request, text) | remaining
+
+    def incomplete_error(
+        self, error: VoxtralError | None, decoder: StreamDecoderBase
+    ) -> VoxtralIncompleteStreamError:
+        """Return the error of a stream that ended early, or was cut by a broken connection."""
+        reason = "ended" if error is None else f"broke ({error.message})"
+        tokens, resumes = self.count_tokens(decoder), self.resumes
+        resumed = f" It had been resumed {resumes} times (max_stream_resumes)." if resumes else ""
+        incomplete = VoxtralIncompleteStreamError(
+            f"The stream {reason} before its final event, after {tokens} tokens. "
+            f"The answer is not whole; what had arrived is in .partial.{resumed}"
+        )
+        incomplete.__cause__ = error
+        return incomplete
 
     def _attempt_tokens(self, decoder: StreamDecoderBase) -> tuple[int, bool]:
         """Return how many tokens an attempt has brought, and whether the server reported that.

@@ -1,9 +1,10 @@
 """Streamed completions: bytes become text deltas, tool call chunks and a last `ResponseInfo`."""
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
-from typing import Any
+from typing import Any, Protocol
 
 from langchain_voxtral.completions.request import CompletionRequest
 from langchain_voxtral.completions.response import (
@@ -12,7 +13,7 @@ from langchain_voxtral.completions.response import (
     TextDelta,
     collect_stream,
     is_truncated,
-    parse_completions,
+    not_a_stream_error,
     read_header,
     read_text,
 )
@@ -20,8 +21,6 @@ from langchain_voxtral.completions.resume import StreamProgress
 from langchain_voxtral.errors import (
     VoxtralConnectionError,
     VoxtralError,
-    VoxtralIncompleteStreamError,
-    VoxtralResponseError,
 )
 from langchain_voxtral.prompts import StopSequenceFilter, StreamUnescaper
 from langchain_voxtral.protocol.json_body import encode_request
@@ -32,6 +31,18 @@ from langchain_voxtral.transport import HTTPRequest, HTTPResponse
 
 MAX_READS_AFTER_STOP = 16
 """Reads that a stream may go on for after its text is complete, for the metadata's sake."""
+
+
+class _TextFilter(Protocol):
+    """What may hold back or change text."""
+
+    @property
+    def special_characters(self) -> str:
+        """The characters that it looks for."""
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether text without a special character would come out unchanged."""
 
 
 class CompletionStream:
@@ -53,11 +64,13 @@ class CompletionStream:
         self.must_stop = False
         self._request = request
         self.http_request = http_request
-        self._decoder = request.endpoint.decoder()
+        self._decoder = request.endpoint.decoder(with_logprobs=request.logprobs)
         self._stop_filter = StopSequenceFilter(request.raw_stops)
         self._unescaper = StreamUnescaper(request.shown_stops) if request.unescape else None
         self._parser = None if request.tool_parsing is None else request.tool_parsing.parser()
         self._fence_filter = JsonFenceFilter() if request.expects_json else None
+        self._find_special = _compile_special(self._filters()).search
+        self._is_plain = False  # text without a special character leaves as it came
         self._calls: ToolCallAccumulator | None = None
         self._progress = StreamProgress(request)
         if request.max_resumes:
@@ -78,39 +91,38 @@ class CompletionStream:
         self._headers, self._attempts = headers, attempts
         self.is_finishing = self.must_stop = False
         self._decoder = self._request.endpoint.decoder(
-            header_request_id=self._read_header("x-request-id"), secrets=self.http_request.secrets
+            header_request_id=self._read_header("x-request-id"),
+            secrets=self.http_request.secrets,
+            with_logprobs=self._request.logprobs,
         )
 
     def feed(self, data: bytes) -> Sequence[StreamItem]:
         """Take bytes, return the items that they complete."""
+        decoder = self._decoder
+        events: list[Any] = decoder.feed(data)
+        if self._is_plain and not (decoder.has_finish_reason or decoder.failure):
+            # Most reads bring text that no filter needs to see.
+            try:
+                text = "".join(events)
+            except TypeError:  # they bring other events, too
+                text = ""
+            if text and not self._find_special(text):
+                self._progress.received.append(text)
+                return [text] if self._request.coalesce else [one for one in events if one]
         if self.is_finishing:
             self._reads_after_stop += 1
-        items = self._process(self._decoder.feed(data))
-        self.is_finishing = self._stop_filter.stopped or self._decoder.has_finish_reason
+        items = self._process(events)
+        self.is_finishing = self._stop_filter.stopped or decoder.has_finish_reason
         self.must_stop = (
-            self._decoder.failure is not None or self._reads_after_stop > MAX_READS_AFTER_STOP
+            decoder.failure is not None or self._reads_after_stop > MAX_READS_AFTER_STOP
         )
+        self._is_plain = not self.is_finishing and self._passes_text()
         return items
 
     def not_a_stream_error(self, content: bytes) -> VoxtralError:
         """Return the error for a response that is one document."""
         response = HTTPResponse(content, self._headers, self._attempts)
-        try:
-            completions = parse_completions(self._request, self.http_request, response)
-        except VoxtralError as error:
-            return error
-        # Log probabilities are read from streams only, so that invoke() streams for them.
-        advice = (
-            "Leave logprobs unset."
-            if self._request.logprobs
-            else "Use invoke(), or for a ChatVoxtral set disable_streaming=True."
-        )
-        return VoxtralResponseError(
-            "The server answered a streaming request with one document, so it seems not to "
-            f"stream. {advice}",
-            request_id=self._read_header("x-request-id"),
-            partial=completions[0].text,
-        )
+        return not_a_stream_error(self._request, self.http_request, response)
 
     def finish(self, error: VoxtralError | None = None) -> Iterator[StreamItem]:
         """Take the end of the body; yield the last items, then raise unless the text is whole.
@@ -127,7 +139,8 @@ class CompletionStream:
         if self._info is not None:
             return
         if not self._stop_filter.stopped:
-            error = self._incomplete_error(error)
+            if error is None or (self.started and type(error) is VoxtralConnectionError):
+                error = self._progress.incomplete_error(error, self._decoder)
             self.add_context(error)
             raise error
         last: list[StreamItem] = []
@@ -151,7 +164,8 @@ class CompletionStream:
         """
         is_in_call = self._calls is not None and self._parser is None
         body = self._progress.resume(error, self._decoder, is_in_call=is_in_call)
-        self._decoder = self._request.endpoint.decoder()
+        self._decoder = self._request.endpoint.decoder(with_logprobs=self._request.logprobs)
+        self._is_plain = False
         return replace(self.http_request, content=encode_request(body))
 
     def add_context(self, error: VoxtralError) -> None:
@@ -171,31 +185,52 @@ class CompletionStream:
         items: list[StreamItem] = []
         deltas: Sequence[Any] = events[:-1] if info is not None else events
         if self._progress.repeated_spaces:
-            self._progress.drop_repeated_spaces(deltas)
+            deltas = list(map(self._progress.drop_repeated_spaces, deltas))
         # In their order: text may come before calls, after them, and between.
-        for kind, run in _runs(deltas):
+        for kind, run in groupby(deltas, type):
             if kind is ToolCallChunk:
                 if self._parser is not None:
                     # The server parses the calls, so its text has none.
                     self._emit_parts(items, self._parser.release())
                     self._parser = None
-                self._emit_calls(items, run)
+                self._emit_calls(items, list(run))
             elif self._request.coalesce and not self._request.logprobs:
-                self._add_text(items, run)
+                self._add_text(items, "".join(run))
             else:
                 for delta in run:
-                    self._add_text(items, [delta])
+                    self._add_token(items, delta)
         if info is not None:
             self._finish(items, info)
         return items
 
-    def _add_text(self, items: list[StreamItem], deltas: Sequence[TokenDelta]) -> None:
-        if self._stop_filter.stopped or not deltas:
+    def _filters(self) -> list[_TextFilter]:
+        """Return what text passes through."""
+        filters: tuple[_TextFilter | None, ...] = (
+            self._stop_filter,
+            self._parser,
+            self._unescaper,
+            self._fence_filter,
+        )
+        return [each for each in filters if each is not None]
+
+    def _passes_text(self) -> bool:
+        """Return whether text without a special character would leave as it came."""
+        is_changed = self._request.logprobs or self._progress.repeated_spaces or self._info
+        return not is_changed and all(each.is_plain for each in self._filters())
+
+    def _add_token(self, items: list[StreamItem], delta: str | TokenDelta) -> None:
+        if isinstance(delta, str):
+            self._add_text(items, delta)
             return
-        text = deltas[0].text if len(deltas) == 1 else "".join([delta.text for delta in deltas])
+        if delta.logprob is not None and not self._stop_filter.stopped:
+            logprob = {"token": delta.text, "id": delta.token_id, "logprob": delta.logprob}
+            self._logprobs.append(logprob)
+        self._add_text(items, delta.text)
+
+    def _add_text(self, items: list[StreamItem], text: str) -> None:
+        if self._stop_filter.stopped:
+            return
         self._progress.received.append(text)
-        if self._request.logprobs:
-            self._logprobs.extend(_logprob(delta) for delta in deltas if delta.logprob is not None)
         text = self._stop_filter.feed(text)
         if self._parser is not None:
             self._emit_parts(items, self._parser.feed(text))
@@ -222,7 +257,7 @@ class CompletionStream:
             self._emit_unescaped(items, self._unescaper.finish())
         self._info = self._complete_info(info, is_incomplete=is_incomplete)
         if self._fence_filter is not None and (rest := self._fence_filter.finish()):
-            items.append(TextDelta(rest))
+            items.append(rest)
         if self._logprobs:
             self._emit(items, "")
         if self._calls is not None:
@@ -263,7 +298,7 @@ class CompletionStream:
             items.append(TextDelta(text, tuple(self._logprobs)))
             self._logprobs.clear()
         elif text:
-            items.append(TextDelta(text))
+            items.append(text)
 
     def _partial_text(self) -> str:
         """Return the text so far, and what is held back of it."""
@@ -293,27 +328,8 @@ class CompletionStream:
             structured_output=self._request.structured_output,
         )
 
-    def _incomplete_error(self, error: VoxtralError | None) -> VoxtralError:
-        """Return the error of a stream that ended early, unless another class says more."""
-        if error is not None and not (self.started and type(error) is VoxtralConnectionError):
-            return error
-        reason = "ended" if error is None else f"broke ({error.message})"
-        tokens, resumes = self._progress.count_tokens(self._decoder), self._progress.resumes
-        resumed = f" It had been resumed {resumes} times (max_stream_resumes)." if resumes else ""
-        incomplete = VoxtralIncompleteStreamError(
-            f"The stream {reason} before its final event, after {tokens} tokens. "
-            f"The answer is not whole; what had arrived is in .partial.{resumed}"
-        )
-        incomplete.__cause__ = error
-        return incomplete
 
-
-def _logprob(delta: TokenDelta) -> dict[str, Any]:
-    return {"token": delta.text, "id": delta.token_id, "logprob": delta.logprob}
-
-
-def _runs(events: Sequence[Any]) -> Iterable[tuple[type, Sequence[Any]]]:
-    """Return events by runs of one kind; mostly there is text alone, which is left as it is."""
-    if ToolCallChunk not in map(type, events):
-        return [(TokenDelta, events)]
-    return [(kind, list(run)) for kind, run in groupby(events, type)]
+def _compile_special(filters: Iterable[_TextFilter]) -> re.Pattern[str]:
+    """Return a pattern of the characters that any of the filters looks for."""
+    special = "".join(each.special_characters for each in filters)
+    return re.compile(f"[{re.escape(special)}]" if special else "(?!)")

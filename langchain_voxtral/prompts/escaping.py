@@ -103,17 +103,34 @@ class StreamUnescaper:
         stops: Stop sequences at which the answer ends once its escaping is undone.
 
     Attributes:
+        special_characters: Those that it looks for.
         stopped: Whether it has ended at one.
     """
 
-    __slots__ = ("_call_index", "_held", "_previous", "_stop_filter", "stopped")
+    __slots__ = (
+        "_call_index",
+        "_held",
+        "_previous",
+        "_stop_filter",
+        "special_characters",
+        "stopped",
+    )
 
     def __init__(self, stops: Sequence[str] = ()) -> None:
         self.stopped = False
         self._stop_filter = StopSequenceFilter(stops) if stops else None
+        self.special_characters = WORD_JOINER + "".join(TOKEN_REMAINDERS)
+        if self._stop_filter is not None:
+            self.special_characters += self._stop_filter.special_characters
         self._held = ""
         self._previous = ""  # the last character before what is held
         self._call_index: int | None = None  # whose arguments came last; None: text
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether text without a special character would come out unchanged."""
+        is_idle = not self._held and self._previous not in TOKEN_REMAINDERS
+        return is_idle and (self._stop_filter is None or self._stop_filter.is_plain)
 
     def feed(self, text: str) -> str:
         """Return what is complete of the text so far."""

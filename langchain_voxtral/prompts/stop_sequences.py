@@ -17,17 +17,26 @@ class StopSequenceFilter:
     """Cuts a streamed text at the first stop sequence, wherever the pieces are split.
 
     Only characters that may begin a stop sequence are held back, until they turn out not to.
+
+    Attributes:
+        special_characters: Those that may begin a stop sequence.
+        stopped: Whether the text has ended at one.
     """
 
-    __slots__ = ("_find_first", "_held", "_max_length", "_stops", "stopped")
+    __slots__ = ("_find_first", "_held", "_max_length", "_stops", "special_characters", "stopped")
 
     def __init__(self, stops: Sequence[str]) -> None:
         self.stopped = False
         self._stops = stops
         self._held = ""
         self._max_length = max(map(len, stops), default=0)
-        firsts = "".join(sorted({re.escape(stop[0]) for stop in stops}))
-        self._find_first = re.compile(f"[{firsts}]").search if firsts else None
+        self.special_characters = firsts = "".join(sorted({stop[0] for stop in stops}))
+        self._find_first = re.compile(f"[{re.escape(firsts)}]").search if firsts else None
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether text without a special character would come out unchanged."""
+        return not (self._held or self.stopped)
 
     def feed(self, text: str) -> str:
         """Return what of the text so far can be shown now."""

@@ -101,10 +101,14 @@ class ChatDecoder(StreamDecoderBase):
         *,
         header_request_id: str | None = None,
         secrets: Iterable[str] = (),
+        with_logprobs: bool = False,
         max_event_bytes: int = MAX_EVENT_BYTES,
     ) -> None:
         super().__init__(
-            header_request_id=header_request_id, secrets=secrets, max_event_bytes=max_event_bytes
+            header_request_id=header_request_id,
+            secrets=secrets,
+            with_logprobs=with_logprobs,
+            max_event_bytes=max_event_bytes,
         )
         self._calls = ToolCallDeltas()
 
@@ -113,7 +117,7 @@ class ChatDecoder(StreamDecoderBase):
             # A chunk of nothing but text takes a short way: it comes for every token.
             text = _plain_text(document)
             if text and self._request_id and not self.has_finish_reason:
-                events.append(TokenDelta(text))
+                events.append(text)
             else:
                 self._decode_any(document, events)
 
@@ -165,7 +169,8 @@ class ChatDecoder(StreamDecoderBase):
         if (text or calls) and self.has_finish_reason:
             raise UnexpectedShapeError
         if text:
-            events += _deltas(text, choice.get("logprobs"))
+            deltas = _deltas(text, choice.get("logprobs"))
+            events += deltas if self._with_logprobs else [delta.text for delta in deltas]
         if calls:
             events += self._calls.feed(calls, is_last=_finish_reason(choice) is not None)
 

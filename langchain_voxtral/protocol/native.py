@@ -1,15 +1,15 @@
 """DeepInfra's native text generation: `POST /v1/inference/{model}`."""
 
 from collections.abc import Iterable
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from langchain_voxtral.errors import VoxtralResponseError
 from langchain_voxtral.protocol.error_responses import error_from_body, sanitize
 from langchain_voxtral.protocol.fields import (
-    MAX_NUMBER,
     JsonObject,
     as_float,
     as_int,
+    as_logprob,
     as_object,
     may_hold_text,
     non_empty,
@@ -29,7 +29,6 @@ FINISH_REASONS: dict[str, str] = {"eos_token": "stop", "stop_sequence": "stop"}
 """Finish reasons of text-generation-inference, which the endpoint once was, by today's names;
 any other reason is kept as it is."""
 
-_NUMBERS = (int, float)
 _EVENT_KEYS = frozenset(
     {"token", "details", "request_id", "num_input_tokens", "num_output_tokens", "estimated_cost"}
 )
@@ -85,8 +84,9 @@ class NativeDecoder(StreamDecoderBase):
     def _decode(self, documents: Iterable[JsonObject], events: list[StreamEvent]) -> None:
         for document in documents:
             # The documented token event takes a short way: it comes for every token.
+            token = document.get("token")
             if (
-                document.get("token")
+                token
                 and not self.has_finish_reason
                 and document.get("details") is None
                 and document.get("num_output_tokens") is None
@@ -95,7 +95,7 @@ class NativeDecoder(StreamDecoderBase):
                 and document.get("request_id") is None
             ):
                 self._in_text = True
-                events.append(self._delta(document["token"]))
+                events.append(self._delta(token))
             else:
                 self._decode_any(document, events)
 
@@ -113,9 +113,10 @@ class NativeDecoder(StreamDecoderBase):
         reason = non_empty(details.get("finish_reason"))
         if document.get("token"):
             delta = self._delta(document["token"])
-            if delta.text and self.has_finish_reason:
+            text = delta if isinstance(delta, str) else delta.text
+            if text and self.has_finish_reason:
                 raise self._unknown_event(document)
-            if delta.text or not (reason or self.has_finish_reason):
+            if text or not (reason or self.has_finish_reason):
                 events.append(delta)
         if reason and non_empty(document.get("generated_text")) and not (self._in_text or events):
             # Else an answer that came as a whole would look like an empty one.
@@ -134,24 +135,20 @@ class NativeDecoder(StreamDecoderBase):
         self._record_usage(FINISH_REASONS.get(reason, reason) if reason else None, usage, events)
         self._in_text = not self.has_finish_reason
 
-    def _delta(self, token: object) -> TokenDelta:
+    def _delta(self, token: object) -> str | TokenDelta:
         text = token.get("text") if isinstance(token, dict) else None
         if not isinstance(token, dict) or not isinstance(text, str):
             raise self._unknown_event({"token": token})
         if token.get("special") is True:
             text = ""
+        if not self._with_logprobs:
+            return text
         token_id = token.get("id")
-        logprob: Any = token.get("logprob")
+        logprob = token.get("logprob")
         # Without an id the endpoint fills in 0.0 where it knows no probability.
         if token_id is None and not logprob:
-            return TokenDelta(text)
-        # Written out, because a call for every token costs: bool is an int, and NaN is no number.
-        is_logprob = type(logprob) in _NUMBERS and -MAX_NUMBER <= logprob <= MAX_NUMBER
-        return TokenDelta(
-            text,
-            token_id if type(token_id) is int else None,
-            logprob if is_logprob else None,
-        )
+            return text
+        return TokenDelta(text, token_id if type(token_id) is int else None, as_logprob(logprob))
 
 
 def _texts(

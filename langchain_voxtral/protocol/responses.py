@@ -80,7 +80,7 @@ class ParsedResponse:
 
 @dataclass(slots=True)
 class TokenDelta:
-    """A piece of a streamed answer (not frozen: one is made for every token).
+    """A piece of a streamed answer with its log probability (not frozen: an answer has many).
 
     Args:
         text: The text to append; "" for special tokens, whose text is never shown.
@@ -93,5 +93,6 @@ class TokenDelta:
     logprob: float | None = None
 
 
-StreamEvent = TokenDelta | ToolCallChunk | ResponseInfo
-"""What streams are decoded into. A `ResponseInfo` ends a stream; without it the stream was cut."""
+StreamEvent = str | TokenDelta | ToolCallChunk | ResponseInfo
+"""What streams are decoded into; a text of which nothing else is known is a string. A
+`ResponseInfo` ends a stream; without it the stream was cut."""

@@ -28,6 +28,12 @@ class StreamDecoderBase(ABC):
 
     A subclass turns the documents of one endpoint into events.
 
+    Args:
+        header_request_id: Value of the `x-request-id` header.
+        secrets: Texts that must not show in an error, such as the API key.
+        with_logprobs: Whether log probabilities are wanted: they make tokens `TokenDelta`.
+        max_event_bytes: Longest event that is read.
+
     Attributes:
         finished: Whether the final event was returned.
         has_finish_reason: Whether the finish reason came, so that only metadata can follow.
@@ -45,6 +51,7 @@ class StreamDecoderBase(ABC):
         *,
         header_request_id: str | None = None,
         secrets: Iterable[str] = (),
+        with_logprobs: bool = False,
         max_event_bytes: int = MAX_EVENT_BYTES,
     ) -> None:
         self.finished = False
@@ -53,6 +60,7 @@ class StreamDecoderBase(ABC):
         self.events = self.events_at_usage = 0
         self._sse = SSEDecoder(max_event_bytes, secrets=secrets)
         self._secrets = secrets
+        self._with_logprobs = with_logprobs
         self._request_id = header_request_id
         self._finish_reason: str | None = None
         self._usage: dict[str, Any] = {}  # by the names of `Usage`

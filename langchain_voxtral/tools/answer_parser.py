@@ -22,12 +22,16 @@ class AnswerParser:
         any_name: Whether an answer of calls may name other tools.
 
     Attributes:
+        special_characters: Those that a call or a code fence may begin with.
+        is_plain: Whether text without a special character would come out unchanged.
         is_text: Whether all that follows is text.
     """
 
     # A whole answer of calls is first read like any other. When the first text comes of that, all
     # so far is read again with any name allowed: from there on the two readings go side by side
     # until the second one finds text, too, or the answer ends.
+
+    special_characters = "\n\r["
 
     def __init__(
         self,
@@ -42,7 +46,7 @@ class AnswerParser:
         self._calls_only: _Calls | None = None
         self._may_be_calls_only = any_name
         self.is_text = not (beside_text or any_name)
-        self._is_plain = False
+        self.is_plain = False
         self._received: list[str] = []
         self._calls = 0  # that were returned
         self._held: list[str | ToolCallChunk] = []
@@ -50,13 +54,11 @@ class AnswerParser:
 
     def feed(self, text: str) -> list[str | ToolCallChunk]:
         """Take text, return what it completes, in order."""
-        if self._is_plain and "\n" not in text and "[" not in text and "\r" not in text:
-            return [text] if text else []
         parts = self._reading.feed(text)
         if self._may_be_calls_only:
             self._received.append(text)
             parts = self._compare(parts)
-        self._is_plain = not self._may_be_calls_only and self._reading.is_plain
+        self.is_plain = not self._may_be_calls_only and self._reading.is_plain
         return parts
 
     def close(self) -> list[str | ToolCallChunk]:

@@ -40,14 +40,21 @@ class JsonFenceFilter:
     together with the closing one.
     """
 
+    special_characters = ""
+
     def __init__(self) -> None:
         self._held = ""
         self._is_begun = False
         self._fence: str | None = None
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether all text would come out unchanged."""
+        return self._is_begun and self._fence is None
+
     def feed(self, text: str) -> str:
         """Take text, return what is known to stay."""
-        if self._is_begun and self._fence is None:
+        if self.is_plain:
             return text
         text, self._held = self._held + text, ""
         if not self._is_begun:

@@ -12,7 +12,7 @@ from langchain_voxtral.audio.chunking import AudioChunk
 from langchain_voxtral.audio.wav import wav_header
 from langchain_voxtral.client import VoxtralClient
 from langchain_voxtral.completions.request import RequestBuilder
-from langchain_voxtral.completions.response import StreamItem, TextDelta
+from langchain_voxtral.completions.response import StreamItem
 from langchain_voxtral.connection import ConnectionSettings
 from langchain_voxtral.errors import VoxtralAuthenticationError
 from langchain_voxtral.profiles import VOXTRAL_MINI
@@ -88,7 +88,7 @@ def test_a_prompt_is_completed(client: VoxtralClient) -> None:
 
 def test_a_stream_yields_the_items_of_each_read(client: VoxtralClient) -> None:
     first, second, *rest = client.stream(REQUEST)
-    assert (first, second[0], rest) == ([TextDelta("Hi")], TextDelta("."), [])
+    assert (first, second[0], rest) == (["Hi"], ".", [])
     info = second[1]
     assert isinstance(info, ResponseInfo)
     assert (info.finish_reason, info.usage.output_tokens) == ("stop", 25)

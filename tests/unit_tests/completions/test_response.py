@@ -7,7 +7,8 @@ import pytest
 from support.completion_requests import SENT, completion_request
 from support.sse_replies import final, token, whole
 
-from langchain_voxtral.completions.outputs import response_metadata, to_chat_chunk, usage_metadata
+from langchain_voxtral.completions.chunks import to_chat_chunk
+from langchain_voxtral.completions.outputs import response_metadata, usage_metadata
 from langchain_voxtral.completions.response import (
     Completion,
     TextDelta,
@@ -180,13 +181,13 @@ def test_a_gathered_stream_is_one_answer() -> None:
 
 def test_a_stream_without_an_outcome_cannot_be_gathered() -> None:
     with pytest.raises(VoxtralIncompleteStreamError) as caught:
-        collect_stream([TextDelta("Hel")])
+        collect_stream(["Hel"])
     assert caught.value.partial == "Hel"
 
 
 def test_a_delta_has_log_probabilities_in_openais_shape() -> None:
     logprob = {"token": "Hi", "id": 1, "logprob": -0.5}
-    assert to_chat_chunk(TextDelta("Hi")).generation_info is None
+    assert to_chat_chunk("Hi").generation_info is None
     assert to_chat_chunk(TextDelta("Hi", (logprob,))).generation_info == {
         "logprobs": {"content": [logprob]}
     }

@@ -4,9 +4,10 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from support.completion_requests import SENT, completion_request
 from support.sse_replies import event, final, token
@@ -15,11 +16,11 @@ from langchain_voxtral.completions.request import CompletionRequest
 from langchain_voxtral.completions.response import (
     Completion,
     StreamItem,
-    TextDelta,
     collect_stream,
     parse_completions,
 )
 from langchain_voxtral.completions.stream import MAX_READS_AFTER_STOP, CompletionStream
+from langchain_voxtral.completions.tools import ToolCallParsing
 from langchain_voxtral.protocol.responses import ResponseInfo, Usage
 from langchain_voxtral.transport import HTTPResponse
 
@@ -67,9 +68,9 @@ def test_the_documented_stream_is_the_same_answer_wherever_it_is_cut(
 
 
 def test_tokens_of_one_read_are_one_delta_or_one_each() -> None:
-    assert items_of(completion_request(), [DOCUMENTED]) == [TextDelta("Hello! It's"), ENDED]
+    assert items_of(completion_request(), [DOCUMENTED]) == ["Hello! It's", ENDED]
     assert items_of(completion_request(coalesce=False), [DOCUMENTED]) == [
-        *map(TextDelta, ["Hello", "!", " It", "'s"]),
+        *["Hello", "!", " It", "'s"],
         ENDED,
     ]
 
@@ -84,28 +85,52 @@ def test_a_stop_is_found_wherever_the_bytes_are_cut() -> None:
         )
 
 
-# Parts of stop sequences and escaped tokens, so that they span tokens.
+# Parts of stop sequences, escaped tokens and calls, so that they span tokens.
 fragments = st.sampled_from(
-    ["a", "S", "ST", "TOP", "STOP", "<", "\u2060", "/s>", "<\u2060/s>", "[\u2060", "INST]", ""]
+    [
+        *("a", "S", "ST", "TOP", "STOP", "<", "\u2060", "/s>", "<\u2060/s>", "[\u2060", "INST]"),
+        *("", "\n", "[", "[TOOL_CALLS]", "f[ARGS]{}", '{"name": "f", ', '"parameters": {}}', "```"),
+    ]
 )
+stops = st.sampled_from(["STOP", "TO", "/s>", "a<", "</s>"])
+WITH_TOOLS = {"tool_parsing": ToolCallParsing(["f"])}
 
 
 @given(
     st.lists(fragments, max_size=12),
-    st.lists(st.sampled_from(["STOP", "TO", "/s>", "a<", "</s>"]), max_size=3),
-    st.booleans(),
-    st.booleans(),
-    st.data(),
+    st.fixed_dictionaries(
+        {
+            "stop_sequences": st.lists(stops, max_size=3),
+            "coalesce": st.booleans(),
+            "unescape": st.booleans(),
+            "tool_parsing": st.none() | st.just(ToolCallParsing(["f"])),
+        }
+    ),
+    st.none() | st.sets(st.integers(0, 1000), max_size=10),
 )
-def test_a_streamed_text_is_that_of_the_whole_answer(
-    texts: list[str], stops: list[str], coalesces: bool, restores: bool, data: st.DataObject
+@example(["a", "<", "a", "\u2060", "/s>"], {"unescape": True}, None)
+@example(["a", "S", "a", "TOP"], {"unescape": True, "stop_sequences": ["STOP"]}, None)
+@example(["a", "\n", '{"name": "f", ', '"parameters": {}}'], WITH_TOOLS, None)
+@example(["a", "\r", "\n", '{"name": "f", ', '"parameters": {}}'], WITH_TOOLS, None)
+@example(["a", "a[", "TOOL_CALLS]", "f[ARGS]", "{}"], WITH_TOOLS, None)
+def test_a_streamed_answer_is_the_whole_one(
+    texts: list[str], options: dict[str, Any], cuts: set[int] | None
 ) -> None:
-    stream = b"".join(map(token, texts)) + final()
-    places = data.draw(st.sets(st.integers(0, len(stream)), max_size=10))
-    asked = completion_request(stop_sequences=stops, coalesce=coalesces, unescape=restores)
+    asked = completion_request(**options)
     document = json.dumps({"results": [{"generated_text": "".join(texts)}]}).encode()
     [completion] = parse_completions(asked, SENT, HTTPResponse(document, {}))
-    assert collect_stream(items_of(asked, split(stream, sorted(places)))).text == completion.text
+    reads = [*map(token, texts), final()]
+    if cuts is not None:
+        stream = b"".join(reads)
+        reads = split(stream, sorted(cut for cut in cuts if cut <= len(stream)))
+    decoder = CompletionStream(asked, SENT)
+    decoder.start_attempt({}, 1)
+    items = [item for read in reads for item in decoder.feed(read)]
+    streamed = decoder.completion([*items, *decoder.finish()])
+    assert streamed.text == completion.text
+    assert [replace(call, id="") for call in streamed.tool_calls] == [
+        replace(call, id="") for call in completion.tool_calls
+    ]
 
 
 @pytest.mark.parametrize("cut_at", [0, 40, 90, 140, 200])
@@ -132,7 +157,7 @@ def test_a_stream_that_continues_after_its_stop_is_read_for_a_while() -> None:
     decoder = CompletionStream(completion_request(stop_sequences=["STOP"]), SENT)
     decoder.start_attempt({}, 1)
     assert (decoder.started, decoder.is_finishing, decoder.must_stop) == (False, False, False)
-    assert decoder.feed(token("one ")) == [TextDelta("one ")]
+    assert decoder.feed(token("one ")) == ["one "]
     assert (decoder.started, decoder.is_finishing, decoder.must_stop) == (True, False, False)
     decoder.feed(token("STOP"))
     reads = 0

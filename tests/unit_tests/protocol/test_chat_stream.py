@@ -44,8 +44,8 @@ def sse(*documents: object) -> bytes:
     return b"".join(b"data: " + json.dumps(document).encode() + b"\n\n" for document in documents)
 
 
-def events_of(*reads: bytes) -> list[StreamEvent]:
-    stream = ChatDecoder(header_request_id="H1")
+def events_of(*reads: bytes, with_logprobs: bool = False) -> list[StreamEvent]:
+    stream = ChatDecoder(header_request_id="H1", with_logprobs=with_logprobs)
     events = [event for read in reads for event in stream.feed(read)]
     return events + stream.close()
 
@@ -59,7 +59,7 @@ def test_usage_on_the_last_chunk_is_not_held_back() -> None:
     parts = USAGE | {"estimated_cost": 0.5, "prompt_tokens_details": {"cached_tokens": 2}}
     final = ResponseInfo("length", Usage(3, 4, 0.5, 2))
     assert stream.feed(sse(text_chunk("a", reason="length", usage=parts))) == [
-        TokenDelta("a"),
+        "a",
         final,
     ]
     assert stream.finished
@@ -67,7 +67,7 @@ def test_usage_on_the_last_chunk_is_not_held_back() -> None:
 
 def test_usage_that_comes_after_the_finish_reason_is_in_the_final_event() -> None:
     stream = ChatDecoder()
-    assert stream.feed(sse(text_chunk("a"), chunk({}, "stop"))) == [TokenDelta("a")]
+    assert stream.feed(sse(text_chunk("a"), chunk({}, "stop"))) == ["a"]
     assert stream.has_finish_reason
     assert not stream.finished
     assert stream.feed(sse({"choices": [], "usage": USAGE})) == [ResponseInfo("stop", Usage(3, 4))]
@@ -76,10 +76,10 @@ def test_usage_that_comes_after_the_finish_reason_is_in_the_final_event() -> Non
 
 def test_usage_before_the_finish_reason_ends_nothing_and_the_last_counts() -> None:
     stream = ChatDecoder()
-    assert stream.feed(sse(text_chunk("a", usage=USAGE))) == [TokenDelta("a")]
+    assert stream.feed(sse(text_chunk("a", usage=USAGE))) == ["a"]
     assert not stream.has_finish_reason
     more = USAGE | {"completion_tokens": 9}
-    assert stream.feed(sse(text_chunk("b", usage=more), chunk({}, "stop"))) == [TokenDelta("b")]
+    assert stream.feed(sse(text_chunk("b", usage=more), chunk({}, "stop"))) == ["b"]
     assert stream.close() == [ResponseInfo("stop", Usage(3, 9))]
 
 
@@ -92,9 +92,7 @@ def test_half_a_usage_waits_for_the_other_half() -> None:
 
 def test_done_without_a_finish_reason_does_not_finish_a_stream() -> None:
     stream = ChatDecoder()
-    assert stream.feed(sse(text_chunk("a"), {"choices": [], "usage": USAGE}) + DONE) == [
-        TokenDelta("a")
-    ]
+    assert stream.feed(sse(text_chunk("a"), {"choices": [], "usage": USAGE}) + DONE) == ["a"]
     assert stream.close() == []
     assert not stream.finished
     assert not stream.has_finish_reason
@@ -125,7 +123,7 @@ def test_the_request_id_comes_from_the_header_before_the_chunks() -> None:
 )
 def test_empty_chunks_are_skipped(document: object) -> None:
     body = sse(document, text_chunk("a"), document, text_chunk("b"))
-    assert events_of(b": ping\n\n" + body) == [TokenDelta("a"), TokenDelta("b")]
+    assert events_of(b": ping\n\n" + body) == ["a", "b"]
 
 
 @pytest.mark.parametrize(
@@ -136,7 +134,7 @@ def test_empty_chunks_are_skipped(document: object) -> None:
     ],
 )
 def test_text_in_another_form_is_text(delta: object, text: str) -> None:
-    assert events_of(sse(chunk(delta))) == [TokenDelta(text)]
+    assert events_of(sse(chunk(delta))) == [text]
 
 
 # Tool calls
@@ -152,7 +150,7 @@ def test_the_parts_of_calls_come_as_the_server_streams_them() -> None:
         chunk({}, "tool_calls", usage=USAGE),
     )
     assert events_of(body) == [
-        TokenDelta("Looking."),
+        "Looking.",
         ToolCallChunk(0, "c1", "weather"),
         ToolCallChunk(0, arguments='{"city":'),
         ToolCallChunk(0, arguments='"Paris"}'),
@@ -164,7 +162,7 @@ def test_the_parts_of_calls_come_as_the_server_streams_them() -> None:
 def test_a_chunk_with_all_gives_its_text_then_its_calls_then_the_final_event() -> None:
     delta = {"tool_calls": [call(None, "{}", id="c1", name="now")], "content": "a"}
     assert events_of(sse(chunk(delta, "tool_calls", usage=USAGE))) == [
-        TokenDelta("a"),
+        "a",
         ToolCallChunk(0, "c1", "now", "{}"),
         ResponseInfo("tool_calls", Usage(3, 4), "H1"),
     ]
@@ -246,7 +244,9 @@ def test_probabilities_go_with_the_tokens_that_make_up_the_text(
     logprobs: object, events: list[StreamEvent]
 ) -> None:
     choice = {"index": 0, "delta": {"content": "ab"}, "logprobs": logprobs}
-    assert events_of(sse({"choices": [choice]})) == events
+    assert events_of(sse({"choices": [choice]}), with_logprobs=True) == events
+    texts = [event.text for event in events if isinstance(event, TokenDelta)]
+    assert events_of(sse({"choices": [choice]})) == texts
 
 
 # Errors
@@ -265,7 +265,7 @@ def test_text_or_calls_after_the_finish_reason_are_an_error(delta: object, usage
 def test_a_second_answer_is_an_error() -> None:
     stream = ChatDecoder()
     other = {"index": 1, "delta": {"content": "b"}}
-    assert stream.feed(sse(text_chunk("a"), {"choices": [other]})) == [TokenDelta("a")]
+    assert stream.feed(sse(text_chunk("a"), {"choices": [other]})) == ["a"]
     with pytest.raises(VoxtralResponseError, match="more than one answer"):
         stream.close()
 
@@ -278,20 +278,20 @@ def test_a_key_that_the_stream_echoes_as_its_id_stays_out_of_the_final_event() -
 
 # Properties
 
-TEXTS = st.text(min_size=1).map(TokenDelta)
+TEXTS = st.text(min_size=1)
 CALLED = st.builds(ToolCallChunk, st.integers(0, 2), arguments=st.text(min_size=1))
 
 
-def sent(event: TokenDelta | ToolCallChunk) -> dict[str, object]:
+def sent(event: str | ToolCallChunk) -> dict[str, object]:
     """The chunk that says an event."""
-    if isinstance(event, TokenDelta):
-        return text_chunk(event.text)
+    if isinstance(event, str):
+        return text_chunk(event)
     return calls(call(event.index, event.arguments))
 
 
 @given(events=st.lists(TEXTS | CALLED), cuts=st.lists(st.integers(0, 10_000)), late=st.booleans())
 def test_every_split_of_the_bytes_gives_the_same_events(
-    events: list[TokenDelta | ToolCallChunk], cuts: list[int], late: bool
+    events: list[str | ToolCallChunk], cuts: list[int], late: bool
 ) -> None:
     ending = [chunk({}, "stop", usage=None if late else USAGE)]
     body = sse(*map(sent, events), *ending, *[{"choices": [], "usage": USAGE}] * late) + DONE
@@ -326,6 +326,4 @@ def test_any_document_gives_events_or_an_error_of_this_package(
         except VoxtralError:
             assert stream.failure is not None
         else:
-            assert all(
-                isinstance(event, TokenDelta | ToolCallChunk | ResponseInfo) for event in events
-            )
+            assert all(isinstance(event, str | ToolCallChunk | ResponseInfo) for event in events)

@@ -9,7 +9,6 @@ from support.completion_requests import SENT, completion_request
 from support.scripted_server import End, Reply, ScriptedServer, Step
 from support.sse_replies import events, final, json_reply, streamed, token
 
-from langchain_voxtral.completions.response import TextDelta
 from langchain_voxtral.completions.stream import CompletionStream
 from langchain_voxtral.errors import (
     VoxtralAPIError,
@@ -148,8 +147,6 @@ def test_the_text_is_complete_wherever_the_stream_is_cut() -> None:
             items.extend(decoder.feed(token(text)))
         items.extend(decoder.feed(final()))
 
-        assert "".join(item.text for item in items if isinstance(item, TextDelta)) == "".join(
-            TOKENS
-        )
+        assert "".join(item for item in items if isinstance(item, str)) == "".join(TOKENS)
         assert isinstance(items[-1], ResponseInfo)
         assert items[-1].resumes == 1

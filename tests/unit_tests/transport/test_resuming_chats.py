@@ -14,7 +14,7 @@ from support.sse_replies import event, events, final, token
 from langchain_voxtral import ChatVoxtral, audio_block
 from langchain_voxtral.audio.wav import wav_header
 from langchain_voxtral.completions.request import RequestBuilder
-from langchain_voxtral.completions.response import StreamItem, TextDelta
+from langchain_voxtral.completions.response import StreamItem
 from langchain_voxtral.completions.resume import _log_no_effect
 from langchain_voxtral.completions.stream import CompletionStream
 from langchain_voxtral.completions.tools import ToolOptions
@@ -86,7 +86,7 @@ def resumed_body(stream: CompletionStream, items: list[StreamItem] | None = None
 
 
 def text_of(items: list[StreamItem]) -> str:
-    return "".join(item.text for item in items if isinstance(item, TextDelta))
+    return "".join(item for item in items if isinstance(item, str))
 
 
 @on_each_server

@@ -17,7 +17,6 @@ from support.sse_replies import event, events, json_reply, streamed, token, whol
 from langchain_voxtral.completions.response import (
     Completion,
     StreamItem,
-    TextDelta,
     parse_completions,
 )
 from langchain_voxtral.completions.stream import CompletionStream
@@ -90,7 +89,7 @@ def exchange(
                 [completion] = parse_completions(call, request, post(clients, request))
             case _:
                 [completion] = asyncio.run(reply())
-        return [TextDelta(completion.text), completion.info]
+        return [completion.text, completion.info]
     finally:
         clients.close()
 
@@ -183,7 +182,7 @@ def test_failures_without_advice_are_retried_with_a_back_off(call_mode: str, fai
     with ScriptedServer(failed, failed, reply) as server:
         piece, outcome = exchange(call_mode, server)
     assert isinstance(outcome, ResponseInfo)
-    assert (piece, outcome.attempts) == (TextDelta("Hello"), 3)
+    assert (piece, outcome.attempts) == ("Hello", 3)
     assert len(server.requests) == 3
 
 
@@ -239,7 +238,7 @@ def test_a_stream_that_breaks_before_its_first_token_is_requested_again(call_mod
     with ScriptedServer(cut, streamed("Hello")) as server:
         piece, outcome = exchange(call_mode, server)
     assert isinstance(outcome, ResponseInfo)
-    assert (piece, outcome.attempts) == (TextDelta("Hello"), 2)
+    assert (piece, outcome.attempts) == ("Hello", 2)
 
 
 @pytest.mark.parametrize("ending", [End.CUT, event({"error": {"message": "Model busy"}})])
