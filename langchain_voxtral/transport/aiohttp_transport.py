@@ -27,6 +27,7 @@ from langchain_voxtral.transport.resolver import aresolve
 
 _MAX_HEADER_BYTES = 100 * 2**10
 """Longest header, as with httpcore."""
+_READ_BYTES = 2**16
 _OWN_HEADERS = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
 """What aiohttp would add to a request."""
 _ERRORS = (httpx.TransportError, aiohttp.ClientError, HttpProcessingError, OSError)
@@ -45,6 +46,7 @@ class AiohttpTransport(httpx_aiohttp.AiohttpTransport):
     def get_client(self) -> aiohttp.ClientSession:
         """Return a session without habits of its own, for the running loop."""
         session = aiohttp.ClientSession(
+            response_class=_Response,
             connector=_Connector(self.ssl_context, self.limits.keepalive_expiry),
             cookie_jar=aiohttp.DummyCookieJar(),
             skip_auto_headers=_OWN_HEADERS,
@@ -57,67 +59,103 @@ class AiohttpTransport(httpx_aiohttp.AiohttpTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request and return the response, whose body is not read yet."""
-        limit = current_limit()
         # aiohttp would also count the time in which nobody reads.
-        seconds = request.extensions.pop("timeout", {})
-        steps = _Steps(limit, seconds)
-        token = _steps.set(steps)
+        watch = _Watch(current_limit(), request.extensions.pop("timeout", {}))
+        token = _watch.set(watch)
         try:
-            async with steps.timer:
-                response = await super().handle_async_request(_in_parts(request, steps))
+            async with watch.head:
+                response = await super().handle_async_request(_in_parts(request, watch))
         except _ERRORS as failure:
-            error = steps.error("") if steps.timer.expired() else _as_httpx(failure)
+            error = watch.error("") if watch.head.expired() else _as_httpx(failure)
         else:
-            response.stream = _Body(response.stream, limit, seconds.get("read"))
+            if watch.content is not None:
+                response.stream = _Body(response.stream, watch.content, watch)
             return response
         finally:
-            steps.is_over = True
-            _steps.reset(token)
+            watch.stop()
+            _watch.reset(token)
         raise error  # without aiohttp's, which quote what the server sent
 
 
-class _Steps:
-    """Limits each step of an exchange, until the head of the response has come."""
+class _Watch:
+    """Keeps the time limits of an exchange; one timer serves many steps.
+
+    Attributes:
+        limit: The exchange's own limit.
+        head: Ends the wait for the head of the response.
+        content: The body of the response, once its head has come.
+        has_parts: Whether the body of the request is written in parts.
+        error: The error of the step that takes its time.
+    """
 
     def __init__(self, limit: TimeLimit, seconds: Mapping[str, float | None]) -> None:
         self.limit = limit
-        self.timer = asyncio.timeout(None)
+        self.head = asyncio.timeout(None)
+        self.content: aiohttp.StreamReader | None = None
+        self.has_parts = False
         self.error: type[httpx.TimeoutException] = httpx.ConnectTimeout
-        self.has_parts = False  # whether the body is written in parts
-        self.is_over = False
         self._seconds = seconds
-        self._clock = asyncio.get_running_loop().time
+        self._loop = asyncio.get_running_loop()
+        self._due: float | None = None
+        self._timer: asyncio.TimerHandle | None = None
 
     def begin(self, name: str, error: type[httpx.TimeoutException]) -> None:
         """Begin a step that may take as long as httpx's limit of this name says."""
-        if self.is_over or self.timer.expired():
-            return
         self.error = error
         try:
             left = self.limit.clip(self._seconds.get(name), TimeoutError)
         except TimeoutError:
             left = 0
-        self.timer.reschedule(None if left is None else self._clock() + left)
+        self._due = None if left is None else self._loop.time() + left
+        if self._due is not None and (self._timer is None or self._due < self._timer.when()):
+            self._set_timer(self._due)
 
     def end_writing(self) -> None:
         """Begin to wait for the response."""
         self.limit.progress_at, self.limit.is_silent = time.monotonic(), True
         self.begin("read", httpx.ReadTimeout)
 
+    def pause(self) -> None:
+        """Limit nothing until the next step."""
+        self._due = None
 
-_steps: ContextVar[_Steps] = ContextVar("langchain_voxtral_steps")
+    def stop(self) -> None:
+        """Limit nothing, and let go of the timer."""
+        self._due = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _set_timer(self, due: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_at(due, self._check)
+
+    def _check(self) -> None:
+        self._timer = None
+        if self._due is None:
+            return
+        if self._due > self._loop.time():
+            self._set_timer(self._due)
+        elif self.content is None:
+            self.head.reschedule(self._due)
+        else:
+            self.content.set_exception(self.error(""))
 
 
-def _in_parts(request: httpx.Request, steps: _Steps) -> httpx.Request:
+_watch: ContextVar[_Watch] = ContextVar("langchain_voxtral_watch")
+
+
+def _in_parts(request: httpx.Request, watch: _Watch) -> httpx.Request:
     """Return a request whose body is written in parts, of which each has its limit."""
     if int(request.headers.get("content-length", 0)) <= WRITE_BYTES:
         return request
-    steps.has_parts = True
+    watch.has_parts = True
     return httpx.Request(
         request.method,
         request.url,
         headers=request.headers,
-        stream=_Parts(cast("httpx.AsyncByteStream", request.stream), steps),
+        stream=_Parts(cast("httpx.AsyncByteStream", request.stream), watch),
         extensions=request.extensions,
     )
 
@@ -125,46 +163,53 @@ def _in_parts(request: httpx.Request, steps: _Steps) -> httpx.Request:
 class _Parts(httpx.AsyncByteStream):
     """A body in parts."""
 
-    def __init__(self, stream: httpx.AsyncByteStream, steps: _Steps) -> None:
+    def __init__(self, stream: httpx.AsyncByteStream, watch: _Watch) -> None:
         self._stream = stream
-        self._steps = steps
+        self._watch = watch
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         async for data in self._stream:
             for start in range(0, len(data), WRITE_BYTES):
-                self._steps.begin("write", httpx.WriteTimeout)
+                self._watch.begin("write", httpx.WriteTimeout)
                 yield data[start : start + WRITE_BYTES]
-        self._steps.end_writing()
+        self._watch.end_writing()
 
 
 class _Body(httpx.AsyncByteStream):
     """The body of a response, of which each read has its limit."""
 
-    def __init__(self, stream: Any, limit: TimeLimit, seconds: float | None) -> None:
+    def __init__(self, stream: Any, content: aiohttp.StreamReader, watch: _Watch) -> None:
         self._stream = stream
-        self._limit = limit
-        self._seconds = seconds
+        self._content = content
+        self._watch = watch
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        reads = aiter(self._stream)
-        error: BaseException
         while True:
+            self._watch.begin("read", httpx.ReadTimeout)
             try:
-                async with asyncio.timeout(self._limit.clip(self._seconds, TimeoutError)):
-                    data = await anext(reads, None)
-            except TimeoutError:
-                error = httpx.ReadTimeout("")
-                break
+                data = await self._content.read(_READ_BYTES)
             except _ERRORS as failure:
                 error = _as_httpx(failure)
                 break
-            if data is None:
+            finally:
+                self._watch.pause()
+            if not data:
                 return
             yield data
         raise error
 
     async def aclose(self) -> None:
+        self._watch.stop()
         await self._stream.aclose()
+
+
+class _Response(aiohttp.ClientResponse):
+    """A response of which the exchange knows the body."""
+
+    async def start(self, connection: Connection) -> aiohttp.ClientResponse:
+        await super().start(connection)
+        _watch.get().content = self.content
+        return self
 
 
 class _Connector(aiohttp.TCPConnector):
@@ -182,12 +227,12 @@ class _Connector(aiohttp.TCPConnector):
 
     async def connect(self, *args: Any, **options: Any) -> Connection:
         """Return a connection; the request is written to it next."""
-        steps = _steps.get()
-        steps.begin("connect", httpx.ConnectTimeout)
+        watch = _watch.get()
+        watch.begin("connect", httpx.ConnectTimeout)
         connection = await super().connect(*args, **options)
-        cast("_Protocol", connection.protocol).steps = steps
-        if not steps.has_parts:
-            steps.end_writing()
+        cast("_Protocol", connection.protocol).watch = watch
+        if not watch.has_parts:
+            watch.end_writing()
         return connection
 
     def __del__(self, *_: Any) -> None:
@@ -197,12 +242,13 @@ class _Connector(aiohttp.TCPConnector):
 class _Protocol(ResponseHandler):
     """A connection, limited by the exchange that uses it."""
 
-    steps: _Steps
+    watch: _Watch
 
     def data_received(self, data: bytes) -> None:
         if data:  # aiohttp asks with none for what is left to parse
-            self.steps.limit.is_silent = False
-            self.steps.begin("read", httpx.ReadTimeout)
+            self.watch.limit.is_silent = False
+            if self.watch.content is None:
+                self.watch.begin("read", httpx.ReadTimeout)
         super().data_received(data)
 
     def is_connected(self) -> bool:
