@@ -8,6 +8,7 @@ core.
 
 import argparse
 import asyncio
+import compileall
 import json
 import os
 import subprocess
@@ -74,7 +75,12 @@ def _probe(results: Results, only: str, url: str, *, tokens: int) -> None:
     """Measure what takes a process of its own."""
     rows = {name.format(tokens=tokens): metrics for name, metrics in _PROBES.items()}
     rows = {name: metrics for name, metrics in rows.items() if only in name}
-    for client in names() if rows else ():
+    if not rows:
+        return
+    # As pip does for the others: their modules are not compiled at the first import either.
+    compileall.compile_dir("langchain_voxtral", quiet=1)
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    for client in names():
         choose_transport(client)
         command = [sys.executable, "-m", "benchmarks.peers.probe", client, url, str(tokens)]
         run = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603

@@ -163,7 +163,9 @@ def _behind(results: Results) -> list[str]:
 
 def _reads(results: Results) -> str:
     reads = results.median(f"{PACED}, stream", "sockets", "reads")
-    return "" if reads is None else f"Reads of a token where it should be one: {reads:.2f}"
+    if reads is None:
+        return ""
+    return f"Sockets needed {reads:.2f} reads for each token that was sent alone."
 
 
 def to_json(results: Results, command: str) -> dict[str, Any]:
