@@ -6,7 +6,7 @@ knows what bytes mean.
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Generator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from typing import TypeVar
 
@@ -133,12 +133,13 @@ def iter_body(
     error = None
     limit = state.limit
     try:
-        with map_httpx_errors(request, state), closing_safely(response.iter_bytes()) as reads:
+        with map_httpx_errors(request, state), closing_safely(_iter_reads(response)) as reads:
             while True:
                 with httpx_guard:
                     data = next(reads, None)
-                if data is None:
-                    break
+                    if data is None:
+                        response.close()
+                        break
                 items = decoder.feed(data)
                 if items:
                     yield items
@@ -167,13 +168,14 @@ async def aiter_body(
     clock = asyncio.get_running_loop().time
     left = state.remaining()
     due = None if left is None else clock() + left
-    reads = response.aiter_bytes()
+    reads = _aiter_reads(response)
     try:
         with map_httpx_errors(request, state):
             while True:
                 # Most reads have no deadline, and one costs more than a read.
                 data = await (anext(reads, None) if due is None else _read_before(due, reads))
                 if data is None:
+                    await response.aclose()
                     break
                 items = decoder.feed(data)
                 if items:
@@ -193,6 +195,27 @@ async def aiter_body(
         error = failure
     for item in decoder.finish(error):
         yield [item]
+
+
+def _iter_reads(response: httpx.Response) -> Iterator[bytes]:
+    """Return the reads of a body; httpx's own iterator has layers that only an encoding needs."""
+    stream = response.stream
+    if _needs_httpx(response) or not isinstance(stream, httpx.SyncByteStream):
+        return response.iter_bytes()
+    return iter(stream)
+
+
+def _aiter_reads(response: httpx.Response) -> AsyncIterator[bytes]:
+    """Do what `_iter_reads` does, asynchronously."""
+    stream = response.stream
+    if _needs_httpx(response) or not isinstance(stream, httpx.AsyncByteStream):
+        return response.aiter_bytes()
+    return aiter(stream)
+
+
+def _needs_httpx(response: httpx.Response) -> bool:
+    # A hook of the caller's client may have read the body.
+    return "content-encoding" in response.headers or response.is_stream_consumed
 
 
 def _check_idle(limit: TimeLimit, timeouts: Timeouts) -> None:

@@ -2,15 +2,17 @@
 
 import asyncio
 import gc
+import gzip
 
 import httpx
 import pytest
 from pydantic import SecretStr
 from support.call_modes import Model, text_of
 from support.multipart_forms import parse_multipart
-from support.scripted_server import ScriptedServer
+from support.scripted_server import Reply, ScriptedServer
 from support.sse_replies import final, json_reply, token, whole
 
+from langchain_voxtral import ChatVoxtral
 from langchain_voxtral.protocol.form_data import FormData
 from langchain_voxtral.transport import exchange
 from langchain_voxtral.transport.client_pool import ClientPool, ClientSettings
@@ -70,6 +72,30 @@ async def test_an_async_mock_transport_answers_instead_of_a_server(
         model = model_class(http_async_client=client, api_key=SecretStr("k"), deadline=60)
         text = "".join([text_of(c) async for c in model.astream("Hello!")])
     assert text == "Hello"
+
+
+@pytest.mark.parametrize("headers", [{}, {"content-encoding": "gzip"}], ids=["plain", "gzip"])
+async def test_a_hook_of_a_client_may_have_read_the_stream(headers: dict[str, str]) -> None:
+    stream = token("Hello!") + final()
+    body = gzip.compress(stream) if headers else stream
+
+    async def aread(response: httpx.Response) -> None:
+        await response.aread()
+
+    with (
+        ScriptedServer(default=Reply(headers=headers, body=body)) as server,
+        httpx.Client(event_hooks={"response": [httpx.Response.read]}) as client,
+    ):
+        async with httpx.AsyncClient(event_hooks={"response": [aread]}) as async_client:
+            model = ChatVoxtral(
+                base_url=server.url,
+                http_client=client,
+                http_async_client=async_client,
+                stream_idle_timeout=2,
+            )
+            text = "".join(str(chunk.text) for chunk in model.stream("Hello!"))
+            async_text = "".join([str(c.text) async for c in model.astream("Hello!")])
+    assert (text, async_text) == ("Hello!", "Hello!")
 
 
 @pytest.mark.parametrize("is_async", [False, True])
