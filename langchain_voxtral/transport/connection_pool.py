@@ -17,6 +17,7 @@ from typing import Any, Generic, TypeVar, cast
 import httpcore
 
 from langchain_voxtral.transport.cancellation import close_connections, run_to_end
+from langchain_voxtral.transport.chunk_reader import open_body
 from langchain_voxtral.transport.network import find_pools
 
 C = TypeVar("C", httpcore.ConnectionInterface, httpcore.AsyncConnectionInterface)
@@ -102,7 +103,7 @@ class _Pool:
             connections.drop(connection)
             _close_each([connection])
             raise
-        response.stream = _Body(response.stream, connection, connections)
+        response.stream = _Body(open_body(request, response), connection, connections)
         return response
 
     def close(self) -> None:
@@ -154,7 +155,7 @@ class _AsyncPool:
             connections.drop(connection)
             await run_to_end(close_connections([connection]))
             raise
-        response.stream = _AsyncBody(response.stream, connection, connections)
+        response.stream = _AsyncBody(open_body(request, response), connection, connections)
         return response
 
     async def aclose(self) -> None:

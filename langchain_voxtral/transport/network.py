@@ -13,7 +13,6 @@ import httpx
 
 from langchain_voxtral.protocol.chunked_body import ChunkedBody
 from langchain_voxtral.transport.asyncio_backend import AsyncioBackend, split
-from langchain_voxtral.transport.chunk_reader import read_chunks_directly
 from langchain_voxtral.transport.deadlines import current_limit
 from langchain_voxtral.transport.resolver import connect_errors, resolve
 
@@ -128,6 +127,3 @@ def limit_connections(*transports: object) -> None:
             pool._network_backend = _LimitedBackend(backend)  # noqa: SLF001
         elif type(backend).__name__ in _DEFAULT_ASYNC_BACKENDS:
             pool._network_backend = AsyncioBackend()  # noqa: SLF001
-        else:
-            continue
-        read_chunks_directly(pool)

@@ -1,14 +1,9 @@
 """Bodies in chunked coding, read from their connections past httpcore."""
 
-import weakref
-
-import httpx
 import pytest
 from support.call_modes import Caller
 from support.scripted_server import Reply, ScriptedServer
 from support.sse_replies import final, token
-
-from langchain_voxtral.transport.network import limit_connections
 
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
 END = b"0\r\n\r\n"
@@ -54,11 +49,3 @@ def test_the_connection_is_kept_after_a_chunked_body(caller: Caller, body: bytes
         texts = ["".join(chunk.text for chunk in caller.stream(model)) for _ in range(2)]
 
     assert (texts, len(server.connections)) == (["ab", "ab"], 1)
-
-
-def test_a_pool_is_freed_when_nobody_holds_it() -> None:
-    transport = httpx.HTTPTransport()
-    limit_connections(transport)
-    pool = weakref.ref(transport._pool)
-    del transport
-    assert pool() is None
