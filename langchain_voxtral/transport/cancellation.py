@@ -3,7 +3,8 @@
 httpcore shields its cleaning up from anyio's cancellations, but `task.cancel()` and
 `asyncio.timeout` get through. What they cut short stays in its pool: connections that no request
 has and none gets, and requests that nobody awaits. So whatever closes connections runs in a task
-of its own here, and after a failure the pool is freed of what is left.
+of its own here, and after a failure the pool is freed of what is left: that of a caller's client,
+as pools of ours (see `connection_pool`) have nothing left.
 """
 
 import asyncio
@@ -75,7 +76,7 @@ class AsyncExchange:
 
 
 def _find_pool(client: httpx.AsyncClient, url: httpx.URL) -> httpcore.AsyncConnectionPool | None:
-    """Return the pool that a request went through; None for a transport that is not httpcore's."""
+    """Return the pool of httpcore that a request went through, if there is one."""
     find_transport = getattr(client, "_transport_for_url", None)
     pools = [] if find_transport is None else find_pools(find_transport(url))
     return pools[0] if pools else None

@@ -4,7 +4,7 @@ import asyncio
 import random
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +28,7 @@ from langchain_voxtral.protocol.transcription_request import (
     TranscriptionRequest,
 )
 from langchain_voxtral.providers import DEEPINFRA
+from langchain_voxtral.transport.client_pool import ClientPool, ClientSettings
 
 pytestmark = pytest.mark.skipif(
     sys.platform != "linux", reason="only Linux tells all that a process holds"
@@ -90,6 +91,39 @@ class Session:
         )
 
 
+@dataclass
+class OwnSession(Session):
+    """The same with a client of ours."""
+
+    pool: Any
+
+    async def has_only_idle_connections(self) -> bool:
+        await wait_until_idle()
+        idle = [each for kept in self.pool._connections._idle.values() for each in kept]
+        port = int(self.server.url.split(":")[2].removesuffix("/v1"))
+        return (
+            all(each.is_idle() for each in idle)
+            and not self.pool._connections._taken
+            and count_connections(port) == len(idle)
+        )
+
+
+@asynccontextmanager
+async def own_session(reply: Reply, **settings: Any) -> AsyncIterator[Session]:
+    clients = ClientPool(ClientSettings(transport="httpx"))
+    with ScriptedServer(default=reply) as server:
+        http_client: Any = await clients.async_client()
+        client = VoxtralClient(
+            ConnectionSettings(
+                base_url=server.url,
+                http_async_client=http_client,
+                **{"max_retries": 1, **settings},
+            )
+        )
+        yield OwnSession(server, client, http_client._transport._pool)
+        await clients.aclose()
+
+
 @asynccontextmanager
 async def session(
     reply: Reply, limits: httpx.Limits = NO_LIMITS, **settings: Any
@@ -119,12 +153,14 @@ async def cancelled_at(coroutine: Coroutine[Any, Any, None], *times: int) -> int
     return run.suspensions
 
 
+@pytest.mark.parametrize("session", [session, own_session], ids=["theirs", "ours"])
 @pytest.mark.parametrize("again_after", [None, 1], ids=["once", "twice"])
 @pytest.mark.parametrize(("call", "reply"), CALLS.values(), ids=CALLS)
 async def test_a_call_can_be_cancelled_at_each_of_its_suspensions(
     call: Callable[[VoxtralClient], Coroutine[Any, Any, None]],
     reply: Reply,
     again_after: int | None,
+    session: Callable[..., AbstractAsyncContextManager[Session]],
 ) -> None:
     # With a deadline, timeouts of asyncio are suspended too.
     async with session(reply, deadline=60.0 if again_after else None) as ours:
@@ -200,7 +236,10 @@ async def test_closing_goes_on_though_it_is_cancelled() -> None:
             assert count_connections(port) == 0
 
 
-async def test_a_storm_of_cancellations_leaves_idle_connections_only() -> None:
+@pytest.mark.parametrize("session", [session, own_session], ids=["theirs", "ours"])
+async def test_a_storm_of_cancellations_leaves_idle_connections_only(
+    session: Callable[..., AbstractAsyncContextManager[Session]],
+) -> None:
     chance = random.Random(7)  # noqa: S311 - the same storm each time
     async with session(streamed("Hel", "lo!")) as ours:
         model = ChatVoxtral(
