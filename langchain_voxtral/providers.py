@@ -229,12 +229,18 @@ class ServerAddress:
         path = self.provider.path(endpoint)
         if self.provider.domain is None:
             return self.base_url + path
-        if any(part in {"", ".", ".."} for part in model.split("/")) or not model.isprintable():
-            raise VoxtralInvalidRequestError(
-                f"model={model!r} is no model name; DeepInfra's look like 'owner/name', "
-                "'owner/name:VERSION' or 'deploy_id:ID'."
-            )
-        return self.base_url + path.format(model=quote(model, safe="/:"))
+        return self.base_url + path.format(model=_quote_model(model))
+
+
+@lru_cache(maxsize=64)
+def _quote_model(model: str) -> str:
+    """Return a model's name as it stands in a path."""
+    if any(part in {"", ".", ".."} for part in model.split("/")) or not model.isprintable():
+        raise VoxtralInvalidRequestError(
+            f"model={model!r} is no model name; DeepInfra's look like 'owner/name', "
+            "'owner/name:VERSION' or 'deploy_id:ID'."
+        )
+    return quote(model, safe="/:")
 
 
 def provider_name(base_url: str, server: ProviderName) -> str:

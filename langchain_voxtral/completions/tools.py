@@ -46,6 +46,8 @@ class ToolOptions:
         Raises:
             VoxtralInvalidRequestError: A tool or a choice that cannot be sent.
         """
+        if not kwargs:
+            return cls()
         strict, parallel = (_pop_bool(kwargs, name) for name in ("strict", "parallel_tool_calls"))
         if kwargs.keys().isdisjoint(("tools", "tool_choice")):
             return cls(parallel=parallel)

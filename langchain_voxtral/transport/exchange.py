@@ -7,7 +7,7 @@ knows what bytes mean.
 import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator, Sequence
-from contextlib import aclosing, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, nullcontext
 from typing import TypeVar
 
 import httpx
@@ -331,10 +331,15 @@ def _check_status(response: httpx.Response, request: HTTPRequest, content: bytes
         )
 
 
+def _deadline(state: RetryState) -> AbstractAsyncContextManager[None]:
+    seconds = state.remaining()
+    return nullcontext() if seconds is None else _end_within(seconds, state)
+
+
 @asynccontextmanager
-async def _deadline(state: RetryState) -> AsyncIterator[None]:
+async def _end_within(seconds: float, state: RetryState) -> AsyncIterator[None]:
     try:
-        async with asyncio.timeout(state.remaining()):
+        async with asyncio.timeout(seconds):
             yield
     except TimeoutError as error:
         raise state.deadline_error() from error

@@ -83,7 +83,7 @@ def _assemble_request(
     if type(client) not in _PLAIN_CLIENTS or client.params or client.cookies:
         return None
     names = {name.lower() for name in headers}
-    defaults = [(name.lower().decode(), name, value) for name, value in client.headers.raw]
+    defaults = [(name.lower().decode("latin-1"), name, value) for name, value in client.headers.raw]
     host = url.netloc
     if not (host and _AUTOMATIC.isdisjoint(names.union(name for name, _, _ in defaults))):
         return None
@@ -92,8 +92,8 @@ def _assemble_request(
         url,
         headers=[
             (b"Host", host),
-            *((raw, value) for name, raw, value in defaults if name not in names),
-            *((name.encode(), value.encode()) for name, value in headers.items()),
+            *[(raw, value) for name, raw, value in defaults if name not in names],
+            *[(name.encode(), value.encode()) for name, value in headers.items()],
             (b"Content-Length", b"%d" % len(body)),
         ],
         stream=httpx.ByteStream(body),
