@@ -43,7 +43,7 @@ def test_as_many_connections_are_opened_as_streams_run_at_once() -> None:
         model = ChatVoxtral(base_url=server.url)
         for _ in range(3):
             streams = [model.stream("Hello!") for _ in range(32)]
-            assert [next(stream).text for stream in streams] == ["Hel"] * 32
+            assert all(next(stream).text.startswith("Hel") for stream in streams)
             for stream in streams:
                 list(stream)
         model.close()
