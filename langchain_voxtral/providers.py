@@ -95,8 +95,13 @@ class Provider:
             raise VoxtralUnsupportedFeatureError(_ALTERNATIVES[endpoint].format(server=self.name))
         return path
 
-    def audio_part(self, data: bytes, audio_format: str) -> dict[str, Any]:
+    def audio_part(self, data: bytes, audio_format: str, base64: str = "") -> dict[str, Any]:
         """Return a recording as an `input_audio` part of a message's content.
+
+        Args:
+            data: Its bytes.
+            audio_format: The short name of its format.
+            base64: The bytes in base64, if that is known.
 
         Raises:
             VoxtralInvalidRequestError: The server takes no such format.
@@ -107,7 +112,7 @@ class Provider:
                 f"server={self.name!r} takes no {audio_format!r} audio, only {known}: convert it "
                 "to wav."
             )
-        audio = {"data": b64encode(data).decode(), "format": audio_format}
+        audio = {"data": base64 or b64encode(data).decode(), "format": audio_format}
         return {"type": "input_audio", "input_audio": audio}
 
     def is_own_domain(self, base_url: str) -> bool:

@@ -4,7 +4,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from langchain_voxtral.audio.decoder import Recording, Truncated
-from langchain_voxtral.audio.formats import MP3, WAV, AudioFormat
+from langchain_voxtral.audio.formats import MP3, WAV, AudioFormat, detect_format
 from langchain_voxtral.audio.mp3 import read_mp3_header
 from langchain_voxtral.audio.wav import PCM, SAMPLE_RATE, read_wav_header, wav_header
 from langchain_voxtral.errors import VoxtralAudioError
@@ -45,15 +45,44 @@ def encode_for_upload(
         VoxtralMissingAudioExtraError: It must be decoded, and the libraries are not installed.
     """
     recording = Recording(data, name=name, truncated=truncated)
+    unchanged = _as_it_is(recording, data, accepted_formats, max_seconds)
+    if unchanged is not None:
+        return unchanged
+    wav = to_wav(recording, max_seconds=max_seconds)
+    return EncodedAudio(wav, WAV, (len(wav) - len(wav_header(0))) / 2 / SAMPLE_RATE)
+
+
+def find_unchanged(
+    data: bytes,
+    *,
+    accepted_formats: Collection[str],
+    name: str | None = None,
+    max_seconds: float | None = None,
+) -> EncodedAudio | None:
+    """Return a recording if it is sent unchanged, else None; nothing is decoded.
+
+    Raises:
+        VoxtralAudioError: It is cut off, or is too long.
+    """
+    if detect_format(data) not in {WAV, MP3}:
+        return None
+    return _as_it_is(Recording(data, name=name), data, accepted_formats, max_seconds)
+
+
+def _as_it_is(
+    recording: Recording,
+    data: bytes,
+    accepted_formats: Collection[str],
+    max_seconds: float | None,
+) -> EncodedAudio | None:
     seconds = None
     if recording.format.name in accepted_formats and recording.is_complete is not False:
         seconds = _seconds_if_plain(data, recording.format)
-    if seconds:
-        if max_seconds is not None and seconds > max_seconds:
-            raise _too_long_error(recording, max_seconds)
-        return EncodedAudio(data, recording.format, seconds)
-    wav = to_wav(recording, max_seconds=max_seconds)
-    return EncodedAudio(wav, WAV, (len(wav) - len(wav_header(0))) / 2 / SAMPLE_RATE)
+    if not seconds:
+        return None
+    if max_seconds is not None and seconds > max_seconds:
+        raise _too_long_error(recording, max_seconds)
+    return EncodedAudio(data, recording.format, seconds)
 
 
 def to_wav(recording: Recording, *, max_seconds: float | None = None) -> bytes:

@@ -5,7 +5,6 @@ from dataclasses import replace
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
-from langchain_voxtral.audio.formats import WAV
 from langchain_voxtral.errors import VoxtralInvalidRequestError
 from langchain_voxtral.messages import AudioPart, Turn
 from langchain_voxtral.providers import Provider
@@ -53,19 +52,19 @@ class AudioCache:
             VoxtralMissingAudioExtraError: It must be converted, and the libraries are not
                 installed.
         """
-        key = (server, sha256(part.data).digest())
+        from langchain_voxtral.audio import upload  # noqa: PLC0415 - large
+
+        data, formats = part.data, server.audio_formats
+        limits: Any = {"name": part.location, "max_seconds": server.max_audio_seconds}
+        # Hashing takes as long as finding out that a file can be sent as it is.
+        unchanged = upload.find_unchanged(data, accepted_formats=formats, **limits)
+        if unchanged is not None:
+            return unchanged
+        key = (server, sha256(data).digest())
         audio = next((audio for known, audio in self._kept if known == key), None)
         if audio is None:
-            from langchain_voxtral.audio.upload import encode_for_upload  # noqa: PLC0415 - large
-
-            audio = encode_for_upload(
-                part.data,
-                accepted_formats=server.audio_formats,
-                name=part.location,
-                max_seconds=server.max_audio_seconds,
-            )
-        if audio.data is not part.data or audio.format != WAV:  # such a file needs no conversion
-            self._keep(key, audio)
+            audio = upload.encode_for_upload(data, accepted_formats=formats, **limits)
+        self._keep(key, audio)
         return audio
 
     def _keep(self, key: object, audio: "EncodedAudio") -> None:
@@ -181,4 +180,5 @@ def _to_upload(part: AudioPart, server: Provider, cache: AudioCache) -> AudioPar
             f"{server.max_audio_bytes:,} can be sent: compress or shorten it, or transcribe it in "
             "pieces and send the text."
         )
-    return replace(part, data=audio.data, format=audio.format)
+    base64 = part.base64 if audio.data is part.data else ""
+    return replace(part, data=audio.data, format=audio.format, base64=base64)

@@ -106,7 +106,8 @@ def audio_block(source: AudioInput, *, mime_type: str | None = None) -> dict[str
 
 def _read_source(source: AudioInput) -> AudioSource:
     if isinstance(source, str) and _DATA_URL.match(source):
-        return AudioSource(_decode_data_url(source, "the data: URL"), name="the data: URL")
+        data, _ = _decode_data_url(source, "the data: URL")
+        return AudioSource(data, name="the data: URL")
     try:
         with AudioSource(source, rewind=False) as recording:
             return AudioSource(recording.read(), name=recording.name)
@@ -154,8 +155,9 @@ def parse_audio_block(block: Mapping[str, object], where: str) -> AudioPart | No
         if not _WEB.match(value):
             raise _block_error(where, f"its URL is none of http:, https: and data:. {_ADVICE}")
         return AudioPart(url=value, location=where)
-    data = _decode_data_url(value, where) if is_data_url else _decode_base64(value, where)
-    return AudioPart(data, detect_format(data), location=where)
+    decode = _decode_data_url if is_data_url else _decode_base64
+    data, encoded = decode(value, where)
+    return AudioPart(data, detect_format(data), base64=encoded, location=where)
 
 
 def is_audio_block(block: Mapping[str, object]) -> bool:
@@ -186,17 +188,22 @@ def _reject_stored(content: Mapping[str, object], where: str) -> None:
         )
 
 
-def _decode_base64(text: str, where: str) -> bytes:
+def _decode_base64(text: str, where: str) -> tuple[bytes, str]:
+    """Return the bytes, and the text if encoding them would make it again."""
+    is_plain = True
     try:
         try:
             data = base64.b64decode(text, validate=True)
         except binascii.Error:
+            is_plain = False
             data = base64.b64decode(_normalize_base64(text), validate=True)
     except ValueError as error:
         raise _block_error(where, f"the recording is no base64 ({error}). {_ADVICE}") from error
     if not data:
         raise _block_error(where, f"the recording is empty. {_ADVICE}")
-    return data
+    last = (len(data) - 1) // 3 * 3  # its unused bits may differ
+    is_plain = is_plain and text.endswith(base64.b64encode(data[last:]).decode())
+    return data, text if is_plain else ""
 
 
 def _normalize_base64(text: str) -> str:
@@ -208,12 +215,12 @@ def _normalize_base64(text: str) -> str:
     return joined + "=" * (-len(joined) % 4)
 
 
-def _decode_data_url(url: str, where: str) -> bytes:
-    """Decode a `data:` URL (RFC 2397)."""
+def _decode_data_url(url: str, where: str) -> tuple[bytes, str]:
+    """Decode a `data:` URL (RFC 2397); return what `_decode_base64` does."""
     head, _, data = url.partition(",")
     content = unquote_to_bytes(data)
     if not head.lower().endswith(";base64"):
-        return content
+        return content, ""
     return _decode_base64(content.decode("ascii", "replace"), where)
 
 

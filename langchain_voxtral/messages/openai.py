@@ -11,8 +11,9 @@ from langchain_voxtral.providers import TurnOrder
 from langchain_voxtral.tools.call_ids import to_mistral_call_id
 from langchain_voxtral.tools.json_text import dumps
 
-AudioPartEncoder = Callable[[bytes, str], dict[str, Any]]
-"""Returns the content part for a recording, given its bytes and the short name of its format."""
+AudioPartEncoder = Callable[[bytes, str, str], dict[str, Any]]
+"""Returns the content part for a recording, given its bytes, the short name of its format, and its
+base64, if that is known."""
 
 
 def to_openai(
@@ -106,7 +107,7 @@ def _part(part: str | AudioPart, audio_part: AudioPartEncoder | None) -> dict[st
     if audio_part is None or part.format is None:
         problem = "the server takes no recordings" if part.format else "it has not been loaded"
         raise VoxtralInvalidRequestError(f"{part.location}: a recording cannot be sent: {problem}.")
-    return audio_part(part.data, part.format.name)
+    return audio_part(part.data, part.format.name, part.base64)
 
 
 def _call(call: ToolCall) -> dict[str, Any]:

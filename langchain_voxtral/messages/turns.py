@@ -33,12 +33,14 @@ class AudioPart:
     Args:
         data: The file's bytes; empty if there is only a URL.
         format: Its format, by its content; None if that is not known (yet).
+        base64: The bytes in base64, as they would be sent, if they came so.
         url: Its address on the web.
         location: Which block of which message this is, for errors.
     """
 
     data: bytes = field(default=b"", repr=False)
     format: AudioFormat | None = None
+    base64: str = field(default="", repr=False, compare=False)
     url: str | None = None
     location: str = field(default="the recording", compare=False)
 

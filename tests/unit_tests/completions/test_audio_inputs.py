@@ -79,6 +79,22 @@ def test_texts_and_recordings_arrive_as_they_were_in_their_order(parts: list[str
 # The cache of converted recordings
 
 
+def sent(encoded_audio: str) -> str:
+    """Return a recording's base64 as it is sent."""
+    turns = to_turns([HumanMessage([{"type": "audio", "base64": encoded_audio}])])
+    [message] = to_openai(load_audio(turns, VLLM), audio_part=VLLM.audio_part)
+    data: str = message["content"][0]["input_audio"]["data"]
+    return data
+
+
+def test_base64_goes_out_as_it_came_unless_it_is_unusual() -> None:
+    usual = base64.b64encode(wav_bytes(silence(0.3))).decode()
+    assert usual.endswith("A=")
+    assert sent(usual) is usual
+    unusual = [usual.rstrip("="), f"{usual[:-2]}B=", f"{usual[:76]}\n{usual[76:]}", f" {usual}\n"]
+    assert [sent(one) for one in unusual] == [usual] * len(unusual)
+
+
 def flac(seconds: float) -> AudioPart:
     return AudioPart(encoded("flac", silence(seconds)))
 
