@@ -76,7 +76,7 @@ def _assemble_request(
     headers: Mapping[str, str],
     timeout: Mapping[str, float | None],
 ) -> httpx.Request | None:
-    """Return what `client.build_request` does for a fifth of its price, or None for a rare case.
+    """Return what `client.build_request` does for a third of its price, or None for a rare case.
 
     That method merges headers, cookies and parameters, each through a class that decodes them.
     """
