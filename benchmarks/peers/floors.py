@@ -63,8 +63,8 @@ class HTTPX:
 
     def __init__(self, url: str) -> None:
         self._url = url + _PATH
-        self._client = httpx.Client(trust_env=False)
-        self._async_client = httpx.AsyncClient(trust_env=False)
+        self._client = httpx.Client(trust_env=False, timeout=60)
+        self._async_client = httpx.AsyncClient(trust_env=False, timeout=60)
 
     def stream(self, prompt: str) -> Iterator[bytes]:
         """Yield the bytes of each read."""

@@ -124,7 +124,7 @@ def rows(*, is_full: bool) -> list[Row]:
         _at_once(1),
         *((_at_once(16),) if is_full else ()),
         _at_once(32, some),
-        *((_at_once(64, few), _at_once(256, few)) if is_full else ()),
+        *((_at_once(64, few), _at_once(256, 3)) if is_full else ()),
         Row("stream of 200 tokens", "token", stream, "stream", 200, 3),
         Row("stream of 2,000 tokens", "token", stream, "stream", 2000, max_rounds=some),
         Row("stream of 20,000 tokens", "token", stream, "stream", 20_000, max_rounds=few),
