@@ -6,6 +6,7 @@ httpx has no setting for this, so the pools below its clients are given a networ
 import ssl
 import time
 from collections.abc import Iterable
+from math import inf
 from typing import Any
 
 import httpcore
@@ -27,6 +28,10 @@ class _LimitedStream(httpcore.NetworkStream):
         self._stream = stream
         self._limit = current_limit()
         self.body = ChunkedBody()
+        # TLS within TLS is no socket's, nor what another backend makes.
+        is_plain = type(stream).__name__ == "SyncStream"
+        self._socket: Any = stream.get_extra_info("socket") if is_plain else None
+        self._timeout = 0.0
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         return self.body.release() or self.body.hold_back(self.receive(max_bytes, timeout))
@@ -34,8 +39,25 @@ class _LimitedStream(httpcore.NetworkStream):
     def receive(self, max_bytes: int, timeout: float | None) -> bytes:
         """Return the next bytes, whatever they are."""
         limit = self._limit
-        data = self._stream.read(max_bytes, limit.clip(timeout, httpcore.ReadTimeout))
+        seconds = limit.clip(timeout, httpcore.ReadTimeout)
+        if self._socket is None:
+            data = self._stream.read(max_bytes, seconds)
+        else:
+            data = self._receive(max_bytes, inf if seconds is None else seconds)
         limit.is_silent = False
+        return data
+
+    def _receive(self, max_bytes: int, seconds: float) -> bytes:
+        # A limit differs a little at each read, and each setting is a call of the system.
+        if not seconds <= self._timeout <= 1.02 * seconds:
+            self._timeout = 1.01 * seconds
+            self._socket.settimeout(None if seconds == inf else self._timeout)
+        try:
+            data: bytes = self._socket.recv(max_bytes)
+        except TimeoutError as error:
+            raise httpcore.ReadTimeout(str(error)) from error
+        except OSError as error:
+            raise httpcore.ReadError(str(error)) from error
         return data
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
@@ -43,6 +65,7 @@ class _LimitedStream(httpcore.NetworkStream):
         self.body.await_head()
         for part in split(buffer):
             self._stream.write(part, limit.clip(timeout, httpcore.WriteTimeout))
+        self._timeout = 0.0  # writing has set another one
         limit.progress_at, limit.is_silent = time.monotonic(), True
 
     def close(self) -> None:
