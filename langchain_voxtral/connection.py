@@ -37,7 +37,13 @@ from langchain_voxtral.providers import (
     is_plain_http,
     normalize_base_url,
 )
-from langchain_voxtral.transport import AsyncClient, Client, ClientLease
+from langchain_voxtral.transport import (
+    AsyncClient,
+    Client,
+    ClientLease,
+    async_client_class,
+    read_transport_name,
+)
 
 DEFAULT_CONNECT_TIMEOUT = 5.0
 """Seconds to reach a server, unless `timeout` says otherwise."""
@@ -81,6 +87,7 @@ def _import_for_calls() -> None:
     for name in _IMPORTED_BY_FIRST_CALLS:
         with suppress(ImportError):  # other versions are in other modules
             import_module(name)
+    async_client_class(read_transport_name())
 
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]

@@ -68,8 +68,11 @@ class AiohttpTransport(httpx_aiohttp.AiohttpTransport):
         except _ERRORS as failure:
             error = watch.error("") if watch.head.expired() else _as_httpx(failure)
         else:
-            if watch.content is not None:
-                response.stream = _Body(response.stream, watch.content, watch)
+            if watch.response is None:  # vcrpy plays a cassette, and leaves raw headers out
+                played = cast("Any", response.stream)._aiohttp_response  # noqa: SLF001
+                response.headers = httpx.Headers(list(played.headers.items()))
+            else:
+                response.stream = _Body(response.stream, watch.response.content, watch)
             return response
         finally:
             watch.stop()
@@ -83,7 +86,7 @@ class _Watch:
     Attributes:
         limit: The exchange's own limit.
         head: Ends the wait for the head of the response.
-        content: The body of the response, once its head has come.
+        response: The response, once its head has come.
         has_parts: Whether the body of the request is written in parts.
         error: The error of the step that takes its time.
     """
@@ -91,7 +94,7 @@ class _Watch:
     def __init__(self, limit: TimeLimit, seconds: Mapping[str, float | None]) -> None:
         self.limit = limit
         self.head = asyncio.timeout(None)
-        self.content: aiohttp.StreamReader | None = None
+        self.response: aiohttp.ClientResponse | None = None
         self.has_parts = False
         self.error: type[httpx.TimeoutException] = httpx.ConnectTimeout
         self._seconds = seconds
@@ -137,10 +140,10 @@ class _Watch:
             return
         if self._due > self._loop.time():
             self._set_timer(self._due)
-        elif self.content is None:
+        elif self.response is None:
             self.head.reschedule(self._due)
         else:
-            self.content.set_exception(self.error(""))
+            self.response.content.set_exception(self.error(""))
 
 
 _watch: ContextVar[_Watch] = ContextVar("langchain_voxtral_watch")
@@ -204,11 +207,11 @@ class _Body(httpx.AsyncByteStream):
 
 
 class _Response(aiohttp.ClientResponse):
-    """A response of which the exchange knows the body."""
+    """A response that its exchange knows."""
 
     async def start(self, connection: Connection) -> aiohttp.ClientResponse:
         await super().start(connection)
-        _watch.get().content = self.content
+        _watch.get().response = self
         return self
 
 
@@ -247,7 +250,7 @@ class _Protocol(ResponseHandler):
     def data_received(self, data: bytes) -> None:
         if data:  # aiohttp asks with none for what is left to parse
             self.watch.limit.is_silent = False
-            if self.watch.content is None:
+            if self.watch.response is None:
                 self.watch.begin("read", httpx.ReadTimeout)
         super().data_received(data)
 

@@ -25,7 +25,7 @@ from langchain_voxtral.transport.event_loop import NoEventLoopError, running_loo
 from langchain_voxtral.transport.network import find_transports, limit_connections
 from langchain_voxtral.transport.transport_choice import (
     TransportName,
-    is_installed,
+    async_client_class,
     read_transport_name,
 )
 
@@ -165,18 +165,10 @@ def _make_client(settings: ClientSettings) -> httpx.Client:
 
 def _make_async_client(settings: ClientSettings) -> httpx.AsyncClient:
     """Return an asynchronous client and the transports below it, which are chosen here."""
-    client = _async_client_class(settings)(**_options(settings))
+    client = async_client_class(settings.transport)(**_options(settings))
     client._cookies = _NoCookies()  # noqa: SLF001 - where it looks for them
     _prepare_own(client)
     return client
-
-
-def _async_client_class(settings: ClientSettings) -> type[httpx.AsyncClient]:
-    if settings.transport == "httpx" or not is_installed("httpx_aiohttp"):
-        return httpx.AsyncClient
-    from langchain_voxtral.transport.aiohttp_transport import AiohttpClient  # noqa: PLC0415 - extra
-
-    return AiohttpClient
 
 
 def _options(settings: ClientSettings) -> dict[str, Any]:

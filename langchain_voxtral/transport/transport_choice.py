@@ -5,6 +5,8 @@ from functools import cache
 from importlib.util import find_spec
 from typing import Literal, get_args
 
+import httpx
+
 from langchain_voxtral.errors import VoxtralInvalidRequestError
 
 TransportName = Literal["auto", "httpx"]
@@ -29,7 +31,15 @@ def read_transport_name() -> TransportName:
     return _NAMES[value]
 
 
+def async_client_class(name: TransportName) -> type[httpx.AsyncClient]:
+    """Return the class of asynchronous clients with this transport."""
+    if name == "httpx" or not _is_installed("httpx_aiohttp"):
+        return httpx.AsyncClient
+    from langchain_voxtral.transport.aiohttp_transport import AiohttpClient  # noqa: PLC0415 - extra
+
+    return AiohttpClient
+
+
 @cache
-def is_installed(package: str) -> bool:
-    """Return whether a package can be imported."""
+def _is_installed(package: str) -> bool:
     return find_spec(package) is not None

@@ -8,6 +8,7 @@ import pytest
 from support.call_modes import Caller, Model, text_of
 from support.scripted_server import End, Gate, Repeat, ScriptedServer
 from support.sse_replies import events, final, streamed, token, whole
+from support.transports import on_each_transport
 
 pytestmark = pytest.mark.usefixtures("_no_earlier_models", "_no_open_sockets")
 
@@ -132,6 +133,7 @@ async def test_closing_an_async_stream_closes_its_connection(model_class: type[M
         await asyncio.to_thread(server.wait_until_disconnected)
 
 
+@on_each_transport
 def test_a_loop_that_ends_in_the_middle_of_a_stream_leaves_nothing(
     model_class: type[Model], caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -18,6 +18,7 @@ from support.completion_requests import completion_request
 from support.resource_usage import count_connections
 from support.scripted_server import TIMEOUT_SECONDS, End, Gate, ScriptedServer
 from support.sse_replies import events, final, streamed, token, whole
+from support.transports import on_each_transport
 from support.tunnel_proxy import TunnelProxy
 
 from langchain_voxtral import ChatVoxtral
@@ -31,7 +32,9 @@ HOST = "voxtral.example"
 PROMPT = completion_request()
 BIG = "x" * 2**23
 
-both_ways = pytest.mark.parametrize("caller", ["chat-sync", "chat-async"], indirect=True)
+both_ways = pytest.mark.parametrize(
+    "caller", ["chat-sync", "chat-async", "chat-async-fast"], indirect=True
+)
 
 
 def resolving(monkeypatch: pytest.MonkeyPatch, *addresses: str) -> None:
@@ -204,6 +207,7 @@ def test_the_next_address_is_tried_while_one_does_not_answer(
         assert asyncio.run(ask()) == "Hello!"
 
 
+@on_each_transport
 @pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
 def test_a_connection_that_the_server_closed_is_not_used_again(is_async: bool) -> None:
     may_close = threading.Event()

@@ -12,6 +12,7 @@ from support.blocking_points import BUSY, BlockingPoint, at_each_blocking_point
 from support.call_modes import Model, text_of
 from support.scripted_server import Reply, ScriptedServer
 from support.sse_replies import whole
+from support.transports import on_each_transport
 
 pytestmark = pytest.mark.usefixtures("_no_open_sockets")
 
@@ -71,6 +72,7 @@ def test_ctrl_c_ends_a_call(
         is_over(server, model)
 
 
+@on_each_transport
 @at_each_blocking_point
 def test_ctrl_c_ends_a_loop(
     model_class: type[Model], reply: Reply, streaming: bool, press: Press

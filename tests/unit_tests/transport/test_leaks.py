@@ -21,6 +21,7 @@ from support.resource_usage import (
 from support.scripted_server import TIMEOUT_SECONDS, End, ScriptedServer
 from support.sse_replies import events, streamed, token, whole
 from support.subprocesses import run_python
+from support.transports import on_each_transport
 
 from langchain_voxtral import ChatVoxtral
 from langchain_voxtral.errors import VoxtralAPIError, VoxtralIncompleteStreamError
@@ -285,6 +286,7 @@ def test_many_threads_hold_no_more_connections_than_threads(model_class: type[Mo
     assert len(server.requests) == 320
 
 
+@on_each_transport
 def test_event_loops_in_turn_leave_neither_loops_nor_connections(model_class: type[Model]) -> None:
     loops: weakref.WeakSet[asyncio.AbstractEventLoop] = weakref.WeakSet()
 
@@ -300,6 +302,7 @@ def test_event_loops_in_turn_leave_neither_loops_nor_connections(model_class: ty
         assert (answers, len(loops), connections(server)) == (["Hello!"] * 30, 1, 0)
 
 
+@on_each_transport
 def test_two_event_loops_and_threads_use_one_model_at_once() -> None:
     async def ask_often(model: ChatVoxtral) -> list[str]:
         answers = await asyncio.gather(*[model.ainvoke("Hello!") for _ in range(20)])

@@ -10,12 +10,14 @@ import pytest
 from support.call_modes import Model, text_of
 from support.scripted_server import Repeat, ScriptedServer
 from support.sse_replies import events, json_reply, streamed, token, whole
+from support.transports import on_each_transport
 
 pytestmark = pytest.mark.usefixtures("_no_earlier_models", "_no_open_sockets")
 
 FINE = whole("Hello!")
 
 
+@on_each_transport
 def test_one_model_serves_one_event_loop_after_the_other(model_class: type[Model]) -> None:
     with ScriptedServer(FINE, FINE, FINE) as server:
         model = model_class(base_url=server.url)
@@ -25,6 +27,7 @@ def test_one_model_serves_one_event_loop_after_the_other(model_class: type[Model
     assert (len(server.requests), len(server.connections)) == (3, 3)
 
 
+@on_each_transport
 def test_one_model_streams_in_one_event_loop_after_the_other(model_class: type[Model]) -> None:
     async def joined(model: Model) -> str:
         return "".join([text_of(c) async for c in model.astream("Hello!")])
@@ -46,6 +49,7 @@ def test_one_model_serves_many_threads(model_class: type[Model]) -> None:
     assert len(server.connections) <= 8
 
 
+@on_each_transport
 def test_one_model_serves_event_loops_in_many_threads(model_class: type[Model]) -> None:
     async def twice(model: Model) -> list[object]:
         return [await model.ainvoke("Hello!"), await model.ainvoke("Hello!")]
@@ -89,6 +93,7 @@ def test_a_forked_child_has_its_own_connection() -> None:
     assert "of the child" in server.requests[1].body["input"]
 
 
+@on_each_transport
 def test_a_first_call_imports_nothing() -> None:
     """A child that is forked while another thread imports would wait for the import for ever."""
     script = """

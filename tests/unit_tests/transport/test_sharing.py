@@ -10,6 +10,7 @@ from langchain_core.runnables import ConfigurableField
 from support.call_modes import Caller, text_of
 from support.scripted_server import End, Gate, Reply, ScriptedServer
 from support.sse_replies import events, json_reply, streamed, token, whole
+from support.transports import on_each_transport
 
 from langchain_voxtral import ChatVoxtral, VoxtralLLM
 from langchain_voxtral.errors import VoxtralInvalidRequestError
@@ -53,6 +54,7 @@ def test_a_reconfigured_model_still_streams() -> None:
     assert server.requests[0].body["temperature"] == 1
 
 
+@on_each_transport
 def test_a_model_that_ends_with_its_loop_leaves_nothing_open() -> None:
     script = (
         "import asyncio, sys\n"
