@@ -137,13 +137,14 @@ async def test_closing_an_async_stream_closes_its_connection(model_class: type[M
 def test_a_loop_that_ends_in_the_middle_of_a_stream_leaves_nothing(
     model_class: type[Model], caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def first_only(model: Model) -> object:
+    async def first_only(model: Model) -> str:
         async for chunk in model.astream("Hello!"):
             return text_of(chunk)
-        return None
+        return ""
 
     with ScriptedServer(ENDLESS) as server:
-        assert asyncio.run(first_only(model_class(base_url=server.url))) == "on "
+        text = asyncio.run(first_only(model_class(base_url=server.url)))
+        assert set(text.split()) == {"on"}  # several tokens may come together
         server.wait_until_disconnected()
     gc.collect()
     assert caplog.records == []
