@@ -238,6 +238,10 @@ class _Connector(aiohttp.TCPConnector):
             watch.end_writing()
         return connection
 
+    async def close(self, **_: Any) -> None:
+        """Close connections at once; who waits for it is still closing when the loop ends."""
+        self._close()
+
     def __del__(self, *_: Any) -> None:
         """Do not log an error about open connections: a loop that is closed has none."""
 
