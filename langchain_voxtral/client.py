@@ -44,7 +44,6 @@ from langchain_voxtral.providers import (
 )
 from langchain_voxtral.transport import (
     ClientPool,
-    ClientSettings,
     HTTPRequest,
     HTTPResponse,
     RetryPolicy,
@@ -233,12 +232,7 @@ class VoxtralClient:
         """Return the HTTP clients for a server."""
         settings = self.settings
         return settings._lease.clients(  # noqa: SLF001
-            ClientSettings(
-                settings.proxy,
-                address.trust_env,
-                settings.http_client,
-                settings.http_async_client,
-            )
+            settings.proxy, address.trust_env, settings.http_client, settings.http_async_client
         )
 
     def _http_request(

@@ -9,7 +9,6 @@ from langchain_voxtral.errors import (
     VoxtralError,
     VoxtralIncompleteStreamError,
     VoxtralResponseError,
-    redact,
 )
 from langchain_voxtral.prompts import StreamUnescaper, find_stop
 from langchain_voxtral.protocol.responses import ResponseInfo, Usage
@@ -20,7 +19,7 @@ from langchain_voxtral.tools.call_accumulator import (
     make_unparsable,
 )
 from langchain_voxtral.tools.fenced_json import strip_json_fence
-from langchain_voxtral.transport import HTTPRequest, HTTPResponse
+from langchain_voxtral.transport import HTTPRequest, HTTPResponse, read_header
 
 
 @dataclass(slots=True)
@@ -87,12 +86,6 @@ def to_stream_items(completion: Completion) -> list[StreamItem]:
 def is_truncated(finish_reason: str | None) -> bool:
     """Return whether a completion ended before the model was done (length, content filter, ...)."""
     return finish_reason not in {None, "stop", "tool_calls"}
-
-
-def read_header(headers: Mapping[str, str], name: str, secrets: Iterable[str]) -> str | None:
-    """Return a response header for errors and metadata, without a key that a server may echo."""
-    value = headers.get(name)
-    return None if value is None else redact(value, secrets)
 
 
 def parse_completions(

@@ -14,7 +14,6 @@ from langchain_voxtral.completions.response import (
     collect_stream,
     is_truncated,
     not_a_stream_error,
-    read_header,
     read_text,
 )
 from langchain_voxtral.completions.resume import StreamProgress
@@ -27,7 +26,7 @@ from langchain_voxtral.protocol.json_body import encode_request
 from langchain_voxtral.protocol.responses import ResponseInfo, StreamEvent, TokenDelta
 from langchain_voxtral.tools.call_accumulator import ToolCallAccumulator, ToolCallChunk
 from langchain_voxtral.tools.fenced_json import JsonFenceFilter
-from langchain_voxtral.transport import HTTPRequest, HTTPResponse
+from langchain_voxtral.transport import HTTPRequest, HTTPResponse, read_header
 
 MAX_READS_AFTER_STOP = 16
 """Reads that a stream may go on for after its text is complete, for the metadata's sake."""

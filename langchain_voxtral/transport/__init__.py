@@ -10,6 +10,7 @@ from langchain_voxtral.transport.event_loop import (
     to_thread,
 )
 from langchain_voxtral.transport.exchange import apost, astream, post, stream
+from langchain_voxtral.transport.retry import read_header
 from langchain_voxtral.transport.transport_choice import async_client_class, read_transport_name
 from langchain_voxtral.transport.types import (
     HTTPRequest,
@@ -39,6 +40,7 @@ __all__ = [
     "is_in_event_loop",
     "on_asyncio",
     "post",
+    "read_header",
     "read_transport_name",
     "running_loop",
     "stream",

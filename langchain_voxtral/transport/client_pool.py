@@ -6,28 +6,20 @@ an asynchronous connection belongs to the loop that opened it.
 
 import asyncio
 import os
-import ssl
 import threading
 import weakref
 from collections.abc import AsyncGenerator
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import cache
-from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
 
 import httpx
 
-from langchain_voxtral.transport.cancellation import protect_pools, run_to_end
-from langchain_voxtral.transport.connection_pool import replace_pools
+from langchain_voxtral.transport.cancellation import run_to_end
+from langchain_voxtral.transport.client_factory import make_async_client, make_client, prepare
 from langchain_voxtral.transport.deadlines import httpx_guard
 from langchain_voxtral.transport.event_loop import NoEventLoopError, running_loop
-from langchain_voxtral.transport.network import find_transports, limit_connections
-from langchain_voxtral.transport.transport_choice import (
-    TransportName,
-    async_client_class,
-    read_transport_name,
-)
+from langchain_voxtral.transport.transport_choice import TransportName, read_transport_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,28 +41,6 @@ class ClientSettings:
     transport: TransportName = field(default_factory=read_transport_name)
 
 
-# Held by a fork: a child of a process that is within OpenSSL's own locks would wait for them.
-_ssl_lock = threading.Lock()
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(
-        before=_ssl_lock.acquire,
-        after_in_parent=_ssl_lock.release,
-        after_in_child=_ssl_lock.release,
-    )
-
-
-@cache
-def ssl_context(trust_env: bool) -> ssl.SSLContext:  # noqa: FBT001 - a cache key
-    """Return the certificates; loading them takes some 20 ms, so all clients share them."""
-    with _ssl_lock:
-        return httpx.create_ssl_context(trust_env=trust_env)
-
-
-_EXPIRY_SECONDS = 30.0
-"""How long an idle connection is kept."""
-
-
 class ClientPool:
     """The clients for one kind of settings; use `ClientLease` to get one."""
 
@@ -79,7 +49,7 @@ class ClientPool:
         self.leases = 0
         for client in (settings.http_client, settings.http_async_client):
             if client is not None:
-                _prepare(client)
+                prepare(client)
         self._reset()
         _pools.add(self)
 
@@ -100,7 +70,9 @@ class ClientPool:
             with self._lock:
                 client = self._sync
                 if client is None:
-                    client = self._sync = _make_client(self.settings)
+                    settings = self.settings
+                    client = make_client(settings.proxy, trust_env=settings.trust_env)
+                    self._sync = client
                     # Also closes at exit, and when nobody holds this object any more.
                     self._close_sync = weakref.finalize(self, _close, client)
         return client
@@ -112,7 +84,10 @@ class ClientPool:
         loop = running_loop()
         entry = self._by_loop.get(loop)
         if entry is None:
-            client = _make_async_client(self.settings)
+            settings = self.settings
+            client = make_async_client(
+                settings.proxy, trust_env=settings.trust_env, transport=settings.transport
+            )
             entry = _LoopClient(self, loop, client)
             with self._lock:  # loops may run in several threads
                 self._forget_closed_loops()
@@ -153,55 +128,6 @@ class ClientPool:
         # Kept alive on purpose: finalizing them would write to the parent's sockets.
         _detached.append((self._sync, dict(self._by_loop)))
         self._reset()
-
-
-def _make_client(settings: ClientSettings) -> httpx.Client:
-    """Return a synchronous client and the transports below it, which are chosen here."""
-    client = httpx.Client(**_options(settings))
-    client._cookies = _NoCookies()  # noqa: SLF001 - where it looks for them
-    _prepare_own(client)
-    return client
-
-
-def _make_async_client(settings: ClientSettings) -> httpx.AsyncClient:
-    """Return an asynchronous client and the transports below it, which are chosen here."""
-    client = async_client_class(settings.transport)(**_options(settings))
-    client._cookies = _NoCookies()  # noqa: SLF001 - where it looks for them
-    _prepare_own(client)
-    return client
-
-
-def _options(settings: ClientSettings) -> dict[str, Any]:
-    return {
-        "verify": ssl_context(settings.trust_env),
-        "proxy": settings.proxy,
-        "trust_env": settings.trust_env,
-        "limits": httpx.Limits(keepalive_expiry=_EXPIRY_SECONDS),
-        # Clients are shared by accounts, so a cookie for one must not go out for another.
-        "cookies": CookieJar(DefaultCookiePolicy(allowed_domains=[])),
-        "follow_redirects": False,
-    }
-
-
-class _NoCookies(httpx.Cookies):
-    """Takes none; that the policy takes none is found out in a tenth of a call's time."""
-
-    def extract_cookies(self, response: httpx.Response) -> None:
-        """Leave the cookies of a response where they are."""
-
-
-def _prepare_own(client: httpx.Client | httpx.AsyncClient) -> None:
-    """Make a client of ours keep time limits, and find connections in constant time."""
-    transports = find_transports(client)
-    limit_connections(*transports)
-    replace_pools(*transports, expiry_seconds=_EXPIRY_SECONDS)
-
-
-def _prepare(client: httpx.Client | httpx.AsyncClient) -> None:
-    """Make a caller's client keep time limits, and survive cancellations."""
-    transports = find_transports(client)
-    limit_connections(*transports)
-    protect_pools(*transports)
 
 
 class _LoopClient:
@@ -287,11 +213,25 @@ class ClientLease:
         self._pool: ClientPool | None = None
         self._release: weakref.finalize[..., ClientLease] | None = None
 
-    def clients(self, settings: ClientSettings) -> ClientPool:
-        """Return the clients for these settings, letting go of those for others."""
+    def clients(
+        self,
+        proxy: str | None,
+        trust_env: bool,  # noqa: FBT001 - as in ClientSettings
+        http_client: httpx.Client | None,
+        http_async_client: httpx.AsyncClient | None,
+    ) -> ClientPool:
+        """Return the clients for these `ClientSettings`, letting go of those for others."""
         pool = self._pool
-        if pool is not None and pool.settings == settings:
-            return pool
+        if pool is not None:
+            held = pool.settings
+            if (
+                held.http_client is http_client
+                and held.http_async_client is http_async_client
+                and held.proxy == proxy
+                and held.trust_env == trust_env
+            ):
+                return pool
+        settings = ClientSettings(proxy, trust_env, http_client, http_async_client)
         with _registry:
             if self._pool is not None and self._pool.settings == settings:
                 return self._pool  # another thread was quicker

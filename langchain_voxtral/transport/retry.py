@@ -3,7 +3,7 @@
 import logging
 import random
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import httpx
 
@@ -24,6 +24,12 @@ RETRYABLE_STATUS = frozenset({408, 429, 500, 502, 503, 504})
 DeepInfra is undocumented."""
 
 _NEVER_SENT = (httpx.ConnectTimeout, httpx.PoolTimeout)
+
+
+def read_header(headers: Mapping[str, str], name: str, secrets: Iterable[str]) -> str | None:
+    """Return a response header for errors and metadata, without a key that a server may echo."""
+    value = headers.get(name)
+    return None if value is None else redact(value, secrets)
 
 
 class RetryState:
@@ -64,11 +70,6 @@ class RetryState:
         self.limit.progress_at, self.limit.is_silent = time.monotonic(), True
         self._headers = headers
 
-    @property
-    def _request_id(self) -> str | None:
-        request_id = self._headers.get("x-request-id")
-        return None if request_id is None else redact(request_id, self._secrets)
-
     def remaining(self) -> float | None:
         """Seconds until the deadline, None without one.
 
@@ -106,7 +107,9 @@ class RetryState:
             VoxtralError: The error itself, if it is not to be retried.
         """
         error.attempts = self.attempts
-        error.request_id = error.request_id or self._request_id
+        error.request_id = error.request_id or read_header(
+            self._headers, "x-request-id", self._secrets
+        )
         spent = self.attempts - self._attempts_before_resume > self._policy.retries
         if spent or not self._is_temporary(error):
             raise error

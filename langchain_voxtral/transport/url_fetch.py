@@ -22,7 +22,7 @@ from langchain_voxtral.errors import (
     VoxtralInvalidRequestError,
     VoxtralTimeoutError,
 )
-from langchain_voxtral.transport.client_pool import ssl_context
+from langchain_voxtral.transport.client_factory import ssl_context
 from langchain_voxtral.transport.deadlines import TimeLimit
 from langchain_voxtral.transport.network import limit_connections
 from langchain_voxtral.transport.resolver import resolve

@@ -25,7 +25,7 @@ from langchain_voxtral import ChatVoxtral
 from langchain_voxtral.client import VoxtralClient
 from langchain_voxtral.connection import ConnectionSettings
 from langchain_voxtral.errors import VoxtralConnectionError, VoxtralTimeoutError
-from langchain_voxtral.transport.client_pool import ssl_context
+from langchain_voxtral.transport.client_factory import ssl_context
 
 HOST = "voxtral.example"
 """On loopback; environment variables do not count for an address there."""

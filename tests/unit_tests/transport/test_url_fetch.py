@@ -17,7 +17,7 @@ from langchain_voxtral.errors import (
     VoxtralInvalidRequestError,
     VoxtralTimeoutError,
 )
-from langchain_voxtral.transport.client_pool import ssl_context
+from langchain_voxtral.transport.client_factory import ssl_context
 from langchain_voxtral.transport.url_fetch import FetchPolicy, fetch_url, is_public
 
 ANYWHERE = FetchPolicy(allows=lambda _: True)
