@@ -74,16 +74,6 @@ class ChunkedRecording:
         average = self._target or limit - _SEARCH_SECONDS
         return math.ceil(self.duration / average)
 
-    @property
-    def is_sent_whole(self) -> bool:
-        """Whether it is one chunk, as it is or converted."""
-        provider = self._provider
-        return (
-            self._recording.format.name in provider.audio_formats
-            and self._source.size <= provider.max_audio_bytes
-            and self.expected_chunks == 1
-        )
-
     def chunks(self) -> Generator[AudioChunk]:
         """Decode it and yield its chunks; a short file that the server takes passes unchanged.
 
@@ -93,7 +83,11 @@ class ChunkedRecording:
         """
         provider = self._provider
         with _suggest_keeping(self._truncated):
-            if self.is_sent_whole:
+            if (
+                self._recording.format.name in provider.audio_formats
+                and self._source.size <= provider.max_audio_bytes
+                and self.expected_chunks == 1
+            ):
                 yield self._whole()
                 return
             yield from split_at_silence(

@@ -67,7 +67,7 @@ class TranscriptionJob:
             self.metadata = {**self.metadata, "source": self.source.name}
 
     def open(self) -> None:
-        """Open the recording, and read its length.
+        """Open the recording, and read its length and hash.
 
         Raises:
             VoxtralAudioError: It is no recording, or known to be cut off.
@@ -82,7 +82,7 @@ class TranscriptionJob:
             as_cues=needs_timestamps(settings) and not expects_timestamps(settings),
         )
         self.metadata |= {
-            "sha256": None,  # known with the first result
+            "sha256": self.source.sha256(),
             "duration": self.recording.duration,
             "truncated": self.recording.is_truncated or None,
         }
@@ -163,7 +163,7 @@ class TranscriptionJob:
             VoxtralError: A chunk failed; the message names it.
         """
         last: ChunkResult | None = None
-        work = map_ordered(self._chunks(), self._transcribe, self.settings.max_concurrency)
+        work = map_ordered(self.recording.chunks(), self._transcribe, self.settings.max_concurrency)
         with progress_reporter(self.settings.progress) as report, closing(work) as results:
             report(self._progress(None))
             try:
@@ -177,7 +177,9 @@ class TranscriptionJob:
     async def aresults(self) -> AsyncGenerator[ChunkResult]:
         """Do what `results` does, asynchronously."""
         last: ChunkResult | None = None
-        work = amap_ordered(self._chunks(), self._atranscribe, self.settings.max_concurrency)
+        work = amap_ordered(
+            self.recording.chunks(), self._atranscribe, self.settings.max_concurrency
+        )
         with progress_reporter(self.settings.progress) as report:
             async with aclosing(work) as results:
                 report(self._progress(None))
@@ -188,22 +190,6 @@ class TranscriptionJob:
                         yield last
                 except VoxtralAudioError as error:
                     yield self._undecoded(error, last)
-
-    def _chunks(self) -> Generator[AudioChunk]:
-        """Yield the chunks; before there is a result, add the recording's hash to the metadata."""
-        is_sent_whole = self.recording.is_sent_whole
-        if not is_sent_whole:
-            self._add_hash()
-        try:
-            yield from self.recording.chunks()
-        except VoxtralAudioError:
-            self._add_hash()
-            raise
-        if is_sent_whole:  # it is on its way while this goes on
-            self._add_hash()
-
-    def _add_hash(self) -> None:
-        self.metadata["sha256"] = self.metadata["sha256"] or self.source.sha256()
 
     def _transcribe(self, chunk: AudioChunk) -> ChunkResult:
         request = self._request(chunk)
