@@ -41,7 +41,7 @@ from langchain_voxtral.transport import (
     AsyncClient,
     Client,
     ClientLease,
-    async_client_class,
+    async_transport_class,
     read_transport_name,
 )
 
@@ -87,7 +87,7 @@ def _import_for_calls() -> None:
     for name in _IMPORTED_BY_FIRST_CALLS:
         with suppress(ImportError):  # other versions are in other modules
             import_module(name)
-    async_client_class(read_transport_name())
+    async_transport_class(read_transport_name())
 
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]

@@ -11,7 +11,7 @@ from langchain_voxtral.transport.event_loop import (
 )
 from langchain_voxtral.transport.exchange import apost, astream, post, stream
 from langchain_voxtral.transport.retry import read_header
-from langchain_voxtral.transport.transport_choice import async_client_class, read_transport_name
+from langchain_voxtral.transport.transport_choice import async_transport_class, read_transport_name
 from langchain_voxtral.transport.types import (
     HTTPRequest,
     HTTPResponse,
@@ -35,7 +35,7 @@ __all__ = [
     "Timeouts",
     "apost",
     "astream",
-    "async_client_class",
+    "async_transport_class",
     "fetch_url",
     "is_in_event_loop",
     "on_asyncio",

@@ -33,13 +33,6 @@ _OWN_HEADERS = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
 _ERRORS = (httpx.TransportError, aiohttp.ClientError, HttpProcessingError, OSError)
 
 
-class AiohttpClient(httpx.AsyncClient):
-    """A client whose requests go through aiohttp, except those for a proxy."""
-
-    def _init_transport(self, *_: Any, **options: Any) -> httpx.AsyncBaseTransport:
-        return AiohttpTransport(**options)
-
-
 class AiohttpTransport(httpx_aiohttp.AiohttpTransport):
     """httpx-aiohttp's transport with the time limits of exchanges and the errors of httpx."""
 

@@ -12,7 +12,7 @@ import httpx
 from langchain_voxtral.transport.cancellation import protect_pools
 from langchain_voxtral.transport.connection_pool import replace_pools
 from langchain_voxtral.transport.network import find_transports, limit_connections
-from langchain_voxtral.transport.transport_choice import TransportName, async_client_class
+from langchain_voxtral.transport.transport_choice import TransportName, async_transport_class
 
 _EXPIRY_SECONDS = 30.0
 """How long an idle connection is kept."""
@@ -52,7 +52,14 @@ def make_async_client(
     proxy: str | None, *, trust_env: bool, transport: TransportName
 ) -> httpx.AsyncClient:
     """Return an asynchronous client with the transports of this name below it."""
-    client = async_client_class(transport)(**_options(proxy, trust_env=trust_env))
+    options = _options(proxy, trust_env=trust_env)
+    client = httpx.AsyncClient(**options)
+    transport_class = async_transport_class(transport)
+    if transport_class is not None:
+        # Set, not given: a client that is given one takes no proxy from the environment.
+        client._transport = transport_class(  # noqa: SLF001
+            verify=options["verify"], limits=options["limits"]
+        )
     client._cookies = _NoCookies()  # noqa: SLF001 - where it looks for them
     _prepare_own(client)
     return client

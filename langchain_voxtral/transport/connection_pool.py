@@ -139,11 +139,36 @@ def _close_each(connections: Iterable[httpcore.ConnectionInterface]) -> None:
             connection.close()
 
 
+class _NoLock:
+    """Stands in for httpcore's locks, at each of which a call waits for the event loop's turn."""
+
+    async def __aenter__(self) -> None:
+        pass
+
+    async def __aexit__(self, *_: object) -> None:
+        pass
+
+
+_no_lock = _NoLock()
+
+
+def _remove_lock(connection: object, name: str) -> None:
+    """Remove a lock of a connection, which has one exchange at a time."""
+    if hasattr(connection, name):
+        setattr(connection, name, _no_lock)
+
+
 class _AsyncPool:
     """What an asynchronous transport of httpx calls."""
 
     def __init__(self, maker: httpcore.AsyncConnectionPool, expiry_seconds: float) -> None:
-        self._connections = _Connections(maker.create_connection, expiry_seconds)
+        self._create_connection = maker.create_connection
+        self._connections = _Connections(self._create, expiry_seconds)
+
+    def _create(self, origin: httpcore.Origin) -> httpcore.AsyncConnectionInterface:
+        connection = self._create_connection(origin)
+        _remove_lock(connection, "_request_lock")
+        return connection
 
     async def handle_async_request(self, request: httpcore.Request) -> httpcore.Response:
         connections = self._connections
@@ -151,6 +176,7 @@ class _AsyncPool:
         try:
             await close_connections(expired)
             response = await connection.handle_async_request(request)
+            _remove_lock(getattr(connection, "_connection", None), "_state_lock")
         except BaseException:
             connections.drop(connection)
             await run_to_end(close_connections([connection]))

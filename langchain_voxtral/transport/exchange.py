@@ -305,7 +305,7 @@ async def _aread(response: httpx.Response, request: HTTPRequest, state: RetrySta
     _check_encoding(response)
     body = bytearray()
     with map_httpx_errors(request, state):
-        async for data in response.aiter_bytes():
+        async for data in _aiter_reads(response):
             body += data
             _check_size(body)
     return bytes(body)

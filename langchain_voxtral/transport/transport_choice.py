@@ -1,6 +1,7 @@
 """Which transports are below the clients that this package makes."""
 
 import os
+from collections.abc import Callable
 from functools import cache
 from importlib.util import find_spec
 from typing import Literal, get_args
@@ -31,13 +32,13 @@ def read_transport_name() -> TransportName:
     return _NAMES[value]
 
 
-def async_client_class(name: TransportName) -> type[httpx.AsyncClient]:
-    """Return the class of asynchronous clients with this transport."""
+def async_transport_class(name: TransportName) -> Callable[..., httpx.AsyncBaseTransport] | None:
+    """Return the class of transports below asynchronous clients, or None for httpx's own."""
     if name == "httpx" or not _is_installed("httpx_aiohttp"):
-        return httpx.AsyncClient
-    from langchain_voxtral.transport.aiohttp_transport import AiohttpClient  # noqa: PLC0415 - extra
+        return None
+    from langchain_voxtral.transport.aiohttp_transport import AiohttpTransport  # noqa: PLC0415 - extra
 
-    return AiohttpClient
+    return AiohttpTransport
 
 
 @cache
