@@ -106,8 +106,8 @@ class _Connection(asyncio.Protocol, httpcore.AsyncNetworkStream):
         seconds = limit.clip(timeout, httpcore.ReadTimeout)
         while not (received or self._has_ended):
             await self._wait(seconds, httpcore.ReadTimeout)
-        if not received and (self._error is not None or self._transport.is_closing()):
-            raise httpcore.ReadError(str(self._error or "")) from self._error
+        if not received and self._error is not None:
+            raise httpcore.ReadError(str(self._error)) from self._error
         limit.is_silent = False
         data = bytes(received[:max_bytes])
         del received[:max_bytes]
@@ -140,6 +140,9 @@ class _Connection(asyncio.Protocol, httpcore.AsyncNetworkStream):
         server_hostname: str | None = None,
         timeout: float | None = None,  # noqa: ASYNC109
     ) -> httpcore.AsyncNetworkStream:
+        if self._received:  # it would be read as if it had come encrypted
+            self.abort()
+            raise httpcore.ConnectError("bytes that are not encrypted came before TLS")
         self._is_tls = True
         try:
             with connect_errors():
@@ -189,7 +192,7 @@ class _Connection(asyncio.Protocol, httpcore.AsyncNetworkStream):
         return not self._is_tls  # without TLS, the server may still read
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._error = exc
+        self._error = self._error or exc
         self._has_ended = self._is_lost = True
         if self._timer is not None:
             self._timer.cancel()
@@ -204,6 +207,7 @@ class _Connection(asyncio.Protocol, httpcore.AsyncNetworkStream):
 
     def abort(self) -> None:
         """Close the connection at once."""
+        self._error = self._error or ConnectionAbortedError("the connection is closed")
         self._has_ended = True
         if not self._is_lost:
             self._transport.abort()

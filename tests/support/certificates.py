@@ -1,7 +1,6 @@
 """Self-made certificates, for servers of tests that speak TLS."""
 
 import shutil
-import ssl
 import subprocess
 from pathlib import Path
 
@@ -27,11 +26,3 @@ def make_certificate(folder: Path, name: str) -> tuple[Path, Path]:
         capture_output=True,
     )
     return key, certificate
-
-
-def tls_contexts(folder: Path, name: str) -> tuple[ssl.SSLContext, ssl.SSLContext]:
-    """Return the contexts of a server of this name and of a client that trusts it."""
-    key, certificate = make_certificate(folder, name)
-    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    server.load_cert_chain(certificate, key)
-    return server, ssl.create_default_context(cafile=str(certificate))

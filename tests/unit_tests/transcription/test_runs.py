@@ -512,3 +512,18 @@ def test_a_parser_is_pickled_without_its_key() -> None:
 def test_without_a_key_nothing_is_sent() -> None:
     with pytest.raises(VoxtralError, match="DeepInfra needs a key"):
         VoxtralTranscriptionParser().parse(SHORT)
+
+
+def test_a_result_that_comes_at_once_has_the_hash(monkeypatch: pytest.MonkeyPatch) -> None:
+    start = threading.Thread.start
+
+    def start_and_join(thread: threading.Thread) -> None:
+        start(thread)
+        thread.join()
+
+    with ScriptedServer(transcription_reply("x")) as server:
+        parser = parser_of(server, mode="chunk")
+        monkeypatch.setattr(threading.Thread, "start", start_and_join)
+        [made] = parser.parse(SHORT)
+        monkeypatch.undo()
+    assert made.metadata["sha256"] == hashlib.sha256(SHORT).hexdigest()

@@ -7,7 +7,7 @@ import ssl
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -132,6 +132,41 @@ def test_a_proxy_tunnels_tls(caller: Caller, tls: ssl.SSLContext, proxy_speaks_t
         assert proxy.targets == [f"{HOST}:{port_of(server)}"]
         caller.close(model)
         server.wait_until_disconnected()
+
+
+@needs_openssl
+@both_ways
+def test_an_answer_may_end_with_its_tls_connection(caller: Caller, tls: ssl.SSLContext) -> None:
+    def answer(connection: socket.socket) -> None:
+        with tls.wrap_socket(connection, server_side=True) as encrypted:
+            read_body(encrypted, read_head(encrypted))
+            encrypted.sendall(b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n" + BODY)
+            with suppress(OSError):  # the client does not say goodbye
+                encrypted.unwrap()
+
+    with serving(answer) as (url, _):
+        model = caller.model_class(base_url=named(url).replace("http", "https"), max_retries=0)
+        assert caller.invoke(model).text == "Hello!"
+        caller.close(model)
+
+
+@needs_openssl
+@both_ways
+def test_what_a_proxy_sends_before_tls_is_no_answer(caller: Caller, tls: ssl.SSLContext) -> None:
+    def inject(connection: socket.socket) -> None:
+        read_head(connection)
+        head = b"HTTP/1.1 200 Connected\r\n\r\n"
+        connection.sendall(head + bytes(2**16 - len(head)) + ANSWER)  # a read and an answer
+        with suppress(OSError), tls.wrap_socket(connection, server_side=True) as encrypted:
+            read_body(encrypted, read_head(encrypted))
+
+    with serving(inject) as (url, _):
+        model = caller.model_class(
+            base_url=f"https://{HOST}/v1", proxy=url.removesuffix("/v1"), max_retries=0
+        )
+        with pytest.raises(VoxtralConnectionError, match="cannot be reached"):
+            caller.invoke(model)
+        caller.close(model)
 
 
 @needs_openssl
