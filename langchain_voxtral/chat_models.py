@@ -413,25 +413,21 @@ class ChatVoxtral(ConnectionSettings, SamplingSettings, BaseChatModel):
     def _get_chunk_maker(self, run_manager: object) -> Callable[[StreamItem], ChatGenerationChunk]:
         # LangChain, which then passes no run manager, makes blocks of the content of each chunk.
         makes_blocks = self.output_version == "v1" and run_manager is None
-        return to_blocks_chunk if makes_blocks else to_chat_chunk
+        return to_blocks_chunk if makes_blocks and self._has_own_chunks() else to_chat_chunk
 
     @property
     def _stream_chat_model_events(self) -> Callable[..., Iterator[Event]] | None:
         """What LangChain calls for v3 events; without it, it makes them of chunks."""
-        return self._stream_events if self._has_events() else None
+        return self._stream_events if ARE_EVENTS_SUPPORTED and self._has_own_chunks() else None
 
     @property
     def _astream_chat_model_events(self) -> Callable[..., AsyncIterator[Event]] | None:
-        return self._astream_events if self._has_events() else None
+        return self._astream_events if ARE_EVENTS_SUPPORTED and self._has_own_chunks() else None
 
     @classmethod
-    def _has_events(cls) -> bool:
-        # A subclass that changes chunks changes events too.
-        has_these_chunks = (cls._stream, cls._astream) == (
-            ChatVoxtral._stream,
-            ChatVoxtral._astream,
-        )
-        return ARE_EVENTS_SUPPORTED and has_these_chunks
+    def _has_own_chunks(cls) -> bool:
+        """Return whether LangChain gets the chunks of this class, and not those of a subclass."""
+        return (cls._stream, cls._astream) == (ChatVoxtral._stream, ChatVoxtral._astream)
 
     def _stream_events(
         self,

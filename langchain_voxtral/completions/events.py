@@ -92,7 +92,7 @@ class EventBuilder:
         return self._start_block(events, chunk.index, {"type": "tool_call_chunk", **call})
 
     def _start_block(self, events: list[Event], key: int | None, content: dict[str, Any]) -> _Block:
-        block = self._blocks[key] = _Block(len(self._blocks), content)
+        block = self._blocks[key] = _Block(len(self._blocks), content.copy())
         events.append({"event": "content-block-start", "index": block.index, "content": content})
         return block
 

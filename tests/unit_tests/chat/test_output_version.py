@@ -5,11 +5,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from langchain_core.callbacks import (
-    AsyncCallbackManagerForLLMRun,
-    BaseCallbackHandler,
-    CallbackManagerForLLMRun,
-)
+from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.outputs import ChatGenerationChunk, LLMResult
 from support.documented_exchanges import token_event
 from support.scripted_server import End, Reply, ScriptedServer
@@ -34,19 +30,16 @@ REPLIES: dict[str, tuple[Reply, dict[str, Any], dict[str, Any]]] = {
 
 
 class OfChunks(ChatVoxtral):
-    """A model that gives LangChain chunks of text, whatever the version."""
+    """A subclass that has chunks of its own, so that LangChain makes the blocks."""
 
-    def _stream(
-        self, messages: Any, stop: Any = None, run_manager: Any = None, **kwargs: Any
-    ) -> Iterator[ChatGenerationChunk]:
-        run_manager = CallbackManagerForLLMRun.get_noop_manager()
-        yield from super()._stream(messages, stop, run_manager, **kwargs)
+    def _stream(self, *args: Any, **kwargs: Any) -> Iterator[ChatGenerationChunk]:
+        for chunk in super()._stream(*args, **kwargs):
+            assert isinstance(chunk.message.content, str)
+            yield chunk
 
-    async def _astream(
-        self, messages: Any, stop: Any = None, run_manager: Any = None, **kwargs: Any
-    ) -> AsyncIterator[ChatGenerationChunk]:
-        run_manager = AsyncCallbackManagerForLLMRun.get_noop_manager()
-        async for chunk in super()._astream(messages, stop, run_manager, **kwargs):
+    async def _astream(self, *args: Any, **kwargs: Any) -> AsyncIterator[ChatGenerationChunk]:
+        async for chunk in super()._astream(*args, **kwargs):
+            assert isinstance(chunk.message.content, str)
             yield chunk
 
 
