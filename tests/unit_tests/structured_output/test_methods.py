@@ -139,7 +139,8 @@ async def test_partial_objects_are_shown_while_they_are_written(
     people = {"title": "Person", "type": "object", "properties": {"all": {"type": "array"}}}
     names = [f"Person number {number}" for number in range(20)]
     with ScriptedServer(reply(dialect, call_mode, method, json.dumps({"all": names}))) as server:
-        chain = dialect.chat(server).with_structured_output(people, method=method)  # type: ignore[arg-type]
+        chat = dialect.chat(server, chunk_coalescing=False)
+        chain = chat.with_structured_output(people, method=method)  # type: ignore[arg-type]
         shown = await result(chain, call_mode)
     assert shown[-1] == {"all": names}
     lengths = [len(one.get("all", ())) for one in shown]
