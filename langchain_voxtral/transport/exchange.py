@@ -289,7 +289,7 @@ def _read(response: httpx.Response, request: HTTPRequest, state: RetryState) -> 
     """Return a whole body, within the call's deadline."""
     _check_encoding(response)
     body = bytearray()
-    with map_httpx_errors(request, state), closing_safely(response.iter_bytes()) as reads:
+    with map_httpx_errors(request, state), closing_safely(_iter_reads(response)) as reads:
         while True:
             with httpx_guard:
                 data = next(reads, None)

@@ -13,12 +13,15 @@ import httpcore
 import httpx
 
 from langchain_voxtral.protocol.chunked_body import ChunkedBody
-from langchain_voxtral.transport.asyncio_backend import AsyncioBackend, split
+from langchain_voxtral.transport.asyncio_backend import WRITE_BYTES, AsyncioBackend, split
 from langchain_voxtral.transport.deadlines import current_limit
 from langchain_voxtral.transport.resolver import connect_errors, resolve
 
 _DEFAULT_ASYNC_BACKENDS = {"AutoBackend", "AnyIOBackend"}
 """httpcore's own, of which only one is public. Another is the caller's choice."""
+
+
+_HEAD_END = b"\r\n\r\n"
 
 
 class _LimitedStream(httpcore.NetworkStream):
@@ -32,8 +35,11 @@ class _LimitedStream(httpcore.NetworkStream):
         is_plain = type(stream).__name__ == "SyncStream"
         self._socket: Any = stream.get_extra_info("socket") if is_plain else None
         self._timeout = 0.0
+        self._head = b""  # of a request, which is sent with its body
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        if self._head:
+            self.write(b"", timeout)
         return self.body.release() or self.body.hold_back(self.receive(max_bytes, timeout))
 
     def receive(self, max_bytes: int, timeout: float | None) -> bytes:
@@ -48,10 +54,7 @@ class _LimitedStream(httpcore.NetworkStream):
         return data
 
     def _receive(self, max_bytes: int, seconds: float) -> bytes:
-        # A limit differs a little at each read, and each setting is a call of the system.
-        if not seconds <= self._timeout <= 1.02 * seconds:
-            self._timeout = 1.01 * seconds
-            self._socket.settimeout(None if seconds == inf else self._timeout)
+        self._set_timeout(seconds)
         try:
             data: bytes = self._socket.recv(max_bytes)
         except TimeoutError as error:
@@ -60,13 +63,37 @@ class _LimitedStream(httpcore.NetworkStream):
             raise httpcore.ReadError(str(error)) from error
         return data
 
+    def _set_timeout(self, seconds: float) -> None:
+        # A limit differs a little at each step, and each setting is a call of the system.
+        if not seconds <= self._timeout <= 1.02 * seconds:
+            self._timeout = 1.01 * seconds
+            self._socket.settimeout(None if seconds == inf else self._timeout)
+
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         self._limit = limit = current_limit()
+        if buffer.endswith(_HEAD_END) and not self._head:
+            self._head = buffer
+            return
         self.body.await_head()
-        for part in split(buffer):
-            self._stream.write(part, limit.clip(timeout, httpcore.WriteTimeout))
-        self._timeout = 0.0  # writing has set another one
+        head, self._head = self._head, b""
+        parts = split(head + buffer) if len(buffer) <= WRITE_BYTES else (head, *split(buffer))
+        for part in parts:
+            seconds = limit.clip(timeout, httpcore.WriteTimeout)
+            if self._socket is None:
+                self._stream.write(part, seconds)
+            else:
+                self._send(part, inf if seconds is None else seconds)
         limit.progress_at, limit.is_silent = time.monotonic(), True
+
+    def _send(self, data: bytes, seconds: float) -> None:
+        self._set_timeout(seconds)
+        try:
+            while data:
+                data = data[self._socket.send(data) :]
+        except TimeoutError as error:
+            raise httpcore.WriteTimeout(str(error)) from error
+        except OSError as error:
+            raise httpcore.WriteError(str(error)) from error
 
     def close(self) -> None:
         self._stream.close()

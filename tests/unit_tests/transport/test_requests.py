@@ -1,10 +1,15 @@
 """What is sent is what httpx builds itself, with all that a client was given."""
 
+from collections.abc import Iterable
 from typing import Any
 
+import httpcore
 import httpx
 import pytest
+from support.scripted_server import Reply, ScriptedServer
 
+from langchain_voxtral.transport import exchange
+from langchain_voxtral.transport.client_pool import ClientPool, ClientSettings
 from langchain_voxtral.transport.httpx_mapping import build_request
 from langchain_voxtral.transport.retry import RetryState
 from langchain_voxtral.transport.types import HTTPRequest, Timeouts
@@ -72,3 +77,65 @@ def test_a_request_is_what_the_client_builds(
         timeout=httpx.Timeout(connect=3.0, read=7.0, write=7.0, pool=7.0),
     )
     assert facts(built) == facts(expected)
+
+
+class CountingStream(httpcore.NetworkStream):
+    """A connection that notes how many bytes each write has."""
+
+    def __init__(self, stream: httpcore.NetworkStream, sizes: list[int]) -> None:
+        self._stream = stream
+        self._sizes = sizes
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        """Read."""
+        return self._stream.read(max_bytes, timeout)
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        """Note the size of what is written; nothing is no write."""
+        if buffer:
+            self._sizes.append(len(buffer))
+            self._stream.write(buffer, timeout)
+
+    def close(self) -> None:
+        """Close."""
+        self._stream.close()
+
+    def get_extra_info(self, info: str) -> Any:
+        """Return what is known."""
+        return self._stream.get_extra_info(info)
+
+
+class CountingBackend(httpcore.NetworkBackend):
+    """Makes such connections."""
+
+    def __init__(self) -> None:
+        self.sizes: list[int] = []
+
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore.NetworkStream:
+        """Connect."""
+        plain = httpcore.SyncBackend()
+        stream = plain.connect_tcp(host, port, timeout, local_address, socket_options)
+        return CountingStream(stream, self.sizes)
+
+
+@pytest.mark.parametrize(("body_bytes", "expected_writes"), [(2, 1), (2**16, 2), (3 * 2**16, 4)])
+def test_a_request_is_sent_in_as_few_writes_as_its_size_allows(
+    body_bytes: int, expected_writes: int
+) -> None:
+    """The head leaves with the body: a packet less, and a call of the system."""
+    backend = CountingBackend()
+    body = b"[%b]" % (b" " * (body_bytes - 2))
+    with ScriptedServer(default=Reply(body=b"{}")) as server, httpx.Client() as client:
+        client._transport._pool._network_backend = backend  # type: ignore[attr-defined]
+        clients = ClientPool(ClientSettings(http_client=client))
+        for _ in range(2):
+            exchange.post(clients, HTTPRequest(server.url, body, {}))
+    assert [request.body for request in server.requests] == [[], []]
+    assert len(backend.sizes) == 2 * expected_writes
