@@ -192,6 +192,9 @@ class _Body(httpx.AsyncByteStream):
             if not data:
                 return
             yield data
+        rest = self._content._read_nowait(-1)  # noqa: SLF001 - not after an error, says aiohttp
+        if rest:
+            yield rest
         raise error
 
     async def aclose(self) -> None:
@@ -242,7 +245,16 @@ class _Connector(aiohttp.TCPConnector):
 class _Protocol(ResponseHandler):
     """A connection, limited by the exchange that uses it."""
 
-    watch: _Watch
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.watch = _watch.get()  # that of the exchange that connects; the server may speak first
+
+    def set_exception(self, exc: BaseException, *cause: BaseException) -> None:
+        """Tell who reads the body too: of what cannot be parsed, aiohttp does not."""
+        super().set_exception(exc, *cause)
+        content = None if self.watch.response is None else self.watch.response.content
+        if not (content is None or content.is_eof() or content.exception()):
+            content.set_exception(exc, *cause)
 
     def data_received(self, data: bytes) -> None:
         if data:  # aiohttp asks with none for what is left to parse

@@ -2,8 +2,10 @@
 
 import pytest
 from support.call_modes import Caller
-from support.scripted_server import Reply, ScriptedServer
+from support.scripted_server import End, Gate, Reply, ScriptedServer, Step
 from support.sse_replies import final, token
+
+from langchain_voxtral.errors import VoxtralIncompleteStreamError
 
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
 END = b"0\r\n\r\n"
@@ -49,3 +51,21 @@ def test_the_connection_is_kept_after_a_chunked_body(caller: Caller, body: bytes
         texts = ["".join(chunk.text for chunk in caller.stream(model)) for _ in range(2)]
 
     assert (texts, len(server.connections)) == (["ab", "ab"], 1)
+
+
+def test_what_is_no_chunk_ends_a_stream_after_the_tokens_before_it(caller: Caller) -> None:
+    gate = Gate()
+    steps: list[Step] = [
+        HEAD + chunked(token("a")),
+        gate,
+        chunked(token("b")) + b"no size\r\n",
+        End.STALL,
+    ]
+    with ScriptedServer(Reply(steps=steps, is_raw=True)) as server:
+        chunks = caller.stream(caller.model(server, timeout=5))
+        texts = [next(chunks).text]
+        gate.open()
+        with pytest.raises(VoxtralIncompleteStreamError, match="broke the connection"):
+            texts += (chunk.text for chunk in chunks)
+        server.wait_until_disconnected()
+    assert texts == ["a", "b"]
