@@ -209,6 +209,15 @@ def read_text(
     return text, [*chunks, *(part for part in parts if isinstance(part, ToolCallChunk))], is_stopped
 
 
+def read_partial_text(request: CompletionRequest, raw: str) -> str:
+    """Return the text of an answer that was cut, with what streaming would have held back."""
+    if request.tool_parsing is not None:
+        # Of an answer that is not whole nobody can say that it consists of calls alone.
+        parsing = replace(request.tool_parsing, any_name=False)
+        request = replace(request, tool_parsing=parsing)
+    return read_text(request, raw)[0]
+
+
 def _infer_finish_reason(
     request: CompletionRequest,
     is_stopped: bool,  # noqa: FBT001

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
-from typing import Any, Protocol
+from typing import Any
 
 from langchain_voxtral.completions.request import CompletionRequest
 from langchain_voxtral.completions.response import (
@@ -14,16 +14,14 @@ from langchain_voxtral.completions.response import (
     collect_stream,
     is_truncated,
     not_a_stream_error,
-    read_text,
+    read_partial_text,
 )
 from langchain_voxtral.completions.resume import StreamProgress
-from langchain_voxtral.errors import (
-    VoxtralConnectionError,
-    VoxtralError,
-)
+from langchain_voxtral.errors import VoxtralConnectionError, VoxtralError
 from langchain_voxtral.prompts import StopSequenceFilter, StreamUnescaper
 from langchain_voxtral.protocol.json_body import encode_request
 from langchain_voxtral.protocol.responses import ResponseInfo, StreamEvent, TokenDelta
+from langchain_voxtral.tools.answer_parser import AnswerParser
 from langchain_voxtral.tools.call_accumulator import ToolCallAccumulator, ToolCallChunk
 from langchain_voxtral.tools.fenced_json import JsonFenceFilter
 from langchain_voxtral.transport import HTTPRequest, HTTPResponse, read_header
@@ -31,17 +29,8 @@ from langchain_voxtral.transport import HTTPRequest, HTTPResponse, read_header
 MAX_READS_AFTER_STOP = 16
 """Reads that a stream may go on for after its text is complete, for the metadata's sake."""
 
-
-class _TextFilter(Protocol):
-    """What may hold back or change text."""
-
-    @property
-    def special_characters(self) -> str:
-        """The characters that it looks for."""
-
-    @property
-    def is_plain(self) -> bool:
-        """Whether text without a special character would come out unchanged."""
+_TextFilter = StopSequenceFilter | AnswerParser | StreamUnescaper | JsonFenceFilter
+"""What may change text: while all `is_plain`, only text with `special_characters` needs them."""
 
 
 class CompletionStream:
@@ -68,8 +57,11 @@ class CompletionStream:
         self._unescaper = StreamUnescaper(request.shown_stops) if request.unescape else None
         self._parser = None if request.tool_parsing is None else request.tool_parsing.parser()
         self._fence_filter = JsonFenceFilter() if request.expects_json else None
-        self._find_special = _compile_special(self._filters()).search
-        self._is_plain = False  # text without a special character leaves as it came
+        passed = (self._stop_filter, self._parser, self._unescaper, self._fence_filter)
+        self._filters: list[_TextFilter] = [each for each in passed if each is not None]
+        special = "".join(each.special_characters for each in self._filters)
+        self._find_special = re.compile(f"[{re.escape(special)}]" if special else "(?!)").search
+        self._is_plain = False
         self._calls: ToolCallAccumulator | None = None
         self._progress = StreamProgress(request)
         if request.max_resumes:
@@ -170,8 +162,9 @@ class CompletionStream:
     def add_context(self, error: VoxtralError) -> None:
         """Note on an error the text so far, its tokens, and the server's id of the request."""
         tokens = self._progress.count_tokens(self._decoder)
+        received = "".join(self._progress.received)
         error.having(
-            partial=self._partial_text() or error.partial,
+            partial=read_partial_text(self._request, received) or error.partial,
             usage={"output_tokens": tokens} if tokens else error.usage,
             request_id=error.request_id or self._read_header("x-request-id"),
             attempts=max(error.attempts, self._attempts),
@@ -202,20 +195,10 @@ class CompletionStream:
             self._finish(items, info)
         return items
 
-    def _filters(self) -> list[_TextFilter]:
-        """Return what text passes through."""
-        filters: tuple[_TextFilter | None, ...] = (
-            self._stop_filter,
-            self._parser,
-            self._unescaper,
-            self._fence_filter,
-        )
-        return [each for each in filters if each is not None]
-
     def _passes_text(self) -> bool:
         """Return whether text without a special character would leave as it came."""
         is_changed = self._request.logprobs or self._progress.repeated_spaces or self._info
-        return not is_changed and all(each.is_plain for each in self._filters())
+        return not is_changed and all(each.is_plain for each in self._filters)
 
     def _add_token(self, items: list[StreamItem], delta: str | TokenDelta) -> None:
         if isinstance(delta, str):
@@ -230,28 +213,24 @@ class CompletionStream:
         if self._stop_filter.stopped:
             return
         self._progress.received.append(text)
-        text = self._stop_filter.feed(text)
+        self._read_text(items, self._stop_filter.feed(text))
+        if self._parser is not None and self._parser.is_text:
+            self._parser = None
+
+    def _read_text(self, items: list[StreamItem], text: str) -> None:
+        """Append the text, and the calls in it."""
         if self._parser is not None:
             self._emit_parts(items, self._parser.feed(text))
-            if self._parser.is_text:
-                self._parser = None
-            return
-        if self._unescaper is not None:
-            text = self._unescaper.feed(text)
-            if self._unescaper.stopped:
-                self._stop_filter.stop()
-        if text:
-            self._emit(items, text)
+        elif text:
+            self._emit_parts(items, [text])
 
     def _finish(
         self, items: list[StreamItem], info: ResponseInfo, *, is_incomplete: bool = False
     ) -> None:
         """Append all that was held back, and what is known of the completion."""
-        rest = self._stop_filter.finish()
+        self._read_text(items, self._stop_filter.finish())
         if self._parser is not None:
-            self._emit_parts(items, [*self._parser.feed(rest), *self._parser.close()])
-        elif rest:
-            self._emit_parts(items, [rest])
+            self._emit_parts(items, self._parser.close())
         if self._unescaper is not None:
             self._emit_unescaped(items, self._unescaper.finish())
         self._info = self._complete_info(info, is_incomplete=is_incomplete)
@@ -299,15 +278,6 @@ class CompletionStream:
         elif text:
             items.append(text)
 
-    def _partial_text(self) -> str:
-        """Return the text so far, and what is held back of it."""
-        request = self._request
-        if request.tool_parsing is not None:
-            # Of an answer that is not whole nobody can say that it consists of calls alone.
-            parsing = replace(request.tool_parsing, any_name=False)
-            request = replace(request, tool_parsing=parsing)
-        return read_text(request, "".join(self._progress.received))[0]
-
     def _read_header(self, name: str) -> str | None:
         return read_header(self._headers, name, self.http_request.secrets)
 
@@ -326,9 +296,3 @@ class CompletionStream:
             resumes=progress.resumes,
             structured_output=self._request.structured_output,
         )
-
-
-def _compile_special(filters: Iterable[_TextFilter]) -> re.Pattern[str]:
-    """Return a pattern of the characters that any of the filters looks for."""
-    special = "".join(each.special_characters for each in filters)
-    return re.compile(f"[{re.escape(special)}]" if special else "(?!)")
