@@ -105,7 +105,8 @@ class ChatVoxtral(ConnectionSettings, SamplingSettings, BaseChatModel):
     Key init args, messages:
         prompt_format: How messages become the input string.
         special_tokens: What to do with special tokens in content.
-        chunk_coalescing, streaming: How chunks leave, and whether `invoke` streams inside.
+        chunk_coalescing: Whether tokens that arrive together form one chunk.
+        streaming: Whether `invoke` streams inside.
         system_with_audio, allow_audio_urls: For recordings.
 
     A `HumanMessage` may hold recordings among its text: blocks that `audio_block` makes, or
