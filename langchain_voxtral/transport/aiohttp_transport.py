@@ -109,6 +109,7 @@ class _Watch:
     def end_writing(self) -> None:
         """Begin to wait for the response."""
         self.limit.progress_at, self.limit.is_silent = time.monotonic(), True
+        self.limit.is_kept = True
         self.begin("read", httpx.ReadTimeout)
 
     def pause(self) -> None:

@@ -127,7 +127,7 @@ class _Connection(asyncio.Protocol, httpcore.AsyncNetworkStream):
                 await self._wait(seconds, httpcore.WriteTimeout)
             if self._is_lost or self._transport.is_closing():
                 raise httpcore.WriteError(str(self._error or "")) from self._error
-        limit.progress_at, limit.is_silent = time.monotonic(), True
+        limit.progress_at, limit.is_silent, limit.is_kept = time.monotonic(), True, True
 
     async def aclose(self) -> None:
         # Closing TLS politely would wait for the server.

@@ -31,15 +31,17 @@ class TimeLimit:
     Attributes:
         progress_at: When the last byte was sent or the last item came; None before.
         is_silent: Whether no byte has come since.
+        is_kept: Whether the connection keeps this limit; a transport of the caller's does not.
     """
 
-    __slots__ = ("due", "is_silent", "max_idle", "progress_at")
+    __slots__ = ("due", "is_kept", "is_silent", "max_idle", "progress_at")
 
     def __init__(self, due: float | None = None, max_idle: float | None = None) -> None:
         self.due = due
         self.max_idle = max_idle
         self.progress_at: float | None = None
         self.is_silent = True
+        self.is_kept = False
 
     @property
     def is_idle(self) -> bool:

@@ -6,7 +6,7 @@ knows what bytes mean.
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Generator, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, nullcontext
 from typing import TypeVar
 
@@ -165,15 +165,11 @@ async def aiter_body(
     """Do what `iter_body` does, asynchronously."""
     error: VoxtralError | None = None
     limit = state.limit
-    clock = asyncio.get_running_loop().time
-    left = state.remaining()
-    due = None if left is None else clock() + left
     reads = _aiter_reads(response)
     try:
         with map_httpx_errors(request, state):
             while True:
-                # Most reads have no deadline, and one costs more than a read.
-                data = await (anext(reads, None) if due is None else _read_before(due, reads))
+                data = await _next_read(reads, limit)
                 if data is None:
                     await response.aclose()
                     break
@@ -184,13 +180,11 @@ async def aiter_body(
                 if decoder.must_stop:
                     break
                 if decoder.is_finishing:
-                    grace = clock() + METADATA_GRACE_SECONDS
-                    due = grace if due is None else min(due, grace)
+                    limit.end_within(METADATA_GRACE_SECONDS)
                 elif not items:
                     _check_idle(limit, request.timeouts)
-    except TimeoutError:
-        # Once the text is complete, only metadata is missing.
-        error = None if decoder.is_finishing else state.deadline_error()
+                if limit.due is not None:
+                    state.remaining()
     except VoxtralError as failure:
         error = failure
     for item in decoder.finish(error):
@@ -224,9 +218,19 @@ def _check_idle(limit: TimeLimit, timeouts: Timeouts) -> None:
         raise idle_error(timeouts)
 
 
+def _next_read(reads: AsyncIterator[bytes], limit: TimeLimit) -> Awaitable[bytes | None]:
+    """Return what brings the next read in time; connections of ours keep the time themselves."""
+    if limit.due is None or limit.is_kept:
+        return anext(reads, None)
+    return _read_before(limit.due, reads)
+
+
 async def _read_before(due: float, reads: AsyncIterator[bytes]) -> bytes | None:
-    async with asyncio.timeout_at(due):
-        return await anext(reads, None)
+    try:
+        async with asyncio.timeout(due - time.monotonic()):
+            return await anext(reads, None)
+    except TimeoutError as error:
+        raise httpx.ReadTimeout("") from error
 
 
 def _next_attempt(

@@ -184,6 +184,9 @@ def _timeout(
     limits, host = request.timeouts, httpx.URL(request.url).host
     if state.is_overdue:
         return state.deadline_error()
+    if (limits.connect if isinstance(error, httpx.ConnectTimeout) else limits.read) is None:
+        # The time is over that a stream has for metadata, or just now the call's.
+        return VoxtralTimeoutError(f"The time that {host} had for its answer is over.")
     if isinstance(error, httpx.PoolTimeout):
         return VoxtralTimeoutError(
             f"No connection of the pool became free within {limits.read:g} s. Send fewer requests "
@@ -199,11 +202,15 @@ def _timeout(
             f"{host} took nothing more of the request for {limits.read:g} s, the limit set by "
             f"{limits.read_setting_name}=."
         )
-    if state.limit.max_idle is not None and not state.limit.is_silent:
-        return idle_error(limits)
-    return VoxtralTimeoutError(
-        f"{host} sent nothing for {limits.read:g} s, the limit set by {limits.read_setting_name}=. "
-        "Set it higher for long answers or busy servers; None waits for ever."
+    is_open = state.limit.max_idle is not None and not state.limit.is_silent
+    return (
+        idle_error(limits)
+        if is_open
+        else VoxtralTimeoutError(
+            f"{host} sent nothing for {limits.read:g} s, the limit set by "
+            f"{limits.read_setting_name}=. Set it higher for long answers or busy servers; "
+            "None waits for ever."
+        )
     )
 
 

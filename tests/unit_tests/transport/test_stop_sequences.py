@@ -53,9 +53,12 @@ def test_a_stream_that_never_ends_after_the_stop_is_closed(caller: Caller) -> No
     assert chunks == [Response("one "), Response("", CLOSED_EARLY)]
 
 
-def test_a_stream_that_stalls_after_the_stop_is_closed(caller: Caller) -> None:
+@pytest.mark.parametrize("limits", [{}, {"stream_idle_timeout": None}])
+def test_a_stream_that_stalls_after_the_stop_is_closed(
+    caller: Caller, limits: dict[str, None]
+) -> None:
     with ScriptedServer(events(token("one STOP"), End.STALL)) as server:
-        chunks = list(caller.stream(caller.model(server), stop=["STOP"]))
+        chunks = list(caller.stream(caller.model(server, **limits), stop=["STOP"]))
         server.wait_until_disconnected()
     assert chunks == [Response("one "), Response("", CLOSED_EARLY)]
 
