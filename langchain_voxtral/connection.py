@@ -76,9 +76,10 @@ _IMPORTED_BY_FIRST_CALLS = (
     "langchain_core.tracers.langchain",
     "langchain_core.tracers.run_collector",
     "langchain_core.tracers.stdout",
+    "langchain_voxtral.audio.upload",
     "langsmith.run_helpers",
 )
-"""What httpx and LangChain import when it is first needed."""
+"""What httpx and LangChain import when it is first needed, and what reads recordings."""
 
 
 @cache

@@ -139,6 +139,31 @@ def test_a_first_call_imports_nothing() -> None:
     assert len(server.requests) == 12
 
 
+def test_a_first_recording_imports_nothing() -> None:
+    script = """
+        import asyncio, os, sys
+        from langchain_voxtral import ChatVoxtral, audio_block
+        from langchain_voxtral.audio.wav import wav_header
+
+        chat = ChatVoxtral(base_url=sys.argv[1])
+        messages = [("user", [audio_block(wav_header(320) + bytes(320))])]
+        for call in (chat.invoke, lambda messages: asyncio.run(chat.ainvoke(messages))):
+            child = os.fork()
+            if child == 0:
+                before = set(sys.modules)
+                call(messages)
+                new = set(sys.modules) - before
+                assert not new, new
+                os._exit(0)
+            assert os.waitpid(child, 0) == (child, 0)
+    """
+    message = {"role": "assistant", "content": "Hello!"}
+    reply = json_reply({"choices": [{"message": message, "finish_reason": "stop"}]})
+    with ScriptedServer(default=reply) as server:
+        run(script, server)
+    assert len(server.requests) == 2
+
+
 def test_time_limits_hold_in_a_forked_child() -> None:
     script = """
         import os, sys
