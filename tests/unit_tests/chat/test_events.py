@@ -118,17 +118,16 @@ CASES = {
     "failure in the stream": one(*TEXT, event({"error": {"message": "boom"}})),
     "refusal": Case([json_reply({"detail": "no"}, status=400)]),
     **{
-        f"{name}, {dialect.name}": case
+        f"calls amid text, {dialect.name}": calling(
+            dialect, "Well: ", [PARIS, LYON], after="\nThat is all."
+        )
         for dialect in DIALECTS
-        for name, case in {
-            "calls": calling(dialect, "", [PARIS, LYON]),
-            "calls amid text": calling(dialect, "Well: ", [PARIS, LYON], after="\nThat is all."),
-            "no call": calling(dialect, "Well.", []),
-            "a broken call": calling(dialect, "", [BROKEN]),
-            "a call without arguments": calling(dialect, "", [NO_ARGUMENTS]),
-            "a call that is cut": calling(dialect, "", [PARIS], reason="length"),
-        }.items()
     },
+    "calls": calling(CHAT, "", [PARIS, LYON]),
+    "no call": calling(CHAT, "Well.", []),
+    "a broken call": calling(CHAT, "", [BROKEN]),
+    "a call without arguments": calling(CHAT, "", [NO_ARGUMENTS]),
+    "a call that is cut": calling(CHAT, "", [PARIS], reason="length"),
 }
 
 
