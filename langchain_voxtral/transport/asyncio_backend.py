@@ -17,6 +17,9 @@ from langchain_voxtral.protocol.chunked_body import ChunkedBody
 from langchain_voxtral.transport.deadlines import current_limit
 from langchain_voxtral.transport.resolver import aresolve, connect_errors
 
+HEAD_END = b"\r\n\r\n"
+"""By which the head of a request is known, which is sent with the body."""
+
 WRITE_BYTES = 2**16
 """Bytes to which one write is limited: it may take several steps, each as long as it may take."""
 
@@ -82,6 +85,7 @@ class _Connection(asyncio.Protocol, httpcore.AsyncNetworkStream):
         self._loop = asyncio.get_running_loop()
         self._limit = current_limit()
         self.body = ChunkedBody()
+        self._head = b""  # of a request, which is sent with its body
         self._received = bytearray()
         self._has_ended = False  # nothing more will be received
         self._is_lost = False
@@ -98,6 +102,8 @@ class _Connection(asyncio.Protocol, httpcore.AsyncNetworkStream):
     # httpcore's side
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109
+        if self._head:
+            await self.write(b"", timeout)
         return self.body.release() or self.body.hold_back(await self.receive(max_bytes, timeout))
 
     async def receive(self, max_bytes: int, timeout: float | None) -> bytes:  # noqa: ASYNC109
@@ -118,8 +124,12 @@ class _Connection(asyncio.Protocol, httpcore.AsyncNetworkStream):
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109
         self._limit = limit = current_limit()
+        if buffer.endswith(HEAD_END) and not self._head:
+            self._head = buffer
+            return
         self.body.await_head()
-        for part in split(buffer):
+        head, self._head = self._head, b""
+        for part in join(head, buffer):
             seconds = limit.clip(timeout, httpcore.WriteTimeout)
             if not self._transport.is_closing():
                 self._transport.write(part)
@@ -299,6 +309,11 @@ def _abort_late(task: asyncio.Task[_Connection]) -> None:
     """Close a connection that came about though another was first."""
     if not task.cancelled() and task.exception() is None:
         task.result().abort()
+
+
+def join(head: bytes, buffer: bytes) -> Iterable[Any]:
+    """Return the parts that are written one by one: a small buffer goes with the head."""
+    return split(head + buffer) if len(buffer) <= WRITE_BYTES else (head, *split(buffer))
 
 
 def split(buffer: bytes) -> Iterable[Any]:

@@ -13,15 +13,12 @@ import httpcore
 import httpx
 
 from langchain_voxtral.protocol.chunked_body import ChunkedBody
-from langchain_voxtral.transport.asyncio_backend import WRITE_BYTES, AsyncioBackend, split
+from langchain_voxtral.transport.asyncio_backend import HEAD_END, AsyncioBackend, join
 from langchain_voxtral.transport.deadlines import current_limit
 from langchain_voxtral.transport.resolver import connect_errors, resolve
 
 _DEFAULT_ASYNC_BACKENDS = {"AutoBackend", "AnyIOBackend"}
 """httpcore's own, of which only one is public. Another is the caller's choice."""
-
-
-_HEAD_END = b"\r\n\r\n"
 
 
 class _LimitedStream(httpcore.NetworkStream):
@@ -71,13 +68,12 @@ class _LimitedStream(httpcore.NetworkStream):
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         self._limit = limit = current_limit()
-        if buffer.endswith(_HEAD_END) and not self._head:
+        if buffer.endswith(HEAD_END) and not self._head:
             self._head = buffer
             return
         self.body.await_head()
         head, self._head = self._head, b""
-        parts = split(head + buffer) if len(buffer) <= WRITE_BYTES else (head, *split(buffer))
-        for part in parts:
+        for part in join(head, buffer):
             seconds = limit.clip(timeout, httpcore.WriteTimeout)
             if self._socket is None:
                 self._stream.write(part, seconds)

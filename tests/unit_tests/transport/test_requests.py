@@ -1,6 +1,8 @@
 """What is sent is what httpx builds itself, with all that a client was given."""
 
+import socket
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpcore
@@ -139,3 +141,22 @@ def test_a_request_is_sent_in_as_few_writes_as_its_size_allows(
             exchange.post(clients, HTTPRequest(server.url, body, {}))
     assert [request.body for request in server.requests] == [[], []]
     assert len(backend.sizes) == 2 * expected_writes
+
+
+async def test_an_asynchronous_request_arrives_in_one_piece() -> None:
+    arrived: list[bytes] = []
+
+    def serve(listener: socket.socket) -> None:
+        connection, _ = listener.accept()
+        with connection:
+            arrived.append(connection.recv(2**16))
+            connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}")
+
+    with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor() as threads:
+        served = threads.submit(serve, listener)
+        async with httpx.AsyncClient() as client:
+            clients = ClientPool(ClientSettings(http_async_client=client))
+            url = "http://127.0.0.1:{1}".format(*listener.getsockname())
+            await exchange.apost(clients, HTTPRequest(url, b"body", {}))
+        served.result()
+    assert arrived[0].endswith(b"\r\n\r\nbody")
