@@ -70,6 +70,7 @@ class AiohttpTransport(httpx_aiohttp.AiohttpTransport):
         finally:
             watch.stop()
             _watch.reset(token)
+            del watch.head  # it holds the task, and so a stream that is abandoned
         raise error  # without aiohttp's, which quote what the server sent
 
 

@@ -318,3 +318,15 @@ def test_two_event_loops_and_threads_use_one_model_at_once() -> None:
         model.close()
         server.wait_until_disconnected()
     assert len(server.requests) == 80
+
+
+async def test_a_stream_that_nobody_holds_is_closed_without_the_garbage_collector() -> None:
+    with ScriptedServer(OPEN) as server:
+        async with ChatVoxtral(base_url=server.url) as model:
+            gc.disable()
+            try:
+                [chunk] = await asyncio.gather(anext(model.astream("Hello!")))
+                await asyncio.to_thread(server.wait_until_disconnected)
+            finally:
+                gc.enable()
+    assert chunk.text == "Hel"
