@@ -21,7 +21,7 @@ from benchmarks.peers.measure import Results, run
 from benchmarks.peers.rows import rows
 
 _PROBES = {
-    "import": ("import_ms", "import_wall_ms"),
+    "import": ("import_ms", "import_without_gc_ms", "import_wall_ms"),
     "construction": ("construction_us",),
     "memory of a stream of {tokens:,} tokens": ("memory_mib",),
 }
@@ -41,7 +41,7 @@ def main() -> None:
     with server.running(servers) as url:
         if own is not None:
             os.sched_setaffinity(0, {own})
-        for _ in range(5 if options.full else 1):
+        for _ in range(7 if options.full else 1):
             _probe(results, options.only, url, tokens=20_000 if options.full else 5000)
         rounds = options.rounds or (20 if options.full else 5)
         asyncio.run(run(table, names(), url, rounds, results))
