@@ -14,7 +14,9 @@ PARALLEL := --numprocesses 2 --dist loadfile
 FLOOR_IGNORES := cassettes local prompts protocol transport
 # Tests start many processes, which share compiled modules.
 unexport PYTHONDONTWRITEBYTECODE
+# Python compiles the modules that are imported, of which there are far fewer than installed ones.
 PIP_QUIET := --quiet --disable-pip-version-check
+PIP_FAST := $(PIP_QUIET) --no-compile
 
 .PHONY: chat help test lint unit floor integration faults bench bench-full bench-quality record clean
 .DEFAULT_GOAL := chat
@@ -73,17 +75,17 @@ $(VENV)/.python:
 	@touch $@
 
 $(VENV)/.local: $(VENV)/.python pyproject.toml constraints.txt
-	$(BIN)/python -m pip install $(PIP_QUIET) -c constraints.txt -e ".[local]"
+	$(BIN)/python -m pip install $(PIP_FAST) -c constraints.txt -e ".[local]"
 	$(BIN)/python -m langchain_voxtral.local.weights
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.local
-	$(BIN)/python -m pip install $(PIP_QUIET) -c constraints.txt -e ".[local-speech,dev]"
+	$(BIN)/python -m pip install $(PIP_FAST) -c constraints.txt -e ".[local-speech,dev]"
 	@touch $@
 
 $(FLOOR)/.dev: pyproject.toml tests/floor.txt $(VENV)/.dev
 	$(PYTHON) -m venv $(FLOOR)
-	$(FLOOR)/bin/python -m pip install $(PIP_QUIET) -r tests/floor.txt -e ".[audio]"
+	$(FLOOR)/bin/python -m pip install $(PIP_FAST) -r tests/floor.txt -e ".[audio]"
 	@touch $@
 
 $(BENCH)/.bench: pyproject.toml constraints.txt $(VENV)/.python

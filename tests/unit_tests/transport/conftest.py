@@ -48,9 +48,7 @@ def _no_earlier_models() -> None:
     gc.collect()
 
 
-@pytest.fixture(
-    params=["chat-sync", "chat-async", "chat-async-fast", "llm-sync", "llm-async", "llm-async-fast"]
-)
+@pytest.fixture(params=["chat-sync", "chat-async", "chat-async-fast", "llm-sync", "llm-async"])
 def caller(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Caller]:
     model_class, call_mode, *fast = request.param.split("-")
     if fast:
