@@ -14,8 +14,8 @@ PARALLEL := --numprocesses 2 --dist loadfile
 FLOOR_IGNORES := cassettes local prompts protocol transport
 # Tests start many processes, which share compiled modules.
 unexport PYTHONDONTWRITEBYTECODE
-# Python compiles the modules that are imported, of which there are far fewer than installed ones.
 PIP_QUIET := --quiet --disable-pip-version-check
+# Python compiles the modules that are imported, of which there are far fewer than installed ones.
 PIP_FAST := $(PIP_QUIET) --no-compile
 
 .PHONY: chat help test lint unit floor integration faults bench bench-full bench-quality record clean
