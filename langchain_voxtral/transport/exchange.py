@@ -8,7 +8,7 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Generator, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, nullcontext
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import httpx
 
@@ -131,7 +131,6 @@ def iter_body(
 ) -> Generator[Sequence[T]]:
     """Yield the items of each read of a body, and the last items at its end."""
     error = None
-    limit = state.limit
     try:
         with map_httpx_errors(request, state), closing_safely(_iter_reads(response)) as reads:
             while True:
@@ -143,15 +142,8 @@ def iter_body(
                 items = decoder.feed(data)
                 if items:
                     yield items
-                    limit.progress_at, limit.is_silent = time.monotonic(), True
-                if decoder.must_stop:
+                if _must_stop(decoder, state, request.timeouts, has_items=bool(items)):
                     break
-                if decoder.is_finishing:
-                    limit.end_within(METADATA_GRACE_SECONDS)
-                elif not items:
-                    _check_idle(limit, request.timeouts)
-                if limit.due is not None:
-                    state.remaining()
     except VoxtralError as failure:
         error = failure
     # The connection may be used by another request while the caller handles these.
@@ -176,19 +168,30 @@ async def aiter_body(
                 items = decoder.feed(data)
                 if items:
                     yield items
-                    limit.progress_at, limit.is_silent = time.monotonic(), True
-                if decoder.must_stop:
+                if _must_stop(decoder, state, request.timeouts, has_items=bool(items)):
                     break
-                if decoder.is_finishing:
-                    limit.end_within(METADATA_GRACE_SECONDS)
-                elif not items:
-                    _check_idle(limit, request.timeouts)
-                if limit.due is not None:
-                    state.remaining()
     except VoxtralError as failure:
         error = failure
     for item in decoder.finish(error):
         yield [item]
+
+
+def _must_stop(
+    decoder: StreamDecoder[Any], state: RetryState, timeouts: Timeouts, *, has_items: bool
+) -> bool:
+    """Keep time after a read; return whether it was the last one."""
+    limit = state.limit
+    if has_items:
+        limit.progress_at, limit.is_silent = time.monotonic(), True
+    if decoder.must_stop:
+        return True
+    if decoder.is_finishing:
+        limit.end_within(METADATA_GRACE_SECONDS)
+    elif not has_items and limit.is_idle:
+        raise idle_error(timeouts)
+    if limit.due is not None:
+        state.remaining()
+    return False
 
 
 def _iter_reads(response: httpx.Response) -> Iterator[bytes]:
@@ -210,12 +213,6 @@ def _aiter_reads(response: httpx.Response) -> AsyncIterator[bytes]:
 def _needs_httpx(response: httpx.Response) -> bool:
     # A hook of the caller's client may have read the body.
     return "content-encoding" in response.headers or response.is_stream_consumed
-
-
-def _check_idle(limit: TimeLimit, timeouts: Timeouts) -> None:
-    """Raise if a stream that is alive (comments keep coming) has brought no item for too long."""
-    if limit.is_idle:
-        raise idle_error(timeouts)
 
 
 def _next_read(reads: AsyncIterator[bytes], limit: TimeLimit) -> Awaitable[bytes | None]:
