@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
+from pydantic import SecretStr
 
 from langchain_voxtral import ChatVoxtral
 from langchain_voxtral.errors import VoxtralTimeoutError
@@ -24,7 +25,7 @@ class _Comments(httpx.SyncByteStream):
 def test_comments_are_no_text_on_a_transport_of_the_caller() -> None:
     transport = httpx.MockTransport(lambda _: httpx.Response(200, stream=_Comments()))
     chat = ChatVoxtral(
-        api_key="sk-made-up-key",
+        api_key=SecretStr("sk-made-up-key"),
         http_client=httpx.Client(transport=transport),
         stream_idle_timeout=IDLE_SECONDS,
     )
