@@ -22,6 +22,8 @@ ProviderName = Literal["deepinfra", "vllm", "llama_cpp"]
 TurnOrder = Literal["any", "mistral"]
 """The order of turns that a template takes: any, or only that of Mistral's templates."""
 EndpointName = Literal["native", "chat_completions", "transcriptions", "translations"]
+Timestamps = Literal["segment", "word"]
+"""What transcripts have times of: passages, or words too."""
 
 LOCAL_BASE_URL = "local"
 """The `base_url` that selects the embedded engine."""
@@ -45,7 +47,9 @@ class Provider:
             run, whose address must be given and ends in `/v1`.
         key_variables: Environment variables for its key, in the order in which they are read.
         audio_formats: Formats that it takes as they are; all others are converted to WAV.
-        has_timestamps: Whether transcriptions may have the times of segments.
+        timestamps: What transcriptions may have times of.
+        has_speakers: Whether transcriptions may tell speakers apart.
+        streams_transcriptions: Whether transcriptions may be streamed.
         accepts_system_with_audio: Whether a conversation with audio may have a system turn.
         turn_order: The order of turns that its chat template takes.
         max_audio_seconds: Longest recording in one request.
@@ -66,7 +70,9 @@ class Provider:
     paths: Mapping[EndpointName, str | None]
     example_base_url: str
     audio_formats: frozenset[str]
-    has_timestamps: bool
+    timestamps: frozenset[Timestamps] = frozenset()
+    has_speakers: bool = False
+    streams_transcriptions: bool = False
     domain: str | None = None
     key_variables: tuple[str, ...] = ()
     accepts_system_with_audio: bool = False
@@ -156,7 +162,7 @@ PROVIDERS: Mapping[ProviderName, Provider] = {
             domain="deepinfra.com",
             key_variables=DEEPINFRA_KEY_VARIABLES,
             audio_formats=frozenset({"wav", "mp3"}),
-            has_timestamps=True,
+            timestamps=frozenset({"segment", "word"}),
             prices_per_minute={VOXTRAL_MINI: 0.001},  # as its model page lists it
         ),
         # Its OpenAI speech-to-text API and its model of Voxtral. There is a path for translations,
@@ -175,7 +181,6 @@ PROVIDERS: Mapping[ProviderName, Provider] = {
             },
             example_base_url="http://127.0.0.1:8000/v1",
             audio_formats=frozenset({"wav"}),
-            has_timestamps=False,
             turn_order="mistral",
             prefill_fields={"continue_final_message": True, "add_generation_prompt": False},
             trims_prefill=True,
@@ -195,7 +200,6 @@ PROVIDERS: Mapping[ProviderName, Provider] = {
             },
             example_base_url="http://127.0.0.1:8080/v1",
             audio_formats=frozenset({"wav", "mp3"}),
-            has_timestamps=False,
             turn_order="mistral",
             field_names={"repetition_penalty": "repeat_penalty"},
             supports_named_tool_choice=False,

@@ -18,11 +18,10 @@ from langchain_voxtral.protocol.transcription import (
     parse_openai,
     without_template_text,
 )
-from langchain_voxtral.providers import EndpointName, Provider
+from langchain_voxtral.providers import EndpointName, Provider, Timestamps
 
 SpeechEndpoint = Literal["transcriptions", "native", "chat"]
 Task = Literal["transcribe", "translate"]
-Timestamps = Literal["segment", "word"]
 ResponseFormat = Literal["json", "verbose_json"]
 Fields = list[tuple[str, str]]
 """Names and values of a form; a name may come more than once."""
@@ -225,7 +224,7 @@ class TranscriptionRequest:
 
     @property
     def _response_format(self) -> ResponseFormat:
-        return "verbose_json" if self.timestamps and self.provider.has_timestamps else "json"
+        return "verbose_json" if self.timestamps and self.provider.timestamps else "json"
 
     def _form_fields(self) -> Fields:
         options = self.options

@@ -118,7 +118,7 @@ def needs_timestamps(settings: TranscriptionSettings) -> bool:
 
 def expects_timestamps(settings: TranscriptionSettings) -> bool:
     """Return whether times are needed, and the endpoint is one that returns them."""
-    returns = settings.endpoint != "chat" and PROVIDERS[settings.server].has_timestamps
+    returns = settings.endpoint != "chat" and "segment" in PROVIDERS[settings.server].timestamps
     return needs_timestamps(settings) and returns
 
 

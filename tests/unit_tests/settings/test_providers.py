@@ -99,11 +99,11 @@ def test_a_format_that_no_server_takes_is_never_sent_under_another_name(
     )
 
 
-def test_only_deepinfra_may_return_the_times_of_segments() -> None:
-    assert {name: server.has_timestamps for name, server in PROVIDERS.items()} == {
-        "deepinfra": True,
-        "vllm": False,
-        "llama_cpp": False,
+def test_only_deepinfra_may_return_times() -> None:
+    assert {name: server.timestamps for name, server in PROVIDERS.items()} == {
+        "deepinfra": {"segment", "word"},
+        "vllm": set(),
+        "llama_cpp": set(),
     }
 
 
