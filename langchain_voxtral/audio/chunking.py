@@ -26,7 +26,10 @@ _SILENCE = 10.0**2  # in power of 16-bit samples: -70 dB, the noise of rooms and
 
 @dataclass(frozen=True, slots=True)
 class AudioChunk:
-    """A part of a recording, as a file to upload; times are seconds in the recording."""
+    """A part of a recording, as a file to upload; times are seconds in the recording.
+
+    One that is silent, and so not uploaded, has no data.
+    """
 
     index: int
     start: float
@@ -34,6 +37,7 @@ class AudioChunk:
     data: bytes = field(repr=False)
     format: AudioFormat = WAV
     is_last: bool = False
+    is_silent: bool = False
 
     @property
     def seconds(self) -> float:

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from copy import copy
 from dataclasses import replace
 from typing import TYPE_CHECKING, BinaryIO, Literal
 
@@ -11,6 +12,7 @@ from langchain_voxtral.audio.formats import AudioFormat
 from langchain_voxtral.audio.fragments import check_mp4
 from langchain_voxtral.audio.frames import check_adts, check_mp3
 from langchain_voxtral.audio.integrity import check_matroska, check_ogg
+from langchain_voxtral.audio.levels import is_silent
 from langchain_voxtral.audio.mixing import import_optional
 from langchain_voxtral.audio.patches import FileCheck, PatchedFile, ReportDamage
 from langchain_voxtral.audio.sizes import (
@@ -138,6 +140,18 @@ class Recording:
         np = import_optional("numpy")
         for block in self.iter_pcm():
             yield np.frombuffer(block, dtype="<i2").astype(np.float32) / 32768
+
+    def is_silent(self) -> bool:
+        """Return whether it never rises above silence; False if it cannot be decoded to its end.
+
+        It is decoded as far as the first block that is louder. Damage is not reported.
+        """
+        trial = copy(self)
+        trial._truncated = "error"  # noqa: SLF001 - its own
+        try:
+            return is_silent(trial.iter_pcm())
+        except (VoxtralAudioError, VoxtralMissingAudioExtraError):
+            return False
 
     @property
     def _parts(self) -> "tuple[tuple[int, int] | None, ...]":

@@ -3,9 +3,12 @@
 import math
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 from langchain_voxtral.audio.chunking import AudioChunk, split_at_silence
 from langchain_voxtral.audio.decoder import Recording, Truncated
+from langchain_voxtral.audio.formats import WAV
+from langchain_voxtral.audio.levels import is_silent, iter_wav_pcm
 from langchain_voxtral.audio.source import AudioSource
 from langchain_voxtral.audio.upload import encode_for_upload
 from langchain_voxtral.errors import VoxtralTruncatedAudioError
@@ -30,6 +33,7 @@ class ChunkedRecording:
         target_seconds: Length that chunks should have; None makes as few as possible.
         truncated: How to treat a recording that is cut off, as for `Recording`.
         as_cues: Whether chunks without a target are to be short enough for subtitles.
+        marks_silence: Whether chunks that never rise above silence are marked, and have no data.
 
     Raises:
         VoxtralAudioError: It is no recording, or known to be cut off.
@@ -46,10 +50,12 @@ class ChunkedRecording:
         target_seconds: float | None,
         truncated: Truncated,
         as_cues: bool = False,
+        marks_silence: bool = False,
     ) -> None:
         self._source = source
         self._provider = provider
         self._truncated = truncated
+        self._marks_silence = marks_silence
         self._window_share = _WINDOW_SHARE
         if target_seconds is None and as_cues:
             target_seconds, self._window_share = _MAX_CUE_SECONDS, _CUE_WINDOW_SHARE
@@ -81,23 +87,36 @@ class ChunkedRecording:
             VoxtralAudioError: It cannot be decoded.
             VoxtralMissingAudioExtraError: It must be decoded, and the libraries are not installed.
         """
-        provider = self._provider
         with _suggest_keeping(self._truncated):
-            if (
-                self._recording.format.name in provider.audio_formats
-                and self._source.size <= provider.max_audio_bytes
-                and self.expected_chunks == 1
-            ):
-                yield self._whole()
-                return
-            yield from split_at_silence(
-                self._recording,
-                max_seconds=provider.max_audio_seconds,
-                max_bytes=provider.max_audio_bytes,
-                target_seconds=self._target,
-                window_seconds=_SEARCH_SECONDS,
-                max_window_share=self._window_share,
-            )
+            # Not a loop, whose variable would keep a chunk alive while the next one is decoded.
+            yield from map(self._mark_if_silent, self._cut())
+
+    def _cut(self) -> Iterator[AudioChunk]:
+        provider = self._provider
+        if (
+            self._recording.format.name in provider.audio_formats
+            and self._source.size <= provider.max_audio_bytes
+            and self.expected_chunks == 1
+        ):
+            return iter((self._whole(),))
+        return split_at_silence(
+            self._recording,
+            max_seconds=provider.max_audio_seconds,
+            max_bytes=provider.max_audio_bytes,
+            target_seconds=self._target,
+            window_seconds=_SEARCH_SECONDS,
+            max_window_share=self._window_share,
+        )
+
+    def _mark_if_silent(self, chunk: AudioChunk) -> AudioChunk:
+        if self._marks_silence and self._is_silent(chunk):
+            return replace(chunk, data=b"", is_silent=True)
+        return chunk
+
+    def _is_silent(self, chunk: AudioChunk) -> bool:
+        if chunk.format == WAV:
+            return is_silent(iter_wav_pcm(chunk.data))
+        return self._recording.is_silent()  # the whole file, which passes unchanged
 
     def _whole(self) -> AudioChunk:
         upload = encode_for_upload(

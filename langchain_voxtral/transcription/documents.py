@@ -131,6 +131,7 @@ class DocumentBuilder:
             "request_id": _joined(one.transcript.request_id for one in responses),
             "loop": _joined(find_repetition(one.text) for one in results),
             "chunks_from_store": sum(one.is_cached for one in results),
+            **_silence(results),
             **_errors(results),
             **more,
         }
@@ -144,9 +145,11 @@ class DocumentBuilder:
         return {"language": language, "language_source": "server" if language else None}
 
     def _cost(self, results: Sequence[ChunkResult]) -> Metadata:
-        """Return the cost of the chunks; it is estimated by the second."""
+        """Return the cost of the chunks; it is estimated by the second, and none for silence."""
         costs = []
         source = "server"
+        if all(one.chunk.is_silent for one in results):
+            return {"cost": 0.0, "cost_source": "not_sent"}
         for one in results:
             if one.response is None:
                 continue
@@ -222,6 +225,12 @@ def _timestamps_source(results: Sequence[ChunkResult]) -> str:
     """Return `"server"`, or `"chunk"` if some text has no better times than its chunk's."""
     spoken = [one for one in results if one.text or _server_segments(one)]
     return "server" if spoken and all(map(_server_segments, spoken)) else "chunk"
+
+
+def _silence(results: Sequence[ChunkResult]) -> Metadata:
+    """Return how many chunks were not sent because they are silent, and whether that is all."""
+    count = sum(one.chunk.is_silent for one in results)
+    return {"silent": count == len(results) or None, "silent_chunks": count or None}
 
 
 def _errors(results: Sequence[ChunkResult]) -> Metadata:

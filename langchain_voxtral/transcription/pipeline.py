@@ -80,6 +80,7 @@ class TranscriptionJob:
             target_seconds=settings.chunk_seconds,
             truncated=settings.truncated,
             as_cues=needs_timestamps(settings) and not expects_timestamps(settings),
+            marks_silence=not settings.send_silence,
         )
         self.metadata |= {
             "sha256": self.source.sha256(),
@@ -148,10 +149,12 @@ class TranscriptionJob:
         return estimate_cost(filter(None, lengths), price_per_minute(self.settings))
 
     def _missing_seconds(self, chunk: AudioChunk) -> float:
-        return 0.0 if self._store.load(self._request(chunk)) else chunk.seconds
+        is_free = chunk.is_silent or self._store.load(self._request(chunk))
+        return 0.0 if is_free else chunk.seconds
 
     async def _amissing_seconds(self, chunk: AudioChunk) -> float:
-        return 0.0 if await self._store.aload(self._request(chunk)) else chunk.seconds
+        is_free = chunk.is_silent or await self._store.aload(self._request(chunk))
+        return 0.0 if is_free else chunk.seconds
 
     # Results
 
@@ -192,6 +195,8 @@ class TranscriptionJob:
                     yield self._undecoded(error, last)
 
     def _transcribe(self, chunk: AudioChunk) -> ChunkResult:
+        if chunk.is_silent:
+            return self._result(chunk)
         request = self._request(chunk)
         cached = self._store.load(request)
         if cached is not None:
@@ -205,6 +210,8 @@ class TranscriptionJob:
         return self._result(chunk, response=response)
 
     async def _atranscribe(self, chunk: AudioChunk) -> ChunkResult:
+        if chunk.is_silent:
+            return self._result(chunk)
         request = self._request(chunk)
         cached = await self._store.aload(request)
         if cached is not None:

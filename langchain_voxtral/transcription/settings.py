@@ -62,6 +62,9 @@ class TranscriptionSettings(ConnectionSettings):
     raises."""
     truncated: Truncated = "error"
     """Whether a recording that is cut off is an error, or is transcribed as far as it goes."""
+    send_silence: bool = False
+    """Whether chunks that never rise above silence are sent, too: models may invent a text for
+    them. Silence is digital silence and dither; the faintest noise is more, and is sent."""
     store: BaseStore[str, bytes] | None = Field(default=None, repr=False, exclude=True)
     """Where transcripts are kept, by hashes of chunks and settings (`LocalFileStore`, ...): a run
     that was killed and started again pays only for what is missing. Used from threads."""

@@ -107,7 +107,7 @@ def test_a_language_may_be_given() -> None:
 
 
 def test_silence_is_not_an_error() -> None:
-    with _parser() as parser:
+    with _parser(send_silence=True) as parser:
         [document] = parser.parse(SILENCE)
     print(repr(document.page_content))  # noqa: T201
     assert document.metadata["duration"] == 0.5

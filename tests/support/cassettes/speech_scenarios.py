@@ -73,7 +73,7 @@ TRANSCRIPTIONS: dict[str, TranscriptionScenario] = {
     "speech_srt": TranscriptionScenario(settings={"endpoint": "native", "mode": "srt"}),
     "speech_translation": TranscriptionScenario(settings={"task": "translate"}),
     "speech_chat": TranscriptionScenario(settings={"endpoint": "chat"}),
-    "speech_silence": TranscriptionScenario(SILENCE),
+    "speech_silence": TranscriptionScenario(SILENCE, {"send_silence": True}),
     "speech_not_english": TranscriptionScenario(
         settings={"language": "fr"}, error=VoxtralInvalidRequestError
     ),

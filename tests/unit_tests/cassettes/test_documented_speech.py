@@ -52,7 +52,7 @@ def _parser(mode: Mode, **settings: Any) -> VoxtralTranscriptionParser:
         base_url=DEEPINFRA_URL,
         api_key=SecretStr("made-up-key"),
         mode=mode,
-        **{"endpoint": "native", "temperature": None, **settings},
+        **{"endpoint": "native", "temperature": None, "send_silence": True, **settings},
     )
 
 

@@ -151,7 +151,7 @@ async def test_recorded_answers_about_a_recording_are_read_completely_asynchrono
     "changed",
     [
         TranscriptionScenario(SPEECH[:-2] + b"\0\0"),
-        TranscriptionScenario(wav_header(32_000) + bytes(32_000)),
+        TranscriptionScenario(SILENCE, {"send_silence": True}),
         TranscriptionScenario(settings={"prompt": "Beckett"}),
         TranscriptionScenario(settings={"temperature": None}),
         TranscriptionScenario(settings={"language": "en"}),

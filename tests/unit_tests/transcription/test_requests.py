@@ -3,6 +3,7 @@
 import base64
 from typing import Any
 
+import numpy as np
 import pytest
 from pydantic import ValidationError
 from support import speech_samples
@@ -138,7 +139,7 @@ def test_the_chunks_together_are_the_recording() -> None:
 
 
 def test_a_recording_above_the_servers_bytes_is_cut() -> None:
-    quarter_hour = speech_samples.encoded("wav", speech_samples.silence(900.0))
+    quarter_hour = speech_samples.wav_bytes(np.tile(speech_samples.noise(1.0), 900))
     with ScriptedServer(default=transcription_reply("x")) as server:
         parser_of(server).parse(quarter_hour)
     lengths = [len(form_of(seen)[1][3]) for seen in server.requests]

@@ -113,7 +113,8 @@ def test_a_first_call_imports_nothing() -> None:
         )
         https = ChatVoxtral(base_url="https://127.0.0.1:9/v1", max_retries=0)
         for model, prompt in (
-            (chat, "Hello!"), (llm, "Hello!"), (transcriber, wav_header(320) + bytes(320)),
+            (chat, "Hello!"), (llm, "Hello!"),
+            (transcriber, wav_header(320) + bytes(range(160)) * 2),
             (https, "Hello!"),
         ):
             for call in (
