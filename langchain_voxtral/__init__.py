@@ -15,7 +15,7 @@ if TYPE_CHECKING:
         VoxtralTranscriptionParser,
     )
     from langchain_voxtral.llms import VoxtralLLM
-    from langchain_voxtral.messages.audio_blocks import audio_block
+    from langchain_voxtral.messages.recordings import audio_block
     from langchain_voxtral.transcribers import VoxtralTranscriber, transcribe_audio_tool
 
 _HOMES = {
@@ -24,7 +24,7 @@ _HOMES = {
     "VoxtralTranscriber": "langchain_voxtral.transcribers",
     "VoxtralTranscriptionLoader": "langchain_voxtral.document_loaders",
     "VoxtralTranscriptionParser": "langchain_voxtral.document_loaders",
-    "audio_block": "langchain_voxtral.messages.audio_blocks",
+    "audio_block": "langchain_voxtral.messages.recordings",
     "transcribe_audio_tool": "langchain_voxtral.transcribers",
 }
 

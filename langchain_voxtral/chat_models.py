@@ -17,25 +17,16 @@ from langchain_core.messages.utils import count_tokens_approximately
 from langchain_core.outputs import ChatGenerationChunk, ChatResult, LLMResult
 from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool
-from pydantic import PrivateAttr, model_validator
+from pydantic import model_validator
 
 from langchain_voxtral._version import __version__
 from langchain_voxtral.audio.pricing import audio_tokens
 from langchain_voxtral.client import VoxtralClient
-from langchain_voxtral.completions.audio_inputs import (
-    AudioCache,
-    aload_audio,
-    audio_durations,
-    load_audio,
-)
+from langchain_voxtral.completions.audio_settings import AudioSettings
 from langchain_voxtral.completions.chunks import to_blocks_chunk, to_chat_chunk
 from langchain_voxtral.completions.events import ARE_EVENTS_SUPPORTED, Event, EventBuilder
 from langchain_voxtral.completions.outputs import to_chat_result
-from langchain_voxtral.completions.request import (
-    CompletionRequest,
-    RequestBuilder,
-    SystemWithAudio,
-)
+from langchain_voxtral.completions.request import CompletionRequest, RequestBuilder
 from langchain_voxtral.completions.response import StreamItem
 from langchain_voxtral.completions.tools import ToolOptions
 from langchain_voxtral.connection import MODEL_CONFIG, ConnectionSettings
@@ -60,13 +51,13 @@ from langchain_voxtral.settings import (
 from langchain_voxtral.tools.choice import normalize_tool_choice
 from langchain_voxtral.tools.json_text import dumps
 from langchain_voxtral.tools.schema import to_openai_tools
-from langchain_voxtral.transport import FetchPolicy, on_asyncio, running_loop
+from langchain_voxtral.transport import on_asyncio, running_loop
 
 if TYPE_CHECKING:
     from langchain_voxtral.structured_output import Method
 
 
-class ChatVoxtral(ConnectionSettings, SamplingSettings, BaseChatModel):
+class ChatVoxtral(ConnectionSettings, SamplingSettings, AudioSettings, BaseChatModel):
     """Voxtral Mini as a LangChain chat model, on DeepInfra or a server of your own.
 
     Setup:
@@ -108,6 +99,7 @@ class ChatVoxtral(ConnectionSettings, SamplingSettings, BaseChatModel):
         chunk_coalescing: Whether tokens that arrive together form one chunk.
         streaming: Whether `invoke` streams inside.
         system_with_audio, allow_audio_urls: For recordings.
+        audio_store: Where recordings are that messages name by their hashes.
 
     A `HumanMessage` may hold recordings among its text: blocks that `audio_block` makes, or
     LangChain's and OpenAI's own. Such a conversation goes to chat completions, any other to
@@ -141,15 +133,6 @@ class ChatVoxtral(ConnectionSettings, SamplingSettings, BaseChatModel):
     streaming: bool | None = None
     """Whether `invoke` streams inside, for callbacks that want tokens; False keeps even `stream`
     from it."""
-    system_with_audio: SystemWithAudio = "merge"
-    """What to do with system text beside recordings, which the model does not take together:
-    `"merge"` it into the user's text that follows, or raise an `"error"`."""
-    allow_audio_urls: bool = False
-    """Whether recordings may be fetched from the web, by the URLs in messages: over http(s), from
-    public addresses, within bounds of size and time, not by a proxy and not along redirects. Each
-    call fetches them anew."""
-
-    _audio_cache: AudioCache = PrivateAttr(default_factory=AudioCache)
 
     @model_validator(mode="before")
     @classmethod
@@ -204,7 +187,9 @@ class ChatVoxtral(ConnectionSettings, SamplingSettings, BaseChatModel):
     ) -> int:
         """Return how many tokens messages take, as `trim_messages(token_counter=chat)` asks.
 
-        A recording takes 375 for each 30 seconds that it begins, and one more; that is exact.
+        A recording takes 375 for each 30 seconds that it begins, and one more; that is exact. One
+        that is named by its hash is read from `audio_store`, once; without a store the `seconds`
+        that its block states are taken.
         Texts are counted by `custom_get_token_ids`, with each message's role before it as
         LangChain does; without it they are estimated by `count_tokens_approximately`, which
         takes four characters for a token.
@@ -230,8 +215,7 @@ class ChatVoxtral(ConnectionSettings, SamplingSettings, BaseChatModel):
             ```
         """
         turns = [to_turn(index, message) for index, message in enumerate(messages)]
-        durations = audio_durations(turns, PROVIDERS[self.server], self._audio_cache)
-        total = sum(map(audio_tokens, durations))
+        total = sum(map(audio_tokens, self._audio_durations(turns, PROVIDERS[self.server])))
         texts = [
             message.model_copy(update={"content": turn.text, "name": None})
             for message, turn in zip(messages, turns, strict=True)
@@ -474,8 +458,7 @@ class ChatVoxtral(ConnectionSettings, SamplingSettings, BaseChatModel):
     ) -> CompletionRequest:
         turns, settings, tools = self._read_call(messages, stop, kwargs)
         if any(turn.parts for turn in turns):
-            provider, policy = PROVIDERS[self.server], self._fetch_policy
-            turns = load_audio(turns, provider, policy, self._audio_cache)
+            turns = self._load_audio(turns, PROVIDERS[self.server])
         return self._request_builder.from_turns(turns, settings, tools)
 
     async def _arequest(
@@ -483,8 +466,7 @@ class ChatVoxtral(ConnectionSettings, SamplingSettings, BaseChatModel):
     ) -> CompletionRequest:
         turns, settings, tools = self._read_call(messages, stop, kwargs)
         if any(turn.parts for turn in turns):
-            provider, policy = PROVIDERS[self.server], self._fetch_policy
-            turns = await aload_audio(turns, provider, policy, self._audio_cache)
+            turns = await self._aload_audio(turns, PROVIDERS[self.server])
         return self._request_builder.from_turns(turns, settings, tools)
 
     def _read_call(
@@ -510,19 +492,14 @@ class ChatVoxtral(ConnectionSettings, SamplingSettings, BaseChatModel):
             max_resumes=self.max_stream_resumes,
         )
 
-    @property
-    def _fetch_policy(self) -> FetchPolicy | None:
-        return (
-            FetchPolicy(PROVIDERS[self.server].max_audio_bytes) if self.allow_audio_urls else None
-        )
-
     # Serialization
 
     @property
     def lc_attributes(self) -> dict[str, Any]:
         """Write a prompt format of the user's own as its table: loads need it, and cache keys."""
         chosen = self.prompt_format
-        return {"prompt_format": asdict(chosen)} if isinstance(chosen, PromptFormat) else {}
+        own = {"prompt_format": asdict(chosen)} if isinstance(chosen, PromptFormat) else {}
+        return own | ({"audio_store": "cache"} if self.audio_store == "cache" else {})
 
     @classmethod
     def is_lc_serializable(cls) -> bool:

@@ -17,7 +17,7 @@ from langchain_voxtral.connection import MODEL_CONFIG
 from langchain_voxtral.errors import VoxtralAudioError, VoxtralInvalidRequestError
 from langchain_voxtral.transcription.pipeline import NoTimestamps, TranscriptionJob
 from langchain_voxtral.transcription.settings import TranscriptionSettings, check_cost
-from langchain_voxtral.transcription.source import AudioInput, open_source
+from langchain_voxtral.transcription.source import AudioInput, aopen_source, open_source
 from langchain_voxtral.transport import to_thread
 
 __all__ = ["VoxtralTranscriptionLoader", "VoxtralTranscriptionParser"]
@@ -37,7 +37,7 @@ class VoxtralTranscriptionParser(TranscriptionSettings, BaseBlobParser):
         max_concurrency: Chunks in flight at once.
         on_error: `"raise"`, or `"mark"` failures in metadata.
         truncated: `"error"`, or `"keep"` what can be decoded of a recording that is cut off.
-        store: Where transcripts are kept for later runs.
+        store, audio_store: Where transcripts are kept; where the recordings of audio blocks are.
         progress: A bar, or a function.
         max_cost_usd, price_per_minute: Most US dollars for one recording, and the price.
 
@@ -93,7 +93,7 @@ class VoxtralTranscriptionParser(TranscriptionSettings, BaseBlobParser):
             VoxtralAudioError: It cannot be decoded.
             VoxtralError: A chunk failed; the message says which.
         """
-        source, metadata = open_source(blob)
+        source, metadata = open_source(blob, self.audio_store)
         with source:
             job = self._job(source, metadata)
             try:
@@ -110,7 +110,7 @@ class VoxtralTranscriptionParser(TranscriptionSettings, BaseBlobParser):
 
     async def alazy_parse(self, blob: AudioInput) -> AsyncGenerator[Document]:
         """Do what `lazy_parse` does, asynchronously; decoding is done in threads."""
-        source, metadata = await to_thread(open_source, blob)
+        source, metadata = await aopen_source(blob, self.audio_store)
         with source:
             job = self._job(source, metadata)
             try:
@@ -155,7 +155,7 @@ class VoxtralTranscriptionParser(TranscriptionSettings, BaseBlobParser):
             print(VoxtralTranscriptionParser().estimate("talk.mp3").dollars)
             ```
         """
-        source, metadata = open_source(blob)
+        source, metadata = open_source(blob, self.audio_store)
         with source:
             job = self._job(source, metadata)
             job.open()
@@ -163,7 +163,7 @@ class VoxtralTranscriptionParser(TranscriptionSettings, BaseBlobParser):
 
     async def aestimate(self, blob: AudioInput) -> Estimate:
         """Do what `estimate` does, asynchronously."""
-        source, metadata = await to_thread(open_source, blob)
+        source, metadata = await aopen_source(blob, self.audio_store)
         with source:
             job = self._job(source, metadata)
             await to_thread(job.open)

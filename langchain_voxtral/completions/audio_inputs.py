@@ -1,10 +1,17 @@
 """Recordings in a conversation, made ready to be sent: fetched, checked, converted."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
+from langchain_voxtral.audio_store import (
+    ByteStore,
+    aread_entries,
+    check_entries,
+    file_id_of,
+    missing_store_error,
+    read_entries,
+)
 from langchain_voxtral.errors import VoxtralInvalidRequestError
 from langchain_voxtral.messages import AudioPart, Turn
 from langchain_voxtral.providers import Provider
@@ -15,6 +22,10 @@ if TYPE_CHECKING:
 
 _MAX_CACHED_BYTES = 64_000_000
 """Bytes: half an hour of sound, about what the model's context holds."""
+
+
+_Key = tuple[Provider, ByteStore | None, str]
+"""The server, the store that a recording was read from, and the recording's hash."""
 
 
 class AudioCache:
@@ -42,7 +53,7 @@ class AudioCache:
 
     def __init__(self, max_bytes: int = _MAX_CACHED_BYTES) -> None:
         self._max_bytes = max_bytes
-        self._kept: tuple[tuple[object, EncodedAudio], ...] = ()
+        self._kept: tuple[tuple[_Key, EncodedAudio], ...] = ()
 
     def get(self, part: AudioPart, server: Provider) -> "EncodedAudio":
         """Return a recording as a server takes it.
@@ -54,20 +65,38 @@ class AudioCache:
         """
         from langchain_voxtral.audio import upload  # noqa: PLC0415 - large
 
-        data, formats = part.data, server.audio_formats
-        limits: Any = {"name": part.location, "max_seconds": server.max_audio_seconds}
         # Hashing takes as long as finding out that a file can be sent as it is.
-        unchanged = upload.find_unchanged(data, accepted_formats=formats, **limits)
+        limits = _limits(server, part.location)
+        unchanged = upload.find_unchanged(part.data, **limits)
         if unchanged is not None:
             return unchanged
-        key = (server, sha256(data).digest())
+        key = (server, None, file_id_of(part.data))
+        return self._find(key) or self._encode(key, part.data, part.location)
+
+    def find(self, file_id: str, server: Provider, store: ByteStore) -> "EncodedAudio | None":
+        """Return a recording that was read from that store before; whose it is, it alone knows."""
+        return self._find((server, store, file_id))
+
+    def add(
+        self, file_id: str, data: bytes, server: Provider, store: ByteStore, place: str
+    ) -> "EncodedAudio":
+        """Return a recording that was read from a store as a server takes it; see `get`."""
+        return self._encode((server, store, file_id), data, place)
+
+    def _find(self, key: _Key) -> "EncodedAudio | None":
         audio = next((audio for known, audio in self._kept if known == key), None)
-        if audio is None:
-            audio = upload.encode_for_upload(data, accepted_formats=formats, **limits)
+        if audio is not None:
+            self._keep(key, audio)
+        return audio
+
+    def _encode(self, key: _Key, data: bytes, place: str) -> "EncodedAudio":
+        from langchain_voxtral.audio import upload  # noqa: PLC0415 - large
+
+        audio = upload.encode_for_upload(data, **_limits(key[0], place))
         self._keep(key, audio)
         return audio
 
-    def _keep(self, key: object, audio: "EncodedAudio") -> None:
+    def _keep(self, key: _Key, audio: "EncodedAudio") -> None:
         kept, left = [], self._max_bytes
         for entry in [(key, audio), *(entry for entry in self._kept if entry[0] != key)]:
             if len(entry[1].data) <= left:
@@ -85,11 +114,20 @@ class AudioCache:
         return AudioCache, (self._max_bytes,)
 
 
+def _limits(server: Provider, place: str) -> dict[str, Any]:
+    return {
+        "name": place,
+        "accepted_formats": server.audio_formats,
+        "max_seconds": server.max_audio_seconds,
+    }
+
+
 def load_audio(
     turns: Sequence[Turn],
     server: Provider,
     policy: FetchPolicy | None = None,
     cache: AudioCache | None = None,
+    store: ByteStore | None = None,
 ) -> Sequence[Turn]:
     """Return a conversation with its recordings as the server takes them.
 
@@ -98,19 +136,17 @@ def load_audio(
         server: The server.
         policy: What may be fetched from the web; None: nothing.
         cache: What was converted before.
+        store: Where recordings are that are named by ids; None: nowhere.
 
     Raises:
-        VoxtralInvalidRequestError: A recording cannot be read, is too long, or is a URL that may
-            not be fetched; the error says where it is.
+        VoxtralInvalidRequestError: A recording cannot be read, is too long, is a URL that may
+            not be fetched, or is not in the store; the error says where it is named.
         VoxtralMissingAudioExtraError: It must be converted, and the libraries are not installed.
         VoxtralConnectionError: It cannot be fetched.
         VoxtralTimeoutError: Fetching it took too long.
     """
-    fetched = {
-        url: fetch_url(url, name=where, policy=allowed)
-        for url, where, allowed in _urls_to_fetch(turns, policy)
-    }
-    return _with_audio(turns, server, fetched, cache or AudioCache())
+    stored = StoredAudio(_recordings(turns), server, cache or AudioCache(), store)
+    return _load(turns, policy, stored, stored.read())
 
 
 async def aload_audio(
@@ -118,27 +154,100 @@ async def aload_audio(
     server: Provider,
     policy: FetchPolicy | None = None,
     cache: AudioCache | None = None,
+    store: ByteStore | None = None,
 ) -> Sequence[Turn]:
-    """Do what `load_audio` does; neither fetching nor decoding blocks the event loop."""
-    return await to_thread(load_audio, turns, server, policy, cache)
+    """Do what `load_audio` does; neither reading, fetching nor decoding blocks the event loop."""
+    stored = StoredAudio(_recordings(turns), server, cache or AudioCache(), store)
+    return await to_thread(_load, turns, policy, stored, await stored.aread())
 
 
-def audio_durations(turns: Sequence[Turn], server: Provider, cache: AudioCache) -> list[float]:
+def audio_durations(
+    turns: Sequence[Turn], server: Provider, cache: AudioCache, store: ByteStore | None = None
+) -> list[float]:
     """Return the seconds of each recording of a conversation.
+
+    Without a store a recording that is named by its id is as long as its block says.
 
     Raises:
         VoxtralInvalidRequestError: One is a URL, which is not fetched for that; or it cannot be
-            read, or is too long.
+            read, is too long, or is not in the store.
         VoxtralMissingAudioExtraError: It must be decoded, and the libraries are not installed.
     """
-    parts = [part for turn in turns for part in turn.audio]
+    parts = _recordings(turns)
     for part in parts:
         if part.url is not None:
             raise VoxtralInvalidRequestError(
                 f"{part.location}: the recording is a URL, and how long it is is not known before "
                 "it is fetched: send the recording itself (audio_block(path))."
             )
-    return [cache.get(part, server).seconds for part in parts]
+    stated = {part.file_id: part.seconds for part in parts if store is None and part.seconds}
+    stored = StoredAudio(
+        [part for part in parts if part.file_id not in stated], server, cache, store
+    )
+    stored.add(stored.read())
+    return [stated.get(part.file_id) or stored.get(part).seconds for part in parts]
+
+
+class StoredAudio:
+    """Recordings as the server takes them; those that are named by ids are read from a store.
+
+    Args:
+        parts: The recordings of a conversation.
+        server: The server.
+        cache: What was read and converted before, and is not read again.
+        store: Where they are.
+
+    Raises:
+        VoxtralInvalidRequestError: One is named by its id, and there is no store.
+    """
+
+    def __init__(
+        self,
+        parts: Iterable[AudioPart],
+        server: Provider,
+        cache: AudioCache,
+        store: ByteStore | None,
+    ) -> None:
+        self.server, self._cache, self._store = server, cache, store
+        self._ready: dict[str, EncodedAudio] = {}
+        self._places: dict[str, str] = {}  # of those that are to be read
+        for part in parts:
+            if part.file_id is None or part.file_id in self._ready:
+                continue
+            if store is None:
+                raise missing_store_error(part.location, part.file_id)
+            if kept := cache.find(part.file_id, server, store):
+                self._ready[part.file_id] = kept
+            else:
+                self._places.setdefault(part.file_id, part.location)
+
+    def read(self) -> Sequence[object]:
+        """Return what the store holds for those that are to be read."""
+        return read_entries(self._store, [*self._places]) if self._store else []
+
+    async def aread(self) -> Sequence[object]:
+        """Do what `read` does, asynchronously."""
+        return await aread_entries(self._store, [*self._places]) if self._store else []
+
+    def add(self, entries: Sequence[object]) -> None:
+        """Check and convert what was read."""
+        if self._store is None:
+            return
+        for file_id, data in check_entries(self._store, self._places, entries).items():
+            place = self._places[file_id]
+            self._ready[file_id] = self._cache.add(file_id, data, self.server, self._store, place)
+
+    def get(self, part: AudioPart) -> "EncodedAudio":
+        """Return a recording as the server takes it."""
+        return (
+            self._cache.get(part, self.server)
+            if part.file_id is None
+            else self._ready[part.file_id]
+        )
+
+
+def _recordings(turns: Iterable[Turn]) -> list[AudioPart]:
+    return [part for turn in turns for part in turn.audio]
 
 
 def _urls_to_fetch(
@@ -159,21 +268,30 @@ def _urls_to_fetch(
     return [(url, where, policy) for url, where in places.items() if policy is not None]
 
 
-def _with_audio(
-    turns: Sequence[Turn], server: Provider, fetched: Mapping[str, bytes], cache: AudioCache
+def _load(
+    turns: Sequence[Turn],
+    policy: FetchPolicy | None,
+    stored: StoredAudio,
+    entries: Sequence[object],
 ) -> Sequence[Turn]:
+    fetched = {
+        url: fetch_url(url, name=where, policy=allowed)
+        for url, where, allowed in _urls_to_fetch(turns, policy)
+    }
+    stored.add(entries)
+
     def load(part: str | AudioPart) -> str | AudioPart:
         if isinstance(part, str):
             return part
         if part.url is not None:
             part = replace(part, data=fetched[part.url], url=None)
-        return _to_upload(part, server, cache)
+        return _to_upload(part, stored)
 
     return [turn.with_content(map(load, turn.parts)) if turn.parts else turn for turn in turns]
 
 
-def _to_upload(part: AudioPart, server: Provider, cache: AudioCache) -> AudioPart:
-    audio = cache.get(part, server)
+def _to_upload(part: AudioPart, stored: StoredAudio) -> AudioPart:
+    audio, server = stored.get(part), stored.server
     if len(audio.data) > server.max_audio_bytes:
         raise VoxtralInvalidRequestError(
             f"{part.location}: the recording has {len(audio.data):,} bytes, and "
@@ -181,4 +299,4 @@ def _to_upload(part: AudioPart, server: Provider, cache: AudioCache) -> AudioPar
             "pieces and send the text."
         )
     base64 = part.base64 if audio.data is part.data else ""
-    return replace(part, data=audio.data, format=audio.format, base64=base64)
+    return replace(part, data=audio.data, format=audio.format, base64=base64, file_id=None)

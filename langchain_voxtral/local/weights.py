@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from langchain_voxtral.errors import VoxtralLocalError, VoxtralMissingExtraError
+from langchain_voxtral.user_cache import cache_dir
 
 logger = logging.getLogger("langchain_voxtral.local")
 
@@ -59,20 +60,6 @@ SMOLLM2 = Weights(
     sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
 )
 """SmolLM2-135M-Instruct, 4 bit, Apache-2.0."""
-
-
-def cache_dir() -> Path:
-    """Return the folder for downloaded weights, which need not exist.
-
-    `VOXTRAL_CACHE` names it; by default it is `langchain-voxtral` in the user's cache folder.
-    """
-    if path := os.environ.get("VOXTRAL_CACHE"):
-        return Path(path).expanduser()
-    try:
-        from platformdirs import user_cache_path  # noqa: PLC0415 - an extra
-    except ImportError as error:
-        raise VoxtralMissingExtraError("platformdirs") from error
-    return user_cache_path("langchain-voxtral", appauthor=False, opinion=False)
 
 
 def find_weights(weights: Weights = SMOLLM2) -> Path | None:

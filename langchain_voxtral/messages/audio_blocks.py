@@ -2,14 +2,14 @@
 
 import base64
 import binascii
+import math
 import re
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Mapping
 from urllib.parse import unquote_to_bytes
 
 from langchain_voxtral.audio.formats import OTHER_FORMATS, detect_format
-from langchain_voxtral.audio.source import AudioInput, AudioSource
-from langchain_voxtral.errors import VoxtralAudioError, VoxtralInvalidRequestError
+from langchain_voxtral.audio_store import is_file_id, is_like_file_id
+from langchain_voxtral.errors import VoxtralInvalidRequestError
 from langchain_voxtral.messages.turns import AudioPart
 
 _ADVICE = "Send the recording itself: audio_block(path) makes a block of it"
@@ -21,13 +21,14 @@ _WITH_MIME_TYPE = frozenset({"file", "input_file", "media"})
 _OTHER_AUDIO_TYPES = frozenset(audio_format.mime_type for audio_format in OTHER_FORMATS)
 """Media types of recordings that are no `audio/`."""
 _DATA_KEYS = ("base64", "data", "file_data")
-_STORE_KEYS = ("file_id", "file_uri")
-"""Keys that name a file in a provider's store."""
+
+_MAX_NAME = 200
+"""Characters of a name that errors show."""
 
 _FROM_URL_ALPHABET = str.maketrans("-_", "+/")
 
-_DATA_URL = re.compile(r"data:(?P<type>[^,]*),", re.IGNORECASE)
-_WEB = re.compile(r"https?://", re.IGNORECASE)
+DATA_URL = re.compile(r"data:(?P<type>[^,]*),", re.IGNORECASE)
+WEB_URL = re.compile(r"https?://", re.IGNORECASE)
 
 _SYNONYMS = {
     "audio/wave": "audio/wav",
@@ -67,55 +68,6 @@ def normalize_mime_type(mime_type: str) -> str:
     return _SYNONYMS.get(plain, plain)
 
 
-def audio_block(source: AudioInput, *, mime_type: str | None = None) -> dict[str, Any]:
-    """Return a recording as a standard content block of LangChain, for a `HumanMessage`.
-
-    The recording may have any format; it is converted when it is sent, if the server needs that.
-
-    Args:
-        source: A path, the file's bytes, a file opened for reading bytes (it is read from its
-            current position, and not closed), or a URL: `https://...`, which only a model with
-            `allow_audio_urls=True` fetches, or `data:...`.
-        mime_type: Media type of the recording at a URL. That of a file is detected from its
-            content, whatever its name or this says.
-
-    Raises:
-        VoxtralAudioError: It cannot be read, is no recording of a known format, or is cut off.
-
-    Example:
-        ```python
-        from langchain_core.messages import HumanMessage
-        from langchain_voxtral import ChatVoxtral, audio_block
-
-        question = {"type": "text", "text": "What is said?"}
-        ChatVoxtral().invoke([HumanMessage([audio_block("talk.mp3"), question])])
-        ```
-    """
-    if isinstance(source, str) and _WEB.match(source):
-        type_field = {"mime_type": normalize_mime_type(mime_type)} if mime_type else {}
-        return {"type": "audio", "url": source, **type_field}
-    from langchain_voxtral.audio.decoder import Recording  # noqa: PLC0415 - large, rarely needed
-
-    recording = _read_source(source)
-    return {
-        "type": "audio",
-        "base64": base64.b64encode(recording.read()).decode(),
-        "mime_type": Recording(recording).format.mime_type,
-    }
-
-
-def _read_source(source: AudioInput) -> AudioSource:
-    if isinstance(source, str) and _DATA_URL.match(source):
-        data, _ = _decode_data_url(source, "the data: URL")
-        return AudioSource(data, name="the data: URL")
-    try:
-        with AudioSource(source, rewind=False) as recording:
-            return AudioSource(recording.read(), name=recording.name)
-    except VoxtralAudioError as error:
-        error.message += " Give the path of an audio file, its bytes, or a URL."
-        raise
-
-
 def parse_audio_block(block: Mapping[str, object], where: str) -> AudioPart | None:
     """Return the recording in a content block, or None if it is no audio block.
 
@@ -136,8 +88,11 @@ def parse_audio_block(block: Mapping[str, object], where: str) -> AudioPart | No
         raise _block_error(
             where, f"the {block_type!r} of the block must be a dict, not {type(content).__name__}"
         )
-    _reject_stored(content, where)
-    keys = _present(content, (*_DATA_KEYS, "url"))
+    file_id = _stored_id(content, where)
+    keys = [key for key in (*_DATA_KEYS, "url") if content.get(key) is not None]
+    if file_id is not None and not keys:
+        return _reference(file_id, block.get("extras"), where)
+    keys += ["file_id"] if file_id is not None else []
     if len(keys) != 1:
         found = f"has {' and '.join(map(repr, keys))}" if keys else "has no recording in it"
         raise _block_error(
@@ -150,12 +105,12 @@ def parse_audio_block(block: Mapping[str, object], where: str) -> AudioPart | No
             where, f"its {key!r} must be a string, not {type(value).__name__}. {_ADVICE}"
         )
     value = value.strip()
-    is_data_url = _DATA_URL.match(value)
+    is_data_url = DATA_URL.match(value)
     if key == "url" and not is_data_url:
-        if not _WEB.match(value):
+        if not WEB_URL.match(value):
             raise _block_error(where, f"its URL is none of http:, https: and data:. {_ADVICE}")
         return AudioPart(url=value, location=where)
-    decode = _decode_data_url if is_data_url else _decode_base64
+    decode = decode_data_url if is_data_url else _decode_base64
     data, encoded = decode(value, where)
     return AudioPart(data, detect_format(data), base64=encoded, location=where)
 
@@ -171,21 +126,39 @@ def is_audio_block(block: Mapping[str, object]) -> bool:
     return usual.startswith("audio/") or usual in _OTHER_AUDIO_TYPES
 
 
-def _present(content: Mapping[str, object], keys: Iterable[str]) -> list[str]:
-    return [key for key in keys if content.get(key) is not None]
-
-
-def _reject_stored(content: Mapping[str, object], where: str) -> None:
+def _stored_id(content: Mapping[str, object], where: str) -> str | None:
+    """Return the id by which a block names a recording in a store of ours, if it does."""
     # LangChain's first blocks had an id with this source type.
-    stored = _present(content, _STORE_KEYS) or (
-        ["id"] if content.get("source_type") == "id" else []
-    )
-    if stored:
+    key = "id" if content.get("source_type") == "id" else "file_id"
+    file_id = content.get(key)
+    if isinstance(file_id, str) and is_file_id(file_id):
+        return file_id
+    if isinstance(file_id, str) and is_like_file_id(file_id):
         raise _block_error(
             where,
-            f"it names a file in a provider's store ({stored[0]}), which cannot be read from "
-            f"here. {_ADVICE}",
+            f"its {key} {file_id[:100]!r} is no 'sha256:' with 64 lower-case hexadecimal digits, "
+            "as audio_block(path, store=...) writes it",
         )
+    key = key if file_id is not None else "file_uri"
+    if content.get(key) is not None:
+        raise _block_error(
+            where,
+            f"it names a file in a provider's store ({key}), which cannot be read from here. "
+            f"{_ADVICE}",
+        )
+    return None
+
+
+def _reference(file_id: str, extras: object, where: str) -> AudioPart:
+    """Return the recording of an id, with what its block says about it."""
+    stated = extras if isinstance(extras, Mapping) else {}
+    name, seconds = stated.get("name"), stated.get("seconds")
+    return AudioPart(
+        file_id=file_id,
+        name=name if isinstance(name, str) else None,
+        seconds=seconds if isinstance(seconds, int | float) and 0 < seconds < math.inf else None,
+        location=f"{where} ({name[:_MAX_NAME]})" if isinstance(name, str) else where,
+    )
 
 
 def _decode_base64(text: str, where: str) -> tuple[bytes, str]:
@@ -215,7 +188,7 @@ def _normalize_base64(text: str) -> str:
     return joined + "=" * (-len(joined) % 4)
 
 
-def _decode_data_url(url: str, where: str) -> tuple[bytes, str]:
+def decode_data_url(url: str, where: str) -> tuple[bytes, str]:
     """Decode a `data:` URL (RFC 2397); return what `_decode_base64` does."""
     head, _, data = url.partition(",")
     content = unquote_to_bytes(data)

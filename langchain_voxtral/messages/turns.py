@@ -28,13 +28,16 @@ class ToolCall:
 
 @dataclass(frozen=True, slots=True)
 class AudioPart:
-    """A recording in a turn: the file itself, or its URL.
+    """A recording in a turn: the file itself, its URL, or its id in a store.
 
     Args:
-        data: The file's bytes; empty if there is only a URL.
+        data: The file's bytes; empty if there is only a URL or an id.
         format: Its format, by its content; None if that is not known (yet).
         base64: The bytes in base64, as they would be sent, if they came so.
         url: Its address on the web.
+        file_id: Its id in a store of recordings, `sha256:` and its hash.
+        name: The name of its file, if the block says so.
+        seconds: How long it is, if the block says so.
         location: Which block of which message this is, for errors.
     """
 
@@ -42,6 +45,9 @@ class AudioPart:
     format: AudioFormat | None = None
     base64: str = field(default="", repr=False, compare=False)
     url: str | None = None
+    file_id: str | None = None
+    name: str | None = field(default=None, compare=False)
+    seconds: float | None = field(default=None, compare=False)
     location: str = field(default="the recording", compare=False)
 
 

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 from langchain_voxtral.audio.chunking import AudioChunk
 from langchain_voxtral.audio.decoder import Truncated
 from langchain_voxtral.audio.pricing import Estimate
+from langchain_voxtral.audio_store import AudioStore
 from langchain_voxtral.connection import ConnectionSettings
 from langchain_voxtral.errors import VoxtralInvalidRequestError
 from langchain_voxtral.profiles import VOXTRAL_MINI
@@ -68,6 +69,9 @@ class TranscriptionSettings(ConnectionSettings):
     store: BaseStore[str, bytes] | None = Field(default=None, repr=False, exclude=True)
     """Where transcripts are kept, by hashes of chunks and settings (`LocalFileStore`, ...): a run
     that was killed and started again pays only for what is missing. Used from threads."""
+    audio_store: AudioStore | None = Field(default=None, repr=False, exclude=True)
+    """Where recordings are that blocks name by their hashes: what `audio_block(..., store=...)` put
+    them into, or `"cache"`."""
     progress: bool | ProgressCallback | None = Field(default=None, repr=False, exclude=True)
     """True shows a bar on stderr, False nothing, None a bar in terminals and notebooks only; a
     function is called with a `Progress` before the first chunk and after each."""

@@ -2,16 +2,28 @@
 
 import io
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Self
 
 from langchain_core.documents.base import Blob
 
 from langchain_voxtral.audio.source import AudioSource
+from langchain_voxtral.audio_store import (
+    AudioStore,
+    ByteStore,
+    aread_entries,
+    check_entries,
+    missing_store_error,
+    open_store,
+    read_entries,
+)
 from langchain_voxtral.errors import VoxtralInvalidRequestError
+from langchain_voxtral.messages import AudioPart
 from langchain_voxtral.messages.audio_blocks import parse_audio_block
+from langchain_voxtral.transport import to_thread
 
 AudioInput = (
     Blob | str | PathLike[str] | bytes | bytearray | memoryview | BinaryIO | Mapping[str, Any]
@@ -22,20 +34,71 @@ _MAX_SHOWN = 200
 _URL = re.compile(r"(?i)data:|(?!file)[a-z][a-z0-9+.-]+://")
 
 
-def open_source(audio: AudioInput) -> tuple[AudioSource, dict[str, Any]]:
+def open_source(
+    audio: AudioInput, store: AudioStore | None = None
+) -> tuple[AudioSource, dict[str, Any]]:
     """Return a recording's bytes, and the metadata that the caller gave with it.
 
     A string is a path. A file is read from its start; if it cannot seek, it is copied to disk.
 
+    Args:
+        audio: The recording.
+        store: Where it is, if its block names it by its hash.
+
     Raises:
-        VoxtralInvalidRequestError: It is no recording, a URL, or a block or blob without data.
+        VoxtralInvalidRequestError: It is no recording, a URL, a block or blob without data, or
+            not in the store.
         VoxtralAudioError: A named pipe cannot be read.
     """
+    opened = _open(audio)
+    if not isinstance(opened, AudioPart):
+        return opened
+    stored = StoredRecording.of(opened, store)
+    return stored.source(read_entries(stored.store, [stored.file_id])), {}
+
+
+async def aopen_source(
+    audio: AudioInput, store: AudioStore | None = None
+) -> tuple[AudioSource, dict[str, Any]]:
+    """Do what `open_source` does; neither reading nor decoding blocks the event loop."""
+    opened = await to_thread(_open, audio)
+    if not isinstance(opened, AudioPart):
+        return opened
+    stored = StoredRecording.of(opened, store)
+    entries = await aread_entries(stored.store, [stored.file_id])
+    return await to_thread(stored.source, entries), {}
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRecording:
+    """A recording that a block names by its hash, and the store that it is in."""
+
+    file_id: str
+    store: ByteStore
+    place: str
+    name: str | None
+
+    @classmethod
+    def of(cls, part: AudioPart, store: AudioStore | None) -> Self:
+        """Return the recording of a block."""
+        if part.file_id is None or store is None:
+            raise missing_store_error(part.location, str(part.file_id))
+        return cls(part.file_id, open_store(store), part.location, part.name)
+
+    def source(self, entries: Sequence[object]) -> AudioSource:
+        """Return its bytes, checked, out of what the store holds."""
+        found = check_entries(self.store, {self.file_id: self.place}, entries)
+        return AudioSource(found[self.file_id], name=self.name)
+
+
+def _open(audio: AudioInput) -> tuple[AudioSource, dict[str, Any]] | AudioPart:
+    """Return what `open_source` does, or what a block says that names a recording in a store."""
     match audio:
         case Blob():
             return _blob_source(audio), {str(name): value for name, value in audio.metadata.items()}
         case Mapping():
-            return AudioSource(_block_data(audio)), {}
+            part = _block_part(audio)
+            return part if part.file_id is not None else (AudioSource(part.data), {})
         case str() if _URL.match(audio):
             raise VoxtralInvalidRequestError(
                 f"{audio[:_MAX_SHOWN]!r} is an address, which is not fetched: download the "
@@ -58,7 +121,7 @@ def _blob_source(blob: Blob) -> AudioSource:
     return AudioSource(content, name=blob.source)
 
 
-def _block_data(block: Mapping[str, Any]) -> bytes:
+def _block_part(block: Mapping[str, Any]) -> AudioPart:
     part = parse_audio_block(block, "the block")
     if part is None or part.url is not None:
         problem = "is no audio block." if part is None else "has an address, which is not fetched."
@@ -66,4 +129,4 @@ def _block_data(block: Mapping[str, Any]) -> bytes:
             f"The block of type {block.get('type')!r} {problem} Give the recording itself, as a "
             "path, as bytes or in base64."
         )
-    return part.data
+    return part

@@ -16,10 +16,10 @@ from langchain_voxtral.errors import VoxtralLocalError
 from langchain_voxtral.local.weights import (
     SMOLLM2,
     Weights,
-    cache_dir,
     ensure_weights,
     find_weights,
 )
+from langchain_voxtral.user_cache import cache_dir
 
 CONTENT = b"GGUF and more"
 

@@ -1,0 +1,175 @@
+"""Recordings in a store, each under its hash, so that a message can name one without holding it.
+
+Whoever writes messages can name only what was put in: an id is a hash and nothing else, its key is
+made of it here, and what a store returns must have that hash.
+"""
+
+import hashlib
+import os
+import re
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from langchain_core.stores import BaseStore
+
+from langchain_voxtral.errors import VoxtralAudioError, VoxtralInvalidRequestError
+from langchain_voxtral.user_cache import cache_dir
+
+ByteStore = BaseStore[str, bytes]
+AudioStore = ByteStore | Literal["cache"]
+"""Where recordings are; `"cache"` is a folder in the user's cache directory."""
+
+_SCHEME = "sha256:"
+_FILE_ID = re.compile(rf"{_SCHEME}[0-9a-f]{{64}}")
+_KEY_PREFIX = "voxtral-audio-"
+"""No transcript, which may be in the same store, has such a key."""
+
+
+def file_id_of(data: bytes) -> str:
+    """Return the id of a recording."""
+    return f"{_SCHEME}{hashlib.sha256(data).hexdigest()}"
+
+
+def is_file_id(text: str) -> bool:
+    """Return whether a text is the id of a recording."""
+    return _FILE_ID.fullmatch(text) is not None
+
+
+def is_like_file_id(text: str) -> bool:
+    """Return whether a text is meant as the id of a recording."""
+    return text.lower().startswith(_SCHEME)
+
+
+def to_key(file_id: str) -> str:
+    """Return the key of a recording in a store; file stores take it as a name."""
+    return f"{_KEY_PREFIX}{file_id.removeprefix(_SCHEME)}"
+
+
+def open_store(store: AudioStore) -> ByteStore:
+    """Return the store that is meant.
+
+    Raises:
+        VoxtralInvalidRequestError: It is none.
+    """
+    if store == "cache":
+        return AudioFolder(cache_dir() / "audio")
+    if not isinstance(store, BaseStore):
+        shown = repr(store) if isinstance(store, str) else type(store).__name__
+        raise VoxtralInvalidRequestError(
+            "A store of recordings is a BaseStore of langchain_core.stores (LocalFileStore, "
+            f"InMemoryByteStore, ...) or 'cache', not {shown}."
+        )
+    return store
+
+
+def read_entries(store: ByteStore, file_ids: Sequence[str]) -> Sequence[object]:
+    """Return what a store holds for recordings, unchecked."""
+    return store.mget([to_key(file_id) for file_id in file_ids]) if file_ids else []
+
+
+async def aread_entries(store: ByteStore, file_ids: Sequence[str]) -> Sequence[object]:
+    """Do what `read_entries` does; stores that are not asynchronous read in a thread."""
+    return await store.amget([to_key(file_id) for file_id in file_ids]) if file_ids else []
+
+
+def check_entries(
+    store: ByteStore, places: Mapping[str, str], entries: Sequence[object]
+) -> dict[str, bytes]:
+    """Return recordings by their ids.
+
+    Args:
+        store: The store, for errors.
+        places: What is asked for, by id: where in the messages it is named.
+        entries: What the store holds for each.
+
+    Raises:
+        VoxtralInvalidRequestError: One is missing or damaged; the error says where it is named.
+    """
+    checked = {}
+    for (file_id, place), entry in zip(places.items(), entries, strict=True):
+        if entry is None:
+            raise VoxtralInvalidRequestError(
+                f"{place}: the store ({type(store).__name__}) has no recording {file_id}. "
+                f"{_PUT_AGAIN}"
+            )
+        if not isinstance(entry, bytes) or file_id_of(entry) != file_id:
+            raise VoxtralInvalidRequestError(
+                f"{place}: what the store ({type(store).__name__}) holds as {file_id} is another "
+                f"file, or is damaged. {_PUT_AGAIN}"
+            )
+        checked[file_id] = entry
+    return checked
+
+
+def missing_store_error(place: str, file_id: str) -> VoxtralInvalidRequestError:
+    """Return the error for a recording that is named by its id where there is no store."""
+    return VoxtralInvalidRequestError(
+        f"{place}: the recording is named by its id ({file_id}), and there is no store to read it "
+        "from: give the store that it was put into as audio_store=."
+    )
+
+
+_PUT_AGAIN = (
+    "Put it in again (audio_block(path, store=...) with the same store), or take its block out of "
+    "the messages."
+)
+
+
+@dataclass(frozen=True)
+class AudioFolder(ByteStore):
+    """A store in a folder, which only the user can read. Nothing is ever deleted from it.
+
+    Args:
+        folder: It need not exist.
+    """
+
+    folder: Path
+
+    def mget(self, keys: Sequence[str]) -> list[bytes | None]:
+        """Return the values, None for those that are not there."""
+        with self._naming_errors():
+            return [self._read(key) for key in keys]
+
+    def mset(self, key_value_pairs: Sequence[tuple[str, bytes]]) -> None:
+        """Write values, each at once as a whole."""
+        with self._naming_errors():
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for key, value in key_value_pairs:
+                with tempfile.TemporaryDirectory(dir=self.folder) as own:
+                    written = Path(own) / key
+                    written.write_bytes(value)
+                    written.chmod(0o600)
+                    written.replace(self.folder / key)
+
+    def mdelete(self, keys: Sequence[str]) -> None:
+        """Remove values."""
+        with self._naming_errors():
+            for key in keys:
+                (self.folder / key).unlink(missing_ok=True)
+
+    def yield_keys(self, *, prefix: str | None = None) -> Iterator[str]:
+        """Yield all keys that begin so."""
+        for path in self.folder.glob("*"):
+            if path.is_file() and path.name.startswith(prefix or ""):
+                yield path.name
+
+    def _read(self, key: str) -> bytes | None:
+        try:
+            return (self.folder / key).read_bytes()
+        except FileNotFoundError:
+            return None
+
+    @contextmanager
+    def _naming_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            reason = error.strerror or error
+            raise VoxtralAudioError(
+                f"The recordings in {os.fspath(self.folder)} cannot be read or written: {reason}. "
+                "Name a folder of yours in VOXTRAL_CACHE, or give a store as audio_store=."
+            ) from error

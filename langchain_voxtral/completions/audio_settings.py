@@ -1,0 +1,96 @@
+"""Settings of a chat for recordings in messages, and what is done with them."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
+
+from langchain_voxtral.audio.source import AudioInput
+from langchain_voxtral.audio_store import AudioStore, ByteStore, open_store, to_key
+from langchain_voxtral.completions.audio_inputs import (
+    AudioCache,
+    aload_audio,
+    audio_durations,
+    load_audio,
+)
+from langchain_voxtral.completions.request import SystemWithAudio
+from langchain_voxtral.errors import VoxtralInvalidRequestError
+from langchain_voxtral.messages import Turn
+from langchain_voxtral.messages.recordings import audio_block, read_for_store
+from langchain_voxtral.providers import Provider
+from langchain_voxtral.transport import FetchPolicy, to_thread
+
+
+class AudioSettings(BaseModel):
+    """Where recordings of messages come from, and what goes with them."""
+
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+
+    system_with_audio: SystemWithAudio = "merge"
+    """What to do with system text beside recordings, which the model does not take together:
+    `"merge"` it into the user's text that follows, or raise an `"error"`."""
+    allow_audio_urls: bool = False
+    """Whether recordings may be fetched from the web, by the URLs in messages: over http(s), from
+    public addresses, within bounds of size and time, not by a proxy and not along redirects. Each
+    call fetches them anew."""
+    audio_store: AudioStore | None = Field(default=None, repr=False, exclude=True)
+    """Where recordings are that messages name by their hashes: the store that
+    `audio_block(..., store=...)` or `put_audio` put them into. A `BaseStore[str, bytes]`, or
+    `"cache"`: a folder in the user's cache directory (`VOXTRAL_CACHE` moves it)."""
+
+    _audio_cache: AudioCache = PrivateAttr(default_factory=AudioCache)
+
+    def put_audio(self, source: AudioInput, transcript: str | None = None) -> dict[str, Any]:
+        """Put a recording into the model's store, and return the block that names it.
+
+        Args:
+            source: The recording, as for `audio_block`.
+            transcript: What is said in it, if that is known.
+
+        Raises:
+            VoxtralAudioError: It cannot be read, is no recording, or is cut off.
+            VoxtralInvalidRequestError: The model has no `audio_store`.
+
+        Example:
+            ```python
+            from langchain_core.messages import HumanMessage
+            from langchain_voxtral import ChatVoxtral
+
+            chat = ChatVoxtral(audio_store="cache")
+            chat.invoke([HumanMessage([chat.put_audio("talk.mp3"), "What is said?"])])
+            ```
+        """
+        return audio_block(source, store=self._own_store(), transcript=transcript)
+
+    async def aput_audio(self, source: AudioInput, transcript: str | None = None) -> dict[str, Any]:
+        """Do what `put_audio` does; neither reading nor writing blocks the event loop."""
+        store = open_store(self._own_store())
+        block, data = await to_thread(read_for_store, source, transcript)
+        await store.amset([(to_key(block["file_id"]), data)])
+        return block
+
+    def _own_store(self) -> AudioStore:
+        if self.audio_store is None:
+            raise VoxtralInvalidRequestError(
+                "The model has no store to put a recording into: give audio_store= to the model "
+                "(any BaseStore[str, bytes], or 'cache')."
+            )
+        return self.audio_store
+
+    def _load_audio(self, turns: Sequence[Turn], server: Provider) -> Sequence[Turn]:
+        policy, cache = self._fetch_policy(server), self._audio_cache
+        return load_audio(turns, server, policy, cache, self._opened_store)
+
+    async def _aload_audio(self, turns: Sequence[Turn], server: Provider) -> Sequence[Turn]:
+        policy, cache = self._fetch_policy(server), self._audio_cache
+        return await aload_audio(turns, server, policy, cache, self._opened_store)
+
+    def _audio_durations(self, turns: Sequence[Turn], server: Provider) -> list[float]:
+        return audio_durations(turns, server, self._audio_cache, self._opened_store)
+
+    @property
+    def _opened_store(self) -> ByteStore | None:
+        return None if self.audio_store is None else open_store(self.audio_store)
+
+    def _fetch_policy(self, server: Provider) -> FetchPolicy | None:
+        return FetchPolicy(server.max_audio_bytes) if self.allow_audio_urls else None
