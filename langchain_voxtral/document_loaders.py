@@ -38,19 +38,19 @@ class VoxtralTranscriptionParser(TranscriptionSettings, BaseBlobParser):
         on_error: `"raise"`, or `"mark"` failures in metadata.
         truncated: `"error"`, or `"keep"` what can be decoded of a recording that is cut off.
         store, audio_store: Where transcripts are kept; where the recordings of audio blocks are.
-        progress: A bar, or a function.
+        send_silence, progress: Whether silent chunks are sent, too; a bar, or a function.
         max_cost_usd, price_per_minute: Most US dollars for one recording, and the price.
 
     Key init args, client:
         api_key: Key of the server; else the environment's.
         base_url: Address of the server; `"local"` is the embedded engine.
         server: Kind of server: `"deepinfra"`, `"vllm"` or `"llama_cpp"`.
-        timeout, deadline: Time limits in seconds.
-        max_retries: Attempts beyond the first.
+        timeout, deadline, max_retries: Time limits in seconds; attempts beyond the first.
 
     Takes any format that the `audio` extra decodes. Long recordings are cut at silences into
     chunks that the server takes. Chunks are sent in parallel while the recording is decoded, and
-    their results are returned in order.
+    their results are returned in order. A chunk of nothing but digital silence or dither is not
+    sent: it has no text, and costs nothing.
 
     Metadata of the documents is flat, in addition to the blob's: `source`, `sha256`, `duration`
     (as the file states it; in documents of the last chunk and of the whole recording as decoded),
@@ -58,8 +58,9 @@ class VoxtralTranscriptionParser(TranscriptionSettings, BaseBlobParser):
     of the whole recording), `segment`, `language` and `language_source` (`"requested"` or
     `"server"`), `timestamps_source` (`"server"`, or `"chunk"` where only the bounds of chunks are
     known), `model`, `cost` (US dollars, including what earlier runs paid) and `cost_source`
-    (`"server"`, or `"estimated"` if any of it is), `request_id`, `chunks_from_store`; `loop`, if
-    a phrase occurs in a chunk's text ten times in a row, which models write over silence;
+    (`"server"`, `"estimated"` if any of it is, or `"not_sent"`), `request_id`,
+    `chunks_from_store`; `silent_chunks`, the number of those not sent, and `silent` if that is
+    all; `loop`, if a phrase occurs in a chunk's text ten times in a row, as over noise;
     `truncated`, if the recording is cut off and was kept; with `on_error="mark"` also `error`,
     `error_type` and `failed_chunks`. What is not known is absent. Several values of several
     chunks are joined by commas. Only the first segment of a chunk has its cost, so that costs add
@@ -139,8 +140,9 @@ class VoxtralTranscriptionParser(TranscriptionSettings, BaseBlobParser):
     def estimate(self, blob: AudioInput) -> Estimate:
         """Return what a recording will take, without a request.
 
-        It is computed from the length that the file states. The recording is decoded if it states
-        none, or if there is a store: then only what the store lacks counts.
+        It is computed from the length that the file states: an upper bound, since silence counts.
+        The recording is decoded if it states none, or if there is a store: then only what the
+        store lacks counts, without silence.
 
         Args:
             blob: The recording, as for `lazy_parse`.

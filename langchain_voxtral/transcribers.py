@@ -20,6 +20,8 @@ __all__ = ["VoxtralTranscriber", "transcribe_audio_tool"]
 
 _MAX_SHOWN = 1_000
 _MAX_NAMES = 30
+_NO_SPEECH = "No speech was found in this recording."
+"""The tool's answer instead of an empty text, which models take for a failure or fill in."""
 
 
 class VoxtralTranscriber(Runnable[AudioInput, Any]):
@@ -31,7 +33,8 @@ class VoxtralTranscriber(Runnable[AudioInput, Any]):
     Args:
         parser: The parser that transcribes; else one is made of the settings.
         output: `"text"` returns a string: the transcript, or with `mode="srt"` the subtitle file;
-            several documents are joined by line breaks. `"documents"` returns the documents.
+            several documents are joined by line breaks; where there is no speech it is empty.
+            `"documents"` returns the documents.
         **settings: Those of `VoxtralTranscriptionParser`.
 
     Raises:
@@ -144,7 +147,8 @@ def transcribe_audio_tool(
     The model gives a path within the folder. A path that leads out of it (`..`, an absolute path,
     a symbolic link) is rejected, and no message tells the model where the folder is. Errors that
     the model can correct (a wrong path, a file that is no recording) are the tool's answer, with
-    the names of the files; all other errors are raised. Upper and lower case are ignored if only
+    the names of the files; all other errors are raised. Where there is no speech, the answer says
+    so. Upper and lower case are ignored if only
     one file matches.
 
     Args:
@@ -182,14 +186,14 @@ def transcribe_audio_tool(
 
     def transcribe_audio(path: str) -> str:
         try:
-            return _joined(parser.parse(blob_at(path)))
+            return _joined(parser.parse(blob_at(path))) or _NO_SPEECH
         except VoxtralAudioError as error:
             raise ToolException(str(error)) from error
 
     async def atranscribe_audio(path: str) -> str:
         try:
             blob = await to_thread(blob_at, path)  # it reads the folder
-            return _joined(await parser.aparse(blob))
+            return _joined(await parser.aparse(blob)) or _NO_SPEECH
         except VoxtralAudioError as error:
             raise ToolException(str(error)) from error
 

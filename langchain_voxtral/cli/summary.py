@@ -13,7 +13,8 @@ class RunSummary:
         remaining: Recordings that are not finished.
         seconds: The length of each recording that was transcribed.
         costs: US dollars for each; None if not known.
-        cost_sources: Sources of the known costs: `"server"`, `"estimated"`.
+        cost_sources: Sources of the known costs: `"server"`, `"estimated"`, `"not_sent"`.
+        silent: Names of recordings that were not sent, because they are silent.
         failed: Recordings that failed.
     """
 
@@ -21,6 +22,7 @@ class RunSummary:
     seconds: list[float] = field(default_factory=list)
     costs: list[float | None] = field(default_factory=list)
     cost_sources: set[str] = field(default_factory=set)
+    silent: list[str] = field(default_factory=list)
     failed: int = 0
 
     def add(self, metadata: Mapping[str, Any]) -> None:
@@ -29,6 +31,8 @@ class RunSummary:
         self.costs.append(metadata.get("cost"))
         if "cost" in metadata:
             self.cost_sources.add(metadata["cost_source"])
+        if metadata.get("silent"):
+            self.silent.append(metadata["source"])
         self.remaining -= 1
 
     def add_failure(self) -> None:
@@ -40,6 +44,8 @@ class RunSummary:
         """Return the last line of a run: how much, its cost and source, and what is missing."""
         done = f"{count_recordings(len(self.seconds))}, {sum(self.seconds):.1f} s of audio"
         line = done + self._cost() if self.seconds else "Nothing was transcribed"
+        if self.silent:
+            line += f"; silent, so not sent: {', '.join(self.silent)}"
         missing = {"that failed": self.failed, "not finished": self.remaining}
         not_counted = ", ".join(f"{count} {what}" for what, count in missing.items() if count)
         return f"{line}; not counted: {not_counted}" if not_counted else line
@@ -48,7 +54,7 @@ class RunSummary:
         known = [cost for cost in self.costs if cost is not None]
         text = ""
         if known:
-            source = "reported by the server" if self.cost_sources == {"server"} else "estimated"
+            source = "estimated" if "estimated" in self.cost_sources else "reported by the server"
             text = f", ${sum(known):.6f} ({source})" if any(known) else ", free of charge"
         if unknown := len(self.costs) - len(known):
             which = f"{count_recordings(unknown)} " if known else ""

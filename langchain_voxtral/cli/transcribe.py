@@ -86,6 +86,7 @@ def add_transcribe(transcribe: argparse.ArgumentParser) -> None:
         metavar="USD",
         help="send nothing if all recordings together would cost more than this",
     )
+    add("--send-silence", action="store_true", help="send chunks without any sound, too")
     add("--quiet", action="store_true", help="no progress and no cost on stderr")
     transcribe.set_defaults(run=_run)
 
@@ -148,7 +149,7 @@ def _missing_tasks(
 
 
 def _make_parser(arguments: argparse.Namespace) -> "VoxtralTranscriptionParser":
-    names = ("model", "language", "prompt", "server", "endpoint", "truncated")
+    names = ("model", "language", "prompt", "server", "endpoint", "truncated", "send_silence")
     options: dict[str, Any] = {name: getattr(arguments, name) for name in names}
     settings = {name: value for name, value in options.items() if value is not None}
     if arguments.base_url is not None or settings.get("server", "deepinfra") == "deepinfra":

@@ -12,6 +12,7 @@ from support.scripted_server import Reply, ScriptedServer
 from support.sse_replies import json_reply
 from support.transcription_calls import KEY, MODEL, SHORT, form_of, transcription_reply
 
+from langchain_voxtral.audio.wav import wav_header
 from langchain_voxtral.cli import main
 from langchain_voxtral.providers import DEEPINFRA_KEY_VARIABLES
 
@@ -73,6 +74,24 @@ def test_quiet_leaves_stderr_to_errors(run: Run) -> None:
     assert (done.status, done.out) == (1, "Good day.\n")
     [error] = done.err
     assert error.startswith("langchain-voxtral: b.wav: ")
+
+
+@pytest.mark.parametrize("form", ["text", "srt", "json"])
+def test_a_silent_recording_is_named_and_sent_on_request(run: Run, form: str) -> None:
+    Path("hall.wav").write_bytes(wav_header(64_000) + bytes(64_000))
+    with ScriptedServer(default=transcription_reply("Hello.", **PAID)) as server:
+        done = run(server, "hall.wav", "a.wav", "-o", "made", "--format", form)
+        sent = run(server, "hall.wav", "--send-silence")
+
+    assert done.err[-1] == (
+        "2 recordings, 4.0 s of audio, $0.000033 (reported by the server); silent, so not sent: "
+        "hall.wav"
+    )
+    [written] = Path("made").glob("hall.*")
+    text = written.read_text()
+    assert json.loads(text)["silent"] is True if form == "json" else text == "\n"
+    assert sent.out == "Hello.\n"
+    assert len(server.requests) == 2
 
 
 def test_options_reach_the_server(run: Run) -> None:
