@@ -5,9 +5,8 @@ from dataclasses import dataclass
 
 from langchain_voxtral.errors import VoxtralInvalidRequestError
 from langchain_voxtral.messages.audio_blocks import parse_audio_block
+from langchain_voxtral.messages.text_blocks import DEFAULT_ADVICE, is_document, read_text
 from langchain_voxtral.messages.turns import AudioPart, Role
-
-_TEXT_KEYS = {"text": "text", "input_text": "text", "output_text": "text", "refusal": "refusal"}
 
 _TOOL_CALL_TYPES = frozenset(
     {
@@ -54,25 +53,6 @@ They are left out, so that a conversation can move from another model to this on
 own provider can read them, and the answer is in the text.
 """
 
-_IMAGE = "the model takes no images: describe it in a text block"
-_FILE = (
-    "the model takes no files but recordings (audio_block(path) makes a block of one): put the "
-    "file's text into a text block"
-)
-_ADVICE = {
-    "image": _IMAGE,
-    "image_url": _IMAGE,
-    "input_image": _IMAGE,
-    "video": "the model takes no video: describe it in a text block",
-    "document": _FILE,
-    "file": _FILE,
-    "input_file": _FILE,
-    "media": _FILE,
-    "text-plain": _FILE,
-    "tool_result": "give the result as a ToolMessage with its tool_call_id",
-}
-_DEFAULT_ADVICE = "only text can be sent: use {'type': 'text', 'text': ...}"
-
 
 @dataclass(frozen=True, slots=True)
 class MessageContent:
@@ -88,46 +68,52 @@ def parse_content(
     """Return the texts and recordings of a message's content; raise for any other block.
 
     Texts are to be joined with nothing between, as LangChain's own `.text` does: providers split
-    a text at any place (citations, streamed pieces), so anything between would change it.
+    a text at any place (citations, streamed pieces), so anything between would change it. Only a
+    document has a blank line between it and text beside it.
     """
     is_ai = role == "assistant"
     parts: list[str | AudioPart] = []
-    has_tool_calls = False
-    for index, block in enumerate(content):
+    has_tool_calls = was_document = False
+    for index, block in enumerate(map(_unwrap, content)):
         place = f"{where}, block {index}"
         if isinstance(block, str):
-            parts.append(block)
+            part: str | AudioPart = block
         elif not isinstance(block, Mapping):
             raise VoxtralInvalidRequestError(
-                f"{place}: {type(block).__name__} is no content block; {_DEFAULT_ADVICE}."
+                f"{place}: {type(block).__name__} is no content block; {DEFAULT_ADVICE}."
             )
         elif is_ai and block.get("type") in _TOOL_CALL_TYPES:
             has_tool_calls = True
-        elif not (is_ai and block.get("type") in _PROVIDER_TYPES):
-            parts.append(_text_or_audio(block, place, role))
+            continue
+        elif is_ai and block.get("type") in _PROVIDER_TYPES:
+            continue
+        else:
+            part = _text_or_audio(block, place, role)
+        if not part:
+            continue
+        is_apart = not isinstance(block, str) and is_document(block)
+        are_texts = parts and isinstance(parts[-1], str) and isinstance(part, str)
+        if are_texts and (is_apart or was_document):
+            parts.append("\n\n")
+        parts.append(part)
+        was_document = is_apart
     return MessageContent(parts, has_tool_calls)
+
+
+def _unwrap(block: object) -> object:
+    """Return the block within a `non_standard` one, as `content_blocks` write unknown types."""
+    if isinstance(block, Mapping) and block.get("type") == "non_standard":
+        return block.get("value")
+    return block
 
 
 def _text_or_audio(block: Mapping[str, object], where: str, role: Role) -> str | AudioPart:
     audio = parse_audio_block(block, where)
-    if audio is not None:
-        if role != "user":
-            raise VoxtralInvalidRequestError(
-                f"{where}: a recording can only be in a user's message; put it into a "
-                "HumanMessage, or its words here."
-            )
-        return audio
-    block_type = str(block.get("type"))
-    key = _TEXT_KEYS.get(block_type)
-    if key is None:
+    if audio is None:
+        return read_text(block, where)
+    if role not in {"user", "tool"}:
         raise VoxtralInvalidRequestError(
-            f"{where}: a block of type {block.get('type')!r} cannot be sent; "
-            f"{_ADVICE.get(block_type, _DEFAULT_ADVICE)}."
+            f"{where}: a recording can only be in a user's message or a tool's result; put it "
+            "into a HumanMessage, or its words here."
         )
-    text = block.get(key)
-    if not isinstance(text, str):
-        raise VoxtralInvalidRequestError(
-            f"{where}: the {key!r} of a {block_type!r} block must be a string, not "
-            f"{type(text).__name__}."
-        )
-    return text
+    return audio

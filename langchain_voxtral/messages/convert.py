@@ -17,6 +17,7 @@ from langchain_core.messages import (
 
 from langchain_voxtral.errors import VoxtralInvalidRequestError
 from langchain_voxtral.messages.content import parse_content
+from langchain_voxtral.messages.result_audio import move_recordings_behind_results, read_blocks
 from langchain_voxtral.messages.results import (
     as_error,
     missing_result,
@@ -54,7 +55,8 @@ def to_turns(messages: Sequence[BaseMessage]) -> list[Turn]:
       between their texts; an empty one adds nothing. Results of tools stay apart, since each
       answers its own call. Nothing is added to an assistant turn after its calls, since it
       would be read as text before them.
-    - Blocks of text are joined with nothing between. Recordings stay where they are among them.
+    - Blocks of text are joined with nothing between, documents with a blank line. Recordings
+      stay where they are among them.
     - A human message's `name` goes before its text as `Name: `. An AI message's does not:
       LangGraph always sets it, and the model would learn to begin its answers with it.
     - Of messages by other providers' models, reasoning is left out, and calls are taken from
@@ -63,6 +65,8 @@ def to_turns(messages: Sequence[BaseMessage]) -> list[Turn]:
       wrote, and the error has a call to answer. A call without an id gets one.
     - Results are put into the order of their calls: some prompt formats do not write ids. The
       text of a failed one begins with `Error: ` unless it begins with that word anyway.
+    - Recordings in results begin the user's turn behind the results. A result that is JSON of
+      content blocks with a recording among them is these blocks: LangChain writes them so.
     - A result whose call is not there becomes text of a user's turn. Of calls that are answered
       in part, the others get a result that says so, or that is the error of an invalid call.
 
@@ -85,7 +89,7 @@ def to_turns(messages: Sequence[BaseMessage]) -> list[Turn]:
         turn = to_turn(index, message)
         _extend(turns, matcher.add(index, turn, message.name))
     _extend(turns, matcher.complete())
-    return _with_results_in_call_order(turns)
+    return move_recordings_behind_results(_with_results_in_call_order(turns))
 
 
 def to_turn(index: int, message: BaseMessage) -> Turn:
@@ -93,10 +97,13 @@ def to_turn(index: int, message: BaseMessage) -> Turn:
     role = _role(index, message)
     where = f"messages[{index}] ({role})"
     has_tool_calls = False
-    if isinstance(message.content, str):
-        turn = Turn(role, message.content)
+    content = message.content
+    if role == "tool" and isinstance(content, str):
+        content = read_blocks(content) or content
+    if isinstance(content, str):
+        turn = Turn(role, content)
     else:
-        parsed = parse_content(message.content, where=where, role=role)
+        parsed = parse_content(content, where=where, role=role)
         turn, has_tool_calls = Turn(role).with_content(parsed.content), parsed.has_tool_calls
     if role == "assistant":
         calls = _calls(index, message)
@@ -109,8 +116,8 @@ def to_turn(index: int, message: BaseMessage) -> Turn:
         return replace(turn, tool_calls=calls)
     if role == "tool":
         failed = getattr(message, "status", "success") == "error"
-        text = as_error(turn.text) if failed else turn.text
-        return Turn(role, text, tool_call_id=getattr(message, "tool_call_id", None))
+        result = as_error(turn) if failed else turn
+        return replace(result, tool_call_id=getattr(message, "tool_call_id", None))
     if role == "user" and message.name:
         return turn.with_content([f"{message.name}: ", *turn.content])
     return turn

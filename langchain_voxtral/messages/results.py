@@ -9,9 +9,10 @@ logger = logging.getLogger("langchain_voxtral")
 MISSING_RESULT = "Error: this call had no result at this point."
 
 
-def as_error(text: str) -> str:
-    """Return the text of a failed result."""
-    return text if text.lower().startswith("error") else f"Error: {text}"
+def as_error(result: Turn) -> Turn:
+    """Return a failed result as one that says so."""
+    is_said = result.text.lower().startswith("error")
+    return result if is_said else result.with_content(["Error: ", *result.content])
 
 
 def missing_result(call: ToolCall) -> Turn:
@@ -20,7 +21,7 @@ def missing_result(call: ToolCall) -> Turn:
     LangGraph's `ToolNode` answers no calls that could not be parsed.
     """
     if call.error:
-        return Turn("tool", as_error(call.error), tool_call_id=call.id)
+        return as_error(Turn("tool", call.error, tool_call_id=call.id))
     logger.warning(
         "The call of the tool %r (id %r) has no result, and is sent with one that says so: add a "
         "ToolMessage for it.",
@@ -51,4 +52,4 @@ def result_as_text(result: Turn, tool_name: str | None) -> Turn:
         tool,
         call_id,
     )
-    return Turn("user", f"Result of {tool} for {call}:\n{result.text}")
+    return Turn("user").with_content([f"Result of {tool} for {call}:\n", *result.content])

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
 from langchain_core.messages.content import create_audio_block
 from support import speech_samples as samples
 
@@ -162,22 +162,14 @@ def test_unreadable_blocks_are_refused_with_their_position(
     [
         ([SystemMessage([BLOCKS[0]])], "messages[0] (system), block 0"),
         ([HumanMessage("a"), AIMessage(["b", BLOCKS[0]])], "messages[1] (assistant), block 1"),
-        (
-            [
-                HumanMessage("a"),
-                AIMessage("", tool_calls=[{"name": "f", "args": {}, "id": "1"}]),
-                ToolMessage([BLOCKS[0]], tool_call_id="1"),
-            ],
-            "messages[2] (tool), block 0",
-        ),
     ],
 )
-def test_only_users_send_recordings(messages: list[BaseMessage], where: str) -> None:
+def test_only_users_and_tools_send_recordings(messages: list[BaseMessage], where: str) -> None:
     with pytest.raises(VoxtralInvalidRequestError) as raised:
         to_turns(messages)
     assert str(raised.value) == (
-        f"{where}: a recording can only be in a user's message; put it into a HumanMessage, or "
-        "its words here."
+        f"{where}: a recording can only be in a user's message or a tool's result; put it into a "
+        "HumanMessage, or its words here."
     )
 
 

@@ -108,7 +108,16 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}, IMAGE),
     ({"type": "file", "mime_type": "application/pdf", "base64": "AAAA"}, FILE),
     ({"type": "media", "mime_type": "video/mp4", "data": "AAAA"}, FILE),
-    ({"type": "text-plain", "text": "x", "mime_type": "text/plain"}, FILE),
+    ({"type": "text-plain", "url": "https://example.com/a.txt", "mime_type": "text/plain"}, FILE),
+    ({"type": "document", "source": {"type": "url", "url": "https://example.com/a.pdf"}}, FILE),
+    (
+        {
+            "type": "document",
+            "source": {"type": "base64", "media_type": "application/pdf", "data": "AAAA"},
+        },
+        FILE,
+    ),
+    ({"type": "search_result", "title": "Cities", "source": "https://example.com"}, FILE),
     (
         {"type": "video", "url": "https://example.com/a.mp4"},
         "the model takes no video: describe it in a text block",

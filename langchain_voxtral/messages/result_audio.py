@@ -1,0 +1,91 @@
+"""Recordings in results of tools: no server takes them there, so the user's turn brings them."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import count
+
+from langchain_voxtral.messages.audio_blocks import is_audio_block
+from langchain_voxtral.messages.turns import AudioPart, Turn
+
+_HINTS = ("audio", "video/", "/ogg")
+"""One of them is in every block of a recording; most results are spared the parsing."""
+_TYPE_KEYS = ("mime_type", "mimeType", "media_type")
+"""Keys of a media type; MCP writes it in camel case."""
+
+
+def read_blocks(text: str) -> list[str | dict[str, object]] | None:
+    """Return the content blocks of a tool that became JSON; None if the text is anything else.
+
+    LangChain and LangGraph write JSON of results with types that they do not know, audio among
+    them. Only a text that is, as a whole, a block or a list of blocks and texts counts, and only
+    if there is a recording in it: the sound itself, or the hash of a stored one. The address of
+    one may be a result about it, so it stays text.
+    """
+    if not text.startswith(("[", "{")) or not any(hint in text for hint in _HINTS):
+        return None
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    blocks = value if isinstance(value, list) else [value]
+    are_blocks = all(
+        isinstance(block, str) or (isinstance(block, dict) and isinstance(block.get("type"), str))
+        for block in blocks
+    )
+    return blocks if are_blocks and any(map(_holds_recording, blocks)) else None
+
+
+def _holds_recording(block: str | dict[str, object]) -> bool:
+    if isinstance(block, str) or not is_audio_block(block):
+        return False
+    nested = block.get(str(block["type"]))
+    content = nested if isinstance(nested, Mapping) else block
+    if any(isinstance(content.get(key), str) for key in ("base64", "file_data")):
+        return True
+    if str(content.get("url")).startswith("data:"):
+        return True
+    if str(content.get("file_id")).startswith("sha256:"):
+        return True
+    is_named = content is nested or any(isinstance(block.get(key), str) for key in _TYPE_KEYS)
+    return is_named and isinstance(content.get("data"), str)
+
+
+def move_recordings_behind_results(turns: Sequence[Turn]) -> list[Turn]:
+    """Return a conversation whose results of tools have no recordings.
+
+    Those of results that follow each other begin the user's turn behind them, in their order.
+    Each has a number, over the whole conversation, that tells which result it belongs to.
+    """
+    numbers = count(1)
+    moved: list[Turn] = []
+    waiting: list[str | AudioPart] = []
+    for turn in turns:
+        if turn.role == "tool":
+            result, recordings = _split(turn, numbers)
+            moved.append(result)
+            waiting += recordings
+            continue
+        recorded = Turn("user").with_content(waiting)
+        waiting = []
+        if turn.role == "user":
+            moved.append(turn.merged_after(recorded))
+        else:
+            moved += [recorded, turn] if recorded.parts else [turn]
+    return [*moved, Turn("user").with_content(waiting)] if waiting else moved
+
+
+def _split(result: Turn, numbers: Iterator[int]) -> tuple[Turn, list[str | AudioPart]]:
+    """Return a result that says where its recordings are, and these, each after its number."""
+    if not result.parts:
+        return result, []
+    texts: list[str] = []
+    recordings: list[str | AudioPart] = []
+    for part in result.parts:
+        if isinstance(part, str):
+            texts.append(part)
+            continue
+        number = next(numbers)
+        texts.append(f"(Recording {number} follows.)")
+        recordings += [f"Recording {number}, which a tool returned:", part]
+    return replace(result, text="\n".join(texts), parts=()), recordings
