@@ -58,7 +58,7 @@ if TYPE_CHECKING:
 
 
 class ChatVoxtral(ConnectionSettings, SamplingSettings, AudioSettings, BaseChatModel):
-    """Voxtral Mini as a LangChain chat model, on DeepInfra or a server of your own.
+    """Voxtral as a LangChain chat model, on DeepInfra, Mistral, OpenRouter or your own server.
 
     Setup:
         Set DeepInfra's key in the environment, or use the embedded engine without one:
@@ -69,7 +69,7 @@ class ChatVoxtral(ConnectionSettings, SamplingSettings, AudioSettings, BaseChatM
         ```
 
     Key init args, completion (each call may override them):
-        model: Name of the model at the server; also `NAME:VERSION`.
+        model: Name of the model at the server; also `NAME:VERSION`. Else one of the server's.
         temperature: Randomness; 0 is greedy.
         top_p, top_k, min_p: Which tokens are drawn from.
         max_tokens: Most tokens to generate.
@@ -85,7 +85,8 @@ class ChatVoxtral(ConnectionSettings, SamplingSettings, AudioSettings, BaseChatM
     Key init args, client:
         api_key: Key of the server; else the environment's.
         base_url: Address of the server; `"local"` is the embedded engine.
-        server: Kind of server: `"deepinfra"`, `"vllm"` or `"llama_cpp"`.
+        server: Kind of server: `"deepinfra"`, `"mistral"`, `"openrouter"`, `"vllm"` or
+            `"llama_cpp"`.
         api: Endpoint: `"auto"`, `"native"` or `"chat_completions"`.
         timeout, stream_idle_timeout, deadline: Time limits in seconds.
         max_retries, retry_timeouts: Attempts beyond the first, and whether after timeouts.
@@ -143,6 +144,12 @@ class ChatVoxtral(ConnectionSettings, SamplingSettings, AudioSettings, BaseChatM
     @model_validator(mode="after")
     def _set_package_version(self) -> Self:
         self._add_version("langchain-voxtral", __version__)
+        return self
+
+    @model_validator(mode="after")
+    def _set_default_model(self) -> Self:
+        if "model" not in self.model_fields_set:
+            self.__dict__["model"] = PROVIDERS[self.server].chat_model
         return self
 
     @model_validator(mode="after")

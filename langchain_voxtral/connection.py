@@ -1,6 +1,5 @@
 """Where requests go and how: connection settings, and the life of what they open."""
 
-import os
 import pickle
 import re
 import sys
@@ -8,12 +7,13 @@ import warnings
 from contextlib import suppress
 from functools import cache
 from importlib import import_module
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, cast
 from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     PrivateAttr,
@@ -26,13 +26,13 @@ from pydantic import (
 
 from langchain_voxtral.errors import VoxtralUnsupportedFeatureError, forget_locals
 from langchain_voxtral.providers import (
-    DEEPINFRA_URL,
     LOCAL_BASE_URL,
     OTHER_KEY_VARIABLE,
     PROVIDERS,
     EnvironmentKey,
     ProviderName,
     ServerAddress,
+    default_base_url,
     environment_keys,
     is_plain_http,
     normalize_base_url,
@@ -97,6 +97,10 @@ _PROXY_SCHEMES = ("http", "https", "socks5", "socks5h")
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 
 
+def _fill_base_url(value: object, known: ValidationInfo) -> object:
+    return default_base_url(known.data.get("server", "deepinfra")) if value is None else value
+
+
 def _normalize_base_url(value: str, known: ValidationInfo) -> str:
     return normalize_base_url(value, known.data.get("server", "deepinfra"))
 
@@ -145,18 +149,19 @@ class ConnectionSettings(BaseModel):
     model_config = ConfigDict(arbitrary_types_allowed=True)
 
     api_key: SecretStr | None = Field(default=None, repr=False)
-    """DeepInfra's key. Else read for each call from `DEEPINFRA_API_TOKEN`, `DEEPINFRA_API_KEY` or
-    `DEEPINFRA_TOKEN`; for any other `base_url` from `VOXTRAL_API_KEY`."""
+    """The server's key. Else read for each call: DeepInfra's from `DEEPINFRA_API_TOKEN`,
+    `DEEPINFRA_API_KEY` or `DEEPINFRA_TOKEN`, Mistral's from `MISTRAL_API_KEY`, OpenRouter's from
+    `OPENROUTER_API_KEY`; for any other `base_url` from `VOXTRAL_API_KEY`."""
     server: ProviderName = "deepinfra"
-    """What kind of server `base_url` is, by which paths and forms are chosen: DeepInfra (and the
-    embedded engine), or a `"vllm"` or `"llama_cpp"` of your own, whose `base_url` ends in `/v1`.
-    Also the provider's name in metadata and traces."""
-    base_url: Annotated[str, AfterValidator(_normalize_base_url)] = Field(
-        default_factory=lambda: os.environ.get("VOXTRAL_BASE_URL") or DEEPINFRA_URL,
-        validate_default=True,
-    )
-    """The server's address up to `/v1`, else from `VOXTRAL_BASE_URL`, else DeepInfra's;
-    `"local"` is the embedded engine."""
+    """What kind of server answers, by which address, model, paths and forms are chosen: DeepInfra
+    (and the embedded engine), `"mistral"` (Mistral's own API), `"openrouter"`, or a `"vllm"` or
+    `"llama_cpp"` of your own, whose `base_url` ends in `/v1`. Also the provider's name in metadata
+    and traces."""
+    base_url: Annotated[
+        str, BeforeValidator(_fill_base_url), AfterValidator(_normalize_base_url)
+    ] = Field(default_factory=lambda: cast("str", None), validate_default=True)
+    """The server's address up to `/v1`, else from `VOXTRAL_BASE_URL`, else that of DeepInfra,
+    Mistral or OpenRouter; `"local"` is the embedded engine."""
     api: Literal["auto", "native", "chat_completions"] = "auto"
     """Which endpoint answers messages. `"native"` takes a raw prompt, which this package writes;
     with `"chat_completions"` the server writes it, and reads the tool calls of the answer too.

@@ -131,7 +131,8 @@ class SamplingSettings(BaseModel):
         min_length=1,
         validation_alias=AliasChoices("model", "model_name"),
     )
-    """The model's name at the server; also `NAME:VERSION` or `deploy_id:ID`."""
+    """The model's name at the server; also `NAME:VERSION` or `deploy_id:ID`. Else Voxtral Mini, or
+    at Mistral and OpenRouter Voxtral Small."""
     temperature: float | None = Field(default=0.2, ge=0, le=100)
     """Randomness; 0 is greedy. The model card recommends 0.2 for chat."""
     top_p: float | None = Field(default=0.95, gt=0, le=1)

@@ -10,6 +10,7 @@ from langchain_voxtral.completions.tools import (
     ToolCallParsing,
     ToolOptions,
     check_form,
+    check_support,
     describe_form,
     tool_constraint,
     tool_fields,
@@ -123,7 +124,9 @@ class CompletionRequest:
             )
         logprobs_fields = self.endpoint.logprobs_fields if self.logprobs else {}
         body = {**self.body, **self.endpoint.stream_fields, **logprobs_fields}
-        if self.max_resumes and self.endpoint is CHAT_COMPLETIONS:
+        if not self.provider.takes_stream_options:
+            body.pop("stream_options", None)
+        elif self.max_resumes and self.endpoint is CHAT_COMPLETIONS:
             # What was used before a cut is known only if it was reported all along.
             body["stream_options"] = {**body["stream_options"], **self.provider.usage_options}
         return body
@@ -279,8 +282,9 @@ class RequestBuilder:
         has_audio: bool,
     ) -> CompletionRequest:
         """Return a request whose prompt the server writes; it escapes special tokens, too."""
-        check_form(settings, tools)
         provider = self.provider
+        check_form(settings, tools)
+        check_support(settings, provider)
         if self.special_tokens == "error":
             reject_special_tokens(turns, tools.tools, instruction)
         if has_audio and not provider.accepts_system_with_audio:
@@ -294,6 +298,7 @@ class RequestBuilder:
         )
         body: dict[str, Any] = {"model": settings.model, "messages": messages}
         if messages[-1]["role"] == "assistant":
+            messages[-1] |= provider.prefill_message_fields
             body |= provider.prefill_fields
         if settings.stop is not None:
             body["stop"] = settings.stop

@@ -200,13 +200,14 @@ def _continue_message(request: CompletionRequest, text: str) -> dict[str, Any]:
     body = request.stream_body()
     if not text:
         return body
-    messages = list(body["messages"])
+    messages, provider = list(body["messages"]), request.provider
     last = messages[-1]
     if last["role"] == "assistant" and not last.get("tool_calls"):  # a prefill
         messages[-1] = {**last, "content": (last["content"] or "") + text}
     else:
-        messages.append({"role": "assistant", "content": text})
-    return {**body, "messages": messages, **request.provider.prefill_fields}
+        message = {"role": "assistant", "content": text}
+        messages.append(message | dict(provider.prefill_message_fields))
+    return {**body, "messages": messages, **provider.prefill_fields}
 
 
 _CONTINUE: Mapping[EndpointName, Callable[[CompletionRequest, str], dict[str, Any]]] = {

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from langchain_voxtral.errors import VoxtralInvalidRequestError
+from langchain_voxtral.errors import VoxtralInvalidRequestError, VoxtralUnsupportedFeatureError
 from langchain_voxtral.messages import Turn
 from langchain_voxtral.providers import Provider
 from langchain_voxtral.settings import SamplingSettings
@@ -156,6 +156,22 @@ def check_form(settings: SamplingSettings, tools: ToolOptions) -> str:
     if tools.is_required and kind != "text":
         raise _contradiction(tools.choice, kind)
     return kind
+
+
+def check_support(settings: SamplingSettings, provider: Provider) -> None:
+    """Check that a server's chat completions have a field for every setting.
+
+    Raises:
+        VoxtralUnsupportedFeatureError: It lacks one; the message names it.
+    """
+    for name in sorted(provider.missing_settings):
+        is_format = name == (settings.response_format or {}).get("type")
+        value = getattr(settings, name, None)
+        if is_format or (value not in (None, False) and (name, value) != ("n", 1)):
+            setting = f"response_format of type {name!r}" if is_format else f"{name}="
+            raise VoxtralUnsupportedFeatureError(
+                f"server={provider.name!r} has no field for {setting}: leave it unset."
+            )
 
 
 def _contradiction(choice: str, kind: str) -> VoxtralInvalidRequestError:

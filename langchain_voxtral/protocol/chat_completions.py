@@ -31,8 +31,8 @@ from langchain_voxtral.protocol.stream_decoder import StreamDecoderBase
 from langchain_voxtral.protocol.tool_call_deltas import ToolCallDeltas
 from langchain_voxtral.tools.call_accumulator import ToolCallChunk
 
-FINISH_REASONS: dict[str, str] = {"function_call": "tool_calls"}
-"""Finish reasons of OpenAI's older API by today's names; any other reason is kept as it is."""
+FINISH_REASONS: dict[str, str] = {"function_call": "tool_calls", "model_length": "length"}
+"""Finish reasons of OpenAI's older API and of Mistral's by OpenAI's names; any other is kept."""
 
 _NOT_PLAIN_TEXT = ("refusal", "tool_calls", "function_call")
 _MESSAGE_KEYS = frozenset({"role", "content", *_NOT_PLAIN_TEXT})
@@ -250,7 +250,7 @@ def _usage(document: JsonObject) -> dict[str, Any]:
     return {
         "input_tokens": as_int(usage.get("prompt_tokens")),
         "output_tokens": as_int(usage.get("completion_tokens")),
-        "cost": as_float(usage.get("estimated_cost")),
+        "cost": as_float(usage.get("estimated_cost"), usage.get("cost")),  # DeepInfra, OpenRouter
         "cached_tokens": as_int(details.get("cached_tokens")),
         "audio_tokens": as_int(details.get("audio_tokens")),
     }

@@ -286,6 +286,6 @@ def _usage(usage: JsonObject, status: JsonObject) -> Usage:
             usage.get("completion_tokens"),
             status.get("tokens_generated"),
         ),
-        cost=as_float(usage.get("estimated_cost"), status.get("cost")),
+        cost=as_float(usage.get("estimated_cost"), usage.get("cost"), status.get("cost")),
         cached_tokens=as_int(details.get("cached_tokens")),
     )

@@ -6,7 +6,11 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from langchain_voxtral.audio.chunking import AudioChunk
-from langchain_voxtral.errors import VoxtralInvalidRequestError, VoxtralResponseError
+from langchain_voxtral.errors import (
+    VoxtralInvalidRequestError,
+    VoxtralResponseError,
+    VoxtralUnsupportedFeatureError,
+)
 from langchain_voxtral.protocol import chat_completions
 from langchain_voxtral.protocol.fields import safe_text
 from langchain_voxtral.protocol.form_data import FormData
@@ -140,6 +144,7 @@ class TranscriptionRequest:
     def __post_init__(self) -> None:
         self.provider.path(self.endpoint_name)
         if self.endpoint == "transcriptions":
+            self._check_fields()
             self._form_fields()
 
     @property
@@ -181,6 +186,8 @@ class TranscriptionRequest:
         """
         if self.endpoint == "chat":
             return encode_request(self._chat_body())
+        if self.endpoint == "transcriptions" and self.provider.takes_json_recordings:
+            return encode_request(self._json_body())
         form = self.chunk.format
         file_field = NATIVE_FILE_FIELD if self.endpoint == "native" else OPENAI_FILE_FIELD
         file_name = f"audio{form.extension}"  # servers recognize the format by the extension
@@ -236,7 +243,29 @@ class TranscriptionRequest:
             options = replace(options, prompt=_instruction(replace(options, language=None)))
         if self._response_format == "verbose_json" and options.task == "transcribe":
             options = replace(options, timestamps="segment")
-        return openai_fields(options, model=self.model, response_format=self._response_format)
+        fields = openai_fields(options, model=self.model, response_format=self._response_format)
+        missing = self.provider.missing_form_fields
+        return [(name, value) for name, value in fields if name not in missing]
+
+    def _check_fields(self) -> None:
+        """Check that the server's form has fields for what was asked."""
+        provider, options = self.provider, self.options
+        if options.prompt and "prompt" in provider.missing_form_fields:
+            raise VoxtralUnsupportedFeatureError(
+                f"server={provider.name!r} takes no prompt= in transcriptions: leave it unset, or "
+                "ask in a chat (endpoint='chat')."
+            )
+        if options.language and self.timestamps and provider.timestamps_exclude_language:
+            raise VoxtralUnsupportedFeatureError(
+                f"server={provider.name!r} takes either language= or a mode with times: leave "
+                f"language={options.language!r} unset, the model detects it."
+            )
+
+    def _json_body(self) -> dict[str, Any]:
+        recording = self.provider.audio_part(self.chunk.data, self.chunk.format.name)
+        options = {"language": self.options.language, "temperature": self.options.temperature}
+        body = {"model": self.model, "input_audio": recording["input_audio"]}
+        return body | {name: value for name, value in options.items() if value is not None}
 
     def _chat_body(self) -> dict[str, Any]:
         part = self.provider.audio_part(self.chunk.data, self.chunk.format.name)

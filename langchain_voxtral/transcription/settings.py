@@ -37,7 +37,8 @@ class TranscriptionSettings(ConnectionSettings):
     """What is sent with each chunk, and how recordings are cut, kept and paid."""
 
     model: str = Field(default=VOXTRAL_MINI, min_length=1)
-    """The model's name at the server."""
+    """The model's name at the server; else Voxtral Mini, or at Mistral and OpenRouter Voxtral Mini
+    Transcribe 3 (in a chat Voxtral Small)."""
     task: Task = "transcribe"
     """`"transcribe"` in the language spoken, or `"translate"` into English."""
     language: str | None = None
@@ -94,6 +95,15 @@ class TranscriptionSettings(ConnectionSettings):
                     unknown_setting_message(str(name), known).partition(" Fields that")[0]
                 )
         return values
+
+    @model_validator(mode="after")
+    def _set_default_model(self) -> Self:
+        if "model" not in self.model_fields_set:
+            provider = PROVIDERS[self.server]
+            is_chat = self.endpoint == "chat"
+            model = provider.chat_model if is_chat else provider.transcription_model
+            self.__dict__["model"] = model
+        return self
 
     @model_validator(mode="after")
     def _check_request(self) -> Self:

@@ -1,7 +1,8 @@
 """Servers that validate requests at least as strictly as the real ones.
 
 What a real server ignores silently, such as an unknown field, is an error here, because otherwise
-no test would notice. Sources: DeepInfra's OpenAPI description; vLLM's OpenAI
+no test would notice. Sources: DeepInfra's OpenAPI description; the fields and errors of Mistral's
+API as its Python client and pages have them; the pages of OpenRouter; vLLM's OpenAI
 server and its limits on audio, with mistral-common's checks of conversations behind it; the
 chat completions and transcriptions of llama.cpp's `llama-server`.
 """
@@ -19,6 +20,7 @@ from typing import Any
 
 import httpx
 import soundfile
+from support.documented_exchanges import KEY
 from support.mistral_order import mistral_order_fault
 from support.multipart_forms import parse_multipart
 
@@ -31,6 +33,8 @@ TRANSCRIPT = "Good morning."
 
 SERVERS: dict[str, dict[str, Any]] = {
     "deepinfra": {},
+    "mistral": {"server": "mistral"},
+    "openrouter": {"server": "openrouter"},
     "vllm": {"server": "vllm", "base_url": "http://127.0.0.1:8000/v1"},
     "llama_cpp": {"server": "llama_cpp", "base_url": "http://127.0.0.1:8080/v1"},
 }
@@ -56,11 +60,11 @@ def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-_FIELDS = _words(
-    "model messages temperature top_p top_k min_p presence_penalty frequency_penalty seed "
-    "response_format user prompt_cache_key stop max_tokens n tools tool_choice "
-    "parallel_tool_calls stream stream_options logprobs"
+_COMMON = _words(
+    "model messages temperature top_p presence_penalty frequency_penalty response_format stop "
+    "max_tokens tools tool_choice parallel_tool_calls stream"
 )
+_FIELDS = _COMMON | _words("top_k min_p seed user prompt_cache_key n stream_options logprobs")
 _FORM = _words("model prompt response_format temperature language")
 
 
@@ -72,15 +76,17 @@ class RefusedError(Exception):
 class Strict:
     """What a kind of server accepts.
 
-    `forms` has the fields of its speech endpoints by path, the file's first; `times` are fields
-    that may be repeated. `prefill` are the fields that a last assistant message needs.
+    `fields` are those of its chats; `forms` has those of its speech endpoints by path, the file's
+    first; `times` are fields that may be repeated. `prefill` are the fields that a last assistant
+    message needs, `prefix` those of that message. `host` is that of a server that demands a key;
+    `models` are its models for chats and for speech, if any others are errors.
     """
 
     chat: str
     forms: Mapping[str, tuple[str, frozenset[str]]]
     times: frozenset[str]
     formats: frozenset[str]
-    penalty: str
+    fields: frozenset[str]
     sounds: frozenset[str]
     max_recordings: float
     max_seconds: float
@@ -89,6 +95,11 @@ class Strict:
     names_tools: bool = True
     is_mistral: bool = False
     prefill: Mapping[str, Any] = field(default_factory=dict)
+    prefix: Mapping[str, Any] = field(default_factory=dict)
+    host: str | None = None
+    models: tuple[frozenset[str], frozenset[str]] | None = None
+    is_audio_text: bool = False
+    answer: Mapping[str, Any] = field(default_factory=lambda: ANSWER)
 
 
 _TIMES = _words("timestamp_granularities timestamp_granularities[]")
@@ -105,7 +116,7 @@ STRICT = {
         },
         times=_TIMES,
         formats=_words("json verbose_json text srt vtt"),
-        penalty="repetition_penalty",
+        fields=_FIELDS | {"repetition_penalty"},
         sounds=_words("WAV MP3"),
         max_recordings=math.inf,
         max_seconds=math.inf,
@@ -114,13 +125,78 @@ STRICT = {
             422, json={"detail": [{"type": "value_error", "loc": ["body"], "msg": why}]}
         ),
     ),
+    "mistral": Strict(
+        chat="/v1/chat/completions",
+        forms={
+            "/v1/audio/transcriptions": (
+                "file",
+                _words(
+                    "model language temperature stream diarize context_bias timestamp_granularities"
+                ),
+            )
+        },
+        times=_words("timestamp_granularities context_bias"),
+        formats=frozenset(),
+        fields=_COMMON | _words("n random_seed metadata prompt_cache_key safe_prompt"),
+        sounds=_words("WAV MP3"),
+        max_recordings=math.inf,
+        max_seconds=900,
+        max_bytes=500 * 10**6,
+        refusal=lambda why: httpx.Response(
+            422,
+            json={
+                "object": "error",
+                "message": {"detail": [{"type": "value_error", "loc": ["body"], "msg": why}]},
+                "type": "invalid_request_error",
+                "param": None,
+                "code": None,
+            },
+        ),
+        is_mistral=True,
+        prefix={"prefix": True},
+        host="api.mistral.ai",
+        models=(
+            _words("voxtral-small-2507 voxtral-mini-2507"),
+            _words("voxtral-mini-2602 voxtral-mini-transcribe-3-0 voxtral-small-transcribe-3-0"),
+        ),
+        is_audio_text=True,
+        answer=ANSWER
+        | {"usage": {"prompt_audio_seconds": 7, "prompt_tokens": 9, "completion_tokens": 3}},
+    ),
+    "openrouter": Strict(
+        chat="/api/v1/chat/completions",
+        forms={
+            "/api/v1/audio/transcriptions": (
+                "input_audio",
+                _words(
+                    "model input_audio language temperature response_format "
+                    "timestamp_granularities provider"
+                ),
+            )
+        },
+        times=frozenset(),
+        formats=_words("json"),
+        fields=_COMMON | _words("top_k min_p repetition_penalty seed user logprobs provider"),
+        sounds=_words("WAV MP3"),
+        max_recordings=math.inf,
+        max_seconds=math.inf,
+        max_bytes=25 * 10**6,
+        refusal=lambda why: httpx.Response(400, json={"error": {"code": 400, "message": why}}),
+        is_mistral=True,
+        host="openrouter.ai",
+        models=(
+            _words("mistralai/voxtral-small-24b-2507"),
+            _words("mistralai/voxtral-mini-transcribe-3-0"),
+        ),
+        answer=ANSWER | {"usage": {"prompt_tokens": 400, "completion_tokens": 3, "cost": 0.0007}},
+    ),
     "vllm": Strict(
         chat="/v1/chat/completions",
         # Its translations only transcribe with this model: nobody should ask for them.
         forms={"/v1/audio/transcriptions": ("file", _FORM | {"timestamp_granularities[]"})},
         times=_TIMES,
         formats=_words("json text"),
-        penalty="repetition_penalty",
+        fields=_FIELDS | {"repetition_penalty"},
         sounds=_words("WAV"),  # its libsndfile may be one without MP3
         max_recordings=5,
         max_seconds=600,
@@ -137,7 +213,7 @@ STRICT = {
         forms={"/v1/audio/transcriptions": ("file", _FORM | {"max_tokens", "stream"})},
         times=frozenset(),
         formats=_words("json"),
-        penalty="repeat_penalty",
+        fields=_FIELDS | {"repeat_penalty"},
         sounds=_words("WAV MP3"),
         max_recordings=math.inf,
         max_seconds=math.inf,
@@ -157,10 +233,15 @@ def strict(name: str) -> Handler:
 
     def handle(request: httpx.Request) -> httpx.Response:
         path = request.url.path
+        if server.host is not None:
+            if request.url.scheme != "https" or request.url.host != server.host:
+                return httpx.Response(421, json={"detail": "Misdirected Request"})
+            if request.headers.get("authorization") != f"Bearer {KEY}":
+                return httpx.Response(401, json={"detail": "Unauthorized"})
         try:
             if path == server.chat:
                 _check_chat(server, json.loads(request.content))
-                return httpx.Response(200, json=ANSWER)
+                return httpx.Response(200, json=server.answer)
             if path in server.forms:
                 checked = _check_transcription(server, request)
                 return httpx.Response(200, json=_ANSWERS[name](path, *checked))
@@ -175,8 +256,10 @@ def strict(name: str) -> Handler:
 
 
 def _check_chat(server: Strict, body: dict[str, Any]) -> None:
-    if strange := body.keys() - _FIELDS - {server.penalty} - server.prefill.keys():
+    if strange := body.keys() - server.fields - server.prefill.keys():
         raise RefusedError(f"unknown fields: {sorted(strange)}")
+    if server.models is not None and body["model"] not in server.models[0]:
+        raise RefusedError(f"Invalid model: {body['model']}")
     if not server.names_tools and not isinstance(body.get("tool_choice", "auto"), str):
         raise RefusedError("tool_choice must be a string")
     messages = body["messages"]
@@ -208,7 +291,12 @@ def _check_calls(messages: list[dict[str, Any]]) -> None:
 
 def _check_order(server: Strict, body: dict[str, Any]) -> None:
     prefill = {name: body[name] for name in server.prefill if name in body}
-    if prefill != (server.prefill if body["messages"][-1]["role"] == "assistant" else {}):
+    *earlier, last = body["messages"]
+    is_prefill = last["role"] == "assistant"
+    prefixes = [{name: last[name] for name in server.prefix if name in last}]
+    prefixes += [{} for message in earlier if not message.keys() & server.prefix.keys()]
+    wanted = [server.prefix if is_prefill else {}, *({} for _ in earlier)]
+    if prefill != (server.prefill if is_prefill else {}) or prefixes != wanted:
         raise RefusedError("A last assistant message must be continued, and no other can be.")
     if server.is_mistral and (fault := mistral_order_fault(body["messages"])):
         raise RefusedError(fault)
@@ -223,13 +311,26 @@ def _check_part(server: Strict, part: dict[str, Any]) -> None:
             raise RefusedError("text must be a text")
         return
     sound = part["input_audio"]
+    if server.is_audio_text:
+        if not isinstance(sound, str):
+            raise RefusedError("input_audio must be base64 or a URL")
+        data = _base64(sound)
+        _seconds(server, data, "wav" if data.startswith(b"RIFF") else "mp3")
+        return
+    _json_seconds(server, sound)
+
+
+def _json_seconds(server: Strict, sound: dict[str, str]) -> float:
     if sound.keys() != {"data", "format"} or sound["format"] not in {"wav", "mp3"}:
         raise RefusedError("input_audio.format must be either 'wav' or 'mp3'")
+    return _seconds(server, _base64(sound["data"]), sound["format"])
+
+
+def _base64(text: str) -> bytes:
     try:
-        data = base64.b64decode(sound["data"], validate=True)
+        return base64.b64decode(text, validate=True)
     except binascii.Error as error:
         raise RefusedError("Only base64 data is allowed") from error
-    _seconds(server, data, sound["format"])
 
 
 # Recordings
@@ -238,6 +339,8 @@ def _check_part(server: Strict, part: dict[str, Any]) -> None:
 def _check_transcription(server: Strict, request: httpx.Request) -> tuple[dict[str, str], float]:
     """Return the fields of a form and the duration of its recording in seconds."""
     file_field, known = server.forms[request.url.path]
+    if file_field == "input_audio":
+        return _check_json_transcription(server, json.loads(request.content), known)
     parts = parse_multipart(request.content, request.headers["content-type"])
     texts = [(name, data.decode()) for name, file, _, data in parts if file is None]
     [recording] = [(name, file, data) for name, file, _, data in parts if file is not None]
@@ -249,7 +352,9 @@ def _check_transcription(server: Strict, request: httpx.Request) -> tuple[dict[s
     names = [name for name, _ in texts if name not in server.times]
     if len(names) != len(set(names)):
         raise RefusedError("a field comes twice")
-    if fields.get("response_format", "json") not in server.formats:
+    if server.models is not None:
+        _check_mistral_form(server, texts)
+    if "response_format" in fields and fields["response_format"] not in server.formats:
         raise RefusedError(f"Currently do not support {fields['response_format']}")
     if fields.get("language", "en") not in _LANGUAGES:
         raise RefusedError(f"Unsupported language: {fields['language']}")
@@ -257,6 +362,33 @@ def _check_transcription(server: Strict, request: httpx.Request) -> tuple[dict[s
         raise RefusedError("model: Field required")
     float(fields.get("temperature", "0"))
     return fields, _seconds(server, recording[2], str(recording[1]).rpartition(".")[2])
+
+
+def _check_mistral_form(server: Strict, texts: list[tuple[str, str]]) -> None:
+    fields = dict(texts)
+    if server.models is not None and fields["model"] not in server.models[1]:
+        raise RefusedError(f"Invalid model: {fields['model']}")
+    times = [value for name, value in texts if name == "timestamp_granularities"]
+    if not set(times) <= {"segment", "word"} or ("word" in times and "-3-" in fields["model"]):
+        raise RefusedError(f"timestamp_granularities: {times}")
+    if times and "language" in fields:
+        raise RefusedError("timestamp_granularities and language are not compatible")
+    if fields.get("diarize", "true") not in {"true", "false"}:
+        raise RefusedError("diarize: Input should be a valid boolean")
+
+
+def _check_json_transcription(
+    server: Strict, body: dict[str, Any], known: frozenset[str]
+) -> tuple[dict[str, str], float]:
+    if strange := body.keys() - known:
+        raise RefusedError(f"unknown fields: {sorted(strange)}")
+    if server.models is not None and body["model"] not in server.models[1]:
+        raise RefusedError(f"{body['model']} is not a valid model ID")
+    if body.get("language", "en") not in _LANGUAGES:
+        raise RefusedError(f"Unsupported language: {body['language']}")
+    if not isinstance(body.get("temperature", 0), int | float):
+        raise RefusedError("temperature must be a number")
+    return body, _json_seconds(server, body["input_audio"])
 
 
 def _seconds(server: Strict, data: bytes, extension: str) -> float:
@@ -298,6 +430,30 @@ def _of_deepinfra(path: str, fields: dict[str, str], seconds: float) -> dict[str
     return {"task": task, "text": TRANSCRIPT, "duration": seconds, **nothing}
 
 
+def _of_mistral(_: str, fields: dict[str, str], seconds: float) -> dict[str, Any]:
+    speaker = "speaker_1" if fields.get("diarize") == "true" else None
+    segment = {"text": TRANSCRIPT, "start": 0.0, "end": seconds, "speaker_id": speaker}
+    return {
+        "model": fields["model"],
+        "text": TRANSCRIPT,
+        "language": None,
+        "segments": [segment | {"type": "transcription_segment", "score": None}]
+        if "timestamp_granularities" in fields
+        else [],
+        "usage": {
+            "prompt_audio_seconds": math.ceil(seconds),
+            "prompt_tokens": 4,
+            "total_tokens": 29,
+            "completion_tokens": 25,
+        },
+        "finish_reason": None,
+    }
+
+
+def _of_openrouter(_: str, __: dict[str, str], seconds: float) -> dict[str, Any]:
+    return {"text": TRANSCRIPT, "usage": {"seconds": seconds, "cost": seconds * 0.000058}}
+
+
 def _of_vllm(_: str, __: dict[str, str], seconds: float) -> dict[str, Any]:
     return {"text": TRANSCRIPT, "usage": {"type": "duration", "seconds": math.ceil(seconds)}}
 
@@ -311,4 +467,10 @@ def _of_llama_cpp(_: str, fields: dict[str, str], __: float) -> dict[str, Any]:
     return {"type": "transcript.text.done", "text": text, "usage": usage}
 
 
-_ANSWERS = {"deepinfra": _of_deepinfra, "vllm": _of_vllm, "llama_cpp": _of_llama_cpp}
+_ANSWERS = {
+    "deepinfra": _of_deepinfra,
+    "mistral": _of_mistral,
+    "openrouter": _of_openrouter,
+    "vllm": _of_vllm,
+    "llama_cpp": _of_llama_cpp,
+}

@@ -10,7 +10,10 @@ from support.documented_exchanges import KEY, Server
 from langchain_voxtral import ChatVoxtral, VoxtralLLM
 from langchain_voxtral.transport.transport_choice import TRANSPORT_VARIABLE
 
-_FOREIGN = ("DEEPINFRA_", "VOXTRAL_", "LANGSMITH_", "LANGCHAIN_", "LC_")
+_FOREIGN = (
+    *("DEEPINFRA_", "MISTRAL_", "OPENROUTER_", "VOXTRAL_"),
+    *("LANGSMITH_", "LANGCHAIN_", "LC_"),
+)
 
 
 @pytest.fixture(autouse=True)

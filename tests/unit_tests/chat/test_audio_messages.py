@@ -45,8 +45,23 @@ def b64(data: bytes) -> str:
     return base64.b64encode(data).decode()
 
 
-def sent(data: bytes, audio_format: str = "wav") -> dict[str, Any]:
-    return {"type": "input_audio", "input_audio": {"data": b64(data), "format": audio_format}}
+def sent(data: bytes, audio_format: str = "wav", name: str = "deepinfra") -> dict[str, Any]:
+    is_text = name == "mistral"
+    audio = b64(data) if is_text else {"data": b64(data), "format": audio_format}
+    return {"type": "input_audio", "input_audio": audio}
+
+
+def wave_in(part: dict[str, Any]) -> io.BytesIO:
+    audio = part["input_audio"]
+    return io.BytesIO(base64.b64decode(audio if isinstance(audio, str) else audio["data"]))
+
+
+MODELS = {"mistral": "voxtral-small-2507", "openrouter": "mistralai/voxtral-small-24b-2507"}
+USAGE = {"input_tokens": 400, "output_tokens": 3, "total_tokens": 403}
+USAGES: dict[str, dict[str, Any]] = {
+    "mistral": {"input_tokens": 9, "output_tokens": 3, "total_tokens": 12},
+    "openrouter": USAGE,
+}
 
 
 def text(content: str) -> dict[str, str]:
@@ -75,19 +90,18 @@ def test_every_form_of_block_makes_the_same_request(
     server.answer = strict(name)
     message = HumanMessage([text("What is said?"), BLOCKS[form]])
     answer = make_chat(**SERVERS[name]).invoke([message])
+    content = [text("What is said?"), sent(WAV, name=name)]
     assert server.body == {
-        "model": MODEL,
-        "messages": [{"role": "user", "content": [text("What is said?"), sent(WAV)]}],
+        "model": MODELS.get(name, MODEL),
+        "messages": [{"role": "user", "content": content}],
         **SETTINGS,
     }
     assert answer.text == "Two cities."
     assert answer.response_metadata["model_provider"] == name
-    assert answer.usage_metadata == {
-        "input_tokens": 400,
-        "output_tokens": 3,
-        "total_tokens": 403,
-        "input_token_details": {"audio": 376},
-    }
+    assert answer.usage_metadata == USAGES.get(
+        name, USAGE | {"input_token_details": {"audio": 376}}
+    )
+    assert answer.response_metadata.get("cost") == (0.0007 if name == "openrouter" else None)
 
 
 @pytest.mark.parametrize("call_mode", ["flac", "opus", "m4a", "webm", "aiff", "wav float"])
@@ -98,15 +112,15 @@ def test_unsupported_formats_become_wav(
     server.answer = strict(name)
     make_chat(**SERVERS[name]).invoke([HumanMessage([audio_block(encoded(call_mode))])])
     [part] = server.body["messages"][0]["content"]
-    with wave.open(io.BytesIO(base64.b64decode(part["input_audio"]["data"]))) as wav:
+    with wave.open(wave_in(part)) as wav:
         assert wav.getnframes() == pytest.approx(len(speech()), abs=2_500)
 
 
-@pytest.mark.parametrize("name", ["deepinfra", "llama_cpp"])
+@pytest.mark.parametrize("name", ["deepinfra", "mistral", "openrouter", "llama_cpp"])
 def test_mp3_passes_unchanged(make_chat: Make, server: Server, name: str) -> None:
     server.answer = strict(name)
     make_chat(**SERVERS[name]).invoke([HumanMessage([audio_block(MP3)])])
-    assert server.body["messages"] == [{"role": "user", "content": [sent(MP3, "mp3")]}]
+    assert server.body["messages"] == [{"role": "user", "content": [sent(MP3, "mp3", name)]}]
 
 
 def test_mp3_becomes_wav_where_it_may_not_be_read(make_chat: Make, server: Server) -> None:
@@ -143,13 +157,13 @@ async def test_several_recordings_in_several_turns_in_every_call_mode(
             "role": "user",
             "content": [
                 text("Be brief.\n\nOne: "),
-                sent(WAV),
+                sent(WAV, name=name),
                 text(" two: "),
-                sent(OTHER),
+                sent(OTHER, name=name),
             ],
         },
         {"role": "assistant", "content": "They differ."},
-        {"role": "user", "content": [sent(WAV), text("And this?")]},
+        {"role": "user", "content": [sent(WAV, name=name), text("And this?")]},
     ]
 
 

@@ -217,9 +217,13 @@ def test_only_the_server_that_needs_it_is_told_to_continue_a_prefill() -> None:
     fields = {"continue_final_message": True, "add_generation_prompt": False}
     bodies = {name: send_to(name, asked) for name in SERVERS}
     assert {name: fields.items() <= body.items() for name, body in bodies.items()} == {
-        "deepinfra": False,
-        "vllm": True,
-        "llama_cpp": False,
+        name: name == "vllm" for name in SERVERS
+    }
+    prefixes = {
+        name: [one.get("prefix") for one in body["messages"]] for name, body in bodies.items()
+    }
+    assert prefixes == {
+        name: [None, True] if name == "mistral" else [None, None] for name in SERVERS
     }
     assert not fields.keys() & (bodies["deepinfra"].keys() | bodies["llama_cpp"].keys())
     assert not fields.keys() & send_to("vllm", asked[:1]).keys()

@@ -16,6 +16,18 @@ PATHS: dict[ProviderName, dict[EndpointName, str | None]] = {
         "transcriptions": "/openai/audio/transcriptions",
         "translations": "/openai/audio/translations",
     },
+    "mistral": {
+        "native": None,
+        "chat_completions": "/chat/completions",
+        "transcriptions": "/audio/transcriptions",
+        "translations": None,
+    },
+    "openrouter": {
+        "native": None,
+        "chat_completions": "/chat/completions",
+        "transcriptions": "/audio/transcriptions",
+        "translations": None,
+    },
     "vllm": {
         "native": None,
         "chat_completions": "/chat/completions",
@@ -76,10 +88,10 @@ def test_a_recording_is_a_part_under_the_name_of_its_format(
 ) -> None:
     server = PROVIDERS[name]
     if audio_format in server.audio_formats:
-        assert server.audio_part(b"\x00\xff", audio_format) == {
-            "type": "input_audio",
-            "input_audio": {"data": "AP8=", "format": audio_format},
-        }
+        is_text = name == "mistral"
+        audio = "AP8=" if is_text else {"data": "AP8=", "format": audio_format}
+        part = {"type": "input_audio", "input_audio": audio}
+        assert server.audio_part(b"\x00\xff", audio_format) == part
     else:
         with pytest.raises(VoxtralInvalidRequestError, match=f"takes no '{audio_format}' audio"):
             server.audio_part(b"\x00\xff", audio_format)
@@ -87,7 +99,12 @@ def test_a_recording_is_a_part_under_the_name_of_its_format(
 
 @pytest.mark.parametrize(
     ("name", "formats"),
-    [("deepinfra", "'mp3', 'wav'"), ("vllm", "'wav'"), ("llama_cpp", "'mp3', 'wav'")],
+    [
+        ("deepinfra", "'mp3', 'wav'"),
+        ("mistral", "'mp3', 'wav'"),
+        ("vllm", "'wav'"),
+        ("llama_cpp", "'mp3', 'wav'"),
+    ],
 )
 def test_a_format_that_no_server_takes_is_never_sent_under_another_name(
     name: ProviderName, formats: str
@@ -99,9 +116,14 @@ def test_a_format_that_no_server_takes_is_never_sent_under_another_name(
     )
 
 
-def test_only_deepinfra_may_return_times() -> None:
-    assert {name: server.timestamps for name, server in PROVIDERS.items()} == {
+def test_what_transcriptions_may_tell() -> None:
+    assert {
+        name: server.timestamps | ({"speaker"} if server.has_speakers else set())
+        for name, server in PROVIDERS.items()
+    } == {
         "deepinfra": {"segment", "word"},
+        "mistral": {"segment", "word", "speaker"},
+        "openrouter": set(),
         "vllm": set(),
         "llama_cpp": set(),
     }
@@ -116,13 +138,15 @@ def test_every_server_has_the_strictest_limits_known(name: ProviderName) -> None
     assert 600 * 16_000 * 2 + 44 < server.max_audio_bytes <= 25 * 2**20
 
 
-def test_llama_cpp_takes_some_things_by_other_names() -> None:
+def test_some_servers_take_things_by_other_names() -> None:
     odd = {
         name: (server.field_names, server.supports_named_tool_choice, server.keeps_own_instruction)
         for name, server in PROVIDERS.items()
     }
     assert odd == {
         "deepinfra": ({}, True, True),
+        "mistral": ({"seed": "random_seed"}, True, True),
+        "openrouter": ({}, True, True),
         "vllm": ({}, True, True),
         "llama_cpp": ({"repetition_penalty": "repeat_penalty"}, False, False),
     }

@@ -148,6 +148,8 @@ def test_a_forced_tool_is_requested_in_the_servers_form(
         message
         == {
             "deepinfra": (["weather", "now"], by_name),
+            "mistral": (["weather", "now"], by_name),
+            "openrouter": (["weather", "now"], by_name),
             "vllm": (["weather", "now"], by_name),
             "llama_cpp": (["now"], "required"),
         }[name]
