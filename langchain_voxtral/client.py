@@ -340,15 +340,15 @@ def _parse_transcript(
 
 
 def log_segments_problem(request: "TranscriptionRequest", response: "ChunkTranscript") -> None:
-    """Log what is wrong with the segments of a response, if anything is."""
-    problem = response.transcript.segments_problem
+    """Log what is wrong with the segments or words of a response, if anything is."""
+    problem, segments = response.transcript.segments_problem, response.transcript.segments
     if problem is not None:
-        logger.warning(
-            "%s: the server's answer has %s. Its text gets the times of the whole chunk; a smaller "
-            "chunk_seconds= makes them finer.",
-            request.title,
-            problem,
+        outcome = (
+            "Its text gets the times of the whole chunk; a smaller chunk_seconds= makes them finer."
         )
+        if segments:
+            outcome = f"The times of its {'words' if segments[0].words else 'segments'} are used."
+        logger.warning("%s: the server's answer has %s. %s", request.title, problem, outcome)
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from langchain_voxtral.audio.chunking import AudioChunk
 from langchain_voxtral.errors import (
+    VoxtralError,
     VoxtralInvalidRequestError,
     VoxtralResponseError,
     VoxtralUnsupportedFeatureError,
@@ -15,33 +16,22 @@ from langchain_voxtral.protocol import chat_completions
 from langchain_voxtral.protocol.fields import safe_text
 from langchain_voxtral.protocol.form_data import FormData
 from langchain_voxtral.protocol.json_body import encode_request
-from langchain_voxtral.protocol.languages import LANGUAGES, validate_language
-from langchain_voxtral.protocol.transcription import (
-    Transcript,
-    parse_native,
-    parse_openai,
-    without_template_text,
+from langchain_voxtral.protocol.languages import LANGUAGES
+from langchain_voxtral.protocol.segments import without_template_text
+from langchain_voxtral.protocol.transcription import Transcript, parse_native, parse_openai
+from langchain_voxtral.protocol.transcription_forms import (
+    NATIVE_FILE_FIELD,
+    OPENAI_FILE_FIELD,
+    Fields,
+    ResponseFormat,
+    Task,
+    TranscriptionOptions,
+    native_fields,
+    openai_fields,
 )
-from langchain_voxtral.providers import EndpointName, Provider, Timestamps
+from langchain_voxtral.providers import EndpointName, Provider
 
 SpeechEndpoint = Literal["transcriptions", "native", "chat"]
-Task = Literal["transcribe", "translate"]
-ResponseFormat = Literal["json", "verbose_json"]
-Fields = list[tuple[str, str]]
-"""Names and values of a form; a name may come more than once."""
-
-NATIVE_FILE_FIELD = "audio"
-"""The recording's field in the form of DeepInfra's native speech endpoint."""
-OPENAI_FILE_FIELD = "file"
-"""The recording's field in the forms of OpenAI's transcriptions and translations."""
-
-_GRANULARITIES: dict[Timestamps, tuple[Timestamps, ...]] = {
-    "segment": ("segment",),
-    "word": ("segment", "word"),  # requested alone, words come in the place of segments
-}
-_GRANULARITY_NAMES = ("timestamp_granularities", "timestamp_granularities[]")
-"""DeepInfra documents the first; vLLM and OpenAI's own client use the second."""
-
 _ROUTES: Mapping[tuple[SpeechEndpoint, Task], EndpointName] = {
     ("transcriptions", "transcribe"): "transcriptions",
     ("transcriptions", "translate"): "translations",
@@ -76,35 +66,10 @@ _CUT: Mapping[str | None, str] = {
 """What finish reasons of a chat say of a transcript that is not whole."""
 
 
-@dataclass(frozen=True, slots=True)
-class TranscriptionOptions:
-    """How a recording is to be transcribed; None leaves it to the server.
-
-    Args:
-        task: `transcribe` in the language spoken, or `translate` into English.
-        language: The language spoken, as its ISO 639 code of two or three letters.
-        prompt: A text that goes before, for names and style. Some servers ignore it.
-        temperature: Randomness; the model card recommends 0 for transcription.
-        timestamps: Times of passages (`segment`), or of words too (`word`).
-
-    Raises:
-        VoxtralInvalidRequestError: One of them has an invalid value.
-    """
-
-    task: Task = "transcribe"
-    language: str | None = None
-    prompt: str | None = None
-    temperature: float | None = 0.0
-    timestamps: Timestamps | None = None
-
-    def __post_init__(self) -> None:
-        if self.language is not None:
-            validate_language(self.language)
-        if self.temperature is not None and not 0 <= self.temperature < math.inf:
-            raise VoxtralInvalidRequestError(
-                f"temperature={self.temperature} must be a number from 0 on; 0 is best for "
-                "transcription."
-            )
+_WORDS_ADVICE = (
+    " Times of words were requested, which not every model has: if that is why, ask for "
+    "timestamps='segment' or for none."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +89,6 @@ class TranscriptionRequest:
         endpoint: Which of its endpoints is used.
         model: The model's name.
         options: How the recording is to be transcribed.
-        timestamps: Whether times of segments are wanted.
         chunk: The audio.
         title: What errors call the chunk.
 
@@ -137,7 +101,6 @@ class TranscriptionRequest:
     endpoint: SpeechEndpoint
     model: str
     options: TranscriptionOptions
-    timestamps: bool
     chunk: AudioChunk
     title: str
 
@@ -155,7 +118,8 @@ class TranscriptionRequest:
     @property
     def settings(self) -> dict[str, Any]:
         """All that the response depends on, except the audio and the address."""
-        return {
+        timestamps = self.options.timestamps
+        facts = {
             "endpoint": self.endpoint,
             "server": self.provider.name,
             "model": self.model,
@@ -163,20 +127,26 @@ class TranscriptionRequest:
             "language": self.options.language,
             "prompt": self.options.prompt,
             "temperature": self.options.temperature,
-            "timestamps": self.timestamps,
+            "timestamps": timestamps if timestamps == "word" else timestamps is not None,
         }
+        return facts | {"speakers": True} if self.options.speakers else facts
 
     def without_timestamps(self) -> "TranscriptionRequest":
         """Return the same request for a server that returns no timestamps."""
-        return replace(self, timestamps=False)
+        return replace(self, options=replace(self.options, timestamps=None))
 
     def refuses_timestamps(self, error: VoxtralInvalidRequestError) -> bool:
         """Tell whether an error refuses timestamps (vLLM: "do not support verbose_json")."""
         return (
             self.endpoint == "transcriptions"
-            and self.timestamps
+            and self.options.timestamps == "segment"
             and "verbose_json" in error.message
         )
+
+    def advice(self, error: VoxtralError) -> str:
+        """Return what to add to the message of an error: a model may have no times of words."""
+        is_refusal = isinstance(error, VoxtralInvalidRequestError)
+        return _WORDS_ADVICE if is_refusal and self.options.timestamps == "word" else ""
 
     def encode(self) -> bytes | FormData:
         """Return the body: JSON for a chat, else a form.
@@ -213,8 +183,9 @@ class TranscriptionRequest:
             parse = parse_native if self.endpoint == "native" else parse_openai
             return parse(
                 content,
-                timestamps=self.timestamps,
+                timestamps=self.options.timestamps,
                 max_seconds=self.chunk.seconds,
+                words_replace_segments=self.provider.words_replace_segments,
                 header_request_id=request_id,
                 secrets=secrets,
             )
@@ -229,21 +200,22 @@ class TranscriptionRequest:
             )
         return Transcript(text, usage=answer.info.usage, request_id=answer.info.request_id)
 
-    @property
-    def _response_format(self) -> ResponseFormat:
-        return "verbose_json" if self.timestamps and self.provider.timestamps else "json"
-
     def _form_fields(self) -> Fields:
         options = self.options
         if self.endpoint == "native":
-            return native_fields(
-                replace(options, timestamps="segment" if self.timestamps else None)
-            )
+            return native_fields(options)
         if options.prompt and not self.provider.keeps_own_instruction:
             options = replace(options, prompt=_instruction(replace(options, language=None)))
-        if self._response_format == "verbose_json" and options.task == "transcribe":
-            options = replace(options, timestamps="segment")
-        fields = openai_fields(options, model=self.model, response_format=self._response_format)
+        timestamps = options.timestamps if self.provider.timestamps else None
+        response_format: ResponseFormat = "verbose_json" if timestamps else "json"
+        if timestamps == "segment" and options.task == "translate":
+            timestamps = None  # it has no field for them, and returns them with this format
+        fields = openai_fields(
+            replace(options, timestamps=timestamps),
+            model=self.model,
+            response_format=response_format,
+            words_replace_segments=self.provider.words_replace_segments,
+        )
         missing = self.provider.missing_form_fields
         return [(name, value) for name, value in fields if name not in missing]
 
@@ -255,7 +227,7 @@ class TranscriptionRequest:
                 f"server={provider.name!r} takes no prompt= in transcriptions: leave it unset, or "
                 "ask in a chat (endpoint='chat')."
             )
-        if options.language and self.timestamps and provider.timestamps_exclude_language:
+        if options.language and options.timestamps and provider.timestamps_exclude_language:
             raise VoxtralUnsupportedFeatureError(
                 f"server={provider.name!r} takes either language= or a mode with times: leave "
                 f"language={options.language!r} unset, the model detects it."
@@ -292,44 +264,3 @@ def _instruction(options: TranscriptionOptions) -> str:
 
 def _language_name(code: str) -> str:
     return LANGUAGES.get(code, f"the one with the ISO 639 code {code!r}")
-
-
-def native_fields(options: TranscriptionOptions) -> Fields:
-    """Return the form of DeepInfra's native speech endpoint, without the recording."""
-    return _known_fields(
-        task=options.task,
-        initial_prompt=options.prompt,
-        temperature=options.temperature,
-        language=options.language,
-        chunk_level=options.timestamps,
-    )
-
-
-def openai_fields(
-    options: TranscriptionOptions, *, model: str, response_format: ResponseFormat = "json"
-) -> Fields:
-    """Return the form of OpenAI's transcriptions or translations, without the recording.
-
-    Raises:
-        VoxtralInvalidRequestError: An option that the endpoint has no field for.
-    """
-    for name in ("language", "timestamps") if options.task == "translate" else ():
-        value = getattr(options, name)
-        if value:
-            raise VoxtralInvalidRequestError(
-                f"OpenAI's audio endpoints have no field for {name}={value!r} when translating. "
-                "Leave it unset, or use DeepInfra's native speech endpoint, which has one."
-            )
-    fields = _known_fields(
-        model=model,
-        prompt=options.prompt,
-        response_format=response_format,
-        temperature=options.temperature,
-        language=options.language,
-    )
-    granularities = _GRANULARITIES[options.timestamps] if options.timestamps else ()
-    return fields + [(name, value) for name in _GRANULARITY_NAMES for value in granularities]
-
-
-def _known_fields(**fields: object) -> Fields:
-    return [(name, str(value)) for name, value in fields.items() if value is not None]

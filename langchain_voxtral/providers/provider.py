@@ -44,6 +44,8 @@ class Provider:
         audio_formats: Formats that it takes as they are; all others are converted to WAV.
         audio_form: What `input_audio` is in a message.
         timestamps: What transcriptions may have times of.
+        words_replace_segments: Whether words with times, if requested, are the segments of a
+            transcription. If not, they come beside them.
         has_speakers: Whether transcriptions may tell speakers apart.
         streams_transcriptions: Whether transcriptions may be streamed.
         accepts_system_with_audio: Whether a conversation with audio may have a system turn.
@@ -79,6 +81,7 @@ class Provider:
     audio_formats: frozenset[str]
     audio_form: AudioForm = "object"
     timestamps: frozenset[Timestamps] = frozenset()
+    words_replace_segments: bool = False
     has_speakers: bool = False
     streams_transcriptions: bool = False
     domain: str | None = None
@@ -147,6 +150,10 @@ class Provider:
     def is_own_domain(self, base_url: str) -> bool:
         """Return whether an address is the provider's own, over https: where its keys may go."""
         return is_in_domain(base_url, self.domain)
+
+    def timestamps_at(self, base_url: str) -> frozenset[Timestamps]:
+        """Return what transcriptions may have times of; the embedded engine's have no words."""
+        return self.timestamps - {"word"} if base_url == LOCAL_BASE_URL else self.timestamps
 
     def price_per_minute(self, base_url: str, model: str) -> float | None:
         """Return US dollars for a minute of audio, or None if the price is not known."""

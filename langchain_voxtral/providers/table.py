@@ -62,6 +62,7 @@ PROVIDERS: Mapping[ProviderName, Provider] = {
             audio_formats=frozenset({"wav", "mp3"}),
             audio_form="string",
             timestamps=frozenset({"segment", "word"}),
+            words_replace_segments=True,
             has_speakers=True,
             turn_order="mistral",
             missing_form_fields=frozenset(

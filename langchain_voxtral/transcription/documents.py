@@ -1,21 +1,28 @@
 """Results of chunks as LangChain documents."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from itertools import pairwise
+from operator import attrgetter
 from typing import Any, Literal
 
 from langchain_core.documents import Document
 
-from langchain_voxtral.audio.chunking import AudioChunk
 from langchain_voxtral.audio.pricing import cost_usd
 from langchain_voxtral.audio.subtitles import to_srt, to_vtt
-from langchain_voxtral.protocol.transcription import Segment
+from langchain_voxtral.protocol.segments import Segment, Word
 from langchain_voxtral.protocol.transcription_request import ChunkTranscript
+from langchain_voxtral.providers import Timestamps
+from langchain_voxtral.transcription.results import (
+    ChunkResult,
+    segments_of,
+    timestamps_source,
+    words_of,
+)
 
-Mode = Literal["document", "chunk", "segment", "srt", "vtt"]
+Mode = Literal["document", "chunk", "segment", "word", "srt", "vtt"]
 
 _SUBTITLES: Mapping[Mode, Callable[[Iterable[Segment]], str]] = {"srt": to_srt, "vtt": to_vtt}
 _MAX_PHRASE_WORDS = 12
@@ -25,35 +32,6 @@ Metadata = dict[str, Any]
 
 _ZERO_COST: Metadata = {"cost": None, "cost_source": None}
 """Only the first segment of a chunk has its cost, so that costs of documents add up."""
-
-
-@dataclass(frozen=True, slots=True)
-class ChunkResult:
-    """What became of a chunk.
-
-    Args:
-        chunk: The chunk, without its data.
-        response: What the server returned; None if that failed.
-        error: Why it failed, as text: an exception would keep the chunk's data alive.
-        error_type: The exception's class.
-        partial: The text that had arrived before it failed.
-        is_cached: Whether it was read from the store.
-        is_truncated: Whether the recording ends with it because it is cut off or damaged.
-    """
-
-    chunk: AudioChunk
-    response: ChunkTranscript | None = None
-    error: str | None = None
-    error_type: str | None = None
-    partial: str = ""
-    is_cached: bool = False
-    is_truncated: bool = False
-
-    @property
-    def text(self) -> str:
-        """What is known to be said in it."""
-        text = self.partial if self.response is None else self.response.transcript.text
-        return text.strip()
 
 
 @dataclass(slots=True)
@@ -67,21 +45,26 @@ class DocumentBuilder:
         metadata: Metadata of all documents.
         language: The language that was requested, if any.
         price_per_minute: US dollars, for chunks without a cost of the server; None if not known.
+        timestamps: What metadata lists with times, beside the bounds of documents.
+        has_speakers: Whether subtitles name speakers, and metadata lists the segments of each.
     """
 
     mode: Mode
     metadata: Metadata
     language: str | None
     price_per_minute: float | None
+    timestamps: Timestamps | None = None
+    has_speakers: bool = False
     _results: list[ChunkResult] = field(default_factory=list)
-    _segments: int = 0
+    _parts: int = 0
 
     def add(self, result: ChunkResult) -> list[Document]:
         """Take the result of the next chunk; return the documents that are complete."""
         if self.mode == "chunk":
-            return [self._document(result.text, [result], chunk=result.chunk.index)]
-        if self.mode == "segment":
-            return self._segment_documents(result)
+            more = {"chunk": result.chunk.index, **self._lists([result])}
+            return [self._document(result.text, [result], **more)]
+        if self.mode in {"segment", "word"}:
+            return self._part_documents(result)
         self._results.append(result)
         return []
 
@@ -89,33 +72,62 @@ class DocumentBuilder:
         """Return the document of the whole recording, if the mode has one."""
         results = self._results
         if self.mode == "document":
-            return [self._document(" ".join(filter(None, (one.text for one in results))), results)]
+            text = " ".join(filter(None, (one.text for one in results)))
+            return [self._document(text, results, **self._lists(results))]
         if self.mode in _SUBTITLES:
-            text = _SUBTITLES[self.mode](each for one in results for each in _segments(one))
-            return [self._document(text, results, timestamps_source=_timestamps_source(results))]
+            segments = (self._cue(each) for one in results for each in segments_of(one))
+            more = {**self._lists(results), "timestamps_source": timestamps_source(results)}
+            return [self._document(_SUBTITLES[self.mode](segments), results, **more)]
         return []
 
-    def _segment_documents(self, result: ChunkResult) -> list[Document]:
-        """Return the segments of a chunk: one if it failed, none if it is silent."""
-        chunk, first = result.chunk.index, self._segments
+    def _cue(self, segment: Segment) -> Segment:
+        if not (self.has_speakers and segment.speaker):
+            return segment
+        return replace(segment, text=f"{segment.speaker}: {segment.text.strip()}")
+
+    def _lists(self, results: Sequence[ChunkResult]) -> Metadata:
+        """Return the lists of segments and words that are wanted beside a text."""
+        lists: Metadata = {}
+        segments = [each for one in results for each in segments_of(one)]
+        is_listed = self.timestamps == "segment" or self.has_speakers
+        if is_listed and self.mode not in _SUBTITLES:
+            lists["segments"] = [_listed("text", each) for each in segments] or None
+            lists["timestamps_source"] = timestamps_source(results)
+        if self.timestamps == "word":
+            lists["words"] = _listed_words(segments)
+            lists["timestamps_source"] = timestamps_source(results, "word")
+        return without_none(lists)
+
+    def _part_documents(self, result: ChunkResult) -> list[Document]:
+        """Return the segments or words of a chunk: one if it failed, none if it is silent."""
+        name, first = self.mode, self._parts
+        more = {"chunk": result.chunk.index, name: first}
+        parts = words_of(result) if name == "word" else segments_of(result)
         if result.error is not None:
-            documents = [self._document(result.text, [result], chunk=chunk, segment=first)]
+            documents = [self._document(result.text, [result], **more)]
         else:
             documents = [
                 self._document(
-                    segment.text.strip(),
+                    part.text.strip(),
                     [result],
-                    chunk=chunk,
-                    segment=number,
-                    start=segment.start,
-                    end=segment.end,
-                    timestamps_source=_timestamps_source([result]),
+                    **more | {name: number, "start": part.start, "end": part.end},
+                    **self._part_facts(part, result),
                     **({} if number == first else _ZERO_COST),
                 )
-                for number, segment in enumerate(_segments(result), first)
+                for number, part in enumerate(parts, first)
             ]
-        self._segments += len(documents)
+        self._parts += len(documents)
         return documents
+
+    def _part_facts(self, part: Segment | Word, result: ChunkResult) -> Metadata:
+        facts: Metadata = {"speaker": part.speaker, "timestamps_source": "server"}
+        if isinstance(part, Segment):
+            facts["timestamps_source"] = timestamps_source([result])
+            if self.mode == "word" and facts["timestamps_source"] == "server":
+                facts["timestamps_source"] = "segment"
+            if self.mode == "segment" and self.timestamps == "word":
+                facts["words"] = _listed_words([part])
+        return without_none(facts)
 
     def _document(self, text: str, results: Sequence[ChunkResult], **more: Any) -> Document:
         responses = [one.response for one in results if one.response is not None]
@@ -180,13 +192,6 @@ def find_repetition(text: str) -> str | None:
     return None
 
 
-def lacks_timestamps(result: ChunkResult) -> bool:
-    """Return whether a server returned a text without segments, and without impossible ones."""
-    if result.response is None or result.response.transcript.segments_problem is not None:
-        return False
-    return bool(result.text) and not _server_segments(result)
-
-
 def _totals(last: ChunkResult) -> Metadata:
     """Return what is known once the last chunk is cut."""
     if not last.chunk.is_last:
@@ -195,36 +200,15 @@ def _totals(last: ChunkResult) -> Metadata:
     return totals | {"truncated": True} if last.is_truncated else totals
 
 
-def _segments(result: ChunkResult) -> Iterator[Segment]:
-    """Yield a chunk's segments at their times in the recording, or else the chunk as one.
-
-    Times are limited to the chunk: models hear blocks of 30 seconds, and may place a segment in
-    the padding of the last one.
-    """
-    chunk = result.chunk
-    for segment in _server_segments(result) or _chunk_as_segment(result):
-        # Rounded, because a sum of floats has digits that nobody measured.
-        start, end = (
-            round(min(chunk.start + time, chunk.end), 6) for time in (segment.start, segment.end)
-        )
-        yield Segment(start, end, segment.text)
+def _listed(name: str, part: Segment | Word) -> Metadata:
+    """Return a segment or a word as metadata lists it."""
+    facts = {name: part.text.strip(), "start": part.start, "end": part.end}
+    return without_none({**facts, "speaker": part.speaker})
 
 
-def _server_segments(result: ChunkResult) -> list[Segment]:
-    """Return the segments of the server, without those that have no text."""
-    segments = () if result.response is None else result.response.transcript.segments
-    return [segment for segment in segments if segment.text.strip()]
-
-
-def _chunk_as_segment(result: ChunkResult) -> list[Segment]:
-    text = result.text
-    return [Segment(0.0, result.chunk.seconds, text)] if text else []
-
-
-def _timestamps_source(results: Sequence[ChunkResult]) -> str:
-    """Return `"server"`, or `"chunk"` if some text has no better times than its chunk's."""
-    spoken = [one for one in results if one.text or _server_segments(one)]
-    return "server" if spoken and all(map(_server_segments, spoken)) else "chunk"
+def _listed_words(segments: Iterable[Segment]) -> list[Metadata] | None:
+    words = (word for segment in segments for word in segment.words)
+    return [_listed("word", word) for word in sorted(words, key=attrgetter("start"))] or None
 
 
 def _silence(results: Sequence[ChunkResult]) -> Metadata:

@@ -21,19 +21,15 @@ from langchain_voxtral.protocol.transcription_request import ChunkTranscript, Tr
 from langchain_voxtral.providers import PROVIDERS
 from langchain_voxtral.transcription.chunks import ChunkedRecording
 from langchain_voxtral.transcription.concurrency import amap_ordered, map_ordered
-from langchain_voxtral.transcription.documents import (
-    ChunkResult,
-    DocumentBuilder,
-    Mode,
-    without_none,
-)
+from langchain_voxtral.transcription.documents import DocumentBuilder, Mode, without_none
 from langchain_voxtral.transcription.progress import Progress, prepare_progress, progress_reporter
 from langchain_voxtral.transcription.result_log import ResultLog
+from langchain_voxtral.transcription.results import ChunkResult
 from langchain_voxtral.transcription.settings import (
     TranscriptionSettings,
     check_cost,
-    expects_timestamps,
-    needs_timestamps,
+    expected_timestamps,
+    needed_timestamps,
     price_per_minute,
     request_for,
 )
@@ -62,7 +58,8 @@ class TranscriptionJob:
 
     def __post_init__(self) -> None:
         self._store = TranscriptStore(self.settings.store, self.settings.base_url)
-        self._log = ResultLog(self.source.title, expects_timestamps(self.settings))
+        expected = expected_timestamps(self.settings)
+        self._log = ResultLog(self.source.title, expected, self.settings.speakers)
         if self.source.name is not None:
             self.metadata = {**self.metadata, "source": self.source.name}
 
@@ -79,7 +76,7 @@ class TranscriptionJob:
             PROVIDERS[settings.server],
             target_seconds=settings.chunk_seconds,
             truncated=settings.truncated,
-            as_cues=needs_timestamps(settings) and not expects_timestamps(settings),
+            as_cues=needed_timestamps(settings) != expected_timestamps(settings),
             marks_silence=not settings.send_silence,
         )
         self.metadata |= {
@@ -90,8 +87,11 @@ class TranscriptionJob:
 
     def document_builder(self, mode: Mode) -> DocumentBuilder:
         """Return a builder for documents of the results."""
-        price = price_per_minute(self.settings)
-        return DocumentBuilder(mode, self.metadata, self.settings.language, price)
+        settings = self.settings
+        price = price_per_minute(settings)
+        return DocumentBuilder(
+            mode, self.metadata, settings.language, price, settings.timestamps, settings.speakers
+        )
 
     def failed_document(self, error: VoxtralAudioError) -> Document:
         """Return the document of a recording that cannot be decoded, or raise the error."""
@@ -246,7 +246,7 @@ class TranscriptionJob:
         self, request: TranscriptionRequest, error: VoxtralInvalidRequestError
     ) -> None:
         """Request no timestamps of this model any more, or raise an error of another cause."""
-        if not request.refuses_timestamps(error):
+        if self.settings.timestamps is not None or not request.refuses_timestamps(error):
             raise error
         self.no_timestamps.add(self._target(request))
 
@@ -269,7 +269,7 @@ class TranscriptionJob:
 
     def _failed(self, request: TranscriptionRequest, error: VoxtralError) -> ChunkResult:
         """Return the result of a chunk that failed, or raise its error."""
-        error.message = f"{request.title}: {error.message}"
+        error.message = f"{request.title}: {error.message}{request.advice(error)}"
         if self.settings.on_error == "raise" or isinstance(error, PERMANENT_ERRORS):
             raise error
         # Its frames hold the chunk's data, which would stay until the next garbage collection.

@@ -3,13 +3,17 @@
 import logging
 from dataclasses import dataclass, field
 
-from langchain_voxtral.transcription.documents import (
-    ChunkResult,
-    find_repetition,
-    lacks_timestamps,
-)
+from langchain_voxtral.providers import Timestamps
+from langchain_voxtral.transcription.documents import find_repetition
+from langchain_voxtral.transcription.results import ChunkResult, lacks_speakers, lacks_timestamps
 
 logger = logging.getLogger("langchain_voxtral")
+
+_NO_TIMES = (
+    "%s: the server returned no times, so the text gets those of whole chunks; a smaller "
+    "chunk_seconds= makes them finer."
+)
+_SEGMENTS_ONLY = "%s: the server returned no times of words, so the text has those of segments."
 
 
 @dataclass(slots=True)
@@ -18,12 +22,15 @@ class ResultLog:
 
     Args:
         title: What messages call the recording.
-        expects_timestamps: Whether the server is to return times.
+        expects_timestamps: What the server is to return times of.
+        expects_speakers: Whether it is to tell speakers apart.
     """
 
     title: str
-    expects_timestamps: bool
+    expects_timestamps: Timestamps | None
+    expects_speakers: bool
     _has_reported_times: bool = field(init=False, default=False)
+    _has_reported_speakers: bool = field(init=False, default=False)
 
     def add(self, result: ChunkResult, title: str) -> None:
         """Take the result of the next chunk, which messages call by its own title."""
@@ -33,10 +40,11 @@ class ResultLog:
                 title,
                 phrase,
             )
-        if self.expects_timestamps and not self._has_reported_times and lacks_timestamps(result):
+        expected = self.expects_timestamps
+        if expected and not self._has_reported_times and lacks_timestamps(result, expected):
             self._has_reported_times = True
-            logger.warning(
-                "%s: the server returned no times, so the text gets those of whole chunks; a "
-                "smaller chunk_seconds= makes them finer.",
-                self.title,
-            )
+            has_segments = not lacks_timestamps(result, "segment")
+            logger.warning(_SEGMENTS_ONLY if has_segments else _NO_TIMES, self.title)
+        if self.expects_speakers and not self._has_reported_speakers and lacks_speakers(result):
+            self._has_reported_speakers = True
+            logger.warning("%s: the server did not tell who speaks.", self.title)

@@ -1,5 +1,6 @@
 """Settings of transcriptions."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
 from langchain_core.stores import BaseStore
@@ -12,13 +13,9 @@ from langchain_voxtral.audio_store import AudioStore
 from langchain_voxtral.connection import ConnectionSettings
 from langchain_voxtral.errors import VoxtralInvalidRequestError
 from langchain_voxtral.profiles import VOXTRAL_MINI
-from langchain_voxtral.protocol.transcription_request import (
-    SpeechEndpoint,
-    Task,
-    TranscriptionOptions,
-    TranscriptionRequest,
-)
-from langchain_voxtral.providers import PROVIDERS
+from langchain_voxtral.protocol.transcription_forms import Task, TranscriptionOptions
+from langchain_voxtral.protocol.transcription_request import SpeechEndpoint, TranscriptionRequest
+from langchain_voxtral.providers import LOCAL_BASE_URL, PROVIDERS, ProviderName, Timestamps
 from langchain_voxtral.settings import unknown_setting_message
 from langchain_voxtral.transcription.documents import Mode
 from langchain_voxtral.transcription.progress import ProgressCallback
@@ -30,6 +27,12 @@ _CHAT_SETTINGS = {
 }
 """Connection settings that have no meaning here, and what to use instead."""
 
+_NEEDED_TIMESTAMPS: Mapping[Mode, Timestamps] = {
+    "segment": "segment",
+    "srt": "segment",
+    "vtt": "segment",
+    "word": "word",
+}
 _EMPTY_CHUNK = AudioChunk(0, 0.0, 0.0, b"")
 
 
@@ -51,8 +54,13 @@ class TranscriptionSettings(ConnectionSettings):
     """Which endpoint is used: OpenAI's audio endpoints, DeepInfra's `"native"` one, or a `"chat"`
     with the model, which every server has, but which may add words of its own."""
     mode: Mode = "document"
-    """What becomes a document: the whole recording, each `"chunk"`, each `"segment"` that the
-    server returns, or a subtitle file (`"srt"`, `"vtt"`)."""
+    """What becomes a document: the whole recording, each `"chunk"`, each `"segment"` or `"word"`
+    that the server returns, or a subtitle file (`"srt"`, `"vtt"`)."""
+    timestamps: Timestamps | None = None
+    """Times that the metadata of documents has beside their own bounds: lists of segments or of
+    words. None has those of the mode alone."""
+    speakers: bool = False
+    """Whether the server is to tell speakers apart, and subtitles name them."""
     chunk_seconds: Annotated[float, Field(ge=1, allow_inf_nan=False)] | None = None
     """Length that chunks should have, at most the server's limit. None makes as few as possible, or
     chunks of up to 15 seconds for segments and subtitles if the server returns no times."""
@@ -107,7 +115,10 @@ class TranscriptionSettings(ConnectionSettings):
 
     @model_validator(mode="after")
     def _check_request(self) -> Self:
+        if self.mode == "word" and self.timestamps == "segment":
+            raise ValueError("mode='word' needs timestamps='word', which it has if none are given")
         request_for(self, _EMPTY_CHUNK, "")  # raises if the endpoint lacks a field
+        _check_abilities(self)
         return self
 
 
@@ -120,23 +131,63 @@ def request_for(
         endpoint=settings.endpoint,
         model=settings.model,
         options=TranscriptionOptions(
-            settings.task, settings.language, settings.prompt, settings.temperature
+            settings.task,
+            settings.language,
+            settings.prompt,
+            settings.temperature,
+            timestamps=needed_timestamps(settings),
+            speakers=settings.speakers,
         ),
-        timestamps=needs_timestamps(settings),
         chunk=chunk,
         title=title,
     )
 
 
-def needs_timestamps(settings: TranscriptionSettings) -> bool:
-    """Return whether documents are made of segments with times."""
-    return settings.mode in {"segment", "srt", "vtt"}
+def needed_timestamps(settings: TranscriptionSettings) -> Timestamps | None:
+    """Return what documents need times of: as requested, else for their mode or for speakers."""
+    needed = settings.timestamps or _NEEDED_TIMESTAMPS.get(settings.mode)
+    return "segment" if needed is None and settings.speakers else needed
 
 
-def expects_timestamps(settings: TranscriptionSettings) -> bool:
-    """Return whether times are needed, and the endpoint is one that returns them."""
-    returns = settings.endpoint != "chat" and "segment" in PROVIDERS[settings.server].timestamps
-    return needs_timestamps(settings) and returns
+def expected_timestamps(settings: TranscriptionSettings) -> Timestamps | None:
+    """Return what is needed of that, if the endpoint is one that returns it."""
+    needed = needed_timestamps(settings)
+    return needed if needed in _possible_timestamps(settings) else None
+
+
+def _possible_timestamps(settings: TranscriptionSettings) -> frozenset[Timestamps]:
+    possible = PROVIDERS[settings.server].timestamps_at(settings.base_url)
+    return frozenset() if settings.endpoint == "chat" else possible
+
+
+def _check_abilities(settings: TranscriptionSettings) -> None:
+    """Check that the endpoint has the times and the speakers that are asked for by name.
+
+    Raises:
+        ValueError: It does not.
+    """
+    possible, servers = _possible_timestamps(settings), PROVIDERS.values()
+    if settings.timestamps is not None and settings.timestamps not in possible:
+        able = [server.name for server in servers if settings.timestamps in server.timestamps]
+        raise ValueError(_refusal(settings, f"times of {settings.timestamps}s", able))
+    if settings.mode == "word" and "word" not in possible:
+        able = [server.name for server in servers if "word" in server.timestamps]
+        raise ValueError(_refusal(settings, "times of words", able))
+    is_transcription = settings.endpoint == "transcriptions" and settings.task == "transcribe"
+    if settings.speakers and not (PROVIDERS[settings.server].has_speakers and is_transcription):
+        able = [server.name for server in servers if server.has_speakers]
+        raise ValueError(_refusal(settings, "speakers", able))
+
+
+def _refusal(settings: TranscriptionSettings, what: str, able: list[ProviderName]) -> str:
+    """Return what an error says of something that an endpoint cannot, and who can."""
+    is_local = settings.base_url == LOCAL_BASE_URL
+    server = "base_url='local'" if is_local else f"server={settings.server!r}"
+    return (
+        f"{server} does not return {what} with endpoint={settings.endpoint!r} and "
+        f"task={settings.task!r}. These servers do, with endpoint='transcriptions' and "
+        f"task='transcribe': {', '.join(map(repr, able))}."
+    )
 
 
 def price_per_minute(settings: TranscriptionSettings) -> float | None:

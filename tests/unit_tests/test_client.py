@@ -17,8 +17,8 @@ from langchain_voxtral.connection import ConnectionSettings
 from langchain_voxtral.errors import VoxtralAuthenticationError
 from langchain_voxtral.profiles import VOXTRAL_MINI
 from langchain_voxtral.protocol.responses import ResponseInfo
+from langchain_voxtral.protocol.transcription_forms import TranscriptionOptions
 from langchain_voxtral.protocol.transcription_request import (
-    TranscriptionOptions,
     TranscriptionRequest,
 )
 from langchain_voxtral.providers import DEEPINFRA
@@ -31,7 +31,6 @@ TRANSCRIPTION = TranscriptionRequest(
     endpoint="transcriptions",
     model=VOXTRAL_MINI,
     options=TranscriptionOptions("transcribe", None, None, 0.0),
-    timestamps=False,
     chunk=AudioChunk(0, 0.0, 1.0, wav_header(32_000) + bytes(32_000)),
     title="a second of silence",
 )

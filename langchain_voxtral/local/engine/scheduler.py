@@ -13,7 +13,7 @@ from langchain_voxtral.audio.wav import SAMPLE_RATE
 from langchain_voxtral.local.engine.llama import Engine, GenerationEnd, Token
 from langchain_voxtral.local.engine.speech import SEGMENT_SECONDS, SpeechEngine
 from langchain_voxtral.local.errors import ErrorResponse
-from langchain_voxtral.protocol.transcription import Segment
+from langchain_voxtral.protocol.segments import Segment
 
 if TYPE_CHECKING:
     from langchain_voxtral.local.engine.speech import Samples

@@ -15,7 +15,7 @@ from langchain_voxtral.audio.wav import SAMPLE_RATE
 from langchain_voxtral.errors import VoxtralLocalError
 from langchain_voxtral.local.engine.llama import protect_after_fork
 from langchain_voxtral.local.errors import ErrorResponse
-from langchain_voxtral.protocol.transcription import Segment
+from langchain_voxtral.protocol.segments import Segment
 
 if TYPE_CHECKING:
     import numpy as np

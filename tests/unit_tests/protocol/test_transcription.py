@@ -14,7 +14,8 @@ from langchain_voxtral.errors import (
     VoxtralResponseError,
 )
 from langchain_voxtral.protocol.responses import Usage
-from langchain_voxtral.protocol.transcription import Segment, Transcript, parse_native, parse_openai
+from langchain_voxtral.protocol.segments import Segment
+from langchain_voxtral.protocol.transcription import Transcript, parse_native, parse_openai
 
 
 def body(**fields: object) -> bytes:
@@ -283,8 +284,8 @@ def test_a_segment_may_begin_within_a_tenth_of_a_second_after_the_recording() ->
 )
 def test_unrequested_fields_cannot_fail_a_response(odd: str) -> None:
     answer = f'{{"text": "Hi.", {odd}}}'.encode()
-    assert parse_native(answer, timestamps=False) == Transcript("Hi.")
-    assert parse_openai(answer, timestamps=False) == Transcript("Hi.")
+    assert parse_native(answer, timestamps=None) == Transcript("Hi.")
+    assert parse_openai(answer, timestamps=None) == Transcript("Hi.")
 
 
 def test_a_failure_within_an_answer_is_an_error() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from langchain_voxtral.errors import VoxtralInvalidRequestError
 from langchain_voxtral.protocol.languages import LANGUAGES, normalize_language
-from langchain_voxtral.protocol.transcription_request import (
+from langchain_voxtral.protocol.transcription_forms import (
     TranscriptionOptions,
     native_fields,
     openai_fields,

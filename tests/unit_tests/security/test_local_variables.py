@@ -27,9 +27,9 @@ from langchain_voxtral.audio.wav import wav_header
 from langchain_voxtral.client import VoxtralClient
 from langchain_voxtral.connection import ConnectionSettings
 from langchain_voxtral.errors import Secrets, VoxtralAuthenticationError, VoxtralError
+from langchain_voxtral.protocol.transcription_forms import TranscriptionOptions
 from langchain_voxtral.protocol.transcription_request import (
     SpeechEndpoint,
-    TranscriptionOptions,
     TranscriptionRequest,
 )
 from langchain_voxtral.providers import DEEPINFRA
@@ -123,7 +123,6 @@ def test_a_failed_transcription_shows_no_key(endpoint: SpeechEndpoint, fault: Re
         endpoint,
         "m",
         TranscriptionOptions("transcribe", None, None, 0.0),
-        timestamps=False,
         chunk=AudioChunk(0, 0.0, 1.0, wav_header(320) + bytes(320)),
         title="a chunk",
     )

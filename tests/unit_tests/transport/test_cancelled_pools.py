@@ -23,8 +23,8 @@ from langchain_voxtral.audio.wav import wav_header
 from langchain_voxtral.client import VoxtralClient
 from langchain_voxtral.connection import ConnectionSettings
 from langchain_voxtral.errors import VoxtralError
+from langchain_voxtral.protocol.transcription_forms import TranscriptionOptions
 from langchain_voxtral.protocol.transcription_request import (
-    TranscriptionOptions,
     TranscriptionRequest,
 )
 from langchain_voxtral.providers import DEEPINFRA
@@ -57,7 +57,7 @@ async def stop_reading(client: VoxtralClient) -> None:
 
 async def transcribe(client: VoxtralClient) -> None:
     await client.atranscribe(
-        TranscriptionRequest(DEEPINFRA, "transcriptions", "m", OPTIONS, False, CHUNK, "a chunk")
+        TranscriptionRequest(DEEPINFRA, "transcriptions", "m", OPTIONS, CHUNK, "a chunk")
     )
 
 
