@@ -15,7 +15,7 @@ if TYPE_CHECKING:
         VoxtralTranscriptionParser,
     )
     from langchain_voxtral.llms import VoxtralLLM
-    from langchain_voxtral.messages.recordings import audio_block
+    from langchain_voxtral.messages.recordings import audio_block, describe_audio
     from langchain_voxtral.transcribers import VoxtralTranscriber, transcribe_audio_tool
 
 _HOMES = {
@@ -25,6 +25,7 @@ _HOMES = {
     "VoxtralTranscriptionLoader": "langchain_voxtral.document_loaders",
     "VoxtralTranscriptionParser": "langchain_voxtral.document_loaders",
     "audio_block": "langchain_voxtral.messages.recordings",
+    "describe_audio": "langchain_voxtral.messages.recordings",
     "transcribe_audio_tool": "langchain_voxtral.transcribers",
 }
 
@@ -36,6 +37,7 @@ __all__ = [
     "VoxtralTranscriptionParser",
     "__version__",
     "audio_block",
+    "describe_audio",
     "transcribe_audio_tool",
 ]
 

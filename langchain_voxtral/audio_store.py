@@ -96,12 +96,14 @@ def check_entries(
                 f"{place}: the store ({type(store).__name__}) has no recording {file_id}. "
                 f"{_PUT_AGAIN}"
             )
-        if not isinstance(entry, bytes) or file_id_of(entry) != file_id:
+        # Some databases return a view of their bytes.
+        data = bytes(entry) if isinstance(entry, bytes | bytearray | memoryview) else None
+        if data is None or file_id_of(data) != file_id:
             raise VoxtralInvalidRequestError(
                 f"{place}: what the store ({type(store).__name__}) holds as {file_id} is another "
                 f"file, or is damaged. {_PUT_AGAIN}"
             )
-        checked[file_id] = entry
+        checked[file_id] = data
     return checked
 
 

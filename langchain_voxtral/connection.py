@@ -294,11 +294,11 @@ class ConnectionSettings(BaseModel):
         return copied
 
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
-        # The caller's own clients cannot be copied and are meant to be shared.
+        # The caller's own clients and stores cannot be copied and are meant to be shared.
         memo = {} if memo is None else memo
-        for client in (self.http_client, self.http_async_client):
-            if client is not None:
-                memo[id(client)] = client
+        for name in ("http_client", "http_async_client", "store", "audio_store"):
+            if (shared := getattr(self, name, None)) is not None:
+                memo[id(shared)] = shared
         return super().__deepcopy__(memo)
 
     def __getstate__(self) -> dict[Any, Any]:

@@ -1,6 +1,6 @@
 """Transcription within chains and for agents: `VoxtralTranscriber`, `transcribe_audio_tool`."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from os import PathLike
 from pathlib import Path
@@ -136,6 +136,8 @@ def _describe(audio: AudioInput) -> str:
         return f"a recording of {len(audio)} bytes"
     if isinstance(audio, Blob):
         return audio.source or "a recording in a blob"
+    if isinstance(audio, Mapping) and isinstance(file_id := audio.get("file_id"), str):
+        return f"the recording {file_id[:_MAX_SHOWN]}"
     return "a recording"
 
 

@@ -223,11 +223,11 @@ class StoredAudio:
 
     def read(self) -> Sequence[object]:
         """Return what the store holds for those that are to be read."""
-        return read_entries(self._store, [*self._places]) if self._store else []
+        return [] if self._store is None else read_entries(self._store, [*self._places])
 
     async def aread(self) -> Sequence[object]:
         """Do what `read` does, asynchronously."""
-        return await aread_entries(self._store, [*self._places]) if self._store else []
+        return [] if self._store is None else await aread_entries(self._store, [*self._places])
 
     def add(self, entries: Sequence[object]) -> None:
         """Check and convert what was read."""

@@ -1,6 +1,7 @@
 """`audio_block`: a recording as a content block, with the sound or by reference."""
 
 import base64
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import PurePath
 from typing import Any
@@ -16,6 +17,7 @@ from langchain_voxtral.messages.audio_blocks import (
     DATA_URL,
     WEB_URL,
     decode_data_url,
+    is_audio_block,
     normalize_mime_type,
 )
 
@@ -44,7 +46,8 @@ def audio_block(
         store: Where the recording is put: a `BaseStore[str, bytes]` (`LocalFileStore` of
             `langchain-classic`, `InMemoryByteStore`, ...), or `"cache"`: a folder in the user's
             cache directory, which `VOXTRAL_CACHE` moves.
-        transcript: What is said in it, if that is known, for whoever reads the block.
+        transcript: What is said in it, if that is known. `describe_audio(block)` puts it into words
+            for the messages.
 
     Returns:
         The block. Its `extras` have the `transcript`, and with a store the `name` of the file and
@@ -84,6 +87,41 @@ def audio_block(
         "mime_type": Recording(recording).format.mime_type,
         **extras,
     }
+
+
+def describe_audio(block: Mapping[str, Any]) -> dict[str, str]:
+    """Return a text block that says what a recording is, and what is said in it if that is known.
+
+    Put it beside the recording's block: LangChain's summaries read texts, and none of a block's
+    `extras`, so without it the words are lost when the message is summed up. It is sent to the
+    model too, as any text.
+
+    Args:
+        block: The block of a recording, as `audio_block` makes it.
+
+    Raises:
+        VoxtralInvalidRequestError: It is no block of a recording.
+
+    Example:
+        ```python
+        from langchain_voxtral import describe_audio
+
+        extras = {"name": "talk.mp3", "seconds": 2.5, "transcript": "Hello."}
+        block = {"type": "audio", "file_id": f"sha256:{'0' * 64}", "extras": extras}
+        text = "(Recording talk.mp3, 2.5 s. Transcript: Hello.)"
+        assert describe_audio(block) == {"type": "text", "text": text}
+        ```
+    """
+    if not is_audio_block(block):
+        raise VoxtralInvalidRequestError(
+            f"A block of type {block.get('type')!r} is no recording: give what audio_block made."
+        )
+    extras = block.get("extras") or {}
+    name, seconds, transcript = map(extras.get, ("name", "seconds", "transcript"))
+    title = "Recording" if name is None else f"Recording {name}"
+    length = "" if seconds is None else f", {seconds:.1f} s"
+    words = "" if transcript is None else f" Transcript: {transcript}"
+    return {"type": "text", "text": f"({title}{length}.{words})"}
 
 
 def read_for_store(source: AudioInput, transcript: str | None) -> tuple[dict[str, Any], bytes]:

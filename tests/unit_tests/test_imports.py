@@ -48,6 +48,7 @@ def test_the_public_names() -> None:
         "VoxtralTranscriptionParser",
         "__version__",
         "audio_block",
+        "describe_audio",
         "transcribe_audio_tool",
     ]
     assert dir(langchain_voxtral) == langchain_voxtral.__all__

@@ -17,7 +17,11 @@ from support import speech_samples
 from support.scripted_server import ScriptedServer
 from support.transcription_calls import PARSES, SHORT, form_of, parser_of, transcription_reply
 
-from langchain_voxtral import VoxtralTranscriptionLoader, VoxtralTranscriptionParser
+from langchain_voxtral import (
+    VoxtralTranscriptionLoader,
+    VoxtralTranscriptionParser,
+    audio_block,
+)
 from langchain_voxtral.errors import VoxtralAudioError, VoxtralInvalidRequestError
 
 
@@ -126,6 +130,31 @@ def test_an_invalid_input_is_an_error(
 ) -> None:
     with ScriptedServer() as server, pytest.raises(error, match=message):
         PARSES[method](parser_of(server), audio)
+
+
+@pytest.mark.parametrize("method", PARSES)
+def test_a_block_may_name_a_recording_in_a_store(method: str, short: Path) -> None:
+    store = InMemoryByteStore()
+    block = audio_block(short, store=store)
+    with ScriptedServer(transcription_reply("Hello.")) as server:
+        parser = parser_of(server, audio_store=store)
+        [made] = PARSES[method](parser, block)
+        [key] = store.yield_keys()
+        store.mset([(key, b"damaged")])
+        with pytest.raises(VoxtralInvalidRequestError) as damaged:
+            PARSES[method](parser, block)
+        store.mdelete([key])
+        with pytest.raises(VoxtralInvalidRequestError) as missing:
+            PARSES[method](parser, block)
+        with pytest.raises(VoxtralInvalidRequestError) as nowhere:
+            PARSES[method](parser_of(server), block)
+    assert made.metadata["source"] == "short.wav"
+    assert form_of(server.requests[0])[1][3] == SHORT
+    assert [str(raised.value).partition(block["file_id"])[0] for raised in (missing, nowhere)] == [
+        "the block (short.wav): the store (InMemoryByteStore) has no recording ",
+        "the block (short.wav): the recording is named by its id (",
+    ]
+    assert "is another file, or is damaged. Put it in again (" in str(damaged.value)
 
 
 @pytest.mark.parametrize("method", PARSES)

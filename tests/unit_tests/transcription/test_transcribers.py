@@ -15,12 +15,13 @@ from langchain_core.language_models.fake_chat_models import ParrotFakeChatModel
 from langchain_core.messages import ToolCall
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import RunnableLambda
+from langchain_core.stores import InMemoryByteStore
 from langchain_core.tools import BaseTool
 from support.scripted_server import ScriptedServer
 from support.sse_replies import json_reply
 from support.transcription_calls import BUSY, KEY, LONG, SHORT, parser_of, transcription_reply
 
-from langchain_voxtral import VoxtralTranscriber, transcribe_audio_tool
+from langchain_voxtral import VoxtralTranscriber, audio_block, transcribe_audio_tool
 from langchain_voxtral.errors import (
     VoxtralAuthenticationError,
     VoxtralInvalidRequestError,
@@ -97,6 +98,10 @@ def test_documents_are_returned_on_request(server: ScriptedServer) -> None:
     assert VoxtralTranscriber(parser).invoke(LONG) == "Hello.\nHello.\nHello."
 
 
+STORE = InMemoryByteStore()
+NAMED = audio_block(SHORT, store=STORE)
+
+
 class Inputs(BaseCallbackHandler):
     """Records the inputs of a trace."""
 
@@ -114,11 +119,14 @@ class Inputs(BaseCallbackHandler):
         (Blob.from_data(SHORT, metadata={"source": "talk"}), "talk"),
         (Blob.from_data(SHORT), "a recording in a blob"),
         (io.BytesIO(SHORT), "a recording"),
+        (audio_block(SHORT), "a recording"),
+        (NAMED, f"the recording {NAMED['file_id']}"),
     ],
 )
 def test_a_trace_does_not_contain_the_audio(server: ScriptedServer, audio: Any, shown: str) -> None:
     inputs = Inputs()
-    VoxtralTranscriber(parser_of(server)).invoke(audio, {"callbacks": [inputs], "tags": ["t"]})
+    transcriber = VoxtralTranscriber(parser_of(server, audio_store=STORE))
+    transcriber.invoke(audio, {"callbacks": [inputs], "tags": ["t"]})
     assert inputs.seen == [("VoxtralTranscriber", ["t"], shown)]
 
 
