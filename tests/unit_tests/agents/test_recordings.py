@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage, trim_messages
@@ -13,11 +14,12 @@ from support.documented_exchanges import Server
 from support.scripted_server import ScriptedServer
 from support.speech_samples import speech, wav_bytes
 from support.stored_recordings import MINUTE, StoredRecordings, recordings_in
-from support.tool_dialects import CHAT
+from support.tool_dialects import CHAT, ScriptedCall
 from support.trace_recorder import TraceRecorder
 
 pytest.importorskip("langchain", reason="agents are of langchain, which the floor has not")
 from deepagents import create_deep_agent
+from deepagents.backends import FilesystemBackend
 from langchain.agents import create_agent
 from langchain.agents.middleware import SummarizationMiddleware
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
@@ -86,6 +88,28 @@ async def test_a_deep_agent_hears_a_recording(recordings: StoredRecordings) -> N
     state = await agent.ainvoke({"messages": [recordings.ask()]})
     assert state["messages"][-1].text == "Two cities."
     assert recordings.sent == [[MINUTE]]
+
+
+@pytest.mark.parametrize(("tool_name", "seconds"), [("read_file", 2), ("read_recording", 60)])
+def test_a_deep_agent_hears_a_recording_that_a_tool_reads(
+    recordings: StoredRecordings, server: Server, tmp_path: Path, tool_name: str, seconds: int
+) -> None:
+    """Its own tool returns the sound, which it takes for text; another one a reference."""
+
+    def read_recording(file_path: str) -> list[dict[str, Any]]:
+        """Read a recording."""
+        return [recordings.chat.put_audio(f"{tmp_path}{file_path}")]
+
+    sound = wav_bytes(np.resize(speech(), seconds * 16_000))
+    (tmp_path / "talk.wav").write_bytes(sound)
+    calls = [ScriptedCall(tool_name, '{"file_path": "/talk.wav"}')]
+    calling, answer = httpx.Response(200, content=CHAT.whole(calls=calls).body), server.answer
+    server.answer = lambda request: answer(request) if server.requests[1:] else calling
+    backend = FilesystemBackend(root_dir=tmp_path, virtual_mode=True)
+    agent: Any = create_deep_agent(recordings.chat, [read_recording], backend=backend)
+    state = agent.invoke({"messages": [HumanMessage("What is said in talk.wav?")]})
+    assert state["messages"][-1].text == "Two cities."
+    assert recordings.sent == [[], [sound]]
 
 
 def test_a_trace_of_an_agent_holds_no_sound(recordings: StoredRecordings) -> None:
