@@ -1,11 +1,9 @@
-"""`VoxtralClient`: sends completions and transcriptions to a Voxtral server, sync and async."""
+"""`VoxtralClient`: sends completions to a Voxtral server, sync and async."""
 
-import logging
 import sys
 from collections.abc import AsyncGenerator, Generator, Iterator, Sequence
 from contextlib import aclosing, contextmanager
 from itertools import chain
-from typing import TYPE_CHECKING
 
 from langchain_voxtral._version import __version__
 from langchain_voxtral.completions.request import CompletionRequest
@@ -27,7 +25,6 @@ from langchain_voxtral.errors import (
     Secrets,
     VoxtralAuthenticationError,
     VoxtralContextOverflowError,
-    VoxtralError,
     VoxtralInvalidRequestError,
     VoxtralNotFoundError,
     VoxtralUnsupportedFeatureError,
@@ -45,7 +42,6 @@ from langchain_voxtral.providers import (
 from langchain_voxtral.transport import (
     ClientPool,
     HTTPRequest,
-    HTTPResponse,
     RetryPolicy,
     Timeouts,
     apost,
@@ -55,14 +51,6 @@ from langchain_voxtral.transport import (
     stream,
     to_thread,
 )
-
-if TYPE_CHECKING:  # whoever asks for a transcription has imported these
-    from langchain_voxtral.protocol.transcription_request import (
-        ChunkTranscript,
-        TranscriptionRequest,
-    )
-
-logger = logging.getLogger("langchain_voxtral")
 
 _KEY_WAS_DROPPED = (
     "(This object was unpickled, and pickles leave out a key given as api_key=; "
@@ -111,7 +99,7 @@ class VoxtralClient:
         Raises:
             VoxtralError: Of the class that fits the failure.
         """
-        with _complete_errors(has_audio=request.has_audio):
+        with complete_errors(has_audio=request.has_audio):
             try:
                 return self._complete(request)
             except VoxtralUnsupportedFeatureError as refusal:
@@ -119,7 +107,7 @@ class VoxtralClient:
 
     async def acomplete(self, request: CompletionRequest) -> list[Completion]:
         """Do what `complete` does, asynchronously."""
-        with _complete_errors(has_audio=request.has_audio):
+        with complete_errors(has_audio=request.has_audio):
             try:
                 return await self._acomplete(request)
             except VoxtralUnsupportedFeatureError as refusal:
@@ -131,22 +119,22 @@ class VoxtralClient:
         Raises:
             VoxtralError: Of the class that fits the failure, with the partial text.
         """
-        with _complete_errors(has_audio=request.has_audio):
+        with complete_errors(has_audio=request.has_audio):
             address = self.resolve()
             decoder = self._stream_decoder(address, request)
             try:
-                yield from stream(self._connections(address), decoder.http_request, decoder)
+                yield from stream(self.connections(address), decoder.http_request, decoder)
             except VoxtralUnsupportedFeatureError as refusal:
                 for completion in self._complete(request.after_refusal(refusal)):
                     yield to_stream_items(completion)
 
     async def astream(self, request: CompletionRequest) -> AsyncGenerator[Sequence[StreamItem]]:
         """Do what `stream` does, asynchronously."""
-        with _complete_errors(has_audio=request.has_audio):
+        with complete_errors(has_audio=request.has_audio):
             address = await self.aresolve()
             decoder = self._stream_decoder(address, request)
             try:
-                reads = astream(self._connections(address), decoder.http_request, decoder)
+                reads = astream(self.connections(address), decoder.http_request, decoder)
                 async with aclosing(reads):
                     async for items in reads:
                         yield items
@@ -156,7 +144,7 @@ class VoxtralClient:
 
     def _complete(self, request: CompletionRequest) -> list[Completion]:
         address = self.resolve()
-        connections = self._connections(address)
+        connections = self.connections(address)
         if request.logprobs:  # they are read from streams only
             decoder = self._stream_decoder(address, request)
             reads = stream(connections, decoder.http_request, decoder)
@@ -166,34 +154,13 @@ class VoxtralClient:
 
     async def _acomplete(self, request: CompletionRequest) -> list[Completion]:
         address = await self.aresolve()
-        connections = self._connections(address)
+        connections = self.connections(address)
         if request.logprobs:
             decoder = self._stream_decoder(address, request)
             reads = astream(connections, decoder.http_request, decoder)
             return [decoder.completion([item async for items in reads for item in items])]
         http_request = self._completion_request(address, request)
         return parse_completions(request, http_request, await apost(connections, http_request))
-
-    def transcribe(self, request: "TranscriptionRequest") -> "ChunkTranscript":
-        """Send a request and return the transcript.
-
-        Raises:
-            VoxtralError: Of the class that fits the failure.
-        """
-        with _complete_errors():
-            address = self.resolve()
-            http_request = self._transcription_request(address, request)
-            response = post(self._connections(address), http_request)
-            return _parse_transcript(request, http_request, response)
-
-    async def atranscribe(self, request: "TranscriptionRequest") -> "ChunkTranscript":
-        """Do what `transcribe` does, asynchronously."""
-        with _complete_errors():
-            address = await self.aresolve()
-            # In a thread, because a chunk of 10 minutes is encoded for it.
-            http_request = await to_thread(self._transcription_request, address, request)
-            response = await apost(self._connections(address), http_request)
-            return _parse_transcript(request, http_request, response)
 
     def resolve(self) -> ServerAddress:
         """Return the server's address and key; the embedded engine is started on first use.
@@ -228,14 +195,14 @@ class VoxtralClient:
                 return await to_thread(resolve_local)
         return self.resolve()
 
-    def _connections(self, address: ServerAddress) -> ClientPool:
+    def connections(self, address: ServerAddress) -> ClientPool:
         """Return the HTTP clients for a server."""
         settings = self.settings
         return settings._lease.clients(  # noqa: SLF001
             settings.proxy, address.trust_env, settings.http_client, settings.http_async_client
         )
 
-    def _http_request(
+    def http_request(
         self,
         address: ServerAddress,
         endpoint: EndpointName,
@@ -271,20 +238,13 @@ class VoxtralClient:
         self, address: ServerAddress, request: CompletionRequest, *, is_stream: bool = False
     ) -> HTTPRequest:
         body = request.stream_body() if is_stream else request.body
-        return self._http_request(
+        return self.http_request(
             address,
             request.endpoint.name,
             encode_request(body),
             model=request.model,
             is_stream=is_stream,
             has_audio=request.has_audio,
-        )
-
-    def _transcription_request(
-        self, address: ServerAddress, request: "TranscriptionRequest"
-    ) -> HTTPRequest:
-        return self._http_request(
-            address, request.endpoint_name, request.encode(), model=request.model, has_audio=True
         )
 
     def _stream_decoder(
@@ -327,32 +287,8 @@ def timeouts_for(settings: ConnectionSettings, *, is_stream: bool) -> Timeouts:
     return Timeouts(connect, idle, "stream_idle_timeout", settings.deadline)
 
 
-def _parse_transcript(
-    request: "TranscriptionRequest", http_request: HTTPRequest, response: HTTPResponse
-) -> "ChunkTranscript":
-    try:
-        transcript = request.parse(response.content, response.headers, http_request.secrets)
-    except VoxtralError as error:
-        error.attempts = response.attempts
-        raise
-    log_segments_problem(request, transcript)
-    return transcript
-
-
-def log_segments_problem(request: "TranscriptionRequest", response: "ChunkTranscript") -> None:
-    """Log what is wrong with the segments or words of a response, if anything is."""
-    problem, segments = response.transcript.segments_problem, response.transcript.segments
-    if problem is not None:
-        outcome = (
-            "Its text gets the times of the whole chunk; a smaller chunk_seconds= makes them finer."
-        )
-        if segments:
-            outcome = f"The times of its {'words' if segments[0].words else 'segments'} are used."
-        logger.warning("%s: the server's answer has %s. %s", request.title, problem, outcome)
-
-
 @contextmanager
-def _complete_errors(*, has_audio: bool = False) -> Iterator[None]:
+def complete_errors(*, has_audio: bool = False) -> Iterator[None]:
     """Let errors take no local variables along, which may hold or echo the key.
 
     If a refusal may be of a recording in a chat, also say which endpoints take recordings.

@@ -12,12 +12,12 @@ from pydantic import PrivateAttr
 
 from langchain_voxtral.audio.pricing import Estimate
 from langchain_voxtral.audio.source import AudioSource
-from langchain_voxtral.client import VoxtralClient
 from langchain_voxtral.connection import MODEL_CONFIG
 from langchain_voxtral.errors import VoxtralAudioError, VoxtralInvalidRequestError
 from langchain_voxtral.transcription.pipeline import NoTimestamps, TranscriptionJob
 from langchain_voxtral.transcription.settings import TranscriptionSettings, check_cost
 from langchain_voxtral.transcription.source import AudioInput, aopen_source, open_source
+from langchain_voxtral.transcription_client import TranscriptionClient
 from langchain_voxtral.transport import to_thread
 
 __all__ = ["VoxtralTranscriptionLoader", "VoxtralTranscriptionParser"]
@@ -172,7 +172,7 @@ class VoxtralTranscriptionParser(TranscriptionSettings, BaseBlobParser):
             return await job.aestimate()
 
     def _job(self, source: AudioSource, metadata: dict[str, Any]) -> TranscriptionJob:
-        client = VoxtralClient(self)
+        client = TranscriptionClient(self)
         return TranscriptionJob(source, metadata, self, client, self._no_timestamps)
 
 

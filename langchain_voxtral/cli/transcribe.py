@@ -190,13 +190,13 @@ def _make_jobs(
     stack: ExitStack,
 ) -> "list[tuple[TranscribeTask, TranscriptionJob]]":
     """Return jobs for the recordings, without those that can never be opened."""
-    from langchain_voxtral.client import VoxtralClient  # noqa: PLC0415 - takes a second
-    from langchain_voxtral.transcription.pipeline import (  # noqa: PLC0415 - the same
+    from langchain_voxtral.transcription.pipeline import (  # noqa: PLC0415 - takes a second
         NoTimestamps,
         TranscriptionJob,
     )
+    from langchain_voxtral.transcription_client import TranscriptionClient  # noqa: PLC0415
 
-    client = VoxtralClient(parser)
+    client = TranscriptionClient(parser)
     no_timestamps: NoTimestamps = set()
     jobs = []
     for task in tasks:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
-from typing import Any
+from typing import Any, NoReturn
 
 from langchain_voxtral.completions.request import CompletionRequest
 from langchain_voxtral.completions.response import (
@@ -110,10 +110,10 @@ class CompletionStream:
         self._is_plain = not self.is_finishing and self._passes_text()
         return items
 
-    def not_a_stream_error(self, content: bytes) -> VoxtralError:
-        """Return the error for a response that is one document."""
+    def read_document(self, content: bytes) -> NoReturn:
+        """Raise the error for a response that is one document."""
         response = HTTPResponse(content, self._headers, self._attempts)
-        return not_a_stream_error(self._request, self.http_request, response)
+        raise not_a_stream_error(self._request, self.http_request, response)
 
     def finish(self, error: VoxtralError | None = None) -> Iterator[StreamItem]:
         """Take the end of the body; yield the last items, then raise unless the text is whole.

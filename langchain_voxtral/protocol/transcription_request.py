@@ -56,14 +56,14 @@ _INSTRUCTIONS: Mapping[Task, str] = {
 _MAX_TOKENS_PER_SECOND = 8
 _MIN_MAX_TOKENS = 256
 
-_CUT: Mapping[str | None, str] = {
+CUT: Mapping[str | None, str] = {
     "length": (
         "The transcript was cut at the most tokens that an answer may have. Have the recording cut "
         "into shorter chunks (chunk_seconds=)."
     ),
     "content_filter": "The transcript was cut by the server's content filter.",
 }
-"""What finish reasons of a chat say of a transcript that is not whole."""
+"""What finish reasons say of a transcript that is not whole."""
 
 
 _WORDS_ADVICE = (
@@ -193,7 +193,7 @@ class TranscriptionRequest:
             content, header_request_id=request_id, secrets=secrets
         )
         text = without_template_text(answer.texts[0]).strip()
-        problem = next(filter(None, map(_CUT.get, answer.finish_reasons)), None)
+        problem = next(filter(None, map(CUT.get, answer.finish_reasons)), None)
         if problem is not None:
             raise VoxtralResponseError(
                 problem, status_code=200, request_id=answer.info.request_id, partial=text

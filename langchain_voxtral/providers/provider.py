@@ -67,6 +67,7 @@ class Provider:
         prefill_message_fields: The same, of that message.
         trims_prefill: Whether it drops spaces at the end of such a message.
         repeats_prefill: Whether its answer begins with that message.
+        transcription_stream_options: Further fields of the form of a streamed transcription.
         usage_options: Those of `stream_options` by which every chunk reports the usage so far.
         supports_named_tool_choice: Whether `tool_choice` may name a tool. If not, that tool alone
             is offered, and a call is required.
@@ -109,6 +110,7 @@ class Provider:
     prefill_message_fields: Mapping[str, object] = field(default_factory=dict)
     trims_prefill: bool = False
     repeats_prefill: bool = False
+    transcription_stream_options: Mapping[str, str] = field(default_factory=dict)
     usage_options: Mapping[str, object] = field(default_factory=dict)
     supports_named_tool_choice: bool = True
     keeps_own_instruction: bool = True

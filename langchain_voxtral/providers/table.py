@@ -64,6 +64,7 @@ PROVIDERS: Mapping[ProviderName, Provider] = {
             timestamps=frozenset({"segment", "word"}),
             words_replace_segments=True,
             has_speakers=True,
+            streams_transcriptions=True,
             turn_order="mistral",
             missing_form_fields=frozenset(
                 {"prompt", "response_format", "timestamp_granularities[]"}
@@ -121,6 +122,8 @@ PROVIDERS: Mapping[ProviderName, Provider] = {
             },
             example_base_url="http://127.0.0.1:8000/v1",
             audio_formats=frozenset({"wav"}),
+            streams_transcriptions=True,
+            transcription_stream_options={"stream_include_usage": "true"},
             turn_order="mistral",
             prefill_fields={"continue_final_message": True, "add_generation_prompt": False},
             trims_prefill=True,
@@ -141,6 +144,7 @@ PROVIDERS: Mapping[ProviderName, Provider] = {
             },
             example_base_url="http://127.0.0.1:8080/v1",
             audio_formats=frozenset({"wav", "mp3"}),
+            streams_transcriptions=True,
             turn_order="mistral",
             field_names={"repetition_penalty": "repeat_penalty"},
             supports_named_tool_choice=False,

@@ -10,7 +10,6 @@ from langchain_core.documents import Document
 from langchain_voxtral.audio.chunking import AudioChunk
 from langchain_voxtral.audio.pricing import Estimate, estimate_cost
 from langchain_voxtral.audio.source import AudioSource
-from langchain_voxtral.client import VoxtralClient, log_segments_problem
 from langchain_voxtral.errors import (
     PERMANENT_ERRORS,
     VoxtralAudioError,
@@ -34,6 +33,7 @@ from langchain_voxtral.transcription.settings import (
     request_for,
 )
 from langchain_voxtral.transcription.store import TranscriptStore
+from langchain_voxtral.transcription_client import TranscriptionClient
 
 NoTimestamps = set[tuple[str, ...]]
 """Addresses, endpoints and models that have refused to return timestamps."""
@@ -50,7 +50,7 @@ class TranscriptionJob:
     source: AudioSource
     metadata: dict[str, Any]
     settings: TranscriptionSettings
-    client: VoxtralClient
+    client: TranscriptionClient
     no_timestamps: NoTimestamps
     recording: ChunkedRecording = field(init=False, repr=False)
     _store: TranscriptStore = field(init=False, repr=False)
@@ -200,7 +200,6 @@ class TranscriptionJob:
         request = self._request(chunk)
         cached = self._store.load(request)
         if cached is not None:
-            log_segments_problem(request, cached)
             return self._result(chunk, response=cached, is_cached=True)
         try:
             response = self._send(request)
@@ -215,7 +214,6 @@ class TranscriptionJob:
         request = self._request(chunk)
         cached = await self._store.aload(request)
         if cached is not None:
-            log_segments_problem(request, cached)
             return self._result(chunk, response=cached, is_cached=True)
         try:
             response = await self._asend(request)

@@ -40,6 +40,7 @@ class ResultLog:
                 title,
                 phrase,
             )
+        self._add_problem(result, title)
         expected = self.expects_timestamps
         if expected and not self._has_reported_times and lacks_timestamps(result, expected):
             self._has_reported_times = True
@@ -48,3 +49,16 @@ class ResultLog:
         if self.expects_speakers and not self._has_reported_speakers and lacks_speakers(result):
             self._has_reported_speakers = True
             logger.warning("%s: the server did not tell who speaks.", self.title)
+
+    def _add_problem(self, result: ChunkResult, title: str) -> None:
+        """Log what is wrong with the segments or words of a response, if anything is."""
+        if result.response is None or result.response.transcript.segments_problem is None:
+            return
+        segments = result.response.transcript.segments
+        outcome = (
+            "Its text gets the times of the whole chunk; a smaller chunk_seconds= makes them finer."
+        )
+        if segments:
+            outcome = f"The times of its {'words' if segments[0].words else 'segments'} are used."
+        problem = result.response.transcript.segments_problem
+        logger.warning("%s: the server's answer has %s. %s", title, problem, outcome)

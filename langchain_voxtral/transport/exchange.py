@@ -12,10 +12,7 @@ from typing import Any, TypeVar
 
 import httpx
 
-from langchain_voxtral.errors import (
-    VoxtralError,
-    VoxtralResponseError,
-)
+from langchain_voxtral.errors import VoxtralError, VoxtralResponseError
 from langchain_voxtral.protocol.error_responses import error_from_response
 from langchain_voxtral.transport.cancellation import AsyncExchange
 from langchain_voxtral.transport.client_pool import ClientPool
@@ -93,7 +90,8 @@ def stream(
                 if not _is_stream(response):
                     content = _read(response, request, state)
                     _check_status(response, request, content)
-                    raise decoder.not_a_stream_error(content)
+                    yield decoder.read_document(content)
+                    return
                 yield from iter_body(response, request, state, decoder)
                 return
         except VoxtralError as error:
@@ -116,7 +114,8 @@ async def astream(
                     async with _deadline(state):
                         content = await _aread(response, request, state)
                     _check_status(response, request, content)
-                    raise decoder.not_a_stream_error(content)
+                    yield decoder.read_document(content)
+                    return
                 async with aclosing(aiter_body(response, request, state, decoder)) as reads:
                     async for items in reads:
                         yield items

@@ -120,8 +120,12 @@ class StreamDecoder(Protocol[T_co]):
         """
         ...
 
-    def not_a_stream_error(self, content: bytes) -> VoxtralError:
-        """Return the error for a successful response that is one document and no stream."""
+    def read_document(self, content: bytes) -> Sequence[T_co]:
+        """Return the items of a successful response that is one document and no stream.
+
+        Raises:
+            VoxtralError: It cannot stand for a stream.
+        """
         ...
 
     def add_context(self, error: VoxtralError) -> None:

@@ -23,6 +23,7 @@ from langchain_voxtral.protocol.transcription_request import (
 )
 from langchain_voxtral.providers import DEEPINFRA
 from langchain_voxtral.settings import SamplingSettings
+from langchain_voxtral.transcription_client import TranscriptionClient
 
 KEY = "key-of-these-tests"
 REQUEST = RequestBuilder().from_prompt("Hello!", SamplingSettings(temperature=None, top_p=None))
@@ -99,9 +100,10 @@ def test_a_stream_yields_the_items_of_each_read(client: VoxtralClient) -> None:
 
 
 def test_a_chunk_is_transcribed(client: VoxtralClient) -> None:
-    transcript = client.transcribe(TRANSCRIPTION)
+    speech = TranscriptionClient(client.settings)
+    transcript = speech.transcribe(TRANSCRIPTION)
     assert (transcript.transcript.text, transcript.model) == ("Hi there.", VOXTRAL_MINI)
-    assert asyncio.run(client.atranscribe(TRANSCRIPTION)) == transcript
+    assert asyncio.run(speech.atranscribe(TRANSCRIPTION)) == transcript
 
 
 def test_settings_are_read_at_each_request(

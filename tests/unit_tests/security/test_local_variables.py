@@ -33,6 +33,7 @@ from langchain_voxtral.protocol.transcription_request import (
     TranscriptionRequest,
 )
 from langchain_voxtral.providers import DEEPINFRA
+from langchain_voxtral.transcription_client import TranscriptionClient
 
 KEY = "tok-5d0c71e9-distinctive"
 TEAM = "team-77aa-distinctive"
@@ -127,7 +128,7 @@ def test_a_failed_transcription_shows_no_key(endpoint: SpeechEndpoint, fault: Re
         title="a chunk",
     )
     with ScriptedServer(default=fault) as server:
-        client = VoxtralClient(ConnectionSettings(**settings(server)))
+        client = TranscriptionClient(ConnectionSettings(**settings(server)))
         for call in (client.transcribe, lambda each: asyncio.run(client.atranscribe(each))):
             with pytest.raises(VoxtralError) as caught:
                 call(request)

@@ -28,6 +28,7 @@ from langchain_voxtral.protocol.transcription_request import (
     TranscriptionRequest,
 )
 from langchain_voxtral.providers import DEEPINFRA
+from langchain_voxtral.transcription_client import TranscriptionClient
 from langchain_voxtral.transport.client_pool import ClientPool, ClientSettings
 
 pytestmark = pytest.mark.skipif(
@@ -56,7 +57,7 @@ async def stop_reading(client: VoxtralClient) -> None:
 
 
 async def transcribe(client: VoxtralClient) -> None:
-    await client.atranscribe(
+    await TranscriptionClient(client.settings).atranscribe(
         TranscriptionRequest(DEEPINFRA, "transcriptions", "m", OPTIONS, CHUNK, "a chunk")
     )
 
