@@ -12,15 +12,28 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from langchain_core.stores import BaseStore
+from pydantic import BeforeValidator
 
 from langchain_voxtral.errors import VoxtralAudioError, VoxtralInvalidRequestError
 from langchain_voxtral.user_cache import cache_dir
 
 ByteStore = BaseStore[str, bytes]
-AudioStore = ByteStore | Literal["cache"]
+
+
+def _check_store(store: object) -> object:
+    if store == "cache" or isinstance(store, BaseStore):
+        return store
+    shown = repr(store) if isinstance(store, str) else type(store).__name__
+    raise ValueError(
+        "a store of recordings is a BaseStore of langchain_core.stores (LocalFileStore, "
+        f"InMemoryByteStore, ...) or 'cache', not {shown}"
+    )
+
+
+AudioStore = Annotated[ByteStore | Literal["cache"], BeforeValidator(_check_store)]
 """Where recordings are; `"cache"` is a folder in the user's cache directory."""
 
 _SCHEME = "sha256:"
@@ -55,29 +68,27 @@ def open_store(store: AudioStore) -> ByteStore:
     Raises:
         VoxtralInvalidRequestError: It is none.
     """
-    if store == "cache":
-        return AudioFolder(cache_dir() / "audio")
-    if not isinstance(store, BaseStore):
-        shown = repr(store) if isinstance(store, str) else type(store).__name__
-        raise VoxtralInvalidRequestError(
-            "A store of recordings is a BaseStore of langchain_core.stores (LocalFileStore, "
-            f"InMemoryByteStore, ...) or 'cache', not {shown}."
-        )
-    return store
+    try:
+        _check_store(store)
+    except ValueError as error:
+        raise VoxtralInvalidRequestError(f"store=: {error}.") from None
+    return AudioFolder(cache_dir() / "audio") if store == "cache" else store
 
 
-def read_entries(store: ByteStore, file_ids: Sequence[str]) -> Sequence[object]:
-    """Return what a store holds for recordings, unchecked."""
-    return store.mget([to_key(file_id) for file_id in file_ids]) if file_ids else []
+def read_entries(store: ByteStore | None, file_ids: Sequence[str]) -> Sequence[object]:
+    """Return what a store holds for recordings, unchecked; without a store there are none."""
+    keys = [to_key(file_id) for file_id in file_ids]
+    return store.mget(keys) if store is not None and keys else []
 
 
-async def aread_entries(store: ByteStore, file_ids: Sequence[str]) -> Sequence[object]:
+async def aread_entries(store: ByteStore | None, file_ids: Sequence[str]) -> Sequence[object]:
     """Do what `read_entries` does; stores that are not asynchronous read in a thread."""
-    return await store.amget([to_key(file_id) for file_id in file_ids]) if file_ids else []
+    keys = [to_key(file_id) for file_id in file_ids]
+    return await store.amget(keys) if store is not None and keys else []
 
 
 def check_entries(
-    store: ByteStore, places: Mapping[str, str], entries: Sequence[object]
+    store: ByteStore | None, places: Mapping[str, str], entries: Sequence[object]
 ) -> dict[str, bytes]:
     """Return recordings by their ids.
 

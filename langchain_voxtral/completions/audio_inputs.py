@@ -24,8 +24,11 @@ _MAX_CACHED_BYTES = 64_000_000
 """Bytes: half an hour of sound, about what the model's context holds."""
 
 
-_Key = tuple[Provider, ByteStore | None, str]
-"""The server, the store that a recording was read from, and the recording's hash."""
+AudioKey = tuple[Provider, ByteStore | None, str]
+"""The server, the store of a recording that a message names, and the recording's id.
+
+What was read from one store cannot be named in another, though copies of a model share a cache.
+"""
 
 
 class AudioCache:
@@ -53,7 +56,7 @@ class AudioCache:
 
     def __init__(self, max_bytes: int = _MAX_CACHED_BYTES) -> None:
         self._max_bytes = max_bytes
-        self._kept: tuple[tuple[_Key, EncodedAudio], ...] = ()
+        self._kept: tuple[tuple[AudioKey, EncodedAudio], ...] = ()
 
     def get(self, part: AudioPart, server: Provider) -> "EncodedAudio":
         """Return a recording as a server takes it.
@@ -71,32 +74,24 @@ class AudioCache:
         if unchanged is not None:
             return unchanged
         key = (server, None, file_id_of(part.data))
-        return self._find(key) or self._encode(key, part.data, part.location)
+        return self.find(key) or self.encode(key, part.data, part.location)
 
-    def find(self, file_id: str, server: Provider, store: ByteStore) -> "EncodedAudio | None":
-        """Return a recording that was read from that store before; whose it is, it alone knows."""
-        return self._find((server, store, file_id))
-
-    def add(
-        self, file_id: str, data: bytes, server: Provider, store: ByteStore, place: str
-    ) -> "EncodedAudio":
-        """Return a recording that was read from a store as a server takes it; see `get`."""
-        return self._encode((server, store, file_id), data, place)
-
-    def _find(self, key: _Key) -> "EncodedAudio | None":
+    def find(self, key: AudioKey) -> "EncodedAudio | None":
+        """Return a recording that was converted before."""
         audio = next((audio for known, audio in self._kept if known == key), None)
         if audio is not None:
             self._keep(key, audio)
         return audio
 
-    def _encode(self, key: _Key, data: bytes, place: str) -> "EncodedAudio":
+    def encode(self, key: AudioKey, data: bytes, place: str) -> "EncodedAudio":
+        """Return the recording of a key as its server takes it; see `get`."""
         from langchain_voxtral.audio import upload  # noqa: PLC0415 - large
 
         audio = upload.encode_for_upload(data, **_limits(key[0], place))
         self._keep(key, audio)
         return audio
 
-    def _keep(self, key: _Key, audio: "EncodedAudio") -> None:
+    def _keep(self, key: AudioKey, audio: "EncodedAudio") -> None:
         kept, left = [], self._max_bytes
         for entry in [(key, audio), *(entry for entry in self._kept if entry[0] != key)]:
             if len(entry[1].data) <= left:
@@ -216,34 +211,32 @@ class StoredAudio:
                 continue
             if store is None:
                 raise missing_store_error(part.location, part.file_id)
-            if kept := cache.find(part.file_id, server, store):
+            if kept := cache.find(self._key(part.file_id)):
                 self._ready[part.file_id] = kept
             else:
                 self._places.setdefault(part.file_id, part.location)
 
     def read(self) -> Sequence[object]:
         """Return what the store holds for those that are to be read."""
-        return [] if self._store is None else read_entries(self._store, [*self._places])
+        return read_entries(self._store, [*self._places])
 
     async def aread(self) -> Sequence[object]:
         """Do what `read` does, asynchronously."""
-        return [] if self._store is None else await aread_entries(self._store, [*self._places])
+        return await aread_entries(self._store, [*self._places])
 
     def add(self, entries: Sequence[object]) -> None:
         """Check and convert what was read."""
-        if self._store is None:
-            return
         for file_id, data in check_entries(self._store, self._places, entries).items():
             place = self._places[file_id]
-            self._ready[file_id] = self._cache.add(file_id, data, self.server, self._store, place)
+            self._ready[file_id] = self._cache.encode(self._key(file_id), data, place)
 
     def get(self, part: AudioPart) -> "EncodedAudio":
         """Return a recording as the server takes it."""
-        return (
-            self._cache.get(part, self.server)
-            if part.file_id is None
-            else self._ready[part.file_id]
-        )
+        known = self._ready[part.file_id] if part.file_id is not None else None
+        return known or self._cache.get(part, self.server)
+
+    def _key(self, file_id: str) -> AudioKey:
+        return (self.server, self._store, file_id)
 
 
 def _recordings(turns: Iterable[Turn]) -> list[AudioPart]:

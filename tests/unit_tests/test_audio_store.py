@@ -57,7 +57,7 @@ def test_what_is_no_store_is_refused(store: object, shown: str) -> None:
     with pytest.raises(VoxtralInvalidRequestError) as raised:
         open_store(store)  # type: ignore[arg-type]
     assert str(raised.value) == (
-        "A store of recordings is a BaseStore of langchain_core.stores (LocalFileStore, "
+        "store=: a store of recordings is a BaseStore of langchain_core.stores (LocalFileStore, "
         f"InMemoryByteStore, ...) or 'cache', not {shown}."
     )
 
