@@ -1,13 +1,19 @@
 """What the models can do, for code that asks before it sends.
 
-Sources: the model card of Voxtral-Mini-3B-2507 and DeepInfra's model metadata.
+Sources: the model cards of Voxtral-Mini-3B-2507 and Voxtral-Small-24B-2507 on the model hub,
+DeepInfra's model metadata, and the models' pages of Mistral (docs.mistral.ai) and OpenRouter, read
+in November 2026.
 """
 
 from importlib.util import find_spec
 from typing import Any
 
+from langchain_voxtral.errors import VoxtralUnsupportedFeatureError
+
 VOXTRAL_MINI = "mistralai/Voxtral-Mini-3B-2507"
 """Voxtral Mini's name at DeepInfra and on the model hub."""
+VOXTRAL_SMALL = "mistralai/Voxtral-Small-24B-2507"
+"""Voxtral Small's name there."""
 LOCAL_MODEL = "SmolLM2-135M-Instruct"
 """The embedded engine's own model."""
 
@@ -33,6 +39,7 @@ _VOXTRAL_MINI_PROFILE: dict[str, Any] = {
     "tool_choice": True,
     "temperature": True,
 }
+_VOXTRAL_SMALL_PROFILE = _VOXTRAL_MINI_PROFILE | {"name": "Voxtral Small 24B 2507"}
 
 _LOCAL_PROFILE: dict[str, Any] = _VOXTRAL_MINI_PROFILE | {
     "name": "SmolLM2 135M Instruct (embedded)",
@@ -41,10 +48,38 @@ _LOCAL_PROFILE: dict[str, Any] = _VOXTRAL_MINI_PROFILE | {
     "max_output_tokens": 4096,
 }
 
+
+def _without_output_limit(profile: dict[str, Any]) -> dict[str, Any]:
+    """Return the profile of a model at a server that publishes no limit of answers."""
+    return {name: value for name, value in profile.items() if name != "max_output_tokens"}
+
+
+# `voxtral-mini-latest` and `voxtral-small-latest` have none, since they name one model today and
+# may name another tomorrow; the first is a transcription model at Mistral now.
 _PROFILES = {
     VOXTRAL_MINI: _VOXTRAL_MINI_PROFILE,
+    VOXTRAL_SMALL: _VOXTRAL_SMALL_PROFILE,
+    "voxtral-mini-2507": _without_output_limit(_VOXTRAL_MINI_PROFILE),
+    "voxtral-small-2507": _without_output_limit(_VOXTRAL_SMALL_PROFILE),
+    # OpenRouter lists 32,000 tokens, not 32,768.
+    "mistralai/voxtral-small-24b-2507": _without_output_limit(_VOXTRAL_SMALL_PROFILE)
+    | {"max_input_tokens": 32000},
     LOCAL_MODEL: _LOCAL_PROFILE,
 }
+
+_TRANSCRIPTION_MODELS = frozenset(
+    {
+        "voxtral-mini-2602",  # Voxtral Mini Transcribe 2
+        *(
+            f"{owner}voxtral-{size}-transcribe-{version}"
+            for owner in ("", "mistralai/")
+            for size in ("mini", "small")
+            for version in ("3-0", "3", "latest")
+        ),
+        "mistralai/voxtral-mini-transcribe",
+    }
+)
+"""Models of Mistral's and OpenRouter's that only transcribe."""
 
 
 def get_profile(model: str) -> dict[str, Any] | None:
@@ -56,3 +91,21 @@ def get_profile(model: str) -> dict[str, Any] | None:
     if name == LOCAL_MODEL:  # audio goes to another model, that of the `local-speech` extra
         return profile | {"audio_inputs": find_spec("moonshine_voice") is not None}
     return profile.copy()
+
+
+def check_chat_model(model: str, alternative: str) -> None:
+    """Check that a model is not known to transcribe only.
+
+    Args:
+        model: Its name.
+        alternative: The name of a model at the same server that chats.
+
+    Raises:
+        VoxtralUnsupportedFeatureError: It does nothing else.
+    """
+    if model in _TRANSCRIPTION_MODELS:
+        raise VoxtralUnsupportedFeatureError(
+            f"model={model!r} only transcribes: for chats take model={alternative!r}, and for "
+            "transcriptions a VoxtralTranscriber or VoxtralTranscriptionParser with "
+            "endpoint='transcriptions'."
+        )

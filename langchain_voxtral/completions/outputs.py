@@ -51,6 +51,7 @@ def response_metadata(info: ResponseInfo) -> dict[str, Any]:
         "finish_reason_source": source if info.finish_reason is not None else None,
         "request_id": info.request_id,
         "cost": info.usage.cost,
+        "audio_seconds": info.usage.audio_seconds,
         "runtime_ms": info.runtime_ms,
         "attempts": info.attempts if info.attempts > 1 else None,
         "usage_incomplete": info.usage_incomplete or None,

@@ -9,8 +9,8 @@ from typing import Any, Literal
 from langchain_voxtral.completions.tools import (
     ToolCallParsing,
     ToolOptions,
+    chat_fields,
     check_form,
-    check_support,
     describe_form,
     tool_constraint,
     tool_fields,
@@ -284,7 +284,6 @@ class RequestBuilder:
         """Return a request whose prompt the server writes; it escapes special tokens, too."""
         provider = self.provider
         check_form(settings, tools)
-        check_support(settings, provider)
         if self.special_tokens == "error":
             reject_special_tokens(turns, tools.tools, instruction)
         if has_audio and not provider.accepts_system_with_audio:
@@ -302,8 +301,7 @@ class RequestBuilder:
             body |= provider.prefill_fields
         if settings.stop is not None:
             body["stop"] = settings.stop
-        fields = request_fields(settings, CHAT_COMPLETIONS)
-        body |= {provider.field_names.get(name, name): value for name, value in fields.items()}
+        body |= chat_fields(settings, provider)
         if instruction:
             body.pop("response_format", None)
         if tools.tools:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from langchain_voxtral.completions.request import CompletionRequest
+from langchain_voxtral.completions.resume import repeated_prefill
 from langchain_voxtral.errors import (
     VoxtralError,
     VoxtralIncompleteStreamError,
@@ -132,7 +133,8 @@ def parse_completions(
     }
     usage = parsed.info.usage
     completions = []
-    for index, raw in enumerate(parsed.texts):
+    for index, whole in enumerate(parsed.texts):
+        raw = whole.removeprefix(repeated_prefill(request))
         text, chunks, is_stopped = read_text(
             request, raw, parsed.tool_calls[index] if parsed.tool_calls else ()
         )

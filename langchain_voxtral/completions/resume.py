@@ -44,6 +44,7 @@ class StreamProgress:
         received: The text, exactly as it came.
         resumes: How often the stream was cut and resumed.
         is_usage_reported: Whether the server reported what the attempts before used.
+        repeated_text: What the server may send once more before it goes on.
         repeated_spaces: Spaces that the text ends with, which the server may send once more.
     """
 
@@ -51,7 +52,9 @@ class StreamProgress:
     received: list[str] = field(default_factory=list)
     resumes: int = 0
     is_usage_reported: bool = True
+    repeated_text: str = ""
     repeated_spaces: int = 0
+    _matched: str = ""
     _tokens_before: int = 0
     _usages_before: list[Usage] = field(default_factory=list)
     _received_before: int = 0  # pieces
@@ -61,11 +64,33 @@ class StreamProgress:
         if problem := _find_constraint(self.request):
             _log_no_effect(problem)
 
-    def drop_repeated_spaces(self, event: StreamEvent) -> StreamEvent:
-        """Drop spaces at the beginning of a continuation that the text so far ends with."""
+    @property
+    def may_repeat(self) -> bool:
+        """Whether the server may still repeat what is there already."""
+        return bool(self.repeated_text or self.repeated_spaces)
+
+    def drop_repeated(self, event: StreamEvent) -> StreamEvent:
+        """Drop what a server repeats at the beginning of a continuation."""
         if isinstance(event, TokenDelta):
-            return replace(event, text=self._drop_spaces(event.text))
-        return self._drop_spaces(event) if isinstance(event, str) else event
+            return replace(event, text=self._drop_spaces(self._drop_text(event.text)))
+        if isinstance(event, str):
+            return self._drop_spaces(self._drop_text(event))
+        return event
+
+    def release(self) -> str:
+        """Return what was held back as the beginning of a repetition that did not come."""
+        held, self._matched, self.repeated_text = self._matched, "", ""
+        return held
+
+    def _drop_text(self, text: str) -> str:
+        """Hold text back while it is what the server may repeat; return what is none of it."""
+        text = self._matched + text
+        if self.repeated_text.startswith(text) and text != self.repeated_text:
+            self._matched = text
+            return ""
+        self._matched, rest = "", text.removeprefix(self.repeated_text)
+        self.repeated_text = ""
+        return rest
 
     def _drop_spaces(self, text: str) -> str:
         stripped = text.lstrip(" ")
@@ -116,7 +141,9 @@ class StreamProgress:
             self.repeated_spaces = len(text) - len(text.rstrip(" "))
         limits = _limits(request.body)
         remaining = {name: limit - self._tokens_before for name, limit in limits.items()}
-        return _CONTINUE[request.endpoint.name](request, text) | remaining
+        body = _CONTINUE[request.endpoint.name](request, text) | remaining
+        self.repeated_text, self._matched = repeated_prefill(request, body), ""
+        return body
 
     def incomplete_error(
         self, error: VoxtralError | None, decoder: StreamDecoderBase
@@ -164,6 +191,15 @@ class StreamProgress:
         if self.request.max_resumes or not isinstance(error, VoxtralIncompleteStreamError):
             return ""
         return " Set max_stream_resumes to have such streams taken up again."
+
+
+def repeated_prefill(request: CompletionRequest, body: Mapping[str, Any] | None = None) -> str:
+    """Return what a server repeats of a request before it goes on; nothing by most."""
+    if not request.provider.repeats_prefill:
+        return ""
+    last = (body or request.body)["messages"][-1]
+    text = last["content"] if last["role"] == "assistant" else ""
+    return text.rstrip(" ") if isinstance(text, str) else ""
 
 
 def _find_constraint(request: CompletionRequest) -> str | None:

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any, ClassVar
 
-from langchain_voxtral.errors import VoxtralResponseError
+from langchain_voxtral.errors import VoxtralError, VoxtralResponseError
 from langchain_voxtral.protocol.chat_message import parse_message, read_index
 from langchain_voxtral.protocol.error_responses import error_from_body
 from langchain_voxtral.protocol.fields import (
@@ -63,6 +63,8 @@ def parse_response(
         raise error.having(request_id=request_id, partial=_first_content(document))
     try:
         choices = _sorted_choices(document)
+        if (failure := _failure(choices, secrets)) is not None:
+            raise failure.having(request_id=request_id, partial=_first_content(document))
         messages = [_parse_whole_message(choice.get("message")) for choice in choices]
     except UnexpectedShapeError as problem:
         raise VoxtralResponseError(
@@ -126,6 +128,8 @@ class ChatDecoder(StreamDecoderBase):
         choices = self._choices(document)
         self._request_id = self._request_id or safe_text(document.get("id"), self._secrets)
         reason = None
+        if (failure := _failure(choices, self._secrets)) is not None:
+            raise failure
         for choice in choices:
             try:
                 self._decode_choice(choice, events)
@@ -223,6 +227,15 @@ def _sorted_choices(document: JsonObject) -> list[JsonObject]:
     return [choices[place] for place in sorted(range(len(choices)), key=indices.__getitem__)]
 
 
+def _failure(choices: Iterable[object], secrets: Iterable[str]) -> VoxtralError | None:
+    """Return the error in which an answer ended (OpenRouter's and Mistral's finish reason)."""
+    for choice in map(as_object, choices):
+        if choice.get("finish_reason") == "error":
+            error = choice.get("error") or "the answer ended in an error"
+            return error_from_body({"error": error}, secrets=secrets)
+    return None
+
+
 def _finish_reason(choice: object) -> str | None:
     reason = non_empty(as_object(choice).get("finish_reason"))
     return None if reason is None else FINISH_REASONS.get(reason, reason)
@@ -253,4 +266,5 @@ def _usage(document: JsonObject) -> dict[str, Any]:
         "cost": as_float(usage.get("estimated_cost"), usage.get("cost")),  # DeepInfra, OpenRouter
         "cached_tokens": as_int(details.get("cached_tokens")),
         "audio_tokens": as_int(details.get("audio_tokens")),
+        "audio_seconds": as_float(usage.get("prompt_audio_seconds")),  # Mistral
     }

@@ -29,7 +29,7 @@ _CODE_KEYS = ("code", "error_code", "error_type", "type")
 """Where they name the kind of an error; `code` is the most precise (DeepInfra answers a busy
 model with the type `invalid_request_error` and the code `engine_overloaded`)."""
 
-_STATUS_KEYS = ("status", "status_code", "code")
+_STATUS_KEYS = ("status", "status_code", "raw_status_code", "code")
 
 _ANSWER_KEYS = frozenset({"results", "choices", "token", "text"})
 """Where answers have their text. Gateways put `"code": 0, "message": "success"` beside it."""
@@ -234,10 +234,23 @@ def _find_text(value: object) -> str:
     if isinstance(value, list):
         return "; ".join(filter(None, map(_find_text, value)))
     if isinstance(value, Mapping):
-        text = next(filter(None, (_find_text(value.get(key)) for key in _TEXT_KEYS)), "")
+        texts = [next(filter(None, (_find_text(value.get(key)) for key in _TEXT_KEYS)), "")]
+        texts.append(_upstream_text(value.get("metadata")))
+        text = ": ".join(filter(None, texts))
         location = _location(value)
         return f"{location}: {text}" if location and text else text
     return ""
+
+
+def _upstream_text(metadata: object) -> str:
+    """Return what the provider behind OpenRouter said: JSON in a string, or any text."""
+    raw = metadata.get("raw") if isinstance(metadata, Mapping) else None
+    if not isinstance(raw, str):
+        return _find_text(raw)
+    try:
+        return _find_text(from_json(raw)) or raw
+    except ValueError:
+        return raw
 
 
 def _location(problem: Mapping[str, Any]) -> str:

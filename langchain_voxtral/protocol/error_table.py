@@ -17,6 +17,7 @@ from langchain_voxtral.errors import (
     VoxtralTimeoutError,
     VoxtralUnsupportedFeatureError,
 )
+from langchain_voxtral.providers import OTHER_KEY_VARIABLE, PROVIDERS
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +43,15 @@ class ErrorPattern:
 
 IN_BODY = 200
 
+_KEYS = ", ".join(
+    f"for {provider.label} {provider.key_variables[0]}"
+    for provider in PROVIDERS.values()
+    if provider.key_variables
+)
 _UNAUTHENTICATED = ErrorCase(
     VoxtralAuthenticationError,
-    "The server does not accept the API key: pass api_key=, or set DEEPINFRA_API_TOKEN "
-    "(for any other server VOXTRAL_API_KEY).",
+    "The server does not accept the API key: pass api_key=, or set its environment variable "
+    f"({_KEYS}, for any other server {OTHER_KEY_VARIABLE}).",
 )
 _BUSY = ErrorCase(
     VoxtralRateLimitError,
@@ -99,6 +105,17 @@ _TOO_LARGE = ErrorCase(
     "The request is larger than the server takes: shorten the prompt, or compress or split the "
     "audio (chunk_seconds= of a transcription).",
 )
+_NOT_FOUND = ErrorCase(
+    VoxtralNotFoundError,
+    "The server does not know {model} or the path: check model=, base_url= and server= (one of "
+    f"{', '.join(map(repr, PROVIDERS))}); below base_url, /models lists the models it has, at "
+    "DeepInfra /openai/models.",
+)
+_NO_ROUTE = ErrorCase(
+    VoxtralUnsupportedFeatureError,
+    "No provider behind the server offers what the request needs with {model}: leave out what its "
+    "message names (recordings, tools, response_format), or choose another model=.",
+)
 _UNAVAILABLE = ErrorCase(
     VoxtralAPIError,
     "The server is out of capacity or a gateway before it failed: try again later; the request "
@@ -124,12 +141,7 @@ BY_STATUS: dict[int, ErrorCase] = {
         VoxtralPermissionDeniedError,
         "The API key may not do this: use a key whose account and scope allow {model}.",
     ),
-    404: ErrorCase(
-        VoxtralNotFoundError,
-        "The server does not know {model} or the path: check model=, base_url= and server= (for "
-        "vLLM 'vllm', for llama.cpp 'llama_cpp'); below base_url, /openai/models lists the models "
-        "it has, /models those of vLLM and llama.cpp.",
-    ),
+    404: _NOT_FOUND,
     405: ErrorCase(
         VoxtralUnsupportedFeatureError,
         "The server does not offer a feature that the request uses for {model}: leave out what "
@@ -165,6 +177,7 @@ STATUS_BY_ERROR_CODE: dict[str, int] = {
     "insufficient_quota": 402,
     "internal_server_error": 500,
     "invalid_api_key": 401,
+    "invalid_request_message_order": 400,
     "invalid_request_error": 400,
     "model_not_found": 404,
     "not_found_error": 404,
@@ -173,13 +186,14 @@ STATUS_BY_ERROR_CODE: dict[str, int] = {
     "permission_error": 403,
     "rate_limit_error": 429,
     "rate_limit_exceeded": 429,
+    "rate_limited": 429,
     "server_error": 500,
     "service_unavailable": 503,
     "timeout": 504,
     "validation": 422,
 }
 """The status that an error code stands for, where there is no error status: in a stream or a 200
-answer (DeepInfra's and OpenAI's codes, the error types of text-generation-inference)."""
+answer (DeepInfra's, OpenAI's and Mistral's codes, the error types of text-generation-inference)."""
 
 ERROR_PATTERNS: tuple[ErrorPattern, ...] = (
     ErrorPattern(
@@ -233,6 +247,18 @@ ERROR_PATTERNS: tuple[ErrorPattern, ...] = (
             re.IGNORECASE,
         ),
         _BAD_AUDIO,
+    ),
+    ErrorPattern(
+        frozenset({IN_BODY, 400}),
+        re.compile(
+            r"\binvalid[ _]model\b|is not a valid model id", re.IGNORECASE
+        ),  # Mistral, OpenRouter
+        _NOT_FOUND,
+    ),
+    ErrorPattern(
+        frozenset({IN_BODY, 404}),
+        re.compile(r"no endpoints found that (?:support|can handle)", re.IGNORECASE),  # OpenRouter
+        _NO_ROUTE,
     ),
     ErrorPattern(
         frozenset({IN_BODY, 400}),

@@ -17,6 +17,7 @@ class Usage:
         cost: US dollars.
         cached_tokens: Those of the prompt's tokens that the server had cached.
         audio_tokens: Those of the prompt's tokens that are sound.
+        audio_seconds: Seconds of sound in the prompt, as the server bills them.
     """
 
     input_tokens: int | None = None
@@ -24,6 +25,7 @@ class Usage:
     cost: float | None = None
     cached_tokens: int | None = None
     audio_tokens: int | None = None
+    audio_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

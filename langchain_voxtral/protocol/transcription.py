@@ -186,4 +186,5 @@ def _usage(usage: JsonObject, status: JsonObject) -> Usage:
         ),
         cost=as_float(usage.get("estimated_cost"), usage.get("cost"), status.get("cost")),
         cached_tokens=as_int(details.get("cached_tokens")),
+        audio_seconds=as_float(usage.get("prompt_audio_seconds")),
     )

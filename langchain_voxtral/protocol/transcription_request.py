@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from langchain_voxtral.audio.chunking import AudioChunk
@@ -12,7 +12,9 @@ from langchain_voxtral.errors import (
     VoxtralResponseError,
     VoxtralUnsupportedFeatureError,
 )
+from langchain_voxtral.profiles import check_chat_model
 from langchain_voxtral.protocol import chat_completions
+from langchain_voxtral.protocol.extra_fields import encode_extra_fields
 from langchain_voxtral.protocol.fields import safe_text
 from langchain_voxtral.protocol.form_data import FormData
 from langchain_voxtral.protocol.json_body import encode_request
@@ -91,6 +93,7 @@ class TranscriptionRequest:
         options: How the recording is to be transcribed.
         chunk: The audio.
         title: What errors call the chunk.
+        extra: More fields of the request, for what has no name here.
 
     Raises:
         VoxtralInvalidRequestError: The endpoint has no field for an option.
@@ -103,9 +106,12 @@ class TranscriptionRequest:
     options: TranscriptionOptions
     chunk: AudioChunk
     title: str
+    extra: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.provider.path(self.endpoint_name)
+        if self.endpoint == "chat":
+            check_chat_model(self.model, self.provider.chat_model)
         if self.endpoint == "transcriptions":
             self._check_fields()
             self._form_fields()
@@ -128,6 +134,7 @@ class TranscriptionRequest:
             "prompt": self.options.prompt,
             "temperature": self.options.temperature,
             "timestamps": timestamps if timestamps == "word" else timestamps is not None,
+            **({"model_kwargs": dict(self.extra)} if self.extra else {}),
         }
         return facts | {"speakers": True} if self.options.speakers else facts
 
@@ -155,13 +162,14 @@ class TranscriptionRequest:
             VoxtralInvalidRequestError: A text is not valid Unicode.
         """
         if self.endpoint == "chat":
-            return encode_request(self._chat_body())
+            return encode_request(self._chat_body() | dict(self.extra))
         if self.endpoint == "transcriptions" and self.provider.takes_json_recordings:
-            return encode_request(self._json_body())
+            return encode_request(self._json_body() | dict(self.extra))
         form = self.chunk.format
         file_field = NATIVE_FILE_FIELD if self.endpoint == "native" else OPENAI_FILE_FIELD
         file_name = f"audio{form.extension}"  # servers recognize the format by the extension
-        return FormData(self._form_fields(), file_field, file_name, form.mime_type, self.chunk.data)
+        fields = self._form_fields() + encode_extra_fields(self.extra)
+        return FormData(fields, file_field, file_name, form.mime_type, self.chunk.data)
 
     def parse(
         self, content: bytes, headers: Mapping[str, str], secrets: Iterable[str]
@@ -171,7 +179,9 @@ class TranscriptionRequest:
         Raises:
             VoxtralError: The body has no transcript, reports a failure, or was cut.
         """
-        request_id = safe_text(headers.get("x-request-id"), secrets)
+        # OpenRouter names its own only there.
+        header = headers.get("x-request-id") or headers.get("x-generation-id")
+        request_id = safe_text(header, secrets)
         transcript = self._parse_body(content, request_id, secrets)
         model = safe_text(headers.get("x-voxtral-model"), secrets) or self.model
         return ChunkTranscript(transcript, model)

@@ -49,7 +49,7 @@ class ServerAddress:
                 take it in the body may name a model anything.)
             VoxtralUnsupportedFeatureError: The server does not have the endpoint.
         """
-        path = self.provider.path(endpoint)
+        path = self.provider.paths[endpoint] or self.provider.path(endpoint)  # which raises
         if not self.provider.model_names:
             return self.base_url + path
         return self.base_url + path.format(model=_quote_model(model, self.provider))

@@ -41,11 +41,13 @@ class Provider:
             one.
         chat_model: The model of a chat that names none.
         transcription_model: The model of a transcription that names none.
+        words_model: The same, if times of words are wanted and that one has none.
         audio_formats: Formats that it takes as they are; all others are converted to WAV.
         audio_form: What `input_audio` is in a message.
         timestamps: What transcriptions may have times of.
         words_replace_segments: Whether words with times, if requested, are the segments of a
             transcription. If not, they come beside them.
+        models_without_words: Models whose transcriptions have no times of words all the same.
         has_speakers: Whether transcriptions may tell speakers apart.
         streams_transcriptions: Whether transcriptions may be streamed.
         accepts_system_with_audio: Whether a conversation with audio may have a system turn.
@@ -83,6 +85,7 @@ class Provider:
     audio_form: AudioForm = "object"
     timestamps: frozenset[Timestamps] = frozenset()
     words_replace_segments: bool = False
+    models_without_words: frozenset[str] = frozenset()
     has_speakers: bool = False
     streams_transcriptions: bool = False
     domain: str | None = None
@@ -93,6 +96,7 @@ class Provider:
     model_names: str = ""
     chat_model: str = VOXTRAL_MINI
     transcription_model: str = VOXTRAL_MINI
+    words_model: str = ""
     accepts_system_with_audio: bool = False
     turn_order: TurnOrder = "any"
     # The limits are vLLM's; DeepInfra and llama.cpp publish none, and the model itself takes 30
@@ -153,15 +157,17 @@ class Provider:
         """Return whether an address is the provider's own, over https: where its keys may go."""
         return is_in_domain(base_url, self.domain)
 
-    def timestamps_at(self, base_url: str) -> frozenset[Timestamps]:
+    def timestamps_at(self, base_url: str, model: str) -> frozenset[Timestamps]:
         """Return what transcriptions may have times of; the embedded engine's have no words."""
-        return self.timestamps - {"word"} if base_url == LOCAL_BASE_URL else self.timestamps
+        has_none = base_url == LOCAL_BASE_URL or model in self.models_without_words
+        return self.timestamps - {"word"} if has_none else self.timestamps
 
     def price_per_minute(self, base_url: str, model: str) -> float | None:
         """Return US dollars for a minute of audio, or None if the price is not known."""
         if base_url == LOCAL_BASE_URL:
             return 0.0
-        return self.prices_per_minute.get(model) if self.is_own_domain(base_url) else None
+        is_listed = self.domain is not None and base_url == self.example_base_url
+        return self.prices_per_minute.get(model) if is_listed else None
 
 
 _ALTERNATIVES: dict[EndpointName, str] = {

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from langchain_voxtral.profiles import VOXTRAL_MINI
+from langchain_voxtral.profiles import VOXTRAL_MINI, VOXTRAL_SMALL
 from langchain_voxtral.providers.provider import Provider, ProviderName
 
 DEEPINFRA_URL = "https://api.deepinfra.com/v1"
@@ -33,8 +33,8 @@ PROVIDERS: Mapping[ProviderName, Provider] = {
             audio_formats=frozenset({"wav", "mp3"}),
             timestamps=frozenset({"segment", "word"}),
             prices_per_minute={
-                VOXTRAL_MINI: 0.001,  # as its model page lists it
-                "mistralai/Voxtral-Small-24B-2507": 0.003,  # the same
+                VOXTRAL_MINI: 0.001,  # as the models' pages list them, November 2026
+                VOXTRAL_SMALL: 0.003,
             },
         ),
         # Mistral's own API, never tried live. Its fields are those of Mistral's Python client
@@ -59,10 +59,17 @@ PROVIDERS: Mapping[ProviderName, Provider] = {
             keys_url="https://console.mistral.ai/api-keys",
             chat_model="voxtral-small-2507",
             transcription_model="voxtral-mini-transcribe-3-0",
+            words_model="voxtral-mini-2602",
             audio_formats=frozenset({"wav", "mp3"}),
             audio_form="string",
             timestamps=frozenset({"segment", "word"}),
             words_replace_segments=True,
+            # docs.mistral.ai/studio/audio/migrate-from-voxtral-2 (November 2026): a 400.
+            models_without_words=frozenset(
+                f"voxtral-{size}-transcribe-{version}"
+                for size in ("mini", "small")
+                for version in ("3-0", "3", "latest")
+            ),
             has_speakers=True,
             streams_transcriptions=True,
             turn_order="mistral",
@@ -70,6 +77,17 @@ PROVIDERS: Mapping[ProviderName, Provider] = {
                 {"prompt", "response_format", "timestamp_granularities[]"}
             ),
             timestamps_exclude_language=True,
+            # mistral.ai/news/voxtral-transcribe-2 (February 2026); for Voxtral 3 what Vercel's
+            # gateway lists for Mistral a second (November 2026), since Mistral's own page was not
+            # at hand. Chats of Voxtral Small cost $0.004 a minute and tokens beside, so that a
+            # minute has no price.
+            prices_per_minute={
+                "voxtral-mini-2602": 0.003,
+                "voxtral-mini-transcribe-3-0": 0.0035,
+                "voxtral-mini-transcribe-3": 0.0035,
+                "voxtral-small-transcribe-3-0": 0.004,
+                "voxtral-small-transcribe-3": 0.004,
+            },
             field_names={"seed": "random_seed"},
             missing_settings=frozenset(
                 {"top_k", "min_p", "repetition_penalty", "user", "logprobs", "regex"}
@@ -100,6 +118,9 @@ PROVIDERS: Mapping[ProviderName, Provider] = {
             transcription_model="mistralai/voxtral-mini-transcribe-3-0",
             audio_formats=frozenset({"wav", "mp3"}),
             turn_order="mistral",
+            # $0.000058 a second, by its model page (November 2026). It reports what it charged;
+            # other addresses of it have other prices.
+            prices_per_minute={"mistralai/voxtral-mini-transcribe-3-0": 0.00348},
             missing_form_fields=frozenset({"prompt"}),
             takes_json_recordings=True,
             missing_settings=frozenset({"n", "prompt_cache_key", "regex"}),

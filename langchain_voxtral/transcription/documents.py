@@ -165,12 +165,15 @@ class DocumentBuilder:
         for one in results:
             if one.response is None:
                 continue
-            cost = one.response.transcript.usage.cost
+            usage = one.response.transcript.usage
+            cost = usage.cost
             if cost is None:
                 if self.price_per_minute is None:
                     return {}
                 source = "estimated"
-                cost = cost_usd(one.chunk.seconds, self.price_per_minute)
+                billed = usage.audio_seconds  # of a server that counts them
+                seconds = one.chunk.seconds if billed is None else billed
+                cost = cost_usd(seconds, self.price_per_minute)
             costs.append(cost)
         return {"cost": math.fsum(costs), "cost_source": source} if costs else {}
 

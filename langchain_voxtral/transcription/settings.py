@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
 from langchain_core.stores import BaseStore
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from langchain_voxtral.audio.chunking import AudioChunk
 from langchain_voxtral.audio.decoder import Truncated
@@ -13,9 +13,10 @@ from langchain_voxtral.audio_store import AudioStore
 from langchain_voxtral.connection import ConnectionSettings
 from langchain_voxtral.errors import VoxtralInvalidRequestError
 from langchain_voxtral.profiles import VOXTRAL_MINI
+from langchain_voxtral.protocol.extra_fields import check_extra_fields
 from langchain_voxtral.protocol.transcription_forms import Task, TranscriptionOptions
 from langchain_voxtral.protocol.transcription_request import SpeechEndpoint, TranscriptionRequest
-from langchain_voxtral.providers import LOCAL_BASE_URL, PROVIDERS, ProviderName, Timestamps
+from langchain_voxtral.providers import LOCAL_BASE_URL, PROVIDERS, Provider, Timestamps
 from langchain_voxtral.settings import unknown_setting_message
 from langchain_voxtral.transcription.documents import Mode
 from langchain_voxtral.transcription.progress import ProgressCallback
@@ -34,6 +35,11 @@ _NEEDED_TIMESTAMPS: Mapping[Mode, Timestamps] = {
     "word": "word",
 }
 _EMPTY_CHUNK = AudioChunk(0, 0.0, 0.0, b"")
+
+
+def _validate_model_kwargs(model_kwargs: dict[str, Any]) -> dict[str, Any]:
+    check_extra_fields(model_kwargs)
+    return model_kwargs
 
 
 class TranscriptionSettings(ConnectionSettings):
@@ -87,7 +93,13 @@ class TranscriptionSettings(ConnectionSettings):
     max_cost_usd: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
     """Most US dollars for one recording, checked before its first request."""
     price_per_minute: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
-    """US dollars for a minute of audio. Known for DeepInfra's Voxtral Mini and for `"local"`."""
+    """US dollars for a minute of audio. Known for `"local"` and for the models of DeepInfra,
+    Mistral and OpenRouter that the README lists."""
+    model_kwargs: Annotated[dict[str, Any], AfterValidator(_validate_model_kwargs)] = Field(
+        default_factory=dict
+    )
+    """More fields for each request, for what this class has no name for: Mistral's `context_bias`
+    (a list of words), DeepInfra's `chunk_length_s`, ... A list becomes a field for each item."""
 
     @model_validator(mode="before")
     @classmethod
@@ -107,17 +119,16 @@ class TranscriptionSettings(ConnectionSettings):
     @model_validator(mode="after")
     def _set_default_model(self) -> Self:
         if "model" not in self.model_fields_set:
-            provider = PROVIDERS[self.server]
-            is_chat = self.endpoint == "chat"
-            model = provider.chat_model if is_chat else provider.transcription_model
-            self.__dict__["model"] = model
+            self.__dict__["model"] = _default_model(self)
         return self
 
     @model_validator(mode="after")
     def _check_request(self) -> Self:
         if self.mode == "word" and self.timestamps == "segment":
             raise ValueError("mode='word' needs timestamps='word', which it has if none are given")
-        request_for(self, _EMPTY_CHUNK, "")  # raises if the endpoint lacks a field
+        request = request_for(self, _EMPTY_CHUNK, "")  # raises if the endpoint lacks a field
+        if self.model_kwargs:
+            request.encode()  # raises if it cannot be sent
         _check_abilities(self)
         return self
 
@@ -140,7 +151,16 @@ def request_for(
         ),
         chunk=chunk,
         title=title,
+        extra=settings.model_kwargs,
     )
+
+
+def _default_model(settings: TranscriptionSettings) -> str:
+    provider = PROVIDERS[settings.server]
+    if settings.endpoint == "chat":
+        return provider.chat_model
+    needs_words = needed_timestamps(settings) == "word"
+    return (provider.words_model if needs_words else "") or provider.transcription_model
 
 
 def needed_timestamps(settings: TranscriptionSettings) -> Timestamps | None:
@@ -156,7 +176,7 @@ def expected_timestamps(settings: TranscriptionSettings) -> Timestamps | None:
 
 
 def _possible_timestamps(settings: TranscriptionSettings) -> frozenset[Timestamps]:
-    possible = PROVIDERS[settings.server].timestamps_at(settings.base_url)
+    possible = PROVIDERS[settings.server].timestamps_at(settings.base_url, settings.model)
     return frozenset() if settings.endpoint == "chat" else possible
 
 
@@ -168,25 +188,33 @@ def _check_abilities(settings: TranscriptionSettings) -> None:
     """
     possible, servers = _possible_timestamps(settings), PROVIDERS.values()
     if settings.timestamps is not None and settings.timestamps not in possible:
-        able = [server.name for server in servers if settings.timestamps in server.timestamps]
+        able = [server for server in servers if settings.timestamps in server.timestamps]
         raise ValueError(_refusal(settings, f"times of {settings.timestamps}s", able))
     if settings.mode == "word" and "word" not in possible:
-        able = [server.name for server in servers if "word" in server.timestamps]
+        able = [server for server in servers if "word" in server.timestamps]
         raise ValueError(_refusal(settings, "times of words", able))
     is_transcription = settings.endpoint == "transcriptions" and settings.task == "transcribe"
     if settings.speakers and not (PROVIDERS[settings.server].has_speakers and is_transcription):
-        able = [server.name for server in servers if server.has_speakers]
+        able = [server for server in servers if server.has_speakers]
         raise ValueError(_refusal(settings, "speakers", able))
 
 
-def _refusal(settings: TranscriptionSettings, what: str, able: list[ProviderName]) -> str:
+def _refusal(settings: TranscriptionSettings, what: str, able: list[Provider]) -> str:
     """Return what an error says of something that an endpoint cannot, and who can."""
     is_local = settings.base_url == LOCAL_BASE_URL
     server = "base_url='local'" if is_local else f"server={settings.server!r}"
+    if settings.model in PROVIDERS[settings.server].models_without_words:
+        server += f" with model={settings.model!r}"
+    names = [
+        f"{one.name!r} (model={one.words_model!r})"
+        if "words" in what and one.words_model
+        else repr(one.name)
+        for one in able
+    ]
     return (
         f"{server} does not return {what} with endpoint={settings.endpoint!r} and "
         f"task={settings.task!r}. These servers do, with endpoint='transcriptions' and "
-        f"task='transcribe': {', '.join(map(repr, able))}."
+        f"task='transcribe': {', '.join(names)}."
     )
 
 

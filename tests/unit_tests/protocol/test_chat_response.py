@@ -1,6 +1,7 @@
 """Unstreamed responses of chat completions."""
 
 import json
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -9,9 +10,10 @@ from hypothesis import strategies as st
 from langchain_voxtral.errors import (
     VoxtralAPIError,
     VoxtralError,
+    VoxtralRateLimitError,
     VoxtralResponseError,
 )
-from langchain_voxtral.protocol.chat_completions import parse_response
+from langchain_voxtral.protocol.chat_completions import ChatDecoder, parse_response
 from langchain_voxtral.protocol.responses import ParsedResponse, ResponseInfo, Usage
 from langchain_voxtral.tools.call_accumulator import ToolCallChunk
 
@@ -117,6 +119,7 @@ def test_choices_without_an_index_keep_their_order() -> None:
     [
         ("stop", "stop"),
         ("function_call", "tool_calls"),
+        ("model_length", "length"),
         ("malformed_function_call", "malformed_function_call"),
         ("", None),
         (None, None),
@@ -259,3 +262,24 @@ def test_any_message_gives_an_answer_or_an_error_of_this_package(
     except VoxtralResponseError:
         return
     assert len(answer.texts) == len(answer.tool_calls) == 1
+
+
+@pytest.mark.parametrize(
+    ("choice", "kind", "words"),
+    [
+        ({"error": {"code": 429, "message": "slow down"}}, VoxtralRateLimitError, "slow down"),
+        ({}, VoxtralAPIError, "the answer ended in an error"),
+    ],
+)
+def test_an_answer_that_ended_in_an_error_is_one(
+    choice: dict[str, Any], kind: type[VoxtralError], words: str
+) -> None:
+    """OpenRouter reports in the choice what failed behind it."""
+    message = {"role": "assistant", "content": "Two ci"}
+    choices = [{"message": message, "finish_reason": "error", **choice}]
+    with pytest.raises(kind, match=words) as caught:
+        parse_response(json.dumps({"choices": choices, "id": "gen-1"}).encode())
+    assert (caught.value.partial, caught.value.request_id) == ("Two ci", "gen-1")
+    chunk = {"choices": [{"delta": {"content": ""}, "finish_reason": "error", **choice}]}
+    with pytest.raises(kind, match=words):
+        ChatDecoder().feed(b"data: " + json.dumps(chunk).encode() + b"\n\n")

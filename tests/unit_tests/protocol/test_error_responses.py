@@ -210,6 +210,93 @@ CASES: list[tuple[int, Any, type[VoxtralError], list[str]]] = [
         VoxtralInvalidRequestError,
         [quoted("messages.0.tool.role: Input should be <ChatMessageRole.TOOL: 'tool'>")],
     ),
+    # Mistral
+    (
+        422,
+        {
+            "object": "error",
+            "message": {
+                "detail": [
+                    {"type": "extra_forbidden", "loc": ["body", "top_k"], "msg": "Extra inputs"}
+                ]
+            },
+            "type": "invalid_request_error",
+            "param": None,
+            "code": None,
+        },
+        VoxtralInvalidRequestError,
+        [quoted("top_k: Extra inputs")],
+    ),
+    (401, {"detail": "Unauthorized"}, VoxtralAuthenticationError, ["for Mistral MISTRAL_API_KEY"]),
+    (
+        400,
+        {"object": "error", "message": "Invalid model: x", "type": "invalid_model", "code": "1500"},
+        VoxtralNotFoundError,
+        ["model=", "'mistral'", quoted("Invalid model: x")],
+    ),
+    (
+        429,
+        {
+            "object": "error",
+            "message": "Service tier capacity exceeded for this model.",
+            "type": "service_tier_capacity_exceeded",
+            "code": "3505",
+        },
+        VoxtralRateLimitError,
+        [quoted("Service tier capacity exceeded for this model.")],
+    ),
+    (
+        400,
+        {
+            "object": "error",
+            "message": "Prompt contains 40000 tokens, too large for model with 32768 maximum "
+            "context length",
+            "code": "3051",
+        },
+        VoxtralContextOverflowError,
+        [],
+    ),
+    # OpenRouter
+    (
+        400,
+        {
+            "error": {
+                "message": "Provider returned error",
+                "code": 400,
+                "metadata": {
+                    "raw": '{"object":"error","message":"Unexpected role","code":"3230"}',
+                    "provider_name": "Mistral",
+                },
+            }
+        },
+        VoxtralInvalidRequestError,
+        [quoted("Provider returned error: Unexpected role")],
+    ),
+    (
+        502,
+        {"error": {"message": "Provider returned error", "metadata": {"raw": "<b>down"}}},
+        VoxtralAPIError,
+        [quoted("Provider returned error: <b>down")],
+    ),
+    (
+        402,
+        {"error": {"message": "Insufficient credits", "code": 402}},
+        VoxtralPaymentRequiredError,
+        ["balance", quoted("Insufficient credits")],
+    ),
+    (
+        404,
+        {"error": {"message": "No endpoints found that support input audio", "code": 404}},
+        VoxtralUnsupportedFeatureError,
+        ["'m/v'", quoted("No endpoints found that support input audio")],
+    ),
+    (
+        404,
+        {"error": {"message": "No endpoints found for x/y.", "code": 404}},
+        VoxtralNotFoundError,
+        ["'openrouter'"],
+    ),
+    (400, {"error": {"message": "x is not a valid model ID"}}, VoxtralNotFoundError, ["model="]),
     (423, {"error": "locked"}, VoxtralPermissionDeniedError, ["dashboard", quoted("locked")]),
     (429, b"Rate limited", VoxtralRateLimitError, ["200 at once", quoted("Rate limited")]),
     (

@@ -145,7 +145,12 @@ def test_an_unknown_status_may_have_a_cost() -> None:
                     "total_tokens": 6,
                 },
             },
-            Transcript("Hi.", (Segment(0.2, 1.5, "Hi."),), usage=Usage(4, 2)),
+            Transcript("Hi.", (Segment(0.2, 1.5, "Hi."),), usage=Usage(4, 2, audio_seconds=8)),
+        ),
+        # OpenRouter
+        (
+            {"usage": {"seconds": 2.0, "cost": 0.000116}},
+            Transcript("Hi.", usage=Usage(cost=0.000116)),
         ),
         ({"language": "klingon"}, Transcript("Hi.", language="klingon")),
         ({"id": "trsc-1"}, Transcript("Hi.", request_id="trsc-1")),

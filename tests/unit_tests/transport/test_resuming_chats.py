@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage
-from support.call_modes import ask, sum_of
+from support.call_modes import CALL_MODES, ask, sum_of
 from support.completion_requests import SENT
 from support.scripted_server import End, Reply, ScriptedServer, Step
-from support.sse_replies import event, events, final, token
+from support.sse_replies import event, events, final, json_reply, token
 
 from langchain_voxtral import ChatVoxtral, audio_block
 from langchain_voxtral.audio.wav import wav_header
@@ -138,6 +138,36 @@ def test_spaces_that_vllm_drops_are_not_doubled_and_others_are_kept() -> None:
         items += [item for piece in pieces for item in stream.feed(text(piece))]
         items += stream.feed(chunk({}, "stop"))
         assert text_of(items) == expected
+
+
+@pytest.mark.parametrize(
+    ("pieces", "expected"),
+    [
+        (["Hello", " world"], "Hello world"),
+        (["Hel", "lo wor", "ld"], "Hello world"),
+        ([" world"], "Hello world"),  # if it does not repeat the text after all
+        (["Hel"], "HelloHel"),
+        (["Hello"], "Hello"),
+    ],
+)
+def test_a_text_that_mistral_repeats_is_not_doubled(pieces: list[str], expected: str) -> None:
+    stream = stream_of("mistral")
+    items = list(stream.feed(text("Hello")))
+    last = {"role": "assistant", "content": "Hello", "prefix": True}
+    assert resumed_body(stream)["messages"][-1] == last
+    items += [item for piece in pieces for item in stream.feed(text(piece))]
+    items += [*stream.feed(chunk({}, "stop")), *stream.finish()]
+    assert text_of(items) == expected
+
+
+@pytest.mark.parametrize("call_mode", CALL_MODES)
+async def test_a_prefill_that_mistral_repeats_is_not_in_the_answer(call_mode: str) -> None:
+    whole = {"choices": [{"message": {"content": "The answer is no."}, "finish_reason": "stop"}]}
+    is_stream = call_mode.endswith("stream")
+    reply = streamed("The ans", "wer is", " no.") if is_stream else json_reply(whole)
+    with ScriptedServer(reply) as server:
+        messages = [HumanMessage("Well?"), AIMessage("The answer ")]
+        assert await ask(chat(server, "mistral"), call_mode, messages) == " is no."
 
 
 def test_a_stop_sequence_is_found_across_a_cut() -> None:
