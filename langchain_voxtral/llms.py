@@ -11,7 +11,7 @@ from typing import Any, Literal, Self
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.language_models import BaseLLM, LangSmithParams, LanguageModelInput
 from langchain_core.outputs import GenerationChunk, LLMResult
-from langchain_core.prompt_values import PromptValue
+from langchain_core.prompt_values import ChatPromptValue, PromptValue
 from pydantic import model_validator
 
 from langchain_voxtral._version import __version__
@@ -22,9 +22,8 @@ from langchain_voxtral.completions.request import CompletionRequest, RequestBuil
 from langchain_voxtral.completions.response import Completion
 from langchain_voxtral.completions.tools import ToolOptions
 from langchain_voxtral.connection import MODEL_CONFIG, ConnectionSettings
-from langchain_voxtral.errors import VoxtralInvalidRequestError
 from langchain_voxtral.messages import Turn
-from langchain_voxtral.messages.audio_blocks import is_audio_block
+from langchain_voxtral.messages.content import with_plain_text
 from langchain_voxtral.prompts import PromptFormat, PromptFormatName, SpecialTokens, get_format
 from langchain_voxtral.providers import PROVIDERS, provider_name
 from langchain_voxtral.settings import (
@@ -162,15 +161,11 @@ class VoxtralLLM(ConnectionSettings, SamplingSettings, BaseLLM):
 
     def _convert_input(self, model_input: LanguageModelInput) -> PromptValue:
         value = super()._convert_input(model_input)
-        for index, message in enumerate(getattr(value, "messages", ())):
-            # LangChain makes a string of messages, and passes over what is none.
-            blocks = message.content if isinstance(message.content, list) else ()
-            if any(isinstance(block, dict) and is_audio_block(block) for block in blocks):
-                raise VoxtralInvalidRequestError(
-                    f"messages[{index}] ({message.type}): there is a recording, and an LLM sends a "
-                    "string: use ChatVoxtral, or have VoxtralTranscriber make text of it before."
-                )
-        return value
+        if not isinstance(value, ChatPromptValue):
+            return value
+        # LangChain makes a string of messages, and passes over most blocks.
+        messages = [with_plain_text(*numbered) for numbered in enumerate(value.messages)]
+        return ChatPromptValue(messages=messages)
 
     def _generate(
         self,

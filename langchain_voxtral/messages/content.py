@@ -3,8 +3,11 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
+
 from langchain_voxtral.errors import VoxtralInvalidRequestError
 from langchain_voxtral.messages.audio_blocks import parse_audio_block
+from langchain_voxtral.messages.result_audio import read_blocks
 from langchain_voxtral.messages.text_blocks import DEFAULT_ADVICE, is_document, read_text
 from langchain_voxtral.messages.turns import AudioPart, Role
 
@@ -117,3 +120,21 @@ def _text_or_audio(block: Mapping[str, object], where: str, role: Role) -> str |
             "into a HumanMessage, or its words here."
         )
     return audio
+
+
+def with_plain_text(index: int, message: BaseMessage) -> BaseMessage:
+    """Return the message of a number with its text as content; raise if it has more than text."""
+    content = message.content
+    if isinstance(message, ToolMessage) and isinstance(content, str):
+        content = read_blocks(content) or content
+    if isinstance(content, str):
+        return message
+    where = f"messages[{index}] ({message.type})"
+    role: Role = "assistant" if isinstance(message, AIMessage) else "user"
+    parsed = parse_content(content, where=where, role=role).content
+    if not all(isinstance(part, str) for part in parsed):
+        raise VoxtralInvalidRequestError(
+            f"{where}: there is a recording, and an LLM sends a string: use ChatVoxtral, or have "
+            "VoxtralTranscriber make text of it before."
+        )
+    return message.model_copy(update={"content": "".join(map(str, parsed))})

@@ -5,8 +5,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import count
 
+from langchain_voxtral.audio_store import is_like_file_id
 from langchain_voxtral.messages.audio_blocks import is_audio_block
 from langchain_voxtral.messages.turns import AudioPart, Turn
+
+INTRODUCTION = "Recording {}, which a tool returned:"
+"""Stands before a recording in the user's turn."""
 
 _HINTS = ("audio", "video/", "/ogg")
 """One of them is in every block of a recording; most results are spared the parsing."""
@@ -41,14 +45,14 @@ def _holds_recording(block: str | dict[str, object]) -> bool:
         return False
     nested = block.get(str(block["type"]))
     content = nested if isinstance(nested, Mapping) else block
-    if any(isinstance(content.get(key), str) for key in ("base64", "file_data")):
-        return True
-    if str(content.get("url")).startswith("data:"):
-        return True
-    if str(content.get("file_id")).startswith("sha256:"):
-        return True
-    is_named = content is nested or any(isinstance(block.get(key), str) for key in _TYPE_KEYS)
-    return is_named and isinstance(content.get("data"), str)
+    file_id = content.get("file_id") or content.get("id")
+    is_typed = content is nested or any(isinstance(block.get(key), str) for key in _TYPE_KEYS)
+    return (
+        any(isinstance(content.get(key), str) for key in ("base64", "file_data"))
+        or (is_typed and isinstance(content.get("data"), str))
+        or str(content.get("url")).startswith("data:")
+        or is_like_file_id(str(file_id))
+    )
 
 
 def move_recordings_behind_results(turns: Sequence[Turn]) -> list[Turn]:
@@ -87,5 +91,5 @@ def _split(result: Turn, numbers: Iterator[int]) -> tuple[Turn, list[str | Audio
             continue
         number = next(numbers)
         texts.append(f"(Recording {number} follows.)")
-        recordings += [f"Recording {number}, which a tool returned:", part]
+        recordings += [INTRODUCTION.format(number), part]
     return replace(result, text="\n".join(texts), parts=()), recordings

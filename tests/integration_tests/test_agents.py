@@ -3,13 +3,14 @@
 Which tool is called is decided by the engine's stated rule, the arguments by the model.
 """
 
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from langchain_core.messages import AIMessage, BaseMessage
 from pydantic import BaseModel, Field
+from support.speech_samples import speech, wav_bytes
 
-from langchain_voxtral import ChatVoxtral
+from langchain_voxtral import ChatVoxtral, audio_block
 
 pytest.importorskip("langchain", reason="agents are of langchain, which the floor has not")
 from langchain.agents import create_agent
@@ -120,3 +121,15 @@ def test_a_question_that_needs_no_tool_is_answered_at_once(chat: ChatVoxtral) ->
 
     assert called(messages) == []
     assert "Paris" in messages[-1].text
+
+
+def test_an_agent_answers_from_a_recording_that_its_tool_returns() -> None:
+    def open_recording(name: Literal["talk.wav"]) -> list[dict[str, Any]]:
+        """Open a recording."""
+        return [audio_block(wav_bytes(speech()[:48_000]))]
+
+    chat = ChatVoxtral(base_url="local", temperature=0, max_tokens=30)
+    asked: Any = {"messages": [("user", "Open the recording talk.wav and repeat it.")]}
+    messages = create_agent(chat, [open_recording]).invoke(asked, CONFIG)["messages"]
+    assert called(messages) == [("open_recording", {"name": "talk.wav"})]
+    assert "ever tried" in messages[-1].text.lower()  # words of the recording

@@ -2,8 +2,9 @@
 
 A tool is selected if the last user turn has a content word of the tool's name, or two different
 content words of its description, its arguments' names and their choices; and if the tool was not
-called since that turn. Content words are the words of a text in lower case, without an `s` at
-the end, and without `STOP_WORDS`; an operator between two numbers adds its `OPERATOR_WORDS`.
+called since that turn. A turn that only brings recordings of tools is no such turn. Content words
+are the words of a text in lower case, without an `s` at the end, and without `STOP_WORDS`; an
+operator between two numbers adds its `OPERATOR_WORDS`.
 """
 
 import re
@@ -11,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import takewhile
 from typing import Any
 
+from langchain_voxtral.messages.result_audio import INTRODUCTION
 from langchain_voxtral.messages.turns import Turn
 
 _STOP_WORDS = """
@@ -39,6 +41,8 @@ OPERATOR_WORDS = {
 _CAMEL_CASE = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _WORD = re.compile(r"[^\W\d_]{2,}")
 _OPERATOR = re.compile(r"(?<=\d)\s*([-+*/])\s*(?=\d)")
+_RECORDING_OF_TOOL = re.compile(INTRODUCTION.format(r"\d+") + "\n.*\n?")
+"""What the client writes before a recording of a tool, and the transcript in its place."""
 _MIN_DESCRIPTION_WORDS = 2
 """Words of a description that must occur; one is too often chance."""
 
@@ -77,8 +81,17 @@ def select_required_tools(
 
 
 def last_question(turns: Sequence[Turn]) -> str:
-    """Return the text of the last user turn; "" if there is none."""
-    return next((turn.text for turn in reversed(turns) if turn.role == "user"), "")
+    """Return what the last user turn asks; "" if there is none."""
+    questions = map(_question, reversed(turns))
+    return next((question for question in questions if question is not None), "")
+
+
+def _question(turn: Turn) -> str | None:
+    """Return what a user turn asks; None if it is another turn, or only brings recordings."""
+    if turn.role != "user":
+        return None
+    asked = _RECORDING_OF_TOOL.sub("", turn.text)
+    return asked if asked or not turn.text else None
 
 
 def _question_words(turns: Sequence[Turn]) -> set[str]:
@@ -89,7 +102,7 @@ def _question_words(turns: Sequence[Turn]) -> set[str]:
 
 
 def _called_since_question(turns: Sequence[Turn]) -> set[str]:
-    since = takewhile(lambda turn: turn.role != "user", reversed(turns))
+    since = takewhile(lambda turn: _question(turn) is None, reversed(turns))
     return {call.name for turn in since for call in turn.tool_calls}
 
 

@@ -1,13 +1,14 @@
 """Recordings with prompt templates, caches and servers' refusals."""
 
 import base64
+import json
 import sys
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from langchain_core.caches import InMemoryCache
-from langchain_core.messages import AIMessage, HumanMessage
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 from langchain_core.prompts import ChatPromptTemplate, MessagesPlaceholder
 from support.call_modes import CALL_MODES, ask
 from support.documented_exchanges import Server, answering, streaming
@@ -91,20 +92,45 @@ async def test_a_recording_is_converted_once_in_a_conversation(
         await ask(make_chat(), call_mode, [asked])
 
 
+RECORDING = audio_block(WAV)
+
+
 @pytest.mark.parametrize("call_mode", CALL_MODES)
+@pytest.mark.parametrize(
+    ("message", "role"),
+    [
+        (HumanMessage(["What is said?", RECORDING]), "human"),
+        (ToolMessage(json.dumps(RECORDING), tool_call_id="1"), "tool"),
+    ],
+)
 async def test_an_llm_does_not_drop_a_recording(
-    make_llm: Callable[..., VoxtralLLM], server: Server, call_mode: str
+    make_llm: Callable[..., VoxtralLLM],
+    server: Server,
+    message: BaseMessage,
+    role: str,
+    call_mode: str,
 ) -> None:
     """LangChain makes a string of the messages and omits what is not text."""
-    messages = [HumanMessage("Hello!"), HumanMessage(["What is said?", audio_block(WAV)])]
+    messages = [HumanMessage("Hello!"), message]
     with pytest.raises(VoxtralInvalidRequestError) as raised:
         await ask(make_llm(), call_mode, messages)
     assert str(raised.value) == (
-        "messages[1] (human): there is a recording, and an LLM sends a string: use ChatVoxtral, "
+        f"messages[1] ({role}): there is a recording, and an LLM sends a string: use ChatVoxtral, "
         "or have VoxtralTranscriber make text of it before."
     )
     assert server.requests == []
     assert await ask(make_llm(), call_mode, messages[:1])
+
+
+def test_an_llm_gets_the_text_of_documents(
+    make_llm: Callable[..., VoxtralLLM], server: Server
+) -> None:
+    document = {"type": "text-plain", "text": "Rain.", "title": "Weather"}
+    result = ToolMessage([{"type": "json", "json": [1]}], tool_call_id="1")
+    make_llm(prompt_format="raw").invoke(
+        [HumanMessage(["See:", document]), AIMessage("Ah."), result]
+    )
+    assert server.body["input"] == "Human: See:\n\nTitle: Weather\n\nRain.\nAI: Ah.\nTool: [1]"
 
 
 ELSEWHERE = (

@@ -6,9 +6,11 @@ import pytest
 
 from langchain_voxtral.local.prompting.tool_selection import (
     content_words,
+    last_question,
     select_required_tools,
     select_tools,
 )
+from langchain_voxtral.messages.result_audio import INTRODUCTION
 from langchain_voxtral.messages.turns import ToolCall, Turn
 
 
@@ -82,6 +84,17 @@ def test_what_was_called_since_the_last_user_turn_is_not_called_for_again() -> N
     assert select_tools(TOOLS, [*asked, *called("get_weather")]) == ("add",)
     assert select_tools(TOOLS, [*asked, *called("get_weather", "add")]) == ()
     assert select_tools(TOOLS, [*asked, *called("get_weather"), *asked]) == ("get_weather", "add")
+
+
+def test_a_recording_that_a_tool_returned_is_no_question() -> None:
+    said = INTRODUCTION.format(12) + '\nThe recording says: "Turn the lamp."'
+    asked = [Turn("user", BOTH), *called("get_weather"), Turn("user", said)]
+    assert select_tools(TOOLS, asked) == ("add",)
+    assert last_question(asked) == BOTH
+    meanwhile = [*asked, Turn("assistant", "OK."), Turn("user", f"{said}\nWeather?")]
+    assert select_tools(TOOLS, meanwhile) == ("get_weather",)
+    assert last_question(meanwhile) == "Weather?"
+    assert last_question([Turn("user", "")]) == ""
 
 
 def test_only_the_last_user_turn_counts() -> None:

@@ -48,8 +48,8 @@ def calling(text: str, *ids: str | None, name: str = "f") -> AIMessage:
     return AIMessage(text, tool_calls=calls)
 
 
-def result(call_id: str = "1", text: str = "r", **more: Any) -> ToolMessage:
-    return ToolMessage(text, tool_call_id=call_id, **more)
+def result(call_id: str = "1", content: Any = "r", **more: Any) -> ToolMessage:
+    return ToolMessage(content, tool_call_id=call_id, **more)
 
 
 def send(messages: Sequence[BaseMessage], answer: Handler, **fields: Any) -> Any:
@@ -163,6 +163,20 @@ ORDERS: dict[str, tuple[list[BaseMessage], str]] = {
         [user([SOUND]), calling("", "1"), result(), user([SOUND])],
         f"[INST][BEGIN_AUDIO][/INST]{CALLED}OK.</s>[INST][BEGIN_AUDIO][/INST]",
     ),
+    "audio in a result": (
+        [user("a"), calling("", "1"), result("1", ["r", SOUND]), user("b")],
+        (
+            f"[INST]a[/INST]{CALLED}OK.</s>".replace("r[/", "r\n(Recording 1 follows.)[/")
+            + "[INST]Recording 1, which a tool returned:[BEGIN_AUDIO]b[/INST]"
+        ),
+    ),
+    "audio in a result before a prefill": (
+        [system("s"), user("a"), calling("", "1"), result("1", json.dumps([SOUND])), ai("b")],
+        (
+            f"[INST]s\n\na[/INST]{CALLED}OK.</s>".replace("r[/", "(Recording 1 follows.)[/")
+            + "[INST]Recording 1, which a tool returned:[BEGIN_AUDIO][/INST]b"
+        ),
+    ),
 }
 
 
@@ -260,7 +274,9 @@ kinds = st.one_of(
         ),
         ids,
     ),
-    st.builds(lambda call_id: result(call_id, ""), ids),
+    st.builds(
+        lambda call_id, sound: result(call_id, ["", SOUND] if sound else ""), ids, st.booleans()
+    ),
     st.builds(lambda call_id: result(call_id, "", status="error", name="f"), ids),
 )
 """Messages without text, which is put in by number, so that it can be found again."""
