@@ -17,6 +17,8 @@ from support.stored_recordings import MINUTE, StoredRecordings, recordings_in
 from support.tool_dialects import CHAT, ScriptedCall
 from support.trace_recorder import TraceRecorder
 
+from langchain_voxtral import describe_audio
+
 pytest.importorskip("langchain", reason="agents are of langchain, which the floor has not")
 from deepagents import create_deep_agent
 from deepagents.backends import FilesystemBackend
@@ -80,6 +82,23 @@ def test_below_the_trigger_of_a_summary_the_sound_is_sent(recordings: StoredReco
     agent: Any = create_agent(recordings.chat, [], middleware=[summing])
     agent.invoke({"messages": [recordings.ask(), *LATER]})
     assert recordings.sent == [[MINUTE]]
+
+
+def test_the_prompt_of_a_summary_has_the_words_that_describe_a_recording(
+    recordings: StoredRecordings, server: Server, tmp_path: Path
+) -> None:
+    (path := tmp_path / "talk.wav").write_bytes(MINUTE)
+    block = recordings.chat.put_audio(path, transcript="It was the best of times.")
+    summing = SummarizationMiddleware(
+        recordings.chat, trigger=("messages", 3), keep=("messages", 1)
+    )
+    agent: Any = create_agent(recordings.chat, [], middleware=[summing])
+    agent.invoke({"messages": [HumanMessage([block, describe_audio(block)]), *LATER]})
+    assert recordings.sent == [[], []]
+    assert (
+        f'<message type="human"><audio file_id="{block["file_id"]}" /> '
+        "(Recording talk.wav, 60.0 s. Transcript: It was the best of times.)</message>"
+    ) in server.bodies[0]["messages"][0]["content"]
 
 
 async def test_a_deep_agent_hears_a_recording(recordings: StoredRecordings) -> None:
