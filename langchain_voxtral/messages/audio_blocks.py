@@ -91,7 +91,9 @@ def parse_audio_block(block: Mapping[str, object], where: str) -> AudioPart | No
     file_id = _stored_id(content, where)
     keys = [key for key in (*_DATA_KEYS, "url") if content.get(key) is not None]
     if file_id is not None and not keys:
-        return _reference(file_id, block.get("extras"), where)
+        name, seconds, _ = stated_facts(block)
+        place = where if name is None else f"{where} ({name[:_MAX_NAME]})"
+        return AudioPart(file_id=file_id, name=name, seconds=seconds, location=place)
     keys += ["file_id"] if file_id is not None else []
     if len(keys) != 1:
         found = f"has {' and '.join(map(repr, keys))}" if keys else "has no recording in it"
@@ -149,15 +151,15 @@ def _stored_id(content: Mapping[str, object], where: str) -> str | None:
     return None
 
 
-def _reference(file_id: str, extras: object, where: str) -> AudioPart:
-    """Return the recording of an id, with what its block says about it."""
+def stated_facts(block: Mapping[str, object]) -> tuple[str | None, float | None, str | None]:
+    """Return name, seconds and transcript of a recording, as far as its block states them."""
+    extras = block.get("extras")
     stated = extras if isinstance(extras, Mapping) else {}
-    name, seconds = stated.get("name"), stated.get("seconds")
-    return AudioPart(
-        file_id=file_id,
-        name=name if isinstance(name, str) else None,
-        seconds=seconds if isinstance(seconds, int | float) and 0 < seconds < math.inf else None,
-        location=f"{where} ({name[:_MAX_NAME]})" if isinstance(name, str) else where,
+    name, seconds, transcript = map(stated.get, ("name", "seconds", "transcript"))
+    return (
+        name if isinstance(name, str) else None,
+        seconds if isinstance(seconds, int | float) and 0 < seconds < math.inf else None,
+        transcript if isinstance(transcript, str) else None,
     )
 
 

@@ -19,6 +19,7 @@ from langchain_voxtral.messages.audio_blocks import (
     decode_data_url,
     is_audio_block,
     normalize_mime_type,
+    stated_facts,
 )
 
 
@@ -69,12 +70,12 @@ def audio_block(
         ChatVoxtral(audio_store="cache").invoke([HumanMessage([stored, question])])
         ```
     """
-    extras = {} if transcript is None else {"extras": {"transcript": transcript}}
     if store is not None:
         opened = open_store(store)
         block, data = read_for_store(source, transcript)
         opened.mset([(to_key(block["file_id"]), data)])
         return block
+    extras = {} if transcript is None else {"extras": {"transcript": transcript}}
     if isinstance(source, str) and WEB_URL.match(source):
         type_field = {"mime_type": normalize_mime_type(mime_type)} if mime_type else {}
         return {"type": "audio", "url": source, **type_field, **extras}
@@ -116,8 +117,7 @@ def describe_audio(block: Mapping[str, Any]) -> dict[str, str]:
         raise VoxtralInvalidRequestError(
             f"A block of type {block.get('type')!r} is no recording: give what audio_block made."
         )
-    extras = block.get("extras") or {}
-    name, seconds, transcript = map(extras.get, ("name", "seconds", "transcript"))
+    name, seconds, transcript = stated_facts(block)
     title = "Recording" if name is None else f"Recording {name}"
     length = "" if seconds is None else f", {seconds:.1f} s"
     words = "" if transcript is None else f" Transcript: {transcript}"
@@ -135,14 +135,16 @@ def read_for_store(source: AudioInput, transcript: str | None) -> tuple[dict[str
         )
     read = _read_source(source)
     recording, data = Recording(read), read.read()
-    extras: dict[str, Any] = {}
-    if read.name is not None and read.name != _DATA_URL_NAME:
-        extras["name"] = PurePath(read.name).name
+    seconds = None
     with suppress(VoxtralMissingAudioExtraError):
-        if (seconds := recording.duration) is not None:
-            extras["seconds"] = seconds
-    if transcript is not None:
-        extras["transcript"] = transcript
+        seconds = recording.duration
+    has_name = read.name is not None and read.name != _DATA_URL_NAME
+    facts = {
+        "name": PurePath(str(read.name)).name if has_name else None,
+        "seconds": seconds,
+        "transcript": transcript,
+    }
+    extras = {name: value for name, value in facts.items() if value is not None}
     block = {
         "type": "audio",
         "file_id": file_id_of(data),

@@ -1,5 +1,6 @@
 """Inputs that are accepted as recordings, and the loaders around a parser."""
 
+import asyncio
 import base64
 import io
 import os
@@ -139,6 +140,7 @@ def test_a_block_may_name_a_recording_in_a_store(method: str, short: Path) -> No
     with ScriptedServer(transcription_reply("Hello.")) as server:
         parser = parser_of(server, audio_store=store)
         [made] = PARSES[method](parser, block)
+        estimates = parser.estimate(block), asyncio.run(parser.aestimate(block))
         [key] = store.yield_keys()
         store.mset([(key, b"damaged")])
         with pytest.raises(VoxtralInvalidRequestError) as damaged:
@@ -149,6 +151,7 @@ def test_a_block_may_name_a_recording_in_a_store(method: str, short: Path) -> No
         with pytest.raises(VoxtralInvalidRequestError) as nowhere:
             PARSES[method](parser_of(server), block)
     assert made.metadata["source"] == "short.wav"
+    assert [one.duration for one in estimates] == [2.0, 2.0]
     assert form_of(server.requests[0])[1][3] == SHORT
     assert [str(raised.value).partition(block["file_id"])[0] for raised in (missing, nowhere)] == [
         "the block (short.wav): the store (InMemoryByteStore) has no recording ",
