@@ -10,7 +10,7 @@ _BLOCK_BYTES = SAMPLE_RATE // 10 * 2
 _MAX_RANGE = 4
 """Steps of 16 bits between the lowest and the highest sample of a silent block.
 
-Dither has 2 to 4, speech that is 60 dB quieter than usual 15 to 50.
+Dither has 2 to 4; the recordings of the tests, 60 dB quieter than they are, have 9 to 50.
 """
 
 
