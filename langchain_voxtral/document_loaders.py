@@ -1,7 +1,7 @@
 """Recordings as LangChain documents: `VoxtralTranscriptionParser`, `VoxtralTranscriptionLoader`."""
 
 from collections.abc import AsyncGenerator, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import aclosing, closing
+from contextlib import aclosing
 from os import PathLike
 from typing import Any, cast
 
@@ -14,7 +14,9 @@ from langchain_voxtral.audio.pricing import Estimate
 from langchain_voxtral.audio.source import AudioSource
 from langchain_voxtral.connection import MODEL_CONFIG
 from langchain_voxtral.errors import VoxtralAudioError, VoxtralInvalidRequestError
-from langchain_voxtral.transcription.pipeline import NoTimestamps, TranscriptionJob
+from langchain_voxtral.transcription.outputs import aiter_outputs, iter_outputs
+from langchain_voxtral.transcription.pipeline import TranscriptionJob
+from langchain_voxtral.transcription.sending import NoTimestamps
 from langchain_voxtral.transcription.settings import TranscriptionSettings, check_cost
 from langchain_voxtral.transcription.source import AudioInput, aopen_source, open_source
 from langchain_voxtral.transcription_client import TranscriptionClient
@@ -94,47 +96,21 @@ class VoxtralTranscriptionParser(TranscriptionSettings, BaseBlobParser):
             VoxtralAudioError: It cannot be decoded.
             VoxtralError: A chunk failed; the message says which.
         """
-        source, metadata = open_source(blob, self.audio_store)
-        with source:
-            job = self._job(source, metadata)
-            try:
-                job.open()
-                job.check_budget()
-                builder = job.document_builder(self.mode)
-                with closing(job.results()) as results:
-                    for result in results:
-                        yield from builder.add(result)
-            except VoxtralAudioError as error:
-                yield job.failed_document(error)
-            else:
-                yield from builder.finish()
+        yield from self._outputs(blob, is_streamed=True)
 
     async def alazy_parse(self, blob: AudioInput) -> AsyncGenerator[Document]:
         """Do what `lazy_parse` does, asynchronously; decoding is done in threads."""
-        source, metadata = await aopen_source(blob, self.audio_store)
-        with source:
-            job = self._job(source, metadata)
-            try:
-                await to_thread(job.open)
-                await job.acheck_budget()
-                builder = job.document_builder(self.mode)
-                async with aclosing(job.aresults()) as results:
-                    async for result in results:
-                        for document in builder.add(result):
-                            yield document
-            except VoxtralAudioError as error:
-                yield job.failed_document(error)
-            else:
-                for document in builder.finish():
-                    yield document
+        async with aclosing(self._aoutputs(blob, is_streamed=True)) as documents:
+            async for document in documents:
+                yield document
 
     def parse(self, blob: AudioInput) -> list[Document]:
         """Return the documents of one recording; see `lazy_parse`."""
-        return list(self.lazy_parse(blob))
+        return list(self._outputs(blob))
 
     async def aparse(self, blob: AudioInput) -> list[Document]:
         """Return the documents of one recording; see `lazy_parse`."""
-        async with aclosing(self.alazy_parse(blob)) as documents:
+        async with aclosing(self._aoutputs(blob)) as documents:
             return [document async for document in documents]
 
     def estimate(self, blob: AudioInput) -> Estimate:
@@ -170,6 +146,20 @@ class VoxtralTranscriptionParser(TranscriptionSettings, BaseBlobParser):
             job = self._job(source, metadata)
             await to_thread(job.open)
             return await job.aestimate()
+
+    def _outputs(self, blob: AudioInput, **options: bool) -> Generator[Any]:
+        """Yield what `iter_outputs` makes of a recording."""
+        source, metadata = open_source(blob, self.audio_store)
+        with source:
+            yield from iter_outputs(self._job(source, metadata), **options)
+
+    async def _aoutputs(self, blob: AudioInput, **options: bool) -> AsyncGenerator[Any]:
+        """Do what `_outputs` does, asynchronously."""
+        source, metadata = await aopen_source(blob, self.audio_store)
+        with source:
+            async with aclosing(aiter_outputs(self._job(source, metadata), **options)) as outputs:
+                async for output in outputs:
+                    yield output
 
     def _job(self, source: AudioSource, metadata: dict[str, Any]) -> TranscriptionJob:
         client = TranscriptionClient(self)

@@ -1,10 +1,11 @@
 """Transcription within chains and for agents: `VoxtralTranscriber`, `transcribe_audio_tool`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Mapping, Sequence
+from contextlib import aclosing, closing
 from functools import cache
 from os import PathLike
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from langchain_core.documents import Document
 from langchain_core.documents.base import Blob
@@ -106,6 +107,58 @@ class VoxtralTranscriber(Runnable[AudioInput, Any]):
 
         return await self._acall_with_config(transcribe, _describe(input), config)
 
+    def stream(
+        self,
+        input: AudioInput,  # noqa: A002 - LangChain's name
+        config: RunnableConfig | None = None,
+        **more: Any,
+    ) -> Generator[Any]:
+        """Yield the text as soon as it is there, or documents in lists; their sum is the output.
+
+        vLLM, llama.cpp and Mistral send the text while they transcribe (modes `"document"` and
+        `"chunk"`) and Mistral segments, too; other servers give it a chunk at a time. Subtitles
+        come at the end.
+
+        Raises:
+            VoxtralIncompleteStreamError: The stream of a chunk broke; the text of the chunk is in
+                `.partial`.
+            VoxtralError: As for `invoke`.
+
+        Example:
+            ```python
+            from langchain_voxtral import VoxtralTranscriber
+
+            for piece in VoxtralTranscriber(base_url="local").stream("talk.mp3"):
+                print(piece, end="", flush=True)
+            ```
+        """
+        _reject_settings(more)
+        # Closed here, because LangChain leaves that to the garbage collection.
+        with closing(self._pieces(input)) as pieces:
+            yield from self._transform_stream_with_config(
+                iter([_describe(input)]), lambda _: pieces, config
+            )
+
+    async def astream(
+        self,
+        input: AudioInput,  # noqa: A002 - LangChain's name
+        config: RunnableConfig | None = None,
+        **more: Any,
+    ) -> AsyncGenerator[Any]:
+        """Do what `stream` does, asynchronously."""
+        _reject_settings(more)
+        running_loop()
+
+        async def described() -> AsyncIterator[str]:
+            yield _describe(input)
+
+        outputs = self._atransform_stream_with_config(
+            described(), lambda _: self._apieces(input), config
+        )
+        async with aclosing(cast("AsyncGenerator[Any]", outputs)):
+            async for output in outputs:
+                yield output
+
     @property
     def OutputType(self) -> Any:  # noqa: N802 - LangChain's name
         """The type of the output, for schemas."""
@@ -115,6 +168,26 @@ class VoxtralTranscriber(Runnable[AudioInput, Any]):
         # Tracebacks with local variables show one that could not be made, too.
         parser = getattr(self, "parser", None)
         return f"{type(self).__name__}({parser!r}, output={self.output!r})"
+
+    def _pieces(self, audio: AudioInput) -> Generator[Any]:
+        is_text, has_output = self.output == "text", False
+        outputs = self.parser._outputs(audio, is_streamed=True, as_text=is_text)  # noqa: SLF001
+        with closing(outputs):
+            for output in outputs:
+                has_output = True
+                yield output if is_text else [output]
+        if not has_output:
+            yield []  # a chain needs an input
+
+    async def _apieces(self, audio: AudioInput) -> AsyncGenerator[Any]:
+        is_text, has_output = self.output == "text", False
+        outputs = self.parser._aoutputs(audio, is_streamed=True, as_text=is_text)  # noqa: SLF001
+        async with aclosing(outputs):
+            async for output in outputs:
+                has_output = True
+                yield output if is_text else [output]
+        if not has_output:
+            yield []
 
     def _out(self, documents: Sequence[Document]) -> Any:
         return _joined(documents) if self.output == "text" else [*documents]

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from langchain_voxtral.document_loaders import VoxtralTranscriptionParser
     from langchain_voxtral.transcription.documents import Mode
     from langchain_voxtral.transcription.pipeline import TranscriptionJob
+    from langchain_voxtral.transcription.sending import NoTimestamps
 
 # JSON needs the server's times, as subtitles do.
 _MODES: "Mapping[str, Mode]" = {"text": "document", "srt": "srt", "vtt": "vtt", "json": "srt"}
@@ -190,10 +191,8 @@ def _make_jobs(
     stack: ExitStack,
 ) -> "list[tuple[TranscribeTask, TranscriptionJob]]":
     """Return jobs for the recordings, without those that can never be opened."""
-    from langchain_voxtral.transcription.pipeline import (  # noqa: PLC0415 - takes a second
-        NoTimestamps,
-        TranscriptionJob,
-    )
+    # These take a second.
+    from langchain_voxtral.transcription.pipeline import TranscriptionJob  # noqa: PLC0415
     from langchain_voxtral.transcription_client import TranscriptionClient  # noqa: PLC0415
 
     client = TranscriptionClient(parser)

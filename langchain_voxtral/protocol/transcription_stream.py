@@ -111,7 +111,7 @@ class TranscriptionStream:
     @property
     def started(self) -> bool:
         """Whether some of the transcript has come: then the request is not sent again."""
-        return bool(self._texts or self._segments) or self.is_finishing
+        return self._length > 0 or self.is_finishing
 
     def feed(self, data: bytes) -> Sequence[StreamedItem]:
         """Return the items that `data` completes.

@@ -57,9 +57,12 @@ class DocumentBuilder:
     has_speakers: bool = False
     _results: list[ChunkResult] = field(default_factory=list)
     _parts: int = 0
+    _streamed: list[Segment] = field(default_factory=list)  # of a chunk that is not whole
 
     def add(self, result: ChunkResult) -> list[Document]:
-        """Take the result of the next chunk; return the documents that are complete."""
+        """Take the result of the next chunk, or a part; return the documents that are complete."""
+        if result.is_partial and self.mode != "segment":
+            return []
         if self.mode == "chunk":
             more = {"chunk": result.chunk.index, **self._lists([result])}
             return [self._document(result.text, [result], **more)]
@@ -99,12 +102,15 @@ class DocumentBuilder:
         return without_none(lists)
 
     def _part_documents(self, result: ChunkResult) -> list[Document]:
-        """Return the segments or words of a chunk: one if it failed, none if it is silent."""
+        """Return the segments or words of a chunk that were not returned before it was whole.
+
+        It is one if the chunk failed, and none if it is silent.
+        """
         name, first = self.mode, self._parts
         more = {"chunk": result.chunk.index, name: first}
-        parts = words_of(result) if name == "word" else segments_of(result)
         if result.error is not None:
-            documents = [self._document(result.text, [result], **more)]
+            rest = self._rest(result)
+            documents = [self._document(rest.text, [result], **more | {"start": rest.start})]
         else:
             documents = [
                 self._document(
@@ -112,12 +118,34 @@ class DocumentBuilder:
                     [result],
                     **more | {name: number, "start": part.start, "end": part.end},
                     **self._part_facts(part, result),
-                    **({} if number == first else _ZERO_COST),
+                    **({} if number == first and not self._streamed else _ZERO_COST),
                 )
-                for number, part in enumerate(parts, first)
+                for number, part in enumerate(self._new_parts(result), first)
             ]
         self._parts += len(documents)
+        if result.is_partial:
+            self._streamed += segments_of(result)
+        else:
+            self._streamed.clear()
         return documents
+
+    def _new_parts(self, result: ChunkResult) -> Iterable[Segment | Word]:
+        parts = words_of(result) if self.mode == "word" else segments_of(result)
+        if result.is_partial or not self._streamed:
+            return parts
+        if timestamps_source([result]) == "server":
+            return [part for part in parts if part not in self._streamed]
+        rest = self._rest(result)
+        return [rest] if rest.text else []
+
+    def _rest(self, result: ChunkResult) -> Segment:
+        """Return what is said in a chunk after the segments that were returned already."""
+        text, at = result.text, 0
+        for each in self._streamed:
+            said = each.text.strip()
+            at = max(at, text.find(said, at) + len(said))
+        start = self._streamed[-1].end if self._streamed else result.chunk.start
+        return Segment(start, result.chunk.end, text[at:].strip())
 
     def _part_facts(self, part: Segment | Word, result: ChunkResult) -> Metadata:
         facts: Metadata = {"speaker": part.speaker, "timestamps_source": "server"}

@@ -1,8 +1,9 @@
 """One recording: decoded once, cut into chunks, each read from the store or sent."""
 
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import aclosing, closing
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from langchain_core.documents import Document
@@ -14,16 +15,21 @@ from langchain_voxtral.errors import (
     PERMANENT_ERRORS,
     VoxtralAudioError,
     VoxtralError,
-    VoxtralInvalidRequestError,
 )
-from langchain_voxtral.protocol.transcription_request import ChunkTranscript, TranscriptionRequest
+from langchain_voxtral.protocol.transcription_request import TranscriptionRequest
+from langchain_voxtral.protocol.transcription_stream import StreamedItem, StreamedSegment
 from langchain_voxtral.providers import PROVIDERS
 from langchain_voxtral.transcription.chunks import ChunkedRecording
-from langchain_voxtral.transcription.concurrency import amap_ordered, map_ordered
+from langchain_voxtral.transcription.concurrency import (
+    amap_ordered,
+    astream_ordered,
+    stream_ordered,
+)
 from langchain_voxtral.transcription.documents import DocumentBuilder, Mode, without_none
 from langchain_voxtral.transcription.progress import Progress, prepare_progress, progress_reporter
 from langchain_voxtral.transcription.result_log import ResultLog
 from langchain_voxtral.transcription.results import ChunkResult
+from langchain_voxtral.transcription.sending import ChunkSender, NoTimestamps, Streamed
 from langchain_voxtral.transcription.settings import (
     TranscriptionSettings,
     check_cost,
@@ -35,8 +41,7 @@ from langchain_voxtral.transcription.settings import (
 from langchain_voxtral.transcription.store import TranscriptStore
 from langchain_voxtral.transcription_client import TranscriptionClient
 
-NoTimestamps = set[tuple[str, ...]]
-"""Addresses, endpoints and models that have refused to return timestamps."""
+Emit = Callable[[ChunkResult], None]
 
 
 @dataclass
@@ -158,43 +163,61 @@ class TranscriptionJob:
 
     # Results
 
-    def results(self) -> Generator[ChunkResult]:
+    def results(self, streamed: Streamed | None = None) -> Generator[ChunkResult]:
         """Yield the results of all chunks in order, as soon as they are there.
+
+        Args:
+            streamed: What is wanted of a chunk before it is whole, if the server can stream it:
+                then results that are partial come before the result.
 
         Raises:
             VoxtralAudioError: The recording cannot be decoded.
             VoxtralError: A chunk failed; the message names it.
         """
         last: ChunkResult | None = None
-        work = map_ordered(self.recording.chunks(), self._transcribe, self.settings.max_concurrency)
+        transcribe = partial(self._transcribe, self._sender(streamed))
+        work: Generator[ChunkResult] = stream_ordered(
+            self.recording.chunks(), transcribe, self.settings.max_concurrency
+        )
         with progress_reporter(self.settings.progress) as report, closing(work) as results:
             report(self._progress(None))
             try:
-                for last in results:
-                    self._log.add(last, self._title(last.chunk))
-                    report(self._progress(last))
-                    yield last
+                for result in results:
+                    if not result.is_partial:
+                        last = result
+                        self._log.add(last, self._title(last.chunk))
+                        report(self._progress(last))
+                    yield result
             except VoxtralAudioError as error:
                 yield self._undecoded(error, last)
 
-    async def aresults(self) -> AsyncGenerator[ChunkResult]:
+    async def aresults(self, streamed: Streamed | None = None) -> AsyncGenerator[ChunkResult]:
         """Do what `results` does, asynchronously."""
         last: ChunkResult | None = None
-        work = amap_ordered(
-            self.recording.chunks(), self._atranscribe, self.settings.max_concurrency
+        transcribe = partial(self._atranscribe, self._sender(streamed))
+        work: AsyncGenerator[ChunkResult] = astream_ordered(
+            self.recording.chunks(), transcribe, self.settings.max_concurrency
         )
         with progress_reporter(self.settings.progress) as report:
             async with aclosing(work) as results:
                 report(self._progress(None))
                 try:
-                    async for last in results:
-                        self._log.add(last, self._title(last.chunk))
-                        report(self._progress(last))
-                        yield last
+                    async for result in results:
+                        if not result.is_partial:
+                            last = result
+                            self._log.add(last, self._title(last.chunk))
+                            report(self._progress(last))
+                        yield result
                 except VoxtralAudioError as error:
                     yield self._undecoded(error, last)
 
-    def _transcribe(self, chunk: AudioChunk) -> ChunkResult:
+    def _sender(self, streamed: Streamed | None) -> ChunkSender:
+        needs_timestamps = self.settings.timestamps is not None
+        return ChunkSender(
+            self.client, self.settings.base_url, self.no_timestamps, needs_timestamps, streamed
+        )
+
+    def _transcribe(self, sender: ChunkSender, chunk: AudioChunk, emit: Emit) -> ChunkResult:
         if chunk.is_silent:
             return self._result(chunk)
         request = self._request(chunk)
@@ -202,13 +225,13 @@ class TranscriptionJob:
         if cached is not None:
             return self._result(chunk, response=cached, is_cached=True)
         try:
-            response = self._send(request)
+            response = sender.send(request, lambda item: emit(self._part(chunk, item)))
         except VoxtralError as error:
             return self._failed(request, error)
         self._store.save(request, response)
         return self._result(chunk, response=response)
 
-    async def _atranscribe(self, chunk: AudioChunk) -> ChunkResult:
+    async def _atranscribe(self, sender: ChunkSender, chunk: AudioChunk, emit: Emit) -> ChunkResult:
         if chunk.is_silent:
             return self._result(chunk)
         request = self._request(chunk)
@@ -216,40 +239,17 @@ class TranscriptionJob:
         if cached is not None:
             return self._result(chunk, response=cached, is_cached=True)
         try:
-            response = await self._asend(request)
+            response = await sender.asend(request, lambda item: emit(self._part(chunk, item)))
         except VoxtralError as error:
             return self._failed(request, error)
         await self._store.asave(request, response)
         return self._result(chunk, response=response)
 
-    def _send(self, request: TranscriptionRequest) -> ChunkTranscript:
-        if self._target(request) in self.no_timestamps:
-            request = request.without_timestamps()
-        try:
-            return self.client.transcribe(request)
-        except VoxtralInvalidRequestError as error:
-            self._disable_timestamps(request, error)
-            return self.client.transcribe(request.without_timestamps())
-
-    async def _asend(self, request: TranscriptionRequest) -> ChunkTranscript:
-        if self._target(request) in self.no_timestamps:
-            request = request.without_timestamps()
-        try:
-            return await self.client.atranscribe(request)
-        except VoxtralInvalidRequestError as error:
-            self._disable_timestamps(request, error)
-            return await self.client.atranscribe(request.without_timestamps())
-
-    def _disable_timestamps(
-        self, request: TranscriptionRequest, error: VoxtralInvalidRequestError
-    ) -> None:
-        """Request no timestamps of this model any more, or raise an error of another cause."""
-        if self.settings.timestamps is not None or not request.refuses_timestamps(error):
-            raise error
-        self.no_timestamps.add(self._target(request))
-
-    def _target(self, request: TranscriptionRequest) -> tuple[str, ...]:
-        return self.settings.base_url, request.endpoint_name, request.model
+    def _part(self, chunk: AudioChunk, item: StreamedItem) -> ChunkResult:
+        """Return what came of a chunk that is not whole."""
+        if isinstance(item, StreamedSegment):
+            return self._result(chunk, response=item.transcript, is_partial=True)
+        return self._result(chunk, partial=item, is_partial=True)
 
     def _request(self, chunk: AudioChunk) -> TranscriptionRequest:
         return request_for(self.settings, chunk, self._title(chunk))

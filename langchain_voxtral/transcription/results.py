@@ -28,6 +28,8 @@ class ChunkResult:
         partial: The text that had arrived before it failed.
         is_cached: Whether it was read from the store.
         is_truncated: Whether the recording ends with it because it is cut off or damaged.
+        is_partial: Whether it holds only what came just now, as text or as a segment, of a chunk
+            that is being transcribed.
     """
 
     chunk: AudioChunk
@@ -37,6 +39,7 @@ class ChunkResult:
     partial: str = ""
     is_cached: bool = False
     is_truncated: bool = False
+    is_partial: bool = False
 
     @property
     def text(self) -> str:
