@@ -152,7 +152,7 @@ def _decode(content: Mapping[str, object], default_type: str, where: str) -> str
     if not _TEXT_TYPES.match(str(media_type)):
         return None
     try:
-        return base64.b64decode(data).decode()
+        return base64.b64decode("".join(data.split()), validate=True).decode()
     except ValueError as error:
         raise VoxtralInvalidRequestError(
             f"{where}: the file is not UTF-8 text in base64 ({error}): put its text into a text "
@@ -171,7 +171,7 @@ def _with_headings(
     lines = [
         f"{heading}: {known[key]}"
         for key, heading in _HEADINGS.items()
-        if isinstance(known.get(key), str) and known[key] and (key != "id" or shows_id)
+        if isinstance(known.get(key), str | int) and known[key] != "" and (key != "id" or shows_id)
     ]
     text = _string(text, f"{where}: the text")
     return "\n".join([*lines, "", text]) if lines else text

@@ -1,5 +1,6 @@
 """Token counts of messages: recordings by length, text by the user's counter."""
 
+import json
 from typing import Any
 
 import pytest
@@ -75,6 +76,8 @@ def test_any_part_of_a_conversation_is_counted() -> None:
     result = ToolMessage("22", tool_call_id="1")
     count = ChatVoxtral(custom_get_token_ids=by_letters).get_num_tokens_from_messages
     assert count([result]) == len("Tool: 22")
+    recorded = ToolMessage(json.dumps(["22", *recordings_of(1)]), tool_call_id="1")
+    assert count([recorded]) == len("Tool: 22") + 376
 
 
 @pytest.mark.parametrize(

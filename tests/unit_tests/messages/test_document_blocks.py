@@ -81,6 +81,14 @@ DOCUMENTS: dict[str, tuple[dict[str, Any], str]] = {
         {"type": "document", "document": {"id": "doc-1", "data": '{"temperature": "20C"}'}},
         'Id: doc-1\n\n{"temperature": "20C"}',
     ),
+    "Cohere's text with a number": (
+        {"type": "document", "document": {"id": 0, "data": "t"}},
+        "Id: 0\n\nt",
+    ),
+    "base64 on several lines": (
+        {"type": "text-plain", "base64": f"{B64[:4]}\n{B64[4:]}\n", "mime_type": "text/plain"},
+        "Ärger",
+    ),
     "Cohere's fields": (
         {"type": "document", "document": {"data": {"title": "Penguins", "snippet": "É"}}},
         '{"title": "Penguins", "snippet": "É"}',
