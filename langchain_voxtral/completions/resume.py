@@ -64,11 +64,6 @@ class StreamProgress:
         if problem := _find_constraint(self.request):
             _log_no_effect(problem)
 
-    @property
-    def may_repeat(self) -> bool:
-        """Whether the server may still repeat what is there already."""
-        return bool(self.repeated_text or self.repeated_spaces)
-
     def drop_repeated(self, event: StreamEvent) -> StreamEvent:
         """Drop what a server repeats at the beginning of a continuation."""
         if isinstance(event, TokenDelta):

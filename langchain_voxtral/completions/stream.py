@@ -63,7 +63,9 @@ class CompletionStream:
         self._find_special = re.compile(f"[{re.escape(special)}]" if special else "(?!)").search
         self._is_plain = False
         self._calls: ToolCallAccumulator | None = None
-        self._progress = StreamProgress(request, repeated_text=repeated_prefill(request))
+        self._progress = StreamProgress(request)
+        if request.provider.repeats_prefill:
+            self._progress.repeated_text = repeated_prefill(request)
         if request.max_resumes:
             self._progress.check_request()
         self._logprobs: list[Mapping[str, Any]] = []
@@ -176,7 +178,7 @@ class CompletionStream:
         info = events[-1] if isinstance(events[-1], ResponseInfo) else None
         items: list[StreamItem] = []
         deltas: Sequence[Any] = events[:-1] if info is not None else events
-        if self._progress.may_repeat:
+        if self._progress.repeated_text or self._progress.repeated_spaces:
             deltas = list(map(self._progress.drop_repeated, deltas))
         # In their order: text may come before calls, after them, and between.
         for kind, run in groupby(deltas, type):
@@ -197,7 +199,9 @@ class CompletionStream:
 
     def _passes_text(self) -> bool:
         """Return whether text without a special character would leave as it came."""
-        is_changed = self._request.logprobs or self._progress.may_repeat or self._info
+        progress = self._progress
+        may_repeat = progress.repeated_text or progress.repeated_spaces
+        is_changed = self._request.logprobs or may_repeat or self._info
         return not is_changed and all(each.is_plain for each in self._filters)
 
     def _add_token(self, items: list[StreamItem], delta: str | TokenDelta) -> None:
@@ -228,8 +232,8 @@ class CompletionStream:
         self, items: list[StreamItem], info: ResponseInfo, *, is_incomplete: bool = False
     ) -> None:
         """Append all that was held back, and what is known of the completion."""
-        if held := self._progress.release():
-            self._add_text(items, held)
+        if self._progress.repeated_text:
+            self._add_text(items, self._progress.release())
         self._read_text(items, self._stop_filter.finish())
         if self._parser is not None:
             self._emit_parts(items, self._parser.close())

@@ -1,10 +1,12 @@
 """Transcriptions by servers as strict as the real ones."""
 
+import base64
 from typing import Any
 
 import pytest
 from support import speech_samples
 from support.documented_exchanges import KEY, MODEL, Server, answering
+from support.multipart_forms import parse_multipart
 from support.strict_servers import SERVERS, TRANSCRIPT, strict
 from support.transcription_calls import LONG, PARSES, SHORT
 
@@ -14,6 +16,10 @@ from langchain_voxtral.errors import VoxtralError
 ENDPOINTS = {
     **{name: settings | {"endpoint": "transcriptions"} for name, settings in SERVERS.items()},
     "native": {"endpoint": "native"},
+}
+MODELS = {
+    "mistral": "voxtral-mini-transcribe-3-0",
+    "openrouter": "mistralai/voxtral-mini-transcribe-3-0",
 }
 WITHOUT_PROMPT = {"mistral", "openrouter"}
 RECORDINGS = {
@@ -94,6 +100,9 @@ def test_chunks_come_in_order(server: Server, name: str) -> None:
         ("deepinfra", {"cost": pytest.approx(2 * 0.001 / 60), "cost_source": "estimated"}),
         # Its `unknown` status has zeros for defaults.
         ("native", {"cost": pytest.approx(2 * 0.001 / 60), "cost_source": "estimated"}),
+        # Its seconds at our price, and its own cost.
+        ("mistral", {"cost": pytest.approx(2 * 0.0035 / 60), "cost_source": "estimated"}),
+        ("openrouter", {"cost": pytest.approx(2 * 0.000058), "cost_source": "server"}),
         ("vllm", {}),
         ("llama_cpp", {}),
     ],
@@ -103,7 +112,70 @@ def test_an_unknown_price_is_none(server: Server, name: str, cost: dict[str, Any
     [document] = parser_at(server, **ENDPOINTS[name]).parse(SHORT)
     parts = {key: document.metadata[key] for key in document.metadata if key.startswith("cost")}
     assert parts == cost
-    assert document.metadata["model"] == MODEL
+    assert document.metadata["model"] == MODELS.get(name, MODEL)
+
+
+def test_seconds_that_the_server_counts_are_what_is_paid(server: Server) -> None:
+    playing(server, "mistral")
+    recording = speech_samples.wav_bytes(speech_samples.speech()[:40_000])  # 2.5 s
+    [document] = parser_at(server, server="mistral").parse(recording)
+    assert document.metadata["cost"] == pytest.approx(3 * 0.0035 / 60)
+
+
+@pytest.mark.parametrize("method", PARSES)
+@pytest.mark.parametrize("mode", ["segment", "word"])
+def test_mistral_tells_speakers_apart(server: Server, mode: str, method: str) -> None:
+    playing(server, "mistral")
+    parser = parser_at(server, server="mistral", mode=mode, speakers=True)
+    documents = PARSES[method](parser, SHORT)
+    assert [one.metadata["speaker"] for one in documents] == ["speaker_1"] * len(documents)
+    assert "".join(one.page_content for one in documents) == TRANSCRIPT
+
+
+@pytest.mark.parametrize("method", PARSES)
+def test_more_fields_go_into_a_form_or_into_json(server: Server, method: str) -> None:
+    playing(server, "mistral")
+    extra: dict[str, Any] = {"context_bias": ["Zoé", "Chloé"]}
+    PARSES[method](parser_at(server, server="mistral", model_kwargs=extra), SHORT)
+    form = parse_multipart(server.request.content, server.request.headers["content-type"])
+    terms = [data.decode() for name, _, _, data in form if name == "context_bias"]
+    assert terms == ["Zoé", "Chloé"]
+    other = Server()
+    playing(other, "openrouter")
+    extra = {"provider": {"options": {"mistral": {"diarize": True}}}}
+    PARSES[method](parser_at(other, server="openrouter", model_kwargs=extra), SHORT)
+    sent = other.body
+    recording = sent.pop("input_audio")
+    assert recording == {"data": base64.b64encode(SHORT).decode(), "format": "wav"}
+    assert sent == {"model": MODELS["openrouter"], "temperature": 0.0, **extra}
+
+
+@pytest.mark.parametrize(
+    ("settings", "problem"),
+    [
+        ({"model_kwargs": {"prompt": "p"}}, "'prompt' is set through prompt=, not through model_k"),
+        ({"model_kwargs": {"file": "f"}}, "'file' is set through the recording, not through"),
+        ({"model_kwargs": {"diarize": True}}, "'diarize' is set through speakers=, not through"),
+        (
+            {"model_kwargs": {"provider": {"a": 1}}},
+            "'provider' of model_kwargs becomes a field of a form, which takes a text, a number,",
+        ),
+        ({"server": "openrouter", "model_kwargs": {"provider": {1}}}, "provider"),
+        ({"server": "mistral", "prompt": "p"}, "server='mistral' takes no prompt= in transcri"),
+        ({"server": "openrouter", "prompt": "p"}, "server='openrouter' takes no prompt= in tran"),
+        (
+            {"server": "mistral", "language": "fr", "mode": "srt"},
+            "takes either language= or a mode with times: leave language='fr' unset",
+        ),
+        ({"server": "openrouter", "timestamps": "segment"}, "does not return times of segments"),
+        ({"server": "openrouter", "speakers": True}, "does not return speakers"),
+        ({"server": "mistral", "task": "translate"}, "cannot translate speech at an endpoint of"),
+    ],
+)
+def test_what_a_server_has_no_field_for_is_refused(settings: dict[str, Any], problem: str) -> None:
+    with pytest.raises(ValueError, match=r"(?s).") as caught:
+        VoxtralTranscriptionParser(**settings)
+    assert problem in str(caught.value)
 
 
 @pytest.mark.parametrize("name", ["vllm", "llama_cpp"])

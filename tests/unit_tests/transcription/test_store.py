@@ -56,6 +56,7 @@ SETTINGS: dict[str, tuple[dict[str, Any], bool]] = {
     "task": ({"task": "translate"}, True),
     "endpoint": ({"endpoint": "native"}, True),
     "server": ({"server": "vllm"}, True),
+    "more fields": ({"model_kwargs": {"chunk_length_s": 5}}, True),
     "times": ({"mode": "srt"}, True),
     "chunks": ({"mode": "chunk"}, False),
     "parallel work": ({"max_concurrency": 1}, False),
