@@ -48,7 +48,7 @@ def recording(seconds: int) -> bytes:
             out.setnchannels(1)
             out.setsampwidth(2)
             out.setframerate(RATE)
-            out.writeframes(second.tobytes() * int(seconds))
+            out.writeframes(second.tobytes() * seconds)
         return file.getvalue()
 
 
