@@ -5,7 +5,6 @@ made of it here, and what a store returns must have that hash.
 """
 
 import hashlib
-import os
 import re
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -183,6 +182,6 @@ class AudioFolder(ByteStore):
         except OSError as error:
             reason = error.strerror or error
             raise VoxtralAudioError(
-                f"The recordings in {os.fspath(self.folder)} cannot be read or written: {reason}. "
+                f"The recordings in {self.folder} cannot be read or written: {reason}. "
                 "Name a folder of yours in VOXTRAL_CACHE, or give a store as audio_store=."
             ) from error
