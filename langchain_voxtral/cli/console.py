@@ -69,3 +69,17 @@ def start_engine() -> None:
 def _load_engine() -> None:
     with suppress(VoxtralError):  # the first request fails with it again, and reports it
         start_engine()
+
+
+def check_speech_support() -> None:
+    """Check that the embedded engine can transcribe, since else each recording would fail."""
+    from langchain_voxtral.local.engine.speech import (  # noqa: PLC0415 - as needed
+        has_speech_support,
+    )
+
+    if not has_speech_support():
+        raise ValueError(
+            "the embedded engine has no speech support yet: pip install "
+            '"langchain-voxtral[local-speech]"; or set DEEPINFRA_API_TOKEN, and DeepInfra '
+            "is asked"
+        )

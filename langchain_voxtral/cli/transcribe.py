@@ -1,14 +1,14 @@
 """The command `langchain-voxtral transcribe`: recordings to text, subtitles or JSON."""
 
 import argparse
-import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from langchain_voxtral.cli.console import (
+    check_speech_support,
     one_line_message,
     preload_engine,
     print_error,
@@ -17,9 +17,10 @@ from langchain_voxtral.cli.console import (
     start_engine,
 )
 from langchain_voxtral.cli.files import TranscribeTask, open_recording, plan_outputs, write_text
+from langchain_voxtral.cli.json_line import json_line
 from langchain_voxtral.cli.summary import RunSummary, count_recordings
 from langchain_voxtral.errors import PERMANENT_ERRORS, VoxtralAudioError, VoxtralError
-from langchain_voxtral.providers import LOCAL_BASE_URL, PROVIDERS
+from langchain_voxtral.providers import LOCAL_BASE_URL, PROVIDERS, Timestamps
 
 if TYPE_CHECKING:
     from langchain_core.documents import Document
@@ -33,6 +34,18 @@ if TYPE_CHECKING:
 _MODES: "Mapping[str, Mode]" = {"text": "document", "srt": "srt", "vtt": "vtt", "json": "srt"}
 _LOCAL_CHUNK_SECONDS = 60
 """The embedded engine takes some 6 seconds for them, and then the bar moves."""
+_SETTINGS = (
+    "model",
+    "language",
+    "prompt",
+    "server",
+    "endpoint",
+    "timestamps",
+    "speakers",
+    "truncated",
+    "send_silence",
+)
+"""Options that are settings of the same name."""
 _ENDPOINTS = ("transcriptions", "native", "chat")
 _SUFFIXES: Mapping[str, str] = {"text": ".txt", "srt": ".srt", "vtt": ".vtt", "json": ".json"}
 
@@ -58,6 +71,12 @@ def add_transcribe(transcribe: argparse.ArgumentParser) -> None:
         default="text",
         help="plain text (default), subtitles, or one JSON line with segments and metadata",
     )
+    add(
+        "--timestamps",
+        choices=get_args(Timestamps),
+        help="times that the server must return; those of words are in --format json",
+    )
+    add("--speakers", action="store_true", help="name who speaks, in subtitles and JSON")
     add(
         "-o",
         "--output",
@@ -105,6 +124,10 @@ def _run(arguments: argparse.Namespace) -> int:
     tasks = plan_outputs(arguments.files, arguments.output, _SUFFIXES[arguments.format])
     if len(tasks) > 1 and arguments.output is None and arguments.format in {"srt", "vtt"}:
         raise ValueError(f"several recordings make several {arguments.format} files: give -o DIR")
+    if arguments.speakers and arguments.format == "text":
+        raise ValueError("plain text names no speakers: give --format srt, vtt or json")
+    if arguments.timestamps == "word" and arguments.format != "json":
+        raise ValueError("only JSON has times of words: give --format json")
     report = _ignore if arguments.quiet else print_status
     if arguments.skip_existing:
         tasks = _missing_tasks(tasks, report)
@@ -150,13 +173,12 @@ def _missing_tasks(
 
 
 def _make_parser(arguments: argparse.Namespace) -> "VoxtralTranscriptionParser":
-    names = ("model", "language", "prompt", "server", "endpoint", "truncated", "send_silence")
-    options: dict[str, Any] = {name: getattr(arguments, name) for name in names}
+    options: dict[str, Any] = {name: getattr(arguments, name) for name in _SETTINGS}
     settings = {name: value for name, value in options.items() if value is not None}
     if arguments.base_url is not None or settings.get("server", "deepinfra") == "deepinfra":
         settings |= server_settings(arguments.base_url)
     if settings.get("base_url") == LOCAL_BASE_URL:
-        _check_speech_support()
+        check_speech_support()
         preload_engine()
         settings["chunk_seconds"] = _LOCAL_CHUNK_SECONDS
     if arguments.translate:
@@ -168,20 +190,6 @@ def _make_parser(arguments: argparse.Namespace) -> "VoxtralTranscriptionParser":
     )
 
     return VoxtralTranscriptionParser(mode=_MODES[arguments.format], **settings)
-
-
-def _check_speech_support() -> None:
-    """Check that the embedded engine can transcribe, since else each recording would fail."""
-    from langchain_voxtral.local.engine.speech import (  # noqa: PLC0415 - as needed
-        has_speech_support,
-    )
-
-    if not has_speech_support():
-        raise ValueError(
-            "the embedded engine has no speech support yet: pip install "
-            '"langchain-voxtral[local-speech]"; or set DEEPINFRA_API_TOKEN, and DeepInfra '
-            "is asked"
-        )
 
 
 def _make_jobs(
@@ -255,7 +263,7 @@ def _transcribe(
         print_error(_named(task.name, error))
         return False
     summary.add(document.metadata)
-    text = _json_line(document, segments) if output_format == "json" else document.page_content
+    text = json_line(document, segments) if output_format == "json" else document.page_content
     write_text(text if text.endswith("\n") else text + "\n", task.target)
     return True
 
@@ -272,23 +280,6 @@ def _results(job: "TranscriptionJob") -> "tuple[Document, list[Document]]":
             segments += by_segment.add(result)
     [document] = whole.finish()
     return document, segments
-
-
-def _json_line(document: "Document", segments: "Sequence[Document]") -> str:
-    """Return text, segments, and the metadata of the whole recording."""
-    report = {
-        "text": " ".join(segment.page_content for segment in segments),
-        "segments": [
-            {
-                "start": segment.metadata["start"],
-                "end": segment.metadata["end"],
-                "text": segment.page_content,
-            }
-            for segment in segments
-        ],
-        **document.metadata,
-    }
-    return json.dumps(report)
 
 
 def _named(name: str, error: Exception) -> str:

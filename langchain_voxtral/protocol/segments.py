@@ -137,7 +137,8 @@ def _part(item: object, location: str) -> Segment:
     """Return a segment or a word, whose text has one of two names."""
     if not isinstance(item, dict):
         raise UnexpectedShapeError(f"{location} that is not an object")
-    text, number = item.get("text", item.get("word")), item.get("id")
+    text, number = item.get("text"), item.get("id")
+    text = item.get("word") if text is None else text
     if not isinstance(text, str):
         raise UnexpectedShapeError(f"{location} without a text")
     start, end = (_seconds(item, name, location) for name in ("start", "end"))

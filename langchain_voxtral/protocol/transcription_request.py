@@ -69,8 +69,8 @@ CUT: Mapping[str | None, str] = {
 
 
 _WORDS_ADVICE = (
-    " Times of words were requested, which not every model has: if that is why, ask for "
-    "timestamps='segment' or for none."
+    " Times of words were requested, which not every model has (Mistral's voxtral-mini-2602 has "
+    "them): if that is why, ask for timestamps='segment' or for none."
 )
 
 

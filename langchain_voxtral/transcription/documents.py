@@ -79,7 +79,7 @@ class DocumentBuilder:
             return [self._document(text, results, **self._lists(results))]
         if self.mode in _SUBTITLES:
             segments = (self._cue(each) for one in results for each in segments_of(one))
-            more = {**self._lists(results), "timestamps_source": timestamps_source(results)}
+            more = {"timestamps_source": timestamps_source(results), **self._lists(results)}
             return [self._document(_SUBTITLES[self.mode](segments), results, **more)]
         return []
 
@@ -148,14 +148,14 @@ class DocumentBuilder:
         return Segment(start, result.chunk.end, text[at:].strip())
 
     def _part_facts(self, part: Segment | Word, result: ChunkResult) -> Metadata:
-        facts: Metadata = {"speaker": part.speaker, "timestamps_source": "server"}
-        if isinstance(part, Segment):
-            facts["timestamps_source"] = timestamps_source([result])
-            if self.mode == "word" and facts["timestamps_source"] == "server":
-                facts["timestamps_source"] = "segment"
-            if self.mode == "segment" and self.timestamps == "word":
-                facts["words"] = _listed_words([part])
-        return without_none(facts)
+        """Return who speaks, what times are known, and the words of a segment."""
+        if isinstance(part, Word):
+            return without_none({"speaker": part.speaker, "timestamps_source": "server"})
+        source = timestamps_source([result])
+        if source == "server" and "word" in {self.mode, self.timestamps} and not part.words:
+            source = "segment"
+        words = _listed_words([part]) if self.timestamps == "word" else None
+        return without_none({"speaker": part.speaker, "timestamps_source": source, "words": words})
 
     def _document(self, text: str, results: Sequence[ChunkResult], **more: Any) -> Document:
         responses = [one.response for one in results if one.response is not None]

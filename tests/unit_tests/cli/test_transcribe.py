@@ -147,6 +147,46 @@ def test_json_is_one_line_with_text_segments_and_metadata(run: Run) -> None:
     }
 
 
+def test_json_has_words_and_speakers_on_request(run: Run) -> None:
+    words = [{"word": "Good day.", "start": 0.25, "end": 1.5, "speaker": "a"}]
+    segments = [{"start": 0.25, "end": 1.5, "text": "Good day.", "speaker": "a"}]
+    with ScriptedServer(transcription_reply("Good day.", segments=segments, words=words)) as server:
+        done = run(server, "--format", "json", "--timestamps", "word", "a.wav")
+
+    report = json.loads(done.out)
+    assert (report["words"], report["segments"]) == (words, segments)
+
+
+def test_subtitles_name_speakers_on_request(run: Run) -> None:
+    segments = [{"start": 0.25, "end": 1.5, "text": "Good day.", "speaker_id": "a"}]
+    mistral = ("--server", "mistral", "--speakers", "--format", "srt")
+    with ScriptedServer(transcription_reply("Good day.", segments=segments)) as server:
+        done = run(None, *mistral, "--base-url", server.url, "a.wav")
+
+    assert done.out == "1\n00:00:00,250 --> 00:00:01,500\na: Good day.\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (("--timestamps", "word"), "only JSON has times of words: give --format json"),
+        (("--speakers",), "plain text names no speakers: give --format srt, vtt or json"),
+        (
+            ("--timestamps", "segment", "--endpoint", "chat"),
+            "server='deepinfra' does not return times of segments",
+        ),
+    ],
+)
+def test_times_and_speakers_that_would_not_show_are_an_error_before_anything_is_sent(
+    run: Run, arguments: tuple[str, ...], problem: str
+) -> None:
+    with ScriptedServer() as server:
+        done = run(server, *arguments, "a.wav")
+
+    assert (done.out, server.requests) == ("", [])
+    assert problem in done.err[-1]
+
+
 def test_texts_go_to_files_named_after_the_recordings(run: Run) -> None:
     with ScriptedServer(transcription_reply("Ä."), transcription_reply("B.")) as server:
         done = run(server, "a.wav", "b.wav", "-o", "made/texts")

@@ -352,7 +352,9 @@ VALUES = st.recursive(
     lambda inner: (
         st.lists(inner, max_size=3)
         | st.dictionaries(
-            st.sampled_from(["start", "end", "text", "word", "id", "seconds", "status", "cost"]),
+            st.sampled_from(
+                ["start", "end", "text", "word", "words", "speaker", "id", "status", "cost"]
+            ),
             inner,
         )
     ),
@@ -383,10 +385,13 @@ def test_any_document_is_a_transcript_with_possible_times_or_one_of_our_errors(
     document: dict[str, object],
 ) -> None:
     try:
-        transcript = parse_native(json.dumps({"text": "Hi.", **document}).encode())
+        data = json.dumps({"text": "Hi.", **document}).encode()
+        transcript = parse_native(data, timestamps="word")
     except VoxtralError:
         assert document.get("error") or not isinstance(document.get("text", ""), str)
         return
     starts = [part.start for part in transcript.segments]
     assert starts == sorted(starts)
-    assert all(0 <= part.start <= part.end < float("inf") for part in transcript.segments)
+    words = [word for segment in transcript.segments for word in segment.words]
+    for part in (*transcript.segments, *words):
+        assert 0 <= part.start <= part.end < float("inf")
