@@ -29,16 +29,14 @@ class VoxtralTranscriptionParser(TranscriptionSettings, BaseBlobParser):
     """Transcribes or translates recordings into documents.
 
     Key init args, transcription:
-        model: Name of the model at the server.
-        task: `"transcribe"`, or `"translate"` into English.
-        mode: What becomes a document: `"document"`, `"chunk"`, `"segment"`, `"srt"`, `"vtt"`.
+        model, task: Name at the server; `"transcribe"`, or `"translate"` into English.
+        mode: `"document"` (one a recording), `"chunk"`, `"segment"`, `"word"`, `"srt"`, `"vtt"`.
+        timestamps, speakers: Lists of a `"segment"` or `"word"` in metadata; who speaks.
         language, prompt, temperature: What is sent with the recording.
         endpoint: `"transcriptions"`, `"native"` or `"chat"`.
-        chunk_seconds: Length that chunks should have; by default as long as possible, or up to 15
-            seconds for segments and subtitles if the server returns no times.
+        chunk_seconds: Length of chunks; None is the longest, or 15 if segments would lack times.
         max_concurrency: Chunks in flight at once.
-        on_error: `"raise"`, or `"mark"` failures in metadata.
-        truncated: `"error"`, or `"keep"` what can be decoded of a recording that is cut off.
+        on_error, truncated: `"raise"`, or `"mark"` in metadata; `"error"`, or `"keep"` the rest.
         store, audio_store: Where transcripts are kept; where the recordings of audio blocks are.
         send_silence, progress: Whether silent chunks are sent, too; a bar, or a function.
         max_cost_usd, price_per_minute: Most US dollars for one recording, and the price.
@@ -50,23 +48,23 @@ class VoxtralTranscriptionParser(TranscriptionSettings, BaseBlobParser):
         timeout, deadline, max_retries: Time limits in seconds; attempts beyond the first.
 
     Takes any format that the `audio` extra decodes. Long recordings are cut at silences into
-    chunks that the server takes. Chunks are sent in parallel while the recording is decoded, and
-    their results are returned in order. A chunk of nothing but digital silence or dither is not
-    sent: it has no text, and costs nothing.
+    chunks that the server takes, sent in parallel while it is decoded, and returned in order. A
+    chunk of nothing but digital silence or dither is not sent: it has no text, and costs nothing.
 
-    Metadata of the documents is flat, in addition to the blob's: `source`, `sha256`, `duration`
-    (as the file states it; in documents of the last chunk and of the whole recording as decoded),
-    `start` and `end` (seconds), `chunk` (from 0), `n_chunks` (in documents of the last chunk and
-    of the whole recording), `segment`, `language` and `language_source` (`"requested"` or
-    `"server"`), `timestamps_source` (`"server"`, or `"chunk"` where only the bounds of chunks are
-    known), `model`, `cost` (US dollars, including what earlier runs paid) and `cost_source`
+    Metadata, in addition to the blob's: `source`, `sha256`, `duration` (as the file states it; from
+    the last chunk on as decoded), `n_chunks` (from then on), `start` and `end` (seconds), `chunk`,
+    `segment`, `word` (from 0), `speaker` (if the server names one; with several chunks `"1/NAME"`,
+    since it does not compare them), `language` and `language_source` (`"requested"`, `"server"`),
+    `timestamps_source` (`"server"`, or `"chunk"`, for words also `"segment"`, if only their bounds
+    are known), `model`, `cost` (US dollars, including what earlier runs paid), `cost_source`
     (`"server"`, `"estimated"` if any of it is, or `"not_sent"`), `request_id`,
     `chunks_from_store`; `silent_chunks`, the number of those not sent, and `silent` if that is
-    all; `loop`, if a phrase occurs in a chunk's text ten times in a row, as over noise;
+    all; `loop`, a phrase that occurs in a chunk's text ten times in a row, as over noise;
     `truncated`, if the recording is cut off and was kept; with `on_error="mark"` also `error`,
-    `error_type` and `failed_chunks`. What is not known is absent. Several values of several
-    chunks are joined by commas. Only the first segment of a chunk has its cost, so that costs add
-    up.
+    `error_type` and `failed_chunks`. What is not known is absent. Values of several chunks are
+    joined by commas; only the first document of a chunk has its cost. All that is flat, as vector
+    stores want it. Only `timestamps=` and `speakers=` add lists: `words` (`word`, `start`, `end`,
+    `speaker`) and `segments` (`text` for `word`).
 
     Raises:
         pydantic.ValidationError: A field is unknown or has a wrong value, or the server has no

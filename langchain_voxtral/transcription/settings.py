@@ -63,10 +63,13 @@ class TranscriptionSettings(ConnectionSettings):
     """What becomes a document: the whole recording, each `"chunk"`, each `"segment"` or `"word"`
     that the server returns, or a subtitle file (`"srt"`, `"vtt"`)."""
     timestamps: Timestamps | None = None
-    """Times that the metadata of documents has beside their own bounds: lists of segments or of
-    words. None has those of the mode alone."""
+    """What the metadata of documents lists with times: each `"segment"` of whole recordings and
+    chunks (`metadata["segments"]`), or each `"word"` (`metadata["words"]`), in seconds of the
+    recording. Vector stores want flat metadata: None has no lists, only what the mode needs."""
     speakers: bool = False
-    """Whether the server is to tell speakers apart, and subtitles name them."""
+    """Whether the server is to tell speakers apart. Subtitles then begin with their names, and
+    whole recordings and chunks have `metadata["segments"]`. What the server tells anyway is in the
+    metadata of segments and words. Speakers of different chunks are not compared."""
     chunk_seconds: Annotated[float, Field(ge=1, allow_inf_nan=False)] | None = None
     """Length that chunks should have, at most the server's limit. None makes as few as possible, or
     chunks of up to 15 seconds for segments and subtitles if the server returns no times."""
