@@ -17,6 +17,7 @@ from langchain_voxtral.protocol.transcription_request import ChunkTranscript
 from langchain_voxtral.providers import Timestamps
 from langchain_voxtral.transcription.results import (
     ChunkResult,
+    TimestampsSource,
     segments_of,
     timestamps_source,
     words_of,
@@ -90,16 +91,15 @@ class DocumentBuilder:
 
     def _lists(self, results: Sequence[ChunkResult]) -> Metadata:
         """Return the lists of segments and words that are wanted beside a text."""
+        has_segments = self.timestamps == "segment" or self.has_speakers
         lists: Metadata = {}
-        segments = [each for one in results for each in segments_of(one)]
-        is_listed = self.timestamps == "segment" or self.has_speakers
-        if is_listed and self.mode not in _SUBTITLES:
-            lists["segments"] = [_listed("text", each) for each in segments] or None
-            lists["timestamps_source"] = timestamps_source(results)
+        if has_segments and self.mode not in _SUBTITLES:
+            segments = [_listed("text", each) for one in results for each in segments_of(one)]
+            lists = {"segments": segments, "timestamps_source": timestamps_source(results)}
         if self.timestamps == "word":
-            lists["words"] = _listed_words(segments)
+            lists["words"] = _listed_words(each for one in results for each in segments_of(one))
             lists["timestamps_source"] = timestamps_source(results, "word")
-        return without_none(lists)
+        return {name: value for name, value in lists.items() if value}
 
     def _part_documents(self, result: ChunkResult) -> list[Document]:
         """Return the segments or words of a chunk that were not returned before it was whole.
@@ -112,12 +112,13 @@ class DocumentBuilder:
             rest = self._rest(result)
             documents = [self._document(rest.text, [result], **more | {"start": rest.start})]
         else:
+            source = timestamps_source([result])
             documents = [
                 self._document(
                     part.text.strip(),
                     [result],
                     **more | {name: number, "start": part.start, "end": part.end},
-                    **self._part_facts(part, result),
+                    **self._part_facts(part, source),
                     **({} if number == first and not self._streamed else _ZERO_COST),
                 )
                 for number, part in enumerate(self._new_parts(result), first)
@@ -134,7 +135,8 @@ class DocumentBuilder:
         if result.is_partial or not self._streamed:
             return parts
         if timestamps_source([result]) == "server":
-            return [part for part in parts if part not in self._streamed]
+            streamed = {*self._streamed}
+            return [part for part in parts if part not in streamed]
         rest = self._rest(result)
         return [rest] if rest.text else []
 
@@ -147,14 +149,13 @@ class DocumentBuilder:
         start = self._streamed[-1].end if self._streamed else result.chunk.start
         return Segment(start, result.chunk.end, text[at:].strip())
 
-    def _part_facts(self, part: Segment | Word, result: ChunkResult) -> Metadata:
+    def _part_facts(self, part: Segment | Word, source: TimestampsSource) -> Metadata:
         """Return who speaks, what times are known, and the words of a segment."""
-        if isinstance(part, Word):
-            return without_none({"speaker": part.speaker, "timestamps_source": "server"})
-        source = timestamps_source([result])
-        if source == "server" and "word" in {self.mode, self.timestamps} and not part.words:
-            source = "segment"
-        words = _listed_words([part]) if self.timestamps == "word" else None
+        words = None
+        if isinstance(part, Segment):
+            if source == "server" and "word" in {self.mode, self.timestamps} and not part.words:
+                source = "segment"
+            words = _listed_words([part]) if self.timestamps == "word" else None
         return without_none({"speaker": part.speaker, "timestamps_source": source, "words": words})
 
     def _document(self, text: str, results: Sequence[ChunkResult], **more: Any) -> Document:

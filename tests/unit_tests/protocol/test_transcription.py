@@ -393,5 +393,6 @@ def test_any_document_is_a_transcript_with_possible_times_or_one_of_our_errors(
     starts = [part.start for part in transcript.segments]
     assert starts == sorted(starts)
     words = [word for segment in transcript.segments for word in segment.words]
-    for part in (*transcript.segments, *words):
-        assert 0 <= part.start <= part.end < float("inf")
+    times = [(part.start, part.end) for part in transcript.segments]
+    times += [(word.start, word.end) for word in words]
+    assert all(0 <= start <= end < float("inf") for start, end in times)
