@@ -44,7 +44,9 @@ class VoxtralTranscriptionParser(TranscriptionSettings, BaseBlobParser):
     Key init args, client:
         api_key: Key of the server; else the environment's.
         base_url: Address of the server; `"local"` is the embedded engine.
-        server: Kind of server: `"deepinfra"`, `"vllm"` or `"llama_cpp"`.
+        server: Kind of server: `"deepinfra"`, `"mistral"`, `"openrouter"`, `"vllm"` or
+            `"llama_cpp"`.
+        model_kwargs: More fields for each request.
         timeout, deadline, max_retries: Time limits in seconds; attempts beyond the first.
 
     Takes any format that the `audio` extra decodes. Long recordings are cut at silences into

@@ -58,7 +58,8 @@ def add_transcribe(transcribe: argparse.ArgumentParser) -> None:
     )
     transcribe.epilog = (
         "DeepInfra's key is read from DEEPINFRA_API_TOKEN; without one the embedded engine "
-        "transcribes, which knows English only. The key of any other server is VOXTRAL_API_KEY."
+        "transcribes, which knows English only. The keys of --server mistral and openrouter are "
+        "MISTRAL_API_KEY and OPENROUTER_API_KEY, that of any other server VOXTRAL_API_KEY."
     )
     add = transcribe.add_argument
     add("files", nargs="+", metavar="FILE", help="a recording; - is stdin")

@@ -268,7 +268,30 @@ def test_known_models_have_a_profile_and_others_none(make_chat: MakeChat) -> Non
     assert make_chat(model="owner/other").profile is None
 
 
-@pytest.mark.parametrize("model", [MODEL, LOCAL_MODEL])
+@pytest.mark.parametrize(
+    ("model", "tokens", "most"),
+    [
+        ("mistralai/Voxtral-Small-24B-2507", 32768, 16384),
+        ("voxtral-small-2507", 32768, None),
+        ("voxtral-mini-2507", 32768, None),
+        ("mistralai/voxtral-small-24b-2507", 32000, None),
+    ],
+)
+def test_the_2507_models_have_profiles_under_each_servers_names(
+    model: str, tokens: int, most: int | None
+) -> None:
+    profile = get_profile(model)
+    assert profile is not None
+    limits = (profile["max_input_tokens"], profile.get("max_output_tokens"))
+    assert (*limits, profile["audio_inputs"], profile["tool_calling"]) == (tokens, most, True, True)
+
+
+@pytest.mark.parametrize("model", ["voxtral-mini-latest", "voxtral-mini-2602"])
+def test_a_model_that_may_change_or_does_not_chat_has_no_profile(model: str) -> None:
+    assert get_profile(model) is None
+
+
+@pytest.mark.parametrize("model", [MODEL, "voxtral-small-2507", LOCAL_MODEL])
 def test_langchain_knows_all_that_a_profile_says(make_chat: MakeChat, model: str) -> None:
     profile = get_profile(model)
     # LangChain warns of keys that it does not know, if it is given the profile.

@@ -1,9 +1,12 @@
 """The table of providers."""
 
+import re
 from dataclasses import replace
+from pathlib import Path
 from typing import get_args
 
 import pytest
+from support.documented_exchanges import MODEL
 
 from langchain_voxtral.errors import VoxtralInvalidRequestError, VoxtralUnsupportedFeatureError
 from langchain_voxtral.protocol.endpoints import CHAT_COMPLETIONS, NATIVE
@@ -136,6 +139,30 @@ def test_every_server_has_the_strictest_limits_known(name: ProviderName) -> None
     limits = (server.max_audio_seconds, server.max_audio_bytes, server.accepts_system_with_audio)
     assert limits == (600.0, 25_000_000, False)
     assert 600 * 16_000 * 2 + 44 < server.max_audio_bytes <= 25 * 2**20
+
+
+def test_prices_are_those_that_the_readme_lists() -> None:
+    readme = (Path(__file__).parents[3] / "README.md").read_text(encoding="utf-8")
+    rows = re.findall(r"(DeepInfra|Mistral|OpenRouter): `([^`]+)` \| ([0-9.]+) \(", readme)
+    listed = {(label, model): float(price) for label, model, price in rows}
+    assert len(listed) == 6
+    prices = {
+        (server.label, model): server.price_per_minute(server.example_base_url, model)
+        for server in PROVIDERS.values()
+        for model in server.prices_per_minute
+    }
+    assert listed.items() <= prices.items()
+    undated = {("Mistral", f"voxtral-{size}-transcribe-3") for size in ("mini", "small")}
+    assert prices.keys() - listed.keys() == undated
+
+
+def test_a_price_is_that_of_one_address_and_one_model() -> None:
+    openrouter, model = PROVIDERS["openrouter"], "mistralai/voxtral-mini-transcribe-3-0"
+    assert openrouter.price_per_minute("https://eu.openrouter.ai/api/v1", model) is None
+    assert openrouter.price_per_minute("https://gateway.example.org/v1", model) is None
+    assert openrouter.price_per_minute(openrouter.example_base_url, "own") is None
+    assert PROVIDERS["vllm"].price_per_minute("http://127.0.0.1:8000/v1", MODEL) is None
+    assert PROVIDERS["deepinfra"].price_per_minute("local", "any") == 0.0
 
 
 def test_some_servers_take_things_by_other_names() -> None:
