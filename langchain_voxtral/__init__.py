@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     )
     from langchain_voxtral.llms import VoxtralLLM
     from langchain_voxtral.messages.recordings import audio_block, describe_audio
-    from langchain_voxtral.transcribers import VoxtralTranscriber, transcribe_audio_tool
+    from langchain_voxtral.transcribers import VoxtralTranscriber
+    from langchain_voxtral.transcription_tool import transcribe_audio_tool
 
 _HOMES = {
     "ChatVoxtral": "langchain_voxtral.chat_models",
@@ -26,7 +27,7 @@ _HOMES = {
     "VoxtralTranscriptionParser": "langchain_voxtral.document_loaders",
     "audio_block": "langchain_voxtral.messages.recordings",
     "describe_audio": "langchain_voxtral.messages.recordings",
-    "transcribe_audio_tool": "langchain_voxtral.transcribers",
+    "transcribe_audio_tool": "langchain_voxtral.transcription_tool",
 }
 
 __all__ = [

@@ -88,6 +88,10 @@ class VoxtralTranscriptionParser(TranscriptionSettings, BaseBlobParser):
     def lazy_parse(self, blob: AudioInput) -> Generator[Document]:
         """Yield the documents of one recording, those of chunks and segments as they are ready.
 
+        Mistral streams segments (`mode="segment"`). Then each comes before its chunk is whole: the
+        cost of the chunk is an estimate, and `loop` is known for each segment alone. `parse` asks
+        for no stream.
+
         Args:
             blob: A `Blob`, a path (a string is one), bytes, a binary file, or an audio block. A
                 file is read from its start, if it can seek, and is not closed.

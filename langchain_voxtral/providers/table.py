@@ -43,7 +43,8 @@ PROVIDERS: Mapping[ProviderName, Provider] = {
         # comes with the last chunk of a stream, without being asked for. Limits by its pages:
         # about 20 minutes of audio in a chat, 15 minutes (2507) to 3 hours (2602) in a
         # transcription; FLAC, OGG and WebM are also taken. `timestamp_granularities` and
-        # `language` exclude each other.
+        # `language` exclude each other. Streams are events `transcription.*`, the last of which
+        # has the whole text; which of text and segments they bring is not documented.
         Provider(
             name="mistral",
             label="Mistral",
@@ -130,7 +131,9 @@ PROVIDERS: Mapping[ProviderName, Provider] = {
         # but the model does not look at the task and answers there with a transcription. Formats
         # with times need a model with time tokens, which Voxtral has not: a 400. A chat takes five
         # recordings. MP3 it reads only with a libsndfile that does, which not all images have.
-        # Mistral's tokenizer drops spaces at the end of a message that is continued.
+        # Mistral's tokenizer drops spaces at the end of a message that is continued. Streamed
+        # transcriptions are chunks like those of chats, with a finish reason for each part that
+        # it cuts a recording into; a report of the usage and `[DONE]` end them.
         # `mistral-common` checks the order of messages; its versions differ.
         Provider(
             name="vllm",
@@ -153,7 +156,8 @@ PROVIDERS: Mapping[ProviderName, Provider] = {
         # `llama-server`. It makes a chat of a transcription: the prompt is what it asks the model
         # to do, and any other format than json is a 400. It ignores fields that it does not know,
         # and a `tool_choice` that is no string. A last assistant message is continued, unless it
-        # runs with --no-prefill-assistant.
+        # runs with --no-prefill-assistant. Streamed transcriptions are OpenAI's events
+        # `transcript.text.*`; the last one repeats no text.
         Provider(
             name="llama_cpp",
             label="llama.cpp",

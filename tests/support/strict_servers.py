@@ -14,15 +14,17 @@ import itertools
 import json
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
 import soundfile
+from support import transcription_streams
 from support.documented_exchanges import KEY
 from support.mistral_order import mistral_order_fault
 from support.multipart_forms import parse_multipart
+from support.sse_replies import event
 
 Handler = Callable[[httpx.Request], httpx.Response]
 
@@ -193,7 +195,12 @@ STRICT = {
     "vllm": Strict(
         chat="/v1/chat/completions",
         # Its translations only transcribe with this model: nobody should ask for them.
-        forms={"/v1/audio/transcriptions": ("file", _FORM | {"timestamp_granularities[]"})},
+        forms={
+            "/v1/audio/transcriptions": (
+                "file",
+                _FORM | _words("timestamp_granularities[] stream stream_include_usage"),
+            )
+        },
         times=_TIMES,
         formats=_words("json text"),
         fields=_FIELDS | {"repetition_penalty"},
@@ -244,7 +251,7 @@ def strict(name: str) -> Handler:
                 return httpx.Response(200, json=server.answer)
             if path in server.forms:
                 checked = _check_transcription(server, request)
-                return httpx.Response(200, json=_ANSWERS[name](path, *checked))
+                return _transcribed(name, checked[0], _ANSWERS[name](path, *checked))
         except RefusedError as refusal:
             return server.refusal(str(refusal))
         return httpx.Response(404, json={"detail": "Not Found"})
@@ -408,6 +415,48 @@ def _seconds(server: Strict, data: bytes, extension: str) -> float:
 
 
 # Transcripts
+
+
+def _transcribed(name: str, fields: dict[str, str], answer: dict[str, Any]) -> httpx.Response:
+    """Return a transcript, or its stream, in which each word comes in a piece of its own."""
+    if fields.get("stream") != "true":
+        return httpx.Response(200, json=answer)
+    words = re.findall(r"\s*\S+", answer["text"])
+    body = b"".join(STREAMED[name](words, fields, answer))
+    return httpx.Response(200, headers={"content-type": "text/event-stream"}, content=body)
+
+
+def _stream_of_mistral(
+    words: list[str], _: dict[str, str], answer: dict[str, Any]
+) -> Iterator[bytes]:
+    yield from map(transcription_streams.mistral_delta, words)
+    for segment in answer["segments"]:
+        yield event(segment | {"type": "transcription.segment"})
+    yield event(answer | {"type": "transcription.done"})
+
+
+def _stream_of_vllm(words: list[str], fields: dict[str, str], _: dict[str, Any]) -> Iterator[bytes]:
+    yield from map(transcription_streams.delta, words)
+    yield transcription_streams.delta("", "stop")
+    if fields.get("stream_include_usage") == "true":
+        yield transcription_streams.usage(prompt_tokens=30, completion_tokens=4)
+    yield transcription_streams.DONE
+
+
+def _stream_of_llama_cpp(
+    words: list[str], _: dict[str, str], answer: dict[str, Any]
+) -> Iterator[bytes]:
+    for word in words:
+        yield event({"type": "transcript.text.delta", "delta": word})
+    yield event(answer | {"text": ""})
+
+
+STREAMED: Mapping[str, Callable[..., Iterator[bytes]]] = {
+    "mistral": _stream_of_mistral,
+    "vllm": _stream_of_vllm,
+    "llama_cpp": _stream_of_llama_cpp,
+}
+"""The servers that stream transcripts, and how."""
 
 
 def _of_deepinfra(path: str, fields: dict[str, str], seconds: float) -> dict[str, Any]:

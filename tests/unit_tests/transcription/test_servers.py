@@ -7,10 +7,10 @@ import pytest
 from support import speech_samples
 from support.documented_exchanges import KEY, MODEL, Server, answering
 from support.multipart_forms import parse_multipart
-from support.strict_servers import SERVERS, TRANSCRIPT, strict
+from support.strict_servers import SERVERS, STREAMED, TRANSCRIPT, strict
 from support.transcription_calls import LONG, PARSES, SHORT
 
-from langchain_voxtral import VoxtralTranscriptionParser
+from langchain_voxtral import VoxtralTranscriber, VoxtralTranscriptionParser
 from langchain_voxtral.errors import VoxtralError
 
 ENDPOINTS = {
@@ -176,6 +176,18 @@ def test_what_a_server_has_no_field_for_is_refused(settings: dict[str, Any], pro
     with pytest.raises(ValueError, match=r"(?s).") as caught:
         VoxtralTranscriptionParser(**settings)
     assert problem in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ENDPOINTS)
+async def test_every_server_streams_what_it_can(server: Server, name: str) -> None:
+    playing(server, name)
+    transcriber = VoxtralTranscriber(parser_at(server, **ENDPOINTS[name]))
+    pieces = [*transcriber.stream(SHORT)]
+    assert pieces == (["Good", " morning."] if name in STREAMED else [TRANSCRIPT])
+    assert [piece async for piece in transcriber.astream(SHORT)] == pieces
+    segments = [*parser_at(server, **ENDPOINTS[name], mode="segment").lazy_parse(SHORT)]
+    assert [segment.page_content for segment in segments] == [TRANSCRIPT]
+    assert len(server.requests) == 3
 
 
 @pytest.mark.parametrize("name", ["vllm", "llama_cpp"])
