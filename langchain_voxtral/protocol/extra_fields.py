@@ -17,6 +17,7 @@ _RESERVED = {
     "prompt": "prompt=",
     "response_format": "timestamps=",
     "stream": "the call",
+    "stream_include_usage": "the call",
     "task": "task=",
     "temperature": "temperature=",
     "timestamp_granularities": "timestamps=",
