@@ -84,9 +84,11 @@ def heard(body: Any) -> tuple[list[str], list[str]]:
     results = [message["content"] for message in body["messages"] if message["role"] == "tool"]
     last = body["messages"][-1]
     assert last["role"] == "user"
+    sounds = [part.get("input_audio") for part in last["content"]]
+    # Mistral's own API takes the base64 alone.
+    encoded = [sound["data"] if isinstance(sound, dict) else sound for sound in sounds]
     return results, [
-        part["text"] if part["type"] == "text" else names[part["input_audio"]["data"]]
-        for part in last["content"]
+        part.get("text") or names[data] for part, data in zip(last["content"], encoded, strict=True)
     ]
 
 
