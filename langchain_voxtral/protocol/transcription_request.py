@@ -239,8 +239,9 @@ class TranscriptionRequest:
             )
         if options.language and options.timestamps and provider.timestamps_exclude_language:
             raise VoxtralUnsupportedFeatureError(
-                f"server={provider.name!r} takes either language= or a mode with times: leave "
-                f"language={options.language!r} unset, the model detects it."
+                f"server={provider.name!r} takes either language= or times (a mode that has them, "
+                f"timestamps=, speakers=): leave language={options.language!r} unset, the model "
+                "detects it."
             )
 
     def _json_body(self) -> dict[str, Any]:

@@ -481,14 +481,20 @@ def _of_deepinfra(path: str, fields: dict[str, str], seconds: float) -> dict[str
 
 def _of_mistral(_: str, fields: dict[str, str], seconds: float) -> dict[str, Any]:
     speaker = "speaker_1" if fields.get("diarize") == "true" else None
-    segment = {"text": TRANSCRIPT, "start": 0.0, "end": seconds, "speaker_id": speaker}
+    granularity = fields.get("timestamp_granularities")
+    texts = TRANSCRIPT.split() if granularity == "word" else [TRANSCRIPT] if granularity else []
+    length = seconds / max(1, len(texts))
+    segments = [
+        {"text": text, "start": at * length, "end": (at + 1) * length, "speaker_id": speaker}
+        for at, text in enumerate(texts)
+    ]
     return {
         "model": fields["model"],
         "text": TRANSCRIPT,
         "language": None,
-        "segments": [segment | {"type": "transcription_segment", "score": None}]
-        if "timestamp_granularities" in fields
-        else [],
+        "segments": [
+            segment | {"type": "transcription_segment", "score": None} for segment in segments
+        ],
         "usage": {
             "prompt_audio_seconds": math.ceil(seconds),
             "prompt_tokens": 4,
