@@ -8,8 +8,9 @@ VENV := .venv
 FLOOR := .venv-floor
 BENCH := .venv-bench
 BIN := $(VENV)/bin
-# Two workers, each file in one of them: the embedded engine needs a core of its own.
-PARALLEL := --numprocesses 2 --dist loadfile
+# Each file in one worker. The embedded engine needs a core of its own, so there are no more workers
+# than cores, and one: tests wait for sockets, processes and time limits.
+PARALLEL := --numprocesses 3 --dist loadfile
 # Folders whose tests do not depend on the versions of tests/floor.txt.
 FLOOR_IGNORES := cassettes local prompts protocol transport
 # Tests start many processes, which share compiled modules.

@@ -42,9 +42,9 @@ class Report(BaseModel):
     sunny: bool
 
 
-@pytest.fixture(params=DIALECTS.values(), ids=list(DIALECTS))
+@pytest.fixture(params=list(DIALECTS))
 def chat(request: pytest.FixtureRequest) -> ChatVoxtral:
-    return ChatVoxtral(base_url="local", temperature=0, max_tokens=60, **request.param)
+    return ChatVoxtral(base_url="local", temperature=0, max_tokens=60, **DIALECTS[request.param])
 
 
 def called(messages: list[BaseMessage]) -> list[tuple[str, dict[str, Any]]]:
@@ -82,6 +82,7 @@ async def test_an_agent_calls_both_tools_and_answers_from_their_results(chat: Ch
     assert all(usage["output_tokens"] > 0 for usage in usages)
 
 
+@pytest.mark.parametrize("chat", ["llama3", "chat completions"], indirect=True)
 def test_an_agent_streams_its_steps_and_the_tokens_of_its_answer(chat: ChatVoxtral) -> None:
     agent: Any = create_agent(chat, tools=[get_weather, add])
     messages: list[BaseMessage] = []

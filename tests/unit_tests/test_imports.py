@@ -30,13 +30,14 @@ NOT_FOR_TEXT = {
 }
 
 
-def loaded_by(statement: str) -> set[str]:
-    """Return the modules in a new interpreter after a statement."""
-    script = f"{statement}\nimport json, sys\nprint(json.dumps(sorted(sys.modules)))"
+def loaded_by(*statements: str) -> list[set[str]]:
+    """Return the modules in a new interpreter after each statement."""
+    report = "print(json.dumps(sorted(sys.modules)))"
+    script = "\n".join(["import json, sys", *(f"{one}\n{report}" for one in statements)])
     done = subprocess.run(  # noqa: S603 - our own interpreter
         [sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT
     )
-    return set(json.loads(done.stdout))
+    return [set(json.loads(line)) for line in done.stdout.splitlines()]
 
 
 def test_the_public_names() -> None:
@@ -62,7 +63,7 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
 
 
 def test_the_package_alone_loads_nothing() -> None:
-    loaded = loaded_by("import langchain_voxtral; langchain_voxtral.__version__")
+    [loaded] = loaded_by("import langchain_voxtral; langchain_voxtral.__version__")
     assert loaded.isdisjoint({"langchain_core", "httpx", "pydantic", *HEAVY})
 
 
@@ -77,11 +78,10 @@ def test_the_package_alone_loads_nothing() -> None:
 def test_a_class_loads_no_engine_no_framework_and_nothing_for_others(
     name: str, not_needed: set[str]
 ) -> None:
-    imported = loaded_by(f"from langchain_voxtral import {name}")
+    imported, made = loaded_by(f"from langchain_voxtral import {name}", f"{name}(base_url='local')")
     assert imported >= {"langchain_core", "httpx"}
     assert imported.isdisjoint(not_needed)
     # What reads recordings is loaded with the first object, not within a call.
-    made = loaded_by(f"from langchain_voxtral import {name}; {name}(base_url='local')")
     assert made.isdisjoint(not_needed - {"langchain_voxtral.audio.decoder"})
 
 

@@ -65,11 +65,6 @@ def test_a_server_starts_and_stops_again_and_again() -> None:
         httpx.get(urls[-1], trust_env=False)
 
 
-def test_it_closes_everything() -> None:
-    done = run("with LocalVoxtral(n_ctx=512) as server: print(ask(server))")
-    assert (done.stdout, done.stderr, done.returncode) == (" Paris\n", "", 0)
-
-
 def test_it_leaves_the_signals_and_the_loggers_of_the_process_alone(
     local_server: LocalVoxtral,
 ) -> None:
@@ -123,7 +118,7 @@ print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), ask(server), shared_se
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
-def test_a_forked_child_that_never_uses_it_exits_normally() -> None:
+def test_it_closes_everything_and_so_does_a_forked_child_that_never_used_it() -> None:
     done = run(
         """
 with LocalVoxtral(n_ctx=512) as server:

@@ -114,14 +114,13 @@ def test_a_call_in_mistrals_syntax_has_its_special_token_and_an_id(http: httpx.C
 
 
 @pytest.mark.parametrize(
-    ("question", "tool", "wanted"),
+    ("fmt", "question", "tool", "wanted"),
     [
-        ("What is the value of magic_function(3)? Use the tool.", MAGIC, {"input": 3}),
-        ("Create a customer named 你好啊集团.", CUSTOMER, {"customer_name": "你好啊集团"}),
-        ("Create a customer named Bravo.", CUSTOMER, {"customer_name": "Bravo"}),
+        (LLAMA3, "What is the value of magic_function(3)? Use the tool.", MAGIC, {"input": 3}),
+        (MISTRAL, "Create a customer named 你好啊集团.", CUSTOMER, {"customer_name": "你好啊集团"}),
+        (LLAMA3, "Create a customer named Bravo.", CUSTOMER, {"customer_name": "Bravo"}),
     ],
 )
-@BOTH_FORMATS
 def test_a_forced_call_takes_its_arguments_from_the_question(
     http: httpx.Client, fmt: PromptFormat, question: str, tool: Any, wanted: dict[str, Any]
 ) -> None:
@@ -131,8 +130,8 @@ def test_a_forced_call_takes_its_arguments_from_the_question(
     assert json.loads(text) == {"name": tool["function"]["name"], key: wanted}
 
 
-@BOTH_FORMATS
-def test_the_city_of_the_question_is_the_argument(http: httpx.Client, fmt: PromptFormat) -> None:
+def test_the_city_of_the_question_is_the_argument(http: httpx.Client) -> None:
+    fmt = LLAMA3
     turns = [Turn("user", "What is the weather in San Francisco, CA?")]
     rest, [call] = split_calls(answer_of(http, fmt, turns, [WEATHER]), fmt.calls)
     assert (rest, call.name) == ("", "get_weather")
@@ -142,10 +141,8 @@ def test_the_city_of_the_question_is_the_argument(http: httpx.Client, fmt: Promp
     assert "sunny" in answer_of(http, fmt, turns, [WEATHER])
 
 
-@BOTH_FORMATS
-def test_an_agent_that_must_call_a_tool_in_every_step_terminates(
-    http: httpx.Client, fmt: PromptFormat
-) -> None:
+def test_an_agent_that_must_call_a_tool_in_every_step_terminates(http: httpx.Client) -> None:
+    fmt = MISTRAL
     tools = [FINAL, WEATHER, ADD]
     response_format = forced(tool_call_schema(tools, arguments_key=fmt.calls.arguments_key))
     turns, names = [BOTH], []

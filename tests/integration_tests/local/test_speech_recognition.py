@@ -35,12 +35,9 @@ def test_a_recording_longer_than_one_window(http: httpx.Client) -> None:
 
 def test_block_sizes_do_not_change_the_transcript() -> None:
     sound = np.concatenate([speech()] * 5)
+    engine = SpeechEngine()
     transcript = [
-        list(
-            SpeechEngine().transcribe(
-                sound[start : start + size] for start in range(0, len(sound), size)
-            )
-        )
+        list(engine.transcribe(sound[start : start + size] for start in range(0, len(sound), size)))
         for size in (16_000, 15_999 * 5)
     ]
     assert len(transcript[0]) >= 5
@@ -68,10 +65,6 @@ def test_segments_are_where_there_is_speech(http: httpx.Client) -> None:
     ("encoding", "rate", "channels"),
     [
         ("mp3", 44_100, 1),
-        ("flac", 44_100, 1),
-        ("ogg", 44_100, 1),
-        ("opus", 48_000, 1),
-        ("m4a", 44_100, 1),
         ("webm", 48_000, 1),
         ("wav mu-law", 8_000, 1),
         ("wav", 48_000, 2),

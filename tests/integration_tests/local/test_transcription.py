@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from langchain_core.documents import Document
 from langchain_core.prompts import ChatPromptTemplate
+from langchain_core.stores import InMemoryByteStore
 from support import speech_samples
 from support.folder_store import FolderStore
 from support.reference_transcripts import TRANSCRIPTS, word_errors
@@ -38,13 +39,8 @@ def settings(local_server: LocalVoxtral) -> dict[str, Any]:
     return {"base_url": local_server.base_url, "api_key": local_server.api_key}
 
 
-def test_real_speech_becomes_its_text(settings: dict[str, Any]) -> None:
-    parser = VoxtralTranscriptionParser(mode="segment", **settings)
-    assert word_error_rate(TWO_CITIES, parser.parse(speech_samples.TWO_CITIES)) < 0.15
-
-
 @pytest.mark.parametrize("endpoint", ["transcriptions", "native"])
-@pytest.mark.parametrize("mode", ["document", "chunk", "segment"])
+@pytest.mark.parametrize("mode", ["document", "segment"])
 def test_every_endpoint_and_mode_gives_the_text(
     settings: dict[str, Any], endpoint: str, mode: str
 ) -> None:
@@ -52,11 +48,11 @@ def test_every_endpoint_and_mode_gives_the_text(
     assert word_error_rate(BECKETT, parser.parse(speech_samples.BECKETT)) < 0.15
 
 
-@pytest.mark.parametrize("encoding", ["mp3", "flac", "opus", "m4a", "webm", "aiff"])
+@pytest.mark.parametrize("encoding", ["webm", "aiff"])
 async def test_other_formats_and_rates_are_transcribed(
     settings: dict[str, Any], encoding: str
 ) -> None:
-    rate = 48_000 if encoding in {"opus", "webm"} else 44_100
+    rate = 48_000 if encoding == "webm" else 44_100
     sound = speech_samples.encoded(
         encoding, speech_samples.speech(speech_samples.BECKETT, rate), rate
     )
@@ -64,27 +60,39 @@ async def test_other_formats_and_rates_are_transcribed(
     assert word_error_rate(BECKETT, made) < 0.15
 
 
-@pytest.mark.parametrize("parallel", [1, 4])
-async def test_chunks_in_parallel_come_back_in_order(
-    settings: dict[str, Any], parallel: int
+async def test_chunks_in_parallel_come_back_in_order_and_as_estimated(
+    settings: dict[str, Any],
 ) -> None:
-    parser = VoxtralTranscriptionParser(
-        mode="chunk", chunk_seconds=20, max_concurrency=parallel, **settings
-    )
+    settings |= {"mode": "chunk", "chunk_seconds": 20, "price_per_minute": 0.001}
+    parser = VoxtralTranscriptionParser(max_concurrency=4, **settings)
+    estimate = parser.estimate(speech_samples.TWO_CITIES)
     made = await parser.aparse(speech_samples.TWO_CITIES)
-    assert [one.metadata["chunk"] for one in made] == [*range(made[-1].metadata["n_chunks"])]
+    chunks, duration = made[-1].metadata["n_chunks"], made[-1].metadata["end"]
+    assert astuple(estimate) == pytest.approx((duration, chunks, 376 * chunks, duration / 60_000))
+    assert [one.metadata["chunk"] for one in made] == [*range(chunks)]
     assert len(made) > 1
     assert [one.metadata["end"] for one in made[:-1]] == [one.metadata["start"] for one in made[1:]]
     assert word_error_rate(TWO_CITIES, made) < 0.15
-    # The same request gives the same transcript.
+    # The same requests, one after the other, give the same transcript.
+    in_turn = VoxtralTranscriptionParser(max_concurrency=1, **settings)
     assert [one.page_content for one in made] == [
-        one.page_content for one in parser.parse(speech_samples.TWO_CITIES)
+        one.page_content for one in in_turn.parse(speech_samples.TWO_CITIES)
     ]
 
 
+@pytest.fixture(scope="module")
+def store() -> InMemoryByteStore:
+    """Transcripts that several tests need, each made once."""
+    return InMemoryByteStore()
+
+
 @pytest.mark.parametrize("mode", ["srt", "vtt"])
-def test_subtitles_are_within_the_recording(settings: dict[str, Any], mode: str) -> None:
-    parser = VoxtralTranscriptionParser(**settings | {"mode": mode, "chunk_seconds": 20})
+def test_subtitles_are_within_the_recording(
+    settings: dict[str, Any], store: InMemoryByteStore, mode: str
+) -> None:
+    parser = VoxtralTranscriptionParser(
+        **settings | {"mode": mode, "chunk_seconds": 20, "store": store}
+    )
     [made] = parser.parse(speech_samples.TWO_CITIES)
     cues = read_cues(made.page_content)
     assert made.metadata["timestamps_source"] == "server"
@@ -92,14 +100,6 @@ def test_subtitles_are_within_the_recording(settings: dict[str, Any], mode: str)
     assert times == sorted(times)
     assert times[-1] <= made.metadata["duration"]
     assert word_error_rate(TWO_CITIES, [Document(cue.text) for cue in cues]) < 0.15
-
-
-def test_an_estimate_equals_the_actual_usage(settings: dict[str, Any]) -> None:
-    parser = VoxtralTranscriptionParser(chunk_seconds=20, price_per_minute=0.001, **settings)
-    estimate = parser.estimate(speech_samples.TWO_CITIES)
-    [made] = parser.parse(speech_samples.TWO_CITIES)
-    chunks, duration = made.metadata["n_chunks"], made.metadata["duration"]
-    assert astuple(estimate) == pytest.approx((duration, chunks, 376 * chunks, duration / 60_000))
 
 
 _KILLED = """

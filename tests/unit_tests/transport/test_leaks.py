@@ -33,8 +33,8 @@ pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells all that a process holds"),
 ]
 
-CALLS = 200
-ABANDONED = 75
+CALLS = 100
+ABANDONED = 40
 FINE = whole("Hello!")
 OPEN = events(token("Hel"), End.STALL)
 

@@ -16,10 +16,7 @@ from support.subprocesses import run_python
 pytestmark = pytest.mark.usefixtures("_no_earlier_models", "_no_open_sockets")
 
 FINE = whole("Hello!")
-START_METHODS = [
-    pytest.param(method, marks=pytest.mark.skipif(cannot, reason="this system has no such start"))
-    for method, cannot in (("spawn", False), ("fork", not hasattr(os, "fork")))
-]
+NEEDS_FORK = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 
 
 def test_a_stream_continues_when_a_child_is_forked_in_its_middle() -> None:
@@ -54,8 +51,10 @@ def test_a_stream_continues_when_a_child_is_forked_in_its_middle() -> None:
     assert [seen.connection.sent for seen in server.requests] == [3, 0, 0]
 
 
-@pytest.mark.parametrize("start_method", START_METHODS)
-@pytest.mark.parametrize("key_from", ["pickle", "environment"])
+@pytest.mark.parametrize(
+    ("start_method", "key_from"),
+    [("spawn", "environment"), pytest.param("fork", "pickle", marks=NEEDS_FORK)],
+)
 def test_a_used_model_serves_a_pool_of_processes(start_method: str, key_from: str) -> None:
     script = """
         import multiprocessing, sys
@@ -81,16 +80,15 @@ def test_a_used_model_serves_a_pool_of_processes(start_method: str, key_from: st
     assert parent == again != child
 
 
-@pytest.mark.parametrize("start_method", START_METHODS)
-def test_errors_survive_a_pool_of_processes(start_method: str, tmp_path: Path) -> None:
+def test_errors_survive_a_pool_of_processes(tmp_path: Path) -> None:
     script = """
         import multiprocessing, pickle, sys
         from concurrent.futures import ProcessPoolExecutor
         from pathlib import Path
         from langchain_voxtral import ChatVoxtral
-        url, start_method, path = sys.argv[1:]
+        url, path = sys.argv[1:]
         chat = ChatVoxtral(base_url=url, streaming=True, max_retries=0)
-        context = multiprocessing.get_context(start_method)
+        context = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(1, mp_context=context) as pool:
             errors = [pool.submit(chat.invoke, "Hello!").exception() for _ in range(2)]
         facts = "partial status_code request_id retry_after attempts is_retryable message".split()
@@ -107,7 +105,7 @@ def test_errors_survive_a_pool_of_processes(start_method: str, tmp_path: Path) -
         token("Hel"), event({"error": {"message": "CUDA OOM"}}), headers={"x-request-id": "R2"}
     )
     with ScriptedServer(busy, failing) as server:
-        run_python(script, server.url, start_method, str(result_file))
+        run_python(script, server.url, str(result_file))
     first, second = pickle.loads(result_file.read_bytes())  # noqa: S301 - our own
     assert first[:-1] == ["VoxtralRateLimitError", "", 429, "R1", 2.0, 1, True]
     assert second[:-1] == ["VoxtralAPIError", "Hel", 200, "R2", None, 1, True]
