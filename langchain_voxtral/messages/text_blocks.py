@@ -19,8 +19,7 @@ _HEADINGS = {
     "context": "Context",
 }
 """What a document says of itself, and how that is written before its text."""
-_DATA_KEYS = ("base64", "data", "file_data")
-_DATA_URL = re.compile(r"data:(?P<type>[^;,]*)[^,]*;base64,", re.IGNORECASE)
+_DATA_KEYS = ("base64", "data")
 _TEXT_TYPES = re.compile(r"text/|application/(.*\+)?(json|xml|yaml)\b", re.IGNORECASE)
 """Media types whose files are text."""
 
@@ -69,17 +68,15 @@ def is_document(block: Mapping[str, object]) -> bool:
 
 
 def _read_file(block: Mapping[str, object], where: str) -> str | None:
-    """Return the text of LangChain's, OpenAI's or Google's block of a file, if the file is text."""
-    nested = block.get("file")
-    content = nested if isinstance(nested, Mapping) else block
-    text = content.get("text")
-    if text is None and content.get("source_type") == "text":
-        text = content.get("url")  # LangChain's first blocks had the text there
-        content = {**content, "url": None}
+    """Return the text of LangChain's or Google's block of a file, if the file is text."""
+    text = block.get("text")
+    if text is None and block.get("source_type") == "text":
+        text = block.get("url")  # LangChain's first blocks had the text there
+        block = {**block, "url": None}
     if text is None:
-        is_plain = block.get("type") == "text-plain"
-        text = _decode(content, "text/plain" if is_plain else "", where)
-    return _with_headings(content, text, where)
+        default_type = "text/plain" if block.get("type") == "text-plain" else None
+        text = _decode(block, block.get("mime_type") or default_type, where)
+    return _with_headings(block, text, where)
 
 
 def _read_document(block: Mapping[str, object], where: str) -> str | None:
@@ -91,7 +88,7 @@ def _read_document(block: Mapping[str, object], where: str) -> str | None:
         elif source.get("type") == "content":
             text = _join(source.get("content"), where)
         else:
-            text = _decode({**source, "mime_type": source.get("media_type")}, "", where)
+            text = _decode(source, source.get("media_type"), where)
         return _with_headings(block, text, where)
     if isinstance(document, Mapping):
         data = document.get("data", document)
@@ -119,7 +116,6 @@ _DOCUMENTS: dict[str, Callable[[Mapping[str, object], str], str | None]] = {
     "custom_tool_call_output": _read_output,
     "document": _read_document,
     "file": _read_file,
-    "input_file": _read_file,
     "json": _read_json,
     "media": _read_file,
     "search_result": _read_search_result,
@@ -140,19 +136,14 @@ def _piece(piece: object, where: str) -> str:
     return _string(piece, f"{where}: the content")
 
 
-def _decode(content: Mapping[str, object], default_type: str, where: str) -> str | None:
+def _decode(content: Mapping[str, object], media_type: object, where: str) -> str | None:
     """Return the text of a file in base64; None if it is no text."""
     data = next((content[key] for key in _DATA_KEYS if content.get(key) is not None), None)
-    media_type = content.get("mime_type") or default_type
-    if data is None:
+    if data is None or not _TEXT_TYPES.match(str(media_type)):
         return None
-    data = _string(data, f"{where}: the data")
-    if url := _DATA_URL.match(data):
-        media_type, data = url["type"], data[url.end() :]
-    if not _TEXT_TYPES.match(str(media_type)):
-        return None
+    encoded = "".join(_string(data, f"{where}: the data").split())
     try:
-        return base64.b64decode("".join(data.split()), validate=True).decode()
+        return base64.b64decode(encoded, validate=True).decode()
     except ValueError as error:
         raise VoxtralInvalidRequestError(
             f"{where}: the file is not UTF-8 text in base64 ({error}): put its text into a text "

@@ -40,17 +40,9 @@ DOCUMENTS: dict[str, tuple[dict[str, Any], str]] = {
         {"type": "file", "base64": B64, "mime_type": "text/markdown; charset=utf-8"},
         "Ärger",
     ),
-    "LangChain's first": ({"type": "file", "source_type": "text", "text": "t"}, "t"),
-    "its text as url": (
+    "LangChain's first": (
         {"type": "file", "source_type": "text", "url": "t", "mime_type": "text/plain"},
         "t",
-    ),
-    "OpenAI's file": (
-        {
-            "type": "file",
-            "file": {"filename": "a.json", "file_data": f"data:application/json;base64,{B64}"},
-        },
-        "File: a.json\n\nÄrger",
     ),
     "Google's media": ({"type": "media", "mime_type": "text/csv", "data": B64}, "Ärger"),
     "Anthropic's text": (
