@@ -51,11 +51,6 @@ def sent(data: bytes, audio_format: str = "wav", name: str = "deepinfra") -> dic
     return {"type": "input_audio", "input_audio": audio}
 
 
-def wave_in(part: dict[str, Any]) -> io.BytesIO:
-    audio = part["input_audio"]
-    return io.BytesIO(base64.b64decode(audio if isinstance(audio, str) else audio["data"]))
-
-
 MODELS = {"mistral": "voxtral-small-2507", "openrouter": "mistralai/voxtral-small-24b-2507"}
 USAGE = {"input_tokens": 400, "output_tokens": 3, "total_tokens": 403}
 USAGES: dict[str, dict[str, Any]] = {
@@ -105,14 +100,14 @@ def test_every_form_of_block_makes_the_same_request(
 
 
 @pytest.mark.parametrize("call_mode", ["flac", "opus", "m4a", "webm", "aiff", "wav float"])
-@pytest.mark.parametrize("name", SERVERS)
+@pytest.mark.parametrize("name", ["deepinfra", "vllm", "llama_cpp"])
 def test_unsupported_formats_become_wav(
     make_chat: Make, server: Server, name: str, call_mode: str
 ) -> None:
     server.answer = strict(name)
     make_chat(**SERVERS[name]).invoke([HumanMessage([audio_block(encoded(call_mode))])])
     [part] = server.body["messages"][0]["content"]
-    with wave.open(wave_in(part)) as wav:
+    with wave.open(io.BytesIO(base64.b64decode(part["input_audio"]["data"]))) as wav:
         assert wav.getnframes() == pytest.approx(len(speech()), abs=2_500)
 
 

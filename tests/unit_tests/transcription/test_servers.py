@@ -7,7 +7,8 @@ import pytest
 from support import speech_samples
 from support.documented_exchanges import KEY, MODEL, Server, answering
 from support.multipart_forms import parse_multipart
-from support.strict_servers import SERVERS, STREAMED, TRANSCRIPT, strict
+from support.strict_servers import SERVERS, strict
+from support.strict_transcripts import STREAMED, TRANSCRIPT
 from support.transcription_calls import LONG, PARSES, SHORT
 
 from langchain_voxtral import VoxtralTranscriber, VoxtralTranscriptionParser
