@@ -45,7 +45,7 @@ def _holds_recording(block: str | dict[str, object]) -> bool:
         return False
     nested = block.get(str(block["type"]))
     content = nested if isinstance(nested, Mapping) else block
-    file_id = content.get("file_id") or content.get("id")
+    file_id = content.get("id" if content.get("source_type") == "id" else "file_id")
     is_typed = content is nested or any(isinstance(block.get(key), str) for key in _TYPE_KEYS)
     return (
         any(isinstance(content.get(key), str) for key in ("base64", "file_data"))

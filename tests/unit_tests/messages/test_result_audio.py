@@ -22,6 +22,7 @@ B64 = "UklGRg=="
 RIFF, ID3 = AudioPart(b"RIFF"), AudioPart(b"ID3")
 BLOCK = {"type": "audio", "base64": B64, "mime_type": "audio/wav"}
 OTHER = {"type": "audio", "base64": "SUQz", "mime_type": "audio/mpeg"}
+FILE_ID = f"sha256:{'0' * 64}"
 NUMBERED = "Recording {}, which a tool returned:"
 
 
@@ -66,6 +67,15 @@ def test_a_recording_that_a_tool_returns_begins_the_users_turn(form: dict[str, A
             tool_turn("(Recording 1 follows.)"),
             user_turn(NUMBERED.format(1), RIFF),
         ]
+
+
+@pytest.mark.parametrize("key", [{"file_id": FILE_ID}, {"source_type": "id", "id": FILE_ID}])
+def test_a_recording_by_reference_is_one_too(key: dict[str, str]) -> None:
+    block = {"type": "audio", "mime_type": "audio/wav", **key}
+    contents: list[Any] = [[block], json.dumps(block), json.dumps(["", block])]
+    for content in contents:
+        _, turn = turns_after_call(result(content))
+        assert [part.file_id for part in turn.audio] == [FILE_ID]
 
 
 def test_texts_beside_a_recording_stay_in_the_result_and_show_where_it_was() -> None:
@@ -131,6 +141,7 @@ def test_a_recording_of_a_call_that_is_gone_stays_beside_the_text_of_the_user() 
         '{"type": "audio", "title": "Thriller", "url": "https://example.com/a.mp3"}',
         '{"type": "audio", "data": "see the notes"}',
         '{"type": "audio", "file_id": "file-1"}',
+        '{"type": "audio", "id": "sha256:0"}',
         '[{"type": "audio", "artist": "Ada"}]',
         json.dumps([BLOCK, 7]),
         json.dumps([BLOCK, {"seconds": 3}]),
