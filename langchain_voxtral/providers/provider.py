@@ -54,6 +54,8 @@ class Provider:
         turn_order: The order of turns that its chat template takes.
         max_audio_seconds: Longest recording in one request.
         max_audio_bytes: Largest recording in one request.
+        max_diarized_seconds, max_diarized_bytes: The same where speakers are told apart, whose
+            names count for one request only.
         prices_per_minute: US dollars for a minute of transcribed audio, by model.
         field_names: Its names for fields of chat completions that other servers name otherwise.
         missing_form_fields: Fields of OpenAI's transcriptions that its own have not.
@@ -103,6 +105,8 @@ class Provider:
     # minutes. Ten minutes fit the context of all.
     max_audio_seconds: float = 600.0
     max_audio_bytes: int = 25_000_000
+    max_diarized_seconds: float = 600.0
+    max_diarized_bytes: int = 25_000_000
     prices_per_minute: Mapping[str, float] = field(default_factory=dict)
     field_names: Mapping[str, str] = field(default_factory=dict)
     missing_form_fields: frozenset[str] = frozenset()

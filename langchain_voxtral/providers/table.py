@@ -72,6 +72,11 @@ PROVIDERS: Mapping[ProviderName, Provider] = {
                 for version in ("3-0", "3", "latest")
             ),
             has_speakers=True,
+            # An hour as WAV. Voxtral 3 has a context of 65,536 tokens, which are 87 minutes, and
+            # a file may have 512 MB (docs.mistral.ai/studio/audio/specs-and-limits/limits and
+            # /resources/known-limitations, November 2026).
+            max_diarized_seconds=3600.0,
+            max_diarized_bytes=120_000_000,
             streams_transcriptions=True,
             turn_order="mistral",
             missing_form_fields=frozenset(

@@ -18,7 +18,6 @@ from langchain_voxtral.errors import (
 )
 from langchain_voxtral.protocol.transcription_request import TranscriptionRequest
 from langchain_voxtral.protocol.transcription_stream import StreamedItem, StreamedSegment
-from langchain_voxtral.providers import PROVIDERS
 from langchain_voxtral.transcription.chunks import ChunkedRecording
 from langchain_voxtral.transcription.concurrency import (
     amap_ordered,
@@ -33,6 +32,7 @@ from langchain_voxtral.transcription.sending import ChunkSender, NoTimestamps, S
 from langchain_voxtral.transcription.settings import (
     TranscriptionSettings,
     check_cost,
+    chunk_limits,
     expected_timestamps,
     needed_timestamps,
     price_per_minute,
@@ -78,7 +78,7 @@ class TranscriptionJob:
         prepare_progress(settings.progress)
         self.recording = ChunkedRecording(
             self.source,
-            PROVIDERS[settings.server],
+            chunk_limits(settings),
             target_seconds=settings.chunk_seconds,
             truncated=settings.truncated,
             as_cues=needed_timestamps(settings) != expected_timestamps(settings),

@@ -1,6 +1,7 @@
 """Settings of transcriptions."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Annotated, Any, Literal, Self
 
 from langchain_core.stores import BaseStore
@@ -69,7 +70,8 @@ class TranscriptionSettings(ConnectionSettings):
     speakers: bool = False
     """Whether the server is to tell speakers apart. Subtitles then begin with their names, and
     whole recordings and chunks have `metadata["segments"]`. What the server tells anyway is in the
-    metadata of segments and words. Speakers of different chunks are not compared."""
+    metadata of segments and words. Speakers of different chunks are not compared, so chunks are
+    as long as the server takes them (an hour at Mistral), unless `chunk_seconds` is set."""
     chunk_seconds: Annotated[float, Field(ge=1, allow_inf_nan=False)] | None = None
     """Length that chunks should have, at most the server's limit. None makes as few as possible, or
     chunks of up to 15 seconds for segments and subtitles if the server returns no times."""
@@ -166,6 +168,18 @@ def _default_model(settings: TranscriptionSettings) -> str:
     return (provider.words_model if needs_words else "") or provider.transcription_model
 
 
+def chunk_limits(settings: TranscriptionSettings) -> Provider:
+    """Return the kind of server, with the limits of a chunk as those of a recording."""
+    provider = PROVIDERS[settings.server]
+    if not settings.speakers:
+        return provider
+    return replace(
+        provider,
+        max_audio_seconds=provider.max_diarized_seconds,
+        max_audio_bytes=provider.max_diarized_bytes,
+    )
+
+
 def needed_timestamps(settings: TranscriptionSettings) -> Timestamps | None:
     """Return what documents need times of: as requested, else for their mode or for speakers."""
     needed = settings.timestamps or _NEEDED_TIMESTAMPS.get(settings.mode)
@@ -200,6 +214,12 @@ def _check_abilities(settings: TranscriptionSettings) -> None:
     if settings.speakers and not (PROVIDERS[settings.server].has_speakers and is_transcription):
         able = [server for server in servers if server.has_speakers]
         raise ValueError(_refusal(settings, "speakers", able))
+    replaces = PROVIDERS[settings.server].words_replace_segments
+    if settings.speakers and replaces and needed_timestamps(settings) == "word":
+        raise ValueError(
+            f"server={settings.server!r} tells who speaks in segments only: take either speakers= "
+            "or times of words."
+        )
 
 
 def _refusal(settings: TranscriptionSettings, what: str, able: list[Provider]) -> str:

@@ -191,6 +191,8 @@ def _check_mistral_form(server: Strict, texts: list[tuple[str, str]]) -> None:
         raise RefusedError("timestamp_granularities and language are not compatible")
     if fields.get("diarize", "true") not in {"true", "false"}:
         raise RefusedError("diarize: Input should be a valid boolean")
+    if fields.get("diarize") == "true" and times != ["segment"]:
+        raise RefusedError("diarize: requires timestamp_granularities=segment")
 
 
 def _check_json_transcription(

@@ -124,15 +124,13 @@ def test_seconds_that_the_server_counts_are_what_is_paid(server: Server) -> None
 
 
 @pytest.mark.parametrize("method", PARSES)
-@pytest.mark.parametrize("mode", ["segment", "word"])
-def test_mistral_tells_speakers_apart(server: Server, mode: str, method: str) -> None:
+def test_mistral_has_times_of_words_or_tells_speakers_apart(server: Server, method: str) -> None:
     playing(server, "mistral")
-    parser = parser_at(server, server="mistral", mode=mode, speakers=True)
-    documents = PARSES[method](parser, SHORT)
-    texts = TRANSCRIPT.split() if mode == "word" else [TRANSCRIPT]
-    assert [(one.page_content, one.metadata["speaker"]) for one in documents] == [
-        (text, "speaker_1") for text in texts
-    ]
+    words = PARSES[method](parser_at(server, server="mistral", mode="word"), SHORT)
+    assert [one.page_content for one in words] == TRANSCRIPT.split()
+    parser = parser_at(server, server="mistral", mode="segment", speakers=True)
+    [segment] = PARSES[method](parser, SHORT)
+    assert (segment.page_content, segment.metadata["speaker"]) == (TRANSCRIPT, "speaker_1")
 
 
 @pytest.mark.parametrize("method", PARSES)
@@ -171,6 +169,7 @@ def test_more_fields_go_into_a_form_or_into_json(server: Server, method: str) ->
             "takes either language= or times (a mode that has them, timestamps=, speakers=): leave",
         ),
         ({"server": "openrouter", "timestamps": "segment"}, "does not return times of segments"),
+        ({"server": "mistral", "mode": "word", "speakers": True}, "tells who speaks in segments"),
         ({"server": "openrouter", "speakers": True}, "does not return speakers"),
         ({"server": "mistral", "task": "translate"}, "cannot translate speech at an endpoint of"),
     ],

@@ -7,6 +7,7 @@ import pytest
 from langchain_core.documents import Document
 from langchain_core.stores import InMemoryByteStore
 from pydantic import ValidationError
+from support import speech_samples
 from support.scripted_server import Reply, ScriptedServer
 from support.sse_replies import json_reply
 from support.transcription_calls import (
@@ -292,6 +293,19 @@ def test_speakers_of_different_chunks_are_not_taken_for_the_same() -> None:
         parser = parser_of(server, **MISTRAL, speakers=True, mode="segment", chunk_seconds=11)
         made = parser.parse(LONG)
     assert [one.metadata["speaker"] for one in made] == ["0/a", "0/b", "1/a", "1/b", "2/a", "2/b"]
+
+
+def test_with_speakers_a_chunk_is_as_long_as_the_server_takes_it() -> None:
+    quarter_hour = speech_samples.encoded("wav", speech_samples.silence(900.0))
+    with ScriptedServer(default=CONVERSATION) as server:
+        settings: dict[str, Any] = {**MISTRAL, "mode": "segment", "send_silence": True}
+        made = parser_of(server, **settings, speakers=True).parse(quarter_hour)
+        parts = parser_of(server, **settings).parse(quarter_hour)
+    assert [(one.metadata["speaker"], one.metadata["n_chunks"]) for one in made] == [
+        ("a", 1),
+        ("b", 1),
+    ]
+    assert [one.metadata["speaker"] for one in parts] == ["0/a", "0/b", "1/a", "1/b"]
 
 
 def test_a_server_that_tells_no_speakers_is_logged(caplog: pytest.LogCaptureFixture) -> None:
