@@ -17,7 +17,7 @@ from langchain_voxtral.protocol.fields import JsonObject, as_object, non_empty, 
 from langchain_voxtral.protocol.form_data import FormData
 from langchain_voxtral.protocol.languages import LANGUAGES
 from langchain_voxtral.protocol.segments import without_template_text
-from langchain_voxtral.protocol.sse import MAX_EVENT_BYTES, SSEDecoder
+from langchain_voxtral.protocol.sse import SSEDecoder
 from langchain_voxtral.protocol.stream_decoder import QUOTE_LIMIT
 from langchain_voxtral.protocol.transcription_request import (
     CUT,
@@ -25,8 +25,9 @@ from langchain_voxtral.protocol.transcription_request import (
     TranscriptionRequest,
 )
 
-MAX_TEXT_LENGTH = MAX_EVENT_BYTES
-"""Most characters of one stream, so that a server that goes on for ever cannot fill the memory."""
+MAX_TEXT_LENGTH = 2**20
+"""Most characters of one stream, so that a server that goes on for ever cannot fill the memory.
+Three hours of speech, the longest recording that any server takes, are a fifth of that."""
 
 # Mistral's events are called transcription.*, OpenAI's, which llama.cpp sends, transcript.*
 _DELTAS = {"transcription.text.delta": "text", "transcript.text.delta": "delta"}
@@ -104,7 +105,7 @@ class TranscriptionStream:
         self._length = 0
         self._template = _TemplateFilter()
         self._segments: list[object] = []
-        self._segment_end: float | None = 0.0  # of the last one; None: they are looked at later
+        self._last_start: float | None = 0.0  # of a segment; None: one was not usable
         self._facts: JsonObject = {}  # language, usage and ids, as a whole response has them
         self._finish_reason: str | None = None
 
@@ -219,32 +220,32 @@ class TranscriptionStream:
     def _add_text(self, text: object, document: JsonObject, items: list[StreamedItem]) -> None:
         if not isinstance(text, str):
             raise self._unknown_event(document)
+        if not text:
+            return
         self._count(text)
         self._texts.append(text)
         if shown := self._template.feed(text):
             items.append(shown)
 
     def _add_segment(self, document: JsonObject, items: list[StreamedItem]) -> None:
-        """Keep a segment, and append it unless its times, or those of one before, are wrong."""
+        """Keep a segment; append it, unless the times of one so far are wrong or out of order."""
         text = document.get("text")
+        self._count(text if isinstance(text, str) and text else " ")
         self._segments.append(document)
-        end, self._segment_end = self._segment_end, None
-        if not isinstance(text, str):
-            return
-        self._count(text)
-        if end is not None:
+        last_start, self._last_start = self._last_start, None
+        if last_start is not None and isinstance(text, str):
             transcript = self._parse({"text": text, "segments": [document]})
             segments = transcript.transcript.segments
-            if segments and segments[0].start >= end:
-                self._segment_end = segments[0].end
+            if segments and segments[0].start >= last_start:
+                self._last_start = segments[0].start
                 items.append(StreamedSegment(transcript))
 
     def _count(self, text: str) -> None:
         self._length += len(text)
         if self._length > MAX_TEXT_LENGTH:
             raise VoxtralResponseError(
-                f"The server's stream has more than {MAX_TEXT_LENGTH >> 20} Mi characters of text; "
-                "reading was stopped."
+                f"The server's stream has more than {MAX_TEXT_LENGTH} characters of text; reading "
+                "was stopped."
             )
 
     def _complete(self, final: JsonObject, items: list[StreamedItem]) -> None:

@@ -1,9 +1,17 @@
-"""Event streams of transcriptions, in the forms of vLLM, llama.cpp and Mistral."""
+"""Streamed transcriptions: events of vLLM, llama.cpp and Mistral, and readers of streams."""
 
+import asyncio
+from collections.abc import Generator
+from contextlib import contextmanager
 from typing import Any
 
-from support.scripted_server import Reply
+from support.scripted_server import Reply, ScriptedServer
 from support.sse_replies import event, events
+from support.transcription_calls import parser_of
+
+from langchain_voxtral import VoxtralTranscriber, VoxtralTranscriptionParser
+
+MODES = ("stream", "astream")
 
 DONE = b"data: [DONE]\n\n"
 
@@ -59,3 +67,37 @@ def final(text: str, **more: Any) -> bytes:
 def mistral(*texts: str) -> Reply:
     """Return a stream of Mistral."""
     return events(LANGUAGE, *map(mistral_delta, texts), final("".join(texts)))
+
+
+def parser_at(server: ScriptedServer, /, **settings: Any) -> VoxtralTranscriptionParser:
+    """Return a parser that calls a scripted server, which is one of vLLM's."""
+    return parser_of(server, **{"server": "vllm", "model": "voxtral", **settings})
+
+
+def transcriber_at(
+    server: ScriptedServer, output: Any = "text", /, **settings: Any
+) -> VoxtralTranscriber:
+    """Return a transcriber that calls a scripted server, which is one of vLLM's."""
+    return VoxtralTranscriber(parser_at(server, **settings), output=output)
+
+
+@contextmanager
+def opened(mode: str, outputs: Any) -> Generator[Any]:
+    """Yield the function that returns the next output of a stream, None at its end."""
+    if mode == "stream":
+        yield lambda: next(outputs, None)
+        outputs.close()
+        return
+    with asyncio.Runner() as runner:
+
+        async def following() -> Any:
+            return await anext(outputs, None)
+
+        yield lambda: runner.run(following())
+        runner.run(outputs.aclose())
+
+
+def pieces_of(mode: str, transcriber: Any, audio: Any, config: Any = None) -> list[Any]:
+    """Return all pieces of a stream."""
+    with opened(mode, getattr(transcriber, mode)(audio, config)) as following:
+        return [*iter(following, None)]

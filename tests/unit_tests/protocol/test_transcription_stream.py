@@ -214,7 +214,7 @@ def test_the_text_before_a_failure_in_the_same_read_is_shown() -> None:
 
 def test_a_text_without_end_is_not_read_on() -> None:
     stream = stream_of()
-    with pytest.raises(VoxtralResponseError, match="more than 16 Mi characters"):
+    with pytest.raises(VoxtralResponseError, match="more than 1048576 characters"):
         decode(stream, *[mistral_delta("x" * (MAX_TEXT_LENGTH // 3))] * 4)
 
 
