@@ -179,7 +179,8 @@ class TranscriptionJob:
         work: Generator[ChunkResult] = stream_ordered(
             self.recording.chunks(), transcribe, self.settings.max_concurrency
         )
-        with progress_reporter(self.settings.progress) as report, closing(work) as results:
+        reporter = progress_reporter(self.settings.progress, is_beside_text=streamed == "text")
+        with reporter as report, closing(work) as results:
             report(self._progress(None))
             try:
                 for result in results:
@@ -198,7 +199,8 @@ class TranscriptionJob:
         work: AsyncGenerator[ChunkResult] = astream_ordered(
             self.recording.chunks(), transcribe, self.settings.max_concurrency
         )
-        with progress_reporter(self.settings.progress) as report:
+        reporter = progress_reporter(self.settings.progress, is_beside_text=streamed == "text")
+        with reporter as report:
             async with aclosing(work) as results:
                 report(self._progress(None))
                 try:

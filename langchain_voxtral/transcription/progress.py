@@ -39,13 +39,20 @@ ProgressCallback = Callable[[Progress], object]
 
 
 @contextmanager
-def progress_reporter(progress: bool | ProgressCallback | None) -> Iterator[ProgressCallback]:  # noqa: FBT001 - the setting as it was given
+def progress_reporter(
+    progress: bool | ProgressCallback | None,  # noqa: FBT001 - the setting as it was given
+    *,
+    is_beside_text: bool = False,
+) -> Iterator[ProgressCallback]:
     """Yield the function to call before the first chunk and after each.
 
     Args:
         progress: True for a bar on stderr (lines without tqdm), False for nothing, None for a
             bar in terminals and notebooks only; or the function itself.
+        is_beside_text: Whether the text is shown as it comes: a bar would stand in between.
     """
+    if is_beside_text and progress is None:
+        progress = False
     if callable(progress):
         yield progress
     elif _has_bar(progress):

@@ -93,8 +93,9 @@ class TranscriptionSettings(ConnectionSettings):
     """Where recordings are that blocks name by their hashes: what `audio_block(..., store=...)` put
     them into, or `"cache"`."""
     progress: bool | ProgressCallback | None = Field(default=None, repr=False, exclude=True)
-    """True shows a bar on stderr, False nothing, None a bar in terminals and notebooks only; a
-    function is called with a `Progress` before the first chunk and after each."""
+    """True shows a bar on stderr, False nothing, None a bar in terminals and notebooks only, unless
+    text is streamed; a function is called with a `Progress` before the first chunk and after
+    each."""
     max_cost_usd: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
     """Most US dollars for one recording, checked before its first request."""
     price_per_minute: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None

@@ -129,7 +129,11 @@ def test_a_failed_transcription_shows_no_key(endpoint: SpeechEndpoint, fault: Re
     )
     with ScriptedServer(default=fault) as server:
         client = TranscriptionClient(ConnectionSettings(**settings(server)))
-        for call in (client.transcribe, lambda each: asyncio.run(client.atranscribe(each))):
+        for call in (
+            client.transcribe,
+            lambda each: asyncio.run(client.atranscribe(each)),
+            lambda each: [*client.stream(each)],
+        ):
             with pytest.raises(VoxtralError) as caught:
                 call(request)
             assert leaks(caught.value) == []

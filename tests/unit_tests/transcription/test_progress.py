@@ -1,6 +1,7 @@
 """Progress of a transcription: what is shown, where, and under which name."""
 
 import importlib.util
+import io
 import sys
 import threading
 from pathlib import Path
@@ -10,6 +11,7 @@ from support import speech_samples
 from support.scripted_server import Gate, Reply, ScriptedServer
 from support.transcription_calls import BOUNDS, LONG, PARSES, SHORT, parser_of, transcription_reply
 
+from langchain_voxtral import VoxtralTranscriber
 from langchain_voxtral.transcription.progress import Progress
 
 needs_tqdm = pytest.mark.skipif(importlib.util.find_spec("tqdm") is None, reason="no tqdm here")
@@ -114,6 +116,22 @@ def test_a_bar_is_there_before_the_first_answer(
     with ScriptedServer(Reply(steps=(gate, transcription_reply("Hello.").body or b""))) as server:
         [made] = parser_of(server).parse(SHORT)
     assert made.page_content == "Hello."
+
+
+def test_streamed_text_has_no_bar_in_between(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(io.StringIO):
+        """Records what is shown."""
+
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setattr(sys, "stderr", terminal := Terminal())
+    with ScriptedServer(default=transcription_reply("x")) as server:
+        parser = parser_of(server)
+        assert [*VoxtralTranscriber(parser).stream(SHORT)] == ["x"]
+        assert terminal.getvalue() == ""
+        assert VoxtralTranscriber(parser).invoke(SHORT) == "x"
+        assert terminal.getvalue() != ""
 
 
 def test_a_process_without_a_console_shows_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
