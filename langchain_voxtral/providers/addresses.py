@@ -101,8 +101,8 @@ def normalize_base_url(value: str, server: ProviderName = "deepinfra") -> str:
     for other in PROVIDERS.values():
         if other is not provider and other.is_own_domain(url):
             _reject(provider, f"; {url!r} is {other.label}'s: pass server={other.name!r}")
-    is_local = url == LOCAL_BASE_URL
-    if not (provider.is_embedded if is_local else provider.dropped_suffix or url.endswith("/v1")):
+    is_whole = bool(provider.dropped_suffix) or url.endswith("/v1")
+    if not (provider.is_embedded if url == LOCAL_BASE_URL else is_whole):
         _reject(provider)
     return url
 
