@@ -97,8 +97,8 @@ $(FLOOR)/.dev: pyproject.toml tests/floor.txt
 	$(FLOOR)/bin/python -m pip install $(PIP_FAST) -r tests/floor.txt -e ".[audio]"
 	@touch $@
 
-$(BENCH)/.bench: pyproject.toml constraints.txt $(VENV)/.python
-	$(PYTHON) -m venv $(BENCH)
+$(BENCH)/.bench: pyproject.toml constraints.txt
+	$(call new-venv,$(BENCH))
 	$(BENCH)/bin/python -m pip install $(PIP_QUIET) -c constraints.txt -e ".[bench,fast]"
 	@touch $@
 

@@ -18,8 +18,13 @@ from langchain_voxtral import ChatVoxtral
 pytestmark = pytest.mark.filterwarnings("ignore:Benchmark fixture was not used")
 
 ENGINE = "SmolLM2-135M-Instruct"
-TOOLS = re.compile("^(?!test_image|test_pdf).*(tool|structured|json|agent|no_overrides)")
+_NO_MEDIA = "^(?!test_image|test_pdf)"
+TOOLS = re.compile(f"{_NO_MEDIA}.*(tool|structured|json|agent|no_overrides)")
 """Names of the tests of tools and structured output; those of pictures in results are of media."""
+TOOLS_OF_A_FORMAT = re.compile(
+    rf"{_NO_MEDIA}.*(tool|agent|few_shot|structured_output\[pydantic|no_overrides)"
+)
+"""The same with one kind of schema: all become functions, and a format changes only those."""
 STREAM = Path(__file__).parent / "cassettes" / "stream_time.yaml"
 
 
@@ -100,14 +105,14 @@ class TestNativeLlama3(_Suite):
 
 
 class TestNativeMistral(_Suite):
-    """Tools and structured output, in the model's own prompt format."""
+    """Tools, and one structured output, in the other prompt format."""
 
     settings: ClassVar = {"prompt_format": "mistral"}
-    only = TOOLS
+    only = TOOLS_OF_A_FORMAT
 
 
 class TestChatCompletions(_Suite):
-    """The same with chat completions."""
+    """Tools and structured output with chat completions."""
 
     settings: ClassVar = {"api": "chat_completions"}
     only = TOOLS
