@@ -16,6 +16,7 @@ _MAX_CLOCK_ERROR = 0.1
 _MAX_PAUSE_SECONDS = 1.0
 _MAX_PASSAGE_SECONDS = 15.0
 """Longest segment that is made of words: as a subtitle it can still be read at once."""
+_SPEAKER_NAMES = ("speaker", "speaker_id")
 _SENTENCE_ENDS = (".", "?", "!", "…", "。", "？", "！")  # noqa: RUF001 - Chinese and Japanese
 
 # Voxtral's template ends in `lang:xx[TRANSCRIBE]`, where `lang:xx` is ordinary text to the model.
@@ -92,7 +93,8 @@ def read_segments(
         return _passages(_as_words(segments), text), problem
     parts, words_problem = _checked(_word_items(document), "words", text, max_seconds)
     words = _as_words(parts)
-    segments = _with_words(segments, words) if segments else _passages(words, text)
+    spoken = [segment for segment in segments if segment.text.strip()]
+    segments = _with_words(spoken, words) if spoken else _passages(words, text)
     return segments, " and ".join(filter(None, (problem, words_problem))) or None
 
 
@@ -103,15 +105,23 @@ def without_template_text(text: str) -> str:
 
 
 def _word_items(document: JsonObject) -> object:
-    """Return the JSON of the words, be they beside the segments or in them."""
+    """Return the JSON of the words, be they beside the segments or in them, as who speaks is."""
     words, segments = document.get("words"), document.get("segments")
     if words or not isinstance(segments, list):
         return words
     items: list[object] = []
     for segment in map(as_object, segments):
         inner = segment.get("words")
-        items += inner if isinstance(inner, list) else [] if inner is None else [inner]
+        words = inner if isinstance(inner, list) else [] if inner is None else [inner]
+        items += [_with_speaker(word, _speaker(segment)) for word in words]
     return items
+
+
+def _with_speaker(word: object, speaker: str | None) -> object:
+    """Return the JSON of a word of a segment, with who speaks there if it does not say."""
+    if not isinstance(word, dict) or speaker is None or _speaker(word) is not None:
+        return word
+    return word | {"speaker": speaker}
 
 
 def _checked(
@@ -148,7 +158,7 @@ def _part(item: object, location: str) -> Segment:
 
 def _speaker(item: JsonObject) -> str | None:
     """Return who speaks, in one line: servers have names and numbers."""
-    for value in (item.get("speaker"), item.get("speaker_id")):
+    for value in map(item.get, _SPEAKER_NAMES):
         if isinstance(value, str | int) and not isinstance(value, bool):
             return " ".join(str(value).split()) or None
     return None
@@ -212,14 +222,13 @@ def _as_words(parts: Iterable[Segment]) -> list[Word]:
 
 def _with_words(segments: Sequence[Segment], words: Iterable[Word]) -> tuple[Segment, ...]:
     """Return segments with their words: those whose middle is in them, or nearest to them."""
-    spoken = [at for at, segment in enumerate(segments) if segment.text.strip()]
     of_speaker: dict[str | None, list[int]] = {}
-    for at in spoken:
-        of_speaker.setdefault(segments[at].speaker, []).append(at)
+    for at, segment in enumerate(segments):
+        of_speaker.setdefault(segment.speaker, []).append(at)
     found: dict[int, list[Word]] = {}
-    for word in words if spoken else ():
-        candidates = spoken if word.speaker is None else of_speaker.get(word.speaker, spoken)
-        at = _nearest(segments, candidates, (word.start + word.end) / 2)
+    for word in words:
+        known = None if word.speaker is None else of_speaker.get(word.speaker)
+        at = _nearest(segments, known or range(len(segments)), (word.start + word.end) / 2)
         speaker = word.speaker or segments[at].speaker
         found.setdefault(at, []).append(replace(word, speaker=speaker))
     return tuple(replace(one, words=tuple(found.get(at, ()))) for at, one in enumerate(segments))

@@ -74,7 +74,7 @@ def _builder(job: TranscriptionJob, *, as_text: bool) -> "DocumentBuilder | Text
 
 def _streamed(job: TranscriptionJob, *, as_text: bool) -> Streamed | None:
     mode = job.settings.mode
-    if mode == "segment" and job.settings.timestamps != "word":  # words make segments at the end
+    if mode == "segment":
         return "segments"
     return "text" if as_text and mode in _SEPARATORS else None
 

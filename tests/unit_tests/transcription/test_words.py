@@ -193,7 +193,8 @@ def words_as_segments() -> Reply:
 def test_mistrals_words_come_in_the_place_of_segments() -> None:
     with ScriptedServer(default=words_as_segments()) as server:
         [made] = parser_of(server, **MISTRAL, timestamps="word").parse(SHORT)
-        segments = parser_of(server, **MISTRAL, timestamps="word", mode="segment").parse(SHORT)
+        parser = parser_of(server, **MISTRAL, timestamps="word", mode="segment")
+        segments = [*parser.lazy_parse(SHORT)]
         [subtitles] = parser_of(server, **MISTRAL, timestamps="word", mode="srt").parse(SHORT)
     assert made.metadata["words"] == subtitles.metadata["words"] == WORDS
     assert [facts(one, "start", "end") for one in segments] == [
@@ -296,16 +297,14 @@ def test_speakers_of_different_chunks_are_not_taken_for_the_same() -> None:
 
 
 def test_with_speakers_a_chunk_is_as_long_as_the_server_takes_it() -> None:
-    quarter_hour = speech_samples.encoded("wav", speech_samples.silence(900.0))
-    with ScriptedServer(default=CONVERSATION) as server:
-        settings: dict[str, Any] = {**MISTRAL, "mode": "segment", "send_silence": True}
-        made = parser_of(server, **settings, speakers=True).parse(quarter_hour)
-        parts = parser_of(server, **settings).parse(quarter_hour)
+    eleven_minutes = speech_samples.encoded("wav", speech_samples.silence(660.0))
+    settings: dict[str, Any] = {**MISTRAL, "mode": "segment", "send_silence": True}
+    with ScriptedServer(CONVERSATION) as server:
+        made = parser_of(server, **settings, speakers=True).parse(eleven_minutes)
     assert [(one.metadata["speaker"], one.metadata["n_chunks"]) for one in made] == [
         ("a", 1),
         ("b", 1),
     ]
-    assert [one.metadata["speaker"] for one in parts] == ["0/a", "0/b", "1/a", "1/b"]
 
 
 def test_a_server_that_tells_no_speakers_is_logged(caplog: pytest.LogCaptureFixture) -> None:
@@ -332,6 +331,15 @@ def test_stored_transcripts_have_words_and_speakers() -> None:
         facts(one, "speaker", "words") for one in first
     ]
     assert first[0].metadata["words"] == [WORDS[0] | {"speaker": "1"}]
+
+
+def test_transcripts_are_stored_apart_if_speakers_are_asked_for() -> None:
+    store = InMemoryByteStore()
+    with ScriptedServer(default=CONVERSATION) as server:
+        for speakers in (False, True, True):
+            settings: dict[str, Any] = {"mode": "segment", "store": store, "speakers": speakers}
+            parser_of(server, **MISTRAL, **settings).parse(SHORT)
+    assert len(server.requests) == 2
 
 
 def test_entries_without_words_are_read_for_the_settings_that_they_had() -> None:
