@@ -4,10 +4,11 @@ Whoever writes messages can name only what was put in: an id is a hash and nothi
 made of it here, and what a store returns must have that hash.
 """
 
+import asyncio
 import hashlib
 import re
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,55 +75,65 @@ def open_store(store: AudioStore) -> ByteStore:
     return AudioFolder(cache_dir() / "audio") if store == "cache" else store
 
 
-def read_entries(store: ByteStore | None, file_ids: Sequence[str]) -> Sequence[object]:
-    """Return what a store holds for recordings, unchecked; without a store there are none."""
-    keys = [to_key(file_id) for file_id in file_ids]
-    return store.mget(keys) if store is not None and keys else []
-
-
-async def aread_entries(store: ByteStore | None, file_ids: Sequence[str]) -> Sequence[object]:
-    """Do what `read_entries` does; stores that are not asynchronous read in a thread."""
-    keys = [to_key(file_id) for file_id in file_ids]
-    return await store.amget(keys) if store is not None and keys else []
-
-
-def check_entries(
-    store: ByteStore | None, places: Mapping[str, str], entries: Sequence[object]
-) -> dict[str, bytes]:
+def read_recordings(store: AudioStore | None, places: Mapping[str, str]) -> dict[str, bytes]:
     """Return recordings by their ids.
 
     Args:
-        store: The store, for errors.
-        places: What is asked for, by id: where in the messages it is named.
-        entries: What the store holds for each.
+        store: Where they are.
+        places: What is asked for, by id: where in the messages it is named, for errors.
 
     Raises:
-        VoxtralInvalidRequestError: One is missing or damaged; the error says where it is named.
+        VoxtralInvalidRequestError: There is no store, or a recording is missing or damaged.
     """
+    if not places:
+        return {}
+    opened = _require_store(store, places)
+    return _check_entries(opened, places, opened.mget([*map(to_key, places)]))
+
+
+async def aread_recordings(store: AudioStore | None, places: Mapping[str, str]) -> dict[str, bytes]:
+    """Do what `read_recordings` does; neither reading nor checking blocks the event loop."""
+    if not places:
+        return {}
+    opened = _require_store(store, places)
+    entries = await opened.amget([*map(to_key, places)])  # in a thread, if only `mget` is its own
+    return await asyncio.to_thread(_check_entries, opened, places, entries)
+
+
+def _require_store(store: AudioStore | None, places: Mapping[str, str]) -> ByteStore:
+    if store is not None:
+        return open_store(store)
+    file_id, place = next(iter(places.items()))
+    raise VoxtralInvalidRequestError(
+        f"{place}: the recording is named by its id ({file_id}), and there is no store to read it "
+        "from: give the store that it was put into as audio_store=."
+    )
+
+
+def _check_entries(
+    store: ByteStore, places: Mapping[str, str], entries: Iterable[object]
+) -> dict[str, bytes]:
+    found, kind = [*entries], type(store).__name__
+    if len(found) != len(places):
+        raise VoxtralInvalidRequestError(
+            f"The store ({kind}) returned {len(found)} values for {len(places)} keys: its mget "
+            "and amget must return one for each, None where there is none."
+        )
     checked = {}
-    for (file_id, place), entry in zip(places.items(), entries, strict=True):
+    for (file_id, place), entry in zip(places.items(), found, strict=True):
         if entry is None:
             raise VoxtralInvalidRequestError(
-                f"{place}: the store ({type(store).__name__}) has no recording {file_id}. "
-                f"{_PUT_AGAIN}"
+                f"{place}: the store ({kind}) has no recording {file_id}. {_PUT_AGAIN}"
             )
         # Some databases return a view of their bytes.
         data = bytes(entry) if isinstance(entry, bytes | bytearray | memoryview) else None
         if data is None or file_id_of(data) != file_id:
             raise VoxtralInvalidRequestError(
-                f"{place}: what the store ({type(store).__name__}) holds as {file_id} is another "
-                f"file, or is damaged. {_PUT_AGAIN}"
+                f"{place}: what the store ({kind}) holds as {file_id} is another file, or is "
+                f"damaged. {_PUT_AGAIN}"
             )
         checked[file_id] = data
     return checked
-
-
-def missing_store_error(place: str, file_id: str) -> VoxtralInvalidRequestError:
-    """Return the error for a recording that is named by its id where there is no store."""
-    return VoxtralInvalidRequestError(
-        f"{place}: the recording is named by its id ({file_id}), and there is no store to read it "
-        "from: give the store that it was put into as audio_store=."
-    )
 
 
 _PUT_AGAIN = (
@@ -133,7 +144,7 @@ _PUT_AGAIN = (
 
 @dataclass(frozen=True)
 class AudioFolder(ByteStore):
-    """A store in a folder, which only the user can read. Nothing is ever deleted from it.
+    """A store in a folder, which only the user can read. Nothing is deleted from it by itself.
 
     Args:
         folder: It need not exist.

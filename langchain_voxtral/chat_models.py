@@ -30,7 +30,7 @@ from langchain_voxtral.completions.request import CompletionRequest, RequestBuil
 from langchain_voxtral.completions.response import StreamItem
 from langchain_voxtral.completions.tools import ToolOptions
 from langchain_voxtral.connection import MODEL_CONFIG, ConnectionSettings
-from langchain_voxtral.messages import Turn, to_turn, to_turns
+from langchain_voxtral.messages import Turn, text_as_sent, to_turn, to_turns
 from langchain_voxtral.profiles import LOCAL_MODEL, get_profile
 from langchain_voxtral.prompts import (
     PromptFormat,
@@ -195,8 +195,8 @@ class ChatVoxtral(ConnectionSettings, SamplingSettings, AudioSettings, BaseChatM
         """Return how many tokens messages take, as `trim_messages(token_counter=chat)` asks.
 
         A recording takes 375 for each 30 seconds that it begins, and one more; that is exact. One
-        that is named by its hash is read from `audio_store`, once; without a store the `seconds`
-        that its block states are taken.
+        that is named by its hash is as long as its block says (`seconds`, as `audio_block` writes
+        them); only if that says nothing, it is read from `audio_store`.
         Texts are counted by `custom_get_token_ids`, with each message's role before it as
         LangChain does; without it they are estimated by `count_tokens_approximately`, which
         takes four characters for a token.
@@ -224,7 +224,7 @@ class ChatVoxtral(ConnectionSettings, SamplingSettings, AudioSettings, BaseChatM
         turns = [to_turn(index, message) for index, message in enumerate(messages)]
         total = sum(map(audio_tokens, self._audio_durations(turns, PROVIDERS[self.server])))
         texts = [
-            message.model_copy(update={"content": turn.text, "name": None})
+            message.model_copy(update={"content": text_as_sent(turn), "name": None})
             for message, turn in zip(messages, turns, strict=True)
         ]
         offered = to_openai_tools(tools or ())

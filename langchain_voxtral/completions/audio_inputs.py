@@ -5,12 +5,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from langchain_voxtral.audio_store import (
-    ByteStore,
-    aread_entries,
-    check_entries,
+    AudioStore,
+    aread_recordings,
     file_id_of,
-    missing_store_error,
-    read_entries,
+    read_recordings,
 )
 from langchain_voxtral.errors import VoxtralInvalidRequestError
 from langchain_voxtral.messages import AudioPart, Turn
@@ -24,7 +22,7 @@ _MAX_CACHED_BYTES = 64_000_000
 """Bytes: half an hour of sound, about what the model's context holds."""
 
 
-AudioKey = tuple[Provider, ByteStore | None, str]
+AudioKey = tuple[Provider, AudioStore | None, str]
 """The server, the store of a recording that a message names, and the recording's id.
 
 What was read from one store cannot be named in another, though copies of a model share a cache.
@@ -122,7 +120,7 @@ def load_audio(
     server: Provider,
     policy: FetchPolicy | None = None,
     cache: AudioCache | None = None,
-    store: ByteStore | None = None,
+    store: AudioStore | None = None,
 ) -> Sequence[Turn]:
     """Return a conversation with its recordings as the server takes them.
 
@@ -149,7 +147,7 @@ async def aload_audio(
     server: Provider,
     policy: FetchPolicy | None = None,
     cache: AudioCache | None = None,
-    store: ByteStore | None = None,
+    store: AudioStore | None = None,
 ) -> Sequence[Turn]:
     """Do what `load_audio` does; neither reading, fetching nor decoding blocks the event loop."""
     stored = StoredAudio(_recordings(turns), server, cache or AudioCache(), store)
@@ -157,11 +155,11 @@ async def aload_audio(
 
 
 def audio_durations(
-    turns: Sequence[Turn], server: Provider, cache: AudioCache, store: ByteStore | None = None
+    turns: Sequence[Turn], server: Provider, cache: AudioCache, store: AudioStore | None = None
 ) -> list[float]:
     """Return the seconds of each recording of a conversation.
 
-    Without a store a recording that is named by its id is as long as its block says.
+    One that is named by its id is as long as its block says; if that says nothing, it is read.
 
     Raises:
         VoxtralInvalidRequestError: One is a URL, which is not fetched for that; or it cannot be
@@ -175,12 +173,9 @@ def audio_durations(
                 f"{part.location}: the recording is a URL, and how long it is is not known before "
                 "it is fetched: send the recording itself (audio_block(path))."
             )
-    stated = {part.file_id: part.seconds for part in parts if store is None and part.seconds}
-    stored = StoredAudio(
-        [part for part in parts if part.file_id not in stated], server, cache, store
-    )
+    stored = StoredAudio([part for part in parts if not part.seconds], server, cache, store)
     stored.add(stored.read())
-    return [stated.get(part.file_id) or stored.get(part).seconds for part in parts]
+    return [part.seconds or stored.get(part).seconds for part in parts]
 
 
 class StoredAudio:
@@ -191,9 +186,6 @@ class StoredAudio:
         server: The server.
         cache: What was read and converted before, and is not read again.
         store: Where they are.
-
-    Raises:
-        VoxtralInvalidRequestError: One is named by its id, and there is no store.
     """
 
     def __init__(
@@ -201,7 +193,7 @@ class StoredAudio:
         parts: Iterable[AudioPart],
         server: Provider,
         cache: AudioCache,
-        store: ByteStore | None,
+        store: AudioStore | None,
     ) -> None:
         self.server, self._cache, self._store = server, cache, store
         self._ready: dict[str, EncodedAudio] = {}
@@ -209,24 +201,24 @@ class StoredAudio:
         for part in parts:
             if part.file_id is None or part.file_id in self._ready:
                 continue
-            if store is None:
-                raise missing_store_error(part.location, part.file_id)
-            if kept := cache.find(self._key(part.file_id)):
+            # Without a store nothing can be named, what was sent in a block before included.
+            kept = cache.find(self._key(part.file_id)) if store is not None else None
+            if kept is not None:
                 self._ready[part.file_id] = kept
             else:
                 self._places.setdefault(part.file_id, part.location)
 
-    def read(self) -> Sequence[object]:
-        """Return what the store holds for those that are to be read."""
-        return read_entries(self._store, [*self._places])
+    def read(self) -> dict[str, bytes]:
+        """Return those that are to be read, by their ids."""
+        return read_recordings(self._store, self._places)
 
-    async def aread(self) -> Sequence[object]:
+    async def aread(self) -> dict[str, bytes]:
         """Do what `read` does, asynchronously."""
-        return await aread_entries(self._store, [*self._places])
+        return await aread_recordings(self._store, self._places)
 
-    def add(self, entries: Sequence[object]) -> None:
-        """Check and convert what was read."""
-        for file_id, data in check_entries(self._store, self._places, entries).items():
+    def add(self, recordings: dict[str, bytes]) -> None:
+        """Convert what was read."""
+        for file_id, data in recordings.items():
             place = self._places[file_id]
             self._ready[file_id] = self._cache.encode(self._key(file_id), data, place)
 
@@ -265,13 +257,13 @@ def _load(
     turns: Sequence[Turn],
     policy: FetchPolicy | None,
     stored: StoredAudio,
-    entries: Sequence[object],
+    recordings: dict[str, bytes],
 ) -> Sequence[Turn]:
     fetched = {
         url: fetch_url(url, name=where, policy=allowed)
         for url, where, allowed in _urls_to_fetch(turns, policy)
     }
-    stored.add(entries)
+    stored.add(recordings)
 
     def load(part: str | AudioPart) -> str | AudioPart:
         if isinstance(part, str):

@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
 from langchain_voxtral.audio.source import AudioInput
-from langchain_voxtral.audio_store import AudioStore, ByteStore, open_store, to_key
+from langchain_voxtral.audio_store import AudioStore, open_store, to_key
 from langchain_voxtral.completions.audio_inputs import (
     AudioCache,
     aload_audio,
@@ -79,18 +79,14 @@ class AudioSettings(BaseModel):
 
     def _load_audio(self, turns: Sequence[Turn], server: Provider) -> Sequence[Turn]:
         policy, cache = self._fetch_policy(server), self._audio_cache
-        return load_audio(turns, server, policy, cache, self._opened_store)
+        return load_audio(turns, server, policy, cache, self.audio_store)
 
     async def _aload_audio(self, turns: Sequence[Turn], server: Provider) -> Sequence[Turn]:
         policy, cache = self._fetch_policy(server), self._audio_cache
-        return await aload_audio(turns, server, policy, cache, self._opened_store)
+        return await aload_audio(turns, server, policy, cache, self.audio_store)
 
     def _audio_durations(self, turns: Sequence[Turn], server: Provider) -> list[float]:
-        return audio_durations(turns, server, self._audio_cache, self._opened_store)
-
-    @property
-    def _opened_store(self) -> ByteStore | None:
-        return None if self.audio_store is None else open_store(self.audio_store)
+        return audio_durations(turns, server, self._audio_cache, self.audio_store)
 
     def _fetch_policy(self, server: Provider) -> FetchPolicy | None:
         return FetchPolicy(server.max_audio_bytes) if self.allow_audio_urls else None

@@ -2,6 +2,16 @@
 
 from langchain_voxtral.messages.convert import to_turn, to_turns
 from langchain_voxtral.messages.openai import to_openai
+from langchain_voxtral.messages.result_audio import text_as_sent
 from langchain_voxtral.messages.turns import AudioPart, Role, ToolCall, Turn
 
-__all__ = ["AudioPart", "Role", "ToolCall", "Turn", "to_openai", "to_turn", "to_turns"]
+__all__ = [
+    "AudioPart",
+    "Role",
+    "ToolCall",
+    "Turn",
+    "text_as_sent",
+    "to_openai",
+    "to_turn",
+    "to_turns",
+]

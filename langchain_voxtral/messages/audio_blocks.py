@@ -2,7 +2,6 @@
 
 import base64
 import binascii
-import math
 import re
 from collections.abc import Mapping
 from urllib.parse import unquote_to_bytes
@@ -20,10 +19,12 @@ _WITH_MIME_TYPE = frozenset({"file", "input_file", "media"})
 """Types of blocks that are recordings if their media type is one."""
 _OTHER_AUDIO_TYPES = frozenset(audio_format.mime_type for audio_format in OTHER_FORMATS)
 """Media types of recordings that are no `audio/`."""
-_DATA_KEYS = ("base64", "data", "file_data")
+RECORDING_KEYS = ("base64", "data", "file_data", "url")
 
 _MAX_NAME = 200
 """Characters of a name that errors show."""
+_MAX_SECONDS = 1e9
+"""No recording is as long."""
 
 _FROM_URL_ALPHABET = str.maketrans("-_", "+/")
 
@@ -80,16 +81,13 @@ def parse_audio_block(block: Mapping[str, object], where: str) -> AudioPart | No
     """
     if not is_audio_block(block):
         return None
-    block_type = str(block["type"])
-    content = block.get(block_type, {}) if block_type in _NESTED else block
-    if isinstance(content, str):
-        content = {"url" if block_type == "audio_url" else "data": content}
+    block_type, content = str(block["type"]), content_of(block)
     if not isinstance(content, Mapping):
         raise _block_error(
             where, f"the {block_type!r} of the block must be a dict, not {type(content).__name__}"
         )
     file_id = _stored_id(content, where)
-    keys = [key for key in (*_DATA_KEYS, "url") if content.get(key) is not None]
+    keys = [key for key in RECORDING_KEYS if content.get(key) is not None]
     if file_id is not None and not keys:
         name, seconds, _ = stated_facts(block)
         place = where if name is None else f"{where} ({name[:_MAX_NAME]})"
@@ -128,6 +126,15 @@ def is_audio_block(block: Mapping[str, object]) -> bool:
     return usual.startswith("audio/") or usual in _OTHER_AUDIO_TYPES
 
 
+def content_of(block: Mapping[str, object]) -> object:
+    """Return what has the recording of an audio block: the block, or what is in it."""
+    block_type = str(block["type"])
+    content = block.get(block_type, {}) if block_type in _NESTED else block
+    if isinstance(content, str):
+        return {"url" if block_type == "audio_url" else "data": content}
+    return content
+
+
 def _stored_id(content: Mapping[str, object], where: str) -> str | None:
     """Return the id by which a block names a recording in a store of ours, if it does."""
     # LangChain's first blocks had an id with this source type.
@@ -158,7 +165,7 @@ def stated_facts(block: Mapping[str, object]) -> tuple[str | None, float | None,
     name, seconds, transcript = map(stated.get, ("name", "seconds", "transcript"))
     return (
         name if isinstance(name, str) else None,
-        seconds if isinstance(seconds, int | float) and 0 < seconds < math.inf else None,
+        seconds if isinstance(seconds, int | float) and 0 < seconds < _MAX_SECONDS else None,
         transcript if isinstance(transcript, str) else None,
     )
 

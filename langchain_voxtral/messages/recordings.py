@@ -75,7 +75,7 @@ def audio_block(
         block, data = read_for_store(source, transcript)
         opened.mset([(to_key(block["file_id"]), data)])
         return block
-    extras = {} if transcript is None else {"extras": {"transcript": transcript}}
+    extras = _stated(transcript=transcript)
     if isinstance(source, str) and WEB_URL.match(source):
         type_field = {"mime_type": normalize_mime_type(mime_type)} if mime_type else {}
         return {"type": "audio", "url": source, **type_field, **extras}
@@ -113,10 +113,10 @@ def describe_audio(block: Mapping[str, Any]) -> dict[str, str]:
         assert describe_audio(block) == {"type": "text", "text": text}
         ```
     """
-    if not is_audio_block(block):
-        raise VoxtralInvalidRequestError(
-            f"A block of type {block.get('type')!r} is no recording: give what audio_block made."
-        )
+    is_block = isinstance(block, Mapping)
+    if not is_block or not is_audio_block(block):
+        given = f"block of type {block.get('type')!r}" if is_block else type(block).__name__
+        raise VoxtralInvalidRequestError(f"A {given} is no recording: give what audio_block made.")
     name, seconds, transcript = stated_facts(block)
     title = "Recording" if name is None else f"Recording {name}"
     length = "" if seconds is None else f", {seconds:.1f} s"
@@ -138,20 +138,30 @@ def read_for_store(source: AudioInput, transcript: str | None) -> tuple[dict[str
     seconds = None
     with suppress(VoxtralMissingAudioExtraError):
         seconds = recording.duration
-    has_name = read.name is not None and read.name != _DATA_URL_NAME
-    facts = {
-        "name": PurePath(str(read.name)).name if has_name else None,
-        "seconds": seconds,
-        "transcript": transcript,
-    }
-    extras = {name: value for name, value in facts.items() if value is not None}
+    name = None if read.name == _DATA_URL_NAME else read.name
     block = {
         "type": "audio",
         "file_id": file_id_of(data),
         "mime_type": recording.format.mime_type,
-        **({"extras": extras} if extras else {}),
+        **_stated(name=name, seconds=seconds, transcript=transcript),
     }
     return block, data
+
+
+def _stated(
+    *, name: str | None = None, seconds: float | None = None, transcript: str | None
+) -> dict[str, Any]:
+    """Return the `extras` of a block, if there are any."""
+    if not isinstance(transcript, str | None):
+        raise VoxtralInvalidRequestError(
+            f"transcript= must be a string, not {type(transcript).__name__}; of a Document give "
+            "its page_content."
+        )
+    # No message can carry the bytes of a name that is no UTF-8.
+    plain_name = name and PurePath(name).name.encode(errors="replace").decode()
+    facts = {"name": plain_name, "seconds": seconds, "transcript": transcript}
+    extras = {key: value for key, value in facts.items() if value is not None}
+    return {"extras": extras} if extras else {}
 
 
 _DATA_URL_NAME = "the data: URL"

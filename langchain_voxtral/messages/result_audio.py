@@ -6,7 +6,12 @@ from dataclasses import replace
 from itertools import count
 
 from langchain_voxtral.audio_store import is_like_file_id
-from langchain_voxtral.messages.audio_blocks import is_audio_block
+from langchain_voxtral.messages.audio_blocks import (
+    DATA_URL,
+    RECORDING_KEYS,
+    content_of,
+    is_audio_block,
+)
 from langchain_voxtral.messages.turns import AudioPart, Turn
 
 INTRODUCTION = "Recording {}, which a tool returned:"
@@ -43,14 +48,15 @@ def read_blocks(text: str) -> list[str | dict[str, object]] | None:
 def _holds_recording(block: str | dict[str, object]) -> bool:
     if isinstance(block, str) or not is_audio_block(block):
         return False
-    nested = block.get(str(block["type"]))
-    content = nested if isinstance(nested, Mapping) else block
+    content = content_of(block)
+    if not isinstance(content, Mapping):
+        return False
     file_id = content.get("id" if content.get("source_type") == "id" else "file_id")
-    is_typed = content is nested or any(isinstance(block.get(key), str) for key in _TYPE_KEYS)
+    found = {key: content[key] for key in RECORDING_KEYS if isinstance(content.get(key), str)}
+    is_typed = content is not block or any(isinstance(block.get(key), str) for key in _TYPE_KEYS)
     return (
-        any(isinstance(content.get(key), str) for key in ("base64", "file_data"))
-        or (is_typed and isinstance(content.get("data"), str))
-        or str(content.get("url")).startswith("data:")
+        not found.keys().isdisjoint({"base64", "file_data"} | ({"data"} if is_typed else set()))
+        or any(DATA_URL.match(value.strip()) for value in found.values())
         or is_like_file_id(str(file_id))
     )
 
@@ -79,6 +85,11 @@ def move_recordings_behind_results(turns: Sequence[Turn]) -> list[Turn]:
         else:
             moved += [recorded, turn] if recorded.parts else [turn]
     return [*moved, Turn("user").with_content(waiting)] if waiting else moved
+
+
+def text_as_sent(turn: Turn) -> str:
+    """Return the text of a turn with what is said of recordings, if it is a result of a tool."""
+    return "".join(moved.text for moved in move_recordings_behind_results([turn]))
 
 
 def _split(result: Turn, numbers: Iterator[int]) -> tuple[Turn, list[str | AudioPart]]:

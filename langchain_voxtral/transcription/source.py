@@ -2,23 +2,18 @@
 
 import io
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
-from typing import Any, BinaryIO, Self
+from typing import Any, BinaryIO
 
 from langchain_core.documents.base import Blob
 
 from langchain_voxtral.audio.source import AudioSource
 from langchain_voxtral.audio_store import (
     AudioStore,
-    ByteStore,
-    aread_entries,
-    check_entries,
-    missing_store_error,
-    open_store,
-    read_entries,
+    aread_recordings,
+    read_recordings,
 )
 from langchain_voxtral.errors import VoxtralInvalidRequestError
 from langchain_voxtral.messages import AudioPart
@@ -53,8 +48,7 @@ def open_source(
     opened = _open(audio)
     if not isinstance(opened, AudioPart):
         return opened
-    stored = StoredRecording.of(opened, store)
-    return stored.source(read_entries(stored.store, [stored.file_id])), {}
+    return _stored_source(opened, read_recordings(store, _place(opened))), {}
 
 
 async def aopen_source(
@@ -64,31 +58,15 @@ async def aopen_source(
     opened = await to_thread(_open, audio)
     if not isinstance(opened, AudioPart):
         return opened
-    stored = StoredRecording.of(opened, store)
-    entries = await aread_entries(stored.store, [stored.file_id])
-    return await to_thread(stored.source, entries), {}
+    return _stored_source(opened, await aread_recordings(store, _place(opened))), {}
 
 
-@dataclass(frozen=True, slots=True)
-class StoredRecording:
-    """A recording that a block names by its hash, and the store that it is in."""
+def _place(part: AudioPart) -> dict[str, str]:
+    return {str(part.file_id): part.location}
 
-    file_id: str
-    store: ByteStore
-    place: str
-    name: str | None
 
-    @classmethod
-    def of(cls, part: AudioPart, store: AudioStore | None) -> Self:
-        """Return the recording of a block."""
-        if part.file_id is None or store is None:
-            raise missing_store_error(part.location, str(part.file_id))
-        return cls(part.file_id, open_store(store), part.location, part.name)
-
-    def source(self, entries: Sequence[object]) -> AudioSource:
-        """Return its bytes, checked, out of what the store holds."""
-        found = check_entries(self.store, {self.file_id: self.place}, entries)
-        return AudioSource(found[self.file_id], name=self.name)
+def _stored_source(part: AudioPart, recordings: Mapping[str, bytes]) -> AudioSource:
+    return AudioSource(recordings[str(part.file_id)], name=part.name)
 
 
 def _open(audio: AudioInput) -> tuple[AudioSource, dict[str, Any]] | AudioPart:

@@ -1,6 +1,7 @@
 """Recordings in stores: keys, and the folder in the user's cache directory."""
 
 import stat
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -8,10 +9,10 @@ from langchain_core.stores import InMemoryByteStore
 
 from langchain_voxtral.audio_store import (
     AudioFolder,
-    check_entries,
     file_id_of,
     is_file_id,
     open_store,
+    read_recordings,
     to_key,
 )
 from langchain_voxtral.errors import VoxtralAudioError, VoxtralInvalidRequestError
@@ -45,9 +46,27 @@ def test_an_id_is_a_hash_and_nothing_else(text: str, *, is_one: bool) -> None:
 
 @pytest.mark.parametrize("view", [bytes, bytearray, memoryview])
 def test_what_a_store_returns_may_be_a_view_of_bytes(view: type) -> None:
-    [data] = check_entries(InMemoryByteStore(), {f"sha256:{HASH}": "x"}, [view(b"test")]).values()
+    store = InMemoryByteStore()
+    store.mset([(KEY, view(b"test"))])
+    [data] = read_recordings(store, {f"sha256:{HASH}": "x"}).values()
     assert type(data) is bytes
     assert data == b"test"
+
+
+@pytest.mark.parametrize("values", [[], [b"test", None]])
+def test_a_store_that_returns_fewer_or_more_values_than_keys_is_named(
+    values: list[bytes | None],
+) -> None:
+    class Filtering(InMemoryByteStore):
+        def mget(self, keys: Sequence[str]) -> list[bytes | None]:
+            return values[: len(keys) + 1]
+
+    with pytest.raises(VoxtralInvalidRequestError) as raised:
+        read_recordings(Filtering(), {f"sha256:{HASH}": "x"})
+    assert str(raised.value) == (
+        f"The store (Filtering) returned {len(values)} values for 1 keys: its mget and amget must "
+        "return one for each, None where there is none."
+    )
 
 
 @pytest.mark.parametrize(

@@ -77,7 +77,8 @@ def test_any_part_of_a_conversation_is_counted() -> None:
     count = ChatVoxtral(custom_get_token_ids=by_letters).get_num_tokens_from_messages
     assert count([result]) == len("Tool: 22")
     recorded = ToolMessage(json.dumps(["22", *recordings_of(1)]), tool_call_id="1")
-    assert count([recorded]) == len("Tool: 22") + 376
+    said = "\n(Recording 1 follows.)Recording 1, which a tool returned:"
+    assert count([recorded]) == len("Tool: 22" + said) + 376
 
 
 @pytest.mark.parametrize(

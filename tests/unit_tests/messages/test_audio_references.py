@@ -1,11 +1,13 @@
 """Blocks that name a recording in a store: how they are made, read and kept by LangChain."""
 
+import io
 import sys
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import pytest
+from langchain_core.documents import Document
 from langchain_core.language_models._utils import _normalize_messages
 from langchain_core.messages import (
     HumanMessage,
@@ -43,6 +45,23 @@ def test_a_block_with_a_store_names_the_recording_that_is_put_in(talk: Path) -> 
     }
     assert store.mget([KEY]) == [WAV]
     assert list(store.yield_keys()) == [KEY]
+
+
+def test_a_name_that_is_no_utf_8_becomes_one() -> None:
+    """No request, and no checkpoint, could carry it."""
+    file = io.BytesIO(WAV)
+    file.name = "/t\udce9l.wav"
+    assert audio_block(file, store=InMemoryByteStore())["extras"]["name"] == "t?l.wav"
+
+
+@pytest.mark.parametrize("store", [None, InMemoryByteStore()])
+def test_a_transcript_that_is_no_text_is_refused(store: InMemoryByteStore | None) -> None:
+    said: Any = Document("Hello.")
+    with pytest.raises(VoxtralInvalidRequestError) as raised:
+        audio_block(WAV, store=store, transcript=said)
+    assert str(raised.value) == (
+        "transcript= must be a string, not Document; of a Document give its page_content."
+    )
 
 
 MP3, FLAC = encoded("mp3", silence(2)), encoded("flac", silence(2))
@@ -184,9 +203,10 @@ def test_a_description_says_what_is_known(extras: object, text: str) -> None:
     assert describe_audio(block) == {"type": "text", "text": text}
 
 
-def test_only_recordings_are_described() -> None:
+@pytest.mark.parametrize(
+    ("given", "what"), [({"type": "image"}, "block of type 'image'"), ("talk.wav", "str")]
+)
+def test_only_recordings_are_described(given: Any, what: str) -> None:
     with pytest.raises(VoxtralInvalidRequestError) as raised:
-        describe_audio({"type": "image"})
-    assert str(raised.value) == (
-        "A block of type 'image' is no recording: give what audio_block made."
-    )
+        describe_audio(given)
+    assert str(raised.value) == f"A {what} is no recording: give what audio_block made."

@@ -52,11 +52,14 @@ FORMS: list[Any] = [
     {"type": "audio", "source_type": "base64", "data": B64, "mime_type": "audio/wav"},
     {"type": "audio", "url": f"data:audio/wav;base64,{B64}"},
     {"type": "input_audio", "input_audio": {"data": B64, "format": "wav"}},
+    {"type": "input_audio", "input_audio": B64},
     {"type": "audio_url", "audio_url": {"url": f"data:audio/wav;base64,{B64}"}},
+    {"type": "audio_url", "audio_url": f" DATA:audio/wav;base64,{B64}"},
+    {"type": "audio", "data": f"data:audio/wav;base64,{B64}"},
     {"type": "file", "mime_type": "audio/x-wav", "base64": B64, "id": "lc_1"},
     {"type": "media", "mime_type": "application/ogg", "data": B64},
 ]
-"""Of LangChain (new, old), MCP, OpenAI, vLLM and Google."""
+"""Of LangChain (new, old), MCP, OpenAI, Mistral, vLLM and Google."""
 
 
 @pytest.mark.parametrize("form", FORMS, ids="-".join)
@@ -140,6 +143,7 @@ def test_a_recording_of_a_call_that_is_gone_stays_beside_the_text_of_the_user() 
     [
         '{"type": "audio", "title": "Thriller", "url": "https://example.com/a.mp3"}',
         '{"type": "audio", "data": "see the notes"}',
+        '{"type": "audio", "audio": {"data": "see the notes"}}',
         '{"type": "audio", "file_id": "file-1"}',
         '{"type": "audio", "id": "sha256:0"}',
         '[{"type": "audio", "artist": "Ada"}]',
