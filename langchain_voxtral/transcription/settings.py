@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Annotated, Any, Literal, Self
 
 from langchain_core.stores import BaseStore
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from langchain_voxtral.audio.chunking import AudioChunk
 from langchain_voxtral.audio.decoder import Truncated
@@ -45,6 +45,9 @@ def _validate_model_kwargs(model_kwargs: dict[str, Any]) -> dict[str, Any]:
 
 class TranscriptionSettings(ConnectionSettings):
     """What is sent with each chunk, and how recordings are cut, kept and paid."""
+
+    # Older pydantic warns of fields that begin with `model_`.
+    model_config = ConfigDict(protected_namespaces=())
 
     model: str = Field(default=VOXTRAL_MINI, min_length=1)
     """The model's name at the server; else Voxtral Mini, or at Mistral and OpenRouter Voxtral Mini
