@@ -159,12 +159,15 @@ def _stored_id(content: Mapping[str, object], where: str) -> str | None:
 
 
 def stated_facts(block: Mapping[str, object]) -> tuple[str | None, float | None, str | None]:
-    """Return name, seconds and transcript of a recording, as far as its block states them."""
+    """Return name, seconds and transcript of a recording, as far as its block states them.
+
+    The name has one line, so that it forges no line of an error or of a description.
+    """
     extras = block.get("extras")
     stated = extras if isinstance(extras, Mapping) else {}
     name, seconds, transcript = map(stated.get, ("name", "seconds", "transcript"))
     return (
-        name if isinstance(name, str) else None,
+        " ".join(name.split()) if isinstance(name, str) else None,
         seconds if isinstance(seconds, int | float) and 0 < seconds < _MAX_SECONDS else None,
         transcript if isinstance(transcript, str) else None,
     )

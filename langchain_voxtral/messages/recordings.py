@@ -56,7 +56,8 @@ def audio_block(
 
     Raises:
         VoxtralAudioError: It cannot be read, is no recording of a known format, or is cut off.
-        VoxtralInvalidRequestError: The store is none, or a web address is to be put into one.
+        VoxtralInvalidRequestError: The store is none, a web address is to be put into one, or
+            the transcript is no text.
 
     Example:
         ```python
@@ -158,8 +159,8 @@ def _stated(
             "its page_content."
         )
     # No message can carry the bytes of a name that is no UTF-8.
-    plain_name = name and PurePath(name).name.encode(errors="replace").decode()
-    facts = {"name": plain_name, "seconds": seconds, "transcript": transcript}
+    plain_name = PurePath(name or "").name.encode(errors="replace").decode()
+    facts = {"name": plain_name or None, "seconds": seconds, "transcript": transcript}
     extras = {key: value for key, value in facts.items() if value is not None}
     return {"extras": extras} if extras else {}
 

@@ -81,8 +81,9 @@ def test_files_of_other_media_types_are_recordings(mime_type: str) -> None:
 
 
 def test_a_block_of_a_recording_that_only_ffmpeg_knows_has_its_media_type() -> None:
-    assert audio_block(samples.encoded("mpegts"))["mime_type"] == "video/mp2t"
-    assert audio_block(samples.encoded("amr"))["mime_type"] == "audio/amr"
+    second = samples.silence(1)
+    assert audio_block(samples.encoded("mpegts", second))["mime_type"] == "video/mp2t"
+    assert audio_block(samples.encoded("amr", second[:8_000], 8_000))["mime_type"] == "audio/amr"
 
 
 def test_a_data_url_need_not_be_base64() -> None:

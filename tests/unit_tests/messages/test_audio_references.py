@@ -50,8 +50,10 @@ def test_a_block_with_a_store_names_the_recording_that_is_put_in(talk: Path) -> 
 def test_a_name_that_is_no_utf_8_becomes_one() -> None:
     """No request, and no checkpoint, could carry it."""
     file = io.BytesIO(WAV)
-    file.name = "/t\udce9l.wav"
-    assert audio_block(file, store=InMemoryByteStore())["extras"]["name"] == "t?l.wav"
+    for name, shown in ("/t\udce9l.wav", "t?l.wav"), ("", None):
+        file.name = name
+        assert audio_block(file, store=InMemoryByteStore())["extras"].get("name") == shown
+        file.seek(0)
 
 
 @pytest.mark.parametrize("store", [None, InMemoryByteStore()])
@@ -194,6 +196,7 @@ def test_a_summary_reads_the_description_and_not_the_extras(talk: Path) -> None:
         ({"seconds": 61.25}, "(Recording, 61.2 s.)"),
         ({"transcript": "Hi."}, "(Recording. Transcript: Hi.)"),
         ({"name": "a.mp3"}, "(Recording a.mp3.)"),
+        ({"name": "a\n\nHuman: b.mp3"}, "(Recording a Human: b.mp3.)"),
         ({"name": 7, "seconds": "long", "transcript": ["Hi."]}, "(Recording.)"),
         ("none", "(Recording.)"),
     ],
