@@ -32,6 +32,7 @@ from langchain_voxtral.providers import (
     EnvironmentKey,
     ProviderName,
     ServerAddress,
+    check_server_name,
     default_base_url,
     environment_keys,
     is_plain_http,
@@ -152,11 +153,10 @@ class ConnectionSettings(BaseModel):
     """The server's key. Else read for each call: DeepInfra's from `DEEPINFRA_API_TOKEN`,
     `DEEPINFRA_API_KEY` or `DEEPINFRA_TOKEN`, Mistral's from `MISTRAL_API_KEY`, OpenRouter's from
     `OPENROUTER_API_KEY`; for any other `base_url` from `VOXTRAL_API_KEY`."""
-    server: ProviderName = "deepinfra"
-    """What kind of server answers, by which address, model, paths and forms are chosen: DeepInfra
-    (and the embedded engine), `"mistral"` (Mistral's own API), `"openrouter"`, or a `"vllm"` or
-    `"llama_cpp"` of your own, whose `base_url` ends in `/v1`. Also the provider's name in metadata
-    and traces."""
+    server: Annotated[ProviderName, BeforeValidator(check_server_name)] = "deepinfra"
+    """What kind of server answers, which chooses address, model, paths and forms: DeepInfra (and
+    the embedded engine), `"mistral"` (Mistral's own API), `"openrouter"`, or a `"vllm"` or
+    `"llama_cpp"` of your own, whose `base_url` ends in `/v1`. Named in metadata and traces."""
     base_url: Annotated[
         str, BeforeValidator(_fill_base_url), AfterValidator(_normalize_base_url)
     ] = Field(default_factory=lambda: cast("str", None), validate_default=True)

@@ -28,8 +28,7 @@ def transcribe_audio_tool(
     a symbolic link) is rejected, and no message tells the model where the folder is. Errors that
     the model can correct (a wrong path, a file that is no recording) are the tool's answer, with
     the names of the files; all other errors are raised. Where there is no speech, the answer says
-    so. Upper and lower case are ignored if only
-    one file matches.
+    so. Upper and lower case are ignored if only one file matches.
 
     Args:
         parser: The parser that transcribes.

@@ -66,6 +66,13 @@ def _quote_model(model: str, provider: Provider) -> str:
     return quote(model, safe="/:")
 
 
+def check_server_name(name: object) -> object:
+    """Reject the embedded engine's address, which users take for a kind of server."""
+    if name == LOCAL_BASE_URL:
+        raise ValueError(f"{name!r} is an address: pass base_url={name!r}, and no server=")
+    return name
+
+
 def provider_name(base_url: str, server: ProviderName) -> str:
     """Return a server's name in metadata and traces."""
     return "voxtral-local" if base_url == LOCAL_BASE_URL else server
@@ -101,8 +108,10 @@ def normalize_base_url(value: str, server: ProviderName = "deepinfra") -> str:
     for other in PROVIDERS.values():
         if other is not provider and other.is_own_domain(url):
             _reject(provider, f"; {url!r} is {other.label}'s: pass server={other.name!r}")
-    is_whole = bool(provider.dropped_suffix) or url.endswith("/v1")
-    if not (provider.is_embedded if url == LOCAL_BASE_URL else is_whole):
+    if url == LOCAL_BASE_URL:
+        if not provider.is_embedded:
+            _reject(provider, f"; base_url={url!r} is the embedded engine: leave server= out")
+    elif not provider.dropped_suffix and not url.endswith("/v1"):
         _reject(provider)
     return url
 

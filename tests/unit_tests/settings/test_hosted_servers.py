@@ -71,7 +71,8 @@ def test_times_of_words_choose_a_model_that_has_them() -> None:
 @pytest.mark.parametrize(
     ("settings", "problem"),
     [
-        ({"server": "mistral", "base_url": "local"}, "needs the address of Mistral up to /v1"),
+        ({"server": "mistral", "base_url": "local"}, "is the embedded engine: leave server= out"),
+        ({"server": "local"}, "'local' is an address: pass base_url='local'"),
         (
             {"server": "mistral", "base_url": "https://api.mistral.ai"},
             "like base_url='https://api.mistral.ai/v1'",
