@@ -58,15 +58,15 @@ class VoxtralTranscriptionParser(TranscriptionSettings, BaseBlobParser):
     `segment`, `word` (from 0), `speaker` (if the server names one; with several chunks `"1/NAME"`,
     since it does not compare them), `language` and `language_source` (`"requested"`, `"server"`),
     `timestamps_source` (`"server"`, or `"chunk"`, for words also `"segment"`, if only their bounds
-    are known), `model`, `cost` (US dollars, including what earlier runs paid), `cost_source`
-    (`"server"`, `"estimated"` if any of it is, or `"not_sent"`), `request_id`,
-    `chunks_from_store`; `silent_chunks`, the number of those not sent, and `silent` if that is
-    all; `loop`, a phrase that occurs in a chunk's text ten times in a row, as over noise;
-    `truncated`, if the recording is cut off and was kept; with `on_error="mark"` also `error`,
-    `error_type` and `failed_chunks`. What is not known is absent. Values of several chunks are
-    joined by commas; only the first document of a chunk has its cost. All that is flat, as vector
-    stores want it. Only `timestamps=` and `speakers=` add lists: `words` (`word`, `start`, `end`,
-    `speaker`) and `segments` (`text` for `word`).
+    are known), `model`, `request_id`, `chunks_from_store`, `cost` (US dollars, including what
+    earlier runs paid), `cost_source` (`"server"`, `"estimated"` if any of it is, `"not_sent"` if
+    all is silent), `silent_chunks` (the number of those not sent), `silent` (if that is all),
+    `loop` (a phrase that a chunk's text repeats again and again, as over noise), `truncated` (if
+    the recording is cut off and was kept), `error`, `error_type` and `failed_chunks` (with
+    `on_error="mark"`). What is not known is absent. Values of several chunks are joined by commas.
+    Only the first segment or word of a chunk has its cost; a chunk without a text has none. All
+    that is flat, as vector stores want it. Only `timestamps=` and `speakers=` add lists: `words`
+    (`word`, `start`, `end`, `speaker`) and `segments` (`text` for `word`).
 
     Raises:
         pydantic.ValidationError: A field is unknown or has a wrong value, or the server has no

@@ -4,7 +4,6 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Iterator
 from concurrent.futures import Future
-from contextlib import aclosing
 from contextvars import copy_context
 from dataclasses import dataclass, field
 from functools import partial
@@ -14,21 +13,6 @@ from typing import Any, Generic, TypeVar
 T = TypeVar("T")
 P = TypeVar("P")
 R = TypeVar("R")
-
-
-def map_ordered(items: Generator[T], work: Callable[[T], R], limit: int) -> Generator[R]:
-    """Do what `stream_ordered` does, for work that has a result only."""
-    return stream_ordered(items, lambda item, _: work(item), limit)
-
-
-async def amap_ordered(
-    items: Generator[T], work: Callable[[T], Coroutine[Any, Any, R]], limit: int
-) -> AsyncGenerator[R]:
-    """Do what `astream_ordered` does, for work that has a result only."""
-    outputs: AsyncGenerator[R] = astream_ordered(items, lambda item, _: work(item), limit)
-    async with aclosing(outputs):
-        async for result in outputs:
-            yield result
 
 
 def stream_ordered(

@@ -3,8 +3,6 @@
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
-from itertools import pairwise
 from operator import attrgetter
 from typing import Any, Literal
 
@@ -15,6 +13,7 @@ from langchain_voxtral.audio.subtitles import to_srt, to_vtt
 from langchain_voxtral.protocol.segments import Segment, Word
 from langchain_voxtral.protocol.transcription_request import ChunkTranscript
 from langchain_voxtral.providers import Timestamps
+from langchain_voxtral.transcription.repetition import find_repetition
 from langchain_voxtral.transcription.results import (
     ChunkResult,
     TimestampsSource,
@@ -26,8 +25,6 @@ from langchain_voxtral.transcription.results import (
 Mode = Literal["document", "chunk", "segment", "word", "srt", "vtt"]
 
 _SUBTITLES: Mapping[Mode, Callable[[Iterable[Segment]], str]] = {"srt": to_srt, "vtt": to_vtt}
-_MAX_PHRASE_WORDS = 12
-_MIN_REPETITIONS = 10
 
 Metadata = dict[str, Any]
 
@@ -200,8 +197,7 @@ class DocumentBuilder:
                 if self.price_per_minute is None:
                     return {}
                 source = "estimated"
-                billed = usage.audio_seconds  # of a server that counts them
-                seconds = one.chunk.seconds if billed is None else billed
+                seconds = usage.audio_seconds or one.chunk.seconds  # 0: it does not count them
                 cost = cost_usd(seconds, self.price_per_minute)
             costs.append(cost)
         return {"cost": math.fsum(costs), "cost_source": source} if costs else {}
@@ -210,18 +206,6 @@ class DocumentBuilder:
 def without_none(metadata: Metadata) -> Metadata:
     """Return metadata without what is not known."""
     return {name: value for name, value in metadata.items() if value is not None}
-
-
-@lru_cache(maxsize=16)  # all segments of a chunk look at the same text
-def find_repetition(text: str) -> str | None:
-    """Return a phrase of up to 12 words that occurs 10 times in a row; None if there is none."""
-    words = text.split()
-    for length in range(1, _MAX_PHRASE_WORDS + 1):
-        breaks = [at for at in range(len(words) - length) if words[at] != words[at + length]]
-        for before, after in pairwise([-1, *breaks, len(words) - length]):
-            if after - before > length * (_MIN_REPETITIONS - 1):
-                return " ".join(words[before + 1 : before + 1 + length])
-    return None
 
 
 def _totals(last: ChunkResult) -> Metadata:

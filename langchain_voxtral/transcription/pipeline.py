@@ -19,11 +19,7 @@ from langchain_voxtral.errors import (
 from langchain_voxtral.protocol.transcription_request import TranscriptionRequest
 from langchain_voxtral.protocol.transcription_stream import StreamedItem, StreamedSegment
 from langchain_voxtral.transcription.chunks import ChunkedRecording
-from langchain_voxtral.transcription.concurrency import (
-    amap_ordered,
-    astream_ordered,
-    stream_ordered,
-)
+from langchain_voxtral.transcription.concurrency import astream_ordered, stream_ordered
 from langchain_voxtral.transcription.documents import DocumentBuilder, Mode, without_none
 from langchain_voxtral.transcription.progress import Progress, prepare_progress, progress_reporter
 from langchain_voxtral.transcription.result_log import ResultLog
@@ -120,8 +116,10 @@ class TranscriptionJob:
         """Do what `estimate` does, asynchronously."""
         if self.settings.store is None and (whole := self._whole_estimate()) is not None:
             return whole
-        work = amap_ordered(self.recording.chunks(), self._amissing_seconds, 1)
-        async with aclosing(work) as lengths:
+        lengths: AsyncGenerator[float] = astream_ordered(
+            self.recording.chunks(), lambda chunk, _: self._amissing_seconds(chunk), 1
+        )
+        async with aclosing(lengths):
             return self._estimate([seconds async for seconds in lengths])
 
     def check_budget(self) -> None:

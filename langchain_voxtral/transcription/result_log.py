@@ -4,7 +4,7 @@ import logging
 from dataclasses import dataclass, field
 
 from langchain_voxtral.providers import Timestamps
-from langchain_voxtral.transcription.documents import find_repetition
+from langchain_voxtral.transcription.repetition import find_repetition
 from langchain_voxtral.transcription.results import ChunkResult, lacks_speakers, lacks_timestamps
 
 logger = logging.getLogger("langchain_voxtral")
@@ -36,7 +36,7 @@ class ResultLog:
         """Take the result of the next chunk, which messages call by its own title."""
         if phrase := find_repetition(result.text):
             logger.warning(
-                "%s: the text repeats %r ten times or more, as models do over silence and noise.",
+                "%s: the text repeats %r again and again, as models do over silence and noise.",
                 title,
                 phrase,
             )

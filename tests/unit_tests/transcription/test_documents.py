@@ -198,6 +198,7 @@ def test_the_requested_language_is_in_the_metadata() -> None:
     [
         ({}, {}, None),
         ({}, {"price_per_minute": 0.003}, (0.0001, "estimated")),
+        ({"usage": {"prompt_audio_seconds": 0}}, {"price_per_minute": 3}, (0.1, "estimated")),
         ({"inference_status": {"cost": 0.00004}}, {"price_per_minute": 3}, (0.00004, "server")),
     ],
 )
@@ -224,6 +225,9 @@ def test_the_model_that_answered_is_in_the_metadata() -> None:
         ("So " + "it goes on and on " * 10 + "and ends.", "it goes on and on"),
         ("no " * 10, "no"),
         ("no " * 9, None),
+        ("So " + "I would like to thank you. " * 4, "I would like to thank you."),
+        ("I would like to thank you. " * 3, None),
+        ("谢谢大家。" * 4, "谢谢大家。"),
         ("Ever tried. Ever failed. No matter. Try again. Fail again. Fail better.", None),
         ("", None),
     ],
@@ -235,7 +239,7 @@ def test_a_repetitive_text_is_flagged_and_kept(
         [made] = parser_of(server).parse(SHORT)
     assert (made.page_content, made.metadata.get("loop")) == (text.strip(), loop)
     assert [record.getMessage() for record in caplog.records] == [
-        f"the recording: the text repeats {phrase!r} ten times or more, as models do over silence "
+        f"the recording: the text repeats {phrase!r} again and again, as models do over silence "
         "and noise."
         for phrase in filter(None, [loop])
     ]

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import weakref
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import aclosing, closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -44,7 +44,7 @@ from langchain_voxtral.errors import (
     VoxtralInvalidRequestError,
     VoxtralRateLimitError,
 )
-from langchain_voxtral.transcription.concurrency import amap_ordered, map_ordered
+from langchain_voxtral.transcription.concurrency import astream_ordered, stream_ordered
 from langchain_voxtral.transcription.progress import Progress
 
 if TYPE_CHECKING:
@@ -78,6 +78,9 @@ def test_chunks_are_requested_in_parallel_and_returned_in_order(method: str) -> 
     assert [one.page_content for one in made] == ["ABC"[came.index(place)] for place in range(3)]
 
 
+Emit = Callable[[str], None]
+
+
 class Thing:
     """An object whose end can be observed."""
 
@@ -100,11 +103,11 @@ def test_at_most_one_item_is_prefetched() -> None:
     most_alive: list[int] = []
     barrier = threading.Barrier(3)
 
-    def work(thing: Thing) -> int:
+    def work(thing: Thing, _: Emit) -> int:
         barrier.wait(10)
         return thing.number
 
-    assert [*map_ordered(things(12, most_alive), work, 3)] == [*range(12)]
+    assert [*stream_ordered(things(12, most_alive), work, 3)] == [*range(12)]
     assert max(most_alive) <= 4
 
 
@@ -112,12 +115,12 @@ async def test_at_most_one_item_is_prefetched_on_the_event_loop() -> None:
     most_alive: list[int] = []
     barrier = asyncio.Barrier(3)
 
-    async def work(thing: Thing) -> int:
+    async def work(thing: Thing, _: Emit) -> int:
         async with asyncio.timeout(10):
             await barrier.wait()
         return thing.number
 
-    results = amap_ordered(things(12, most_alive), work, 3)
+    results = astream_ordered(things(12, most_alive), work, 3)
     assert [result async for result in results] == [*range(12)]
     assert max(most_alive) <= 4
 
@@ -126,7 +129,7 @@ def test_after_a_failure_nothing_starts_and_running_items_end() -> None:
     begun: list[int] = []
     failed = threading.Event()
 
-    def work(number: int) -> int:
+    def work(number: int, _: Emit) -> int:
         begun.append(number)
         if number == 1:
             failed.set()
@@ -134,7 +137,7 @@ def test_after_a_failure_nothing_starts_and_running_items_end() -> None:
         assert failed.wait(10)
         return number
 
-    results = map_ordered((number for number in range(100)), work, 2)
+    results = stream_ordered((number for number in range(100)), work, 2)
     assert next(results) == 0
     with pytest.raises(ValueError, match="one"):
         next(results)
@@ -144,7 +147,7 @@ def test_after_a_failure_nothing_starts_and_running_items_end() -> None:
 def test_running_items_end_in_the_background_when_the_caller_leaves() -> None:
     begun, left, ended = threading.Event(), threading.Event(), threading.Event()
 
-    def work(number: int) -> int:
+    def work(number: int, _: Emit) -> int:
         if number == 0:
             assert begun.wait(10)
             return number
@@ -153,7 +156,7 @@ def test_running_items_end_in_the_background_when_the_caller_leaves() -> None:
         ended.set()
         return number
 
-    with closing(map_ordered((number for number in range(2)), work, 2)) as results:
+    with closing(stream_ordered((number for number in range(2)), work, 2)) as results:
         assert next(results) == 0
     assert not ended.is_set()
     left.set()
@@ -163,7 +166,7 @@ def test_running_items_end_in_the_background_when_the_caller_leaves() -> None:
 async def test_running_items_are_cancelled_when_the_caller_leaves() -> None:
     begun, cancelled = asyncio.Event(), asyncio.Event()
 
-    async def work(number: int) -> int:
+    async def work(number: int, _: Emit) -> int:
         if number == 0:
             await begun.wait()
             return 0
@@ -175,7 +178,7 @@ async def test_running_items_are_cancelled_when_the_caller_leaves() -> None:
             raise
         return number
 
-    async with aclosing(amap_ordered((number for number in range(3)), work, 2)) as results:
+    async with aclosing(astream_ordered((number for number in range(3)), work, 2)) as results:
         assert await anext(results) == 0
     assert cancelled.is_set()
 
@@ -212,11 +215,11 @@ def test_a_loop_may_end_while_an_item_is_produced() -> None:
         assert goes_on.wait(TIMEOUT_SECONDS)
         yield 1
 
-    async def work(number: int) -> int:
+    async def work(number: int, _: Emit) -> int:
         return number
 
     async def run() -> None:
-        async for _ in amap_ordered(slow(), work, 1):
+        async for _ in astream_ordered(slow(), work, 1):
             pass
 
     async def go_on_when_all_are_cancelled() -> None:
@@ -455,7 +458,10 @@ def test_items_that_fail_are_reported_after_the_results_before_them() -> None:
         yield 1
         raise ValueError("no second one")
 
-    results = map_ordered(failing(), str, 2)
+    def work(number: int, _: Emit) -> str:
+        return str(number)
+
+    results = stream_ordered(failing(), work, 2)
     assert next(results) == "1"
     with pytest.raises(ValueError, match="no second one"):
         next(results)
@@ -466,10 +472,10 @@ async def test_items_that_fail_are_reported_on_the_event_loop_too() -> None:
         yield 1
         raise ValueError("no second one")
 
-    async def work(number: int) -> str:
+    async def work(number: int, _: Emit) -> str:
         return str(number)
 
-    results = amap_ordered(failing(), work, 2)
+    results = astream_ordered(failing(), work, 2)
     assert await anext(results) == "1"
     with pytest.raises(ValueError, match="no second one"):
         await anext(results)
