@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 from support.conversations import conversations
 
 from langchain_voxtral.errors import VoxtralInvalidRequestError
@@ -98,7 +99,10 @@ def test_an_instruction_ends_the_system_message_that_comes_first(
     assert to_openai(turns, instruction="Answer in JSON.") == messages
 
 
-@given(conversations())
+short = st.text(st.characters(codec="utf-8"), max_size=5)
+
+
+@given(conversations(texts=short, names=short, results=short))
 def test_results_name_their_calls_and_arguments_parse_back(turns: list[Turn]) -> None:
     messages = to_openai(turns)
     assert [message["role"] for message in messages] == [turn.role for turn in turns]
