@@ -208,7 +208,8 @@ def _check_texts(parts: Sequence[Segment], name: str, text: str) -> None:
     """
     said, timed = _letters(text), _letters("".join(part.text for part in parts))
     rest = iter(said)
-    if 0 < len(timed) < len(said) and all(letter in rest for letter in timed):
+    has_text = any(part.text.strip() for part in parts)
+    if has_text and len(timed) < len(said) and all(letter in rest for letter in timed):
         raise UnexpectedShapeError(f"{name} that leave out a part of the text")
 
 
@@ -222,27 +223,30 @@ def _as_words(parts: Iterable[Segment]) -> list[Word]:
 
 def _with_words(segments: Sequence[Segment], words: Iterable[Word]) -> tuple[Segment, ...]:
     """Return segments with their words: those whose middle is in them, or nearest to them."""
-    of_speaker: dict[str | None, list[int]] = {}
+    tracks: dict[str | None, list[int]] = {}  # segments of one speaker, which do not overlap
     for at, segment in enumerate(segments):
-        of_speaker.setdefault(segment.speaker, []).append(at)
+        tracks.setdefault(segment.speaker, []).append(at)
     found: dict[int, list[Word]] = {}
     for word in words:
-        known = None if word.speaker is None else of_speaker.get(word.speaker)
-        at = _nearest(segments, known or range(len(segments)), (word.start + word.end) / 2)
+        own = None if word.speaker is None else tracks.get(word.speaker)
+        at = _nearest(segments, [own] if own else tracks.values(), (word.start + word.end) / 2)
         speaker = word.speaker or segments[at].speaker
         found.setdefault(at, []).append(replace(word, speaker=speaker))
     return tuple(replace(one, words=tuple(found.get(at, ()))) for at, one in enumerate(segments))
 
 
-def _nearest(segments: Sequence[Segment], candidates: Sequence[int], time: float) -> int:
-    """Return which of some segments, in the order of their starts, is spoken at a time."""
-    after = bisect_right(candidates, time, key=lambda at: segments[at].start)
-    if after == 0:
-        return candidates[0]
-    before = candidates[after - 1]
-    gap = time - segments[before].end
-    is_next = after < len(candidates) and segments[candidates[after]].start - time < gap
-    return candidates[after] if is_next else before
+def _nearest(segments: Sequence[Segment], tracks: Iterable[Sequence[int]], time: float) -> int:
+    """Return which segment is spoken at a time; of several the last one to begin."""
+    candidates: list[int] = []
+    for track in tracks:
+        after = bisect_right(track, time, key=lambda at: segments[at].start)
+        candidates += track[max(after - 1, 0) : after + 1]
+
+    def gap(at: int) -> tuple[float, float]:
+        segment = segments[at]
+        return max(segment.start - time, time - segment.end, 0.0), -segment.start
+
+    return min(candidates, key=gap)
 
 
 def _passages(words: Iterable[Word], text: str) -> tuple[Segment, ...]:

@@ -88,6 +88,7 @@ def test_a_word_belongs_where_its_middle_is_or_else_to_the_nearest_segment() -> 
             "words[1] from 0.0 s to 0.4 s, out of order: the one before begins at 0.5 s",
         ),
         ([item(word) for word in WORDS[:3]], "words that leave out a part of the text"),
+        ([item(Word("...", 0.0, 1.0))], "words that leave out a part of the text"),
         ([{"start": 0, "end": 0, "word": TEXT}], "words that all last no time"),
         ([{"start": 0, "end": 1}], "words[0] without a text"),
         ({"0": 1}, "words that are not a list"),
@@ -198,6 +199,18 @@ def test_different_speakers_may_speak_at_once() -> None:
         (),
         "segments[1] from 0.5 s to 1.5 s, which begins before the end of the one before",
     )
+
+
+def test_a_word_without_a_speaker_belongs_to_who_speaks_then() -> None:
+    long = item(Segment(0.0, 2.0, "a b c d"), speaker="A")
+    short = item(Segment(0.5, 0.9, "x"), speaker="B")
+    times = {"a": 0.1, "x": 0.6, "b": 1.0, "c": 1.3, "d": 1.7}
+    words = [item(Word(name, start, start + 0.2)) for name, start in times.items()]
+    made, _ = read("a x b c d", segments=[long, short], words=words)
+    assert [(one.speaker, [word.text for word in one.words]) for one in made] == [
+        ("A", ["a", "b", "c", "d"]),
+        ("B", ["x"]),
+    ]
 
 
 def test_words_in_the_place_of_segments_make_sentences() -> None:
