@@ -1,9 +1,8 @@
 """Responses of speech endpoints, DeepInfra's native one and OpenAI's: transcripts."""
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from functools import partial
 
 from langchain_voxtral.errors import VoxtralResponseError
 from langchain_voxtral.protocol.error_responses import error_from_body, sanitize
@@ -47,23 +46,26 @@ class Transcript:
     segments_problem: str | None = None
 
 
-def parse_native(
+def parse_transcript(
     data: bytes,
     *,
+    is_native: bool = False,
     timestamps: Timestamps | None = "segment",
     max_seconds: float = math.inf,
     words_replace_segments: bool = False,
     header_request_id: str | None = None,
     secrets: Iterable[str] = (),
 ) -> Transcript:
-    """Return the transcript in a 200 response of DeepInfra's native speech endpoint.
+    """Return the transcript in a 200 response, of OpenAI's transcriptions and translations as JSON.
 
     Args:
         data: The body; only its text is required.
+        is_native: Whether DeepInfra's native speech endpoint sent it, whose own id of the request
+            goes before the header's.
         timestamps: Whether segments or words are wanted; else they are not read.
         max_seconds: Length of the recording, which no segment can begin after.
         words_replace_segments: Whether the server, asked for words, gives them as segments.
-        header_request_id: Value of the `x-request-id` header, for a body without one.
+        header_request_id: Value of the `x-request-id` header.
         secrets: Texts that must not show in an error, such as the API key.
 
     Raises:
@@ -71,52 +73,10 @@ def parse_native(
         VoxtralResponseError: The body is no response of this API.
     """
     document = parse_json_object(data, request_id=header_request_id, secrets=secrets)
-    body_id = safe_text(document.get("request_id"), secrets)
-    return _parse(
-        document,
-        body_id or header_request_id,
-        secrets,
-        partial(
-            read_segments,
-            timestamps=timestamps,
-            max_seconds=max_seconds,
-            words_replace_segments=words_replace_segments,
-        ),
-    )
-
-
-def parse_openai(
-    data: bytes,
-    *,
-    timestamps: Timestamps | None = "segment",
-    max_seconds: float = math.inf,
-    words_replace_segments: bool = False,
-    header_request_id: str | None = None,
-    secrets: Iterable[str] = (),
-) -> Transcript:
-    """Do what `parse_native` does for OpenAI's transcriptions and translations, as JSON."""
-    document = parse_json_object(data, request_id=header_request_id, secrets=secrets)
-    ids = (safe_text(document.get(name), secrets) for name in ("request_id", "id"))
-    return _parse(
-        document,
-        header_request_id or next(filter(None, ids), None),
-        secrets,
-        partial(
-            read_segments,
-            timestamps=timestamps,
-            max_seconds=max_seconds,
-            words_replace_segments=words_replace_segments,
-        ),
-    )
-
-
-def _parse(
-    document: JsonObject,
-    request_id: str | None,
-    secrets: Iterable[str],
-    read: Callable[[JsonObject, str], tuple[tuple[Segment, ...], str | None]],
-) -> Transcript:
-    """Return the transcript in a document, whose segments are read by `read_segments`."""
+    names = ("request_id",) if is_native else ("request_id", "id")
+    ids = [safe_text(document.get(name), secrets) for name in names]
+    ids.insert(len(ids) if is_native else 0, header_request_id)
+    request_id = next(filter(None, ids), None)
     error = error_from_body(document, secrets=secrets)
     if error is not None:
         request_id = error.request_id or request_id
@@ -133,7 +93,13 @@ def _parse(
             partial=_partial_text(document),
         )
     text = without_template_text(text)
-    segments, problem = read(document, text)
+    segments, problem = read_segments(
+        document,
+        text,
+        timestamps=timestamps,
+        max_seconds=max_seconds,
+        words_replace_segments=words_replace_segments,
+    )
     language = safe_text(document.get("language"), secrets)
     return Transcript(
         text,

@@ -20,7 +20,7 @@ from langchain_voxtral.protocol.form_data import FormData
 from langchain_voxtral.protocol.json_body import encode_request
 from langchain_voxtral.protocol.languages import LANGUAGES
 from langchain_voxtral.protocol.segments import without_template_text
-from langchain_voxtral.protocol.transcription import Transcript, parse_native, parse_openai
+from langchain_voxtral.protocol.transcription import Transcript, parse_transcript
 from langchain_voxtral.protocol.transcription_forms import (
     NATIVE_FILE_FIELD,
     OPENAI_FILE_FIELD,
@@ -190,9 +190,9 @@ class TranscriptionRequest:
         self, content: bytes, request_id: str | None, secrets: Iterable[str]
     ) -> Transcript:
         if self.endpoint != "chat":
-            parse = parse_native if self.endpoint == "native" else parse_openai
-            return parse(
+            return parse_transcript(
                 content,
+                is_native=self.endpoint == "native",
                 timestamps=self.options.timestamps,
                 max_seconds=self.chunk.seconds,
                 words_replace_segments=self.provider.words_replace_segments,

@@ -10,7 +10,7 @@ from support.speech_samples import BECKETT
 from support.subtitle_cues import read_cues
 
 from langchain_voxtral.local import LocalVoxtral
-from langchain_voxtral.protocol.transcription import parse_native, parse_openai
+from langchain_voxtral.protocol.transcription import parse_transcript
 
 FREE = {"type": "duration", "seconds": 3.0, "estimated_cost": 0.0}
 """OpenAI's usage with DeepInfra's field for the cost."""
@@ -47,8 +47,8 @@ def test_the_native_answer_has_the_documented_shape(
 def test_our_decoders_read_the_responses(
     http: httpx.Client, verbose_transcript: dict[str, Any]
 ) -> None:
-    native = parse_native(ask(http, NATIVE).content)
-    verbose = parse_openai(ask(http, response_format="verbose_json").content)
+    native = parse_transcript(ask(http, NATIVE).content, is_native=True)
+    verbose = parse_transcript(ask(http, response_format="verbose_json").content)
     for one in (native, verbose):
         assert (one.text, one.language, one.duration) == (verbose_transcript["text"], "en", 3.0)
         assert one.usage.cost == 0.0

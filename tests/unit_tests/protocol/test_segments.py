@@ -88,7 +88,6 @@ def test_a_word_belongs_where_its_middle_is_or_else_to_the_nearest_segment() -> 
             "words[1] from 0.0 s to 0.4 s, out of order: the one before begins at 0.5 s",
         ),
         ([item(word) for word in WORDS[:3]], "words that leave out a part of the text"),
-        ([item(Word("...", 0.0, 1.0))], "words that leave out a part of the text"),
         ([{"start": 0, "end": 0, "word": TEXT}], "words that all last no time"),
         ([{"start": 0, "end": 1}], "words[0] without a text"),
         ({"0": 1}, "words that are not a list"),

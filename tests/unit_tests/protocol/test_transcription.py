@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 from hypothesis import given
@@ -15,7 +16,9 @@ from langchain_voxtral.errors import (
 )
 from langchain_voxtral.protocol.responses import Usage
 from langchain_voxtral.protocol.segments import Segment
-from langchain_voxtral.protocol.transcription import Transcript, parse_native, parse_openai
+from langchain_voxtral.protocol.transcription import Transcript, parse_transcript
+
+parse_openai, parse_native = parse_transcript, partial(parse_transcript, is_native=True)
 
 
 def body(**fields: object) -> bytes:

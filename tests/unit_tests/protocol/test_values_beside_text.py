@@ -119,12 +119,10 @@ def test_nothing_beside_the_text_can_fail_a_chat_response(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", beside(TRANSCRIPT, ("text",)), ids=str)
-@pytest.mark.parametrize("parse", [transcription.parse_native, transcription.parse_openai])
-def test_nothing_beside_the_text_can_fail_a_transcript(
-    parse: Callable[[bytes], transcription.Transcript], path: Path
-) -> None:
+@pytest.mark.parametrize("is_native", [True, False])
+def test_nothing_beside_the_text_can_fail_a_transcript(is_native: bool, path: Path) -> None:
     for body in variants(TRANSCRIPT, path):
-        parsed = parse(body)
+        parsed = transcription.parse_transcript(body, is_native=is_native)
         assert parsed.text == HELLO_TEXT
         assert_usable(ResponseInfo(usage=parsed.usage, request_id=parsed.request_id))
 
@@ -357,7 +355,7 @@ def test_an_error_keeps_the_text_beside_it() -> None:
 def test_a_status_message_beside_an_answer_is_no_error(document: dict[str, Any]) -> None:
     body = json.dumps(document | {"code": 0, "message": "success", "param": None}).encode()
     if document is TRANSCRIPT:
-        assert transcription.parse_openai(body).text == HELLO_TEXT
+        assert transcription.parse_transcript(body).text == HELLO_TEXT
         return
     parse = native.parse_response if document is HELLO_ANSWER else chat_completions.parse_response
     assert parse(body).texts == (HELLO_TEXT,)
