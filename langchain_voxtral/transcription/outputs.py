@@ -7,7 +7,7 @@ from typing import Any
 from langchain_core.documents import Document
 
 from langchain_voxtral.errors import VoxtralAudioError
-from langchain_voxtral.transcription.documents import DocumentBuilder, Mode
+from langchain_voxtral.transcription.documents import DocumentBuilder, Mode, without_none
 from langchain_voxtral.transcription.pipeline import TranscriptionJob
 from langchain_voxtral.transcription.results import ChunkResult
 from langchain_voxtral.transcription.sending import Streamed
@@ -42,7 +42,7 @@ def iter_outputs(
             for result in results:
                 yield from builder.add(result)
     except VoxtralAudioError as error:
-        yield job.failed_document(error)
+        yield _failed_document(job, error)
     else:
         yield from builder.finish()
 
@@ -61,7 +61,7 @@ async def aiter_outputs(
                 for output in builder.add(result):
                     yield output
     except VoxtralAudioError as error:
-        yield job.failed_document(error)
+        yield _failed_document(job, error)
     else:
         for output in builder.finish():
             yield output
@@ -77,6 +77,14 @@ def _streamed(job: TranscriptionJob, *, as_text: bool) -> Streamed | None:
     if mode == "segment":
         return "segments"
     return "text" if as_text and mode in _SEPARATORS else None
+
+
+def _failed_document(job: TranscriptionJob, error: VoxtralAudioError) -> Document:
+    """Return the document of a recording that cannot be decoded, or raise the error."""
+    if job.settings.on_error == "raise":
+        raise error
+    failure = {"error": str(error), "error_type": type(error).__name__}
+    return Document("", metadata=without_none({**job.metadata, **failure}))
 
 
 class TextBuilder:

@@ -1,12 +1,10 @@
 """One recording: decoded once, cut into chunks, each read from the store or sent."""
 
-from collections.abc import AsyncGenerator, Callable, Generator
-from contextlib import aclosing, closing
+from collections.abc import AsyncGenerator, Callable, Generator, Iterator
+from contextlib import aclosing, closing, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
-
-from langchain_core.documents import Document
 
 from langchain_voxtral.audio.chunking import AudioChunk
 from langchain_voxtral.audio.pricing import Estimate, estimate_cost
@@ -20,7 +18,7 @@ from langchain_voxtral.protocol.transcription_request import TranscriptionReques
 from langchain_voxtral.protocol.transcription_stream import StreamedItem, StreamedSegment
 from langchain_voxtral.transcription.chunks import ChunkedRecording
 from langchain_voxtral.transcription.concurrency import astream_ordered, stream_ordered
-from langchain_voxtral.transcription.documents import DocumentBuilder, Mode, without_none
+from langchain_voxtral.transcription.documents import DocumentBuilder, Mode
 from langchain_voxtral.transcription.progress import Progress, prepare_progress, progress_reporter
 from langchain_voxtral.transcription.result_log import ResultLog
 from langchain_voxtral.transcription.results import ChunkResult
@@ -56,6 +54,7 @@ class TranscriptionJob:
     recording: ChunkedRecording = field(init=False, repr=False)
     _store: TranscriptStore = field(init=False, repr=False)
     _log: ResultLog = field(init=False, repr=False)
+    _last: ChunkResult | None = field(init=False, repr=False, default=None)  # that is whole
 
     def __post_init__(self) -> None:
         self._store = TranscriptStore(self.settings.store, self.settings.base_url)
@@ -94,13 +93,6 @@ class TranscriptionJob:
             mode, self.metadata, settings.language, price, settings.timestamps, settings.speakers
         )
 
-    def failed_document(self, error: VoxtralAudioError) -> Document:
-        """Return the document of a recording that cannot be decoded, or raise the error."""
-        if self.settings.on_error == "raise":
-            raise error
-        failure = {"error": str(error), "error_type": type(error).__name__}
-        return Document("", metadata=without_none({**self.metadata, **failure}))
-
     # Cost
 
     def estimate(self) -> Estimate:
@@ -110,17 +102,21 @@ class TranscriptionJob:
         """
         if self.settings.store is None and (whole := self._whole_estimate()) is not None:
             return whole
-        return self._estimate([self._missing_seconds(chunk) for chunk in self.recording.chunks()])
+        unknown = (each for each in self.recording.chunks() if not self._known(each))
+        return self._estimate([chunk.seconds for chunk in unknown])
 
     async def aestimate(self) -> Estimate:
         """Do what `estimate` does, asynchronously."""
         if self.settings.store is None and (whole := self._whole_estimate()) is not None:
             return whole
-        lengths: AsyncGenerator[float] = astream_ordered(
-            self.recording.chunks(), lambda chunk, _: self._amissing_seconds(chunk), 1
-        )
+
+        async def seconds_to_send(chunk: AudioChunk, _: object) -> float:
+            return 0.0 if await self._aknown(chunk) else chunk.seconds
+
+        chunks = self.recording.chunks()
+        lengths: AsyncGenerator[float] = astream_ordered(chunks, seconds_to_send, 1)
         async with aclosing(lengths):
-            return self._estimate([seconds async for seconds in lengths])
+            return self._estimate([seconds async for seconds in lengths if seconds])
 
     def check_budget(self) -> None:
         """Check that the recording costs no more than `max_cost_usd`.
@@ -149,15 +145,7 @@ class TranscriptionJob:
         return self._estimate([duration / count] * count)
 
     def _estimate(self, lengths: list[float]) -> Estimate:
-        return estimate_cost(filter(None, lengths), price_per_minute(self.settings))
-
-    def _missing_seconds(self, chunk: AudioChunk) -> float:
-        is_free = chunk.is_silent or self._store.load(self._request(chunk))
-        return 0.0 if is_free else chunk.seconds
-
-    async def _amissing_seconds(self, chunk: AudioChunk) -> float:
-        is_free = chunk.is_silent or await self._store.aload(self._request(chunk))
-        return 0.0 if is_free else chunk.seconds
+        return estimate_cost(lengths, price_per_minute(self.settings))
 
     # Results
 
@@ -172,44 +160,47 @@ class TranscriptionJob:
             VoxtralAudioError: The recording cannot be decoded.
             VoxtralError: A chunk failed; the message names it.
         """
-        last: ChunkResult | None = None
         transcribe = partial(self._transcribe, self._sender(streamed))
         work: Generator[ChunkResult] = stream_ordered(
             self.recording.chunks(), transcribe, self.settings.max_concurrency
         )
-        reporter = progress_reporter(self.settings.progress, is_beside_text=streamed == "text")
-        with reporter as report, closing(work) as results:
-            report(self._progress(None))
+        with self._reporting(streamed) as report, closing(work):
             try:
-                for result in results:
-                    if not result.is_partial:
-                        last = result
-                        self._log.add(last, self._title(last.chunk))
-                        report(self._progress(last))
+                for result in work:
+                    report(result)
                     yield result
             except VoxtralAudioError as error:
-                yield self._undecoded(error, last)
+                yield self._undecoded(error)
 
     async def aresults(self, streamed: Streamed | None = None) -> AsyncGenerator[ChunkResult]:
         """Do what `results` does, asynchronously."""
-        last: ChunkResult | None = None
         transcribe = partial(self._atranscribe, self._sender(streamed))
         work: AsyncGenerator[ChunkResult] = astream_ordered(
             self.recording.chunks(), transcribe, self.settings.max_concurrency
         )
-        reporter = progress_reporter(self.settings.progress, is_beside_text=streamed == "text")
-        with reporter as report:
-            async with aclosing(work) as results:
-                report(self._progress(None))
+        with self._reporting(streamed) as report:
+            async with aclosing(work):
                 try:
-                    async for result in results:
-                        if not result.is_partial:
-                            last = result
-                            self._log.add(last, self._title(last.chunk))
-                            report(self._progress(last))
+                    async for result in work:
+                        report(result)
                         yield result
                 except VoxtralAudioError as error:
-                    yield self._undecoded(error, last)
+                    yield self._undecoded(error)
+
+    @contextmanager
+    def _reporting(self, streamed: Streamed | None) -> Iterator[Callable[[ChunkResult], None]]:
+        """Report the progress; yield the function that takes note of each result."""
+        shown = progress_reporter(self.settings.progress, is_beside_text=streamed == "text")
+        with shown as show:
+            show(self._progress())
+
+            def report(result: ChunkResult) -> None:
+                if not result.is_partial:
+                    self._last = result
+                    self._log.add(result, self._title(result.chunk))
+                    show(self._progress())
+
+            yield report
 
     def _sender(self, streamed: Streamed | None) -> ChunkSender:
         needs_timestamps = self.settings.timestamps is not None
@@ -218,12 +209,9 @@ class TranscriptionJob:
         )
 
     def _transcribe(self, sender: ChunkSender, chunk: AudioChunk, emit: Emit) -> ChunkResult:
-        if chunk.is_silent:
-            return self._result(chunk)
+        if known := self._known(chunk):
+            return known
         request = self._request(chunk)
-        cached = self._store.load(request)
-        if cached is not None:
-            return self._result(chunk, response=cached, is_cached=True)
         try:
             response = sender.send(request, lambda item: emit(self._part(chunk, item)))
         except VoxtralError as error:
@@ -232,18 +220,29 @@ class TranscriptionJob:
         return self._result(chunk, response=response)
 
     async def _atranscribe(self, sender: ChunkSender, chunk: AudioChunk, emit: Emit) -> ChunkResult:
-        if chunk.is_silent:
-            return self._result(chunk)
+        if known := await self._aknown(chunk):
+            return known
         request = self._request(chunk)
-        cached = await self._store.aload(request)
-        if cached is not None:
-            return self._result(chunk, response=cached, is_cached=True)
         try:
             response = await sender.asend(request, lambda item: emit(self._part(chunk, item)))
         except VoxtralError as error:
             return self._failed(request, error)
         await self._store.asave(request, response)
         return self._result(chunk, response=response)
+
+    def _known(self, chunk: AudioChunk) -> ChunkResult | None:
+        """Return the result of a chunk that is not sent: it is silent, or in the store."""
+        if chunk.is_silent:
+            return self._result(chunk)
+        stored = self._store.load(self._request(chunk))
+        return None if stored is None else self._result(chunk, response=stored, is_cached=True)
+
+    async def _aknown(self, chunk: AudioChunk) -> ChunkResult | None:
+        """Do what `_known` does, asynchronously."""
+        if chunk.is_silent:
+            return self._result(chunk)
+        stored = await self._store.aload(self._request(chunk))
+        return None if stored is None else self._result(chunk, response=stored, is_cached=True)
 
     def _part(self, chunk: AudioChunk, item: StreamedItem) -> ChunkResult:
         """Return what came of a chunk that is not whole."""
@@ -279,21 +278,22 @@ class TranscriptionJob:
             partial=error.partial,
         )
 
-    def _undecoded(self, error: VoxtralAudioError, last: ChunkResult | None) -> ChunkResult:
+    def _undecoded(self, error: VoxtralAudioError) -> ChunkResult:
         """Return the rest of a recording as a chunk that failed, or raise the error."""
-        if self.settings.on_error == "raise" or last is None:
+        if self.settings.on_error == "raise" or self._last is None:
             raise error
-        start = last.chunk.end
-        end = max(start, self.recording.duration or start)
-        rest = AudioChunk(last.chunk.index + 1, start, end, b"", is_last=True)
+        last = self._last.chunk
+        end = max(last.end, self.recording.duration or 0.0)
+        rest = AudioChunk(last.index + 1, last.end, end, b"", is_last=True)
         return self._result(rest, error=str(error), error_type=type(error).__name__)
 
-    def _progress(self, last: ChunkResult | None) -> Progress:
+    def _progress(self) -> Progress:
         total, duration = self.recording.expected_chunks, self.recording.duration
-        if last is None:
+        if self._last is None:
             return Progress(self.source.title, 0, total, 0.0, duration)
-        done, seconds = last.chunk.index + 1, last.chunk.end
-        if last.chunk.is_last:
+        last = self._last.chunk
+        done, seconds = last.index + 1, last.end
+        if last.is_last:
             total, duration = done, seconds
         elif total is not None:
             total = max(total, done + 1)

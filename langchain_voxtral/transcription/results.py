@@ -25,7 +25,7 @@ class ChunkResult:
         response: What the server returned; None if that failed.
         error: Why it failed, as text: an exception would keep the chunk's data alive.
         error_type: The exception's class.
-        partial: The text that had arrived before it failed.
+        partial: Text that had arrived before it failed, or that came just now.
         is_cached: Whether it was read from the store.
         is_truncated: Whether the recording ends with it because it is cut off or damaged.
         is_partial: Whether it holds only what came just now, as text or as a segment, of a chunk
