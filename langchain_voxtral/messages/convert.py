@@ -89,7 +89,10 @@ def to_turns(messages: Sequence[BaseMessage]) -> list[Turn]:
         turn = to_turn(index, message)
         _extend(turns, matcher.add(index, turn, message.name))
     _extend(turns, matcher.complete())
-    return move_recordings_behind_results(_with_results_in_call_order(turns))
+    ordered = _with_results_in_call_order(turns)
+    if any(turn.role == "tool" and turn.parts for turn in ordered):
+        return move_recordings_behind_results(ordered)
+    return ordered
 
 
 def to_turn(index: int, message: BaseMessage) -> Turn:
@@ -97,14 +100,17 @@ def to_turn(index: int, message: BaseMessage) -> Turn:
     role = _role(index, message)
     where = f"messages[{index}] ({role})"
     has_tool_calls = False
+    call_id = None
     content = message.content
-    if role == "tool" and isinstance(content, str):
-        content = read_blocks(content) or content
+    if role == "tool":
+        call_id = getattr(message, "tool_call_id", None)
+        content = (isinstance(content, str) and read_blocks(content)) or content
     if isinstance(content, str):
-        turn = Turn(role, content)
+        turn = Turn(role, content, tool_call_id=call_id)
     else:
         parsed = parse_content(content, where=where, role=role)
-        turn, has_tool_calls = Turn(role).with_content(parsed.content), parsed.has_tool_calls
+        turn = Turn(role, tool_call_id=call_id).with_content(parsed.content)
+        has_tool_calls = parsed.has_tool_calls
     if role == "assistant":
         calls = _calls(index, message)
         has_calls = has_tool_calls or "function_call" in message.additional_kwargs
@@ -113,11 +119,9 @@ def to_turn(index: int, message: BaseMessage) -> Turn:
                 f"{where} calls a tool in its content or additional_kwargs, and its tool_calls "
                 "are empty: put the call there, as AIMessage(tool_calls=[...])."
             )
-        return replace(turn, tool_calls=calls)
-    if role == "tool":
-        failed = getattr(message, "status", "success") == "error"
-        result = as_error(turn) if failed else turn
-        return replace(result, tool_call_id=getattr(message, "tool_call_id", None))
+        return replace(turn, tool_calls=calls) if calls else turn
+    if role == "tool" and getattr(message, "status", "success") == "error":
+        return as_error(turn)
     if role == "user" and message.name:
         return turn.with_content([f"{message.name}: ", *turn.content])
     return turn

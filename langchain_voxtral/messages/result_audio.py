@@ -67,8 +67,6 @@ def move_recordings_behind_results(turns: Sequence[Turn]) -> list[Turn]:
     Those of results that follow each other begin the user's turn behind them, in their order.
     Each has a number, over the whole conversation, that tells which result it belongs to.
     """
-    if not any(turn.parts for turn in turns if turn.role == "tool"):
-        return list(turns)
     numbers = count(1)
     moved: list[Turn] = []
     waiting: list[str | AudioPart] = []
