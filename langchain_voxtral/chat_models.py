@@ -1,17 +1,11 @@
 """`ChatVoxtral`: messages in, `AIMessage` out."""
 
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import aclosing
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Self
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
-from langchain_core.language_models import (
-    BaseChatModel,
-    LangSmithParams,
-    LanguageModelInput,
-    ModelProfile,
-)
+from langchain_core.language_models import BaseChatModel, LanguageModelInput, ModelProfile
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.messages.utils import count_tokens_approximately
 from langchain_core.outputs import ChatGenerationChunk, ChatResult, LLMResult
@@ -19,35 +13,21 @@ from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool
 from pydantic import model_validator
 
-from langchain_voxtral._version import __version__
 from langchain_voxtral.audio.pricing import audio_tokens
-from langchain_voxtral.client import VoxtralClient
 from langchain_voxtral.completions.audio_settings import AudioSettings
 from langchain_voxtral.completions.chunks import to_blocks_chunk, to_chat_chunk
 from langchain_voxtral.completions.events import ARE_EVENTS_SUPPORTED, Event, EventBuilder
 from langchain_voxtral.completions.outputs import to_chat_result
-from langchain_voxtral.completions.request import CompletionRequest, RequestBuilder
+from langchain_voxtral.completions.request import CompletionRequest
 from langchain_voxtral.completions.response import StreamItem
 from langchain_voxtral.completions.tools import ToolOptions
-from langchain_voxtral.connection import MODEL_CONFIG, ConnectionSettings
+from langchain_voxtral.connection import MODEL_CONFIG
+from langchain_voxtral.language_model import LanguageModel
 from langchain_voxtral.messages import Turn, text_as_sent, to_turn, to_turns
 from langchain_voxtral.profiles import LOCAL_MODEL, get_profile
-from langchain_voxtral.prompts import (
-    PromptFormat,
-    PromptFormatName,
-    SpecialTokens,
-    get_format,
-    reject_audio,
-)
-from langchain_voxtral.providers import LOCAL_BASE_URL, PROVIDERS, provider_name
-from langchain_voxtral.settings import (
-    SamplingSettings,
-    canonical_names,
-    custom_token_ids,
-    identifying_params,
-    merge_settings,
-    reject_unknown_fields,
-)
+from langchain_voxtral.prompts import PromptFormat, PromptFormatName, reject_audio
+from langchain_voxtral.providers import LOCAL_BASE_URL, PROVIDERS
+from langchain_voxtral.settings import SamplingSettings, merge_settings
 from langchain_voxtral.tools.choice import normalize_tool_choice
 from langchain_voxtral.tools.json_text import dumps
 from langchain_voxtral.tools.schema import to_openai_tools
@@ -57,7 +37,7 @@ if TYPE_CHECKING:
     from langchain_voxtral.structured_output import Method
 
 
-class ChatVoxtral(ConnectionSettings, SamplingSettings, AudioSettings, BaseChatModel):
+class ChatVoxtral(LanguageModel, AudioSettings, BaseChatModel):
     """Voxtral as a LangChain chat model, on DeepInfra, Mistral, OpenRouter or your own server.
 
     Setup:
@@ -126,25 +106,9 @@ class ChatVoxtral(ConnectionSettings, SamplingSettings, AudioSettings, BaseChatM
     """How messages become the input string: `"llama3"`, the format that DeepInfra documents,
     `"mistral"`, the model's own, or a `langchain_voxtral.prompts.PromptFormat` of your own. The
     embedded engine reads the two named formats only."""
-    special_tokens: SpecialTokens = "neutralize"
-    """What to do with special tokens in content: break them, refuse them (`"error"`), or let
-    them work (`"allow"`)."""
-    chunk_coalescing: bool = True
-    """Whether tokens that arrive together may leave as one chunk; none ever waits for another."""
     streaming: bool | None = None
     """Whether `invoke` streams inside, for callbacks that want tokens; False keeps even `stream`
     from it."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _reject_unknown_fields(cls, values: Any) -> Any:
-        reject_unknown_fields(cls.model_fields, values)
-        return values
-
-    @model_validator(mode="after")
-    def _set_package_version(self) -> Self:
-        self._add_version("langchain-voxtral", __version__)
-        return self
 
     @model_validator(mode="after")
     def _set_default_model(self) -> Self:
@@ -168,26 +132,6 @@ class ChatVoxtral(ConnectionSettings, SamplingSettings, AudioSettings, BaseChatM
     @property
     def _llm_type(self) -> str:
         return "voxtral-chat"
-
-    @property
-    def _identifying_params(self) -> Mapping[str, Any]:
-        return identifying_params(self) | {"prompt_format": str(self.prompt_format)}
-
-    def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
-        given = canonical_names({"stop": stop} | kwargs)
-        params = super()._get_ls_params(**given)
-        params["ls_provider"] = provider_name(self.base_url, self.server)
-        if given["stop"] is None and self.stop:
-            params["ls_stop"] = self.stop
-        return params
-
-    def get_token_ids(self, text: str) -> list[int]:
-        """Return token ids by `custom_get_token_ids`; there is no tokenizer in this package.
-
-        Raises:
-            VoxtralUnsupportedFeatureError: None was given. LangChain would count with GPT-2's.
-        """
-        return custom_token_ids(self.custom_get_token_ids, text)
 
     def get_num_tokens_from_messages(
         self, messages: list[BaseMessage], tools: Sequence[Any] | None = None
@@ -456,17 +400,14 @@ class ChatVoxtral(ConnectionSettings, SamplingSettings, AudioSettings, BaseChatM
                     for event in events.feed(item):
                         yield event
 
-    @property
-    def _client(self) -> VoxtralClient:
-        return VoxtralClient(self)
-
     def _request(
         self, messages: Sequence[BaseMessage], stop: list[str] | None, kwargs: dict[str, Any]
     ) -> CompletionRequest:
         turns, settings, tools = self._read_call(messages, stop, kwargs)
         if any(turn.parts for turn in turns):
             turns = self._load_audio(turns, PROVIDERS[self.server])
-        return self._request_builder.from_turns(turns, settings, tools)
+        builder = self._request_builder(self.system_with_audio)
+        return builder.from_turns(turns, settings, tools)
 
     async def _arequest(
         self, messages: Sequence[BaseMessage], stop: list[str] | None, kwargs: dict[str, Any]
@@ -474,7 +415,8 @@ class ChatVoxtral(ConnectionSettings, SamplingSettings, AudioSettings, BaseChatM
         turns, settings, tools = self._read_call(messages, stop, kwargs)
         if any(turn.parts for turn in turns):
             turns = await self._aload_audio(turns, PROVIDERS[self.server])
-        return self._request_builder.from_turns(turns, settings, tools)
+        builder = self._request_builder(self.system_with_audio)
+        return builder.from_turns(turns, settings, tools)
 
     def _read_call(
         self, messages: Sequence[BaseMessage], stop: list[str] | None, kwargs: dict[str, Any]
@@ -487,28 +429,7 @@ class ChatVoxtral(ConnectionSettings, SamplingSettings, AudioSettings, BaseChatM
         return turns, settings, tools
 
     @property
-    def _request_builder(self) -> RequestBuilder:
-        return RequestBuilder(
-            provider=PROVIDERS[self.server],
-            provider_name=provider_name(self.base_url, self.server),
-            prompt_format=get_format(self.prompt_format),
-            special_tokens=self.special_tokens,
-            api=self.api,
-            system_with_audio=self.system_with_audio,
-            coalesce=self.chunk_coalescing,
-            max_resumes=self.max_stream_resumes,
-        )
-
-    # Serialization
-
-    @property
     def lc_attributes(self) -> dict[str, Any]:
-        """Write a prompt format of the user's own as its table: loads need it, and cache keys."""
-        chosen = self.prompt_format
-        own = {"prompt_format": asdict(chosen)} if isinstance(chosen, PromptFormat) else {}
-        return own | ({"audio_store": "cache"} if self.audio_store == "cache" else {})
-
-    @classmethod
-    def is_lc_serializable(cls) -> bool:
-        """Tell LangChain that `dumpd` may write this as a constructor call."""
-        return True
+        """Write the store that has a name, too."""
+        named = {"audio_store": "cache"} if self.audio_store == "cache" else {}
+        return super().lc_attributes | named

@@ -59,8 +59,11 @@ MODEL_CONFIG = ConfigDict(
     protected_namespaces=(),
     # pydantic would print the input of a field that fails, the key's too.
     hide_input_in_errors=True,
+    defer_build=False,
 )
 """The pydantic configuration of the models; each repeats it, since LangChain's own comes last."""
+PART_CONFIG = ConfigDict(arbitrary_types_allowed=True, protected_namespaces=(), defer_build=True)
+"""That of what they inherit from: a validator of its own takes long to build, and few need it."""
 
 _IMPORTED_BY_FIRST_CALLS = (
     "anyio._backends._asyncio",
@@ -147,7 +150,7 @@ class ConnectionSettings(BaseModel):
         ```
     """
 
-    model_config = ConfigDict(arbitrary_types_allowed=True)
+    model_config = PART_CONFIG
 
     api_key: SecretStr | None = Field(default=None, repr=False)
     """The server's key. Else read for each call: DeepInfra's from `DEEPINFRA_API_TOKEN`,

@@ -1,38 +1,33 @@
 """`VoxtralLLM`: string in, string out."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import aclosing
 from contextvars import copy_context
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any, Literal, Self
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
-from langchain_core.language_models import BaseLLM, LangSmithParams, LanguageModelInput
+from langchain_core.language_models import BaseLLM, LanguageModelInput
 from langchain_core.outputs import GenerationChunk, LLMResult
 from langchain_core.prompt_values import ChatPromptValue, PromptValue
 from pydantic import model_validator
 
-from langchain_voxtral._version import __version__
-from langchain_voxtral.client import VoxtralClient
 from langchain_voxtral.completions.chunks import to_llm_chunk
 from langchain_voxtral.completions.outputs import to_llm_result
-from langchain_voxtral.completions.request import CompletionRequest, RequestBuilder
+from langchain_voxtral.completions.request import CompletionRequest
 from langchain_voxtral.completions.response import Completion
 from langchain_voxtral.completions.tools import ToolOptions
-from langchain_voxtral.connection import MODEL_CONFIG, ConnectionSettings
+from langchain_voxtral.connection import MODEL_CONFIG
+from langchain_voxtral.language_model import LanguageModel
 from langchain_voxtral.messages import Turn
 from langchain_voxtral.messages.content import with_plain_text
-from langchain_voxtral.prompts import PromptFormat, PromptFormatName, SpecialTokens, get_format
-from langchain_voxtral.providers import PROVIDERS, provider_name
+from langchain_voxtral.prompts import PromptFormat, PromptFormatName
+from langchain_voxtral.providers import PROVIDERS
 from langchain_voxtral.settings import (
     SamplingSettings,
-    canonical_names,
-    custom_token_ids,
-    identifying_params,
     merge_settings,
-    reject_unknown_fields,
 )
 from langchain_voxtral.transport import on_asyncio, running_loop
 
@@ -40,7 +35,7 @@ MAX_CONCURRENT_PROMPTS = 32
 """Prompts of one batch in flight at once; DeepInfra allows an account 200 requests."""
 
 
-class VoxtralLLM(ConnectionSettings, SamplingSettings, BaseLLM):
+class VoxtralLLM(LanguageModel, BaseLLM):
     """Voxtral Mini as a LangChain LLM, on DeepInfra's native text endpoint.
 
     Setup:
@@ -100,22 +95,6 @@ class VoxtralLLM(ConnectionSettings, SamplingSettings, BaseLLM):
     prompt_format: PromptFormatName | Literal["raw"] | PromptFormat = "llama3"
     """How a string becomes the input string: `"llama3"` and `"mistral"` wrap it as one user turn,
     `"raw"` sends it as it is, special tokens included; or a `PromptFormat` of your own."""
-    special_tokens: SpecialTokens = "neutralize"
-    """What to do with special tokens in content: break them, refuse them (`"error"`), or let
-    them work (`"allow"`)."""
-    chunk_coalescing: bool = True
-    """Whether tokens that arrive together may leave as one chunk; none ever waits for another."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _reject_unknown_fields(cls, values: Any) -> Any:
-        reject_unknown_fields(cls.model_fields, values)
-        return values
-
-    @model_validator(mode="after")
-    def _set_package_version(self) -> Self:
-        self._add_version("langchain-voxtral", __version__)
-        return self
 
     @model_validator(mode="after")
     def _check_endpoint(self) -> Self:
@@ -136,26 +115,6 @@ class VoxtralLLM(ConnectionSettings, SamplingSettings, BaseLLM):
     @property
     def _llm_type(self) -> str:
         return "voxtral"
-
-    @property
-    def _identifying_params(self) -> Mapping[str, Any]:
-        return identifying_params(self) | {"prompt_format": str(self.prompt_format)}
-
-    def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
-        given = canonical_names({"stop": stop} | kwargs)
-        params = super()._get_ls_params(**given)
-        params["ls_provider"] = provider_name(self.base_url, self.server)
-        if given["stop"] is None and self.stop:
-            params["ls_stop"] = self.stop
-        return params
-
-    def get_token_ids(self, text: str) -> list[int]:
-        """Return token ids by `custom_get_token_ids`; there is no tokenizer in this package.
-
-        Raises:
-            VoxtralUnsupportedFeatureError: None was given. LangChain would count with GPT-2's.
-        """
-        return custom_token_ids(self.custom_get_token_ids, text)
 
     # Calls
 
@@ -253,35 +212,10 @@ class VoxtralLLM(ConnectionSettings, SamplingSettings, BaseLLM):
                         await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
                     yield chunk
 
-    @property
-    def _client(self) -> VoxtralClient:
-        return VoxtralClient(self)
-
     def _request(self, prompt: str, settings: SamplingSettings) -> CompletionRequest:
-        prompt_format = None if self.prompt_format == "raw" else get_format(self.prompt_format)
-        builder = RequestBuilder(
-            provider=PROVIDERS[self.server],
-            provider_name=provider_name(self.base_url, self.server),
-            prompt_format=prompt_format,
-            special_tokens=self.special_tokens,
-            coalesce=self.chunk_coalescing,
-            max_resumes=self.max_stream_resumes,
-        )
-        if prompt_format is None:
+        builder = self._request_builder()
+        if self.prompt_format == "raw":
             return builder.from_prompt(prompt, settings)
         request = builder.from_turns([Turn("user", prompt)], settings, ToolOptions())
         # Without the fallback to a prompt: a string cannot show that nothing constrains it.
         return replace(request, prompted=None)
-
-    # Serialization
-
-    @property
-    def lc_attributes(self) -> dict[str, Any]:
-        """Write a prompt format of the user's own as its table: loads need it, and cache keys."""
-        chosen = self.prompt_format
-        return {"prompt_format": asdict(chosen)} if isinstance(chosen, PromptFormat) else {}
-
-    @classmethod
-    def is_lc_serializable(cls) -> bool:
-        """Tell LangChain that `dumpd` may write this as a constructor call."""
-        return True

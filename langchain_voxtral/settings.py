@@ -1,7 +1,7 @@
 """Settings that a model has and each call may override, and the request fields they become."""
 
 import difflib
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Annotated, Any
 
 from pydantic import (
@@ -14,7 +14,7 @@ from pydantic import (
     ValidationError,
 )
 
-from langchain_voxtral.errors import VoxtralInvalidRequestError, VoxtralUnsupportedFeatureError
+from langchain_voxtral.errors import VoxtralInvalidRequestError
 from langchain_voxtral.profiles import VOXTRAL_MINI
 from langchain_voxtral.prompts import PromptFormat
 from langchain_voxtral.protocol.endpoints import CHAT_COMPLETIONS, NATIVE, TextEndpoint
@@ -245,28 +245,6 @@ def stop_sequences_for(
         return own or None, own
     sent = list(dict.fromkeys([*own, *prompt_format.stops]))[:MAX_STOP_SEQUENCES]
     return sent, list(dict.fromkeys([*own, *prompt_format.stops, *prompt_format.trims]))
-
-
-def identifying_params(model: SamplingSettings) -> dict[str, Any]:
-    """Return what tells two models apart, without secrets: for caches and traces."""
-    names = [*SamplingSettings.model_fields, "base_url", "server", "api", "special_tokens"]
-    # LangChain writes a call's stop, None too, over "stop": the model's own needs another name.
-    return {name: getattr(model, name) for name in names} | {"default_stop": model.stop}
-
-
-def custom_token_ids(tokenizer: Callable[[str], list[int]] | None, text: str) -> list[int]:
-    """Return token ids by the user's tokenizer, or raise that there is none."""
-    if tokenizer is None:
-        raise VoxtralUnsupportedFeatureError(
-            "This version cannot count tokens. Give custom_get_token_ids=, or have a chat's "
-            "get_num_tokens_from_messages estimate them."
-        )
-    return list(tokenizer(text))
-
-
-def canonical_names(kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the arguments of a call by their canonical names."""
-    return {FIELD_ALIASES.get(name, name): value for name, value in kwargs.items()}
 
 
 def reject_unknown_fields(known: Collection[str], values: object) -> None:

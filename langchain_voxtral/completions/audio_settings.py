@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
+from pydantic import BaseModel, Field, PrivateAttr
 
 from langchain_voxtral.audio.source import AudioInput
 from langchain_voxtral.audio_store import AudioStore, open_store, to_key
@@ -14,6 +14,7 @@ from langchain_voxtral.completions.audio_inputs import (
     load_audio,
 )
 from langchain_voxtral.completions.request import SystemWithAudio
+from langchain_voxtral.connection import PART_CONFIG
 from langchain_voxtral.errors import VoxtralInvalidRequestError
 from langchain_voxtral.messages import Turn
 from langchain_voxtral.messages.recordings import audio_block, read_for_store
@@ -24,7 +25,7 @@ from langchain_voxtral.transport import FetchPolicy, to_thread
 class AudioSettings(BaseModel):
     """Where recordings of messages come from, and what goes with them."""
 
-    model_config = ConfigDict(arbitrary_types_allowed=True)
+    model_config = PART_CONFIG
 
     system_with_audio: SystemWithAudio = "merge"
     """What to do with system text beside recordings, which the model does not take together:
