@@ -113,23 +113,24 @@ def _require_store(store: AudioStore | None, places: Mapping[str, str]) -> ByteS
 def _check_entries(
     store: ByteStore, places: Mapping[str, str], entries: Iterable[object]
 ) -> dict[str, bytes]:
-    found, kind = [*entries], type(store).__name__
+    found = [*entries]
+    shown = store.folder if isinstance(store, AudioFolder) else type(store).__name__
     if len(found) != len(places):
         raise VoxtralInvalidRequestError(
-            f"The store ({kind}) returned {len(found)} values for {len(places)} keys: its mget "
+            f"The store ({shown}) returned {len(found)} values for {len(places)} keys: its mget "
             "and amget must return one for each, None where there is none."
         )
     checked = {}
     for (file_id, place), entry in zip(places.items(), found, strict=True):
         if entry is None:
             raise VoxtralInvalidRequestError(
-                f"{place}: the store ({kind}) has no recording {file_id}. {_PUT_AGAIN}"
+                f"{place}: the store ({shown}) has no recording {file_id}. {_PUT_AGAIN}"
             )
         # Some databases return a view of their bytes.
         data = bytes(entry) if isinstance(entry, bytes | bytearray | memoryview) else None
         if data is None or file_id_of(data) != file_id:
             raise VoxtralInvalidRequestError(
-                f"{place}: what the store ({kind}) holds as {file_id} is another file, or is "
+                f"{place}: what the store ({shown}) holds as {file_id} is another file, or is "
                 f"damaged. {_PUT_AGAIN}"
             )
         checked[file_id] = data

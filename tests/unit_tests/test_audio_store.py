@@ -86,6 +86,11 @@ def test_the_cache_is_a_folder_beside_the_weights(
 ) -> None:
     monkeypatch.setenv("VOXTRAL_CACHE", str(tmp_path))
     assert open_store("cache") == AudioFolder(tmp_path / "audio")
+    with pytest.raises(VoxtralInvalidRequestError) as raised:
+        read_recordings("cache", {f"sha256:{HASH}": "here"})
+    assert str(raised.value).startswith(
+        f"here: the store ({tmp_path / 'audio'}) has no recording sha256:{HASH}. Put it in again "
+    )
 
 
 def test_a_folder_keeps_replaces_and_removes_what_is_put_in(tmp_path: Path) -> None:
