@@ -27,7 +27,6 @@ from pydantic import (
 from langchain_voxtral.errors import VoxtralUnsupportedFeatureError, forget_locals
 from langchain_voxtral.providers import (
     LOCAL_BASE_URL,
-    OTHER_KEY_VARIABLE,
     PROVIDERS,
     EnvironmentKey,
     ProviderName,
@@ -36,6 +35,7 @@ from langchain_voxtral.providers import (
     default_base_url,
     environment_keys,
     is_plain_http,
+    key_variables,
     normalize_base_url,
 )
 from langchain_voxtral.transport import (
@@ -172,7 +172,8 @@ class ConnectionSettings(BaseModel):
     nothing else."""
     timeout: Seconds | tuple[Seconds | None, Seconds | None] | None = 300.0
     """Seconds without a byte from the server when not streaming, or (connect, read) in seconds.
-    The connect limit is 5 s unless given. None is no limit."""
+    The connect limit is 5 s unless given. None is no limit. Transcriptions: unless given, half the
+    length of a chunk if that is more."""
     stream_idle_timeout: Seconds | None = DEFAULT_STREAM_IDLE_TIMEOUT
     """Seconds without a token when streaming; the default is 300 with the embedded engine."""
     deadline: Seconds | None = None
@@ -224,7 +225,7 @@ class ConnectionSettings(BaseModel):
     @model_validator(mode="after")
     def _show_environment_key(self) -> Self:
         if self.api_key is None and self.base_url != LOCAL_BASE_URL:
-            found = next(environment_keys(self.base_url, self.server), None)
+            found = next(environment_keys(self.base_url), None)
             if found is not None:
                 self.__dict__["api_key"] = found[1]
         return self
@@ -259,10 +260,7 @@ class ConnectionSettings(BaseModel):
     def lc_secrets(self) -> dict[str, str]:
         """Name the environment variable that a loaded copy takes its key from."""
         # A loaded copy must not send a provider's key to another server either.
-        provider = PROVIDERS[self.server]
-        if provider.is_own_domain(self.base_url):
-            return {"api_key": provider.key_variables[0]}
-        return {"api_key": OTHER_KEY_VARIABLE}
+        return {"api_key": key_variables(self.base_url)[0]}
 
     def to_json(self) -> Any:
         """Leave a key of the environment out of dumps: where they are loaded, there is another."""

@@ -18,6 +18,7 @@ from langchain_voxtral.providers import ServerAddress
 from langchain_voxtral.transport import (
     HTTPRequest,
     HTTPResponse,
+    Timeouts,
     apost,
     astream,
     post,
@@ -26,6 +27,9 @@ from langchain_voxtral.transport import (
 )
 
 logger = logging.getLogger("langchain_voxtral")
+
+_DEFAULT_TIMEOUT_SHARE = 0.5
+"""The default of `timeout` as a share of a chunk's length, if that is more than 300 s."""
 
 
 class TranscriptionClient:
@@ -72,7 +76,7 @@ class TranscriptionClient:
         """
         with complete_errors():
             address = self._client.resolve()
-            http_request = self._stream_request(address, request)
+            http_request = self._http_request(address, request, is_stream=True)
             decoder = TranscriptionStream(request, http_request.secrets)
             yield from stream(self._client.connections(address), http_request, decoder)
             _log_contradiction(request, decoder)
@@ -83,7 +87,7 @@ class TranscriptionClient:
         """Do what `stream` does, asynchronously."""
         with complete_errors():
             address = await self._client.aresolve()
-            http_request = await to_thread(self._stream_request, address, request)
+            http_request = await to_thread(self._http_request, address, request, is_stream=True)
             decoder = TranscriptionStream(request, http_request.secrets)
             reads = astream(self._client.connections(address), http_request, decoder)
             async with aclosing(reads):
@@ -94,7 +98,7 @@ class TranscriptionClient:
     def _http_request(
         self, address: ServerAddress, request: TranscriptionRequest, *, is_stream: bool = False
     ) -> HTTPRequest:
-        return self._client.http_request(
+        http_request = self._client.http_request(
             address,
             request.endpoint_name,
             encode_for_stream(request) if is_stream else request.encode(),
@@ -102,11 +106,18 @@ class TranscriptionClient:
             is_stream=is_stream,
             has_audio=True,
         )
+        return replace(http_request, timeouts=self._timeouts(request.chunk.seconds))
 
-    def _stream_request(self, address: ServerAddress, request: TranscriptionRequest) -> HTTPRequest:
-        # `stream_idle_timeout` is shorter: chats have no ten minutes of sound to read first.
+    def _timeouts(self, seconds: float) -> Timeouts:
+        """Return the time limits for a chunk of a length; the default one grows with it.
+
+        Streams too have `timeout`: `stream_idle_timeout` is of chats, which have no ten minutes of
+        sound to read first.
+        """
         timeouts = timeouts_for(self._client.settings, is_stream=False)
-        return replace(self._http_request(address, request, is_stream=True), timeouts=timeouts)
+        if "timeout" in self._client.settings.model_fields_set or timeouts.read is None:
+            return timeouts
+        return replace(timeouts, read=max(timeouts.read, seconds * _DEFAULT_TIMEOUT_SHARE))
 
 
 def _parse(

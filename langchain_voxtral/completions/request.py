@@ -286,13 +286,12 @@ class RequestBuilder:
         check_form(settings, tools)
         if self.special_tokens == "error":
             reject_special_tokens(turns, tools.tools, instruction)
-        if has_audio and not provider.accepts_system_with_audio:
+        if has_audio:
             self._check_system_turns(turns)
         messages = to_openai(
             turns,
             instruction=instruction,
             audio_part=provider.audio_part,
-            system_with_audio=provider.accepts_system_with_audio,
             turn_order=provider.turn_order,
         )
         body: dict[str, Any] = {"model": settings.model, "messages": messages}

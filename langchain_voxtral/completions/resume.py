@@ -190,7 +190,7 @@ class StreamProgress:
 
 def repeated_prefill(request: CompletionRequest, body: Mapping[str, Any] | None = None) -> str:
     """Return what a server repeats of a request before it goes on; nothing by most."""
-    if not request.provider.repeats_prefill:
+    if not request.provider.prefill_message_fields:
         return ""
     last = (body or request.body)["messages"][-1]
     text = last["content"] if last["role"] == "assistant" else ""

@@ -64,8 +64,7 @@ class CompletionStream:
         self._is_plain = False
         self._calls: ToolCallAccumulator | None = None
         self._progress = StreamProgress(request)
-        if request.provider.repeats_prefill:
-            self._progress.repeated_text = repeated_prefill(request)
+        self._progress.repeated_text = repeated_prefill(request)
         if request.max_resumes:
             self._progress.check_request()
         self._logprobs: list[Mapping[str, Any]] = []

@@ -21,7 +21,6 @@ def to_openai(
     *,
     instruction: str = "",
     audio_part: AudioPartEncoder | None = None,
-    system_with_audio: bool = False,
     turn_order: TurnOrder = "any",
 ) -> list[dict[str, Any]]:
     """Return a conversation as the messages of OpenAI's chat completions API.
@@ -34,15 +33,14 @@ def to_openai(
         turns: The conversation.
         instruction: Trusted text that ends the first message if that is a system message, else
             a system message of its own, such as the JSON schema of the answer for a server
-            that cannot constrain it.
+            that cannot constrain it. Beside recordings, which models take without system messages,
+            it begins the user's messages like their text.
         audio_part: Encodes a recording as the server takes it; None if it takes none.
-        system_with_audio: Whether the server takes system messages beside recordings. Else
-            their text, the instruction too, begins the user's messages.
         turn_order: The order that the server takes.
     """
     if instruction:
         turns = _add_instruction(turns, Turn("system", instruction))
-    keeps_system = system_with_audio or not any(turn.audio for turn in turns)
+    keeps_system = not any(turn.audio for turn in turns)
     if turn_order == "mistral":
         arranged = arrange_for_mistral(turns, keeps_system=keeps_system)
         turns = [with_valid_tool_names(turn) for turn in arranged]

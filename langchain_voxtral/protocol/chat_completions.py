@@ -260,11 +260,20 @@ def _usage(document: JsonObject) -> dict[str, Any]:
     """Return the counts and the cost of a document, by the names of `Usage`."""
     usage = as_object(document.get("usage"))
     details = as_object(usage.get("prompt_tokens_details"))
+    input_tokens = as_int(usage.get("prompt_tokens"))
+    output_tokens = as_int(usage.get("completion_tokens"))
+    audio_tokens = as_int(details.get("audio_tokens"))
+    audio_seconds = as_float(usage.get("prompt_audio_seconds"))  # Mistral
+    if audio_seconds and input_tokens is not None:
+        # Its count of the prompt has the tokens of text only, its total those of sound too.
+        rest = (as_int(usage.get("total_tokens")) or 0) - input_tokens - (output_tokens or 0)
+        if rest > 0:
+            input_tokens, audio_tokens = input_tokens + rest, rest
     return {
-        "input_tokens": as_int(usage.get("prompt_tokens")),
-        "output_tokens": as_int(usage.get("completion_tokens")),
+        "input_tokens": input_tokens,
+        "output_tokens": output_tokens,
         "cost": as_float(usage.get("estimated_cost"), usage.get("cost")),  # DeepInfra, OpenRouter
         "cached_tokens": as_int(details.get("cached_tokens")),
-        "audio_tokens": as_int(details.get("audio_tokens")),
-        "audio_seconds": as_float(usage.get("prompt_audio_seconds")),  # Mistral
+        "audio_tokens": audio_tokens,
+        "audio_seconds": audio_seconds,
     }

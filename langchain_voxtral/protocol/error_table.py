@@ -114,7 +114,8 @@ _NOT_FOUND = ErrorCase(
 _NO_ROUTE = ErrorCase(
     VoxtralUnsupportedFeatureError,
     "No provider behind the server offers what the request needs with {model}: leave out what its "
-    "message names (recordings, tools, response_format), or choose another model=.",
+    "message names (recordings, tools, response_format), choose another model=, or change which "
+    "providers the account allows.",
 )
 _UNAVAILABLE = ErrorCase(
     VoxtralAPIError,
@@ -257,7 +258,9 @@ ERROR_PATTERNS: tuple[ErrorPattern, ...] = (
     ),
     ErrorPattern(
         frozenset({IN_BODY, 404}),
-        re.compile(r"no endpoints found that (?:support|can handle)", re.IGNORECASE),  # OpenRouter
+        re.compile(  # OpenRouter
+            r"no endpoints found (?:that|matching)|no allowed providers", re.IGNORECASE
+        ),
         _NO_ROUTE,
     ),
     ErrorPattern(

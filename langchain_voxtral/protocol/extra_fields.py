@@ -1,5 +1,6 @@
 """Fields of transcription requests that this package has no name for (`model_kwargs`)."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,6 +9,8 @@ _RESERVED = {
     "chunk_level": "timestamps=",
     "diarize": "speakers=",
     "file": "the recording",
+    "file_id": "the recording",
+    "file_url": "the recording",
     "initial_prompt": "prompt=",
     "input": "the recording",
     "input_audio": "the recording",
@@ -53,9 +56,9 @@ def encode_extra_fields(extra: Mapping[str, Any]) -> list[tuple[str, str]]:
 def _encode(name: str, value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, str | int | float):
+    if isinstance(value, str | int) or (isinstance(value, float) and math.isfinite(value)):
         return str(value)
     raise ValueError(
         f"{name!r} of model_kwargs becomes a field of a form, which takes a text, a number, a "
-        f"bool or a list of them, not {type(value).__name__}"
+        f"bool or a list of them, not {value if isinstance(value, float) else type(value).__name__}"
     )

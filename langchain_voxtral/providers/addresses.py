@@ -14,7 +14,6 @@ from langchain_voxtral.providers.provider import EndpointName, Provider, Provide
 from langchain_voxtral.providers.table import DEEPINFRA, PROVIDERS
 from langchain_voxtral.providers.urls import (
     LOCAL_BASE_URL,
-    is_in_domain,
     is_loopback,
     parse_base_url,
 )
@@ -128,14 +127,19 @@ class EnvironmentKey(SecretStr):
     """A key found in the environment: shown by a model, but read anew for each call."""
 
 
-def environment_keys(base_url: str, server: ProviderName) -> Iterator[tuple[str, EnvironmentKey]]:
-    """Yield the variables of the environment that hold a key for a server, and the keys.
+def key_variables(base_url: str) -> tuple[str, ...]:
+    """Return the variables of the environment that may hold the key for an address.
 
-    A provider's key goes to its own domain over https and nowhere else.
+    A provider's key goes to its own domain over https and nowhere else, and no other key goes
+    there, whatever kind of server a copied object names.
     """
-    provider = PROVIDERS[server]
-    is_own_domain = is_in_domain(base_url, provider.domain)
-    for variable in provider.key_variables if is_own_domain else (OTHER_KEY_VARIABLE,):
+    owners = (one.key_variables for one in PROVIDERS.values() if one.is_own_domain(base_url))
+    return next(owners, (OTHER_KEY_VARIABLE,))
+
+
+def environment_keys(base_url: str) -> Iterator[tuple[str, EnvironmentKey]]:
+    """Yield the variables of the environment that hold a key for an address, and the keys."""
+    for variable in key_variables(base_url):
         if value := os.environ.get(variable, "").strip():
             yield variable, EnvironmentKey(value)
 
@@ -158,10 +162,10 @@ def resolve_remote(
     if api_key is not None and not isinstance(api_key, EnvironmentKey):
         key = _clean_key(api_key, "api_key=", provider)
     else:
-        for variable, value in environment_keys(base_url, server):
+        for variable, value in environment_keys(base_url):
             key = _clean_key(value, f"the environment variable {variable}", provider)
             break
-    if key is None and is_in_domain(base_url, provider.domain):
+    if key is None and provider.is_own_domain(base_url):
         raise VoxtralAuthenticationError(_missing_key_message(provider))
     return ServerAddress(base_url, key, not is_loopback(base_url), provider)
 

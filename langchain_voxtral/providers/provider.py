@@ -50,7 +50,6 @@ class Provider:
         models_without_words: Models whose transcriptions have no times of words all the same.
         has_speakers: Whether transcriptions may tell speakers apart.
         streams_transcriptions: Whether transcriptions may be streamed.
-        accepts_system_with_audio: Whether a conversation with audio may have a system turn.
         turn_order: The order of turns that its chat template takes.
         max_audio_seconds: Longest recording in one request.
         max_audio_bytes: Largest recording in one request.
@@ -68,9 +67,8 @@ class Provider:
         takes_stream_options: Whether a stream may be asked to report usage. Else it does anyway.
         prefill_fields: The fields of chat completions by which it continues a last assistant
             message, in place of beginning another.
-        prefill_message_fields: The same, of that message.
+        prefill_message_fields: The same, of that message, with which its answer then begins.
         trims_prefill: Whether it drops spaces at the end of such a message.
-        repeats_prefill: Whether its answer begins with that message.
         transcription_stream_options: Further fields of the form of a streamed transcription.
         usage_options: Those of `stream_options` by which every chunk reports the usage so far.
         supports_named_tool_choice: Whether `tool_choice` may name a tool. If not, that tool alone
@@ -99,7 +97,6 @@ class Provider:
     chat_model: str = VOXTRAL_MINI
     transcription_model: str = VOXTRAL_MINI
     words_model: str = ""
-    accepts_system_with_audio: bool = False
     turn_order: TurnOrder = "any"
     # The limits are vLLM's; DeepInfra and llama.cpp publish none, and the model itself takes 30
     # minutes. Ten minutes fit the context of all.
@@ -117,7 +114,6 @@ class Provider:
     prefill_fields: Mapping[str, object] = field(default_factory=dict)
     prefill_message_fields: Mapping[str, object] = field(default_factory=dict)
     trims_prefill: bool = False
-    repeats_prefill: bool = False
     transcription_stream_options: Mapping[str, str] = field(default_factory=dict)
     usage_options: Mapping[str, object] = field(default_factory=dict)
     supports_named_tool_choice: bool = True

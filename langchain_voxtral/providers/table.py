@@ -101,7 +101,6 @@ PROVIDERS: Mapping[ProviderName, Provider] = {
             takes_stream_options=False,
             prefill_message_fields={"prefix": True},
             trims_prefill=True,
-            repeats_prefill=True,
         ),
         # OpenRouter, never tried live; it has Voxtral from Mistral, so the order of turns is
         # Mistral's. By its pages (openrouter.ai/docs, November 2026): audio in chats and in

@@ -14,6 +14,10 @@ _NO_TIMES = (
     "chunk_seconds= makes them finer."
 )
 _SEGMENTS_ONLY = "%s: the server returned no times of words, so the text has those of segments."
+_SPEAKERS_OF_CHUNKS = (
+    "%s: it is sent in several chunks, and no server compares the speakers of one with those of "
+    "another: their names begin with the number of the chunk."
+)
 
 
 @dataclass(slots=True)
@@ -46,6 +50,8 @@ class ResultLog:
             self._has_reported_times = True
             has_segments = not lacks_timestamps(result, "segment")
             logger.warning(_SEGMENTS_ONLY if has_segments else _NO_TIMES, self.title)
+        if self.expects_speakers and result.chunk.index == 1:
+            logger.warning(_SPEAKERS_OF_CHUNKS, self.title)
         if self.expects_speakers and not self._has_reported_speakers and lacks_speakers(result):
             self._has_reported_speakers = True
             logger.warning("%s: the server did not tell who speaks.", self.title)

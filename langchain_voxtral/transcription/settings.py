@@ -74,7 +74,8 @@ class TranscriptionSettings(ConnectionSettings):
     """Whether the server is to tell speakers apart. Subtitles then begin with their names, and
     whole recordings and chunks have `metadata["segments"]`. What the server tells anyway is in the
     metadata of segments and words. Speakers of different chunks are not compared, so chunks are
-    as long as the server takes them (an hour at Mistral), unless `chunk_seconds` is set."""
+    as long as the server takes them (an hour at Mistral), unless `chunk_seconds` is set. If there
+    are several all the same, that is logged, and names begin with the number of the chunk."""
     chunk_seconds: Annotated[float, Field(ge=1, allow_inf_nan=False)] | None = None
     """Length that chunks should have, at most the server's limit. None makes as few as possible, or
     chunks of up to 15 seconds for segments and subtitles if the server returns no times."""
@@ -108,7 +109,8 @@ class TranscriptionSettings(ConnectionSettings):
         default_factory=dict
     )
     """More fields for each request, for what this class has no name for: Mistral's `context_bias`
-    (a list of words), DeepInfra's `chunk_length_s`, ... A list becomes a field for each item."""
+    (a list of words; phrases for Voxtral 3 only), DeepInfra's `chunk_length_s`, ... A list becomes
+    a field for each item."""
 
     @model_validator(mode="before")
     @classmethod

@@ -189,6 +189,9 @@ def _check_mistral_form(server: Strict, texts: list[tuple[str, str]]) -> None:
         raise RefusedError(f"timestamp_granularities: {times}")
     if times and "language" in fields:
         raise RefusedError("timestamp_granularities and language are not compatible")
+    terms = [value for name, value in texts if name == "context_bias"]
+    if "-3-" not in fields["model"] and not all(re.fullmatch(r"[^,\s]+", one) for one in terms):
+        raise RefusedError("context_bias: String should match pattern '^[^,\\s]+$'")
     if fields.get("diarize", "true") not in {"true", "false"}:
         raise RefusedError("diarize: Input should be a valid boolean")
     if fields.get("diarize") == "true" and times != ["segment"]:

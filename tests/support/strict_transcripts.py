@@ -95,7 +95,7 @@ def _of_mistral(_: str, fields: dict[str, str], seconds: float) -> dict[str, Any
         "usage": {
             "prompt_audio_seconds": math.ceil(seconds),
             "prompt_tokens": 4,
-            "total_tokens": 29,
+            "total_tokens": 29 + 375 * math.ceil(seconds / 30),
             "completion_tokens": 25,
         },
         "finish_reason": None,

@@ -71,12 +71,6 @@ def test_an_instruction_with_recordings_is_the_users() -> None:
     write = PROVIDERS["vllm"].audio_part
     messages = [{"role": "user", "content": [text_part("s\n\nAnswer in JSON."), WAV_PART]}]
     assert to_openai(turns, instruction="Answer in JSON.", audio_part=write) == messages
-    assert to_openai(
-        turns, instruction="Answer in JSON.", audio_part=write, system_with_audio=True
-    ) == [
-        {"role": "system", "content": "s\n\nAnswer in JSON."},
-        {"role": "user", "content": [WAV_PART]},
-    ]
 
 
 @pytest.mark.parametrize(

@@ -292,6 +292,12 @@ CASES: list[tuple[int, Any, type[VoxtralError], list[str]]] = [
     ),
     (
         404,
+        {"error": {"message": "No endpoints found matching your data policy", "code": 404}},
+        VoxtralUnsupportedFeatureError,
+        ["which providers the account allows"],
+    ),
+    (
+        404,
         {"error": {"message": "No endpoints found for x/y.", "code": 404}},
         VoxtralNotFoundError,
         ["'openrouter'"],

@@ -173,6 +173,20 @@ def test_every_key_goes_to_its_own_server_and_nowhere_else(
         assert server.requests[-1].headers.get("authorization") == f"Bearer {key}"
 
 
+def test_no_other_key_goes_to_a_provider_than_its_own(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A copy may name a kind of server that its address is not of."""
+    monkeypatch.setenv("MISTRAL_API_KEY", "of-mistral")
+    monkeypatch.setenv("VOXTRAL_API_KEY", "of-another")
+    server.answer = lambda _: httpx.Response(404)
+    copy = chat_at("mistral", server).model_copy(update={"server": "vllm"})
+    assert copy.lc_secrets == {"api_key": "MISTRAL_API_KEY"}
+    with pytest.raises(Exception, match="does not know"):
+        copy.invoke("Hello!")
+    assert server.request.headers["authorization"] == "Bearer of-mistral"
+
+
 @on_each_host
 def test_a_key_does_not_follow_a_redirect_or_go_over_plain_http(
     server: Server, monkeypatch: pytest.MonkeyPatch, name: Any
@@ -221,6 +235,9 @@ def test_a_conversation_is_chat_completions(make_chat: Make, server: Server, nam
     assert chat._get_ls_params()["ls_provider"] == name
     extra = {"audio_seconds": 7.0} if name == "mistral" else {"cost": 0.0007}
     assert extra.items() <= answer.response_metadata.items()
+    usage = {"input_tokens": 384, "output_tokens": 3, "total_tokens": 387}
+    if name == "mistral":
+        assert answer.usage_metadata == usage | {"input_token_details": {"audio": 375}}
 
 
 @pytest.mark.parametrize(

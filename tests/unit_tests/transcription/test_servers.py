@@ -1,6 +1,7 @@
 """Transcriptions by servers as strict as the real ones."""
 
 import base64
+import math
 from typing import Any
 
 import pytest
@@ -156,6 +157,8 @@ def test_more_fields_go_into_a_form_or_into_json(server: Server, method: str) ->
     [
         ({"model_kwargs": {"prompt": "p"}}, "'prompt' is set through prompt=, not through model_k"),
         ({"model_kwargs": {"file": "f"}}, "'file' is set through the recording, not through"),
+        ({"model_kwargs": {"file_url": "u"}}, "'file_url' is set through the recording, not thr"),
+        ({"model_kwargs": {"boost": math.nan}}, "a bool or a list of them, not nan"),
         ({"model_kwargs": {"diarize": True}}, "'diarize' is set through speakers=, not through"),
         (
             {"model_kwargs": {"provider": {"a": 1}}},

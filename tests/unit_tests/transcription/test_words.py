@@ -3,11 +3,13 @@
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from langchain_core.documents import Document
 from langchain_core.stores import InMemoryByteStore
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 from support import speech_samples
+from support.documented_exchanges import KEY, Server
 from support.scripted_server import Reply, ScriptedServer
 from support.sse_replies import json_reply
 from support.transcription_calls import (
@@ -20,7 +22,11 @@ from support.transcription_calls import (
     transcription_reply,
 )
 
-from langchain_voxtral import VoxtralTranscriber, VoxtralTranscriptionLoader
+from langchain_voxtral import (
+    VoxtralTranscriber,
+    VoxtralTranscriptionLoader,
+    VoxtralTranscriptionParser,
+)
 from langchain_voxtral.errors import VoxtralInvalidRequestError
 
 WORDS: list[dict[str, Any]] = [
@@ -289,22 +295,43 @@ def test_a_speaker_that_the_server_tells_unasked_is_in_the_metadata_only() -> No
     assert "a:" not in subtitles.page_content
 
 
-def test_speakers_of_different_chunks_are_not_taken_for_the_same() -> None:
+def test_speakers_of_different_chunks_are_not_taken_for_the_same(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     with ScriptedServer(default=CONVERSATION) as server:
         parser = parser_of(server, **MISTRAL, speakers=True, mode="segment", chunk_seconds=11)
         made = parser.parse(LONG)
     assert [one.metadata["speaker"] for one in made] == ["0/a", "0/b", "1/a", "1/b", "2/a", "2/b"]
+    [record] = caplog.records
+    assert record.getMessage() == (
+        "the recording: it is sent in several chunks, and no server compares the speakers of one "
+        "with those of another: their names begin with the number of the chunk."
+    )
 
 
-def test_with_speakers_a_chunk_is_as_long_as_the_server_takes_it() -> None:
-    eleven_minutes = speech_samples.encoded("wav", speech_samples.silence(660.0))
-    settings: dict[str, Any] = {**MISTRAL, "mode": "segment", "send_silence": True}
-    with ScriptedServer(CONVERSATION) as server:
-        made = parser_of(server, **settings, speakers=True).parse(eleven_minutes)
+@pytest.mark.parametrize(("settings", "limit"), [({}, 330.0), ({"timeout": 7.0}, 7.0)])
+def test_with_speakers_a_chunk_is_as_long_as_the_server_takes_it(
+    caplog: pytest.LogCaptureFixture, settings: dict[str, Any], limit: float
+) -> None:
+    """It has time for that, half its length, unless a limit is given."""
+    server = Server()
+    server.answer = lambda _: httpx.Response(200, json={**TEXT, "segments": SPOKEN})
+    parser = VoxtralTranscriptionParser(
+        server="mistral",
+        api_key=SecretStr(KEY),
+        speakers=True,
+        mode="segment",
+        send_silence=True,
+        **server.settings,
+        **settings,
+    )
+    made = parser.parse(speech_samples.encoded("wav", speech_samples.silence(660.0)))
     assert [(one.metadata["speaker"], one.metadata["n_chunks"]) for one in made] == [
         ("a", 1),
         ("b", 1),
     ]
+    assert server.request.extensions["timeout"]["read"] == limit
+    assert caplog.records == []
 
 
 def test_a_server_that_tells_no_speakers_is_logged(caplog: pytest.LogCaptureFixture) -> None:
