@@ -142,11 +142,9 @@ class ConnectionSettings(BaseModel):
 
     Example:
         ```python
-        from langchain_voxtral.client import VoxtralClient
         from langchain_voxtral.connection import ConnectionSettings
 
-        with VoxtralClient(ConnectionSettings(base_url="local", max_retries=0)) as client:
-            print(client.settings.base_url)
+        print(ConnectionSettings(server="vllm", base_url="http://127.0.0.1:8000/v1/").base_url)
         ```
     """
 

@@ -57,7 +57,7 @@ class AudioSettings(BaseModel):
             from langchain_core.messages import HumanMessage
             from langchain_voxtral import ChatVoxtral
 
-            chat = ChatVoxtral(audio_store="cache")
+            chat = ChatVoxtral(base_url="local", audio_store="cache")
             chat.invoke([HumanMessage([chat.put_audio("talk.mp3"), "What is said?"])])
             ```
         """

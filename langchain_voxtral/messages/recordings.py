@@ -65,10 +65,11 @@ def audio_block(
         from langchain_voxtral import ChatVoxtral, audio_block
 
         question = {"type": "text", "text": "What is said?"}
-        ChatVoxtral().invoke([HumanMessage([audio_block("talk.mp3"), question])])
+        chat = ChatVoxtral(base_url="local", audio_store="cache")
+        chat.invoke([HumanMessage([audio_block("talk.mp3"), question])])
 
         stored = audio_block("talk.mp3", store="cache")
-        ChatVoxtral(audio_store="cache").invoke([HumanMessage([stored, question])])
+        chat.invoke([HumanMessage([stored, question])])
         ```
     """
     if store is not None:

@@ -1,0 +1,54 @@
+"""The examples of the README and of docstrings name what exists, and the README what is public."""
+
+import ast
+import inspect
+import re
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+import langchain_voxtral
+
+ROOT = Path(__file__).parents[2]
+BLOCK = re.compile(r"^ *```python\n(.*?)^ *```", re.DOTALL | re.MULTILINE)
+FILES = [ROOT / "README.md", *sorted((ROOT / "langchain_voxtral").rglob("*.py"))]
+EXAMPLES = {
+    f"{path.relative_to(ROOT)}-{number}": dedent(code).replace(r"\"", '"')
+    for path in FILES
+    for number, code in enumerate(BLOCK.findall(path.read_text(encoding="utf-8")))
+}
+HAVE_SETTINGS_OF_THE_PARSER = {"VoxtralTranscriptionLoader", "VoxtralTranscriber"}
+
+
+def settings_of(name: str) -> set[str]:
+    named = {*inspect.signature(getattr(langchain_voxtral, name)).parameters}
+    if name in HAVE_SETTINGS_OF_THE_PARSER:
+        named |= settings_of("VoxtralTranscriptionParser")
+    return named
+
+
+def keywords(tree: ast.AST) -> Iterator[tuple[str, str]]:
+    """Yield the keywords in calls of what is public, each after the name that is called."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.Call(func=ast.Name(id=name)) if name in langchain_voxtral.__all__:
+                yield from ((name, keyword.arg) for keyword in node.keywords if keyword.arg)
+
+
+@pytest.mark.parametrize("example", EXAMPLES.values(), ids=EXAMPLES)
+def test_what_an_example_imports_and_passes_exists(example: str) -> None:
+    tree = ast.parse(example)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and str(node.module).startswith("langchain_voxtral"):
+            module = import_module(str(node.module))
+            assert [one.name for one in node.names if not hasattr(module, one.name)] == []
+    assert [keyword for name, keyword in keywords(tree) if keyword not in settings_of(name)] == []
+
+
+def test_the_readme_names_what_is_public() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    names = {*langchain_voxtral.__all__} - {"__version__"}
+    assert {name for name in names if name not in readme} == set()
