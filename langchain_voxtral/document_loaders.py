@@ -1,7 +1,7 @@
 """Recordings as LangChain documents: `VoxtralTranscriptionParser`, `VoxtralTranscriptionLoader`."""
 
 from collections.abc import AsyncGenerator, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import aclosing
+from contextlib import AbstractContextManager, aclosing, nullcontext, suppress
 from os import PathLike
 from typing import Any, cast
 
@@ -238,19 +238,25 @@ class VoxtralTranscriptionLoader(BaseLoader):
         self.recordings: Sequence[AudioInput] = _as_list(recordings)
         self.max_cost_usd = max_cost_usd
 
+    def load(self) -> list[Document]:
+        """Return the documents of all recordings; see `VoxtralTranscriptionParser.parse`."""
+        self._check_budget()
+        return [each for recording in self.recordings for each in self.parser.parse(recording)]
+
+    async def aload(self) -> list[Document]:
+        """Do what `load` does, asynchronously."""
+        await self._acheck_budget()
+        return [each for one in self.recordings for each in await self.parser.aparse(one)]
+
     def lazy_load(self) -> Iterator[Document]:
         """Yield the documents of all recordings; see `VoxtralTranscriptionParser.lazy_parse`."""
-        if self.max_cost_usd is not None:
-            estimates = [self._estimate_or_zero(recording) for recording in self.recordings]
-            _check_cost(estimates, self.max_cost_usd)
+        self._check_budget()
         for recording in self.recordings:
             yield from self.parser.lazy_parse(recording)
 
     async def alazy_load(self) -> AsyncGenerator[Document]:
         """Do what `lazy_load` does, asynchronously."""
-        if self.max_cost_usd is not None:
-            estimates = [await self._aestimate_or_zero(recording) for recording in self.recordings]
-            _check_cost(estimates, self.max_cost_usd)
+        await self._acheck_budget()
         for recording in self.recordings:
             async with aclosing(self.parser.alazy_parse(recording)) as documents:
                 async for document in documents:
@@ -264,30 +270,31 @@ class VoxtralTranscriptionLoader(BaseLoader):
         """Do what `estimate` does, asynchronously."""
         return _sum([await self.parser.aestimate(recording) for recording in self.recordings])
 
-    def _estimate_or_zero(self, recording: AudioInput) -> Estimate:
-        _check_seekable(recording)
-        try:
-            return self.parser.estimate(recording)
-        except VoxtralAudioError as error:
-            return self._zero_or_raise(error)
+    def _check_budget(self) -> None:
+        if self.max_cost_usd is not None:
+            total = _ZERO_COST
+            for recording in self.recordings:
+                _check_seekable(recording)
+                with self._unreadable_is_free():
+                    total += self.parser.estimate(recording)
+            self._check_cost(total, self.max_cost_usd)
 
-    async def _aestimate_or_zero(self, recording: AudioInput) -> Estimate:
-        _check_seekable(recording)
-        try:
-            return await self.parser.aestimate(recording)
-        except VoxtralAudioError as error:
-            return self._zero_or_raise(error)
+    async def _acheck_budget(self) -> None:
+        if self.max_cost_usd is not None:
+            total = _ZERO_COST
+            for recording in self.recordings:
+                _check_seekable(recording)
+                with self._unreadable_is_free():
+                    total += await self.parser.aestimate(recording)
+            self._check_cost(total, self.max_cost_usd)
 
-    def _zero_or_raise(self, error: VoxtralAudioError) -> Estimate:
-        """Return what a recording costs that is not sent, or raise the error."""
-        if self.parser.on_error == "raise":
-            raise error
-        return _ZERO_COST
+    def _unreadable_is_free(self) -> AbstractContextManager[object]:
+        """Pass over a recording that cannot be read, and so is not sent, if it is to be marked."""
+        return suppress(VoxtralAudioError) if self.parser.on_error == "mark" else nullcontext()
 
-
-def _check_cost(estimates: Sequence[Estimate], limit: float) -> None:
-    what = "1 recording" if len(estimates) == 1 else f"{len(estimates)} recordings"
-    check_cost(_sum(estimates), limit, what)
+    def _check_cost(self, total: Estimate, limit: float) -> None:
+        count = len(self.recordings)
+        check_cost(total, limit, "1 recording" if count == 1 else f"{count} recordings")
 
 
 def _sum(estimates: Iterable[Estimate]) -> Estimate:

@@ -144,6 +144,26 @@ def test_after_a_failure_nothing_starts_and_running_items_end() -> None:
     assert begun == [0, 1]
 
 
+async def test_a_failure_is_raised_once_no_item_is_running() -> None:
+    begun, failed = asyncio.Event(), asyncio.Event()
+    ended: list[int] = []
+
+    async def work(number: int, _: Emit) -> None:
+        if number == 0:
+            await begun.wait()
+            failed.set()
+            raise ValueError("zero")
+        begun.set()
+        await failed.wait()
+        for _round in range(10):  # of the loop, in which the failure could be raised
+            await asyncio.sleep(0)
+        ended.append(number)
+
+    with pytest.raises(ValueError, match="zero"):
+        await anext(astream_ordered((number for number in range(2)), work, 2))
+    assert ended == [1]
+
+
 def test_running_items_end_in_the_background_when_the_caller_leaves() -> None:
     begun, left, ended = threading.Event(), threading.Event(), threading.Event()
 

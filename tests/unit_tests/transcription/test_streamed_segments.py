@@ -1,5 +1,7 @@
 """Segments that Mistral streams leave as soon as it sends them."""
 
+import asyncio
+from itertools import chain
 from typing import Any
 
 import pytest
@@ -24,6 +26,8 @@ from support.transcription_streams import (
     transcriber_at,
 )
 
+from langchain_voxtral import VoxtralTranscriptionLoader
+
 modes = pytest.mark.parametrize("mode", MODES)
 
 
@@ -42,7 +46,7 @@ def test_segments_leave_while_the_server_transcribes(mode: str) -> None:
     gates = [Gate(), Gate()]
     reply = events(LANGUAGE, SEGMENTS[0], gates[0], SEGMENTS[1], gates[1], FULL)
     settings = {"server": "mistral", "mode": "segment", "price_per_minute": 0.06, "speakers": True}
-    with ScriptedServer(reply, json_reply({"text": "x"})) as server:
+    with ScriptedServer(reply) as server:
         parser = parser_at(server, **settings)
         method = {"stream": "lazy_parse", "astream": "alazy_parse"}[mode]
         with opened(mode, getattr(parser, method)(SHORT)) as following:
@@ -52,13 +56,21 @@ def test_segments_leave_while_the_server_transcribes(mode: str) -> None:
             gates[1].open()
             assert following() is None
         assert ("stream", "true") in form_of(server.requests[0])[0]
-        parser.parse(SHORT)
-        assert ("stream", "true") not in form_of(server.requests[1])[0]
     assert [facts_of(document) for document in documents] == [
         ("Bonjour.", 0, 0.0, 0.5, "server", 0.002),
         ("Ça va?", 1, 0.6, 1.5, "server", None),
     ]
     assert documents[0].metadata.items() >= (FACTS | {"speaker": "S1", "chunk": 0}).items()
+
+
+def test_a_list_of_documents_comes_without_a_stream() -> None:
+    with ScriptedServer(default=json_reply({"text": "x"})) as server:
+        parser = parser_at(server, server="mistral", mode="segment")
+        loader = VoxtralTranscriptionLoader(SHORT, parser=parser)
+        made = [parser.parse(SHORT), loader.load(), asyncio.run(loader.aload())]
+        forms = [form_of(request)[0] for request in server.requests]
+    assert made == [made[0]] * 3
+    assert ("stream", "true") not in chain.from_iterable(forms)
 
 
 WHOLE_FINAL = final(

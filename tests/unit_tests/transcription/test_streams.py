@@ -1,10 +1,12 @@
 """Streamed transcription: text leaves as soon as the server sends it."""
 
 import asyncio
+import gc
 import logging
 import threading
 from contextlib import aclosing
 from itertools import accumulate
+from types import AsyncGeneratorType, GeneratorType
 from typing import Any
 
 import pytest
@@ -234,6 +236,8 @@ def test_a_final_text_that_contradicts_the_stream_is_reported(
 
 # Leaving early
 
+GENERATORS = (GeneratorType, AsyncGeneratorType)
+
 
 @modes
 def test_leaving_a_stream_closes_its_connections(mode: str) -> None:
@@ -241,7 +245,10 @@ def test_leaving_a_stream_closes_its_connections(mode: str) -> None:
         transcriber = transcriber_at(server, chunk_seconds=11)
         with opened(mode, getattr(transcriber, mode)(LONG)) as following:
             assert following() == "on and"
+            # Kept, so that nothing but closing them closes them.
+            kept = [each for each in gc.get_objects() if isinstance(each, GENERATORS)]
         server.wait_until_disconnected()
+    assert kept
 
 
 async def test_a_cancelled_stream_leaves_nothing_behind() -> None:
