@@ -35,7 +35,8 @@ class VoxtralTranscriber(Runnable[AudioInput, Any]):
     Raises:
         pydantic.ValidationError: A setting is unknown or has a wrong value.
         VoxtralInvalidRequestError: Both a parser and settings are given, the output is unknown, or
-            it is text and the parser marks failures, which a text cannot show.
+            it is text, which cannot show the failures, speakers or times that the parser is to put
+            into metadata; subtitles can show the last two.
 
     Example:
         ```python
@@ -60,7 +61,7 @@ class VoxtralTranscriber(Runnable[AudioInput, Any]):
         if output not in {"text", "documents"}:
             raise VoxtralInvalidRequestError(f"output={output!r} must be 'text' or 'documents'.")
         if output == "text":
-            reject_marks(self.parser, "output='documents'")
+            check_text_output(self.parser, "output='documents'")
 
     def invoke(
         self,
@@ -210,12 +211,18 @@ def _describe(audio: AudioInput) -> str:
     return "a recording"
 
 
-def reject_marks(parser: VoxtralTranscriptionParser, instead: str) -> None:
-    """Reject a parser whose documents may report failures, where only their text is used."""
-    if parser.on_error == "mark":
+def check_text_output(parser: VoxtralTranscriptionParser, instead: str) -> None:
+    """Reject a parser that puts what it is asked for into metadata, where only text is used."""
+    setting = "on_error='mark' puts failures" if parser.on_error == "mark" else ""
+    if not setting and parser.mode not in {"srt", "vtt"}:
+        if parser.speakers:
+            setting = "speakers=True puts names"
+        elif parser.timestamps is not None:
+            setting = f"timestamps={parser.timestamps!r} puts times"
+        instead = f"mode='srt' or {instead}"
+    if setting:
         raise VoxtralInvalidRequestError(
-            "on_error='mark' puts failures into the metadata of documents, and a text has none: "
-            f"take {instead}."
+            f"{setting} into the metadata of documents, and a text has none: take {instead}."
         )
 
 

@@ -9,7 +9,7 @@ from langchain_core.tools import BaseTool, StructuredTool, ToolException
 
 from langchain_voxtral.document_loaders import VoxtralTranscriptionParser
 from langchain_voxtral.errors import VoxtralAudioError, VoxtralInvalidRequestError
-from langchain_voxtral.transcribers import joined, reject_marks
+from langchain_voxtral.transcribers import check_text_output, joined
 from langchain_voxtral.transport import is_in_event_loop, to_thread
 
 __all__ = ["transcribe_audio_tool"]
@@ -36,8 +36,9 @@ def transcribe_audio_tool(
         name: The tool's name.
 
     Raises:
-        VoxtralInvalidRequestError: The parser marks failures, or the folder does not exist. In an
-            event loop, which a disk would block, the folder is looked at by the first call.
+        VoxtralInvalidRequestError: The parser puts failures, speakers or times into metadata, or
+            the folder does not exist. In an event loop, which a disk would block, the folder is
+            looked at by the first call.
 
     Example:
         ```python
@@ -48,7 +49,7 @@ def transcribe_audio_tool(
         print(tool.invoke({"path": "talk.mp3"}))
         ```
     """
-    reject_marks(parser, "a parser without it")
+    check_text_output(parser, "a parser without it")
 
     @cache
     def folder() -> Path:

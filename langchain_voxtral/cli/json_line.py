@@ -11,10 +11,10 @@ if TYPE_CHECKING:
 _OF_SEGMENT = ("start", "end", "speaker")
 
 
-def json_line(document: "Document", segments: "Sequence[Document]") -> str:
+def json_line(text: str, document: "Document", segments: "Sequence[Document]") -> str:
     """Return text, segments, and the metadata of the whole recording, words included."""
     report = {
-        "text": " ".join(segment.page_content for segment in segments),
+        "text": text,
         "segments": [
             {name: one.metadata[name] for name in _OF_SEGMENT if name in one.metadata}
             | {"text": one.page_content}

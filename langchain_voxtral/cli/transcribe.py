@@ -255,7 +255,7 @@ def _transcribe(
         ValueError: The text cannot be written, and others could probably not either.
     """
     try:
-        document, segments = _results(job)
+        plain, document, segments = _results(job)
     except PERMANENT_ERRORS:
         summary.add_failure()
         raise
@@ -264,23 +264,27 @@ def _transcribe(
         print_error(_named(task.name, error))
         return False
     summary.add(document.metadata)
-    text = json_line(document, segments) if output_format == "json" else document.page_content
+    text = document.page_content
+    if output_format == "json":
+        text = json_line(plain, document, segments)
     write_text(text if text.endswith("\n") else text + "\n", task.target)
     return True
 
 
-def _results(job: "TranscriptionJob") -> "tuple[Document, list[Document]]":
-    """Return the document of a recording, and those of its segments."""
+def _results(job: "TranscriptionJob") -> "tuple[str, Document, list[Document]]":
+    """Return the text of a recording, its document, and those of its segments."""
     job.open()
     whole = job.document_builder(job.settings.mode)
     by_segment = job.document_builder("segment")
+    texts: list[str] = []
     segments: list[Document] = []
     with closing(job.results()) as results:
         for result in results:
+            texts.append(result.text)
             whole.add(result)
             segments += by_segment.add(result)
     [document] = whole.finish()
-    return document, segments
+    return " ".join(filter(None, texts)), document, segments
 
 
 def _named(name: str, error: Exception) -> str:

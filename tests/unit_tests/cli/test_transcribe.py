@@ -148,13 +148,17 @@ def test_json_is_one_line_with_text_segments_and_metadata(run: Run) -> None:
 
 
 def test_json_has_words_and_speakers_on_request(run: Run) -> None:
-    words = [{"word": "Good day.", "start": 0.25, "end": 1.5, "speaker": "a"}]
-    segments = [{"start": 0.25, "end": 1.5, "text": "Good day.", "speaker": "a"}]
-    with ScriptedServer(transcription_reply("Good day.", segments=segments, words=words)) as server:
+    text = "你好。再见。"
+    words = [
+        {"word": "你好。", "start": 0.25, "end": 0.75, "speaker": "a"},
+        {"word": "再见。", "start": 0.75, "end": 1.5, "speaker": "b"},
+    ]
+    segments = [{"text" if key == "word" else key: one[key] for key in one} for one in words]
+    with ScriptedServer(transcription_reply(text, segments=segments, words=words)) as server:
         done = run(server, "--format", "json", "--timestamps", "word", "a.wav")
 
     report = json.loads(done.out)
-    assert (report["words"], report["segments"]) == (words, segments)
+    assert (report["words"], report["segments"], report["text"]) == (words, segments, text)
 
 
 def test_subtitles_name_speakers_on_request(run: Run) -> None:

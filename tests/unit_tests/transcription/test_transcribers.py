@@ -143,13 +143,25 @@ def test_an_unknown_output_is_refused() -> None:
         VoxtralTranscriber(output="json")  # type: ignore[arg-type]
 
 
-def test_plain_text_cannot_mark_failures(server: ScriptedServer, tmp_path: Path) -> None:
-    parser = parser_of(server, on_error="mark")
-    with pytest.raises(VoxtralInvalidRequestError, match="take output='documents'"):
+@pytest.mark.parametrize(
+    ("settings", "instead"),
+    [
+        ({"on_error": "mark"}, ""),
+        ({"server": "mistral", "speakers": True}, "mode='srt' or "),
+        ({"timestamps": "word"}, "mode='srt' or "),
+    ],
+)
+def test_plain_text_cannot_show_what_is_in_metadata(
+    settings: dict[str, Any], instead: str, server: ScriptedServer, tmp_path: Path
+) -> None:
+    parser = parser_of(server, **settings)
+    with pytest.raises(VoxtralInvalidRequestError, match=f"take {instead}output='documents'"):
         VoxtralTranscriber(parser)
-    with pytest.raises(VoxtralInvalidRequestError, match="take a parser without it"):
+    with pytest.raises(VoxtralInvalidRequestError, match=f"take {instead}a parser without it"):
         transcribe_audio_tool(parser, root=tmp_path)
     assert VoxtralTranscriber(parser, output="documents").invoke(SHORT) != []
+    if instead:
+        VoxtralTranscriber(parser.model_copy(update={"mode": "srt"}))
 
 
 @pytest.fixture
