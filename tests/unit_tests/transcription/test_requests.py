@@ -156,10 +156,10 @@ def test_the_chunks_together_are_the_recording() -> None:
     assert b"".join(wav[44:] for wav in sent) == LONG[44:]
 
 
-def test_a_recording_above_the_servers_bytes_is_cut() -> None:
-    quarter_hour = speech_samples.wav_bytes(np.tile(speech_samples.noise(1.0), 900))
+def test_a_recording_above_the_servers_limit_is_cut() -> None:
+    longer = speech_samples.wav_bytes(np.tile(speech_samples.noise(1.0), 610))
     with ScriptedServer(default=transcription_reply("x")) as server:
-        parser_of(server).parse(quarter_hour)
+        parser_of(server).parse(longer)
     lengths = [len(form_of(seen)[1][3]) for seen in server.requests]
     assert len(lengths) == 2
     assert max(lengths) < 600 * 32_000 + 44 + 1

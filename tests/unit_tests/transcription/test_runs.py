@@ -12,6 +12,7 @@ import threading
 import weakref
 from collections.abc import Callable, Generator
 from contextlib import aclosing, closing
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -503,9 +504,10 @@ async def test_items_that_fail_are_reported_on_the_event_loop_too() -> None:
 
 @pytest.mark.parametrize("method", PARSES)
 def test_a_retried_chunk_is_sent_completely(method: str) -> None:
+    busy = replace(BUSY, headers={**BUSY.headers, "retry-after": "0"})
     early = Reply(status=503, body=b"", closes=True)
     with ScriptedServer(
-        BUSY, early, transcription_reply("A"), default=transcription_reply("B")
+        busy, early, transcription_reply("A"), default=transcription_reply("B")
     ) as server:
         parser = parser_of(server, max_retries=2)
         [made] = PARSES[method](parser, AUDIOS["long"])
