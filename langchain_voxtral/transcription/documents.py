@@ -139,12 +139,13 @@ class DocumentBuilder:
 
     def _rest(self, result: ChunkResult) -> Segment:
         """Return what is said in a chunk after the segments that were returned already."""
-        text, at = result.text, 0
+        text, start = result.text, result.chunk.start
         for each in self._streamed:
             said = each.text.strip()
-            at = max(at, text.find(said, at) + len(said))
-        start = self._streamed[-1].end if self._streamed else result.chunk.start
-        return Segment(start, result.chunk.end, text[at:].strip())
+            if not text.startswith(said):
+                break  # better twice than lost
+            text, start = text[len(said) :].lstrip(), each.end
+        return Segment(start, result.chunk.end, text)
 
     def _part_facts(self, part: Segment | Word, source: TimestampsSource) -> Metadata:
         """Return who speaks, what times are known, and the words of a segment."""

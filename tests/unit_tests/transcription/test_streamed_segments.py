@@ -97,6 +97,13 @@ ODD_SEGMENTS: dict[str, tuple[list[Step], list[tuple[Any, ...]]]] = {
         [SEGMENTS[0], final(" Bonjour. Ça va?")],
         [("Bonjour.", 0, 0.0, 0.5, "server", 0.002), ("Ça va?", 1, 0.5, 2.0, "chunk", None)],
     ),
+    "not the beginning": (
+        [segment(" Ça va?", 0.6, 1.5), final(" Bonjour. Ça va? Oui.")],
+        [
+            ("Ça va?", 0, 0.6, 1.5, "server", 0.002),
+            ("Bonjour. Ça va? Oui.", 1, 0.0, 2.0, "chunk", None),
+        ],
+    ),
     "of two speakers, out of order": (
         [
             segment(" Ça va?", 0.5, 1.5, speaker_id="S1"),
