@@ -67,16 +67,18 @@ _PROFILES = {
     LOCAL_MODEL: _LOCAL_PROFILE,
 }
 
+VOXTRAL_TRANSCRIBE_3 = frozenset(
+    f"voxtral-{size}-transcribe-{version}"
+    for size in ("mini", "small")
+    for version in ("3-0", "3", "latest")
+)
+"""Mistral's names for the transcription models of Voxtral 3."""
 _TRANSCRIPTION_MODELS = frozenset(
     {
         "voxtral-mini-2602",  # Voxtral Mini Transcribe 2
-        *(
-            f"{owner}voxtral-{size}-transcribe-{version}"
-            for owner in ("", "mistralai/")
-            for size in ("mini", "small")
-            for version in ("3-0", "3", "latest")
-        ),
         "mistralai/voxtral-mini-transcribe",
+        *VOXTRAL_TRANSCRIBE_3,
+        *(f"mistralai/{name}" for name in VOXTRAL_TRANSCRIBE_3),
     }
 )
 """Models of Mistral's and OpenRouter's that only transcribe."""

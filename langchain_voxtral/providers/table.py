@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from langchain_voxtral.profiles import VOXTRAL_MINI, VOXTRAL_SMALL
+from langchain_voxtral.profiles import VOXTRAL_MINI, VOXTRAL_SMALL, VOXTRAL_TRANSCRIBE_3
 from langchain_voxtral.providers.provider import Provider, ProviderName
 
 DEEPINFRA_URL = "https://api.deepinfra.com/v1"
@@ -66,15 +66,12 @@ PROVIDERS: Mapping[ProviderName, Provider] = {
             timestamps=frozenset({"segment", "word"}),
             words_replace_segments=True,
             # docs.mistral.ai/studio/audio/migrate-from-voxtral-2 (November 2026): a 400.
-            models_without_words=frozenset(
-                f"voxtral-{size}-transcribe-{version}"
-                for size in ("mini", "small")
-                for version in ("3-0", "3", "latest")
-            ),
+            models_without_words=VOXTRAL_TRANSCRIBE_3,
             has_speakers=True,
             # An hour as WAV. Voxtral 3 has a context of 65,536 tokens, which are 87 minutes, and
             # a file may have 512 MB (docs.mistral.ai/studio/audio/specs-and-limits/limits and
-            # /resources/known-limitations, November 2026).
+            # /resources/known-limitations, November 2026). Beyond two hours users of 2602 saw
+            # time-outs of the server (github.com/murtaza-nasir/speakr/issues/267, April 2026).
             max_diarized_seconds=3600.0,
             max_diarized_bytes=120_000_000,
             streams_transcriptions=True,

@@ -54,7 +54,8 @@ def sent(data: bytes, audio_format: str = "wav", name: str = "deepinfra") -> dic
 MODELS = {"mistral": "voxtral-small-2507", "openrouter": "mistralai/voxtral-small-24b-2507"}
 USAGE = {"input_tokens": 400, "output_tokens": 3, "total_tokens": 403}
 USAGES: dict[str, dict[str, Any]] = {
-    "mistral": {"input_tokens": 9, "output_tokens": 3, "total_tokens": 12},
+    "mistral": {"input_tokens": 384, "output_tokens": 3, "total_tokens": 387}
+    | {"input_token_details": {"audio": 375}},
     "openrouter": USAGE,
 }
 
