@@ -44,10 +44,11 @@ class VoxtralTranscriptionParser(TranscriptionSettings, BaseBlobParser):
     Key init args, client:
         api_key: Key of the server; else the environment's.
         base_url: Address of the server; `"local"` is the embedded engine.
-        server: Kind of server: `"deepinfra"`, `"mistral"`, `"openrouter"`, `"vllm"` or
-            `"llama_cpp"`.
+        server: `"deepinfra"`, `"mistral"`, `"openrouter"`, `"vllm"` or `"llama_cpp"`.
         model_kwargs: More fields for each request.
-        timeout, deadline, max_retries: Time limits in seconds; attempts beyond the first.
+        timeout, deadline, max_retries, retry_timeouts: Seconds; attempts beyond the first.
+        default_headers, proxy, http_client, http_async_client: For HTTP.
+        pickle_api_key: Whether a pickle holds the key.
 
     Takes any format that the `audio` extra decodes. Long recordings are cut at silences into
     chunks that the server takes, sent in parallel while it is decoded, and returned in order. A
@@ -69,8 +70,7 @@ class VoxtralTranscriptionParser(TranscriptionSettings, BaseBlobParser):
     (`word`, `start`, `end`, `speaker`) and `segments` (`text` for `word`).
 
     Raises:
-        pydantic.ValidationError: A field is unknown or has a wrong value, or the server has no
-            such endpoint.
+        pydantic.ValidationError: A field is unknown or wrong, or the server cannot do it.
 
     Example:
         ```python
