@@ -9,7 +9,8 @@ from pydantic import model_validator
 
 from langchain_voxtral._version import __version__
 from langchain_voxtral.client import VoxtralClient
-from langchain_voxtral.completions.request import RequestBuilder, SystemWithAudio
+from langchain_voxtral.completions.chat_body import SystemWithAudio
+from langchain_voxtral.completions.request import RequestBuilder
 from langchain_voxtral.connection import PART_CONFIG, ConnectionSettings
 from langchain_voxtral.errors import VoxtralUnsupportedFeatureError
 from langchain_voxtral.prompts import PromptFormat, PromptFormatName, SpecialTokens, get_format

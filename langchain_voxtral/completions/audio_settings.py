@@ -13,7 +13,7 @@ from langchain_voxtral.completions.audio_inputs import (
     audio_durations,
     load_audio,
 )
-from langchain_voxtral.completions.request import SystemWithAudio
+from langchain_voxtral.completions.chat_body import SystemWithAudio
 from langchain_voxtral.connection import PART_CONFIG
 from langchain_voxtral.errors import VoxtralInvalidRequestError
 from langchain_voxtral.messages import Turn

@@ -1,25 +1,26 @@
 """One completion request: messages, settings and tools become the body for one endpoint."""
 
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache, partial
+from functools import partial
 from typing import Any, Literal
 
+from langchain_voxtral.completions.chat_body import (
+    SystemWithAudio,
+    chat_body,
+    check_system_turns,
+)
 from langchain_voxtral.completions.tools import (
     ToolCallParsing,
     ToolOptions,
-    chat_fields,
     check_form,
     describe_form,
     tool_constraint,
-    tool_fields,
     tool_parsing,
 )
 from langchain_voxtral.errors import VoxtralInvalidRequestError, VoxtralUnsupportedFeatureError
 from langchain_voxtral.messages import Turn
 from langchain_voxtral.messages.mistral_order import arrange_for_mistral
-from langchain_voxtral.messages.openai import to_openai
 from langchain_voxtral.prompts import (
     PromptFormat,
     SpecialTokens,
@@ -35,10 +36,6 @@ from langchain_voxtral.settings import (
     stop_sequences_for,
     without_response_format,
 )
-
-logger = logging.getLogger("langchain_voxtral")
-
-SystemWithAudio = Literal["merge", "error"]
 
 FEATURE_NOT_SUPPORTED = 405
 """DeepInfra's status for a feature that a model lacks."""
@@ -282,33 +279,15 @@ class RequestBuilder:
         has_audio: bool,
     ) -> CompletionRequest:
         """Return a request whose prompt the server writes; it escapes special tokens, too."""
-        provider = self.provider
         check_form(settings, tools)
         if self.special_tokens == "error":
             reject_special_tokens(turns, tools.tools, instruction)
         if has_audio:
-            self._check_system_turns(turns)
-        messages = to_openai(
-            turns,
-            instruction=instruction,
-            audio_part=provider.audio_part,
-            turn_order=provider.turn_order,
-        )
-        body: dict[str, Any] = {"model": settings.model, "messages": messages}
-        if messages[-1]["role"] == "assistant":
-            messages[-1] |= provider.prefill_message_fields
-            body |= provider.prefill_fields
-        if settings.stop is not None:
-            body["stop"] = settings.stop
-        body |= chat_fields(settings, provider)
-        if instruction:
-            body.pop("response_format", None)
-        if tools.tools:
-            body |= tool_fields(tools, provider)
+            check_system_turns(turns, self.system_with_audio)
         return self._request(
             CHAT_COMPLETIONS,
             settings,
-            body,
+            chat_body(turns, settings, tools, self.provider, instruction),
             stop_sequences=settings.stop or (),
             tool_parsing=tool_parsing(settings, tools, in_prompt=False),
             has_audio=has_audio,
@@ -334,22 +313,3 @@ class RequestBuilder:
             max_resumes=self.max_resumes,
             **reading,
         )
-
-    def _check_system_turns(self, turns: Sequence[Turn]) -> None:
-        if not any(turn.role == "system" for turn in turns):
-            return
-        if self.system_with_audio == "error":
-            raise VoxtralInvalidRequestError(
-                "There is system text beside a recording, which the model does not take: put it "
-                "into the user's message, or pass system_with_audio='merge'."
-            )
-        warn_system_merged()
-
-
-@cache  # once in a process: it is so for every request of such a conversation
-def warn_system_merged() -> None:
-    """Log that system text begins the user's text."""
-    logger.warning(
-        "The model takes no system text beside recordings, so it begins the user's text "
-        "(system_with_audio='merge'; 'error' refuses it)."
-    )

@@ -4,12 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from langchain_voxtral.errors import VoxtralInvalidRequestError, VoxtralUnsupportedFeatureError
+from langchain_voxtral.errors import VoxtralInvalidRequestError
 from langchain_voxtral.messages import Turn
-from langchain_voxtral.profiles import check_chat_model
-from langchain_voxtral.protocol.endpoints import CHAT_COMPLETIONS
 from langchain_voxtral.providers import Provider
-from langchain_voxtral.settings import SamplingSettings, request_fields
+from langchain_voxtral.settings import SamplingSettings
 from langchain_voxtral.tools.answer_parser import AnswerParser
 from langchain_voxtral.tools.call_schema import tool_call_schema
 from langchain_voxtral.tools.choice import normalize_tool_choice
@@ -158,26 +156,6 @@ def check_form(settings: SamplingSettings, tools: ToolOptions) -> str:
     if tools.is_required and kind != "text":
         raise _contradiction(tools.choice, kind)
     return kind
-
-
-def chat_fields(settings: SamplingSettings, provider: Provider) -> dict[str, Any]:
-    """Return what of these settings goes into a request for chat completions, by a server's names.
-
-    Raises:
-        VoxtralUnsupportedFeatureError: It has no field for one, or the model does not chat; the
-            message says which.
-    """
-    check_chat_model(settings.model, provider.chat_model)
-    for name in sorted(provider.missing_settings):
-        is_format = name == (settings.response_format or {}).get("type")
-        value = getattr(settings, name, None)
-        if is_format or (value not in (None, False) and (name, value) != ("n", 1)):
-            setting = f"response_format of type {name!r}" if is_format else f"{name}="
-            raise VoxtralUnsupportedFeatureError(
-                f"server={provider.name!r} has no field for {setting}: leave it unset."
-            )
-    fields = request_fields(settings, CHAT_COMPLETIONS)
-    return {provider.field_names.get(name, name): value for name, value in fields.items()}
 
 
 def _contradiction(choice: str, kind: str) -> VoxtralInvalidRequestError:

@@ -22,7 +22,7 @@ from support.speech_samples import encoded, silence, speech, wav_bytes
 from support.strict_servers import SERVERS, strict
 
 from langchain_voxtral import ChatVoxtral, audio_block
-from langchain_voxtral.completions.request import warn_system_merged
+from langchain_voxtral.completions.chat_body import warn_system_merged
 from langchain_voxtral.errors import VoxtralInvalidRequestError
 
 WAV = wav_bytes(speech()[:16_000])
