@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from langchain_voxtral.cli.console import (
+    add_server_options,
     preload_engine,
     print_error,
     print_status,
@@ -33,7 +34,7 @@ def add_chat(chat: argparse.ArgumentParser) -> None:
         "--stop", action="append", metavar="TEXT", help="end the answer here (repeatable)"
     )
     chat.add_argument("--model", help="the model's name at the server")
-    chat.add_argument("--base-url", help="the server; 'local' is the embedded engine")
+    add_server_options(chat)
     chat.add_argument("--temperature", type=float)
     chat.add_argument("--max-tokens", type=int)
     chat.add_argument("--seed", type=int)
@@ -58,7 +59,7 @@ def _make_model(arguments: argparse.Namespace) -> "ChatVoxtral":
     names = ("stop", "model", "temperature", "max_tokens", "seed")
     options = {name: getattr(arguments, name) for name in names}
     settings = {name: value for name, value in options.items() if value is not None}
-    settings |= server_settings(arguments.base_url)
+    settings |= server_settings(arguments)
     if settings.get("base_url") == LOCAL_BASE_URL:
         preload_engine()
     from langchain_voxtral.chat_models import ChatVoxtral  # noqa: PLC0415 - takes a second

@@ -1,12 +1,13 @@
 """What the subcommands share: messages on stderr, and the choice of the server."""
 
+import argparse
 import os
 import sys
 import threading
 from contextlib import suppress
 
 from langchain_voxtral.errors import VoxtralError
-from langchain_voxtral.providers import DEEPINFRA_KEY_VARIABLES, LOCAL_BASE_URL
+from langchain_voxtral.providers import DEEPINFRA_KEY_VARIABLES, LOCAL_BASE_URL, PROVIDERS
 from langchain_voxtral.transcription.progress import escape_control_characters
 
 
@@ -39,10 +40,21 @@ def one_line_message(error: Exception) -> str:
     )
 
 
-def server_settings(base_url: str | None) -> dict[str, str]:
+def add_server_options(command: argparse.ArgumentParser) -> None:
+    """Add the options that choose the server."""
+    command.add_argument(
+        "--base-url", metavar="URL", help="the server; 'local' is the embedded engine"
+    )
+    command.add_argument(
+        "--server", choices=PROVIDERS, help="what kind of server that is (default: deepinfra)"
+    )
+
+
+def server_settings(arguments: argparse.Namespace) -> dict[str, str]:
     """Return the settings of the server: the given one, or the embedded engine without a key."""
-    if base_url is not None:
-        return {"base_url": base_url}
+    options = {"base_url": arguments.base_url, "server": arguments.server}
+    if given := {name: value for name, value in options.items() if value is not None}:
+        return given
     has_key = any(os.environ.get(key, "").strip() for key in DEEPINFRA_KEY_VARIABLES)
     if has_key or "VOXTRAL_BASE_URL" in os.environ:
         return {}

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from langchain_voxtral.cli.console import (
+    add_server_options,
     check_speech_support,
     one_line_message,
     preload_engine,
@@ -20,7 +21,7 @@ from langchain_voxtral.cli.files import TranscribeTask, open_recording, plan_out
 from langchain_voxtral.cli.json_line import json_line
 from langchain_voxtral.cli.summary import RunSummary, count_recordings
 from langchain_voxtral.errors import PERMANENT_ERRORS, VoxtralAudioError, VoxtralError
-from langchain_voxtral.providers import LOCAL_BASE_URL, PROVIDERS, Timestamps
+from langchain_voxtral.providers import LOCAL_BASE_URL, Timestamps
 
 if TYPE_CHECKING:
     from langchain_core.documents import Document
@@ -38,7 +39,6 @@ _SETTINGS = (
     "model",
     "language",
     "prompt",
-    "server",
     "endpoint",
     "timestamps",
     "speakers",
@@ -91,8 +91,7 @@ def add_transcribe(transcribe: argparse.ArgumentParser) -> None:
         action="store_true",
         help="leave out recordings whose file is in DIR already: goes on where a run ended",
     )
-    add("--base-url", metavar="URL", help="the server; 'local' is the embedded engine")
-    add("--server", choices=PROVIDERS, help="what kind of server that is (default: deepinfra)")
+    add_server_options(transcribe)
     add("--endpoint", choices=_ENDPOINTS, help="what is asked there (default: transcriptions)")
     add("--model", help="the model's name at the server")
     add(
@@ -176,8 +175,7 @@ def _missing_tasks(
 def _make_parser(arguments: argparse.Namespace) -> "VoxtralTranscriptionParser":
     options: dict[str, Any] = {name: getattr(arguments, name) for name in _SETTINGS}
     settings = {name: value for name, value in options.items() if value is not None}
-    if arguments.base_url is not None or settings.get("server", "deepinfra") == "deepinfra":
-        settings |= server_settings(arguments.base_url)
+    settings |= server_settings(arguments)
     if settings.get("base_url") == LOCAL_BASE_URL:
         check_speech_support()
         preload_engine()

@@ -94,7 +94,7 @@ def test_stop_sequences_and_a_system_message_reach_the_model(served: dict[str, s
     [
         (["chat"], "there is nothing to ask"),
         (["chat", "Hi", "--temperature", "-1"], "temperature"),
-        (["chat", "Hi", "--base-url", "nonsense"], "no http:// or https:// URL"),
+        (["chat", "Hi", "--server", "mistral", "--base-url", "x"], "like 'https://api.mistral.ai"),
         (["chat", "Hi", "--model", "nobody/nothing"], "model"),
         (["serve", "--host", "192.0.2.1", "--api-key", ""], "api_key"),
     ],
