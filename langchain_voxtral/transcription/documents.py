@@ -28,7 +28,7 @@ _SUBTITLES: Mapping[Mode, Callable[[Iterable[Segment]], str]] = {"srt": to_srt, 
 
 Metadata = dict[str, Any]
 
-_ZERO_COST: Metadata = {"cost": None, "cost_source": None}
+_NO_COST: Metadata = {"cost": None, "cost_source": None}
 """Only the first segment of a chunk has its cost, so that costs of documents add up."""
 
 
@@ -116,7 +116,7 @@ class DocumentBuilder:
                     [result],
                     **more | {name: number, "start": part.start, "end": part.end},
                     **self._part_facts(part, source),
-                    **({} if number == first and not self._streamed else _ZERO_COST),
+                    **({} if number == first and not self._streamed else _NO_COST),
                 )
                 for number, part in enumerate(self._new_parts(result), first)
             ]
