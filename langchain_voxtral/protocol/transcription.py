@@ -30,7 +30,6 @@ class Transcript:
         segments: Its passages, in the order of their starts.
         language: The language, as its ISO 639-1 code if known. Some servers only repeat the one
             that was requested.
-        duration: Seconds of audio that the server received.
         usage: Tokens and cost.
         request_id: The server's id of the request.
         segments_problem: What is wrong with the server's segments or words; then none of these
@@ -40,7 +39,6 @@ class Transcript:
     text: str
     segments: tuple[Segment, ...] = ()
     language: str | None = None
-    duration: float | None = None
     usage: Usage = field(default_factory=Usage)
     request_id: str | None = None
     segments_problem: str | None = None
@@ -105,7 +103,6 @@ def parse_transcript(
         text,
         segments,
         language=normalize_language(language) if language else None,
-        duration=_duration(document),
         usage=_usage(as_object(document.get("usage")), status),
         request_id=request_id,
         segments_problem=problem,
@@ -120,19 +117,6 @@ def _partial_text(document: JsonObject) -> str:
         texts = [as_object(item).get("text") for item in items]
         text = " ".join(part.strip() for part in texts if isinstance(part, str))
     return without_template_text(text)
-
-
-def _duration(document: JsonObject) -> float | None:
-    """Return the seconds of audio; vLLM writes them as a string, 0 is the schema's default."""
-    for key, unit in (("duration", 1), ("input_length_ms", 1000)):
-        value = document.get(key)
-        try:
-            seconds = 0.0 if value is None or isinstance(value, bool) else float(value) / unit
-        except (TypeError, ValueError, OverflowError):
-            continue
-        if 0 < seconds < math.inf:
-            return seconds
-    return None
 
 
 def _usage(usage: JsonObject, status: JsonObject) -> Usage:

@@ -50,7 +50,7 @@ def test_our_decoders_read_the_responses(
     native = parse_transcript(ask(http, NATIVE).content, is_native=True)
     verbose = parse_transcript(ask(http, response_format="verbose_json").content)
     for one in (native, verbose):
-        assert (one.text, one.language, one.duration) == (verbose_transcript["text"], "en", 3.0)
+        assert (one.text, one.language) == (verbose_transcript["text"], "en")
         assert one.usage.cost == 0.0
         assert [(part.start, part.end, part.text) for part in one.segments] == [
             (part["start"], part["end"], part["text"]) for part in verbose_transcript["segments"]

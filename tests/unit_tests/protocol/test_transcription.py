@@ -53,7 +53,6 @@ def test_a_native_answer_is_read_completely() -> None:
         "Hello World",
         segments=(Segment(0.0, 1.0, "Hello", id=0), Segment(4.0, 5.0, "World", id=1)),
         language="en",
-        duration=5.25,
         usage=Usage(input_tokens=380, output_tokens=4, cost=0.0000875),
         request_id="R1",
     )
@@ -93,7 +92,7 @@ def test_an_unknown_status_may_have_a_cost() -> None:
         # DeepInfra's Voxtral answers verbose_json with a duration and nulls.
         (
             {"task": "transcribe", "duration": 7.5, "segments": None, "language": None},
-            Transcript("Hi.", duration=7.5),
+            Transcript("Hi."),
         ),
         # OpenAI
         (
@@ -104,14 +103,14 @@ def test_an_unknown_status_may_have_a_cost() -> None:
                 "words": [{"word": "Hi", "start": 0.0, "end": 0.5}],
                 "usage": {"type": "duration", "seconds": 8},
             },
-            Transcript("Hi.", (Segment(0.0, 1.5, " Hi.", id=3),), language="en", duration=7.5),
+            Transcript("Hi.", (Segment(0.0, 1.5, " Hi.", id=3),), language="en"),
         ),
         # vLLM: json, and verbose_json of a model that has it
         (
             {"usage": {"type": "duration", "seconds": 8}},
             Transcript("Hi."),
         ),
-        ({"duration": "7.5", "language": "fr"}, Transcript("Hi.", language="fr", duration=7.5)),
+        ({"duration": "7.5", "language": "fr"}, Transcript("Hi.", language="fr")),
         # llama.cpp
         (
             {
