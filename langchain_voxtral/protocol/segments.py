@@ -3,7 +3,7 @@
 import math
 import re
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from operator import attrgetter
 
@@ -112,16 +112,10 @@ def _word_items(document: JsonObject) -> object:
     items: list[object] = []
     for segment in map(as_object, segments):
         inner = segment.get("words")
-        words = inner if isinstance(inner, list) else [] if inner is None else [inner]
-        items += [_with_speaker(word, _speaker(segment)) for word in words]
+        for word in inner if isinstance(inner, list) else [] if inner is None else [inner]:
+            speaker = _speaker(as_object(word)) or _speaker(segment)
+            items.append(word | {"speaker": speaker} if isinstance(word, dict) else word)
     return items
-
-
-def _with_speaker(word: object, speaker: str | None) -> object:
-    """Return the JSON of a word of a segment, with who speaks there if it does not say."""
-    if not isinstance(word, dict) or speaker is None or _speaker(word) is not None:
-        return word
-    return word | {"speaker": speaker}
 
 
 def _checked(
@@ -159,8 +153,9 @@ def _part(item: object, location: str) -> Segment:
 def _speaker(item: JsonObject) -> str | None:
     """Return who speaks, in one line: servers have names and numbers."""
     for value in map(item.get, _SPEAKER_NAMES):
-        if isinstance(value, str | int) and not isinstance(value, bool):
-            return " ".join(str(value).split()) or None
+        is_name = isinstance(value, str | int) and not isinstance(value, bool)
+        if is_name and (name := " ".join(str(value).split())):
+            return name
     return None
 
 
@@ -248,42 +243,54 @@ def _nearest(segments: Sequence[Segment], tracks: Iterable[Sequence[int]], time:
     return min(candidates, key=gap)
 
 
-def _passages(words: Iterable[Word], text: str) -> tuple[Segment, ...]:
+def _passages(words: Sequence[Word], text: str) -> tuple[Segment, ...]:
     """Return segments that are made of words: sentences of one speaker without long pauses."""
-    separator = " " if " " in text.strip() else ""  # Chinese and Japanese have none
-    passages = sorted(_grouped(words), key=lambda group: group[0].start)
+    passages: list[list[tuple[Word, str]]] = []
+    latest: dict[str | None, list[tuple[Word, str]]] = {}
+    for word, spelling in zip(words, _spellings(words, text), strict=True):
+        passage = latest.get(word.speaker)
+        if passage is None or _is_over(passage, word):
+            passage = latest[word.speaker] = []
+            passages.append(passage)
+        passage.append((word, spelling))
     return tuple(
         Segment(
-            group[0].start,
-            max(word.end for word in group),
-            _joined([word.text for word in group], separator),
-            speaker=group[0].speaker,
-            words=tuple(group),
+            passage[0][0].start,
+            max(word.end for word, _ in passage),
+            "".join(spelling for _, spelling in passage).strip(),
+            speaker=passage[0][0].speaker,
+            words=tuple(word for word, _ in passage),
         )
-        for group in passages
+        for passage in passages
     )
 
 
-def _grouped(words: Iterable[Word]) -> Iterator[list[Word]]:
-    open_groups: dict[str | None, list[Word]] = {}
-    for word in words:
-        group = open_groups.setdefault(word.speaker, [])
-        if group and _is_passage_over(group, word):
-            yield group
-            group = open_groups[word.speaker] = []
-        group.append(word)
-    yield from open_groups.values()
-
-
-def _is_passage_over(group: Sequence[Word], word: Word) -> bool:
+def _is_over(passage: Sequence[tuple[Word, str]], word: Word) -> bool:
+    last, spelling = passage[-1]
     return (
-        group[-1].text.rstrip().endswith(_SENTENCE_ENDS)
-        or word.start - group[-1].end > _MAX_PAUSE_SECONDS
-        or word.end - group[0].start > _MAX_PASSAGE_SECONDS
+        spelling.rstrip().endswith(_SENTENCE_ENDS)
+        or word.start - last.end > _MAX_PAUSE_SECONDS
+        or word.end - passage[0][0].start > _MAX_PASSAGE_SECONDS
     )
 
 
-def _joined(texts: Sequence[str], separator: str) -> str:
-    """Return words as a text; some servers write the spaces between them, others do not."""
-    has_spaces = any(text[:1].isspace() or text[-1:].isspace() for text in texts)
-    return ("" if has_spaces else separator).join(texts).strip()
+def _spellings(words: Sequence[Word], text: str) -> list[str]:
+    """Return the words as the text has them, with its signs and spaces: their sum is the text.
+
+    If the text has others, they are as the server wrote them.
+    """
+    separate = [f"{word.text.strip()} " for word in words]
+    if _letters("".join(separate)) != _letters(text):
+        return separate
+    starts, end = [], 0
+    for word in words:
+        start = text.find(word.text.strip(), end)
+        if start < 0:
+            return separate
+        # What opens a word, such as a quotation mark, has a space before it.
+        _, space, opening = text[end:start].rpartition(" ")
+        at = start - len(opening) if space else start
+        starts.append(at if starts else 0)
+        end = start + len(word.text.strip())
+    ends = [*starts[1:], len(text)]
+    return [text[start:end] for start, end in zip(starts, ends, strict=False)]

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from langchain_voxtral.protocol.segments import Segment, Word, read_segments
@@ -119,6 +119,15 @@ def test_without_possible_segments_words_make_sentences(segments: Any) -> None:
     [
         ("It is. So", [" It", " is.", " So"], ["It is.", "So"]),  # as OpenAI writes them
         ("你好。再见", ["你", "好。", "再", "见"], ["你好。", "再见"]),
+        (
+            "我用 Python 写。好",
+            ["我", "用", "Python", "写", "。", "好"],
+            ["我用 Python 写。", "好"],
+        ),
+        ("Oh, no. Yes!", ["Oh", ",", " ", "no", ".", "Yes", "!"], ["Oh, no.", "Yes!"]),
+        ("“Oh, no.” (Yes.) “So”", ["Oh", "no", "Yes", "So"], ["“Oh, no.” (Yes.) “So”"]),
+        ("Oh, no. (Yes", ["Oh", "no", "Yes"], ["Oh, no.", "(Yes"]),
+        ("It is 5.", ["It", "is", "five."], ["It is five."]),
         ("a b", ["lang:en", "[TRANSCRIBE]a", "b"], ["[TRANSCRIBE]a b"]),
         ("a b", ["lang:en[TRANSCRIBE]", "a", "b"], ["a b"]),
     ],
@@ -128,6 +137,23 @@ def test_words_become_sentences_in_the_notation_of_the_text(
 ) -> None:
     items = [{"start": at / 10, "end": at / 10 + 0.1, "word": one} for at, one in enumerate(words)]
     assert [segment.text for segment in read(text, words=items)[0]] == made
+
+
+PARTS = st.tuples(
+    st.sampled_from(["", " ", "“", ", ", "。", "\n"]),
+    st.sampled_from(["a", " B", "ß.", "好", ",", "“a", "?"]),
+)
+
+
+@settings(max_examples=40)
+@given(parts=st.lists(PARTS, max_size=8), rest=st.sampled_from(["", ".", "” "]))
+def test_sentences_of_words_are_the_text(parts: list[tuple[str, str]], rest: str) -> None:
+    text = "".join(map("".join, parts)) + rest
+    words = [{"start": at, "end": at + 1, "word": word} for at, (_, word) in enumerate(parts)]
+    made, problem = read_segments({"words": words}, text, timestamps="word")
+    assert problem is None
+    if parts:
+        assert "".join("".join(one.text for one in made).split()) == "".join(text.split())
 
 
 def test_sentences_of_words_end_at_pauses_at_speakers_and_after_15_seconds() -> None:
@@ -155,7 +181,7 @@ def test_sentences_of_words_end_at_pauses_at_speakers_and_after_15_seconds() -> 
         ({"speaker_id": "speaker_1"}, "speaker_1"),
         ({"speaker": 0}, "0"),
         ({"speaker": "Zoé\n  B."}, "Zoé B."),
-        ({"speaker": None, "speaker_id": 2}, "2"),
+        ({"speaker": "", "speaker_id": 2}, "2"),
         ({"speaker": " "}, None),
         ({"speaker": True}, None),
         ({"speaker": ["a"]}, None),
