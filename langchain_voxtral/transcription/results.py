@@ -70,9 +70,10 @@ def _in_recording(part: _Timed, chunk: AudioChunk) -> _Timed:
 
 
 def words_of(result: ChunkResult) -> list[Segment | Word]:
-    """Return a chunk's words, and in their order the segments of whose words no times are known."""
-    parts = [part for one in segments_of(result) for part in (one.words or (one,))]
-    return sorted(parts, key=attrgetter("start"))
+    """Return a chunk's words, or its segments if no times of words are known."""
+    segments = list(segments_of(result))
+    words = [word for segment in segments for word in segment.words]
+    return sorted(words or segments, key=attrgetter("start"))
 
 
 def timestamps_source(
@@ -86,7 +87,7 @@ def timestamps_source(
 
 
 def _lacks_words(result: ChunkResult) -> bool:
-    return not all(segment.words for segment in _server_segments(result))
+    return not any(segment.words for segment in _server_segments(result))
 
 
 def _server_segments(result: ChunkResult) -> list[Segment]:

@@ -189,6 +189,17 @@ def test_a_chunk_without_words_does_not_cost_the_words_of_others() -> None:
     assert len(whole.metadata["words"]) == 4
 
 
+def test_a_word_outside_of_its_segment_is_not_told_twice() -> None:
+    early = [WORDS[0], WORDS[1] | {"start": 0.75, "end": 0.95}]
+    with ScriptedServer(
+        default=json_reply({**TEXT, "segments": SEGMENTS, "words": early})
+    ) as server:
+        words = parser_of(server, mode="word").parse(SHORT)
+        [whole] = parser_of(server, timestamps="word").parse(SHORT)
+    assert [one.page_content for one in words] == ["Hello.", "World."]
+    assert facts(whole, "words", "timestamps_source")[1:] == (early, "server")
+
+
 # Mistral
 
 
