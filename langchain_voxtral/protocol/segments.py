@@ -282,7 +282,8 @@ def _spellings(words: Sequence[Word], text: str) -> list[str]:
     separate = [f"{word.text.strip()} " for word in words]
     if _letters("".join(separate)) != _letters(text):
         return separate
-    starts, end = [], 0
+    starts: list[int] = []
+    end = 0
     for word in words:
         start = text.find(word.text.strip(), end)
         if start < 0:
