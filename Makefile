@@ -11,8 +11,8 @@ BIN := $(VENV)/bin
 # Each file in one worker. The embedded engine needs a core of its own, so there are no more workers
 # than cores, and one: tests wait for sockets, processes and time limits.
 PARALLEL := --numprocesses 3 --dist loadfile
-# Folders whose tests do not depend on the versions of tests/floor.txt.
-FLOOR_IGNORES := cassettes local prompts protocol transport
+# Tests that do not depend on the versions of tests/floor.txt.
+FLOOR_IGNORES := cassettes local prompts protocol transport test_documents.py
 # Tests start many processes, which share compiled modules.
 unexport PYTHONDONTWRITEBYTECODE
 PIP_QUIET := --quiet --disable-pip-version-check
@@ -43,8 +43,8 @@ unit: $(VENV)/.dev ## the tests that need no engine
 	$(BIN)/python -m pytest $(PARALLEL) tests/unit_tests
 
 floor: $(FLOOR)/.dev ## the unit tests of what uses langchain-core and PyAV, on their oldest supported versions
-	$(FLOOR)/bin/python -m pytest -q $(PARALLEL) --hypothesis-profile=quick tests/unit_tests $(foreach folder,$(FLOOR_IGNORES),\
-		--ignore=tests/unit_tests/$(folder))
+	$(FLOOR)/bin/python -m pytest -q $(PARALLEL) --hypothesis-profile=quick tests/unit_tests $(foreach path,$(FLOOR_IGNORES),\
+		--ignore=tests/unit_tests/$(path))
 
 integration: $(VENV)/.dev ## the tests on the embedded engine
 	$(BIN)/python -m pytest $(PARALLEL) tests/integration_tests

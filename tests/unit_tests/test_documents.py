@@ -1,4 +1,4 @@
-"""The examples of the README and of docstrings name what exists, and the README what is public."""
+"""Documents name what exists: examples, paths, and all that is public."""
 
 import ast
 import inspect
@@ -52,3 +52,16 @@ def test_the_readme_names_what_is_public() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     names = {*langchain_voxtral.__all__} - {"__version__"}
     assert {name for name in names if name not in readme} == set()
+
+
+def test_contributing_names_paths_that_exist_and_every_part_of_the_package() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`((?:[\w.]+/)*[\w.]+(?:\.py|\.md|/))`", text))
+    folders = ("langchain_voxtral", "tests", "benchmarks", "cassettes", "notebooks")
+    paths = [f"/{path.relative_to(ROOT)}" for name in folders for path in (ROOT / name).rglob("*")]
+    paths += [f"/{name}" for name in folders]
+    missing = {name for name in named if not any(p.endswith(f"/{name.rstrip('/')}") for p in paths)}
+    assert missing == set()
+    package = (ROOT / "langchain_voxtral").iterdir()
+    parts = {f"{path.name}/" if path.is_dir() else path.name for path in package}
+    assert {part for part in parts if not part.startswith("_")} - named - {"py.typed"} == set()
