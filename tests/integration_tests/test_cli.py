@@ -1,5 +1,6 @@
-"""The command as a process of its own, with the embedded engine."""
+"""The command with the embedded engine; as a process of its own where that matters."""
 
+import io
 import json
 import os
 import pty
@@ -7,7 +8,8 @@ import signal
 import subprocess
 import sys
 import termios
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,10 +17,12 @@ from typing import Any
 import pytest
 from support import speech_samples
 
+from langchain_voxtral.cli import main
 from langchain_voxtral.local import LocalVoxtral
 
 COMMAND = [sys.executable, "-m", "langchain_voxtral"]
 KEYS = ("DEEPINFRA_API_TOKEN", "DEEPINFRA_API_KEY", "DEEPINFRA_TOKEN", "VOXTRAL_BASE_URL")
+Call = Callable[..., subprocess.CompletedProcess[str]]
 STAND_IN = "No DeepInfra key is set: the embedded engine answers.\n"
 
 
@@ -26,10 +30,10 @@ def environment(**more: str) -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name not in KEYS} | more
 
 
-def run(*arguments: str, env: dict[str, str] | None = None, text: str = "") -> Any:
+def run(*arguments: str, env: dict[str, str] | None = None) -> Any:
     return subprocess.run(  # noqa: S603 - our own command
         [*COMMAND, *arguments],
-        input=text,
+        stdin=subprocess.DEVNULL,
         env=env or environment(),
         capture_output=True,
         text=True,
@@ -42,6 +46,24 @@ def run(*arguments: str, env: dict[str, str] | None = None, text: str = "") -> A
 def served(local_server: LocalVoxtral) -> dict[str, str]:
     """An environment in which `local_server` is the configured server."""
     return environment(VOXTRAL_BASE_URL=local_server.base_url, VOXTRAL_API_KEY=local_server.api_key)
+
+
+@pytest.fixture
+def call(
+    served: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Call:
+    """Run the command in this process, which saves the start of another."""
+    for name in KEYS:
+        monkeypatch.delenv(name, raising=False)
+    for name in ("VOXTRAL_BASE_URL", "VOXTRAL_API_KEY"):
+        monkeypatch.setenv(name, served[name])
+
+    def run_main(*arguments: str, text: str = "") -> subprocess.CompletedProcess[str]:
+        monkeypatch.setattr(sys, "stdin", io.StringIO(text))
+        status = main(arguments)
+        return subprocess.CompletedProcess(arguments, status, *capsys.readouterr())
+
+    return run_main
 
 
 def test_without_a_key_the_embedded_engine_answers_and_stderr_says_so() -> None:
@@ -61,8 +83,8 @@ def test_a_named_server_answers_and_stderr_names_it(
     assert done.stderr == (f"Asking mistralai/Voxtral-Mini-3B-2507 at {local_server.base_url}.\n")
 
 
-def test_json_is_one_line_with_text_usage_cost_and_timing(served: dict[str, str]) -> None:
-    done = run("chat", "--json", "--temperature", "0", text="Name two fruits.\n", env=served)
+def test_json_is_one_line_with_text_usage_cost_and_timing(call: Call) -> None:
+    done = call("chat", "--json", "--temperature", "0", text="Name two fruits.\n")
 
     report = json.loads(done.stdout)
     assert done.stdout.count("\n") == 1
@@ -78,12 +100,10 @@ def test_json_is_one_line_with_text_usage_cost_and_timing(served: dict[str, str]
     }
 
 
-def test_stop_sequences_and_a_system_message_reach_the_model(served: dict[str, str]) -> None:
-    stopped = run("chat", "Name two fruits.", "--temperature", "0", "--stop", " are", env=served)
-    system = run(
-        "chat", "Hi", "--json", "--system", "You are a parrot.", "--max-tokens", "3", env=served
-    )
-    plain = run("chat", "Hi", "--json", "--max-tokens", "3", env=served)
+def test_stop_sequences_and_a_system_message_reach_the_model(call: Call) -> None:
+    stopped = call("chat", "Name two fruits.", "--temperature", "0", "--stop", " are")
+    system = call("chat", "Hi", "--json", "--system", "You are a parrot.", "--max-tokens", "3")
+    plain = call("chat", "Hi", "--json", "--max-tokens", "3")
 
     assert stopped.stdout == "Two fruits\n"
     assert json.loads(system.stdout)["usage"] != json.loads(plain.stdout)["usage"]
@@ -96,16 +116,20 @@ def test_stop_sequences_and_a_system_message_reach_the_model(served: dict[str, s
         (["chat", "Hi", "--temperature", "-1"], "temperature"),
         (["chat", "Hi", "--server", "mistral", "--base-url", "x"], "like 'https://api.mistral.ai"),
         (["chat", "Hi", "--model", "nobody/nothing"], "model"),
-        (["serve", "--host", "192.0.2.1", "--api-key", ""], "api_key"),
     ],
 )
-def test_errors_go_to_stderr_without_a_traceback(
-    served: dict[str, str], arguments: list[str], output: str
-) -> None:
-    done = run(*arguments, env=served)
+def test_errors_go_to_stderr(call: Call, arguments: list[str], output: str) -> None:
+    done = call(*arguments)
 
     assert (done.returncode, done.stdout) == (1, "")
     assert output in done.stderr
+
+
+def test_an_error_ends_the_process_without_a_traceback() -> None:
+    done = run("serve", "--host", "192.0.2.1", "--api-key", "")
+
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "api_key" in done.stderr
     assert "Traceback" not in done.stderr
 
 
@@ -144,12 +168,12 @@ def test_a_conversation_remembers_earlier_turns(served: dict[str, str]) -> None:
     assert "Traceback" not in errors
 
 
-def test_serve_prints_its_address_answers_there_and_ends_on_ctrl_c() -> None:
+def test_serve_prints_its_address_answers_there_and_ends_on_ctrl_c(call: Call) -> None:
     with started("serve", "--port", "0", env=environment()) as command:
         lines = iter(command.stdout.readline, "")
         address = next(line for line in lines if "VOXTRAL_BASE_URL=" in line)
         url = address.split("VOXTRAL_BASE_URL=")[1].split()[0]
-        asked = run("chat", "What is the capital of France?", "--base-url", url)
+        asked = call("chat", "What is the capital of France?", "--base-url", url)
         command.send_signal(signal.SIGINT)
         _, errors = command.communicate(timeout=60)
 
@@ -166,18 +190,21 @@ def test_without_a_key_the_embedded_engine_transcribes_and_stderr_says_so() -> N
     assert (output, cost) == (STAND_IN, "1 recording, 10.0 s of audio, free of charge\n")
 
 
-@pytest.mark.skipif(not Path("/dev/stdin").exists(), reason="pipes have no path")
-def test_a_pipe_is_transcribed_after_its_price_is_estimated() -> None:
-    done = subprocess.run(  # noqa: S603 - our own command
-        [*COMMAND, "transcribe", "/dev/stdin", "--max-cost", "1"],
-        input=speech_samples.BECKETT.read_bytes(),
-        env=environment(),
-        capture_output=True,
-        check=False,
-        timeout=120,
-    )
+@pytest.mark.skipif(not Path("/dev/fd").exists(), reason="pipes have no path")
+def test_a_pipe_is_transcribed_after_its_price_is_estimated(call: Call) -> None:
+    end, start = os.pipe()
 
-    assert (done.returncode, done.stdout.lower().count(b"fail")) == (0, 3)
+    def write() -> None:
+        with open(start, "wb") as pipe:  # noqa: PTH123 - it has no path
+            pipe.write(speech_samples.BECKETT.read_bytes())
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    done = call("transcribe", f"/dev/fd/{end}", "--max-cost", "1", "--base-url", "local")
+    os.close(end)
+    writer.join()
+
+    assert (done.returncode, done.stdout.lower().count("fail")) == (0, 3)
 
 
 def test_ctrl_c_during_a_transcription_ends_the_command_cleanly(served: dict[str, str]) -> None:
@@ -191,34 +218,20 @@ def test_ctrl_c_during_a_transcription_ends_the_command_cleanly(served: dict[str
 
 
 def test_in_a_terminal_a_progress_bar_is_shown_unless_quiet(
-    served: dict[str, str],
+    call: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with_bar = shown_in_a_terminal("transcribe", str(speech_samples.BECKETT), env=served)
-    quiet = shown_in_a_terminal("transcribe", "--quiet", str(speech_samples.BECKETT), env=served)
-
-    assert "beckett.wav: 100%" in with_bar
-    assert quiet == ""
-
-
-def shown_in_a_terminal(*arguments: str, env: dict[str, str]) -> str:
-    """Return what a command writes to stderr when that is a terminal."""
     terminal, inside = pty.openpty()
     termios.tcsetwinsize(inside, (24, 300))  # without a width there would be no bar
-    subprocess.run(  # noqa: S603 - our own command
-        [*COMMAND, *arguments],
-        stdout=subprocess.DEVNULL,
-        stderr=inside,
-        env=env,
-        check=True,
-        timeout=120,
-    )
-    os.write(inside, b"END")
-    shown = b""
-    while not shown.endswith(b"END"):
-        shown += os.read(terminal, 1 << 16)
-    os.close(inside)
+    with open(inside, "w", encoding="utf-8") as stderr:  # noqa: PTH123 - it has no path
+        monkeypatch.setattr(sys, "stderr", stderr)
+        call("transcribe", "--quiet", str(speech_samples.BECKETT))
+        print("END OF QUIET", file=stderr, flush=True)
+        call("transcribe", str(speech_samples.BECKETT))
+        shown = os.read(terminal, 1 << 16).decode()
     os.close(terminal)
-    return shown.removesuffix(b"END").decode()
+
+    assert shown.startswith("END OF QUIET")
+    assert "beckett.wav: 100%" in shown
 
 
 @contextmanager
