@@ -113,8 +113,8 @@ class VoxtralTranscriber(Runnable[AudioInput, Any]):
         vLLM, llama.cpp and Mistral send the text while they transcribe (modes `"document"` and
         `"chunk"`), and Mistral segments, too; other servers give it a chunk at a time. Subtitles
         come at the end. Chunks are sent in parallel all the same; the text of later ones waits for
-        its turn. A caller who leaves early closes the connections: at the next thing that the
-        server sends, or asynchronously at once.
+        its turn. A caller who leaves early closes the connections: asynchronously at once, else at
+        the next thing that the server sends, at the latest after `timeout`.
 
         Raises:
             VoxtralIncompleteStreamError: The stream of a chunk broke; the text of the chunk is in

@@ -1,8 +1,8 @@
 """`TranscriptionClient`: sends chunks of recordings to a Voxtral server, sync and async."""
 
 import logging
-from collections.abc import AsyncGenerator, Generator, Sequence
-from contextlib import aclosing
+from collections.abc import Callable
+from contextlib import aclosing, closing
 from dataclasses import replace
 
 from langchain_voxtral.client import VoxtralClient, complete_errors, timeouts_for
@@ -26,6 +26,8 @@ from langchain_voxtral.transport import (
     to_thread,
 )
 
+Emit = Callable[[StreamedItem], None]
+
 logger = logging.getLogger("langchain_voxtral")
 
 _DEFAULT_TIMEOUT_SHARE = 0.5
@@ -44,59 +46,55 @@ class TranscriptionClient:
     def __init__(self, settings: ConnectionSettings) -> None:
         self._client = VoxtralClient(settings)
 
-    def transcribe(self, request: TranscriptionRequest) -> ChunkTranscript:
+    def transcribe(
+        self, request: TranscriptionRequest, emit: Emit | None = None
+    ) -> ChunkTranscript:
         """Send a request and return the transcript.
 
+        Args:
+            request: The request.
+            emit: Takes what a stream brings, as it comes; None asks for no stream. One that breaks
+                before its first text is retried as a whole, as other requests are. `timeout=`
+                limits the time without an event.
+
         Raises:
-            VoxtralError: Of the class that fits the failure.
+            VoxtralError: Of the class that fits the failure; of a stream, with the partial text.
         """
         with complete_errors():
             address = self._client.resolve()
-            http_request = self._http_request(address, request)
-            response = post(self._client.connections(address), http_request)
-            return _parse(request, http_request, response)
+            connections = self._client.connections(address)
+            http_request = self._http_request(address, request, is_stream=emit is not None)
+            if emit is None:
+                return _parse(request, http_request, post(connections, http_request))
+            decoder = TranscriptionStream(request, http_request.secrets)
+            with closing(stream(connections, http_request, decoder)) as reads:
+                for items in reads:
+                    for item in items:
+                        emit(item)
+            return _whole(request, decoder)
 
-    async def atranscribe(self, request: TranscriptionRequest) -> ChunkTranscript:
+    async def atranscribe(
+        self, request: TranscriptionRequest, emit: Emit | None = None
+    ) -> ChunkTranscript:
         """Do what `transcribe` does, asynchronously."""
         with complete_errors():
             address = await self._client.aresolve()
+            connections = self._client.connections(address)
             # In a thread, because a chunk of 10 minutes is encoded for it.
-            http_request = await to_thread(self._http_request, address, request)
-            response = await apost(self._client.connections(address), http_request)
-            return _parse(request, http_request, response)
-
-    def stream(self, request: TranscriptionRequest) -> Generator[Sequence[StreamedItem]]:
-        """Send a request and yield what each read brings; the last item of all is the transcript.
-
-        A stream that breaks before its first text is retried as a whole, as other requests are.
-        `timeout=` limits the time without an event.
-
-        Raises:
-            VoxtralError: Of the class that fits the failure, with the partial text.
-        """
-        with complete_errors():
-            address = self._client.resolve()
-            http_request = self._http_request(address, request, is_stream=True)
+            http_request = await to_thread(
+                self._http_request, address, request, is_stream=emit is not None
+            )
+            if emit is None:
+                return _parse(request, http_request, await apost(connections, http_request))
             decoder = TranscriptionStream(request, http_request.secrets)
-            yield from stream(self._client.connections(address), http_request, decoder)
-            _log_contradiction(request, decoder)
-
-    async def astream(
-        self, request: TranscriptionRequest
-    ) -> AsyncGenerator[Sequence[StreamedItem]]:
-        """Do what `stream` does, asynchronously."""
-        with complete_errors():
-            address = await self._client.aresolve()
-            http_request = await to_thread(self._http_request, address, request, is_stream=True)
-            decoder = TranscriptionStream(request, http_request.secrets)
-            reads = astream(self._client.connections(address), http_request, decoder)
-            async with aclosing(reads):
+            async with aclosing(astream(connections, http_request, decoder)) as reads:
                 async for items in reads:
-                    yield items
-            _log_contradiction(request, decoder)
+                    for item in items:
+                        emit(item)
+            return _whole(request, decoder)
 
     def _http_request(
-        self, address: ServerAddress, request: TranscriptionRequest, *, is_stream: bool = False
+        self, address: ServerAddress, request: TranscriptionRequest, *, is_stream: bool
     ) -> HTTPRequest:
         http_request = self._client.http_request(
             address,
@@ -130,9 +128,12 @@ def _parse(
         raise
 
 
-def _log_contradiction(request: TranscriptionRequest, decoder: TranscriptionStream) -> None:
+def _whole(request: TranscriptionRequest, decoder: TranscriptionStream) -> ChunkTranscript:
+    """Return the transcript of a stream; one that ends without has raised an error."""
     if decoder.contradicts_itself:
         logger.warning(
             "%s: the server's final text differs from the text that it streamed, which is kept.",
             request.title,
         )
+    assert decoder.transcript is not None  # noqa: S101
+    return decoder.transcript

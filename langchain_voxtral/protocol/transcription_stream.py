@@ -1,7 +1,7 @@
 """Streamed transcripts: the event streams of Mistral, vLLM and llama.cpp."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, NoReturn
 
 from pydantic_core import to_json
@@ -41,23 +41,17 @@ _TEMPLATE_BEGINNINGS = ("lang:", "[TRANSCRIBE]")
 _MAX_TEMPLATE_TEXT = len("lang:[TRANSCRIBE]") + max(map(len, LANGUAGES))
 
 
-@dataclass(frozen=True, slots=True)
-class StreamedSegment:
-    """A segment that has come: a transcript of this segment alone."""
+StreamedItem = str | ChunkTranscript
+"""What a stream brings: text, and segments, each as a transcript of this segment alone."""
 
-    transcript: ChunkTranscript
-
-
-StreamedItem = str | StreamedSegment | ChunkTranscript
-"""What a streamed transcription brings: text, segments, and last of all the whole transcript.
-
-Its text begins with the text that came, and its segments are those that came, as far as they are
-of use; either may have more."""
+ItemType = type[StreamedItem]
 
 
-def can_stream(request: TranscriptionRequest) -> bool:
-    """Return whether the server can stream the transcript that a request asks for."""
-    return request.endpoint_name == "transcriptions" and request.provider.streams_transcriptions
+def can_stream(request: TranscriptionRequest, wanted: ItemType) -> bool:
+    """Return whether the server can stream these items for a request."""
+    is_streamed = request.endpoint_name == "transcriptions"
+    has_items = wanted is str or request.options.timestamps == "segment"
+    return is_streamed and has_items and request.provider.streams_transcriptions
 
 
 def encode_for_stream(request: TranscriptionRequest) -> bytes | FormData:
@@ -84,7 +78,9 @@ class TranscriptionStream:
         secrets: Texts that must not show in an error, such as the API key.
 
     Attributes:
-        is_finishing: Whether the transcript is complete.
+        transcript: The whole transcript, once it is complete. Its text begins with the text that
+            came, and its segments are those that came, as far as they are of use; either may have
+            more.
         must_stop: Whether nothing more is to be read, because the stream failed.
         contradicts_itself: Whether the final event has another text than what was streamed, which
             is kept.
@@ -97,7 +93,8 @@ class TranscriptionStream:
 
     def start_attempt(self, headers: Mapping[str, str], attempts: int) -> None:
         """Start on the body of a new response."""
-        self.is_finishing = self.must_stop = self.contradicts_itself = False
+        self.must_stop = self.contradicts_itself = False
+        self.transcript: ChunkTranscript | None = None
         self._headers, self._attempts = headers, attempts
         self._sse = SSEDecoder(secrets=self._secrets)
         self._failure: VoxtralError | None = None
@@ -108,6 +105,11 @@ class TranscriptionStream:
         self._last_start: float | None = 0.0  # of a segment; None: one was not usable
         self._facts: JsonObject = {}  # language, usage and ids, as a whole response has them
         self._finish_reason: str | None = None
+
+    @property
+    def is_finishing(self) -> bool:
+        """Whether nothing of the transcript is awaited."""
+        return self.transcript is not None
 
     @property
     def started(self) -> bool:
@@ -142,10 +144,9 @@ class TranscriptionStream:
         raise error
 
     def read_document(self, content: bytes) -> Sequence[StreamedItem]:
-        """Return the transcript in the response of a server that does not stream."""
-        transcript = self._request.parse(content, self._headers, self._secrets)
-        self.is_finishing = True
-        return [transcript]
+        """Read the transcript in the response of a server that does not stream."""
+        self.transcript = self._request.parse(content, self._headers, self._secrets)
+        return ()
 
     def resume_request(self, error: VoxtralError) -> NoReturn:
         """Raise the error: a transcription cannot be resumed."""
@@ -176,7 +177,7 @@ class TranscriptionStream:
                 if not self.is_finishing:
                     self._read_event(document, items)
             if self._sse.received_done and self._finish_reason is not None:
-                self._complete({}, items)
+                self._complete({})
             self.must_stop = self._sse.received_done and not self.is_finishing
             if self._sse.failure is not None and not self.is_finishing:
                 raise self._sse.failure
@@ -197,7 +198,7 @@ class TranscriptionStream:
         elif kind in _SEGMENTS:
             self._add_segment(document, items)
         elif kind in _FINAL:
-            self._complete(document, items)
+            self._complete(document)
         elif kind == _LANGUAGE:
             self._facts["language"] = document.get("audio_language")
         elif isinstance(document.get("choices"), list):
@@ -215,7 +216,7 @@ class TranscriptionStream:
         facts = {name: document.get(name) for name in ("id", "usage")}
         self._facts |= {name: value for name, value in facts.items() if value}
         if not document["choices"] and self._finish_reason is not None:
-            self._complete({}, items)
+            self._complete({})
 
     def _add_text(self, text: object, document: JsonObject, items: list[StreamedItem]) -> None:
         if not isinstance(text, str):
@@ -238,7 +239,7 @@ class TranscriptionStream:
             segments = transcript.transcript.segments
             if segments and segments[0].start >= last_start:
                 self._last_start = segments[0].start
-                items.append(StreamedSegment(transcript))
+                items.append(transcript)
 
     def _count(self, text: str) -> None:
         self._length += len(text)
@@ -248,16 +249,15 @@ class TranscriptionStream:
                 "was stopped."
             )
 
-    def _complete(self, final: JsonObject, items: list[StreamedItem]) -> None:
-        """Append the whole transcript, as if it had come in one response."""
+    def _complete(self, final: JsonObject) -> None:
+        """Make the whole transcript, as if it had come in one response."""
         if self.is_finishing:
             return
         if problem := CUT.get(self._finish_reason):
             raise VoxtralResponseError(problem)
         text = self._final_text(final.get("text"))
         segments = {"segments": self._segments} if self._segments else {}
-        items.append(self._parse(final | {"text": text} | segments))
-        self.is_finishing = True
+        self.transcript = self._parse(final | {"text": text} | segments)
 
     def _final_text(self, text: object) -> str:
         """Return the text of the final event, if it goes on where the text so far ends."""

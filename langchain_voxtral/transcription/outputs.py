@@ -7,14 +7,15 @@ from typing import Any
 from langchain_core.documents import Document
 
 from langchain_voxtral.errors import VoxtralAudioError
+from langchain_voxtral.protocol.transcription_request import ChunkTranscript
+from langchain_voxtral.protocol.transcription_stream import ItemType
 from langchain_voxtral.transcription.documents import DocumentBuilder, Mode, without_none
 from langchain_voxtral.transcription.pipeline import TranscriptionJob
 from langchain_voxtral.transcription.results import ChunkResult
-from langchain_voxtral.transcription.sending import Streamed
 from langchain_voxtral.transport import to_thread
 
-_SEPARATORS: dict[Mode, str] = {"document": " ", "chunk": "\n"}
-"""What stands between the texts of chunks, in modes whose text can be shown before it is whole."""
+_LIVE_MODES: frozenset[Mode] = frozenset({"document", "chunk"})
+"""Modes in which the text of a chunk can be shown before it is whole."""
 
 
 def iter_outputs(
@@ -37,8 +38,8 @@ def iter_outputs(
         job.open()
         job.check_budget()
         builder = _builder(job, as_text=as_text)
-        streamed = _streamed(job, as_text=as_text) if is_streamed else None
-        with closing(job.results(streamed)) as results:
+        wanted = _wanted(job, as_text=as_text) if is_streamed else None
+        with closing(job.results(wanted)) as results:
             for result in results:
                 yield from builder.add(result)
     except VoxtralAudioError as error:
@@ -55,8 +56,8 @@ async def aiter_outputs(
         await to_thread(job.open)
         await job.acheck_budget()
         builder = _builder(job, as_text=as_text)
-        streamed = _streamed(job, as_text=as_text) if is_streamed else None
-        async with aclosing(job.aresults(streamed)) as results:
+        wanted = _wanted(job, as_text=as_text) if is_streamed else None
+        async with aclosing(job.aresults(wanted)) as results:
             async for result in results:
                 for output in builder.add(result):
                     yield output
@@ -72,11 +73,11 @@ def _builder(job: TranscriptionJob, *, as_text: bool) -> "DocumentBuilder | Text
     return TextBuilder(builder) if as_text else builder
 
 
-def _streamed(job: TranscriptionJob, *, as_text: bool) -> Streamed | None:
+def _wanted(job: TranscriptionJob, *, as_text: bool) -> ItemType | None:
     mode = job.settings.mode
     if mode == "segment":
-        return "segments"
-    return "text" if as_text and mode in _SEPARATORS else None
+        return ChunkTranscript
+    return str if as_text and mode in _LIVE_MODES else None
 
 
 def _failed_document(job: TranscriptionJob, error: VoxtralAudioError) -> Document:
@@ -96,7 +97,7 @@ class TextBuilder:
 
     def __init__(self, builder: DocumentBuilder) -> None:
         self._builder = builder
-        self._is_live = builder.mode in _SEPARATORS
+        self._is_live = builder.mode in _LIVE_MODES
         self._separator = ""  # before the next text
         self._has_output = False
         self._sent = 0  # characters of this chunk

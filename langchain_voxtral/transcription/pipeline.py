@@ -15,14 +15,14 @@ from langchain_voxtral.errors import (
     VoxtralError,
 )
 from langchain_voxtral.protocol.transcription_request import TranscriptionRequest
-from langchain_voxtral.protocol.transcription_stream import StreamedItem, StreamedSegment
+from langchain_voxtral.protocol.transcription_stream import ItemType, StreamedItem
 from langchain_voxtral.transcription.chunks import ChunkedRecording
 from langchain_voxtral.transcription.concurrency import astream_ordered, stream_ordered
 from langchain_voxtral.transcription.documents import DocumentBuilder, Mode
 from langchain_voxtral.transcription.progress import Progress, prepare_progress, progress_reporter
 from langchain_voxtral.transcription.result_log import ResultLog
 from langchain_voxtral.transcription.results import ChunkResult
-from langchain_voxtral.transcription.sending import ChunkSender, NoTimestamps, Streamed
+from langchain_voxtral.transcription.sending import ChunkSender, NoTimestamps
 from langchain_voxtral.transcription.settings import (
     TranscriptionSettings,
     check_cost,
@@ -149,22 +149,22 @@ class TranscriptionJob:
 
     # Results
 
-    def results(self, streamed: Streamed | None = None) -> Generator[ChunkResult]:
+    def results(self, wanted: ItemType | None = None) -> Generator[ChunkResult]:
         """Yield the results of all chunks in order, as soon as they are there.
 
         Args:
-            streamed: What is wanted of a chunk before it is whole, if the server can stream it:
-                then results that are partial come before the result.
+            wanted: What is wanted of a chunk before it is whole, if the server can stream it: then
+                results that are partial come before the result.
 
         Raises:
             VoxtralAudioError: The recording cannot be decoded.
             VoxtralError: A chunk failed; the message names it.
         """
-        transcribe = partial(self._transcribe, self._sender(streamed))
+        transcribe = partial(self._transcribe, self._sender(wanted))
         work: Generator[ChunkResult] = stream_ordered(
             self.recording.chunks(), transcribe, self.settings.max_concurrency
         )
-        with self._reporting(streamed) as report, closing(work):
+        with self._reporting(wanted) as report, closing(work):
             try:
                 for result in work:
                     report(result)
@@ -172,13 +172,13 @@ class TranscriptionJob:
             except VoxtralAudioError as error:
                 yield self._undecoded(error)
 
-    async def aresults(self, streamed: Streamed | None = None) -> AsyncGenerator[ChunkResult]:
+    async def aresults(self, wanted: ItemType | None = None) -> AsyncGenerator[ChunkResult]:
         """Do what `results` does, asynchronously."""
-        transcribe = partial(self._atranscribe, self._sender(streamed))
+        transcribe = partial(self._atranscribe, self._sender(wanted))
         work: AsyncGenerator[ChunkResult] = astream_ordered(
             self.recording.chunks(), transcribe, self.settings.max_concurrency
         )
-        with self._reporting(streamed) as report:
+        with self._reporting(wanted) as report:
             async with aclosing(work):
                 try:
                     async for result in work:
@@ -188,9 +188,9 @@ class TranscriptionJob:
                     yield self._undecoded(error)
 
     @contextmanager
-    def _reporting(self, streamed: Streamed | None) -> Iterator[Callable[[ChunkResult], None]]:
+    def _reporting(self, wanted: ItemType | None) -> Iterator[Callable[[ChunkResult], None]]:
         """Report the progress; yield the function that takes note of each result."""
-        shown = progress_reporter(self.settings.progress, is_beside_text=streamed == "text")
+        shown = progress_reporter(self.settings.progress, is_beside_text=wanted is str)
         with shown as show:
             show(self._progress())
 
@@ -202,10 +202,10 @@ class TranscriptionJob:
 
             yield report
 
-    def _sender(self, streamed: Streamed | None) -> ChunkSender:
+    def _sender(self, wanted: ItemType | None) -> ChunkSender:
         needs_timestamps = self.settings.timestamps is not None
         return ChunkSender(
-            self.client, self.settings.base_url, self.no_timestamps, needs_timestamps, streamed
+            self.client, self.settings.base_url, self.no_timestamps, needs_timestamps, wanted
         )
 
     def _transcribe(self, sender: ChunkSender, chunk: AudioChunk, emit: Emit) -> ChunkResult:
@@ -246,9 +246,9 @@ class TranscriptionJob:
 
     def _part(self, chunk: AudioChunk, item: StreamedItem) -> ChunkResult:
         """Return what came of a chunk that is not whole."""
-        if isinstance(item, StreamedSegment):
-            return self._result(chunk, response=item.transcript, is_partial=True)
-        return self._result(chunk, partial=item, is_partial=True)
+        if isinstance(item, str):
+            return self._result(chunk, partial=item, is_partial=True)
+        return self._result(chunk, response=item, is_partial=True)
 
     def _request(self, chunk: AudioChunk) -> TranscriptionRequest:
         return request_for(self.settings, chunk, self._title(chunk))

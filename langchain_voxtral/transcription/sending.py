@@ -1,26 +1,14 @@
 """Sending a chunk: whole or as a stream, with times or, where a server refuses them, without."""
 
-from collections.abc import Callable
-from contextlib import aclosing, closing
 from dataclasses import dataclass
-from typing import Literal
 
 from langchain_voxtral.errors import VoxtralInvalidRequestError
 from langchain_voxtral.protocol.transcription_request import ChunkTranscript, TranscriptionRequest
-from langchain_voxtral.protocol.transcription_stream import (
-    StreamedItem,
-    StreamedSegment,
-    can_stream,
-)
-from langchain_voxtral.transcription_client import TranscriptionClient
+from langchain_voxtral.protocol.transcription_stream import ItemType, can_stream
+from langchain_voxtral.transcription_client import Emit, TranscriptionClient
 
 NoTimestamps = set[tuple[str, ...]]
 """Addresses, endpoints and models that have refused to return timestamps."""
-
-Streamed = Literal["text", "segments"]
-"""What of a transcript is wanted as soon as the server sends it."""
-
-_KINDS: dict[Streamed, type] = {"text": str, "segments": StreamedSegment}
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,18 +20,16 @@ class ChunkSender:
         base_url: The server's address.
         no_timestamps: Who has refused timestamps; it is added to.
         needs_timestamps: Whether timestamps were asked for by name, so that a refusal is an error.
-        streamed: What is wanted as it comes, if the server can stream it.
+        wanted: What is wanted as soon as it comes, if the server can stream it.
     """
 
     client: TranscriptionClient
     base_url: str
     no_timestamps: NoTimestamps
     needs_timestamps: bool
-    streamed: Streamed | None
+    wanted: ItemType | None
 
-    def send(
-        self, request: TranscriptionRequest, emit: Callable[[StreamedItem], None]
-    ) -> ChunkTranscript:
+    def send(self, request: TranscriptionRequest, emit: Emit) -> ChunkTranscript:
         """Send a request and return the transcript; what is wanted of a stream is emitted.
 
         Raises:
@@ -51,55 +37,26 @@ class ChunkSender:
         """
         request = self._adapt(request)
         try:
-            return self._send(request, emit)
+            return self.client.transcribe(request, self._emit_wanted(request, emit))
         except VoxtralInvalidRequestError as error:
-            return self._send(self._after_refusal(request, error), emit)
+            request = self._after_refusal(request, error)
+            return self.client.transcribe(request, self._emit_wanted(request, emit))
 
-    async def asend(
-        self, request: TranscriptionRequest, emit: Callable[[StreamedItem], None]
-    ) -> ChunkTranscript:
+    async def asend(self, request: TranscriptionRequest, emit: Emit) -> ChunkTranscript:
         """Do what `send` does, asynchronously."""
         request = self._adapt(request)
         try:
-            return await self._asend(request, emit)
+            return await self.client.atranscribe(request, self._emit_wanted(request, emit))
         except VoxtralInvalidRequestError as error:
-            return await self._asend(self._after_refusal(request, error), emit)
+            request = self._after_refusal(request, error)
+            return await self.client.atranscribe(request, self._emit_wanted(request, emit))
 
-    def _send(
-        self, request: TranscriptionRequest, emit: Callable[[StreamedItem], None]
-    ) -> ChunkTranscript:
-        kind = self._kind(request)
-        if kind is None:
-            return self.client.transcribe(request)
-        item: StreamedItem = ""
-        with closing(self.client.stream(request)) as reads:
-            for items in reads:
-                for item in items:
-                    if isinstance(item, kind):
-                        emit(item)
-        return _whole(item)
-
-    async def _asend(
-        self, request: TranscriptionRequest, emit: Callable[[StreamedItem], None]
-    ) -> ChunkTranscript:
-        kind = self._kind(request)
-        if kind is None:
-            return await self.client.atranscribe(request)
-        item: StreamedItem = ""
-        async with aclosing(self.client.astream(request)) as reads:
-            async for items in reads:
-                for item in items:
-                    if isinstance(item, kind):
-                        emit(item)
-        return _whole(item)
-
-    def _kind(self, request: TranscriptionRequest) -> type | None:
-        """Return the type of the items that are wanted of a stream; None asks for no stream."""
-        if self.streamed is None or not can_stream(request):
+    def _emit_wanted(self, request: TranscriptionRequest, emit: Emit) -> Emit | None:
+        """Return a function that emits what is wanted of a stream; None asks for no stream."""
+        wanted = self.wanted
+        if wanted is None or not can_stream(request, wanted):
             return None
-        if self.streamed == "segments" and request.options.timestamps != "segment":
-            return None
-        return _KINDS[self.streamed]
+        return lambda item: emit(item) if isinstance(item, wanted) else None
 
     def _adapt(self, request: TranscriptionRequest) -> TranscriptionRequest:
         is_refused = self._target(request) in self.no_timestamps
@@ -116,8 +73,3 @@ class ChunkSender:
 
     def _target(self, request: TranscriptionRequest) -> tuple[str, ...]:
         return self.base_url, request.endpoint_name, request.model
-
-
-def _whole(last: StreamedItem) -> ChunkTranscript:
-    assert isinstance(last, ChunkTranscript)  # noqa: S101 - a stream without it raises
-    return last

@@ -27,7 +27,6 @@ from langchain_voxtral.protocol.transcription_forms import TranscriptionOptions
 from langchain_voxtral.protocol.transcription_request import ChunkTranscript, TranscriptionRequest
 from langchain_voxtral.protocol.transcription_stream import (
     MAX_TEXT_LENGTH,
-    StreamedSegment,
     TranscriptionStream,
 )
 from langchain_voxtral.providers import PROVIDERS
@@ -51,7 +50,7 @@ def stream_of(server: Any = "mistral", **options: Any) -> TranscriptionStream:
 
 
 def decode(stream: TranscriptionStream, *reads: bytes) -> list[Any]:
-    """Return all items, as transport takes them."""
+    """Return all items, as transport takes them, and the transcript."""
     items: list[Any] = []
     error = None
     try:
@@ -61,7 +60,7 @@ def decode(stream: TranscriptionStream, *reads: bytes) -> list[Any]:
                 break
     except VoxtralError as failure:
         error = failure
-    return [*items, *stream.finish(error)]
+    return [*items, *stream.finish(error), stream.transcript]
 
 
 def whole(text: str, **facts: Any) -> ChunkTranscript:
@@ -122,8 +121,8 @@ FULL = Segment(0.0, 1.0, " Ça va?"), Segment(1.0, 2.0, " Oui.")
 SEGMENTS = segment(" Ça va?", 0.0, 1.0) + segment(" Oui.", 1.0, 2.0)
 
 
-def streamed(one: Segment) -> StreamedSegment:
-    return StreamedSegment(whole(one.text, segments=(one,)))
+def streamed(one: Segment) -> ChunkTranscript:
+    return whole(one.text, segments=(one,))
 
 
 def test_segments_come_one_by_one_and_all_in_the_end() -> None:
