@@ -64,7 +64,8 @@ class CompletionStream:
         self._is_plain = False
         self._calls: ToolCallAccumulator | None = None
         self._progress = StreamProgress(request)
-        self._progress.repeated_text = repeated_prefill(request)
+        if request.provider.prefill_message_fields:
+            self._progress.repeated_text = repeated_prefill(request)
         if request.max_resumes:
             self._progress.check_request()
         self._logprobs: list[Mapping[str, Any]] = []

@@ -87,6 +87,8 @@ def move_recordings_behind_results(turns: Sequence[Turn]) -> list[Turn]:
 
 def text_as_sent(turn: Turn) -> str:
     """Return the text of a turn with what is said of recordings, if it is a result of a tool."""
+    if turn.role != "tool" or not turn.parts:
+        return turn.text
     return "".join(moved.text for moved in move_recordings_behind_results([turn]))
 
 
