@@ -209,19 +209,16 @@ def _check_abilities(settings: TranscriptionSettings) -> None:
     Raises:
         ValueError: It does not.
     """
-    possible, servers = _possible_timestamps(settings), PROVIDERS.values()
-    if settings.timestamps is not None and settings.timestamps not in possible:
-        able = [server for server in servers if settings.timestamps in server.timestamps]
-        raise ValueError(_refusal(settings, f"times of {settings.timestamps}s", able))
-    if settings.mode == "word" and "word" not in possible:
-        able = [server for server in servers if "word" in server.timestamps]
-        raise ValueError(_refusal(settings, "times of words", able))
+    provider, servers = PROVIDERS[settings.server], PROVIDERS.values()
+    wanted = "word" if settings.mode == "word" else settings.timestamps
+    if wanted is not None and wanted not in _possible_timestamps(settings):
+        able = [server for server in servers if wanted in server.timestamps]
+        raise ValueError(_refusal(settings, f"times of {wanted}s", able))
     is_transcription = settings.endpoint == "transcriptions" and settings.task == "transcribe"
-    if settings.speakers and not (PROVIDERS[settings.server].has_speakers and is_transcription):
+    if settings.speakers and not (provider.has_speakers and is_transcription):
         able = [server for server in servers if server.has_speakers]
         raise ValueError(_refusal(settings, "speakers", able))
-    replaces = PROVIDERS[settings.server].words_replace_segments
-    if settings.speakers and replaces and needed_timestamps(settings) == "word":
+    if settings.speakers and provider.words_replace_segments and wanted == "word":
         raise ValueError(
             f"server={settings.server!r} tells who speaks in segments only: take either speakers= "
             "or times of words."
