@@ -99,27 +99,21 @@ class DocumentBuilder:
         return {name: value for name, value in lists.items() if value}
 
     def _part_documents(self, result: ChunkResult) -> list[Document]:
-        """Return the segments or words of a chunk that were not returned before it was whole.
-
-        It is one if the chunk failed, and none if it is silent.
-        """
-        name, first = self.mode, self._parts
-        more = {"chunk": result.chunk.index, name: first}
-        if result.error is not None:
-            rest = self._rest(result)
-            documents = [self._document(rest.text, [result], **more | {"start": rest.start})]
-        else:
-            source = timestamps_source([result])
-            documents = [
-                self._document(
-                    part.text.strip(),
-                    [result],
-                    **more | {name: number, "start": part.start, "end": part.end},
-                    **self._part_facts(part, source),
-                    **({} if number == first and not self._streamed else _NO_COST),
-                )
-                for number, part in enumerate(self._new_parts(result), first)
-            ]
+        """Return the segments or words of a chunk that were not returned before it was whole."""
+        name, first, source = self.mode, self._parts, timestamps_source([result])
+        documents = [
+            self._document(
+                part.text.strip(),
+                [result],
+                chunk=result.chunk.index,
+                start=part.start,
+                end=part.end,
+                **{name: number},
+                **self._part_facts(part, source),
+                **({} if number == first and not self._streamed else _NO_COST),
+            )
+            for number, part in enumerate(self._new_parts(result), first)
+        ]
         self._parts += len(documents)
         if result.is_partial:
             self._streamed += segments_of(result)
@@ -128,14 +122,14 @@ class DocumentBuilder:
         return documents
 
     def _new_parts(self, result: ChunkResult) -> Iterable[Segment | Word]:
-        parts = words_of(result) if self.mode == "word" else segments_of(result)
-        if result.is_partial or not self._streamed:
-            return parts
+        """Return the parts that are new: one if the chunk failed, and none if it is silent."""
+        if result.error is None and (result.is_partial or not self._streamed):
+            return words_of(result) if self.mode == "word" else segments_of(result)
         if timestamps_source([result]) == "server":
             streamed = {*self._streamed}
-            return [part for part in parts if part not in streamed]
+            return [part for part in segments_of(result) if part not in streamed]
         rest = self._rest(result)
-        return [rest] if rest.text else []
+        return [rest] if rest.text or result.error else []
 
     def _rest(self, result: ChunkResult) -> Segment:
         """Return what is said in a chunk after the segments that were returned already."""
