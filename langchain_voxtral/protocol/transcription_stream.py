@@ -49,9 +49,10 @@ ItemType = type[StreamedItem]
 
 def can_stream(request: TranscriptionRequest, wanted: ItemType) -> bool:
     """Return whether the server can stream these items for a request."""
-    is_streamed = request.endpoint_name == "transcriptions"
-    has_items = wanted is str or request.options.timestamps == "segment"
-    return is_streamed and has_items and request.provider.streams_transcriptions
+    provider, timestamps = request.provider, request.options.timestamps
+    is_streamed = request.endpoint_name == "transcriptions" and provider.streams_transcriptions
+    has_segments = timestamps == "segment" and timestamps in provider.timestamps
+    return is_streamed and (wanted is str or has_segments)
 
 
 def encode_for_stream(request: TranscriptionRequest) -> bytes | FormData:

@@ -73,6 +73,13 @@ def test_a_list_of_documents_comes_without_a_stream() -> None:
     assert ("stream", "true") not in chain.from_iterable(forms)
 
 
+@pytest.mark.parametrize("kind", ["vllm", "llama_cpp"])
+def test_a_server_that_streams_no_segments_is_not_asked_to(kind: str) -> None:
+    with ScriptedServer(json_reply({"text": "x"})) as server:
+        assert len([*parser_at(server, server=kind, mode="segment").lazy_parse(SHORT)]) == 1
+    assert "stream" not in dict(form_of(server.requests[0])[0])
+
+
 WHOLE_FINAL = final(
     " Bonjour. Ça va?",
     segments=[
