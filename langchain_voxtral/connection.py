@@ -4,9 +4,6 @@ import pickle
 import re
 import sys
 import warnings
-from contextlib import suppress
-from functools import cache
-from importlib import import_module
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, cast
 from urllib.parse import urlsplit
 
@@ -25,6 +22,7 @@ from pydantic import (
 )
 
 from langchain_voxtral.errors import VoxtralUnsupportedFeatureError, forget_locals
+from langchain_voxtral.preloading import import_for_calls
 from langchain_voxtral.providers import (
     LOCAL_BASE_URL,
     PROVIDERS,
@@ -42,8 +40,6 @@ from langchain_voxtral.transport import (
     AsyncClient,
     Client,
     ClientLease,
-    async_transport_class,
-    read_transport_name,
 )
 
 DEFAULT_CONNECT_TIMEOUT = 5.0
@@ -64,36 +60,6 @@ MODEL_CONFIG = ConfigDict(
 """The pydantic configuration of the models; each repeats it, since LangChain's own comes last."""
 PART_CONFIG = ConfigDict(arbitrary_types_allowed=True, protected_namespaces=(), defer_build=True)
 """That of what they inherit from: a validator of its own takes long to build, and few need it."""
-
-_IMPORTED_BY_FIRST_CALLS = (
-    "anyio._backends._asyncio",
-    "anyio._core._testing",
-    "anyio.streams.tls",
-    "certifi",
-    "encodings.idna",
-    "httpcore",
-    "idna",
-    "langchain_core.env",
-    "langchain_core.messages.block_translators.langchain_v0",
-    "langchain_core.tracers._compat",
-    "langchain_core.tracers.context",
-    "langchain_core.tracers.langchain",
-    "langchain_core.tracers.run_collector",
-    "langchain_core.tracers.stdout",
-    "langchain_voxtral.audio.upload",
-    "langsmith.run_helpers",
-)
-"""What httpx and LangChain import when it is first needed, and what reads recordings."""
-
-
-@cache
-def _import_for_calls() -> None:
-    """Import what first calls need: a process that forks while a thread imports hangs its child."""
-    for name in _IMPORTED_BY_FIRST_CALLS:
-        with suppress(ImportError):  # other versions are in other modules
-            import_module(name)
-    async_transport_class(read_transport_name())
-
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
@@ -217,7 +183,7 @@ class ConnectionSettings(BaseModel):
 
     def model_post_init(self, context: Any, /) -> None:
         """Run LangChain's own hook too, which the private attributes would hide."""
-        _import_for_calls()
+        import_for_calls()
         super().model_post_init(context)
 
     @model_validator(mode="after")
