@@ -7,6 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 from support.call_modes import Caller, Model
+from support.scripted_server import ScriptedServer
+from support.sse_replies import whole
 from support.transports import TRANSPORTS
 
 from langchain_voxtral import ChatVoxtral, VoxtralLLM
@@ -24,6 +26,16 @@ def _transport(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
     """Have calls go through a transport, if the test is run on each."""
     if hasattr(request, "param"):
         monkeypatch.setenv(TRANSPORT_VARIABLE, request.param)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _import_for_first_calls() -> None:
+    """Make a call of each kind: what the first ones import may take longer than a limit."""
+    with ScriptedServer(*[whole("Hi!")] * 4) as server:
+        for model_class in (ChatVoxtral, VoxtralLLM):
+            model = model_class(base_url=server.url)
+            model.invoke("Hi!")
+            asyncio.run(model.ainvoke("Hi!"))
 
 
 @pytest.fixture(scope="module", autouse=True)
