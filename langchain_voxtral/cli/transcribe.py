@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from langchain_core.documents import Document
 
     from langchain_voxtral.document_loaders import VoxtralTranscriptionParser
+    from langchain_voxtral.transcription.chunk_sender import NoTimestamps
     from langchain_voxtral.transcription.documents import Mode
     from langchain_voxtral.transcription.pipeline import TranscriptionJob
-    from langchain_voxtral.transcription.sending import NoTimestamps
 
 # JSON needs the server's times, as subtitles do.
 _MODES: "Mapping[str, Mode]" = {"text": "document", "srt": "srt", "vtt": "vtt", "json": "srt"}

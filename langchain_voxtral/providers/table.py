@@ -3,11 +3,18 @@
 from collections.abc import Mapping
 
 from langchain_voxtral.profiles import VOXTRAL_MINI, VOXTRAL_SMALL, VOXTRAL_TRANSCRIBE_3
-from langchain_voxtral.providers.provider import Provider, ProviderName
+from langchain_voxtral.providers.provider import EndpointName, Provider, ProviderName
 
 DEEPINFRA_URL = "https://api.deepinfra.com/v1"
 DEEPINFRA_KEY_VARIABLES = ("DEEPINFRA_API_TOKEN", "DEEPINFRA_API_KEY", "DEEPINFRA_TOKEN")
 """Environment variables for DeepInfra's key, in the order in which they are read."""
+
+_OPENAI_PATHS: Mapping[EndpointName, str | None] = {
+    "native": None,
+    "chat_completions": "/chat/completions",
+    "transcriptions": "/audio/transcriptions",
+    "translations": None,
+}
 
 PROVIDERS: Mapping[ProviderName, Provider] = {
     provider.name: provider
@@ -48,12 +55,7 @@ PROVIDERS: Mapping[ProviderName, Provider] = {
         Provider(
             name="mistral",
             label="Mistral",
-            paths={
-                "native": None,
-                "chat_completions": "/chat/completions",
-                "transcriptions": "/audio/transcriptions",
-                "translations": None,
-            },
+            paths=_OPENAI_PATHS,
             example_base_url="https://api.mistral.ai/v1",
             domain="mistral.ai",
             key_variables=("MISTRAL_API_KEY",),
@@ -106,12 +108,7 @@ PROVIDERS: Mapping[ProviderName, Provider] = {
         Provider(
             name="openrouter",
             label="OpenRouter",
-            paths={
-                "native": None,
-                "chat_completions": "/chat/completions",
-                "transcriptions": "/audio/transcriptions",
-                "translations": None,
-            },
+            paths=_OPENAI_PATHS,
             example_base_url="https://openrouter.ai/api/v1",
             domain="openrouter.ai",
             key_variables=("OPENROUTER_API_KEY",),
@@ -139,12 +136,7 @@ PROVIDERS: Mapping[ProviderName, Provider] = {
         Provider(
             name="vllm",
             label="vLLM",
-            paths={
-                "native": None,
-                "chat_completions": "/chat/completions",
-                "transcriptions": "/audio/transcriptions",
-                "translations": None,
-            },
+            paths=_OPENAI_PATHS,
             example_base_url="http://127.0.0.1:8000/v1",
             audio_formats=frozenset({"wav"}),
             streams_transcriptions=True,
@@ -162,12 +154,7 @@ PROVIDERS: Mapping[ProviderName, Provider] = {
         Provider(
             name="llama_cpp",
             label="llama.cpp",
-            paths={
-                "native": None,
-                "chat_completions": "/chat/completions",
-                "transcriptions": "/audio/transcriptions",
-                "translations": None,
-            },
+            paths=_OPENAI_PATHS,
             example_base_url="http://127.0.0.1:8080/v1",
             audio_formats=frozenset({"wav", "mp3"}),
             streams_transcriptions=True,

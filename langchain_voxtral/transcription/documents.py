@@ -179,10 +179,10 @@ class DocumentBuilder:
 
     def _cost(self, results: Sequence[ChunkResult]) -> Metadata:
         """Return the cost of the chunks; it is estimated by the second, and none for silence."""
-        costs = []
-        source = "server"
         if all(one.chunk.is_silent for one in results):
             return {"cost": 0.0, "cost_source": "not_sent"}
+        costs = []
+        source = "server"
         for one in results:
             if one.response is None:
                 continue

@@ -16,13 +16,13 @@ from langchain_voxtral.errors import (
 )
 from langchain_voxtral.protocol.transcription_request import TranscriptionRequest
 from langchain_voxtral.protocol.transcription_stream import ItemType, StreamedItem
+from langchain_voxtral.transcription.chunk_sender import ChunkSender, NoTimestamps
 from langchain_voxtral.transcription.chunks import ChunkedRecording
 from langchain_voxtral.transcription.concurrency import astream_ordered, stream_ordered
 from langchain_voxtral.transcription.documents import DocumentBuilder, Mode
 from langchain_voxtral.transcription.progress import Progress, prepare_progress, progress_reporter
 from langchain_voxtral.transcription.result_log import ResultLog
 from langchain_voxtral.transcription.results import ChunkResult
-from langchain_voxtral.transcription.sending import ChunkSender, NoTimestamps
 from langchain_voxtral.transcription.settings import (
     TranscriptionSettings,
     check_cost,
