@@ -70,8 +70,12 @@ def mistral(*texts: str) -> Reply:
 
 
 def parser_at(server: ScriptedServer, /, **settings: Any) -> VoxtralTranscriptionParser:
-    """Return a parser that calls a scripted server, which is one of vLLM's."""
-    return parser_of(server, **{"server": "vllm", "model": "voxtral", **settings})
+    """Return a parser that calls a scripted server, which is one of vLLM's.
+
+    A test that waits for text that never comes fails by the time limit.
+    """
+    defaults = {"server": "vllm", "model": "voxtral", "timeout": 20}
+    return parser_of(server, **{**defaults, **settings})
 
 
 def transcriber_at(
