@@ -83,13 +83,13 @@ $(VENV)/.python:
 
 $(VENV)/.local: $(VENV)/.python pyproject.toml constraints.txt
 	$(BIN)/python -m pip install $(PIP_FAST) -c constraints.txt -e ".[local]"
-	$(BIN)/python -m langchain_voxtral.local.weights
+	$(BIN)/python -m langchain_voxtral.local.weights text
 	@touch $@
 
 # One run of pip installs what .local has, too.
 $(VENV)/.dev: $(VENV)/.python pyproject.toml constraints.txt
 	$(BIN)/python -m pip install $(PIP_FAST) -c constraints.txt -e ".[local-speech,dev]"
-	$(BIN)/python -m langchain_voxtral.local.weights
+	$(BIN)/python -m langchain_voxtral.local.weights all
 	@touch $(VENV)/.local $@
 
 $(FLOOR)/.dev: pyproject.toml tests/floor.txt

@@ -91,7 +91,7 @@ def get_profile(model: str) -> dict[str, Any] | None:
     if profile is None:
         return None
     if name == LOCAL_MODEL:  # audio goes to another model, that of the `local-speech` extra
-        return profile | {"audio_inputs": find_spec("moonshine_voice") is not None}
+        return profile | {"audio_inputs": find_spec("faster_whisper") is not None}
     return profile.copy()
 
 

@@ -4,14 +4,13 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from langchain_voxtral.errors import VoxtralLocalError
 from langchain_voxtral.local.engine.llama import Engine
 from langchain_voxtral.local.prompting.chat_template import (
     SMOLLM2_TEMPLATE,
     ChatTemplate,
     load_chat_template,
 )
-from langchain_voxtral.local.weights import SMOLLM2, ensure_weights
+from langchain_voxtral.local.weights import SMOLLM2, ensure_text_model
 from langchain_voxtral.profiles import LOCAL_MODEL
 
 VOXTRAL = "mistralai/Voxtral-Mini-3B-2507"
@@ -26,7 +25,7 @@ class ModelFile:
     @property
     def is_stand_in(self) -> bool:
         """Whether this is SmolLM2 and not a model that the user chose to serve."""
-        return self.path.name == SMOLLM2.file
+        return self.path.name == SMOLLM2.files[0].name
 
     @property
     def name(self) -> str:
@@ -61,12 +60,7 @@ def choose_file(model: str | Path | None = None) -> ModelFile:
     Raises:
         VoxtralLocalError: A named file does not exist, or the weights cannot be had.
     """
-    if model is None:
-        return ModelFile(ensure_weights())
-    path = Path(model).expanduser()
-    if not path.is_file():
-        raise VoxtralLocalError(f"model={str(model)!r} is not a file; name a GGUF file.")
-    return ModelFile(path)
+    return ModelFile(ensure_text_model(model))
 
 
 def load(file: ModelFile, *, n_ctx: int) -> LocalModel:

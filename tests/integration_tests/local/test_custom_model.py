@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from langchain_voxtral.local import LocalVoxtral
-from langchain_voxtral.local.weights import ensure_weights
+from langchain_voxtral.local.weights import ensure_text_model
 from langchain_voxtral.messages import Turn
 from langchain_voxtral.prompts import LLAMA3, MISTRAL, render
 
@@ -29,7 +29,7 @@ WEATHER = {
 @pytest.fixture(scope="module")
 def custom(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
     own = tmp_path_factory.mktemp("models") / "my-model.gguf"
-    shutil.copy(ensure_weights(), own)
+    shutil.copy(ensure_text_model(), own)
     with (
         LocalVoxtral(model=own, n_ctx=1024, api_key="") as server,
         httpx.Client(base_url=server.base_url, timeout=60, trust_env=False) as client,

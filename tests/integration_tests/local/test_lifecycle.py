@@ -14,7 +14,7 @@ import pytest
 
 from langchain_voxtral.local import LocalVoxtral, VoxtralLocalError, create_app, shared_server
 from langchain_voxtral.local.listener import Listener
-from langchain_voxtral.local.weights import ensure_weights
+from langchain_voxtral.local.weights import ensure_text_model
 
 STAND_IN_LINE = (
     "Embedded engine: answers come from SmolLM2-135M-Instruct, a 135M stand-in, not from Voxtral; "
@@ -176,7 +176,7 @@ print("ends", engine.tokens_generated < 3000)
 
 def test_a_custom_model_is_served_under_its_name(tmp_path: Path) -> None:
     own = tmp_path / "my-model.gguf"
-    own.symlink_to(ensure_weights())
+    own.symlink_to(ensure_text_model())
     with LocalVoxtral(model=own, n_ctx=512, api_key="") as server:
         answer = httpx.post(
             f"{server.base_url}/inference/my-model",

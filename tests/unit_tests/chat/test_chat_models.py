@@ -302,7 +302,7 @@ def test_the_embedded_engine_supports_audio_if_its_extra_is_installed(
     make_chat: MakeChat, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hearing = make_chat(base_url="local").profile
-    monkeypatch.setitem(sys.modules, "moonshine_voice", None)
+    monkeypatch.setitem(sys.modules, "faster_whisper", None)
     deaf = make_chat(base_url="local").profile
     assert hearing is not None
     assert deaf == {**hearing, "audio_inputs": False}
