@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from operator import attrgetter
 
 from langchain_voxtral.protocol.fields import JsonObject, UnexpectedShapeError, as_object
-from langchain_voxtral.protocol.languages import LANGUAGES
+from langchain_voxtral.protocol.languages import VOXTRAL_LANGUAGES
 from langchain_voxtral.providers import Timestamps
 
 _MAX_CLOCK_ERROR = 0.1
@@ -21,7 +21,7 @@ _SENTENCE_ENDS = (".", "?", "!", "…", "。", "？", "！")  # noqa: RUF001 - C
 
 # Voxtral's template ends in `lang:xx[TRANSCRIBE]`, where `lang:xx` is ordinary text to the model.
 _TEMPLATE_TEXT = re.compile(
-    rf"(?:lang:(?:{'|'.join(LANGUAGES)}|[a-z]{{2,3}}(?=\[TRANSCRIBE\])))?(?:\[TRANSCRIBE\])?"
+    rf"(?:lang:(?:{'|'.join(VOXTRAL_LANGUAGES)}|[a-z]{{2,3}}(?=\[TRANSCRIBE\])))?(?:\[TRANSCRIBE\])?"
 )
 
 

@@ -15,7 +15,6 @@ from langchain_voxtral.errors import (
 from langchain_voxtral.protocol.error_responses import error_from_body, sanitize
 from langchain_voxtral.protocol.fields import JsonObject, as_object, non_empty, safe_text
 from langchain_voxtral.protocol.form_data import FormData
-from langchain_voxtral.protocol.languages import LANGUAGES
 from langchain_voxtral.protocol.segments import without_template_text
 from langchain_voxtral.protocol.sse import SSEDecoder
 from langchain_voxtral.protocol.stream_decoder import QUOTE_LIMIT
@@ -38,7 +37,7 @@ _TEXT_KEYS = frozenset({"text", "delta", "segments", "words", "results", "choice
 """Keys under which an event of an unknown type may have text."""
 
 _TEMPLATE_BEGINNINGS = ("lang:", "[TRANSCRIBE]")
-_MAX_TEMPLATE_TEXT = len("lang:[TRANSCRIBE]") + max(map(len, LANGUAGES))
+_MAX_TEMPLATE_TEXT = len("lang:xxx[TRANSCRIBE]")
 
 
 StreamedItem = str | ChunkTranscript
