@@ -57,11 +57,14 @@ class VoxtralTranscriptionParser(TranscriptionSettings, BaseBlobParser):
     Metadata, in addition to the blob's: `source`, `sha256`, `duration` (as the file states it; from
     the last chunk on as decoded), `n_chunks` (from then on), `start` and `end` (seconds), `chunk`,
     `segment`, `word` (from 0), `speaker` (if the server names one; with several chunks `"1/NAME"`,
-    since it does not compare them), `language` and `language_source` (`"requested"`, `"server"`),
-    `timestamps_source` (`"server"`, or `"chunk"`, for words also `"segment"`, if only their bounds
-    are known), `model`, `request_id`, `chunks_from_store`, `cost` (US dollars, including what
-    earlier runs paid), `cost_source` (`"server"`, `"estimated"` if any of it is, `"not_sent"` if
-    all is silent), `silent_chunks` (the number of those not sent), `silent` (if that is all),
+    since it does not compare them), `language` (which is spoken), `language_probability` (0 to 1;
+    of several chunks the lowest), `language_source` (`"asked"`; of the embedded engine `"detected"`
+    or, below 0.5, `"assumed"`; `"server"` if it does not tell how it knows), `task` (`"translate"`,
+    if the text is a translation), `timestamps_source` (`"server"`, or `"chunk"`, for words also
+    `"segment"`, if only their bounds are known), `model`, `request_id`, `chunks_from_store`, `cost`
+    (US dollars, including what earlier runs paid), `cost_source` (`"server"`, `"estimated"` if any
+    of it is, `"not_sent"` if all is silent), `no_speech` (if nothing is said; then no segment or
+    word is a document), `silent_chunks` (the number of those not sent), `silent` (if that is all),
     `loop` (a phrase that a chunk's text repeats again and again, as over noise), `truncated` (if
     the recording is cut off and was kept), `error`, `error_type` and `failed_chunks` (with
     `on_error="mark"`). What is not known is absent. Values of several chunks are joined by commas.

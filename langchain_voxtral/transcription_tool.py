@@ -1,15 +1,18 @@
 """Transcription as a tool for agents: `transcribe_audio_tool`."""
 
+from collections.abc import Sequence
 from functools import cache
 from os import PathLike
 from pathlib import Path
 
+from langchain_core.documents import Document
 from langchain_core.documents.base import Blob
 from langchain_core.tools import BaseTool, StructuredTool, ToolException
 
 from langchain_voxtral.document_loaders import VoxtralTranscriptionParser
 from langchain_voxtral.errors import VoxtralAudioError, VoxtralInvalidRequestError
 from langchain_voxtral.transcribers import check_text_output, joined
+from langchain_voxtral.transcription.documents import has_no_speech
 from langchain_voxtral.transport import is_in_event_loop, to_thread
 
 __all__ = ["transcribe_audio_tool"]
@@ -66,14 +69,14 @@ def transcribe_audio_tool(
 
     def transcribe_audio(path: str) -> str:
         try:
-            return joined(parser.parse(blob_at(path))) or _NO_SPEECH
+            return _answer(parser.parse(blob_at(path)))
         except VoxtralAudioError as error:
             raise ToolException(str(error)) from error
 
     async def atranscribe_audio(path: str) -> str:
         try:
             blob = await to_thread(blob_at, path)  # it reads the folder
-            return joined(await parser.aparse(blob)) or _NO_SPEECH
+            return _answer(await parser.aparse(blob))
         except VoxtralAudioError as error:
             raise ToolException(str(error)) from error
 
@@ -88,6 +91,10 @@ def transcribe_audio_tool(
         ),
         handle_tool_error=True,
     )
+
+
+def _answer(documents: Sequence[Document]) -> str:
+    return _NO_SPEECH if has_no_speech(documents) else joined(documents)
 
 
 def _within(folder: Path, path: str) -> Path:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Literal, get_args
 
 from langchain_voxtral.errors import VoxtralResponseError
 from langchain_voxtral.protocol.error_responses import error_from_body, sanitize
@@ -20,6 +21,10 @@ from langchain_voxtral.protocol.responses import Usage
 from langchain_voxtral.protocol.segments import Segment, read_segments, without_template_text
 from langchain_voxtral.providers import Timestamps
 
+LanguageSource = Literal["asked", "detected", "assumed"]
+"""How the embedded engine knows a language: the request named it, the model detected it, or it is
+only assumed, since the model knows no other or is not sure. Other servers do not tell."""
+
 
 @dataclass(frozen=True, slots=True)
 class Transcript:
@@ -29,7 +34,9 @@ class Transcript:
         text: All that is said.
         segments: Its passages, in the order of their starts.
         language: The language, as its ISO 639-1 code if known. Some servers only repeat the one
-            that was requested.
+            that was requested, and OpenAI's translations name that of the text.
+        language_probability: How sure the server is of it, from 0 to 1.
+        language_source: How it knows it.
         usage: Tokens and cost.
         request_id: The server's id of the request.
         segments_problem: What is wrong with the server's segments or words; then none of these
@@ -39,6 +46,8 @@ class Transcript:
     text: str
     segments: tuple[Segment, ...] = ()
     language: str | None = None
+    language_probability: float | None = None
+    language_source: LanguageSource | None = None
     usage: Usage = field(default_factory=Usage)
     request_id: str | None = None
     segments_problem: str | None = None
@@ -103,10 +112,21 @@ def parse_transcript(
         text,
         segments,
         language=normalize_language(language) if language else None,
+        language_probability=_probability(document.get("language_probability")),
+        language_source=_source(document.get("language_source")),
         usage=_usage(as_object(document.get("usage")), status),
         request_id=request_id,
         segments_problem=problem,
     )
+
+
+def _probability(value: object) -> float | None:
+    number = as_float(value)
+    return number if number is not None and number <= 1 else None
+
+
+def _source(value: object) -> LanguageSource | None:
+    return next((source for source in get_args(LanguageSource) if source == value), None)
 
 
 def _partial_text(document: JsonObject) -> str:

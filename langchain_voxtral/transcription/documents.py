@@ -11,12 +11,14 @@ from langchain_core.documents import Document
 from langchain_voxtral.audio.pricing import cost_usd
 from langchain_voxtral.audio.subtitles import to_srt, to_vtt
 from langchain_voxtral.protocol.segments import Segment, Word
-from langchain_voxtral.protocol.transcription_request import ChunkTranscript
 from langchain_voxtral.providers import Timestamps
+from langchain_voxtral.transcription.languages import language_facts
 from langchain_voxtral.transcription.repetition import find_repetition
 from langchain_voxtral.transcription.results import (
     ChunkResult,
     TimestampsSource,
+    has_speech,
+    joined_values,
     segments_of,
     timestamps_source,
     words_of,
@@ -45,6 +47,7 @@ class DocumentBuilder:
         price_per_minute: US dollars, for chunks without a cost of the server; None if not known.
         timestamps: What metadata lists with times, beside the bounds of documents.
         has_speakers: Whether subtitles name speakers, and metadata lists the segments of each.
+        is_translation: Whether texts are translations.
     """
 
     mode: Mode
@@ -53,6 +56,7 @@ class DocumentBuilder:
     price_per_minute: float | None
     timestamps: Timestamps | None = None
     has_speakers: bool = False
+    is_translation: bool = False
     _results: list[ChunkResult] = field(default_factory=list)
     _parts: int = 0
     _streamed: list[Segment] = field(default_factory=list)  # of a chunk that is not whole
@@ -158,24 +162,19 @@ class DocumentBuilder:
             "end": results[-1].chunk.end,
             **_totals(results[-1]),
             "timestamps_source": "chunk",
-            **self._language(responses),
+            "task": "translate" if self.is_translation else None,
+            **language_facts(results, self.language, is_translation=self.is_translation),
             **self._cost(results),
-            "model": _joined(one.model for one in responses),
-            "request_id": _joined(one.transcript.request_id for one in responses),
-            "loop": _joined(find_repetition(one.text) for one in results),
+            "model": joined_values(one.model for one in responses),
+            "request_id": joined_values(one.transcript.request_id for one in responses),
+            "loop": joined_values(find_repetition(one.text) for one in results),
             "chunks_from_store": sum(one.is_cached for one in results),
+            "no_speech": is_without_speech(results) or None,
             **_silence(results),
             **_errors(results),
             **more,
         }
         return Document(text, metadata=without_none(metadata))
-
-    def _language(self, responses: Sequence[ChunkTranscript]) -> Metadata:
-        """Return the language and its source; a server may only repeat the requested one."""
-        if self.language is not None:
-            return {"language": self.language, "language_source": "requested"}
-        language = _joined(one.transcript.language for one in responses)
-        return {"language": language, "language_source": "server" if language else None}
 
     def _cost(self, results: Sequence[ChunkResult]) -> Metadata:
         """Return the cost of the chunks; it is estimated by the second, and none for silence."""
@@ -222,6 +221,16 @@ def _listed_words(segments: Iterable[Segment]) -> list[Metadata] | None:
     return [_listed("word", word) for word in sorted(words, key=attrgetter("start"))] or None
 
 
+def is_without_speech(results: Iterable[ChunkResult]) -> bool:
+    """Return whether nothing was said: no chunk has a text, and none failed."""
+    return not any(one.error or has_speech(one) for one in results)
+
+
+def has_no_speech(documents: Iterable[Document]) -> bool:
+    """Return whether nothing was said in a recording, whose segments and words then are none."""
+    return all(one.metadata.get("no_speech", False) for one in documents)
+
+
 def _silence(results: Sequence[ChunkResult]) -> Metadata:
     """Return how many chunks were not sent because they are silent, and whether that is all."""
     count = sum(one.chunk.is_silent for one in results)
@@ -234,11 +243,6 @@ def _errors(results: Sequence[ChunkResult]) -> Metadata:
         return {}
     return {
         "error": "\n".join(errors),
-        "error_type": _joined(one.error_type for one in results),
+        "error_type": joined_values(one.error_type for one in results),
         "failed_chunks": len(errors),
     }
-
-
-def _joined(values: Iterable[str | None]) -> str | None:
-    """Return the different values in the order of their first, with commas, or None."""
-    return ", ".join(dict.fromkeys(value for value in values if value)) or None

@@ -88,10 +88,9 @@ class TranscriptionJob:
     def document_builder(self, mode: Mode) -> DocumentBuilder:
         """Return a builder for documents of the results."""
         settings = self.settings
-        price = price_per_minute(settings)
-        return DocumentBuilder(
-            mode, self.metadata, settings.language, price, settings.timestamps, settings.speakers
-        )
+        facts = self.metadata, settings.language, price_per_minute(settings)
+        wanted = settings.timestamps, settings.speakers
+        return DocumentBuilder(mode, *facts, *wanted, is_translation=settings.task == "translate")
 
     # Cost
 

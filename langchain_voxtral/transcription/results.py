@@ -1,6 +1,6 @@
 """Results of chunks: their segments and words, at their times in the recording."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from operator import attrgetter
 from typing import Literal, TypeVar
@@ -76,11 +76,21 @@ def words_of(result: ChunkResult) -> list[Segment | Word]:
     return sorted(words or segments, key=attrgetter("start"))
 
 
+def has_speech(result: ChunkResult) -> bool:
+    """Return whether a chunk has a text, be it in segments only."""
+    return bool(result.text or _server_segments(result))
+
+
+def joined_values(values: Iterable[str | None]) -> str | None:
+    """Return the different values in the order of their first, with commas, or None."""
+    return ", ".join(dict.fromkeys(value for value in values if value)) or None
+
+
 def timestamps_source(
     results: Sequence[ChunkResult], timestamps: Timestamps = "segment"
 ) -> TimestampsSource:
     """Return where times of segments or words are from: for some text maybe only its chunk."""
-    spoken = [one for one in results if one.text or _server_segments(one)]
+    spoken = [one for one in results if has_speech(one)]
     if not spoken or not all(map(_server_segments, spoken)):
         return "chunk"
     return "segment" if timestamps == "word" and any(map(_lacks_words, spoken)) else "server"

@@ -102,7 +102,7 @@ def test_times_are_within_the_recording(endpoint: SpeechEndpoint) -> None:
 def test_a_language_may_be_given() -> None:
     [document] = _transcribe(language="en")
     assert document.metadata["language"] == "en"
-    assert document.metadata["language_source"] == "requested"
+    assert document.metadata["language_source"] == "asked"
     _check(document)
 
 

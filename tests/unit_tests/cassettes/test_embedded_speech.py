@@ -51,7 +51,7 @@ ANSWERS: dict[str, list[tuple[str, dict[str, Any]]]] = {
                 "start": 0.088,
                 "end": 3.064,
                 "language": "en",
-                "language_source": "requested",
+                "language_source": "asked",
                 **FROM_SERVER,
             },
         )
@@ -67,11 +67,11 @@ ANSWERS: dict[str, list[tuple[str, dict[str, Any]]]] = {
             TOLD_LANGUAGE | FROM_SERVER,
         )
     ],
-    "speech_translation": [(TRANSCRIPT, {})],
+    "speech_translation": [(TRANSCRIPT, {"task": "translate"})],
     "speech_chat": [
         (f'The recording says: "{TRANSCRIPT}"', {"model": "SmolLM2-135M-Instruct"}),
     ],
-    "speech_silence": [("", {})],
+    "speech_silence": [("", {"no_speech": True})],
 }
 
 # Scenario: status, and the server's message.

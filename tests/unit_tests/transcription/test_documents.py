@@ -187,12 +187,6 @@ def test_a_blobs_metadata_is_kept_and_its_source_is_the_source() -> None:
     assert (made.metadata["source"], made.metadata["speaker"]) == ("talks/1", "Zoé")
 
 
-def test_the_requested_language_is_in_the_metadata() -> None:
-    with ScriptedServer(json_reply(VERBOSE)) as server:
-        [made] = parser_of(server, language="en", mode="srt").parse(SHORT)
-    assert (made.metadata["language"], made.metadata["language_source"]) == ("en", "requested")
-
-
 @pytest.mark.parametrize(
     ("facts", "settings", "cost"),
     [

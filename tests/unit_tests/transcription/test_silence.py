@@ -12,7 +12,15 @@ from langchain_core.documents import Document
 from langchain_core.stores import InMemoryByteStore
 from support import speech_samples
 from support.scripted_server import ScriptedServer
-from support.transcription_calls import MODEL, PARSES, parser_of, transcription_reply
+from support.transcription_calls import (
+    BUSY,
+    LONG,
+    MODEL,
+    PARSES,
+    SHORT,
+    parser_of,
+    transcription_reply,
+)
 
 from langchain_voxtral import VoxtralTranscriber, transcribe_audio_tool
 from langchain_voxtral.transcription.progress import Progress
@@ -60,6 +68,7 @@ def test_a_silent_recording_is_not_sent_and_costs_nothing(form: str, method: str
             "cost": 0.0,
             "cost_source": "not_sent",
             "chunks_from_store": 0,
+            "no_speech": True,
             "silent": True,
             "silent_chunks": 1,
         },
@@ -73,9 +82,11 @@ def test_only_the_silent_chunk_of_a_recording_is_not_sent(method: str) -> None:
     assert [each.page_content for each in made] == ["Hello.", "Hello.", "", "Hello.", "Hello."]
     silent = made[2].metadata
     assert (silent["start"], silent["end"], silent["silent"]) == (12.0, 18.0, True)
-    keys = ("silent", "silent_chunks", "cost", "cost_source", "model")
+    keys = ("no_speech", "silent", "silent_chunks", "cost", "cost_source", "model")
     assert [tuple(map(each.metadata.get, keys)) for each in made] == [
-        (None, None, 0.5, "server", MODEL) if number in SPOKEN else (True, 1, 0.0, "not_sent", None)
+        (None, None, None, 0.5, "server", MODEL)
+        if number in SPOKEN
+        else (True, True, 1, 0.0, "not_sent", None)
         for number in range(5)
     ]
 
@@ -85,7 +96,7 @@ def test_a_document_of_several_chunks_counts_the_silent_ones(method: str) -> Non
     [made], _ = parse_paused(method)
     assert made.page_content == "Hello. Hello. Hello. Hello."
     assert made.metadata["silent_chunks"] == 1
-    assert "silent" not in made.metadata
+    assert not made.metadata.keys() & {"silent", "no_speech"}
     assert (made.metadata["cost"], made.metadata["cost_source"]) == (2.0, "server")
     assert made.metadata["n_chunks"] == 5
 
@@ -142,12 +153,62 @@ async def test_estimates_count_silence_unless_they_decode() -> None:
         assert await parser.aestimate(PAUSED) == estimate
 
 
-async def test_an_agent_is_told_that_there_is_no_speech(tmp_path: Path) -> None:
+@pytest.mark.parametrize("method", PARSES)
+@pytest.mark.parametrize(
+    ("mode", "nothing"),
+    [
+        ("document", [""]),
+        ("chunk", ["", "", ""]),
+        ("srt", [""]),
+        ("vtt", ["WEBVTT\n"]),
+        ("segment", []),
+        ("word", []),
+    ],
+)
+def test_a_recording_in_which_a_server_finds_no_speech_says_so(
+    mode: str, nothing: list[str], method: str
+) -> None:
+    with ScriptedServer(default=transcription_reply(" \n", segments=[])) as server:
+        parser = parser_of(server, mode=mode, chunk_seconds=11, language="fr")
+        made = PARSES[method](parser, LONG)
+    assert [each.page_content for each in made] == nothing
+    assert all(each.metadata["no_speech"] is True for each in made)
+    assert not any(each.metadata.keys() & {"silent", "language"} for each in made)
+
+
+@pytest.mark.parametrize("mode", ["document", "chunk"])
+def test_a_failure_is_not_taken_for_a_lack_of_speech(mode: str) -> None:
+    replies = [transcription_reply(""), BUSY, transcription_reply("")]
+    with ScriptedServer(*replies) as server:
+        parser = parser_of(server, mode=mode, chunk_seconds=11, max_concurrency=1, on_error="mark")
+        made = parser.parse(LONG)
+    assert [each.metadata.get("no_speech") for each in made] == (
+        [None] if mode == "document" else [True, None, True]
+    )
+
+
+def test_speech_that_is_in_segments_only_is_speech() -> None:
+    segments = [{"start": 0.5, "end": 1.5, "text": "Hello."}]
+    with ScriptedServer(transcription_reply("", segments=segments)) as server:
+        [made] = parser_of(server, mode="vtt").parse(SHORT)
+    assert "Hello." in made.page_content
+    assert "no_speech" not in made.metadata
+
+
+@pytest.mark.parametrize("mode", ["document", "chunk", "vtt", "segment"])
+async def test_an_agent_is_told_that_there_is_no_speech(tmp_path: Path, mode: str) -> None:
     (tmp_path / "hall.wav").write_bytes(SILENCES["wav"])
-    with ScriptedServer() as server:
-        parser = parser_of(server)
+    (tmp_path / "room.wav").write_bytes(LONG)
+    with ScriptedServer(default=transcription_reply("")) as server:
+        parser = parser_of(server, mode=mode, chunk_seconds=11)
         tool = transcribe_audio_tool(parser, root=tmp_path)
         told = "No speech was found in this recording."
         assert tool.invoke({"path": "hall.wav"}) == told
-        assert await tool.ainvoke({"path": "hall.wav"}) == told
-        assert VoxtralTranscriber(parser).invoke(tmp_path / "hall.wav") == ""
+        assert await tool.ainvoke({"path": "room.wav"}) == told
+    assert len(server.requests) == 3
+
+
+def test_the_text_of_a_recording_without_speech_is_empty() -> None:
+    with ScriptedServer(transcription_reply("")) as server:
+        transcriber = VoxtralTranscriber(parser_of(server))
+        assert [transcriber.invoke(audio) for audio in (SILENCES["wav"], SHORT)] == ["", ""]
