@@ -1,8 +1,11 @@
-"""The summary of a run of `transcribe`."""
+"""What `transcribe` reports on stderr: a line for each recording, and a summary."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
+
+from langchain_voxtral.protocol.languages import LANGUAGES
 
 
 @dataclass(slots=True)
@@ -14,7 +17,7 @@ class RunSummary:
         seconds: The length of each recording that was transcribed.
         costs: US dollars for each; None if not known.
         cost_sources: Sources of the known costs: `"server"`, `"estimated"`, `"not_sent"`.
-        silent: Names of recordings that were not sent, because they are silent.
+        without_speech: Recordings in which nothing is said.
         failed: Recordings that failed.
     """
 
@@ -22,7 +25,7 @@ class RunSummary:
     seconds: list[float] = field(default_factory=list)
     costs: list[float | None] = field(default_factory=list)
     cost_sources: set[str] = field(default_factory=set)
-    silent: list[str] = field(default_factory=list)
+    without_speech: int = 0
     failed: int = 0
 
     def add(self, metadata: Mapping[str, Any]) -> None:
@@ -31,8 +34,7 @@ class RunSummary:
         self.costs.append(metadata.get("cost"))
         if "cost" in metadata:
             self.cost_sources.add(metadata["cost_source"])
-        if metadata.get("silent"):
-            self.silent.append(metadata["source"])
+        self.without_speech += "no_speech" in metadata
         self.remaining -= 1
 
     def add_failure(self) -> None:
@@ -44,8 +46,8 @@ class RunSummary:
         """Return the last line of a run: how much, its cost and source, and what is missing."""
         done = f"{count_recordings(len(self.seconds))}, {sum(self.seconds):.1f} s of audio"
         line = done + self._cost() if self.seconds else "Nothing was transcribed"
-        if self.silent:
-            line += f"; silent, so not sent: {', '.join(self.silent)}"
+        if self.without_speech:
+            line += f"; {self.without_speech} without speech"
         missing = {"that failed": self.failed, "not finished": self.remaining}
         not_counted = ", ".join(f"{count} {what}" for what, count in missing.items() if count)
         return f"{line}; not counted: {not_counted}" if not_counted else line
@@ -60,6 +62,27 @@ class RunSummary:
             which = f"{count_recordings(unknown)} " if known else ""
             text += f", {which}at a price that is not known"
         return text
+
+
+def describe_result(metadata: Mapping[str, Any], target: Path | None) -> str:
+    """Return what is to be known of a recording beside its text, and where the text is."""
+    facts = [_speech(metadata), f"wrote {target}" if target else ""]
+    return "; ".join(filter(None, facts))
+
+
+def _speech(metadata: Mapping[str, Any]) -> str:
+    """Return that there is none, or its language, unless that was asked for or is not known."""
+    if "no_speech" in metadata:
+        return "no speech was found" + (" (silent, so not sent)" if "silent" in metadata else "")
+    source = metadata.get("language_source", "")
+    if "detected" not in source and "assumed" not in source:
+        return ""
+    codes = metadata["language"].split(", ")
+    facts = source
+    if "language_probability" in metadata:
+        facts += f", probability {metadata['language_probability']:.2f}"
+        facts += " or more" if metadata["n_chunks"] > 1 else ""
+    return f"{', '.join(LANGUAGES.get(code, code) for code in codes)} ({facts})"
 
 
 def count_recordings(recordings: int) -> str:

@@ -19,7 +19,7 @@ from langchain_voxtral.cli.console import (
 )
 from langchain_voxtral.cli.files import TranscribeTask, open_recording, plan_outputs, write_text
 from langchain_voxtral.cli.json_line import json_line
-from langchain_voxtral.cli.summary import RunSummary, count_recordings
+from langchain_voxtral.cli.summary import RunSummary, count_recordings, describe_result
 from langchain_voxtral.errors import PERMANENT_ERRORS, VoxtralAudioError, VoxtralError
 from langchain_voxtral.providers import LOCAL_BASE_URL, Timestamps
 
@@ -58,8 +58,9 @@ def add_transcribe(transcribe: argparse.ArgumentParser) -> None:
     )
     transcribe.epilog = (
         "DeepInfra's key is read from DEEPINFRA_API_TOKEN; without one the embedded engine "
-        "transcribes, which knows English only. The keys of --server mistral and openrouter are "
-        "MISTRAL_API_KEY and OPENROUTER_API_KEY, that of any other server VOXTRAL_API_KEY."
+        "transcribes, with a small model that knows some 100 languages. The keys of --server "
+        "mistral and openrouter are MISTRAL_API_KEY and OPENROUTER_API_KEY, that of any other "
+        "server VOXTRAL_API_KEY."
     )
     add = transcribe.add_argument
     add("files", nargs="+", metavar="FILE", help="a recording; - is stdin")
@@ -107,7 +108,7 @@ def add_transcribe(transcribe: argparse.ArgumentParser) -> None:
         help="send nothing if all recordings together would cost more than this",
     )
     add("--send-silence", action="store_true", help="send chunks without any sound, too")
-    add("--quiet", action="store_true", help="no progress and no cost on stderr")
+    add("--quiet", action="store_true", help="nothing but errors and warnings on stderr")
     transcribe.set_defaults(run=_run)
 
 
@@ -145,8 +146,9 @@ def _run(arguments: argparse.Namespace) -> int:
             _check_cost(parser, [job for _, job in jobs], arguments.max_cost)
         try:
             for task, job in jobs:
-                if _transcribe(task, job, arguments.format, summary) and task.target:
-                    report(f"{task.name}: wrote {task.target}.")
+                metadata = _transcribe(task, job, arguments.format, summary)
+                if metadata and (result := describe_result(metadata, task.target)):
+                    report(f"{task.name}: {result}.")
         finally:  # after Ctrl-C too: it reports what was paid
             report(summary.text())
     return 1 if summary.failed else 0
@@ -245,8 +247,8 @@ def _check_cost(
 
 def _transcribe(
     task: TranscribeTask, job: "TranscriptionJob", output_format: str, summary: RunSummary
-) -> bool:
-    """Transcribe a recording; tell whether that succeeded.
+) -> "Mapping[str, Any] | None":
+    """Transcribe a recording; return the metadata of its document, or None if that failed.
 
     Raises:
         VoxtralError: Any other recording would fail with it, too.
@@ -260,13 +262,13 @@ def _transcribe(
     except (VoxtralError, ValueError) as error:
         summary.add_failure()
         print_error(_named(task.name, error))
-        return False
+        return None
     summary.add(document.metadata)
     text = document.page_content
     if output_format == "json":
         text = json_line(plain, document, segments)
     write_text(text if text.endswith("\n") else text + "\n", task.target)
-    return True
+    return document.metadata
 
 
 def _results(job: "TranscriptionJob") -> "tuple[str, Document, list[Document]]":

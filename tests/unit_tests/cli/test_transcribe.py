@@ -53,8 +53,9 @@ def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureF
     return run_it
 
 
-def test_the_text_is_on_stdout_and_its_cost_on_stderr(run: Run) -> None:
-    with ScriptedServer(transcription_reply("Good day.", **PAID)) as server:
+def test_the_text_is_on_stdout_and_its_language_and_cost_on_stderr(run: Run) -> None:
+    told = {"language": "en", "language_source": "detected", "language_probability": 0.9712}
+    with ScriptedServer(transcription_reply("Good day.", **told, **PAID)) as server:
         done = run(server, "a.wav")
 
     assert done == (
@@ -62,6 +63,7 @@ def test_the_text_is_on_stdout_and_its_cost_on_stderr(run: Run) -> None:
         "Good day.\n",
         [
             f"Asking {MODEL} at {server.url}.",
+            "a.wav: English (detected, probability 0.97).",
             "1 recording, 2.0 s of audio, $0.000033 (reported by the server)",
         ],
     )
@@ -83,15 +85,39 @@ def test_a_silent_recording_is_named_and_sent_on_request(run: Run, form: str) ->
         done = run(server, "hall.wav", "a.wav", "-o", "made", "--format", form)
         sent = run(server, "hall.wav", "--send-silence")
 
-    assert done.err[-1] == (
-        "2 recordings, 4.0 s of audio, $0.000033 (reported by the server); silent, so not sent: "
-        "hall.wav"
+    [written], [other] = Path("made").glob("hall.*"), Path("made").glob("a.*")
+    assert done == (
+        0,
+        "",
+        [
+            f"Asking {MODEL} at {server.url}.",
+            f"hall.wav: no speech was found (silent, so not sent); wrote {written}.",
+            f"a.wav: wrote {other}.",
+            "2 recordings, 4.0 s of audio, $0.000033 (reported by the server); 1 without speech",
+        ],
     )
-    [written] = Path("made").glob("hall.*")
     text = written.read_text()
-    assert json.loads(text)["silent"] is True if form == "json" else text == "\n"
+    assert json.loads(text)["no_speech"] is True if form == "json" else text == "\n"
     assert sent.out == "Hello.\n"
     assert len(server.requests) == 2
+
+
+@pytest.mark.parametrize(("form", "text"), [("text", "\n"), ("srt", "\n"), ("vtt", "WEBVTT\n")])
+def test_a_recording_without_speech_is_named_and_no_failure(run: Run, form: str, text: str) -> None:
+    with ScriptedServer(default=transcription_reply("", **PAID)) as server:
+        done = run(server, "a.wav", "--format", form)
+        quiet = run(server, "a.wav", "--format", form, "--quiet")
+
+    assert done == (
+        0,
+        text,
+        [
+            f"Asking {MODEL} at {server.url}.",
+            "a.wav: no speech was found.",
+            "1 recording, 2.0 s of audio, $0.000033 (reported by the server); 1 without speech",
+        ],
+    )
+    assert quiet == (0, text, [])
 
 
 def test_options_reach_the_server(run: Run) -> None:
