@@ -133,4 +133,4 @@ def test_an_agent_answers_from_a_recording_that_its_tool_returns() -> None:
     asked: Any = {"messages": [("user", "Open the recording talk.wav and repeat it.")]}
     messages = create_agent(chat, [open_recording]).invoke(asked, CONFIG)["messages"]
     assert called(messages) == [("open_recording", {"name": "talk.wav"})]
-    assert "ever tried" in messages[-1].text.lower()  # words of the recording
+    assert "americans" in messages[-1].text.lower()  # words of the recording

@@ -10,7 +10,7 @@ import pytest
 from langchain_tests.integration_tests import ChatModelIntegrationTests
 from support.cassettes.format import CassetteFormat
 from support.cassettes.replay import _recorder
-from support.speech_samples import BECKETT
+from support.speech_samples import JFK
 
 from langchain_voxtral import ChatVoxtral
 
@@ -46,7 +46,7 @@ def vcr(request: pytest.FixtureRequest) -> Iterator[Any]:
 @pytest.fixture(autouse=True)
 def _recording_at_hand(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make the suite use an installed recording instead of a download."""
-    speech = base64.b64encode(BECKETT.read_bytes()).decode()
+    speech = base64.b64encode(JFK.read_bytes()).decode()
     monkeypatch.setattr(
         "langchain_tests.integration_tests.chat_models._get_base64_from_url", lambda _url: speech
     )

@@ -1,11 +1,11 @@
 """Request the speech routes of the embedded engine and read the responses."""
 
-import io
-import wave
 from typing import Any
 
 import httpx
-from support.speech_samples import BECKETT
+from support.speech_samples import pcm16, speech
+
+from langchain_voxtral.audio.wav import wav_header
 
 MODEL = "mistralai/Voxtral-Mini-3B-2507"
 SPEECH_MODEL = "moonshine-tiny-en"
@@ -15,19 +15,12 @@ TRANSLATIONS = "openai/audio/translations"
 
 
 def wav(frames: bytes) -> bytes:
-    made = io.BytesIO()
-    with wave.open(made, "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(16_000)
-        file.writeframes(frames)
-    return made.getvalue()
+    return wav_header(len(frames)) + frames
 
 
-with wave.open(str(BECKETT)) as _recording:
-    FRAMES = _recording.readframes(_recording.getnframes())
+FRAMES = pcm16(speech())
 SHORT = wav(FRAMES[: 2 * 48_000])
-"""Three seconds: "Ever tried. Ever failed."."""
+"""Three seconds: "And so, my fellow Americans,"."""
 
 
 def ask(

@@ -1,13 +1,14 @@
 """Real speech in other formats, rates, lengths and states, made in memory.
 
-The speech is that of the recordings inside the wheel of `moonshine-voice`, found without
-importing it.
+The speech is that of the recordings in `tests/speech`.
 """
 
+import atexit
 import functools
-import importlib.util
 import io
+import shutil
 import struct
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -69,16 +70,17 @@ ENCODINGS = (*_BY_SOUNDFILE, *_BY_FFMPEG, "flac streamed")
 """All ways in which `encoded` writes sound."""
 
 
-def asset(name: str) -> Path:
-    """Return the path of a recording in the wheel."""
-    spec = importlib.util.find_spec("moonshine_voice")
-    assert spec is not None
-    assert spec.origin is not None
-    return Path(spec.origin).parent / "assets" / name
-
-
-TWO_CITIES, BECKETT = asset("two_cities.wav"), asset("beckett.wav")
-"""44.4 s at 48 kHz, and 10.0 s at 16 kHz; both mono."""
+FOLDER = Path(__file__).parents[1] / "speech"
+JFK = FOLDER / "jfk.flac"
+"""11.0 s at 16 kHz, mono, with pauses of half a second and more."""
+SECONDS = 11.0
+"""The length of `JFK`."""
+AUSTEN = tuple(
+    FOLDER / f"austen_{number}.flac" for number in ("0870", "0880", "0890", "0920", "0930")
+)
+"""Five clauses of 3 to 7 s of one reader, in the order of the book; at 16 kHz, mono."""
+PAUSE = 1.6
+"""Seconds between the clips of `talk`."""
 
 
 def resampled(sound: Sound, rate: int, new_rate: int = 16_000) -> Sound:
@@ -91,12 +93,26 @@ def resampled(sound: Sound, rate: int, new_rate: int = 16_000) -> Sound:
 
 
 @functools.cache
-def speech(path: Path = BECKETT, rate: int = 16_000) -> Sound:
+def speech(path: Path = JFK, rate: int = 16_000) -> Sound:
     """Return a recording's samples at a rate; they are shared, so do not write into them."""
     samples, own = soundfile.read(path, dtype="float32")
     at_rate: Sound = samples if own == rate else resampled(samples, own, rate)
     at_rate.flags.writeable = False
     return at_rate
+
+
+@functools.cache
+def talk() -> Path:
+    """Write a long recording once per process, and return its path.
+
+    `AUSTEN` and then `JFK`, with pauses between them: 43.7 s at 48 kHz, mono.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="talk-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    path, pause = folder / "talk.wav", silence(PAUSE, 48_000)
+    parts = [part for clip in AUSTEN for part in (speech(clip, 48_000), pause)]
+    path.write_bytes(wav_bytes(joined(*parts, speech(JFK, 48_000)), 48_000))
+    return path
 
 
 def pcm16(sound: Sound) -> bytes:
@@ -131,7 +147,7 @@ def likeness(one: Sound, other: Sound) -> float:
 
 
 def encoded(encoding: str, sound: Sound | None = None, rate: int = 16_000) -> bytes:
-    """Return sound (frames, or frames by channels; `beckett` if None) as a file."""
+    """Return sound (frames, or frames by channels; `JFK` if None) as a file."""
     if sound is None and encoding in OTHER_ENCODINGS:
         rate = 8_000 if encoding == "amr" else 44_100
     sound = speech(rate=rate) if sound is None else sound

@@ -1,34 +1,24 @@
 """The speech engine's queue, disconnecting clients, forks, and the missing extra."""
 
 import asyncio
-import io
 import os
-import wave
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
-import moonshine_voice
 import pytest
+from support.local_speech import FRAMES, wav
+from support.speech_samples import JFK
 from support.subprocesses import run_python
 
 from langchain_voxtral.local import LocalVoxtral
 
 NATIVE = "inference/mistralai/Voxtral-Mini-3B-2507"
-BECKETT = Path(moonshine_voice.__file__).parent / "assets" / "beckett.wav"
 PATIENCE = 60.0
 FREED_IN = 20.0
 
 
-def repeated(times: int) -> bytes:
-    made = io.BytesIO()
-    with wave.open(str(BECKETT)) as recording, wave.open(made, "wb") as file:
-        file.setparams(recording.getparams())
-        file.writeframes(times * recording.readframes(recording.getnframes()))
-    return made.getvalue()
-
-
-LONG = repeated(75)
+LONG = wav(FRAMES * 66)
 """Twelve minutes: transcribing them takes longer than freeing the engine may."""
 
 
@@ -138,7 +128,7 @@ def test_the_clients_error_says_what_to_install() -> None:
         else:
             raise AssertionError("it was heard")
         """,
-        str(BECKETT),
+        str(JFK),
     )
 
 
@@ -167,7 +157,7 @@ def test_a_library_that_does_not_load_is_named_with_what_it_needs(tmp_path: Path
         ), answer.text
         """,
         str(tmp_path),
-        str(BECKETT),
+        str(JFK),
     )
 
 
@@ -204,5 +194,5 @@ def test_a_forked_child_can_transcribe_and_exits() -> None:
         assert os.waitpid(child, 0)[1] == 0
         assert os.waitstatus_to_exitcode(os.waitpid(idle, 0)[1]) == 7
         """,
-        str(BECKETT),
+        str(JFK),
     )

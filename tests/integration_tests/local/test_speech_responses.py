@@ -6,7 +6,7 @@ import httpx
 import openai
 import pytest
 from support.local_speech import NATIVE, SHORT, SPEECH_MODEL, TRANSLATIONS, ask, json_body
-from support.speech_samples import BECKETT
+from support.speech_samples import JFK
 from support.subtitle_cues import read_cues
 
 from langchain_voxtral.local import LocalVoxtral
@@ -126,7 +126,7 @@ def test_ignored_fields_are_named(http: httpx.Client, verbose_transcript: dict[s
 
 
 def test_the_chunk_length_bounds_the_segments(http: httpx.Client) -> None:
-    segments = json_body(ask(http, NATIVE, BECKETT.read_bytes(), chunk_length_s="3"))["segments"]
+    segments = json_body(ask(http, NATIVE, JFK.read_bytes(), chunk_length_s="3"))["segments"]
     assert len(segments) > 1
     assert max(segment["end"] - segment["start"] for segment in segments) <= 3
 

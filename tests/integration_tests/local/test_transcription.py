@@ -15,7 +15,7 @@ from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.stores import InMemoryByteStore
 from support import speech_samples
 from support.folder_store import FolderStore
-from support.reference_transcripts import TRANSCRIPTS, word_errors
+from support.reference_transcripts import TALK, TRANSCRIPTS, word_errors
 from support.subtitle_cues import read_cues
 
 from langchain_voxtral import (
@@ -27,7 +27,7 @@ from langchain_voxtral import (
 )
 from langchain_voxtral.local import LocalVoxtral
 
-BECKETT, TWO_CITIES = TRANSCRIPTS[speech_samples.BECKETT], TRANSCRIPTS[speech_samples.TWO_CITIES]
+JFK = TRANSCRIPTS[speech_samples.JFK]
 
 
 def word_error_rate(reference: str, documents: list[Document]) -> float:
@@ -45,7 +45,7 @@ def test_every_endpoint_and_mode_gives_the_text(
     settings: dict[str, Any], endpoint: str, mode: str
 ) -> None:
     parser = VoxtralTranscriptionParser(**settings | {"endpoint": endpoint, "mode": mode})
-    assert word_error_rate(BECKETT, parser.parse(speech_samples.BECKETT)) < 0.15
+    assert word_error_rate(JFK, parser.parse(speech_samples.JFK)) < 0.15
 
 
 @pytest.mark.parametrize("encoding", ["webm", "aiff"])
@@ -53,11 +53,9 @@ async def test_other_formats_and_rates_are_transcribed(
     settings: dict[str, Any], encoding: str
 ) -> None:
     rate = 48_000 if encoding == "webm" else 44_100
-    sound = speech_samples.encoded(
-        encoding, speech_samples.speech(speech_samples.BECKETT, rate), rate
-    )
+    sound = speech_samples.encoded(encoding, speech_samples.speech(speech_samples.JFK, rate), rate)
     made = await VoxtralTranscriptionParser(**settings).aparse(io.BytesIO(sound))
-    assert word_error_rate(BECKETT, made) < 0.15
+    assert word_error_rate(JFK, made) < 0.15
 
 
 async def test_chunks_in_parallel_come_back_in_order_and_as_estimated(
@@ -65,18 +63,18 @@ async def test_chunks_in_parallel_come_back_in_order_and_as_estimated(
 ) -> None:
     settings |= {"mode": "chunk", "chunk_seconds": 20, "price_per_minute": 0.001}
     parser = VoxtralTranscriptionParser(max_concurrency=4, **settings)
-    estimate = parser.estimate(speech_samples.TWO_CITIES)
-    made = await parser.aparse(speech_samples.TWO_CITIES)
+    estimate = parser.estimate(speech_samples.talk())
+    made = await parser.aparse(speech_samples.talk())
     chunks, duration = made[-1].metadata["n_chunks"], made[-1].metadata["end"]
     assert astuple(estimate) == pytest.approx((duration, chunks, 376 * chunks, duration / 60_000))
     assert [one.metadata["chunk"] for one in made] == [*range(chunks)]
     assert len(made) > 1
     assert [one.metadata["end"] for one in made[:-1]] == [one.metadata["start"] for one in made[1:]]
-    assert word_error_rate(TWO_CITIES, made) < 0.15
+    assert word_error_rate(TALK, made) < 0.15
     # The same requests, one after the other, give the same transcript.
     in_turn = VoxtralTranscriptionParser(max_concurrency=1, **settings)
     assert [one.page_content for one in made] == [
-        one.page_content for one in in_turn.parse(speech_samples.TWO_CITIES)
+        one.page_content for one in in_turn.parse(speech_samples.talk())
     ]
 
 
@@ -93,13 +91,13 @@ def test_subtitles_are_within_the_recording(
     parser = VoxtralTranscriptionParser(
         **settings | {"mode": mode, "chunk_seconds": 20, "store": store}
     )
-    [made] = parser.parse(speech_samples.TWO_CITIES)
+    [made] = parser.parse(speech_samples.talk())
     cues = read_cues(made.page_content)
     assert made.metadata["timestamps_source"] == "server"
     times = [time for cue in cues for time in (cue.start, cue.end)]
     assert times == sorted(times)
     assert times[-1] <= made.metadata["duration"]
-    assert word_error_rate(TWO_CITIES, [Document(cue.text) for cue in cues]) < 0.15
+    assert word_error_rate(TALK, [Document(cue.text) for cue in cues]) < 0.15
 
 
 _KILLED = """
@@ -126,7 +124,7 @@ VoxtralTranscriptionParser(
 def test_a_killed_process_pays_only_for_what_is_missing(
     settings: dict[str, Any], tmp_path: Path
 ) -> None:
-    arguments = [*settings.values(), Path(__file__).parents[2], tmp_path, speech_samples.TWO_CITIES]
+    arguments = [*settings.values(), Path(__file__).parents[2], tmp_path, speech_samples.talk()]
     killed = subprocess.run(  # noqa: S603 - our own interpreter
         [sys.executable, "-c", _KILLED, *map(str, arguments)], check=False, capture_output=True
     )
@@ -138,19 +136,19 @@ def test_a_killed_process_pays_only_for_what_is_missing(
         progress=progress.append,
         **settings,
     )
-    missing = parser.estimate(speech_samples.TWO_CITIES).chunks
-    [made] = parser.parse(speech_samples.TWO_CITIES)
+    missing = parser.estimate(speech_samples.talk()).chunks
+    [made] = parser.parse(speech_samples.talk())
     # The third may be transcribed, too, when the second one's progress is reported.
     assert made.metadata["chunks_from_store"] in {2, 3}
     assert made.metadata["n_chunks"] == made.metadata["chunks_from_store"] + missing
     assert len(progress) == made.metadata["n_chunks"] + 1
-    assert word_error_rate(TWO_CITIES, [made]) < 0.15
+    assert word_error_rate(TALK, [made]) < 0.15
 
 
 def test_a_folder_is_loaded_with_marks_for_what_fails(
     settings: dict[str, Any], tmp_path: Path
 ) -> None:
-    (tmp_path / "a.wav").write_bytes(speech_samples.BECKETT.read_bytes())
+    (tmp_path / "a.flac").write_bytes(speech_samples.JFK.read_bytes())
     (tmp_path / "b.mp3").write_text("Dear diary")
     (tmp_path / "c.mp3").write_bytes(speech_samples.encoded("mp3"))
     loader = VoxtralTranscriptionLoader(
@@ -158,14 +156,14 @@ def test_a_folder_is_loaded_with_marks_for_what_fails(
     )
     made = loader.load()
     assert ["error" in one.metadata for one in made] == [False, True, False]
-    assert word_error_rate(f"{BECKETT} {BECKETT}", made) < 0.15
+    assert word_error_rate(f"{JFK} {JFK}", made) < 0.15
 
 
 def test_the_embedded_engine_reports_that_it_supports_english_only(
     settings: dict[str, Any],
 ) -> None:
     parser = VoxtralTranscriptionParser(language="fr", on_error="mark", **settings)
-    [made] = parser.parse(speech_samples.BECKETT)
+    [made] = parser.parse(speech_samples.JFK)
     assert "English only" in made.metadata["error"]
 
 
@@ -173,8 +171,8 @@ async def test_a_recording_goes_through_a_chain_to_the_model(settings: dict[str,
     prompt = ChatPromptTemplate.from_template("What is this about? {talk}")
     chain = VoxtralTranscriber(**settings) | prompt | ChatVoxtral(max_tokens=20, **settings)
     sync, asynchronous = (
-        chain.invoke(speech_samples.BECKETT),
-        await chain.ainvoke(speech_samples.BECKETT),
+        chain.invoke(speech_samples.JFK),
+        await chain.ainvoke(speech_samples.JFK),
     )
     assert sync.text
     assert asynchronous.text
@@ -182,10 +180,10 @@ async def test_a_recording_goes_through_a_chain_to_the_model(settings: dict[str,
 
 async def test_an_agents_tool_transcribes(settings: dict[str, Any]) -> None:
     tool = transcribe_audio_tool(
-        VoxtralTranscriptionParser(**settings), root=speech_samples.BECKETT.parent
+        VoxtralTranscriptionParser(**settings), root=speech_samples.JFK.parent
     )
     transcripts = await asyncio.gather(
-        tool.ainvoke({"path": "beckett.wav"}), asyncio.to_thread(tool.invoke, "beckett.wav")
+        tool.ainvoke({"path": "jfk.flac"}), asyncio.to_thread(tool.invoke, "jfk.flac")
     )
     for text in transcripts:
-        assert word_error_rate(BECKETT, [Document(text)]) < 0.15
+        assert word_error_rate(JFK, [Document(text)]) < 0.15

@@ -1,11 +1,8 @@
 """The recorded calls with speech: transcriptions, and chats about a recording.
 
-The recordings are cut from one in the wheel of `moonshine-voice` or generated here, so cassettes
-hold only their hashes.
+Cassettes hold only the hashes of the recordings.
 """
 
-import io
-import wave
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,7 +10,7 @@ from typing import Any
 from langchain_core.documents import Document
 from langchain_core.messages import HumanMessage
 from support.cassettes.scenarios import Scenario
-from support.speech_samples import BECKETT
+from support.speech_samples import speech, wav_bytes
 
 from langchain_voxtral import VoxtralTranscriptionParser, audio_block
 from langchain_voxtral.audio.wav import wav_header
@@ -23,20 +20,10 @@ from langchain_voxtral.errors import (
     VoxtralInvalidRequestError,
 )
 
-
-def _beginning(seconds: float) -> bytes:
-    """Return the first seconds of the recording in the wheel."""
-    file = io.BytesIO()
-    with wave.open(str(BECKETT)) as whole, wave.open(file, "wb") as cut:
-        cut.setparams(whole.getparams())
-        cut.writeframes(whole.readframes(round(seconds * whole.getframerate())))
-    return file.getvalue()
-
-
-SPEECH = _beginning(3.5)
-"""“Ever tried. Ever failed.”"""
-WHOLE = _beginning(10.0)
-"""All of it, with pauses."""
+WHOLE = wav_bytes(speech())
+"""Eleven seconds, with pauses."""
+SPEECH = wav_bytes(speech()[:48_000])
+"""Its first three seconds: “And so, my fellow Americans,”"""
 SILENCE = wav_header(16_000) + bytes(16_000)
 """Half a second."""
 NO_SOUND = (b"\xff\xfb\x90\xc4" + b"\xaa" * 413) * 40
@@ -68,7 +55,7 @@ TRANSCRIPTIONS: dict[str, TranscriptionScenario] = {
     "speech_segments": TranscriptionScenario(settings={"mode": "segment", "language": "en"}),
     "speech_chunks": TranscriptionScenario(WHOLE, {"mode": "chunk", "chunk_seconds": 6}),
     "speech_native": TranscriptionScenario(
-        settings={"endpoint": "native", "prompt": "Samuel Beckett"}
+        settings={"endpoint": "native", "prompt": "John F. Kennedy"}
     ),
     "speech_srt": TranscriptionScenario(settings={"endpoint": "native", "mode": "srt"}),
     "speech_translation": TranscriptionScenario(settings={"task": "translate"}),

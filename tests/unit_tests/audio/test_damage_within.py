@@ -32,7 +32,7 @@ COUNTED = ["mp3 without xing", "aac"]
 @functools.cache
 def encoded(encoding: str) -> bytes:
     """Return five seconds of speech."""
-    return samples.encoded(encoding, samples.speech()[:80_000])
+    return samples.encoded(encoding, samples.speech(samples.AUSTEN[0])[:80_000])
 
 
 @functools.cache
@@ -56,15 +56,15 @@ def damaged(data: bytes, place: str, content: str) -> bytes:
 
 
 def assert_times_are_kept(data: bytes, whole: samples.Sound, tolerance: float = 0.001) -> None:
-    """Decode what can be, and compare the last three seconds with those of the whole file."""
+    """Decode what can be, and compare the end with that of the whole file."""
     kept = Recording(data, truncated="keep")
     sound = samples.decoded(kept)
     assert kept.is_complete is False
     assert len(sound) / 16_000 == pytest.approx(len(whole) / 16_000, abs=tolerance)
     shift = len(sound) - len(whole)
-    end = sound[-40_000 + shift :] if shift else sound[-40_000:]
-    assert samples.likeness(end, whole[-40_000:]) > 0.95
-    assert np.corrcoef(sound[-40_000:], whole[-40_000:])[0, 1] > (0.95 if not shift else 0)
+    end = sound[-30_000 + shift :] if shift else sound[-30_000:]
+    assert samples.likeness(end, whole[-30_000:]) > 0.95
+    assert np.corrcoef(sound[-30_000:], whole[-30_000:])[0, 1] > (0.95 if not shift else 0)
 
 
 @pytest.mark.parametrize("place", ["first", "several"])
@@ -168,7 +168,7 @@ def test_an_opus_file_that_lost_its_first_page_keeps_its_times() -> None:
 
 def test_a_transport_stream_that_lost_packets_is_an_error_or_silence() -> None:
     whole = encoded("mpegts")
-    data = whole[: 188 * 150] + whole[188 * 155 :]
+    data = whole[: 188 * 185] + whole[188 * 190 :]
     with pytest.raises(VoxtralTruncatedAudioError, match="damaged"):
         samples.decoded(data)
     assert_times_are_kept(data, decoded("mpegts"), 0.03)

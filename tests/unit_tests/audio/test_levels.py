@@ -9,8 +9,7 @@ from langchain_voxtral.audio import Recording
 from langchain_voxtral.audio.levels import is_silent, iter_wav_pcm
 
 STEP = 1 / 32768
-QUIETEST = samples.TWO_CITIES
-"""Its level is 10 dB below that of the other samples."""
+QUIETEST = min(samples.AUSTEN, key=lambda path: float(np.abs(samples.speech(path)).max()))
 
 
 def dither(offset: float = 0.0) -> Sound:
@@ -42,9 +41,9 @@ SILENCES = {
 }
 SOUNDS = {
     "speech": speech(0),
-    "speech at -40 dB": speech(-40),
-    "speech at -60 dB": speech(-60),
-    "speech behind silence": samples.joined(samples.silence(30.0), speech(-60)),
+    "speech at -50 dB": speech(-50),
+    "speech at -70 dB": speech(-70),
+    "speech behind silence": samples.joined(samples.silence(30.0), speech(-70)),
     "noise at -70 dB": samples.noise(3.0, level=10**-3.5),
     "noise at -80 dB": samples.noise(3.0, level=1e-4),
     "a click": click(300),

@@ -9,7 +9,7 @@ from support import speech_samples as samples
 from langchain_voxtral.audio.decoder import Recording
 
 WAV = samples.encoded("wav")
-SECONDS = 9.963375
+SECONDS = samples.SECONDS
 
 
 def measured(data: bytes) -> float:

@@ -12,7 +12,7 @@ from langchain_voxtral.audio.upload import encode_for_upload, to_wav
 from langchain_voxtral.audio.wav import read_wav_header
 from langchain_voxtral.errors import VoxtralAudioError, VoxtralTruncatedAudioError
 
-SECONDS = 9.963375
+SECONDS = samples.SECONDS
 
 
 @pytest.mark.parametrize("encoding", ["wav", "wav extensible", "mp3"])
@@ -80,13 +80,13 @@ def test_a_cut_recording_is_refused_or_kept_as_wav(encoding: str) -> None:
 
 @pytest.mark.parametrize("encoding", ["wav", "flac"])
 def test_a_recording_that_is_too_long_is_refused(encoding: str) -> None:
-    with pytest.raises(VoxtralAudioError, match=r"^the recording: it is longer than 9\.9 s: "):
-        encode_for_upload(samples.encoded(encoding), max_seconds=9.9)
-    assert encode_for_upload(samples.encoded(encoding), max_seconds=10).seconds == SECONDS
+    with pytest.raises(VoxtralAudioError, match=r"^the recording: it is longer than 10\.9 s: "):
+        encode_for_upload(samples.encoded(encoding), max_seconds=10.9)
+    assert encode_for_upload(samples.encoded(encoding), max_seconds=11).seconds == SECONDS
 
 
 def test_the_whole_recording_as_one_wav() -> None:
-    assert to_wav(Recording(samples.BECKETT)) == samples.wav_bytes(samples.speech())
+    assert to_wav(Recording(samples.JFK)) == samples.wav_bytes(samples.speech())
 
 
 WITHOUT_EXTRA = """

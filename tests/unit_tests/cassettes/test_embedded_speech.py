@@ -32,9 +32,9 @@ from support.cassettes.speech_scenarios import (
 )
 
 BASE_URL = "http://127.0.0.1/v1"
-TRANSCRIPT = "Ever tried, ever failed."
+TRANSCRIPT = "And so my fellow-americans."
 
-ENGLISH_ONLY = "the embedded engine hears English only ('en'); other languages need Voxtral"
+ENGLISH_ONLY = "the embedded engine transcribes English only ('en'); other languages need Voxtral"
 
 FROM_SERVER = {"timestamps_source": "server"}
 TOLD_LANGUAGE = {"language": "en", "language_source": "server"}
@@ -49,7 +49,7 @@ ANSWERS: dict[str, list[tuple[str, dict[str, Any]]]] = {
                 "chunk": 0,
                 "segment": 0,
                 "start": 0.088,
-                "end": 3.064,
+                "end": 2.52,
                 "language": "en",
                 "language_source": "asked",
                 **FROM_SERVER,
@@ -57,19 +57,22 @@ ANSWERS: dict[str, list[tuple[str, dict[str, Any]]]] = {
         )
     ],
     "speech_chunks": [
-        ("Ever tried, ever failed, no matter, try again.", {"chunk": 0, "start": 0.0, "end": 6.0}),
-        ("Fare again, fare better.", {"chunk": 1, "start": 6.0, "end": 9.963375}),
+        ("And so my fellow Americans ask not.", {"chunk": 0, "start": 0.0, "end": 5.27}),
+        (
+            "What your country can do for you, ask what you can do for your country.",
+            {"chunk": 1, "start": 5.27, "end": 11.0},
+        ),
     ],
     "speech_native": [(TRANSCRIPT, TOLD_LANGUAGE)],
     "speech_srt": [
         (
-            f"1\n00:00:00,088 --> 00:00:03,064\n{TRANSCRIPT}\n",
+            f"1\n00:00:00,088 --> 00:00:02,520\n{TRANSCRIPT}\n",
             TOLD_LANGUAGE | FROM_SERVER,
         )
     ],
     "speech_translation": [(TRANSCRIPT, {"task": "translate"})],
     "speech_chat": [
-        (f'The recording says: "{TRANSCRIPT}"', {"model": "SmolLM2-135M-Instruct"}),
+        (TRANSCRIPT, {"model": "SmolLM2-135M-Instruct"}),
     ],
     "speech_silence": [("", {"no_speech": True})],
 }
@@ -92,7 +95,7 @@ FAILURES: dict[str, tuple[int, str]] = {
 
 ANSWER = AIMessage(
     f'The recording says: "{TRANSCRIPT}"',
-    usage_metadata=UsageMetadata(input_tokens=95, output_tokens=12, total_tokens=107),
+    usage_metadata=UsageMetadata(input_tokens=98, output_tokens=15, total_tokens=113),
     response_metadata={
         "model_name": "SmolLM2-135M-Instruct",
         "model_provider": "deepinfra",
@@ -152,7 +155,7 @@ async def test_recorded_answers_about_a_recording_are_read_completely_asynchrono
     [
         TranscriptionScenario(SPEECH[:-2] + b"\0\0"),
         TranscriptionScenario(SILENCE, {"send_silence": True}),
-        TranscriptionScenario(settings={"prompt": "Beckett"}),
+        TranscriptionScenario(settings={"prompt": "Kennedy"}),
         TranscriptionScenario(settings={"temperature": None}),
         TranscriptionScenario(settings={"language": "en"}),
         TranscriptionScenario(settings={"model": "mistralai/Voxtral-Small-24B-2507"}),
