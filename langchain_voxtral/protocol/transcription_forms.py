@@ -85,7 +85,8 @@ def openai_fields(
         if value:
             raise VoxtralInvalidRequestError(
                 f"OpenAI's audio endpoints have no field for {name}={value!r} when translating. "
-                "Leave it unset, or use DeepInfra's native speech endpoint, which has one."
+                "Leave it unset, or use DeepInfra's native speech endpoint, which has one "
+                "(endpoint='native')."
             )
     fields = _known_fields(
         model=model,

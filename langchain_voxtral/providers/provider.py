@@ -157,10 +157,10 @@ class Provider:
         """Return whether an address is the provider's own, over https: where its keys may go."""
         return is_in_domain(base_url, self.domain)
 
-    def timestamps_at(self, base_url: str, model: str) -> frozenset[Timestamps]:
-        """Return what transcriptions may have times of; the embedded engine's have no words."""
-        has_none = base_url == LOCAL_BASE_URL or model in self.models_without_words
-        return self.timestamps - {"word"} if has_none else self.timestamps
+    def timestamps_of(self, model: str) -> frozenset[Timestamps]:
+        """Return what transcriptions of a model may have times of."""
+        has_no_words = model in self.models_without_words
+        return self.timestamps - {"word"} if has_no_words else self.timestamps
 
     def price_per_minute(self, base_url: str, model: str) -> float | None:
         """Return US dollars for a minute of audio, or None if the price is not known."""

@@ -199,7 +199,7 @@ def expected_timestamps(settings: TranscriptionSettings) -> Timestamps | None:
 
 
 def _possible_timestamps(settings: TranscriptionSettings) -> frozenset[Timestamps]:
-    possible = PROVIDERS[settings.server].timestamps_at(settings.base_url, settings.model)
+    possible = PROVIDERS[settings.server].timestamps_of(settings.model)
     return frozenset() if settings.endpoint == "chat" else possible
 
 

@@ -66,7 +66,7 @@ def test_an_option_that_openais_form_has_no_field_for_is_not_dropped(
         openai_fields(options, model="m", response_format="verbose_json")
     assert caught.value.message == (
         f"OpenAI's audio endpoints have no field for {problem} when translating. Leave it unset, "
-        "or use DeepInfra's native speech endpoint, which has one."
+        "or use DeepInfra's native speech endpoint, which has one (endpoint='native')."
     )
 
 

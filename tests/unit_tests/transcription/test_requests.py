@@ -176,7 +176,7 @@ def test_a_recording_above_the_servers_limit_is_cut() -> None:
         ({"chunk_seconds": 0.5}, "greater than or equal to 1"),
         ({"mode": "words"}, "'document', 'chunk', 'segment', 'word', 'srt' or 'vtt'"),
         ({"mode": "word", "timestamps": "segment"}, "mode='word' needs timestamps='word'"),
-        ({"base_url": "local", "mode": "word"}, "base_url='local' does not return times of words"),
+        ({"base_url": "local", "speakers": True}, "base_url='local' does not return speakers"),
         (
             {"server": "llama_cpp", "base_url": "http://127.0.0.1/v1", "timestamps": "segment"},
             "'llama_cpp' does not return times of segments with .* These servers do.*'deepinfra'",
