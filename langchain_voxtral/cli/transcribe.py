@@ -33,8 +33,10 @@ if TYPE_CHECKING:
 
 # JSON needs the server's times, as subtitles do.
 _MODES: "Mapping[str, Mode]" = {"text": "document", "srt": "srt", "vtt": "vtt", "json": "srt"}
-_LOCAL_CHUNK_SECONDS = 60
-"""The embedded engine takes some 6 seconds for them, and then the bar moves."""
+_LOCAL_CHUNK_SECONDS = 120
+"""Four windows of Whisper's: the embedded engine takes 6 seconds or more, and then the bar moves.
+Each chunk has its language detected, and its last window filled up: shorter ones would cost more,
+and be taken for another language more often."""
 _SETTINGS = (
     "model",
     "language",
