@@ -11,7 +11,7 @@ import json
 from typing import Any
 
 from langchain_voxtral.local.engine.llama import Token
-from langchain_voxtral.local.models import LocalModel, choose_file, load
+from langchain_voxtral.local.models import TextModel
 from langchain_voxtral.local.prompting.prompt_reader import ParsedPrompt
 from langchain_voxtral.local.prompting.tool_calling import plan_chat
 from langchain_voxtral.local.prompting.tool_selection import select_tools
@@ -92,7 +92,7 @@ SMALL_TALK = [
 ]
 
 
-def call(model: LocalModel, question: str, tools: list[dict[str, Any]], choice: str) -> Any:
+def call(model: TextModel, question: str, tools: list[dict[str, Any]], choice: str) -> Any:
     """Return the call that the engine makes, or None."""
     reading = ParsedPrompt("llama3", (Turn("user", question),), "", tuple(tools))
     task = plan_chat(reading, model.template, None, tool_choice=choice)
@@ -115,7 +115,7 @@ def same(given: object, wanted: object) -> bool:
 
 def main() -> None:
     """Print the table."""
-    model = load(choose_file(), n_ctx=4096)
+    model = TextModel()
     for tools in (TOOLS[:3], TOOLS):
         names = [tool["function"]["name"] for tool in tools]
         questions = [question for question in QUESTIONS if question[1] in names]

@@ -120,7 +120,7 @@ class VoxtralClient:
             VoxtralError: Of the class that fits the failure, with the partial text.
         """
         with complete_errors(has_audio=request.has_audio):
-            address = self.resolve()
+            address = self.resolve(speech=request.has_audio)
             decoder = self._stream_decoder(address, request)
             try:
                 yield from stream(self.connections(address), decoder.http_request, decoder)
@@ -131,7 +131,7 @@ class VoxtralClient:
     async def astream(self, request: CompletionRequest) -> AsyncGenerator[Sequence[StreamItem]]:
         """Do what `stream` does, asynchronously."""
         with complete_errors(has_audio=request.has_audio):
-            address = await self.aresolve()
+            address = await self.aresolve(speech=request.has_audio)
             decoder = self._stream_decoder(address, request)
             try:
                 reads = astream(self.connections(address), decoder.http_request, decoder)
@@ -143,7 +143,7 @@ class VoxtralClient:
                     yield to_stream_items(completion)
 
     def _complete(self, request: CompletionRequest) -> list[Completion]:
-        address = self.resolve()
+        address = self.resolve(speech=request.has_audio)
         connections = self.connections(address)
         if request.logprobs:  # they are read from streams only
             decoder = self._stream_decoder(address, request)
@@ -153,7 +153,7 @@ class VoxtralClient:
         return parse_completions(request, http_request, post(connections, http_request))
 
     async def _acomplete(self, request: CompletionRequest) -> list[Completion]:
-        address = await self.aresolve()
+        address = await self.aresolve(speech=request.has_audio)
         connections = self.connections(address)
         if request.logprobs:
             decoder = self._stream_decoder(address, request)
@@ -162,8 +162,12 @@ class VoxtralClient:
         http_request = self._completion_request(address, request)
         return parse_completions(request, http_request, await apost(connections, http_request))
 
-    def resolve(self) -> ServerAddress:
+    def resolve(self, *, text: bool = True, speech: bool = False) -> ServerAddress:
         """Return the server's address and key; the embedded engine is started on first use.
+
+        Args:
+            text: Whether the embedded engine must have its language model.
+            speech: Whether it must have its speech model.
 
         Raises:
             VoxtralAuthenticationError: There is no key for the server, or it is malformed.
@@ -171,7 +175,7 @@ class VoxtralClient:
         """
         settings = self.settings
         if settings.base_url == LOCAL_BASE_URL:
-            return resolve_local()
+            return resolve_local(text=text, speech=speech)
         try:
             address = resolve_remote(settings.base_url, settings.api_key, settings.server)
         except VoxtralAuthenticationError as error:
@@ -185,15 +189,15 @@ class VoxtralClient:
             )
         return address
 
-    async def aresolve(self) -> ServerAddress:
+    async def aresolve(self, *, text: bool = True, speech: bool = False) -> ServerAddress:
         """Do what `resolve` does; the start of the engine does not block the event loop."""
         running_loop()
         if self.settings.base_url == LOCAL_BASE_URL:
             from langchain_voxtral.local import is_running  # noqa: PLC0415 - an extra
 
-            if not is_running():
-                return await to_thread(resolve_local)
-        return self.resolve()
+            if not is_running(text=text, speech=speech):
+                return await to_thread(resolve_local, text=text, speech=speech)
+        return self.resolve(text=text, speech=speech)
 
     def connections(self, address: ServerAddress) -> ClientPool:
         """Return the HTTP clients for a server."""

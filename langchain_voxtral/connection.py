@@ -283,13 +283,17 @@ class ConnectionSettings(BaseModel):
         return state | {"__dict__": values, "__pydantic_private__": private}
 
 
-def resolve_local() -> ServerAddress:
+def resolve_local(*, text: bool = True, speech: bool = False) -> ServerAddress:
     """Return the embedded engine's address, starting the engine on first use.
+
+    Args:
+        text: Whether it must have its language model.
+        speech: Whether it must have its speech model.
 
     Raises:
         VoxtralError: The `local` extra is not installed, or the weights cannot be had.
     """
     from langchain_voxtral.local import shared_server  # noqa: PLC0415 - an extra, needed only here
 
-    server = shared_server()
+    server = shared_server(text=text, speech=speech)
     return ServerAddress(server.base_url, server.api_key, trust_env=False)

@@ -208,12 +208,13 @@ class VoxtralLocalError(VoxtralError):
 
 
 class VoxtralMissingExtraError(VoxtralLocalError, ImportError):
-    """A library of the `local` extra is not installed."""
+    """A library of the `local` or the `local-speech` extra is not installed."""
 
-    def __init__(self, library: str, **facts: Any) -> None:
+    def __init__(self, library: str, *, extra: str = "local", **facts: Any) -> None:
+        purpose = " for recordings" if extra == "local-speech" else ""
         super().__init__(
-            f"The embedded engine needs {library}, which is not installed: "
-            'pip install "langchain-voxtral[local]"',
+            f"The embedded engine needs {library}{purpose}, which is not installed: "
+            f'pip install "langchain-voxtral[{extra}]"',
             **facts,
         )
 

@@ -61,7 +61,7 @@ class TranscriptionClient:
             VoxtralError: Of the class that fits the failure; of a stream, with the partial text.
         """
         with complete_errors():
-            address = self._client.resolve()
+            address = self._client.resolve(text=_needs_text(request), speech=True)
             connections = self._client.connections(address)
             http_request = self._http_request(address, request, is_stream=emit is not None)
             if emit is None:
@@ -78,7 +78,7 @@ class TranscriptionClient:
     ) -> ChunkTranscript:
         """Do what `transcribe` does, asynchronously."""
         with complete_errors():
-            address = await self._client.aresolve()
+            address = await self._client.aresolve(text=_needs_text(request), speech=True)
             connections = self._client.connections(address)
             # In a thread, because a chunk of 10 minutes is encoded for it.
             http_request = await to_thread(
@@ -116,6 +116,11 @@ class TranscriptionClient:
         if "timeout" in self._client.settings.model_fields_set or timeouts.read is None:
             return timeouts
         return replace(timeouts, read=max(timeouts.read, seconds * _DEFAULT_TIMEOUT_SHARE))
+
+
+def _needs_text(request: TranscriptionRequest) -> bool:
+    """Return whether the embedded engine needs its language model to answer."""
+    return request.endpoint_name == "chat_completions"
 
 
 def _parse(

@@ -74,6 +74,12 @@ def _add_serve(serve: argparse.ArgumentParser) -> None:
     serve.add_argument("--host", default="127.0.0.1")
     serve.add_argument("--port", type=int, default=8200)
     serve.add_argument("--model", metavar="GGUF", help="a model file of your own")
+    serve.add_argument(
+        "--speech-model",
+        metavar="NAME",
+        help="what transcribes: the folder of a Whisper model for CTranslate2, or a name that "
+        "faster-whisper knows, as small (default: VOXTRAL_WHISPER, else Whisper base)",
+    )
     serve.add_argument("--mmproj", type=_reject_projector, help=argparse.SUPPRESS)
     serve.add_argument(
         "--api-key",
@@ -98,6 +104,7 @@ def _serve(arguments: argparse.Namespace) -> int:
         host=arguments.host,
         port=arguments.port,
         model=arguments.model,
+        speech_model=arguments.speech_model,
         api_key=arguments.api_key,
     )
     return 0

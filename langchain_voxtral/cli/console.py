@@ -62,25 +62,29 @@ def server_settings(arguments: argparse.Namespace) -> dict[str, str]:
     return {"base_url": LOCAL_BASE_URL}
 
 
-def preload_engine() -> None:
+def preload_engine(*, text: bool = True, speech: bool = False) -> None:
     """Load the embedded engine while LangChain is imported: each takes most of a second."""
-    threading.Thread(target=_load_engine, daemon=True).start()
+    threading.Thread(target=_load_engine, args=(text, speech), daemon=True).start()
 
 
-def start_engine() -> None:
-    """Start the embedded engine, which prints its model.
+def start_engine(*, text: bool = True, speech: bool = False) -> None:
+    """Start the embedded engine, which prints its models.
+
+    Args:
+        text: Whether it must have its language model.
+        speech: Whether it must have its speech model.
 
     Raises:
         VoxtralError: It cannot be set up.
     """
     from langchain_voxtral.connection import resolve_local  # noqa: PLC0415 - loads httpx
 
-    resolve_local()
+    resolve_local(text=text, speech=speech)
 
 
-def _load_engine() -> None:
+def _load_engine(text: bool, speech: bool) -> None:  # noqa: FBT001 - a thread's arguments
     with suppress(VoxtralError):  # the first request fails with it again, and reports it
-        start_engine()
+        start_engine(text=text, speech=speech)
 
 
 def check_speech_support() -> None:

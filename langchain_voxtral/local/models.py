@@ -1,10 +1,13 @@
-"""Which model is served: the stand-in, or a GGUF file of the user's own."""
+"""The models of a server; its language model: SmolLM2, or a GGUF file of the user's own."""
 
 import os
+import threading
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from langchain_voxtral.local.engine.llama import Engine
+from langchain_voxtral.local.engine.speech import SpeechEngine
 from langchain_voxtral.local.prompting.chat_template import (
     SMOLLM2_TEMPLATE,
     ChatTemplate,
@@ -17,61 +20,93 @@ VOXTRAL = "mistralai/Voxtral-Mini-3B-2507"
 
 
 @dataclass(frozen=True, slots=True)
-class ModelFile:
-    """A GGUF file, found but not loaded."""
+class LoadedModel:
+    """llama.cpp with a model in it, and the model's prompt format."""
 
-    path: Path
+    engine: Engine
+    template: ChatTemplate
 
-    @property
-    def is_stand_in(self) -> bool:
+
+class TextModel:
+    """A language model whose name is known at once; it is loaded when first needed. Thread-safe.
+
+    Args:
+        model: A GGUF file; by default the one that `VOXTRAL_GGUF` names, else SmolLM2.
+        n_ctx: Context, in tokens.
+    """
+
+    def __init__(self, model: str | Path | None = None, *, n_ctx: int = 4096) -> None:
+        self._model = model
+        self.n_ctx = n_ctx
+        default_file = SMOLLM2.files[0].name
+        path = Path(model or os.environ.get("VOXTRAL_GGUF") or default_file)
+        self.is_default = path.name == default_file
         """Whether this is SmolLM2 and not a model that the user chose to serve."""
-        return self.path.name == SMOLLM2.files[0].name
-
-    @property
-    def name(self) -> str:
+        self.name = LOCAL_MODEL if self.is_default else path.stem
         """The real name of the model, whatever name requests ask for."""
-        return LOCAL_MODEL if self.is_stand_in else self.path.stem
+        self._loaded: LoadedModel | None = None
+        self._loading = threading.Lock()
 
     @property
     def ids(self) -> tuple[str, ...]:
         """The model ids that requests may name."""
-        if self.is_stand_in:
+        if self.is_default:
             return (VOXTRAL, LOCAL_MODEL, f"HuggingFaceTB/{LOCAL_MODEL}")
         return (VOXTRAL, self.name)
 
-
-@dataclass(frozen=True, slots=True)
-class LocalModel:
-    """A loaded model: its file, llama.cpp with the model in it, and its prompt format."""
-
-    file: ModelFile
-    engine: Engine
-    template: ChatTemplate
+    @property
+    def is_loaded(self) -> bool:
+        """Whether it is loaded, so that `load` returns at once."""
+        return self._loaded is not None
 
     @property
-    def name(self) -> str:
-        """The real name of the model."""
-        return self.file.name
+    def engine(self) -> Engine:
+        """llama.cpp with the model in it."""
+        return self.load().engine
+
+    @property
+    def template(self) -> ChatTemplate:
+        """The prompt format."""
+        return self.load().template
+
+    def load(self) -> LoadedModel:
+        """Load the model once, fetching SmolLM2's weights if need be.
+
+        Raises:
+            VoxtralLocalError: A named file does not exist, the weights cannot be had, or llama.cpp
+                cannot load them or does not run on this processor. The next call tries again.
+            VoxtralMissingExtraError: xllamacpp is not installed.
+        """
+        if self._loaded is None:
+            with self._loading:
+                if self._loaded is None:
+                    self._loaded = self._load()
+        return self._loaded
+
+    def _load(self) -> LoadedModel:
+        n_threads = 1 if self.is_default else max(1, (os.cpu_count() or 2) - 1)
+        engine = Engine(
+            ensure_text_model(self._model),
+            n_ctx=self.n_ctx,
+            n_threads=n_threads,
+            fit_memory=not self.is_default,
+        )
+        is_smollm2 = self.is_default
+        template = SMOLLM2_TEMPLATE if is_smollm2 else load_chat_template(engine.apply_template)
+        return LoadedModel(engine, template)
 
 
-def choose_file(model: str | Path | None = None) -> ModelFile:
-    """Find the model's file; without a name the stand-in's, downloaded if need be.
+class Models(NamedTuple):
+    """The models of a server."""
 
-    Raises:
-        VoxtralLocalError: A named file does not exist, or the weights cannot be had.
-    """
-    return ModelFile(ensure_text_model(model))
+    text: TextModel
+    speech: SpeechEngine
 
-
-def load(file: ModelFile, *, n_ctx: int) -> LocalModel:
-    """Load a model.
-
-    Raises:
-        VoxtralLocalError: llama.cpp cannot load it, or does not run on this processor.
-        VoxtralMissingExtraError: xllamacpp is not installed.
-    """
-    n_threads = 1 if file.is_stand_in else max(1, (os.cpu_count() or 2) - 1)
-    engine = Engine(file.path, n_ctx=n_ctx, n_threads=n_threads, fit_memory=not file.is_stand_in)
-    is_smollm2 = file.is_stand_in
-    template = SMOLLM2_TEMPLATE if is_smollm2 else load_chat_template(engine.apply_template)
-    return LocalModel(file, engine, template)
+    def missing(self, *, text: bool, speech: bool) -> list[TextModel | SpeechEngine]:
+        """Return which of the wanted ones are not loaded."""
+        missing: list[TextModel | SpeechEngine] = []
+        if text and not self.text.is_loaded:
+            missing.append(self.text)
+        if speech and not self.speech.is_loaded:
+            missing.append(self.speech)
+        return missing

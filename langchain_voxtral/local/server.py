@@ -1,35 +1,31 @@
-"""The embedded server in a thread, once a process, or on its own."""
+"""The embedded server, in a thread or on its own."""
 
 import atexit
 import contextlib
-import logging
 import os
 import secrets
 import socket
 import sys
 import threading
 import weakref
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from langchain_voxtral.errors import VoxtralLocalError
 from langchain_voxtral.local.api.access import accepted_hosts, listen, require_key, url_host
-from langchain_voxtral.local.engine.speech import SPEECH_MODEL, has_speech_support
-from langchain_voxtral.local.models import ModelFile, choose_file, load
+from langchain_voxtral.local.engine.speech import SpeechEngine, has_speech_support
+from langchain_voxtral.local.models import Models, TextModel
+from langchain_voxtral.local.weights import find_speech_model
 
 if TYPE_CHECKING:
     from langchain_voxtral.local.api.app import App
     from langchain_voxtral.local.listener import Listener
 
-logger = logging.getLogger("langchain_voxtral.local")
-
 _STOP_SECONDS = 60.0
 """How long to wait for the engine, which ends at its next token but reads a prompt to its end:
 a thread that is inside llama.cpp when Python ends aborts the process."""
-
-SHARED_QUEUE_SIZE = 1024
-"""Requests that may wait at the shared server, all of which come from its own process."""
 
 
 class LocalVoxtral:
@@ -40,6 +36,8 @@ class LocalVoxtral:
 
     Args:
         model: A GGUF file; SmolLM2-135M-Instruct by default.
+        speech_model: What transcribes: the folder of a Whisper model for CTranslate2, or one of
+            faster-whisper's own names, as "small"; Whisper base by default.
         host: Address to listen on. Any but loopback needs `api_key`.
         port: Port; 0 takes a free one.
         api_key: The bearer that requests must carry. None makes a random one, "" asks for
@@ -64,6 +62,7 @@ class LocalVoxtral:
         self,
         *,
         model: str | Path | None = None,
+        speech_model: str | None = None,
         host: str = "127.0.0.1",
         port: int = 0,
         api_key: str | None = None,
@@ -76,9 +75,12 @@ class LocalVoxtral:
         self.api_key = secrets.token_urlsafe() if api_key is None else api_key
         self._port = port
         self._model = model
+        self._speech_model = speech_model
         self._n_ctx = n_ctx
+        self._models = self._new_models()
         self._settings = {"queue_size": queue_size, **settings}
         self._thread: _ServerThread | None = None
+        self._starting = threading.Lock()
 
     def __repr__(self) -> str:
         state = self.base_url if self._thread else "stopped"
@@ -101,6 +103,11 @@ class LocalVoxtral:
         return self._started.app.model.name
 
     @property
+    def models(self) -> Models:
+        """Its models, loaded or not."""
+        return self._models
+
+    @property
     def app(self) -> "App":
         """The application that is served; known once the server has started."""
         return self._started.app
@@ -111,50 +118,80 @@ class LocalVoxtral:
             raise VoxtralLocalError("The embedded server is not running; call start() first.")
         return self._thread
 
-    def start(self) -> Self:
-        """Load the model and serve it; returns when requests are answered.
+    def start(self, *, text: bool = True, speech: bool = False) -> Self:
+        """Serve, and load models; returns when requests are answered.
+
+        A model that is not loaded here is loaded for the first request that needs it. Call this
+        again to load more.
+
+        Args:
+            text: Load the language model, fetching its weights if need be.
+            speech: Load the speech model, likewise.
 
         Raises:
-            VoxtralLocalError: The weights cannot be had, the model cannot be loaded, or the
+            VoxtralLocalError: The weights cannot be had, a model cannot be loaded, or the
                 address is taken.
             VoxtralMissingExtraError: The `local` extra is not installed.
         """
-        if self._thread is None:
-            listening = listen(self.host, self._port)
-            try:
-                app, listener = _load(
-                    choose_file(self._model),
-                    n_ctx=self._n_ctx,
-                    api_key=self.api_key,
-                    hosts=accepted_hosts(self.host),
-                    **self._settings,
-                )
-                self._thread = _ServerThread(app, listener, listening)
-            except BaseException:
-                listening.close()
-                raise
+        was_running = self._thread is not None
+        try:
+            self.prepare(text=text, speech=speech)
+        except BaseException:
+            if not was_running:
+                self.stop()
+            raise
         return self
+
+    def is_ready(self, *, text: bool = True, speech: bool = False) -> bool:
+        """Return whether it runs and these models are loaded, so that `start` is fast."""
+        return self._thread is not None and not self._models.missing(text=text, speech=speech)
+
+    def prepare(self, *, text: bool = True, speech: bool = False) -> None:
+        """Do what `start` does, for a server that goes on if a model cannot be loaded."""
+        missing = self._models.missing(text=text, speech=speech)
+        # Models load without the interpreter's lock: meanwhile the web libraries are imported.
+        with ThreadPoolExecutor(2) as executor:
+            loads = [executor.submit(model.load) for model in missing]
+            with self._starting:
+                if self._thread is None:
+                    self._thread = self._serve()
+        for load in loads:
+            load.result()
+
+    def _new_models(self) -> Models:
+        text = TextModel(self._model, n_ctx=self._n_ctx)
+        return Models(text, SpeechEngine(self._speech_model))
+
+    def _serve(self) -> "_ServerThread":
+        if self._speech_model:
+            find_speech_model(self._speech_model)  # so that a wrong name fails now
+        listening = listen(self.host, self._port)
+        try:
+            from langchain_voxtral.local.api.app import App  # noqa: PLC0415 - needs the extra
+            from langchain_voxtral.local.listener import Listener  # noqa: PLC0415 - the same
+
+            app = App(
+                self._models.text,
+                self._models.speech,
+                api_key=self.api_key,
+                hosts=accepted_hosts(self.host),
+                **self._settings,
+            )
+            return _ServerThread(app, Listener(app), listening)
+        except BaseException:
+            listening.close()
+            raise
 
     def stop(self) -> None:
         """Stop answering and free the port; answers that are not finished are cut."""
         thread, self._thread = self._thread, None
         if thread is not None:
             thread.stop()
+        self._models = self._new_models()
 
     def wait(self) -> None:
         """Block until the server stops; Ctrl-C interrupts it."""
         self._started.join()
-
-
-def _load(file: ModelFile, *, n_ctx: int, **settings: Any) -> "tuple[App, Listener]":
-    # The model loads without the interpreter's lock: meanwhile the web libraries are imported.
-    with ThreadPoolExecutor(1) as executor:
-        model = executor.submit(load, file, n_ctx=n_ctx)
-        from langchain_voxtral.local.api.app import App  # noqa: PLC0415 - needs the extra
-        from langchain_voxtral.local.listener import Listener  # noqa: PLC0415 - the same
-
-        app = App(model.result(), **settings)
-        return app, Listener(app)
 
 
 class _ServerThread:
@@ -197,58 +234,19 @@ class _ServerThread:
         self._listening.close()
 
 
-# The shared server
-
-_shared: LocalVoxtral | None = None
-_shared_lock = threading.Lock()
-
-
-def shared_server() -> LocalVoxtral:
-    """Return this process's server, started on first use and stopped at exit.
-
-    Thread-safe; a forked child starts its own. The first call takes about a second, and as
-    long as the network needs if the weights are to be fetched: call it in a thread when an
-    event loop runs.
-
-    Raises:
-        VoxtralLocalError: It cannot be started on this machine; the next call tries again.
-        VoxtralMissingExtraError: The `local` extra is not installed.
-
-    Example:
-        ```python
-        from langchain_voxtral.local import shared_server
-
-        assert shared_server() is shared_server()
-        ```
-    """
-    global _shared  # noqa: PLW0603 - one server a process is what this function is for
-    with _shared_lock:
-        if _shared is None:
-            server = LocalVoxtral(queue_size=SHARED_QUEUE_SIZE).start()
-            # A warning: those reach stderr even where logging is not configured.
-            logger.warning("%s", _introduction(server))
-            _shared = server
-        return _shared
-
-
-def is_running() -> bool:
-    """Return whether this process's shared server runs, so that `shared_server` is fast."""
-    return _shared is not None
-
-
-def _introduction(server: LocalVoxtral) -> str:
-    text = f"Embedded engine: answers come from {server.model_name}"
-    if server.app.model.file.is_stand_in:
-        text += ", a 135M stand-in, not from Voxtral"
-    if has_speech_support():
-        text += f"; {SPEECH_MODEL} transcribes, English only"
-    return text
+def introduction(models: Iterable[TextModel | SpeechEngine]) -> str:
+    """Return a line that says which model does what, and that it is not Voxtral."""
+    roles = [
+        f"{model.name} {'answers' if isinstance(model, TextModel) else 'transcribes'}"
+        for model in models
+    ]
+    line = f"Embedded engine: {', '.join(roles)}"
+    if any(isinstance(model, TextModel) and not model.is_default for model in models):
+        return line  # a model of the user's own may be Voxtral
+    return f"{line}; {'it is not' if len(roles) == 1 else 'neither is'} Voxtral"
 
 
 def _after_fork_in_child() -> None:
-    global _shared, _shared_lock  # noqa: PLW0603 - see shared_server
-    _shared_lock = threading.Lock()  # another thread may have held it
-    _shared = None
     for thread in list(_ServerThread.running):
         thread.close_after_fork()
 
@@ -262,6 +260,7 @@ def serve(
     host: str = "127.0.0.1",
     port: int = 8200,
     model: str | Path | None = None,
+    speech_model: str | None = None,
     api_key: str = "",
     n_ctx: int = 4096,
     queue_size: int = 16,
@@ -272,6 +271,8 @@ def serve(
         host: Address to listen on. Any but loopback needs `api_key`.
         port: Port; 0 takes a free one.
         model: A GGUF file; SmolLM2-135M-Instruct by default.
+        speech_model: What transcribes: the folder of a Whisper model for CTranslate2, or one of
+            faster-whisper's own names; Whisper base by default. Loaded for the first recording.
         api_key: The bearer that requests must carry; "" asks for none.
         n_ctx: Context, in tokens.
         queue_size: Requests that may wait while one is answered.
@@ -292,14 +293,16 @@ def serve(
         host=host,
         port=port,
         model=model,
+        speech_model=speech_model,
         api_key=api_key,
         n_ctx=n_ctx,
         queue_size=queue_size,
     )
     with server:
+        models = server.models if has_speech_support() else (server.models.text,)
         key = "VOXTRAL_API_KEY=... " if api_key else ""
         sys.stdout.write(
-            f"{_introduction(server)}\n"
+            f"{introduction(models)}\n"
             f"Serving on {server.base_url} (Ctrl-C ends it). Use it with\n"
             f"  {key}VOXTRAL_BASE_URL={server.base_url} langchain-voxtral chat\n"
         )

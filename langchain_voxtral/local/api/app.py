@@ -54,9 +54,14 @@ from langchain_voxtral.local.api.speech_requests import (
 )
 from langchain_voxtral.local.api.speech_responses import speech_response
 from langchain_voxtral.local.engine.scheduler import SpeechResult, SpeechWorker, TextWorker
-from langchain_voxtral.local.engine.speech import SPEECH_IDS, SPEECH_MODEL, require_speech_support
+from langchain_voxtral.local.engine.speech import (
+    SPEECH_IDS,
+    SPEECH_MODEL,
+    SpeechEngine,
+    require_speech_support,
+)
 from langchain_voxtral.local.errors import ErrorResponse
-from langchain_voxtral.local.models import LocalModel, choose_file, load
+from langchain_voxtral.local.models import TextModel
 from langchain_voxtral.local.prompting.tool_calling import ModelInput, plan_chat, plan_native
 from langchain_voxtral.local.response_formats import MAX_NEW_TOKENS
 
@@ -73,7 +78,8 @@ class App:
     """The ASGI application; `create_app` makes one from a file.
 
     Args:
-        model: A loaded model.
+        model: The language model, loaded for the first request of a text if it is not.
+        speech: The same for recordings.
         api_key: The bearer that inference requests must carry; "" asks for none.
         hosts: Names that the Host header may have, whatever its port; None: any. They protect
             against web pages whose name is rebound to this address.
@@ -85,7 +91,8 @@ class App:
 
     def __init__(
         self,
-        model: LocalModel,
+        model: TextModel,
+        speech: SpeechEngine,
         *,
         api_key: str = "",
         hosts: Iterable[str] | None = LOOPBACK_NAMES,
@@ -99,8 +106,8 @@ class App:
         self._max_body_bytes = max_body_bytes
         self._max_form_bytes = max_form_bytes
         self._keep_alive = keep_alive
-        self._text = TextWorker(model.engine, queue_size)
-        self._speech = SpeechWorker(queue_size)
+        self._text = TextWorker(model, queue_size)
+        self._speech = SpeechWorker(speech, queue_size)
         transcribe = partial(self._speech_response, form_type=TranscriptionForm)
         translate = partial(self._speech_response, form_type=TranslationForm)
         self._starlette = Starlette(
@@ -167,6 +174,7 @@ class App:
         self._check_model(request.path_params["model"])
         raw = await read_body(_limited(request, self._max_body_bytes))
         inference = await asyncio.to_thread(parse_body, raw, InferenceRequest)
+        await self._load_model(request)
         model_input = await asyncio.to_thread(plan_native, inference, self.model.template)
         answer_format = NativeFormat(model_input.prefix, _request_id(request))
         return await self._answer(request, inference, model_input, answer_format)
@@ -177,6 +185,7 @@ class App:
         body, audio, chat = await asyncio.to_thread(_read_chat, raw, self._max_body_bytes)
         del raw
         self._check_model(chat.model)
+        await self._load_model(request)
         if audio:
             require_speech_support()
 
@@ -200,6 +209,10 @@ class App:
             usage=chat.stream_options.include_usage,
         )
         return await self._answer(request, chat, model_input, answer_format)
+
+    async def _load_model(self, request: Request) -> None:
+        with engine_errors(_request_id(request)):
+            await self._text.load()
 
     async def _answer(
         self,
@@ -245,7 +258,7 @@ class App:
     # Models
 
     async def _list_models(self, _: Request) -> Response:
-        models = list(map(self._model_entry, self.model.file.ids))
+        models = list(map(self._model_entry, self.model.ids))
         return json_response(200, {"object": "list", "data": models})
 
     async def _show_model(self, request: Request) -> Response:
@@ -257,11 +270,11 @@ class App:
         return json_response(200, {"status": "ok", "model": self.model.name})
 
     def _check_model(self, name: str) -> None:
-        if name not in self.model.file.ids:
+        if name not in self.model.ids:
             raise ErrorResponse(404, _NO_MODEL)
 
     def _model_entry(self, name: str) -> dict[str, object]:
-        n_ctx = self.model.engine.n_ctx
+        n_ctx = self.model.n_ctx
         return {
             "id": name,
             "object": "model",
@@ -277,11 +290,19 @@ class App:
         }
 
 
-def create_app(*, model: str | Path | None = None, n_ctx: int = 4096, **settings: Any) -> App:
+def create_app(
+    *,
+    model: str | Path | None = None,
+    speech_model: str | None = None,
+    n_ctx: int = 4096,
+    **settings: Any,
+) -> App:
     """Load a model and return the application that serves it, for a server of your own.
 
     Args:
         model: A GGUF file; SmolLM2-135M-Instruct by default, its weights fetched if need be.
+        speech_model: What transcribes: the folder of a Whisper model for CTranslate2, or one of
+            faster-whisper's own names; Whisper base by default. Loaded for the first recording.
         n_ctx: Context, in tokens.
         **settings: Further arguments of `App`.
 
@@ -297,7 +318,9 @@ def create_app(*, model: str | Path | None = None, n_ctx: int = 4096, **settings
         uvicorn.run(create_app(), port=8200)
         ```
     """
-    return App(load(choose_file(model), n_ctx=n_ctx), **settings)
+    text_model = TextModel(model, n_ctx=n_ctx)
+    text_model.load()
+    return App(text_model, SpeechEngine(speech_model), **settings)
 
 
 def _request_id(request: Request) -> str:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.types import Message, Receive
 
-    from langchain_voxtral.local.models import LocalModel
+    from langchain_voxtral.local.models import TextModel
     from langchain_voxtral.local.prompting.json_grammar import Constraint
 
 MAX_BODY_BYTES = 2 * 2**20
@@ -68,7 +68,7 @@ class Sampling(StrictModel):
     stream: bool = False
 
     def engine_requests(
-        self, prompt: str, model: "LocalModel", constraint: "Constraint"
+        self, prompt: str, model: "TextModel", constraint: "Constraint"
     ) -> list[dict[str, object]]:
         """Return llama.cpp's fields for each of the responses."""
         fields: dict[str, object] = {

@@ -121,7 +121,7 @@ def engine_errors(request_id: str) -> Iterator[None]:
     except (ErrorResponse, VoxtralAudioError):
         raise
     except VoxtralLocalError as error:
-        raise ErrorResponse.with_message(400, error.message) from error
+        raise ErrorResponse.with_message(503, error.message) from error
     except Exception as error:
         logger.exception("The embedded engine failed in request %s", request_id)
         raise ErrorResponse(500, {"detail": _INFERENCE_ERROR}) from error

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Generic, Self, TypeVar
 
 from langchain_voxtral.audio import Recording
 from langchain_voxtral.audio.wav import SAMPLE_RATE
-from langchain_voxtral.local.engine.llama import Engine, GenerationEnd, Token
+from langchain_voxtral.local.engine.llama import GenerationEnd, Token
 from langchain_voxtral.local.engine.speech import SEGMENT_SECONDS, SpeechEngine
 from langchain_voxtral.local.errors import ErrorResponse
 from langchain_voxtral.protocol.segments import Segment
 
 if TYPE_CHECKING:
     from langchain_voxtral.local.engine.speech import Samples
+    from langchain_voxtral.local.models import TextModel
 
 _BUSY = {
     "error": {
@@ -180,19 +181,37 @@ class Scheduler:
 class TextWorker:
     """A language model and its queue."""
 
-    def __init__(self, engine: Engine, queue_size: int) -> None:
-        self._engine = engine
+    def __init__(self, model: "TextModel", queue_size: int) -> None:
+        self._model = model
         self._scheduler = Scheduler(queue_size, "voxtral-engine")
         self.close = self._scheduler.close
+
+    async def load(self) -> None:
+        """Load the model, if it is not; what fails is tried again by the next call.
+
+        Raises:
+            VoxtralLocalError: It cannot be had or loaded.
+        """
+        if not self._model.is_loaded:
+            async with WorkItem(self._scheduler, _load(self._model)) as item:
+                await item.next()
 
     def generate(self, requests: Sequence[Mapping[str, object]]) -> WorkItem[Token | GenerationEnd]:
         """Return the work that generates one text after the other: tokens, end, tokens, end."""
 
         def work(item: WorkItem[Token | GenerationEnd]) -> None:
             for fields in requests:
-                item.put(self._engine.generate(fields, item.put))
+                item.put(self._model.engine.generate(fields, item.put))
 
         return WorkItem(self._scheduler, work)
+
+
+def _load(model: "TextModel") -> Callable[[WorkItem[None]], None]:
+    def work(item: WorkItem[None]) -> None:
+        model.load()
+        item.put(None)
+
+    return work
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,8 +231,8 @@ class SpeechResult:
 class SpeechWorker:
     """The speech engine and its queue."""
 
-    def __init__(self, queue_size: int) -> None:
-        self._engine = SpeechEngine()
+    def __init__(self, engine: SpeechEngine, queue_size: int) -> None:
+        self._engine = engine
         self._scheduler = Scheduler(queue_size, "voxtral-speech")
         self.close = self._scheduler.close
 

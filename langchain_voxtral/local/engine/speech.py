@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from langchain_voxtral.audio.wav import SAMPLE_RATE
-from langchain_voxtral.errors import VoxtralLocalError
+from langchain_voxtral.errors import VoxtralLocalError, VoxtralMissingExtraError
 from langchain_voxtral.local.engine.llama import protect_after_fork
 from langchain_voxtral.local.errors import ErrorResponse
 from langchain_voxtral.protocol.segments import Segment
@@ -86,8 +86,26 @@ class _Models:
 class SpeechEngine:
     """Moonshine, loaded for the first recording. It is not thread-safe."""
 
-    def __init__(self) -> None:
+    name = SPEECH_MODEL
+
+    def __init__(self, model: str | None = None) -> None:  # noqa: ARG002 - it has one model
         self._models: _Models | None = None
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether the model is loaded."""
+        return self._models is not None
+
+    def load(self) -> None:
+        """Load the model.
+
+        Raises:
+            VoxtralMissingExtraError: A library is not installed.
+            VoxtralLocalError: Moonshine does not run on this machine.
+        """
+        if missing := _missing_libraries():
+            raise VoxtralMissingExtraError(missing[0], extra="local-speech")
+        self._load()
 
     def transcribe(
         self, blocks: "Iterable[Samples]", segment_seconds: float = SEGMENT_SECONDS

@@ -14,7 +14,8 @@ import pytest
 from langchain_voxtral.local import LocalVoxtral
 from langchain_voxtral.local.api.app import App
 from langchain_voxtral.local.engine.llama import Engine, GenerationEnd, Token
-from langchain_voxtral.local.models import LocalModel, ModelFile
+from langchain_voxtral.local.engine.speech import SpeechEngine
+from langchain_voxtral.local.models import LoadedModel, TextModel
 from langchain_voxtral.local.prompting.chat_template import SMOLLM2_TEMPLATE
 
 INFER = "inference/mistralai/Voxtral-Mini-3B-2507"
@@ -109,10 +110,19 @@ class FailingEngine(Engine):
         raise RuntimeError("the engine died")
 
 
+class FailingModel(TextModel):
+    """A model whose engine dies after some tokens; it is loaded when first asked for."""
+
+    def __init__(self, tokens: int) -> None:
+        super().__init__("failing.gguf")
+        self._tokens = tokens
+
+    def _load(self) -> LoadedModel:
+        return LoadedModel(FailingEngine(self._tokens), SMOLLM2_TEMPLATE)
+
+
 async def failing(tokens: int, **fields: object) -> httpx.Response:
-    file = ModelFile(Path("failing.gguf"))
-    model = LocalModel(file, FailingEngine(tokens), SMOLLM2_TEMPLATE)
-    app = App(model, hosts=["test"])
+    app = App(FailingModel(tokens), SpeechEngine(), hosts=["test"])
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app)) as client:
         answer = await client.post(
             "http://test/v1/inference/failing", json={"input": "Hi", **fields}

@@ -13,13 +13,15 @@ import httpx
 import pytest
 
 from langchain_voxtral.local import LocalVoxtral, VoxtralLocalError, create_app, shared_server
+from langchain_voxtral.local.engine.speech import SpeechEngine
 from langchain_voxtral.local.listener import Listener
 from langchain_voxtral.local.weights import ensure_text_model
 
-STAND_IN_LINE = (
-    "Embedded engine: answers come from SmolLM2-135M-Instruct, a 135M stand-in, not from Voxtral; "
-    "moonshine-tiny-en transcribes, English only\n"
+BOTH_LINE = (
+    f"Embedded engine: SmolLM2-135M-Instruct answers, {SpeechEngine().name} transcribes; neither "
+    "is Voxtral\n"
 )
+TEXT_LINE = "Embedded engine: SmolLM2-135M-Instruct answers; it is not Voxtral\n"
 ASK = """
 import json, os, sys, urllib.request, warnings
 from langchain_voxtral.local import LocalVoxtral, serve, shared_server
@@ -85,7 +87,7 @@ for thread in threads: thread.join()
 print(len({id(server) for server in servers}), ask(servers[0]))
 """
     )
-    assert (done.stdout, done.stderr, done.returncode) == ("1  Paris\n", STAND_IN_LINE, 0)
+    assert (done.stdout, done.stderr, done.returncode) == ("1  Paris\n", TEXT_LINE, 0)
 
 
 def test_the_announcement_can_be_disabled() -> None:
@@ -114,7 +116,7 @@ print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), ask(server), shared_se
 """
     )
     assert done.stdout == "False False  Paris\n7  Paris True\n"
-    assert (done.stderr, done.returncode) == (STAND_IN_LINE * 2, 0)
+    assert (done.stderr, done.returncode) == (TEXT_LINE * 2, 0)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
@@ -148,7 +150,7 @@ def test_serving_prints_its_address_and_ends_on_ctrl_c() -> None:
         out, err = process.communicate(timeout=60)
     assert health.json() == {"status": "ok", "model": "SmolLM2-135M-Instruct"}
     assert lines == [
-        STAND_IN_LINE,
+        BOTH_LINE,
         f"Serving on {base_url} (Ctrl-C ends it). Use it with\n",
         f"  VOXTRAL_BASE_URL={base_url} langchain-voxtral chat\n",
     ]

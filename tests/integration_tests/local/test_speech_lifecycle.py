@@ -119,11 +119,11 @@ def test_the_clients_error_says_what_to_install() -> None:
         import logging
         logging.disable()
         from langchain_voxtral import VoxtralTranscriptionParser
-        from langchain_voxtral.errors import VoxtralUnsupportedFeatureError
+        from langchain_voxtral.local import VoxtralMissingExtraError
 
         try:
             VoxtralTranscriptionParser(base_url="local").parse(sys.argv[1])
-        except VoxtralUnsupportedFeatureError as error:
+        except VoxtralMissingExtraError as error:
             assert 'pip install "langchain-voxtral[local-speech]"' in str(error), error
         else:
             raise AssertionError("it was heard")
@@ -150,7 +150,7 @@ def test_a_library_that_does_not_load_is_named_with_what_it_needs(tmp_path: Path
                 trust_env=False,
             )
         assert (answer.status_code, answer.json()["error"]["message"]) == (
-            400,
+            503,
             "The embedded engine cannot hear: moonshine-voice does not load (version 'GLIBC_2.34' "
             "not found). It needs glibc 2.34, macOS 15 or Windows, and "
             'pip install "langchain-voxtral[local-speech]".',

@@ -1,7 +1,6 @@
 """Request bodies, addresses, processors and files of the embedded server."""
 
 import socket
-from pathlib import Path
 
 import pytest
 
@@ -10,7 +9,7 @@ from langchain_voxtral.errors import VoxtralInvalidRequestError
 from langchain_voxtral.local import LocalVoxtral, VoxtralLocalError
 from langchain_voxtral.local.api.access import accepted_hosts, host_name, listen, url_host
 from langchain_voxtral.local.engine.llama import missing_cpu_flags
-from langchain_voxtral.local.models import ModelFile, choose_file
+from langchain_voxtral.local.models import TextModel
 
 
 @pytest.mark.parametrize(
@@ -76,9 +75,9 @@ def test_what_the_processor_lacks(cpuinfo: str, lacking: list[str]) -> None:
 
 
 def test_the_engine_accepts_voxtrals_name_and_its_own() -> None:
-    files = ModelFile(Path("SmolLM2-135M-Instruct.Q4_1.gguf"))
-    assert files.name == "SmolLM2-135M-Instruct"
-    assert files.ids == (
+    model = TextModel("SmolLM2-135M-Instruct.Q4_1.gguf")
+    assert model.name == "SmolLM2-135M-Instruct"
+    assert model.ids == (
         "mistralai/Voxtral-Mini-3B-2507",
         "SmolLM2-135M-Instruct",
         "HuggingFaceTB/SmolLM2-135M-Instruct",
@@ -86,14 +85,14 @@ def test_the_engine_accepts_voxtrals_name_and_its_own() -> None:
 
 
 def test_a_custom_model_accepts_voxtrals_name_and_its_files() -> None:
-    files = ModelFile(Path("dir/Voxtral-Mini-Q4.gguf"))
-    assert files.name == "Voxtral-Mini-Q4"
-    assert files.ids == ("mistralai/Voxtral-Mini-3B-2507", "Voxtral-Mini-Q4")
+    model = TextModel("dir/Voxtral-Mini-Q4.gguf")
+    assert model.name == "Voxtral-Mini-Q4"
+    assert model.ids == ("mistralai/Voxtral-Mini-3B-2507", "Voxtral-Mini-Q4")
 
 
 def test_a_missing_file_is_named() -> None:
     with pytest.raises(VoxtralLocalError, match=r"model='nope\.gguf' is not a file"):
-        choose_file("nope.gguf")
+        TextModel("nope.gguf").load()
 
 
 def test_an_audio_projector_is_refused_with_the_server_that_takes_it(
