@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import jiwer
-from support.speech_samples import AUSTEN, FOLDER, JFK
+from support.speech_samples import AUSTEN, FOLDER, FRENCH, GERMAN, ITALIAN, JFK, SPANISH
 
 TRANSCRIPTS = {
     JFK: "And so, my fellow Americans, ask not what your country can do for you, "
@@ -16,8 +16,28 @@ TRANSCRIPTS = {
     FOLDER / "austen_0920.flac": "Had he married a more amiable woman, he might have been made "
     "still more respectable than he was:",
     FOLDER / "austen_0930.flac": "he might even have been made amiable himself;",
+    FRENCH: "Le numéro que vous avez entré n'est pas en service.",
+    SPANISH: "Buenos días. Mi hermana vive en una casa pequeña cerca del mar.",
+    ITALIAN: "Domani mattina andiamo al mercato a comprare il pane e la frutta fresca.",
+    GERMAN: "Guten Morgen. Meine Schwester wohnt in einem kleinen Haus am Meer.",
 }
 """Recordings and their words."""
+
+LANGUAGES = dict.fromkeys(TRANSCRIPTS, "en") | {
+    FRENCH: "fr",
+    SPANISH: "es",
+    ITALIAN: "it",
+    GERMAN: "de",
+}
+"""Recordings and their languages (ISO 639-1)."""
+
+TRANSLATIONS = {
+    FRENCH: "The number you have entered is not in service.",
+    SPANISH: "Good morning. My sister lives in a small house near the sea.",
+    ITALIAN: "Tomorrow morning we go to the market to buy bread and fresh fruit.",
+    GERMAN: "Good morning. My sister lives in a small house by the sea.",
+}
+"""Recordings in other languages and their meaning in English."""
 
 TALK = " ".join(TRANSCRIPTS[path] for path in (*AUSTEN, JFK))
 """What is said in `talk`."""

@@ -79,6 +79,11 @@ AUSTEN = tuple(
     FOLDER / f"austen_{number}.flac" for number in ("0870", "0880", "0890", "0920", "0930")
 )
 """Five clauses of 3 to 7 s of one reader, in the order of the book; at 16 kHz, mono."""
+FRENCH, SPANISH, ITALIAN, GERMAN = (
+    FOLDER / f"{name}.flac"
+    for name in ("french_service", "spanish_sister", "italian_market", "german_sister")
+)
+"""A sentence or two each, 4 to 5 s at 16 kHz, mono; only the French one is of a person."""
 PAUSE = 1.6
 """Seconds between the clips of `talk`."""
 
