@@ -150,11 +150,11 @@ class LocalVoxtral:
         """Do what `start` does, for a server that goes on if a model cannot be loaded."""
         missing = self._models.missing(text=text, speech=speech)
         # Models load without the interpreter's lock: meanwhile the web libraries are imported.
-        with ThreadPoolExecutor(2) as executor:
+        with ThreadPoolExecutor(2) as executor, self._starting:
+            listening = self._listen() if self._thread is None else None
             loads = [executor.submit(model.load) for model in missing]
-            with self._starting:
-                if self._thread is None:
-                    self._thread = self._serve()
+            if listening is not None:
+                self._thread = self._serve(listening)
         for load in loads:
             load.result()
 
@@ -162,10 +162,13 @@ class LocalVoxtral:
         text = TextModel(self._model, n_ctx=self._n_ctx)
         return Models(text, SpeechEngine(self._speech_model))
 
-    def _serve(self) -> "_ServerThread":
+    def _listen(self) -> socket.socket:
+        """Do what may fail at once: nothing is fetched for a wrong name or a port that is taken."""
         if self._speech_model:
-            find_speech_model(self._speech_model)  # so that a wrong name fails now
-        listening = listen(self.host, self._port)
+            find_speech_model(self._speech_model)
+        return listen(self.host, self._port)
+
+    def _serve(self, listening: socket.socket) -> "_ServerThread":
         try:
             from langchain_voxtral.local.api.app import App  # noqa: PLC0415 - needs the extra
             from langchain_voxtral.local.listener import Listener  # noqa: PLC0415 - the same

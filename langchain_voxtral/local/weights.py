@@ -176,7 +176,7 @@ def find_speech_model(name: str | None = None) -> Path | str:
     if folder.is_dir():  # a folder comes first, as in faster-whisper
         if missing := [file for file in _WHISPER_FILES if not (folder / file).is_file()]:
             raise VoxtralLocalError(
-                f"{setting}={name!r} is a folder without {' and '.join(missing)}. Name one that "
+                f"{setting}={name!r} is a folder without {', '.join(missing)}. Name one that "
                 f"has a model for CTranslate2: {', '.join(_WHISPER_FILES)}."
             )
         return folder

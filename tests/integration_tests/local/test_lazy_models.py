@@ -149,17 +149,29 @@ def test_a_start_that_cannot_load_its_model_leaves_no_server(
         assert server.is_ready()
 
 
+def test_a_port_that_is_taken_fails_before_anything_is_loaded() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        server = LocalVoxtral(port=taken.getsockname()[1])
+        models = server.models
+        with pytest.raises(VoxtralLocalError, match=r"cannot listen on 127\.0\.0\.1 port"):
+            server.start()
+    assert not models.text.is_loaded
+
+
 def test_a_running_server_survives_a_model_that_cannot_be_loaded(server: LocalVoxtral) -> None:
     with pytest.raises(VoxtralLocalError, match=r"^The weights of SmolLM2"):
         server.start()
     assert (server.is_ready(text=False), server.is_ready()) == (True, False)
 
 
-def test_a_wrong_name_of_the_speech_model_fails_at_the_start(tmp_path: Path) -> None:
+def test_a_wrong_name_of_the_speech_model_fails_before_anything_is_loaded(tmp_path: Path) -> None:
+    server = LocalVoxtral(speech_model=str(tmp_path))
+    models = server.models
     with pytest.raises(VoxtralLocalError) as caught:
-        LocalVoxtral(speech_model=str(tmp_path)).start(text=False)
+        server.start()
+    assert not models.text.is_loaded
     assert str(caught.value) == (
-        f"speech_model={str(tmp_path)!r} is a folder without model.bin and config.json and "
+        f"speech_model={str(tmp_path)!r} is a folder without model.bin, config.json, "
         "tokenizer.json. Name one that has a model for CTranslate2: model.bin, config.json, "
         "tokenizer.json."
     )

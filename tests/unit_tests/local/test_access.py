@@ -1,6 +1,7 @@
 """Request bodies, addresses, processors and files of the embedded server."""
 
 import socket
+from pathlib import Path
 
 import pytest
 
@@ -93,6 +94,17 @@ def test_a_custom_model_accepts_voxtrals_name_and_its_files() -> None:
 def test_a_missing_file_is_named() -> None:
     with pytest.raises(VoxtralLocalError, match=r"model='nope\.gguf' is not a file"):
         TextModel("nope.gguf").load()
+
+
+def test_a_wrong_speech_model_is_refused_by_the_command(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert main(["serve", "--speech-model", str(tmp_path)]) == 1
+    assert capsys.readouterr().err == (
+        f"langchain-voxtral: speech_model={str(tmp_path)!r} is a folder without model.bin, "
+        "config.json, tokenizer.json. Name one that has a model for CTranslate2: model.bin, "
+        "config.json, tokenizer.json.\n"
+    )
 
 
 def test_an_audio_projector_is_refused_with_the_server_that_takes_it(
