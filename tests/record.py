@@ -63,7 +63,6 @@ ENDLESS = {
 def record_embedded(names: Collection[str]) -> bool:
     """Record scenarios from the embedded engine; return whether all outcomes are as expected."""
     from langchain_voxtral.local import LocalVoxtral  # noqa: PLC0415 - needs the local extra
-    from langchain_voxtral.local.engine.speech import SPEECH_MODEL  # noqa: PLC0415 - the same
 
     overflowing = [name for name in names if name.startswith("context_overflow")]
     refused = [name for name in names if name.startswith("busy_")]
@@ -79,7 +78,7 @@ def record_embedded(names: Collection[str]) -> bool:
         with server:
             for name in group:
                 models = (
-                    f"{server.model_name} and {SPEECH_MODEL}"
+                    f"{server.model_name} and {server.models.speech.name}"
                     if name in SPEECH_SCENARIOS
                     else server.model_name
                 )

@@ -8,7 +8,7 @@ from support.speech_samples import pcm16, speech
 from langchain_voxtral.audio.wav import wav_header
 
 MODEL = "mistralai/Voxtral-Mini-3B-2507"
-SPEECH_MODEL = "moonshine-tiny-en"
+SPEECH_MODEL = "whisper-base"
 NATIVE = f"inference/{MODEL}"
 TRANSCRIPTIONS = "openai/audio/transcriptions"
 TRANSLATIONS = "openai/audio/translations"

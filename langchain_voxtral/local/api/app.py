@@ -53,15 +53,16 @@ from langchain_voxtral.local.api.speech_requests import (
     read_form,
 )
 from langchain_voxtral.local.api.speech_responses import speech_response
-from langchain_voxtral.local.engine.scheduler import SpeechResult, SpeechWorker, TextWorker
+from langchain_voxtral.local.engine.scheduler import TextWorker
 from langchain_voxtral.local.engine.speech import (
-    SPEECH_IDS,
-    SPEECH_MODEL,
     SpeechEngine,
+    SpeechResult,
+    SpeechSettings,
     require_speech_support,
 )
+from langchain_voxtral.local.engine.speech_worker import SpeechWorker
 from langchain_voxtral.local.errors import ErrorResponse
-from langchain_voxtral.local.models import TextModel
+from langchain_voxtral.local.models import VOXTRAL, TextModel
 from langchain_voxtral.local.prompting.tool_calling import ModelInput, plan_chat, plan_native
 from langchain_voxtral.local.response_formats import MAX_NEW_TOKENS
 
@@ -102,6 +103,7 @@ class App:
         keep_alive: float = KEEP_ALIVE_SECONDS,
     ) -> None:
         self.model = model
+        self.speech = speech
         self._access = AccessControl(api_key, hosts)
         self._max_body_bytes = max_body_bytes
         self._max_form_bytes = max_form_bytes
@@ -190,7 +192,7 @@ class App:
             require_speech_support()
 
             async def transcribe(file: BinaryIO) -> str:
-                return (await self._transcript(request, file)).text
+                return (await self._transcript(request, file, SpeechSettings())).text
 
             await insert_transcripts(audio, transcribe)
             chat = await asyncio.to_thread(validate, body, ChatRequest)
@@ -235,23 +237,22 @@ class App:
     async def _speech_response(
         self, request: Request, form_type: type[NativeForm] | type[OpenAIForm]
     ) -> Response:
-        request.scope["voxtral.model"] = SPEECH_MODEL
+        request.scope["voxtral.model"] = name = self.speech.name
         require_speech_support()
         form, file = await read_form(_limited(request, self._max_form_bytes), form_type)
         model = form.model if isinstance(form, OpenAIForm) else request.path_params["model"]
-        if model not in SPEECH_IDS:
+        if model not in {VOXTRAL, name}:
             file.close()
             raise ErrorResponse(404, _NO_MODEL)
-        max_seconds = form.chunk_length_s if isinstance(form, NativeForm) else None
-        result = await self._transcript(request, file, max_seconds)
+        result = await self._transcript(request, file, form.settings)
         return speech_response(result, form, _request_id(request))
 
     async def _transcript(
-        self, request: Request, file: BinaryIO, max_segment_seconds: float | None = None
+        self, request: Request, file: BinaryIO, settings: SpeechSettings
     ) -> SpeechResult:
         async def transcribe() -> SpeechResult:
             with engine_errors(_request_id(request)):
-                return await self._speech.transcribe(file, max_segment_seconds)
+                return await self._speech.transcribe(file, settings)
 
         return await cancel_on_disconnect(request.receive, transcribe())
 

@@ -1,19 +1,18 @@
 """Multipart forms with a recording: of `POST /v1/inference/{model}` and OpenAI's audio routes.
 
-Fields and ranges are those of DeepInfra's schemas. Status 422 is for unknown fields,
-and for what Moonshine cannot do: languages other than English, times of words. A prompt and a
-temperature have no effect; the header `x-voxtral-ignored` of the response names them.
+Fields and ranges are those of DeepInfra's schemas. Which languages there are, the model knows.
 """
 
+import math
 from collections.abc import AsyncGenerator, Iterable
-from typing import TYPE_CHECKING, Annotated, BinaryIO, ClassVar, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, BinaryIO, ClassVar, Literal, Self, TypeVar
 
-from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 from starlette.datastructures import Headers
 from starlette.formparsers import MultiPartException, MultiPartParser
 
 from langchain_voxtral.local.api.requests import media_type, refuse_encoded
-from langchain_voxtral.local.engine.speech import LANGUAGE
+from langchain_voxtral.local.engine.speech import SpeechSettings
 from langchain_voxtral.local.errors import ErrorResponse
 from langchain_voxtral.local.response_formats import StrictModel
 
@@ -24,26 +23,9 @@ if TYPE_CHECKING:
 MAX_FORM_BYTES = 25 * 2**20
 """OpenAI's and vLLM's limit of a recording."""
 
+Level = Literal["segment", "word"]
+
 _LIST = "timestamp_granularities"
-
-
-def _check_language(language: str) -> str:
-    if language != LANGUAGE:
-        raise ValueError(
-            f"the embedded engine transcribes English only ({LANGUAGE!r}); "
-            "other languages need Voxtral"
-        )
-    return language
-
-
-def _check_level(level: str) -> str:
-    if level == "word":
-        raise ValueError("the embedded engine has times of segments only, not of words")
-    return level
-
-
-Language = Annotated[str, AfterValidator(_check_language)]
-Level = Annotated[Literal["segment", "word"], AfterValidator(_check_level)]
 
 
 class SpeechForm(StrictModel):
@@ -54,10 +36,9 @@ class SpeechForm(StrictModel):
     temperature: float = Field(0, ge=0, le=1)
 
     @property
-    def ignored(self) -> tuple[str, ...]:
-        """The fields of the request that have no effect."""
-        fields = {"prompt": self.prompt, "temperature": self.temperature}
-        return tuple(name for name, value in fields.items() if value)
+    def settings(self) -> SpeechSettings:
+        """What the request asks of the engine."""
+        raise NotImplementedError
 
 
 class NativeForm(SpeechForm):
@@ -65,11 +46,23 @@ class NativeForm(SpeechForm):
 
     file_field = "audio"
     task: Literal["transcribe", "translate"] = "transcribe"
-    language: Language | None = None
+    language: str | None = None
     prompt: str = Field("", validation_alias="initial_prompt")
     chunk_level: Level = "segment"
     chunk_length_s: int | None = Field(None, ge=1, le=30)
     webhook: str | None = None
+
+    @property
+    def settings(self) -> SpeechSettings:
+        """What the request asks of the engine."""
+        return SpeechSettings(
+            self.task,
+            self.language,
+            self.prompt,
+            self.temperature,
+            has_words=self.chunk_level == "word",
+            max_segment_seconds=self.chunk_length_s or math.inf,
+        )
 
     @field_validator("webhook")
     @classmethod
@@ -90,8 +83,16 @@ class TranscriptionForm(OpenAIForm):
     """The form of OpenAI's transcriptions."""
 
     task = "transcribe"
-    language: Language | None = None
+    language: str | None = None
     timestamp_granularities: tuple[Level, ...] = ()
+
+    @property
+    def settings(self) -> SpeechSettings:
+        """What the request asks of the engine."""
+        has_words = "word" in self.timestamp_granularities
+        return SpeechSettings(
+            self.task, self.language, self.prompt, self.temperature, has_words=has_words
+        )
 
     @model_validator(mode="after")
     def _check_combination(self) -> Self:
@@ -104,6 +105,11 @@ class TranslationForm(OpenAIForm):
     """The form of OpenAI's translations, which are into English."""
 
     task = "translate"
+
+    @property
+    def settings(self) -> SpeechSettings:
+        """What the request asks of the engine."""
+        return SpeechSettings(self.task, prompt=self.prompt, temperature=self.temperature)
 
 
 _Form = TypeVar("_Form", bound=SpeechForm)

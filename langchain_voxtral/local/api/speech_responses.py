@@ -8,8 +8,7 @@ from starlette.responses import Response
 from langchain_voxtral.audio.subtitles import to_srt, to_vtt
 from langchain_voxtral.local.api.responses import COST, NO_STORE, json_bytes
 from langchain_voxtral.local.api.speech_requests import NativeForm, OpenAIForm
-from langchain_voxtral.local.engine.scheduler import SpeechResult
-from langchain_voxtral.local.engine.speech import LANGUAGE
+from langchain_voxtral.local.engine.speech import SpeechResult, SpeechSettings
 
 _JSON = "application/json"
 
@@ -19,31 +18,36 @@ def speech_response(
 ) -> Response:
     """Return the response with a transcript, in the format that the form asks for."""
     if isinstance(form, NativeForm):
-        media_type, content = _JSON, json_bytes(_native(result, request_id))
+        media_type, content = _JSON, _native(result, form.settings, request_id)
     else:
         media_type, write = _FORMATS[form.response_format]
-        content = write(result, form.task)
-    headers = {"content-type": media_type, **NO_STORE}
-    if form.ignored:
-        headers["x-voxtral-ignored"] = ", ".join(form.ignored)
-    return Response(content, headers=headers)
+        content = write(result, form.settings)
+    return Response(content, headers={"content-type": media_type, **NO_STORE})
 
 
-def _native(result: SpeechResult, request_id: str) -> dict[str, Any]:
-    return {
-        "text": result.text,
-        "segments": _segments(result),
-        "language": LANGUAGE,
-        "input_length_ms": round(result.duration * 1000),
-        "words": None,  # their times are not known
-        "duration": result.duration,
-        "request_id": request_id,
-        "inference_status": {
-            "status": "succeeded",
-            "runtime_ms": result.runtime_ms,
-            "cost": COST,
-        },
-    }
+def _native(result: SpeechResult, settings: SpeechSettings, request_id: str) -> bytes:
+    return json_bytes(
+        {
+            "text": result.text,
+            "segments": _segments(result),
+            **_language(result),
+            "input_length_ms": round(result.duration * 1000),
+            "words": _words(result, "text") if settings.has_words else None,
+            "duration": result.duration,
+            "request_id": request_id,
+            "inference_status": {
+                "status": "succeeded",
+                "runtime_ms": result.runtime_ms,
+                "cost": COST,
+            },
+        }
+    )
+
+
+def _language(result: SpeechResult) -> dict[str, Any]:
+    """Return the documented field, which is null if nobody speaks, and two fields of our own."""
+    code, probability, source = result.language or (None, None, None)
+    return {"language": code, "language_probability": probability, "language_source": source}
 
 
 def _segments(result: SpeechResult) -> list[dict[str, Any]]:
@@ -53,29 +57,38 @@ def _segments(result: SpeechResult) -> list[dict[str, Any]]:
     ]
 
 
+def _words(result: SpeechResult, text_field: str) -> list[dict[str, Any]]:
+    return [
+        {text_field: word.text, "start": word.start, "end": word.end}
+        for segment in result.segments
+        for word in segment.words
+    ]
+
+
 def _usage(result: SpeechResult) -> dict[str, Any]:
     """Return OpenAI's usage by duration, with DeepInfra's cost field."""
     return {"type": "duration", "seconds": result.duration, "estimated_cost": COST}
 
 
-def _json(result: SpeechResult, _: str) -> bytes:
+def _json(result: SpeechResult, _: SpeechSettings) -> bytes:
     return json_bytes({"text": result.text, "usage": _usage(result)})
 
 
-def _verbose_json(result: SpeechResult, task: str) -> bytes:
+def _verbose_json(result: SpeechResult, settings: SpeechSettings) -> bytes:
     return json_bytes(
         {
-            "task": task,
-            "language": LANGUAGE,
+            "task": settings.task,
+            **_language(result),
             "duration": result.duration,
             "text": result.text,
             "segments": _segments(result),
+            **({"words": _words(result, "word")} if settings.has_words else {}),
             "usage": _usage(result),
         }
     )
 
 
-_FORMATS: Mapping[str, tuple[str, Callable[[SpeechResult, str], bytes]]] = {
+_FORMATS: Mapping[str, tuple[str, Callable[[SpeechResult, SpeechSettings], bytes]]] = {
     "json": (_JSON, _json),
     "verbose_json": (_JSON, _verbose_json),
     "text": ("text/plain; charset=utf-8", lambda result, _: result.text.encode()),

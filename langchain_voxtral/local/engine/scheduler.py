@@ -2,21 +2,14 @@
 
 import asyncio
 import threading
-import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, BinaryIO, Generic, Self, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
-from langchain_voxtral.audio import Recording
-from langchain_voxtral.audio.wav import SAMPLE_RATE
 from langchain_voxtral.local.engine.llama import GenerationEnd, Token
-from langchain_voxtral.local.engine.speech import SEGMENT_SECONDS, SpeechEngine
 from langchain_voxtral.local.errors import ErrorResponse
-from langchain_voxtral.protocol.segments import Segment
 
 if TYPE_CHECKING:
-    from langchain_voxtral.local.engine.speech import Samples
     from langchain_voxtral.local.models import TextModel
 
 _BUSY = {
@@ -28,13 +21,6 @@ _BUSY = {
     }
 }
 _STOPPING = "The server is stopping"
-
-MAX_RECORDING_SECONDS = 3600
-"""Length of a recording: silence is small when compressed, and takes as long as any sound."""
-_TOO_LONG = ErrorResponse.with_message(
-    413,
-    f"The recording is longer than {MAX_RECORDING_SECONDS} seconds: send it in parts",
-)
 
 Result = TypeVar("Result")
 
@@ -212,73 +198,3 @@ def _load(model: "TextModel") -> Callable[[WorkItem[None]], None]:
         item.put(None)
 
     return work
-
-
-@dataclass(frozen=True, slots=True)
-class SpeechResult:
-    """The transcript of a recording, how many seconds it has, and how long the work took."""
-
-    segments: tuple[Segment, ...]
-    duration: float
-    runtime_ms: int
-
-    @property
-    def text(self) -> str:
-        """The whole transcript."""
-        return " ".join(segment.text for segment in self.segments)
-
-
-class SpeechWorker:
-    """The speech engine and its queue."""
-
-    def __init__(self, engine: SpeechEngine, queue_size: int) -> None:
-        self._engine = engine
-        self._scheduler = Scheduler(queue_size, "voxtral-speech")
-        self.close = self._scheduler.close
-
-    async def transcribe(
-        self, file: BinaryIO, max_segment_seconds: float | None = None
-    ) -> SpeechResult:
-        """Transcribe a recording and close its file; a cancelled call ends at its next second.
-
-        Args:
-            file: The recording, seekable.
-            max_segment_seconds: The longest segment, 1 to 30 seconds.
-        """
-
-        def work(item: WorkItem[SpeechResult]) -> None:
-            with file:
-                item.put(self._transcribe(file, max_segment_seconds or SEGMENT_SECONDS, item.check))
-
-        item = WorkItem(self._scheduler, work)
-        try:
-            async with item:
-                return await item.next()
-        finally:
-            if not item.has_started:
-                file.close()
-
-    def _transcribe(
-        self, file: BinaryIO, max_segment_seconds: float, check: Callable[[], None]
-    ) -> SpeechResult:
-        started = time.perf_counter()
-        recording = Recording(file, name="The recording cannot be read")
-        if (recording.duration or 0) > MAX_RECORDING_SECONDS:
-            raise _TOO_LONG
-        size = 0
-
-        def samples() -> "Iterator[Samples]":
-            nonlocal size
-            for block in recording.iter_samples():
-                check()
-                size += len(block)
-                if size > MAX_RECORDING_SECONDS * SAMPLE_RATE:
-                    raise _TOO_LONG
-                yield block
-
-        segments = []
-        for segment in self._engine.transcribe(samples(), max_segment_seconds):
-            check()
-            segments.append(segment)
-        runtime_ms = round((time.perf_counter() - started) * 1000)
-        return SpeechResult(tuple(segments), size / SAMPLE_RATE, runtime_ms)

@@ -6,14 +6,12 @@ from typing import Any
 import httpx
 import pytest
 from support.local_responses import CHAT
+from support.local_speech import ask as transcribe
+from support.local_speech import json_body
 from support.speech_samples import speech, wav_bytes
 
 MODEL = "mistralai/Voxtral-Mini-3B-2507"
 JFK = wav_bytes(speech())
-SPOKEN = (
-    'The recording says: "And so my fellow Americans ask not what your country can do for you. '
-    'Ask what you can do for your country."'
-)
 QUESTION = {"type": "text", "text": "Repeat what the recording says."}
 
 
@@ -24,11 +22,13 @@ def audio(data: bytes = JFK, **fields: object) -> dict[str, Any]:
 
 def ask(http: httpx.Client, *parts: dict[str, Any] | str, **fields: object) -> httpx.Response:
     messages = [{"role": "user", "content": list(parts)}]
-    body = {"model": MODEL, "messages": messages, "temperature": 0, "max_tokens": 40, **fields}
+    body = {"model": MODEL, "messages": messages, "temperature": 0, "max_tokens": 20, **fields}
     return http.post(CHAT, json=body)
 
 
 def answer(http: httpx.Client, *parts: dict[str, Any] | str) -> dict[str, Any]:
+    # The first time llama.cpp reads the prompt in other batches, and rounds otherwise.
+    ask(http, *parts, max_tokens=1)
     given = ask(http, *parts)
     assert given.status_code == 200, given.text
     document: dict[str, Any] = given.json()
@@ -39,17 +39,25 @@ def text(content: str) -> dict[str, Any]:
     return {"type": "text", "text": content}
 
 
-def test_the_transcript_replaces_the_recording(http: httpx.Client) -> None:
+@pytest.fixture(scope="module")
+def spoken(http: httpx.Client) -> str:
+    """What takes the place of the recording."""
+    transcript = json_body(transcribe(http, sound=JFK))["text"]
+    assert "your country" in transcript
+    return f'The recording says: "{transcript}"'
+
+
+def test_the_transcript_replaces_the_recording(http: httpx.Client, spoken: str) -> None:
     """Tokens and answer are the same as for the transcript."""
     answered = answer(http, audio(format="wav"), QUESTION)
-    assert answered == answer(http, text(f"{SPOKEN}\n"), QUESTION)
+    assert answered == answer(http, text(f"{spoken}\n"), QUESTION)
     assert "americans" in answered["text"].lower()
-    assert answer(http, QUESTION, audio()) == answer(http, QUESTION, text(f"\n{SPOKEN}"))
+    assert answer(http, QUESTION, audio()) == answer(http, QUESTION, text(f"\n{spoken}"))
 
 
-def test_several_recordings(http: httpx.Client) -> None:
+def test_several_recordings(http: httpx.Client, spoken: str) -> None:
     answered = answer(http, audio(), QUESTION, audio())
-    assert answered == answer(http, text(f"{SPOKEN}\n"), QUESTION, text(f"\n{SPOKEN}"))
+    assert answered == answer(http, text(f"{spoken}\n"), QUESTION, text(f"\n{spoken}"))
 
 
 def test_a_recording_may_be_as_large_as_in_a_form(http: httpx.Client) -> None:

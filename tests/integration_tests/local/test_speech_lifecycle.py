@@ -88,7 +88,7 @@ def test_without_the_extra_the_error_says_what_to_install() -> None:
     run_python(
         """
         import sys
-        libraries = ["moonshine_voice", "python_multipart", "av"]
+        libraries = ["faster_whisper", "python_multipart", "av"]
         sys.modules |= dict.fromkeys([*libraries, "multipart"])  # the last is an old name
         import httpx
         from langchain_voxtral.local import LocalVoxtral
@@ -115,7 +115,7 @@ def test_the_clients_error_says_what_to_install() -> None:
     run_python(
         """
         import sys
-        sys.modules["moonshine_voice"] = None
+        sys.modules["faster_whisper"] = None
         import logging
         logging.disable()
         from langchain_voxtral import VoxtralTranscriptionParser
@@ -133,9 +133,9 @@ def test_the_clients_error_says_what_to_install() -> None:
 
 
 def test_a_library_that_does_not_load_is_named_with_what_it_needs(tmp_path: Path) -> None:
-    package = tmp_path / "moonshine_voice"
+    package = tmp_path / "faster_whisper"
     package.mkdir()
-    (package / "__init__.py").write_text("raise OSError(\"version 'GLIBC_2.34' not found\")")
+    (package / "__init__.py").write_text("raise OSError('libgomp.so.1: cannot open')")
     run_python(
         """
         import sys
@@ -151,8 +151,8 @@ def test_a_library_that_does_not_load_is_named_with_what_it_needs(tmp_path: Path
             )
         assert (answer.status_code, answer.json()["error"]["message"]) == (
             503,
-            "The embedded engine cannot hear: moonshine-voice does not load (version 'GLIBC_2.34' "
-            "not found). It needs glibc 2.34, macOS 15 or Windows, and "
+            "The embedded engine cannot transcribe: faster-whisper does not load (libgomp.so.1: "
+            "cannot open). Install it again: "
             'pip install "langchain-voxtral[local-speech]".',
         ), answer.text
         """,

@@ -1,122 +1,132 @@
 """Speech recognition of the embedded engine: real, long, faint and silent recordings."""
 
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import httpx
 import numpy as np
-import psutil
 import pytest
-from support.local_speech import FRAMES, NATIVE, ask, json_body, wav
+from support.local_speech import FRAMES, NATIVE, SHORT, ask, json_body, wav
 from support.reference_transcripts import TALK, TRANSCRIPTS, word_errors
-from support.speech_samples import AUSTEN, JFK, encoded, joined, silence, speech, talk
+from support.speech_samples import AUSTEN, JFK, encoded, noise, pcm16, silence, speech, talk
 
-from langchain_voxtral.local.engine.speech import SpeechEngine
-
-
-@pytest.mark.parametrize("paths", [AUSTEN, (JFK,)], ids=["austen", "jfk"])
-def test_real_speech_is_transcribed(http: httpx.Client, paths: tuple[Path, ...]) -> None:
-    transcript = [json_body(ask(http, sound=path.read_bytes()))["text"] for path in paths]
-    assert word_errors([TRANSCRIPTS[path] for path in paths], transcript).wer < 0.15, transcript
+MILLISECONDS = 1e-3
 
 
-def test_a_talk_with_pauses_is_transcribed(http: httpx.Client) -> None:
-    transcript = json_body(ask(http, sound=talk().read_bytes()))["text"]
-    assert word_errors(TALK, transcript).wer < 0.15, transcript
+@pytest.fixture(scope="module")
+def talk_transcript(http: httpx.Client) -> dict[str, Any]:
+    """The transcript of 44 s with pauses, with words."""
+    return json_body(ask(http, NATIVE, talk().read_bytes(), chunk_level="word"))
 
 
-def test_a_recording_longer_than_one_window_in_blocks_of_any_size(http: httpx.Client) -> None:
-    passage = FRAMES + bytes(48_000)  # 12.5 s
-    transcript = json_body(ask(http, NATIVE, wav(5 * passage)))
-    assert word_errors(" ".join([TRANSCRIPTS[JFK]] * 5), transcript["text"]).wer < 0.15, transcript[
-        "text"
-    ]
-    assert transcript["duration"] == 5 * len(passage) / 32_000
-    # The end of the first window, at 45 s, is in the middle of a passage.
-    begins = [segment["start"] for segment in transcript["segments"]]
+def test_real_speech_is_transcribed(talk_transcript: dict[str, Any]) -> None:
+    assert word_errors(TALK, talk_transcript["text"]).wer < 0.1, talk_transcript["text"]
+    known = (talk_transcript["language"], talk_transcript["language_source"])
+    assert known == ("en", "detected")
+    assert 0.5 < talk_transcript["language_probability"] <= 1
+
+
+def test_words_have_times_in_order_within_their_segments(talk_transcript: dict[str, Any]) -> None:
+    words, segments = talk_transcript["words"], talk_transcript["segments"]
+    # A word with a hyphen is two.
+    joined = " ".join(word["text"] for word in words).replace(" -", "-")
+    assert joined == talk_transcript["text"]
+    assert " ".join(segment["text"] for segment in segments) == talk_transcript["text"]
+    for parts in (words, segments):
+        times = [time for part in parts for time in (part["start"], part["end"])]
+        assert times == sorted(times)
+        assert all(
+            round(time / MILLISECONDS) * MILLISECONDS == pytest.approx(time) for time in times
+        )
+        assert times[-1] <= talk_transcript["duration"]
+    bounds = {(segment["start"], segment["end"]) for segment in segments}
     assert all(
-        any(begin == pytest.approx(12.5 * number, abs=0.3) for begin in begins)
-        for number in range(5)
-    ), begins
-    assert transcript["segments"][-1]["end"] > 60
-    # The server reads blocks of about a second.
-    sound, size = joined(*[speech(), silence(1.5)] * 5), 15_999 * 5
-    blocks = (sound[start : start + size] for start in range(0, len(sound), size))
-    assert [(one["start"], one["end"], one["text"].strip()) for one in transcript["segments"]] == [
-        (one.start, one.end, one.text) for one in SpeechEngine().transcribe(blocks)
-    ]
+        any(start <= word["start"] <= word["end"] <= end for start, end in bounds) for word in words
+    )
 
 
-def test_segments_are_where_there_is_speech(http: httpx.Client) -> None:
-    """Silence before, after and between passages belongs to none of them."""
-    short = FRAMES[: 2 * 48_000]
-    sound = wav(bytes(2 * 48_000) + short + bytes(2 * 80_000) + short)
-    segments = json_body(ask(http, sound=sound, response_format="verbose_json"))["segments"]
-    bounds = [(segment["start"], segment["end"]) for segment in segments]
-    inside = [(2.9, 6.5), (10.9, 14.0)]
-    assert all(
-        any(first <= start < end <= last for first, last in inside) for start, end in bounds
-    ), bounds
-    assert bounds == sorted(bounds)
-    assert {next(i for i, (_, last) in enumerate(inside) if end <= last) for _, end in bounds} == {
-        0,
-        1,
-    }
+def test_segments_are_where_there_is_speech_in_a_long_recording(http: httpx.Client) -> None:
+    """Silence before, after and between passages belongs to none of them.
+
+    The engine processes three minutes at once, so the second passage is in another piece.
+    """
+    first, second = TRANSCRIPTS[AUSTEN[2]], TRANSCRIPTS[JFK]
+    parts = [silence(3), speech(AUSTEN[2]), silence(185), speech(), silence(2)]
+    transcript = json_body(ask(http, NATIVE, wav(b"".join(map(pcm16, parts))), language="en"))
+    starts = np.cumsum([0, *map(len, parts)]) / 16_000
+    segments = transcript["segments"]
+    early = [one for one in segments if one["end"] <= starts[2] + 0.1]
+    late = [one for one in segments if starts[3] - 0.5 <= one["start"]]
+    assert early[0]["start"] >= 2.5
+    assert late[-1]["end"] <= starts[4] + 0.1
+    assert early + late == segments
+    for said, heard in ((first, early), (second, late)):
+        assert word_errors(said, " ".join(one["text"] for one in heard)).wer < 0.15, heard
+    assert transcript["duration"] == starts[-1]
 
 
 @pytest.mark.parametrize(
-    ("encoding", "rate", "channels"),
-    [
-        ("mp3", 44_100, 1),
-        ("webm", 48_000, 1),
-        ("wav mu-law", 8_000, 1),
-        ("wav", 48_000, 2),
-    ],
+    ("encoding", "rate", "channels"), [("webm", 48_000, 1), ("wav mu-law", 8_000, 2)]
 )
 def test_other_kinds_of_files(http: httpx.Client, encoding: str, rate: int, channels: int) -> None:
-    sound = np.column_stack([speech(JFK, rate)] * channels) if channels > 1 else None
-    made = encoded(encoding, speech(JFK, rate) if sound is None else sound, rate)
-    transcript = json_body(ask(http, sound=made))["text"]
-    assert word_errors(TRANSCRIPTS[JFK], transcript).wer < 0.15, transcript
+    clip = AUSTEN[1]
+    sound = np.column_stack([speech(clip, rate)] * channels) if channels > 1 else None
+    made = encoded(encoding, speech(clip, rate) if sound is None else sound, rate)
+    transcript = json_body(ask(http, sound=made, language="en"))["text"]
+    assert word_errors(TRANSCRIPTS[clip], transcript).wer < 0.15, transcript
 
 
 def test_faint_speech_is_transcribed(http: httpx.Client) -> None:
-    transcript = json_body(ask(http, sound=encoded("wav float", speech() / np.float32(200))))[
-        "text"
-    ]
-    assert word_errors(TRANSCRIPTS[JFK], transcript).wer < 0.15, transcript
+    faint = encoded("wav float", speech(AUSTEN[1]) / np.float32(200))
+    transcript = json_body(ask(http, sound=faint, language="en"))["text"]
+    assert word_errors(TRANSCRIPTS[AUSTEN[1]], transcript).wer < 0.15, transcript
 
 
-def noise() -> bytes:
-    drawn = np.random.default_rng(0).normal(0, 1000, 48_000)
-    return drawn.astype("<i2").tobytes()
+def chord() -> bytes:
+    time = np.arange(48_000) / 16_000
+    tones = [np.sin(2 * np.pi * hertz * time) for hertz in (262, 330, 392)]
+    return pcm16(np.asarray(sum(tones) * 0.2, dtype=np.float32))
 
 
-@pytest.mark.parametrize("frames", [bytes(32_000), bytes(96_000), noise()])
-def test_a_recording_without_speech_has_an_empty_transcript(
+@pytest.mark.parametrize(
+    "frames",
+    [bytes(800), bytes(96_000), pcm16(noise(3)), chord()],
+    ids=["no time", "silence", "noise", "chord"],
+)
+def test_a_recording_without_speech_has_no_text_and_no_language(
     http: httpx.Client, frames: bytes
 ) -> None:
     transcript = json_body(ask(http, sound=wav(frames), response_format="verbose_json"))
     assert (transcript["text"], transcript["segments"]) == ("", [])
+    names = ("language", "language_probability", "language_source")
+    assert [transcript[name] for name in names] == [None] * 3
     assert transcript["duration"] == len(frames) / 32_000
 
 
-def test_parallel_requests_get_the_same_answers(
+def test_parallel_requests_get_their_own_answers(
     http: httpx.Client, verbose_transcript: dict[str, Any]
 ) -> None:
+    sounds = [SHORT, wav(bytes(32_000)), SHORT, wav(FRAMES[: 2 * 16_000])]
     with ThreadPoolExecutor(4) as pool:
-        answers = list(pool.map(lambda _: json_body(ask(http, NATIVE)), range(4)))
-    assert [(one["text"], one["segments"]) for one in answers] == [
-        (verbose_transcript["text"], verbose_transcript["segments"])
-    ] * 4
+        texts = list(pool.map(lambda sound: json_body(ask(http, sound=sound))["text"], sounds))
+    assert texts[0] == texts[2] == verbose_transcript["text"]
+    assert texts[1] == ""
+    assert 0 < len(texts[3]) < len(texts[0])
 
 
-def test_the_model_is_in_memory_once(
-    http: httpx.Client, verbose_transcript: dict[str, Any]
+def test_a_recording_is_transcribed_once(
+    http: httpx.Client, caplog: pytest.LogCaptureFixture
 ) -> None:
-    assert verbose_transcript
-    before = psutil.Process().memory_info().rss
-    with ThreadPoolExecutor(4) as pool:
-        list(pool.map(lambda _: ask(http), range(8)))
-    assert psutil.Process().memory_info().rss - before < 60 * 2**20
+    """A chat sends the same recordings with every turn; at a temperature results differ."""
+    sound = wav(FRAMES[: 2 * 20_000])
+
+    def runs(**fields: Any) -> int:
+        """Return how often faster-whisper runs for two equal requests."""
+        caplog.clear()
+        with caplog.at_level("INFO", "faster_whisper"):
+            answers = [json_body(ask(http, sound=sound, language="en", **fields)) for _ in range(2)]
+        if not fields:
+            assert answers[0] == answers[1]
+        return sum("Processing audio" in record.message for record in caplog.records)
+
+    assert [runs(), runs(temperature=0.5), runs(prompt="So,")] == [1, 2, 1]

@@ -20,6 +20,7 @@ from support.local_speech import (
 )
 
 from langchain_voxtral.local import LocalVoxtral
+from langchain_voxtral.protocol.languages import LANGUAGES
 
 
 def refusal(answer: httpx.Response) -> tuple[int, Any]:
@@ -80,24 +81,33 @@ def test_a_recording_that_is_too_long(http: httpx.Client, kind: str, subtype: st
         assert refused == (413, {"error": {"message": message}})
 
 
-ENGLISH_ONLY = (
-    "Value error, the embedded engine transcribes English only ('en'); other languages need Voxtral"
+UNKNOWN = (
+    "Value error, the embedded engine's speech model does not know this language; the codes that "
+    f"it knows: {', '.join(sorted(LANGUAGES.keys() - {'yue'}))}"
 )
-
-
-NO_WORDS = "Value error, the embedded engine has times of segments only, not of words"
 
 
 @pytest.mark.parametrize(
     ("route", "fields", "faults"),
     [
-        (NATIVE, {"language": "fr"}, [fault("value_error", "language", ENGLISH_ONLY, "fr")]),
+        (NATIVE, {"language": "qq"}, [fault("value_error", "language", UNKNOWN, "qq")]),
         (
             TRANSCRIPTIONS,
-            {"language": "de"},
-            [fault("value_error", "language", ENGLISH_ONLY, "de")],
+            {"language": "fr-CA"},
+            [fault("value_error", "language", UNKNOWN, "fr-CA")],
         ),
-        (NATIVE, {"chunk_level": "word"}, [fault("value_error", "chunk_level", NO_WORDS, "word")]),
+        (
+            NATIVE,
+            {"chunk_level": "sentence"},
+            [
+                fault(
+                    "literal_error",
+                    "chunk_level",
+                    "Input should be 'segment' or 'word'",
+                    "sentence",
+                )
+            ],
+        ),
         (
             NATIVE,
             {"chunk_length_s": "31"},
@@ -160,15 +170,6 @@ def test_invalid_fields_are_refused(
     http: httpx.Client, route: str, fields: dict[str, Any], faults: list[dict[str, object]]
 ) -> None:
     assert refusal(ask(http, route, **fields)) == (422, {"detail": faults})
-
-
-def test_word_times_are_refused(http: httpx.Client) -> None:
-    asked: dict[str, Any] = {
-        "response_format": "verbose_json",
-        "timestamp_granularities[]": ["segment", "word"],
-    }
-    status, body = refusal(ask(http, **asked))
-    assert (status, [one["msg"] for one in body["detail"]]) == (422, [NO_WORDS])
 
 
 def test_times_need_a_format_that_has_them(http: httpx.Client) -> None:

@@ -442,7 +442,7 @@ def test_a_missing_speech_extra_is_reported_once_for_all_recordings(
 ) -> None:
     for name in DEEPINFRA_KEY_VARIABLES:
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setitem(sys.modules, "moonshine_voice", None)  # as if it were not installed
+    monkeypatch.setitem(sys.modules, "faster_whisper", None)  # as if it were not installed
     done = run(None, "a.wav", "b.wav")
 
     assert (done.status, done.out) == (1, "")
