@@ -71,7 +71,8 @@ def _usage(result: SpeechResult) -> dict[str, Any]:
 
 
 def _json(result: SpeechResult, _: SpeechSettings) -> bytes:
-    return json_bytes({"text": result.text, "usage": _usage(result)})
+    # OpenAI's has no language; whose client asks for no times would not learn of it.
+    return json_bytes({"text": result.text, **_language(result), "usage": _usage(result)})
 
 
 def _verbose_json(result: SpeechResult, settings: SpeechSettings) -> bytes:

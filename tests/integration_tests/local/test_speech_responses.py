@@ -17,7 +17,8 @@ FREE = {"type": "duration", "seconds": 3.0, "estimated_cost": 0.0}
 
 
 def plainly(transcript: dict[str, Any]) -> dict[str, Any]:
-    return {"text": transcript["text"], "usage": FREE}
+    names = ("text", "language", "language_probability", "language_source")
+    return {name: transcript[name] for name in names} | {"usage": FREE}
 
 
 def test_the_native_answer_has_the_documented_shape(

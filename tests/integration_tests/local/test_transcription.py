@@ -15,7 +15,7 @@ from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.stores import InMemoryByteStore
 from support import speech_samples
 from support.folder_store import FolderStore
-from support.reference_transcripts import TALK, TRANSCRIPTS, word_errors
+from support.reference_transcripts import TALK, TRANSCRIPTS, TRANSLATIONS, word_errors
 from support.subtitle_cues import read_cues
 
 from langchain_voxtral import (
@@ -28,6 +28,8 @@ from langchain_voxtral import (
 from langchain_voxtral.local import LocalVoxtral
 
 JFK = TRANSCRIPTS[speech_samples.JFK]
+FRENCH = speech_samples.FRENCH
+FACTS = ("language", "language_source", "task", "model", "no_speech")
 
 
 def word_error_rate(reference: str, documents: list[Document]) -> float:
@@ -39,65 +41,118 @@ def settings(local_server: LocalVoxtral) -> dict[str, Any]:
     return {"base_url": local_server.base_url, "api_key": local_server.api_key}
 
 
-@pytest.mark.parametrize("endpoint", ["transcriptions", "native"])
-@pytest.mark.parametrize("mode", ["document", "segment"])
-def test_every_endpoint_and_mode_gives_the_text(
-    settings: dict[str, Any], endpoint: str, mode: str
-) -> None:
-    parser = VoxtralTranscriptionParser(**settings | {"endpoint": endpoint, "mode": mode})
-    assert word_error_rate(JFK, parser.parse(speech_samples.JFK)) < 0.15
-
-
-@pytest.mark.parametrize("encoding", ["webm", "aiff"])
-async def test_other_formats_and_rates_are_transcribed(
-    settings: dict[str, Any], encoding: str
-) -> None:
-    rate = 48_000 if encoding == "webm" else 44_100
-    sound = speech_samples.encoded(encoding, speech_samples.speech(speech_samples.JFK, rate), rate)
-    made = await VoxtralTranscriptionParser(**settings).aparse(io.BytesIO(sound))
-    assert word_error_rate(JFK, made) < 0.15
-
-
-async def test_chunks_in_parallel_come_back_in_order_and_as_estimated(
-    settings: dict[str, Any],
-) -> None:
-    settings |= {"mode": "chunk", "chunk_seconds": 20, "price_per_minute": 0.001}
-    parser = VoxtralTranscriptionParser(max_concurrency=4, **settings)
-    estimate = parser.estimate(speech_samples.talk())
-    made = await parser.aparse(speech_samples.talk())
-    chunks, duration = made[-1].metadata["n_chunks"], made[-1].metadata["end"]
-    assert astuple(estimate) == pytest.approx((duration, chunks, 376 * chunks, duration / 60_000))
-    assert [one.metadata["chunk"] for one in made] == [*range(chunks)]
-    assert len(made) > 1
-    assert [one.metadata["end"] for one in made[:-1]] == [one.metadata["start"] for one in made[1:]]
-    assert word_error_rate(TALK, made) < 0.15
-    # The same requests, one after the other, give the same transcript.
-    in_turn = VoxtralTranscriptionParser(max_concurrency=1, **settings)
-    assert [one.page_content for one in made] == [
-        one.page_content for one in in_turn.parse(speech_samples.talk())
-    ]
-
-
 @pytest.fixture(scope="module")
 def store() -> InMemoryByteStore:
     """Transcripts that several tests need, each made once."""
     return InMemoryByteStore()
 
 
+@pytest.mark.parametrize(
+    ("endpoint", "mode"), [("transcriptions", "document"), ("native", "segment")]
+)
+def test_every_endpoint_gives_the_text(
+    settings: dict[str, Any], store: InMemoryByteStore, endpoint: str, mode: str
+) -> None:
+    settings |= {"endpoint": endpoint, "mode": mode, "store": store}
+    assert (
+        word_error_rate(JFK, VoxtralTranscriptionParser(**settings).parse(speech_samples.JFK)) == 0
+    )
+
+
+async def test_other_formats_and_rates_are_transcribed(settings: dict[str, Any]) -> None:
+    speech = speech_samples.speech(speech_samples.JFK, 48_000)
+    sound = speech_samples.encoded("webm", speech, 48_000)
+    made = await VoxtralTranscriptionParser(**settings).aparse(io.BytesIO(sound))
+    assert word_error_rate(JFK, made) < 0.15
+
+
+@pytest.mark.parametrize(
+    ("asked", "source", "text"),
+    [
+        ({}, "detected", TRANSCRIPTS[FRENCH]),
+        ({"task": "translate"}, "detected", TRANSLATIONS[FRENCH]),
+        (
+            {"task": "translate", "language": "fr", "endpoint": "native"},
+            "asked",
+            TRANSLATIONS[FRENCH],
+        ),
+    ],
+)
+def test_french_is_detected_transcribed_and_translated(
+    settings: dict[str, Any], asked: dict[str, Any], source: str, text: str
+) -> None:
+    [made] = VoxtralTranscriptionParser(**settings, **asked).parse(FRENCH)
+    assert {name: made.metadata[name] for name in FACTS if name in made.metadata} == {
+        "language": "fr",
+        "language_source": source,
+        "model": "whisper-base",
+        **({"task": "translate"} if asked else {}),
+    }
+    assert made.metadata.get("language_probability", 0) >= (0.5 if source == "detected" else 0)
+    assert word_error_rate(text, [made]) < 0.2
+
+
+def test_a_recording_of_noise_has_no_speech(settings: dict[str, Any]) -> None:
+    noise = speech_samples.wav_bytes(speech_samples.noise(3.0, level=0.05))
+    [made] = VoxtralTranscriptionParser(**settings).parse(noise)
+    assert made.page_content == ""
+    assert {name: made.metadata[name] for name in FACTS if name in made.metadata} == {
+        "model": "whisper-base",
+        "no_speech": True,
+    }
+
+
+LONG: dict[str, Any] = {"chunk_seconds": 20, "timestamps": "word"}
+"""Settings of all tests with a long recording, so that each of its chunks is transcribed once."""
+
+
+def parse_talk(settings: dict[str, Any], store: InMemoryByteStore, mode: str) -> list[Document]:
+    """Return the documents of a long recording, whose chunks are sent once, in parallel."""
+    parser = VoxtralTranscriptionParser(**LONG, **settings | {"mode": mode, "store": store})
+    return parser.parse(speech_samples.talk())
+
+
+def test_chunks_in_parallel_come_back_in_order_and_as_estimated(
+    settings: dict[str, Any], store: InMemoryByteStore
+) -> None:
+    parser = VoxtralTranscriptionParser(price_per_minute=0.001, **LONG, **settings)
+    estimate = parser.estimate(speech_samples.talk())
+    made = parse_talk(settings, store, "chunk")
+    chunks, duration = made[-1].metadata["n_chunks"], made[-1].metadata["end"]
+    assert astuple(estimate) == pytest.approx((duration, chunks, 376 * chunks, duration / 60_000))
+    assert [one.metadata["chunk"] for one in made] == [*range(chunks)]
+    assert len(made) > 1
+    assert [one.metadata["end"] for one in made[:-1]] == [one.metadata["start"] for one in made[1:]]
+    assert word_error_rate(TALK, made) < 0.1
+    assert {one.metadata["language"] for one in made} == {"en"}
+
+
+def test_words_have_their_times_in_the_recording(
+    settings: dict[str, Any], store: InMemoryByteStore
+) -> None:
+    [made] = parse_talk(settings, store, "document")
+    words = made.metadata["words"]
+    assert "".join(word["word"] for word in words) == made.page_content.replace(" ", "")
+    times = [word[side] for word in words for side in ("start", "end")]
+    assert times == sorted(times)
+    assert times[-1] <= made.metadata["duration"]
+    assert made.metadata["timestamps_source"] == "server"
+    # The last words are Kennedy's, who begins after the others.
+    [americans] = [word for word in words if word["word"].startswith("Americans")]
+    assert americans["start"] > made.metadata["duration"] - speech_samples.SECONDS
+
+
 @pytest.mark.parametrize("mode", ["srt", "vtt"])
 def test_subtitles_are_within_the_recording(
     settings: dict[str, Any], store: InMemoryByteStore, mode: str
 ) -> None:
-    parser = VoxtralTranscriptionParser(
-        **settings | {"mode": mode, "chunk_seconds": 20, "store": store}
-    )
-    [made] = parser.parse(speech_samples.talk())
+    [made] = parse_talk(settings, store, mode)
     cues = read_cues(made.page_content)
     assert made.metadata["timestamps_source"] == "server"
     times = [time for cue in cues for time in (cue.start, cue.end)]
     assert times == sorted(times)
     assert times[-1] <= made.metadata["duration"]
-    assert word_error_rate(TALK, [Document(cue.text) for cue in cues]) < 0.15
+    assert word_error_rate(TALK, [Document(cue.text) for cue in cues]) < 0.1
 
 
 _KILLED = """
@@ -113,7 +168,8 @@ def killed_after_two(progress):
 VoxtralTranscriptionParser(
     base_url=sys.argv[1],
     api_key=sys.argv[2],
-    chunk_seconds=11,
+    chunk_seconds=20,
+    timestamps="word",
     max_concurrency=1,
     store=FolderStore(sys.argv[4]),
     progress=killed_after_two,
@@ -131,10 +187,7 @@ def test_a_killed_process_pays_only_for_what_is_missing(
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     progress: list[object] = []
     parser = VoxtralTranscriptionParser(
-        chunk_seconds=11,
-        store=FolderStore(tmp_path),
-        progress=progress.append,
-        **settings,
+        store=FolderStore(tmp_path), progress=progress.append, **LONG, **settings
     )
     missing = parser.estimate(speech_samples.talk()).chunks
     [made] = parser.parse(speech_samples.talk())
@@ -146,13 +199,13 @@ def test_a_killed_process_pays_only_for_what_is_missing(
 
 
 def test_a_folder_is_loaded_with_marks_for_what_fails(
-    settings: dict[str, Any], tmp_path: Path
+    settings: dict[str, Any], store: InMemoryByteStore, tmp_path: Path
 ) -> None:
     (tmp_path / "a.flac").write_bytes(speech_samples.JFK.read_bytes())
     (tmp_path / "b.mp3").write_text("Dear diary")
     (tmp_path / "c.mp3").write_bytes(speech_samples.encoded("mp3"))
     loader = VoxtralTranscriptionLoader(
-        sorted(tmp_path.iterdir()), on_error="mark", progress=False, **settings
+        sorted(tmp_path.iterdir()), on_error="mark", progress=False, store=store, **settings
     )
     made = loader.load()
     assert ["error" in one.metadata for one in made] == [False, True, False]
@@ -167,9 +220,12 @@ def test_the_embedded_engine_reports_a_language_that_it_does_not_know(
     assert "does not know this language" in made.metadata["error"]
 
 
-async def test_a_recording_goes_through_a_chain_to_the_model(settings: dict[str, Any]) -> None:
+async def test_a_recording_goes_through_a_chain_to_the_model(
+    settings: dict[str, Any], store: InMemoryByteStore
+) -> None:
     prompt = ChatPromptTemplate.from_template("What is this about? {talk}")
-    chain = VoxtralTranscriber(**settings) | prompt | ChatVoxtral(max_tokens=20, **settings)
+    transcriber = VoxtralTranscriber(store=store, **settings)
+    chain = transcriber | prompt | ChatVoxtral(max_tokens=20, **settings)
     sync, asynchronous = (
         chain.invoke(speech_samples.JFK),
         await chain.ainvoke(speech_samples.JFK),
@@ -178,9 +234,11 @@ async def test_a_recording_goes_through_a_chain_to_the_model(settings: dict[str,
     assert asynchronous.text
 
 
-async def test_an_agents_tool_transcribes(settings: dict[str, Any]) -> None:
+async def test_an_agents_tool_transcribes(
+    settings: dict[str, Any], store: InMemoryByteStore
+) -> None:
     tool = transcribe_audio_tool(
-        VoxtralTranscriptionParser(**settings), root=speech_samples.JFK.parent
+        VoxtralTranscriptionParser(store=store, **settings), root=speech_samples.JFK.parent
     )
     transcripts = await asyncio.gather(
         tool.ainvoke({"path": "jfk.flac"}), asyncio.to_thread(tool.invoke, "jfk.flac")
