@@ -10,6 +10,7 @@ from langchain_core.stores import BaseStore
 from pydantic import TypeAdapter, ValidationError
 
 from langchain_voxtral.protocol.transcription_request import ChunkTranscript, TranscriptionRequest
+from langchain_voxtral.providers import LOCAL_BASE_URL
 
 logger = logging.getLogger("langchain_voxtral")
 
@@ -59,10 +60,21 @@ class TranscriptStore:
         except Exception as error:  # noqa: BLE001 - whatever a store raises
             _log_failure(request, error)
 
+    @property
+    def _server(self) -> str:
+        """What transcribes: an address, or the speech model of the embedded engine."""
+        if self.base_url != LOCAL_BASE_URL:
+            return self.base_url
+        from langchain_voxtral.local.engine.speech import (  # noqa: PLC0415 - as needed
+            SpeechEngine,
+        )
+
+        return f"{LOCAL_BASE_URL} {SpeechEngine().name}"
+
     def _key(self, request: TranscriptionRequest) -> str:
         """Return a hash of the chunk and the settings, which file stores take as a name."""
         chunk = hashlib.sha256(request.chunk.data).hexdigest()
-        facts = {"version": _VERSION, "base_url": self.base_url, "chunk": chunk, **request.settings}
+        facts = {"version": _VERSION, "base_url": self._server, "chunk": chunk, **request.settings}
         digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
         return f"voxtral-{digest}"
 

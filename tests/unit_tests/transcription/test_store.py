@@ -23,7 +23,12 @@ from support.transcription_calls import (
 )
 
 from langchain_voxtral import VoxtralTranscriptionLoader, VoxtralTranscriptionParser
+from langchain_voxtral.audio.chunking import AudioChunk
 from langchain_voxtral.errors import VoxtralRateLimitError
+from langchain_voxtral.protocol.transcription import Transcript
+from langchain_voxtral.protocol.transcription_request import ChunkTranscript
+from langchain_voxtral.transcription.settings import request_for
+from langchain_voxtral.transcription.store import TranscriptStore
 
 
 @pytest.mark.parametrize("method", PARSES)
@@ -231,3 +236,17 @@ def test_keys_suit_file_stores() -> None:
     with ScriptedServer(transcription_reply("A")) as server:
         parser_of(server, store=store).parse(SHORT)
     assert all(key.replace("-", "").isalnum() for key in store.yield_keys())
+
+
+def test_the_embedded_engine_with_another_speech_model_transcribes_anew(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    store = TranscriptStore(InMemoryByteStore(), "local")
+    settings = VoxtralTranscriptionParser(base_url="local")
+    request = request_for(settings, AudioChunk(0, 0.0, 1.0, b"sound"), "the recording")
+    made = ChunkTranscript(Transcript("Hello."), "whisper-base")
+    monkeypatch.delenv("VOXTRAL_WHISPER", raising=False)
+    store.save(request, made)
+    assert store.load(request) == made
+    monkeypatch.setenv("VOXTRAL_WHISPER", "small")
+    assert store.load(request) is None
