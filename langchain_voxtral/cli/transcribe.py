@@ -33,10 +33,6 @@ if TYPE_CHECKING:
 
 # JSON needs the server's times, as subtitles do.
 _MODES: "Mapping[str, Mode]" = {"text": "document", "srt": "srt", "vtt": "vtt", "json": "srt"}
-_LOCAL_CHUNK_SECONDS = 120
-"""Four windows of Whisper's: the embedded engine takes 6 seconds or more, and then the bar moves.
-Each chunk has its language detected, and its last window filled up: shorter ones would cost more,
-and be taken for another language more often."""
 _SETTINGS = (
     "model",
     "language",
@@ -184,7 +180,6 @@ def _make_parser(arguments: argparse.Namespace) -> "VoxtralTranscriptionParser":
     if settings.get("base_url") == LOCAL_BASE_URL:
         check_speech_support()
         preload_engine(**_engine_models(arguments))
-        settings["chunk_seconds"] = _LOCAL_CHUNK_SECONDS
     if arguments.translate:
         settings["task"] = "translate"
     if arguments.quiet:

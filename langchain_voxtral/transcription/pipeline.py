@@ -28,9 +28,10 @@ from langchain_voxtral.transcription.settings import (
     check_cost,
     chunk_limits,
     expected_timestamps,
-    needed_timestamps,
+    needs_cues,
     price_per_minute,
     request_for,
+    target_seconds,
 )
 from langchain_voxtral.transcription.store import TranscriptStore
 from langchain_voxtral.transcription_client import TranscriptionClient
@@ -74,9 +75,9 @@ class TranscriptionJob:
         self.recording = ChunkedRecording(
             self.source,
             chunk_limits(settings),
-            target_seconds=settings.chunk_seconds,
+            target_seconds=target_seconds(settings),
             truncated=settings.truncated,
-            as_cues=needed_timestamps(settings) != expected_timestamps(settings),
+            as_cues=needs_cues(settings),
             marks_silence=not settings.send_silence,
         )
         self.metadata |= {

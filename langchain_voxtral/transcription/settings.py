@@ -35,6 +35,10 @@ _NEEDED_TIMESTAMPS: Mapping[Mode, Timestamps] = {
     "vtt": "segment",
     "word": "word",
 }
+_LOCAL_CHUNK_SECONDS = 120.0
+"""Four windows of Whisper's. The embedded engine takes 6 to 18 seconds for them, one chunk after
+the other: then progress shows, and four in flight are far from the timeout. For each chunk the
+language is detected anew, and the last window filled up, so that shorter ones have a price."""
 _EMPTY_CHUNK = AudioChunk(0, 0.0, 0.0, b"")
 
 
@@ -77,8 +81,9 @@ class TranscriptionSettings(ConnectionSettings):
     as long as the server takes them (an hour at Mistral), unless `chunk_seconds` is set. If there
     are several all the same, that is logged, and names begin with the number of the chunk."""
     chunk_seconds: Annotated[float, Field(ge=1, allow_inf_nan=False)] | None = None
-    """Length that chunks should have, at most the server's limit. None makes as few as possible, or
-    chunks of up to 15 seconds for segments and subtitles if the server returns no times."""
+    """Length that chunks should have, at most the server's limit. None makes as few as possible,
+    with `"local"` chunks of up to 2 minutes, and for segments and subtitles of up to 15 seconds if
+    the server returns no times."""
     max_concurrency: int = Field(default=4, ge=1)
     """Chunks in flight at once; one more is in memory."""
     on_error: Literal["raise", "mark"] = "raise"
@@ -184,6 +189,19 @@ def chunk_limits(settings: TranscriptionSettings) -> Provider:
         max_audio_seconds=provider.max_diarized_seconds,
         max_audio_bytes=provider.max_diarized_bytes,
     )
+
+
+def target_seconds(settings: TranscriptionSettings) -> float | None:
+    """Return the length that chunks should have; None leaves it to the server's limits."""
+    is_local = settings.base_url == LOCAL_BASE_URL
+    if settings.chunk_seconds is None and is_local and not needs_cues(settings):
+        return _LOCAL_CHUNK_SECONDS
+    return settings.chunk_seconds
+
+
+def needs_cues(settings: TranscriptionSettings) -> bool:
+    """Return whether chunks are to be as short as subtitles, since the endpoint has no times."""
+    return needed_timestamps(settings) != expected_timestamps(settings)
 
 
 def needed_timestamps(settings: TranscriptionSettings) -> Timestamps | None:

@@ -372,6 +372,8 @@ DOCUMENTS = st.dictionaries(
             "segments",
             "words",
             "language",
+            "language_probability",
+            "language_source",
             "duration",
             "input_length_ms",
             "usage",
@@ -401,3 +403,4 @@ def test_any_document_is_a_transcript_with_possible_times_or_one_of_our_errors(
     times = [(part.start, part.end) for part in transcript.segments]
     times += [(word.start, word.end) for word in words]
     assert all(0 <= start <= end < float("inf") for start, end in times)
+    assert 0 <= (transcript.language_probability or 0) <= 1

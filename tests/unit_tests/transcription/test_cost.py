@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import astuple
+from typing import Any
 
 import pytest
 from langchain_core.stores import InMemoryByteStore
@@ -10,6 +11,7 @@ from support.scripted_server import ScriptedServer
 from support.transcription_calls import BUSY, LONG, PARSES, SHORT, parser_of, transcription_reply
 
 from langchain_voxtral import VoxtralTranscriptionLoader, VoxtralTranscriptionParser
+from langchain_voxtral.audio.wav import wav_header
 from langchain_voxtral.errors import (
     VoxtralAudioError,
     VoxtralInvalidRequestError,
@@ -22,6 +24,18 @@ def test_an_estimate_needs_no_key_and_sends_nothing() -> None:
     assert astuple(parser.estimate(LONG)) == pytest.approx((30.0, 3, 3 * 376, 0.0005))
     loader = VoxtralTranscriptionLoader([LONG, SHORT], parser=parser)
     assert astuple(loader.estimate()) == pytest.approx((32.0, 4, 4 * 376, 0.032 / 60))
+
+
+@pytest.mark.parametrize(
+    ("settings", "chunks"),
+    [({}, 3), ({"chunk_seconds": 60}, 6), ({"endpoint": "chat", "mode": "srt"}, 24)],
+)
+def test_chunks_for_the_embedded_engine_have_two_minutes(
+    settings: dict[str, Any], chunks: int
+) -> None:
+    minutes = wav_header(6 * 60 * 32_000) + bytes(6 * 60 * 32_000)
+    parser = VoxtralTranscriptionParser(base_url="local", **settings)
+    assert parser.estimate(minutes).chunks == chunks
 
 
 @pytest.mark.parametrize("method", PARSES)

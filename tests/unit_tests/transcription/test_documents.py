@@ -206,10 +206,10 @@ def test_the_cost_and_its_source_are_in_the_metadata(
 
 
 def test_the_model_that_answered_is_in_the_metadata() -> None:
-    reply = json_reply({"text": "Hello."}, headers={"x-voxtral-model": "moonshine-tiny-en"})
+    reply = json_reply({"text": "Hello."}, headers={"x-voxtral-model": "whisper-base"})
     with ScriptedServer(reply) as server:
         [made] = parser_of(server).parse(SHORT)
-    assert made.metadata["model"] == "moonshine-tiny-en"
+    assert made.metadata["model"] == "whisper-base"
 
 
 @pytest.mark.parametrize(
