@@ -4,12 +4,13 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
 import pytest
+from support.speech_samples import JFK
 
 from langchain_voxtral.errors import VoxtralLocalError
 from langchain_voxtral.local import LocalVoxtral, create_app
@@ -17,6 +18,7 @@ from langchain_voxtral.local.engine.llama import Engine
 from langchain_voxtral.local.models import LoadedModel, TextModel
 from langchain_voxtral.local.prompting.chat_template import SMOLLM2_TEMPLATE
 from langchain_voxtral.local.server import introduction
+from langchain_voxtral.local.weights import ensure_speech_model, ensure_text_model
 
 CAPITAL = {"input": "The capital of France is", "max_new_tokens": 1, "temperature": 0}
 CHAT = {
@@ -203,9 +205,9 @@ def test_a_server_that_stops_while_its_model_loads_answers_with_503(tmp_path: Pa
 # The shared server, in processes of their own
 
 
-def run(program: str, cache: Path) -> "subprocess.CompletedProcess[str]":
+def run(program: str, cache: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
     setup = (
-        "import os, threading\n"
+        "import os, sys, threading\n"
         "real_cache = os.environ.pop('VOXTRAL_CACHE', None)\n"
         f"os.environ |= {{'VOXTRAL_CACHE': {str(cache)!r}, 'VOXTRAL_OFFLINE': '1'}}\n"
         "from langchain_voxtral.local import *\n"
@@ -214,7 +216,7 @@ def run(program: str, cache: Path) -> "subprocess.CompletedProcess[str]":
         "    os.environ |= {'VOXTRAL_CACHE': real_cache} if real_cache else {}\n"
     )
     return subprocess.run(  # noqa: S603 - a program of this file
-        [sys.executable, "-X", "dev", "-W", "error", "-c", setup + program],
+        [sys.executable, "-W", "error", "-c", setup + program, *arguments],
         capture_output=True,
         text=True,
         timeout=120,
@@ -263,7 +265,7 @@ threading.Thread(target=shared_server, daemon=True).start()
 def test_a_child_forked_while_the_model_loads_loads_its_own(tmp_path: Path) -> None:
     done = run(
         """
-import sys, warnings
+import warnings
 warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
 have_weights()
 server = shared_server(text=False)
@@ -280,6 +282,79 @@ with server.models.text._loading:
     )
     line = "Embedded engine: SmolLM2-135M-Instruct answers; it is not Voxtral\n"
     assert (done.stdout, done.stderr, done.returncode) == ("False True\n7\n", line, 0)
+
+
+@pytest.fixture
+def cache_with(tmp_path: Path) -> Callable[[str], Path]:
+    """A function that makes a cache with one model, without another copy of its weights."""
+
+    def make(model: str) -> Path:
+        (tmp_path / "cache").mkdir()
+        path = ensure_text_model() if model == "text" else Path(ensure_speech_model())
+        (tmp_path / "cache" / path.name).symlink_to(path)
+        return tmp_path / "cache"
+
+    return make
+
+
+def test_who_only_transcribes_needs_no_language_model(
+    cache_with: Callable[[str], Path],
+) -> None:
+    done = run(
+        """
+import asyncio
+from langchain_voxtral import VoxtralTranscriber, VoxtralTranscriptionParser
+[one] = VoxtralTranscriptionParser(base_url="local").parse(sys.argv[1])
+print(is_running(text=False, speech=True), is_running())
+for endpoint in ({}, {"endpoint": "native"}, {"endpoint": "chat"}):
+    transcriber = VoxtralTranscriber(base_url="local", **endpoint)
+    try:
+        print(asyncio.run(transcriber.ainvoke(sys.argv[1])) == one.page_content)
+    except VoxtralLocalError as error:
+        print(error)
+print(shared_server(text=False).models.text.is_loaded)
+have_weights()
+print(shared_server() is shared_server(speech=True))
+""",
+        cache_with("speech"),
+        str(JFK),
+    )
+    not_there = f"{JFK}: {NOT_THERE}"
+    assert done.stdout.splitlines() == ["True False", "True", "True", not_there, "False", "True"]
+    assert done.stderr.splitlines() == [
+        "Embedded engine: whisper-base transcribes; it is not Voxtral",
+        "Embedded engine: SmolLM2-135M-Instruct answers; it is not Voxtral",
+    ]
+    assert done.returncode == 0
+
+
+def test_who_only_writes_needs_no_speech_model(cache_with: Callable[[str], Path]) -> None:
+    """A recording in a chat needs it, and the error comes before the request."""
+    done = run(
+        """
+from pathlib import Path
+from langchain_core.messages import HumanMessage
+from langchain_voxtral import ChatVoxtral, audio_block
+model = ChatVoxtral(base_url="local", temperature=0, max_tokens=1)
+print(bool(model.invoke("Hello").text))
+question = [HumanMessage([audio_block(Path(sys.argv[1]))])]
+for ask in (model.invoke, lambda question: list(model.stream(question))):
+    try:
+        ask(question)
+    except VoxtralLocalError as error:
+        print(error)
+print(shared_server().models.speech.is_loaded)
+""",
+        cache_with("text"),
+        str(JFK),
+    )
+    not_there = (
+        "The weights of whisper-base are not on this machine, and VOXTRAL_OFFLINE forbids fetching "
+        "them. Name the folder of a CTranslate2 model in VOXTRAL_WHISPER, or unset VOXTRAL_OFFLINE."
+    )
+    assert done.stdout.splitlines() == ["True", not_there, not_there, "False"]
+    line = "Embedded engine: SmolLM2-135M-Instruct answers; it is not Voxtral\n"
+    assert (done.stderr, done.returncode) == (line, 0)
 
 
 # What is said of the models

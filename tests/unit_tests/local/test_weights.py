@@ -91,6 +91,8 @@ def test_a_folder_is_named_by_argument_or_environment(
     assert ensure_speech_model(str(whisper)) == str(whisper)
     monkeypatch.setenv("VOXTRAL_WHISPER", str(whisper))
     assert ensure_speech_model() == str(whisper)
+    monkeypatch.setenv("VOXTRAL_WHISPER", "no such model")
+    assert ensure_speech_model(str(whisper)) == str(whisper)
 
 
 def test_a_home_folder_is_written_with_a_tilde(
