@@ -194,7 +194,7 @@ def test_a_model_in_the_cache_of_the_hub_is_used_offline(tmp_path: Path, whisper
 
 @pytest.mark.parametrize(
     ("arguments", "names"),
-    [((), ["text"]), (("speech",), ["speech"]), (("all",), ["text", "speech"])],
+    [((), ["text"]), (("all",), ["text", "speech"])],
 )
 def test_the_module_prints_the_paths(
     tmp_path: Path, whisper: Path, arguments: tuple[str, ...], names: list[str]
