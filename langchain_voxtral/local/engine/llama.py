@@ -88,6 +88,8 @@ class Engine:
         params.n_ctx = n_ctx
         params.n_parallel = 1
         params.verbosity = 0
+        # By default llama.cpp keeps the states of earlier prompts, in up to 8 GB.
+        params.cache_ram_mib = 0
         params.fit_params = fit_memory
         params.cpuparams.n_threads = params.cpuparams_batch.n_threads = n_threads
         # llama.cpp opens a port of its own on loopback, which nobody else may use.

@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 
 from langchain_voxtral.local import LocalVoxtral
@@ -62,6 +63,16 @@ def test_the_documented_request_gets_the_documented_answer(http: httpx.Client) -
     assert body["results"][0]["generated_text"]
     assert answer.headers["x-voxtral-model"] == "SmolLM2-135M-Instruct"
     assert answer.headers["content-type"] == "application/json"
+
+
+def test_earlier_prompts_take_no_memory(http: httpx.Client) -> None:
+    first, *others = [f"{number} " * 100 for number in range(111, 555, 111)]
+    ask(http, first, max_new_tokens=1)
+    before = psutil.Process().memory_info().rss
+    for prompt in others:
+        ask(http, prompt, max_new_tokens=1)
+    # Each was kept in 9 MB once.
+    assert psutil.Process().memory_info().rss - before < 10 * 2**20
 
 
 def test_the_model_knows_the_capital_of_france(http: httpx.Client) -> None:
