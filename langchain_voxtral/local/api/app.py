@@ -57,10 +57,10 @@ from langchain_voxtral.local.engine.scheduler import TextWorker
 from langchain_voxtral.local.engine.speech import (
     SpeechEngine,
     SpeechResult,
-    SpeechSettings,
     require_speech_support,
 )
 from langchain_voxtral.local.engine.speech_worker import SpeechWorker
+from langchain_voxtral.local.engine.whisper import SpeechSettings
 from langchain_voxtral.local.errors import ErrorResponse
 from langchain_voxtral.local.models import VOXTRAL, TextModel
 from langchain_voxtral.local.prompting.tool_calling import ModelInput, plan_chat, plan_native

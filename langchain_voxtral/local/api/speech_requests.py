@@ -12,7 +12,7 @@ from starlette.datastructures import Headers
 from starlette.formparsers import MultiPartException, MultiPartParser
 
 from langchain_voxtral.local.api.requests import media_type, refuse_encoded
-from langchain_voxtral.local.engine.speech import SpeechSettings
+from langchain_voxtral.local.engine.whisper import SpeechSettings
 from langchain_voxtral.local.errors import ErrorResponse
 from langchain_voxtral.local.response_formats import StrictModel
 

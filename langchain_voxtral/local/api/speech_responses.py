@@ -8,7 +8,8 @@ from starlette.responses import Response
 from langchain_voxtral.audio.subtitles import to_srt, to_vtt
 from langchain_voxtral.local.api.responses import COST, NO_STORE, json_bytes
 from langchain_voxtral.local.api.speech_requests import NativeForm, OpenAIForm
-from langchain_voxtral.local.engine.speech import SpeechResult, SpeechSettings
+from langchain_voxtral.local.engine.speech import SpeechResult
+from langchain_voxtral.local.engine.whisper import SpeechSettings
 
 _JSON = "application/json"
 

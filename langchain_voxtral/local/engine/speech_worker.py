@@ -9,7 +9,8 @@ from typing import BinaryIO
 
 from langchain_voxtral.audio import Recording
 from langchain_voxtral.local.engine.scheduler import Scheduler, WorkItem
-from langchain_voxtral.local.engine.speech import SpeechEngine, SpeechResult, SpeechSettings
+from langchain_voxtral.local.engine.speech import SpeechEngine, SpeechResult
+from langchain_voxtral.local.engine.whisper import SpeechSettings
 
 _KEPT = 64
 
