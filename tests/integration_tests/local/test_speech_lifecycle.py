@@ -173,11 +173,12 @@ def test_a_forked_child_can_transcribe_and_exits() -> None:
         logging.disable()
 
         def hear():
-            server = shared_server()
+            server = shared_server(text=False, speech=True)
             with open(sys.argv[1], "rb") as sound:
                 answer = httpx.post(
                     f"{server.base_url}/inference/mistralai/Voxtral-Mini-3B-2507",
                     files={"audio": sound},
+                    data={"language": "en"},
                     headers={"authorization": f"Bearer {server.api_key}"},
                     trust_env=False,
                     timeout=60,
@@ -195,4 +196,46 @@ def test_a_forked_child_can_transcribe_and_exits() -> None:
         assert os.waitstatus_to_exitcode(os.waitpid(idle, 0)[1]) == 7
         """,
         str(JFK),
+    )
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a_process_and_its_child_end_while_the_engine_transcribes(tmp_path: Path) -> None:
+    """The server is not stopped; its thread is inside CTranslate2 when they end."""
+    sound = tmp_path / "long.wav"
+    sound.write_bytes(LONG)
+    run_python(
+        """
+        import contextlib, logging, os, sys, threading, warnings
+        warnings.simplefilter("ignore", DeprecationWarning)
+        import httpx
+        from langchain_voxtral.local import shared_server
+
+        logging.getLogger("langchain_voxtral").setLevel("ERROR")
+        decoding = threading.Event()
+        logger = logging.getLogger("faster_whisper")
+        logger.setLevel("INFO")
+        logger.addFilter(lambda record: decoding.set())  # and nothing is printed
+        server = shared_server(text=False, speech=True)
+
+        def transcribe():
+            with contextlib.suppress(httpx.HTTPError), open(sys.argv[1], "rb") as sound:
+                answer = httpx.post(
+                    f"{server.base_url}/inference/mistralai/Voxtral-Mini-3B-2507",
+                    files={"audio": sound},
+                    data={"language": "en"},
+                    headers={"authorization": f"Bearer {server.api_key}"},
+                    trust_env=False,
+                    timeout=60,
+                )
+                assert answer.status_code == 503, answer.text  # it was cut
+
+        threading.Thread(target=transcribe, daemon=True).start()
+        assert decoding.wait(30)
+        child = os.fork()
+        if child == 0:
+            sys.exit(7)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+        """,
+        str(sound),
     )

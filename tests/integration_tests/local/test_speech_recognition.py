@@ -1,14 +1,27 @@
 """Speech recognition of the embedded engine: real, long, faint and silent recordings."""
 
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import httpx
 import numpy as np
 import pytest
-from support.local_speech import FRAMES, NATIVE, SHORT, ask, json_body, wav
-from support.reference_transcripts import TALK, TRANSCRIPTS, word_errors
-from support.speech_samples import AUSTEN, JFK, encoded, noise, pcm16, silence, speech, talk
+from support.local_speech import FRAMES, NATIVE, SHORT, TRANSLATIONS, ask, json_body, wav
+from support.reference_transcripts import LANGUAGES, TALK, TRANSCRIPTS, word_errors
+from support.reference_transcripts import TRANSLATIONS as TRANSLATIONS_OF
+from support.speech_samples import (
+    AUSTEN,
+    FRENCH,
+    ITALIAN,
+    JFK,
+    encoded,
+    noise,
+    pcm16,
+    silence,
+    speech,
+    talk,
+)
 
 MILLISECONDS = 1e-3
 
@@ -24,6 +37,18 @@ def test_real_speech_is_transcribed(talk_transcript: dict[str, Any]) -> None:
     known = (talk_transcript["language"], talk_transcript["language_source"])
     assert known == ("en", "detected")
     assert 0.5 < talk_transcript["language_probability"] <= 1
+
+
+@pytest.mark.parametrize("clip", [FRENCH, ITALIAN], ids=lambda clip: LANGUAGES[clip])
+def test_other_languages_are_transcribed_and_translated(http: httpx.Client, clip: Path) -> None:
+    sound = clip.read_bytes()
+    transcript = json_body(ask(http, NATIVE, sound))
+    translation = json_body(ask(http, TRANSLATIONS, sound, response_format="verbose_json"))
+    assert word_errors(TRANSCRIPTS[clip], transcript["text"]).wer < 0.15, transcript["text"]
+    assert word_errors(TRANSLATIONS_OF[clip], translation["text"]).wer < 0.3, translation["text"]
+    for document in (transcript, translation):  # both name the language that is spoken
+        known = (document["language"], document["language_source"])
+        assert known == (LANGUAGES[clip], "detected")
 
 
 def test_words_have_times_in_order_within_their_segments(talk_transcript: dict[str, Any]) -> None:

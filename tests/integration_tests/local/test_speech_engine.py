@@ -1,0 +1,258 @@
+"""What the speech engine asks of faster-whisper, and makes of its segments.
+
+faster-whisper's model is scripted here; its voice detector is real.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from support.speech_samples import JFK, joined, silence, speech, wav_bytes
+
+from langchain_voxtral.audio import Recording
+from langchain_voxtral.errors import VoxtralLocalError
+from langchain_voxtral.local.engine.speech import SpeechEngine, SpeechResult
+from langchain_voxtral.local.engine.whisper import SpeechSettings
+from langchain_voxtral.local.errors import ErrorResponse
+
+
+def segment(start: float, end: float, text: str, **fields: Any) -> SimpleNamespace:
+    plain = {"tokens": [0] * 10, "compression_ratio": 1.0, "seek": 0, "words": None}
+    return SimpleNamespace(start=start, end=end, text=text, **{**plain, **fields})
+
+
+def word(start: float, end: float, text: str) -> SimpleNamespace:
+    return SimpleNamespace(start=start, end=end, word=text)
+
+
+class ScriptedWhisper:
+    """faster-whisper's model, with answers of ours.
+
+    Args:
+        answers: Segments, call by call; the last ones again and again.
+        languages: What it knows.
+    """
+
+    def __init__(self, answers: Iterable[Iterable[SimpleNamespace]], *languages: str) -> None:
+        self.answers = [*answers]
+        self.supported_languages = languages or ("de", "en", "jw", "yue")
+        self.model = SimpleNamespace(is_multilingual=self.supported_languages != ("en",))
+        tokens = [f"<|{code}|>" for code in self.supported_languages if code != "yue"]
+        self.hf_tokenizer = SimpleNamespace(
+            token_to_id=lambda token: 1 if token in tokens else None
+        )
+        self.max_length = 448
+        self.detections = [("en", 0.9)]
+        self.calls: list[dict[str, Any]] = []
+
+    def detect_language(self, samples: object) -> tuple[str, float, list[object]]:
+        detected = self.detections.pop(0) if len(self.detections) > 1 else self.detections[0]
+        return *detected, []
+
+    def transcribe(self, samples: object, **options: Any) -> tuple[Iterator[Any], None]:
+        self.calls.append(options)
+        return iter(self.answers[min(len(self.calls), len(self.answers)) - 1]), None
+
+
+Transcribe = Callable[..., SpeechResult]
+
+
+@pytest.fixture
+def transcribe(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Transcribe:
+    """Return what transcribes JFK, or other bytes, with a scripted model."""
+    for name in ("model.bin", "config.json", "tokenizer.json"):
+        (tmp_path / name).touch()
+
+    def run(whisper: ScriptedWhisper, sound: bytes | Path = JFK, **settings: Any) -> SpeechResult:
+        monkeypatch.setattr("faster_whisper.WhisperModel", lambda *_, **__: whisper)
+        check = settings.pop("check", lambda: None)
+        engine = SpeechEngine(str(tmp_path))
+        return engine.transcribe(Recording(sound), SpeechSettings(**settings), check)
+
+    return run
+
+
+HELLO = segment(0.0, 2.0, " Hello.")
+
+
+@pytest.mark.parametrize(
+    ("detected", "known"),
+    [
+        (("de", 0.5), ("de", 0.5, "detected")),
+        (("de", 0.4994), ("de", 0.499, "assumed")),
+        (("jw", 0.8), ("jv", 0.8, "detected")),
+    ],
+)
+def test_a_language_is_detected_or_assumed(
+    transcribe: Transcribe, detected: tuple[str, float], known: tuple[object, ...]
+) -> None:
+    whisper = ScriptedWhisper([[HELLO]])
+    whisper.detections = [detected]
+    assert transcribe(whisper).language == known
+    assert [call["language"] for call in whisper.calls] == [detected[0]]
+
+
+@pytest.mark.parametrize(("asked", "given"), [("de", "de"), ("jv", "jw"), ("jw", "jw")])
+def test_a_language_that_is_asked_for_is_not_detected(
+    transcribe: Transcribe, asked: str, given: str
+) -> None:
+    whisper = ScriptedWhisper([[HELLO]])
+    whisper.detections = [("en", 1.0)]
+    result = transcribe(whisper, language=asked, task="translate")
+    assert result.language == (asked.replace("w", "v"), None, "asked")
+    assert [(call["language"], call["task"]) for call in whisper.calls] == [(given, "translate")]
+
+
+@pytest.mark.parametrize(
+    ("languages", "asked", "known"), [((), "yue", "de, en, jv"), (("en",), "de", "en")]
+)
+def test_a_language_that_the_model_does_not_know_is_refused(
+    transcribe: Transcribe, languages: tuple[str, ...], asked: str, known: str
+) -> None:
+    """faster-whisper would take English for it, or fail."""
+    whisper = ScriptedWhisper([[HELLO]], *languages)
+    with pytest.raises(ErrorResponse) as caught:
+        transcribe(whisper, language=asked)
+    message = (
+        "Value error, the embedded engine's speech model does not know this language; the codes "
+        f"that it knows: {known}"
+    )
+    assert caught.value.status == 422
+    assert caught.value.body == {
+        "detail": [
+            {
+                "type": "value_error",
+                "loc": ["body", "language"],
+                "msg": message,
+                "input": asked,
+            }
+        ]
+    }
+    assert whisper.calls == []
+
+
+def test_a_model_for_english_only_assumes_english(transcribe: Transcribe) -> None:
+    whisper = ScriptedWhisper([[HELLO]], "en")
+    assert transcribe(whisper).language == ("en", None, "assumed")
+    assert transcribe(whisper, language="en").language == ("en", None, "asked")
+
+
+def test_a_translation_of_english_is_its_transcription(transcribe: Transcribe) -> None:
+    whisper = ScriptedWhisper([[HELLO]])
+    transcribe(whisper, task="translate")
+    assert [call["task"] for call in whisper.calls] == ["transcribe"]
+
+
+def test_passages_without_words_tell_no_language(transcribe: Transcribe) -> None:
+    for asked in (None, "de"):
+        result = transcribe(ScriptedWhisper([[]]), language=asked)
+        assert (result.text, result.segments, result.language) == ("", (), None)
+
+
+def repeating(*, seek: int, tokens: int) -> SimpleNamespace:
+    return segment(0, 9, " Go", seek=seek, tokens=[0] * tokens, compression_ratio=9.0)
+
+
+LOOP = [repeating(seek=0, tokens=200), repeating(seek=0, tokens=24)]
+"""A window of as many tokens as Whisper writes at most."""
+
+
+@pytest.mark.parametrize(
+    ("answers", "attempts"),
+    [
+        ([LOOP, [HELLO]], [(None, None), (1, None)]),
+        ([LOOP, LOOP, [HELLO]], [(None, None), (1, None), (1, 1.2)]),
+        ([[segment(0, 9, " Go, go.", compression_ratio=3.0)]], [(None, None)]),
+        ([[segment(0, 9, " A.", tokens=[0] * 224, compression_ratio=2.0)]], [(None, None)]),
+        ([[LOOP[0], repeating(seek=800, tokens=24)]], [(None, None)]),
+    ],
+    ids=["a loop", "a stubborn one", "a refrain", "a long text", "two windows"],
+)
+def test_only_a_loop_is_decoded_again(
+    transcribe: Transcribe, answers: list[list[Any]], attempts: list[tuple[object, ...]]
+) -> None:
+    whisper = ScriptedWhisper(answers)
+    result = transcribe(whisper)
+    tried = [(call.get("beam_size"), call.get("repetition_penalty")) for call in whisper.calls]
+    assert tried == attempts
+    assert result.text == "".join(one.text for one in answers[-1]).strip()
+
+
+def test_impossible_times_are_mended(transcribe: Transcribe) -> None:
+    """Times are in order, and none is outside of the passage; JFK has one of 11 s."""
+    words = [word(0.5, 0.4, " A"), word(0.2, 3.0, " b"), word(11.4, 11.9, " c.")]
+    found = [segment(-0.5, 11.5, " A b c.", words=words), segment(9.0, 12.0, " D.", words=[])]
+    result = transcribe(ScriptedWhisper([found]), has_words=True)
+    assert [(one.start, one.end) for one in result.segments] == [(0, 11), (11, 11)]
+    times = [(one.text, one.start, one.end) for one in result.segments[0].words]
+    assert times == [("A", 0.5, 0.5), ("b", 0.5, 3.0), ("c.", 11, 11)]
+
+
+def test_segments_are_cut_between_words(transcribe: Transcribe) -> None:
+    words = [word(at, at + 0.9, f" {at}") for at in range(5)]
+    found = [segment(0, 4.9, " 0 1 2 3 4", words=words)]
+    result = transcribe(ScriptedWhisper([found]), max_segment_seconds=2)
+    assert [(one.start, one.end, one.text) for one in result.segments] == [
+        (0, 1.9, "0 1"),
+        (2, 3.9, "2 3"),
+        (4, 4.9, "4"),
+    ]
+    assert [one.words for one in result.segments] == [()] * 3
+    assert result.text == "0 1 2 3 4"
+
+
+def test_work_that_nobody_waits_for_ends_at_the_next_segment(transcribe: Transcribe) -> None:
+    read = []
+
+    def segments() -> Iterator[Any]:
+        for number in range(5):
+            read.append(number)
+            yield segment(number, number + 1, " One.")
+
+    def check() -> None:
+        if len(read) == 2:
+            raise TimeoutError
+
+    with pytest.raises(TimeoutError):
+        transcribe(ScriptedWhisper([segments()]), check=check)
+    assert read == [0, 1]
+
+
+def test_the_settings_reach_the_model(transcribe: Transcribe) -> None:
+    whisper = ScriptedWhisper([[HELLO]])
+    transcribe(whisper)
+    transcribe(whisper, prompt="Names.", temperature=0.3, has_words=True)
+    names = ("initial_prompt", "temperature", "word_timestamps", "condition_on_previous_text")
+    assert [tuple(call[name] for name in names) for call in whisper.calls] == [
+        (None, [0], False, False),
+        ("Names.", [0.3], True, False),
+    ]
+
+
+def test_the_first_words_tell_the_language_of_all(transcribe: Transcribe) -> None:
+    whisper = ScriptedWhisper([[], [HELLO]])
+    whisper.detections = [("en", 0.3), ("de", 0.7), ("jw", 0.9)]
+    passages = wav_bytes(joined(*[speech(), silence(3)] * 3))
+    assert transcribe(whisper, passages).language == ("de", 0.7, "detected")
+    assert [call["language"] for call in whisper.calls] == ["en", "de", "de"]
+
+
+def test_words_that_begin_at_once_are_speech(transcribe: Transcribe) -> None:
+    """The voice detector misses these 0.6 s if they are all that there is."""
+    words = wav_bytes(speech()[22_400:32_000])
+    assert transcribe(ScriptedWhisper([[HELLO]]), words).text == "Hello."
+
+
+def test_a_folder_that_is_no_model_is_named(tmp_path: Path) -> None:
+    for name in ("model.bin", "config.json", "tokenizer.json"):
+        (tmp_path / name).write_text("{}")
+    engine = SpeechEngine(str(tmp_path))
+    with pytest.raises(VoxtralLocalError) as caught:
+        engine.load()
+    assert caught.value.message.startswith(f"faster-whisper could not load {tmp_path}: ")
+    assert caught.value.message.endswith(
+        "Is it a Whisper model for CTranslate2, complete, and is there memory for it?"
+    )
+    assert (engine.name, engine.is_loaded) == (tmp_path.name, False)
