@@ -7,12 +7,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from langchain_voxtral.errors import VoxtralAudioError, VoxtralMissingExtraError
+from langchain_voxtral.errors import VoxtralMissingExtraError
 
 try:
     from starlette.applications import Starlette
-    from starlette.exceptions import HTTPException
-    from starlette.requests import ClientDisconnect, Request
+    from starlette.requests import Request
     from starlette.responses import Response
     from starlette.routing import Route
 except ImportError as error:
@@ -22,6 +21,7 @@ from langchain_voxtral.local.api.access import LOOPBACK_NAMES, AccessControl
 from langchain_voxtral.local.api.chat_audio import AudioReference, extract_audio, insert_transcripts
 from langchain_voxtral.local.api.chat_requests import ChatRequest
 from langchain_voxtral.local.api.chat_responses import ChatFormat
+from langchain_voxtral.local.api.error_handlers import ERROR_HANDLERS
 from langchain_voxtral.local.api.requests import (
     MAX_BODY_BYTES,
     InferenceRequest,
@@ -128,12 +128,7 @@ class App:
                 ),
                 Route("/health", self._health),
             ],
-            exception_handlers={
-                ErrorResponse: _error_response,
-                VoxtralAudioError: _bad_recording,
-                HTTPException: _http_exception,
-                ClientDisconnect: _client_disconnected,
-            },
+            exception_handlers=ERROR_HANDLERS,
         )
         # An unknown path is 404, with or without a slash at its end.
         self._starlette.router.redirect_slashes = False
@@ -191,10 +186,8 @@ class App:
         if audio:
             require_speech_support()
 
-            async def transcribe(file: BinaryIO) -> str:
-                return (await self._transcript(request, file, SpeechSettings())).text
-
-            await insert_transcripts(audio, transcribe)
+            transcribe = partial(self._transcript, request)
+            await insert_transcripts(audio, transcribe, translate=self.model.is_default)
             chat = await asyncio.to_thread(validate, body, ChatRequest)
         model_input = await asyncio.to_thread(
             plan_chat,
@@ -339,31 +332,3 @@ def _read_chat(raw: bytes, max_bytes: int) -> tuple[Any, list[AudioReference], C
     if len(raw) - sum(one.size for one in audio) > max_bytes:
         raise too_large(max_bytes)
     return body, audio, validate(body, ChatRequest)
-
-
-async def _error_response(_: Request, error: Exception) -> Response:
-    if not isinstance(error, ErrorResponse):
-        raise error
-    return json_response(error.status, error.body, error.headers)
-
-
-async def _bad_recording(request: Request, error: Exception) -> Response:
-    if not isinstance(error, VoxtralAudioError):
-        raise error
-    if "model" in request.path_params:  # the native route
-        return json_response(400, {"detail": error.message})
-    fields = {"type": "invalid_request_error", "param": None, "code": None}
-    return json_response(400, {"error": {"message": error.message, **fields}})
-
-
-async def _client_disconnected(_: Request, __: Exception) -> Response:
-    # Nobody reads it; but unhandled, it would be logged as a failure of the server.
-    message = "The request ended before its body was whole"
-    return json_response(400, {"error": {"message": message}})
-
-
-async def _http_exception(_: Request, error: Exception) -> Response:
-    if not isinstance(error, HTTPException):
-        raise error
-    headers = dict(error.headers) if error.headers else None
-    return json_response(error.status_code, {"detail": error.detail}, headers)

@@ -1,6 +1,7 @@
 """Recordings in chat completion requests, which are replaced by their transcripts.
 
-The model reads text only, so it answers a question about a recording from its words.
+The model reads text only, so it answers a question about a recording from its words. SmolLM2 reads
+English only: words in another language are followed by what they mean.
 """
 
 import base64
@@ -12,8 +13,12 @@ from typing import Annotated, Any, BinaryIO, Literal
 from pydantic import Field, ValidationError
 
 from langchain_voxtral.local.api.requests import validation_details
+from langchain_voxtral.local.engine.speech import SpeechResult
+from langchain_voxtral.local.engine.whisper import ENGLISH, SpeechSettings
 from langchain_voxtral.local.errors import ErrorResponse
 from langchain_voxtral.local.response_formats import StrictModel
+
+_NO_SPEECH = "The recording has no speech in it."
 
 
 class EncodedAudio(StrictModel):
@@ -35,14 +40,14 @@ class AudioReference:
     """A recording that was taken out of a message.
 
     Args:
-        file: The recording.
+        data: The recording.
         size: Characters that it had in base64.
         part: The text part of the message that takes its place.
         before: What separates it from the part before.
         after: What separates it from the part after.
     """
 
-    file: BinaryIO
+    data: bytes
     size: int
     part: dict[str, Any]
     before: str
@@ -77,13 +82,26 @@ def extract_audio(body: object) -> list[AudioReference]:
     return references
 
 
+Transcribe = Callable[[BinaryIO, SpeechSettings], Awaitable[SpeechResult]]
+
+
 async def insert_transcripts(
-    references: Sequence[AudioReference], transcribe: Callable[[BinaryIO], Awaitable[str]]
+    references: Sequence[AudioReference], transcribe: Transcribe, *, translate: bool
 ) -> None:
-    """Put the transcripts of recordings where the recordings were."""
+    """Put the transcripts of recordings where the recordings were.
+
+    Args:
+        references: The recordings.
+        transcribe: Transcribes a file, and closes it.
+        translate: Whether to add an English translation of other languages.
+    """
     for one in references:
-        text = await transcribe(one.file)
-        text = f'The recording says: "{text}"' if text else "The recording has no speech in it."
+        said = await transcribe(io.BytesIO(one.data), SpeechSettings())
+        text = f'The recording says: "{said.text}"' if said.text else _NO_SPEECH
+        if translate and said.language and said.language.code != ENGLISH:
+            settings = SpeechSettings("translate", said.language.code)
+            meant = await transcribe(io.BytesIO(one.data), settings)
+            text += f' It means: "{meant.text}"'
         one.part["text"] = f"{one.before}{text}{one.after}"
 
 
@@ -105,7 +123,7 @@ def _extract(index: int, message: dict[str, Any]) -> Iterator[AudioReference]:
             part.update(type="text", text="")
             before = "\n" if number else ""
             after = "\n" if number < len(content) - 1 else ""
-            yield AudioReference(io.BytesIO(data), size, part, before, after)
+            yield AudioReference(data, size, part, before, after)
 
 
 def _decode(part: dict[str, Any], location: list[str | int]) -> bytes:

@@ -6,9 +6,9 @@ from typing import Any
 import httpx
 import pytest
 from support.local_responses import CHAT
+from support.local_speech import NATIVE, json_body
 from support.local_speech import ask as transcribe
-from support.local_speech import json_body
-from support.speech_samples import speech, wav_bytes
+from support.speech_samples import FRENCH, speech, wav_bytes
 
 MODEL = "mistralai/Voxtral-Mini-3B-2507"
 JFK = wav_bytes(speech())
@@ -58,6 +58,17 @@ def test_the_transcript_replaces_the_recording(http: httpx.Client, spoken: str) 
 def test_several_recordings(http: httpx.Client, spoken: str) -> None:
     answered = answer(http, audio(), QUESTION, audio())
     assert answered == answer(http, text(f"{spoken}\n"), QUESTION, text(f"\n{spoken}"))
+
+
+def test_a_recording_in_another_language_is_followed_by_its_meaning(http: httpx.Client) -> None:
+    """The small model reads English only."""
+    sound = FRENCH.read_bytes()
+    said = json_body(transcribe(http, NATIVE, sound))["text"]
+    meant = json_body(transcribe(http, NATIVE, sound, task="translate", language="fr"))["text"]
+    assert "numéro" in said
+    assert "number" in meant
+    both = text(f'The recording says: "{said}" It means: "{meant}"\n')
+    assert answer(http, audio(sound), QUESTION) == answer(http, both, QUESTION)
 
 
 def test_a_recording_may_be_as_large_as_in_a_form(http: httpx.Client) -> None:
