@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from langchain_voxtral.errors import VoxtralLocalError
 from langchain_voxtral.local.api.access import accepted_hosts, listen, require_key, url_host
+from langchain_voxtral.local.engine.forks import delay_forks
 from langchain_voxtral.local.engine.speech import SpeechEngine, has_speech_support
 from langchain_voxtral.local.models import Models, TextModel
 from langchain_voxtral.local.weights import find_speech_model
@@ -168,6 +169,7 @@ class LocalVoxtral:
             find_speech_model(self._speech_model)
         return listen(self.host, self._port)
 
+    @delay_forks()
     def _serve(self, listening: socket.socket) -> "_ServerThread":
         try:
             from langchain_voxtral.local.api.app import App  # noqa: PLC0415 - needs the extra

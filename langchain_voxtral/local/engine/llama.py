@@ -3,21 +3,20 @@
 import contextlib
 import ctypes
 import json
-import os
 import platform
 import re
 import secrets
 import sys
 import time
-import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http.client import HTTPConnection
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import urlsplit
 
 from langchain_voxtral.errors import VoxtralLocalError, VoxtralMissingExtraError
+from langchain_voxtral.local.engine.forks import delay_forks, protect_after_fork
 from langchain_voxtral.local.errors import ErrorResponse
 
 MAX_GENERATION_SECONDS = 600
@@ -75,6 +74,7 @@ class Engine:
         VoxtralMissingExtraError: xllamacpp is not installed.
     """
 
+    @delay_forks()
     def __init__(
         self, path: Path, *, n_ctx: int = 4096, n_threads: int = 1, fit_memory: bool = False
     ) -> None:
@@ -267,47 +267,3 @@ def check_cpu() -> None:
             "compiled for. Run `langchain-voxtral serve` on another machine and name it in "
             "base_url, or use DeepInfra."
         )
-
-
-# Forks. A forked child has the memory of a native library's threads, but not the threads. Freeing
-# a llama.cpp server joins its threads, and so does the end of the process, for llama.cpp's log:
-# either hangs or aborts. So a forked child frees no server, neither an inherited one nor its own,
-# and ends without the destructors of C++ (as children of `multiprocessing` do anyway).
-
-
-class _ServerOwner(Protocol):
-    server: Any
-
-
-_owners: "weakref.WeakSet[_ServerOwner]" = weakref.WeakSet()
-_is_used = False
-_is_forked = False
-
-
-def protect_after_fork(owner: _ServerOwner) -> None:
-    """Keep the native server that `owner` has just made from being freed in forked children."""
-    global _is_used  # noqa: PLW0603 - a fact about this process
-    _is_used = True
-    _owners.add(owner)
-    if _is_forked:
-        _leak_reference(owner.server)
-
-
-def _leak_reference(server: object) -> None:
-    ctypes.pythonapi.Py_IncRef(ctypes.py_object(server))
-
-
-def _after_fork_in_child() -> None:
-    global _is_forked  # noqa: PLW0603 - a fact about this process
-    if not _is_used:
-        return
-    _is_forked = True
-    for owner in _owners:
-        _leak_reference(owner.server)
-    libc = ctypes.CDLL(None)
-    if hasattr(libc, "on_exit"):  # glibc's; unlike atexit it receives the exit status
-        libc.on_exit(libc._exit, None)  # noqa: SLF001 - POSIX's name
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)

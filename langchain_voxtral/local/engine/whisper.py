@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from langchain_voxtral.audio.wav import SAMPLE_RATE
 from langchain_voxtral.errors import VoxtralLocalError
-from langchain_voxtral.local.engine.llama import protect_after_fork
+from langchain_voxtral.local.engine.forks import delay_forks, protect_after_fork
 from langchain_voxtral.local.errors import ErrorResponse
 from langchain_voxtral.local.weights import ensure_speech_model
 from langchain_voxtral.protocol.transcription import LanguageSource
@@ -89,15 +89,16 @@ class Whisper:
         whisper_class = _import_whisper()
         folder = ensure_speech_model(name)
         try:
-            self.server = whisper_class(
-                folder, device="cpu", compute_type="int8", cpu_threads=_thread_count()
-            )
+            with delay_forks():
+                self.server = whisper_class(
+                    folder, device="cpu", compute_type="int8", cpu_threads=_thread_count()
+                )
+                protect_after_fork(self)  # which wants the name `server`
         except Exception as error:
             raise VoxtralLocalError(
                 f"faster-whisper could not load {folder}: {error}. Is it a Whisper model for "
                 "CTranslate2, complete, and is there memory for it?"
             ) from error
-        protect_after_fork(self)  # which wants the name `server`
 
     def given_language(self, asked: str | None) -> Language | None:
         """Return the language that a request names, or the only one of the model, else None."""
@@ -162,6 +163,7 @@ class Whisper:
         return sorted(_ISO_CODES.get(code, code) for code in known)
 
 
+@delay_forks()
 def _import_whisper() -> Any:
     try:
         from faster_whisper import WhisperModel  # noqa: PLC0415 - an extra

@@ -262,26 +262,39 @@ threading.Thread(target=shared_server, daemon=True).start()
     assert (done.stdout, done.returncode) == ("", 0)
 
 
-def test_a_child_forked_while_the_model_loads_loads_its_own(tmp_path: Path) -> None:
+def test_a_fork_waits_while_a_thread_loads_a_model(tmp_path: Path) -> None:
+    """A child that had half of it could hang or abort."""
     done = run(
         """
 import warnings
 warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
+from langchain_voxtral.local.engine.forks import delay_forks
 have_weights()
 server = shared_server(text=False)
-with server.models.text._loading:
-    child = os.fork()
-    if child == 0:
-        own = shared_server()
-        print(own is server, own.is_ready(), flush=True)
-        own.stop()
-        sys.exit(7)
-    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+has_begun, is_forking = threading.Event(), threading.Event()
+def load():
+    with delay_forks():
+        has_begun.set()
+        is_forking.wait()
+        shared_server()
+threading.Thread(target=load).start()
+os.register_at_fork(before=is_forking.set)  # this runs before what makes the fork wait
+has_begun.wait()
+child = os.fork()
+if child == 0:
+    if (grandchild := os.fork()) == 0:
+        os._exit(0)
+    os.waitpid(grandchild, 0)
+    own = shared_server()
+    print(server.models.text.is_loaded, own is server, own.is_ready(), flush=True)
+    own.stop()
+    sys.exit(7)
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """,
         tmp_path / "cache",
     )
     line = "Embedded engine: SmolLM2-135M-Instruct answers; it is not Voxtral\n"
-    assert (done.stdout, done.stderr, done.returncode) == ("False True\n7\n", line, 0)
+    assert (done.stdout, done.stderr, done.returncode) == ("True False True\n7\n", line * 2, 0)
 
 
 @pytest.fixture
