@@ -1,5 +1,6 @@
 """Models that are fetched and loaded for the first request that needs them."""
 
+import os
 import socket
 import subprocess
 import sys
@@ -210,6 +211,9 @@ def run(program: str, cache: Path, *arguments: str) -> "subprocess.CompletedProc
         "import os, sys, threading\n"
         "real_cache = os.environ.pop('VOXTRAL_CACHE', None)\n"
         f"os.environ |= {{'VOXTRAL_CACHE': {str(cache)!r}, 'VOXTRAL_OFFLINE': '1'}}\n"
+        "import warnings\n"
+        # Python 3.12 warns of any fork of a process with threads: that it works is tested.
+        "warnings.filterwarnings('ignore', 'This process .* is multi-threaded')\n"
         "from langchain_voxtral.local import *\n"
         "def have_weights():\n"
         "    del os.environ['VOXTRAL_CACHE'], os.environ['VOXTRAL_OFFLINE']\n"
@@ -262,12 +266,11 @@ threading.Thread(target=shared_server, daemon=True).start()
     assert (done.stdout, done.returncode) == ("", 0)
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 def test_a_fork_waits_while_a_thread_loads_a_model(tmp_path: Path) -> None:
     """A child that had half of it could hang or abort."""
     done = run(
         """
-import warnings
-warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
 from langchain_voxtral.local.engine.forks import delay_forks
 have_weights()
 server = shared_server(text=False)
@@ -295,6 +298,24 @@ print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
     )
     line = "Embedded engine: SmolLM2-135M-Instruct answers; it is not Voxtral\n"
     assert (done.stdout, done.stderr, done.returncode) == ("True False True\n7\n", line * 2, 0)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a_child_ends_though_the_speech_model_could_not_be_loaded(tmp_path: Path) -> None:
+    """The libraries were, and have threads that the child does not have."""
+    done = run(
+        """
+try:
+    shared_server(text=False, speech=True)
+except VoxtralLocalError:
+    child = os.fork()
+    if child == 0:
+        sys.exit(7)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+""",
+        tmp_path / "cache",
+    )
+    assert (done.stdout, done.stderr, done.returncode) == ("7\n", "", 0)
 
 
 @pytest.fixture
