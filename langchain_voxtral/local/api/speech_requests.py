@@ -3,7 +3,6 @@
 Fields and ranges are those of DeepInfra's schemas. Which languages there are, the model knows.
 """
 
-import math
 from collections.abc import AsyncGenerator, Iterable
 from typing import TYPE_CHECKING, BinaryIO, ClassVar, Literal, Self, TypeVar
 
@@ -12,7 +11,7 @@ from starlette.datastructures import Headers
 from starlette.formparsers import MultiPartException, MultiPartParser
 
 from langchain_voxtral.local.api.requests import media_type, refuse_encoded
-from langchain_voxtral.local.engine.whisper import SpeechSettings
+from langchain_voxtral.local.engine.whisper import MAX_SEGMENT_SECONDS, SpeechSettings
 from langchain_voxtral.local.errors import ErrorResponse
 from langchain_voxtral.local.response_formats import StrictModel
 
@@ -61,7 +60,7 @@ class NativeForm(SpeechForm):
             self.prompt,
             self.temperature,
             has_words=self.chunk_level == "word",
-            max_segment_seconds=self.chunk_length_s or math.inf,
+            max_segment_seconds=self.chunk_length_s or MAX_SEGMENT_SECONDS,
         )
 
     @field_validator("webhook")

@@ -1,13 +1,11 @@
-"""Whisper, by faster-whisper: where speech is, its language, and its words."""
+"""Whisper, by faster-whisper: what is said, in which language, and when."""
 
-import math
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from langchain_voxtral.audio.wav import SAMPLE_RATE
 from langchain_voxtral.errors import VoxtralLocalError
 from langchain_voxtral.local.engine.forks import delay_forks, protect_after_fork
 from langchain_voxtral.local.errors import ErrorResponse
@@ -24,25 +22,15 @@ ENGLISH = "en"
 _ISO_CODES = {"jw": "jv"}
 """Where Whisper's code of a language is not that of ISO 639: Javanese."""
 _WHISPER_CODES = {iso: code for code, iso in _ISO_CODES.items()}
-_WINDOW_SECONDS = 30
-"""What Whisper processes at a time."""
-_PAUSE_SECONDS = 2.0
-"""Silence that ends a passage. Each passage is decoded on its own."""
-_LEAD = SAMPLE_RATE // 4
-"""Samples of silence before a piece, for the voice detector: it misses words of less than a second
-that begin at once."""
+MAX_SEGMENT_SECONDS = 15
+"""A subtitle that is longer cannot be read at once."""
 _SURE = 0.5
 """Probability from which a language is detected; below it is assumed."""
 _MAX_COMPRESSION = 2.4
 """How well zlib compresses the text of a window at most, as Whisper's authors set it. A refrain has
 3, too; but a decoder that loops never ends a window by itself."""
-_ATTEMPTS: tuple[dict[str, Any], ...] = (
-    {},
-    {"beam_size": 1},
-    {"beam_size": 1, "repetition_penalty": 1.2},
-)
-"""How a passage is decoded, and decoded again if there is a loop. Other texts become worse by it:
-with one beam instead of five there are 1.2 times as many word errors."""
+_AGAINST_LOOPS = {"repetition_penalty": 1.2}
+"""How sound is decoded again if there is a loop: one beam instead of five does not end it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +40,8 @@ class SpeechSettings:
     Args:
         task: `transcribe`, or `translate` into English.
         language: The code of the language that is spoken; None detects it.
-        prompt: Text that the decoder takes for what was said before: names, spellings, style.
+        prompt: Text that the decoder takes for what was said before: names, spellings, style. Of
+            a long one Whisper takes the last 223 tokens.
         temperature: 0 takes the most probable words. Above, words are drawn at random, and
             another time they are others.
         has_words: Find the times of words.
@@ -64,7 +53,7 @@ class SpeechSettings:
     prompt: str = ""
     temperature: float = 0
     has_words: bool = False
-    max_segment_seconds: float = math.inf
+    max_segment_seconds: float = MAX_SEGMENT_SECONDS
 
 
 class Language(NamedTuple):
@@ -109,43 +98,51 @@ class Whisper:
             return Language(code, None, "asked")
         return None if self.server.model.is_multilingual else Language(ENGLISH, None, "assumed")
 
-    def detect_language(self, samples: "Samples") -> Language:
-        """Return the language that is spoken at the beginning."""
-        window = samples[: _WINDOW_SECONDS * SAMPLE_RATE]
-        code, probability, _ = self.server.detect_language(window)
-        source: LanguageSource = "detected" if probability >= _SURE else "assumed"
-        return Language(_ISO_CODES.get(code, code), round(float(probability), 3), source)
-
     def transcribe(
         self,
         samples: "Samples",
-        language: Language,
+        language: Language | None,
         settings: SpeechSettings,
         check: Callable[[], object],
-    ) -> list[Any]:
-        """Return faster-whisper's segments of a passage."""
-        segments: list[Any] = []
-        for attempt in _ATTEMPTS:
-            found, _ = self.server.transcribe(
-                samples,
-                language=_WHISPER_CODES.get(language.code, language.code),
-                # English into English may change the words.
-                task="transcribe" if language.code == ENGLISH else settings.task,
-                initial_prompt=settings.prompt or None,
-                # Not the library's list: with it, windows that fail are decoded again at random.
-                temperature=[settings.temperature],
-                # A window that goes wrong does not lead the next ones astray.
-                condition_on_previous_text=False,
-                word_timestamps=settings.has_words or settings.max_segment_seconds < math.inf,
-                **attempt,
-            )
-            segments.clear()
-            for segment in found:
-                check()
-                segments.append(segment)
-            if not self._has_loop(segments):
-                break
-        return segments
+    ) -> tuple[list[Any], Language]:
+        """Return faster-whisper's segments, with words, and the language; None detects it."""
+        segments, spoken = self._decode(samples, language, settings, check)
+        if self._has_loop(segments):
+            return self._decode(samples, spoken, settings, check, **_AGAINST_LOOPS)
+        return segments, spoken
+
+    def _decode(
+        self,
+        samples: "Samples",
+        language: Language | None,
+        settings: SpeechSettings,
+        check: Callable[[], object],
+        **options: Any,
+    ) -> tuple[list[Any], Language]:
+        # English into English may change the words.
+        is_english = language is not None and language.code == ENGLISH
+        found, info = self.server.transcribe(
+            samples,
+            language=_WHISPER_CODES.get(language.code, language.code) if language else None,
+            task="transcribe" if is_english else settings.task,
+            initial_prompt=settings.prompt or None,
+            vad_filter=True,
+            word_timestamps=True,
+            # Not the library's list: with it, windows that fail are decoded again at random.
+            temperature=[settings.temperature],
+            # A window that goes wrong does not lead the next ones astray.
+            condition_on_previous_text=False,
+            **options,
+        )
+        if language is None:
+            language = _detected(info.language, float(info.language_probability))
+            if language.code == ENGLISH and settings.task == "translate":
+                return self._decode(samples, language, settings, check, **options)
+        segments = []
+        for segment in found:  # decodes it
+            check()
+            segments.append(segment)
+        return segments, language
 
     def _has_loop(self, segments: Iterable[Any]) -> bool:
         """Return whether a window repeats itself up to the limit of tokens."""
@@ -183,17 +180,16 @@ def _thread_count() -> int:
     return max(1, min(4, (os.cpu_count() or 2) // 2))
 
 
-def find_passages(samples: "Samples") -> list[tuple[int, int]]:
-    """Return where passages of speech start and end, in samples."""
-    import numpy as np  # noqa: PLC0415 - comes with the extra
-    from faster_whisper.vad import VadOptions, get_speech_timestamps  # noqa: PLC0415 - the same
+def has_speech(samples: "Samples") -> bool:
+    """Return whether faster-whisper's voice detector finds speech."""
+    from faster_whisper.vad import get_speech_timestamps  # noqa: PLC0415 - an extra
 
-    options = VadOptions(min_silence_duration_ms=round(_PAUSE_SECONDS * 1000))
-    padded = np.concatenate((np.zeros(_LEAD, np.float32), samples))
-    return [
-        (max(found["start"] - _LEAD, 0), found["end"] - _LEAD)
-        for found in get_speech_timestamps(padded, options)
-    ]
+    return bool(get_speech_timestamps(samples))
+
+
+def _detected(code: str, probability: float) -> Language:
+    source: LanguageSource = "detected" if probability >= _SURE else "assumed"
+    return Language(_ISO_CODES.get(code, code), round(probability, 3), source)
 
 
 def _unknown_language(language: str, known: Sequence[str]) -> ErrorResponse:

@@ -47,13 +47,14 @@ class ScriptedWhisper:
         self.detections = [("en", 0.9)]
         self.calls: list[dict[str, Any]] = []
 
-    def detect_language(self, samples: object) -> tuple[str, float, list[object]]:
-        detected = self.detections.pop(0) if len(self.detections) > 1 else self.detections[0]
-        return *detected, []
-
-    def transcribe(self, samples: object, **options: Any) -> tuple[Iterator[Any], None]:
+    def transcribe(self, samples: object, **options: Any) -> tuple[Iterator[Any], Any]:
         self.calls.append(options)
-        return iter(self.answers[min(len(self.calls), len(self.answers)) - 1]), None
+        language, probability = options["language"], 1.0
+        if language is None:
+            index = min(len(self.calls), len(self.detections)) - 1
+            language, probability = self.detections[index]
+        info = SimpleNamespace(language=language, language_probability=probability)
+        return iter(self.answers[min(len(self.calls), len(self.answers)) - 1]), info
 
 
 Transcribe = Callable[..., SpeechResult]
@@ -91,7 +92,7 @@ def test_a_language_is_detected_or_assumed(
     whisper = ScriptedWhisper([[HELLO]])
     whisper.detections = [detected]
     assert transcribe(whisper).language == known
-    assert [call["language"] for call in whisper.calls] == [detected[0]]
+    assert [call["language"] for call in whisper.calls] == [None]
 
 
 @pytest.mark.parametrize(("asked", "given"), [("de", "de"), ("jv", "jw"), ("jw", "jw")])
@@ -140,12 +141,13 @@ def test_a_model_for_english_only_assumes_english(transcribe: Transcribe) -> Non
 
 
 def test_a_translation_of_english_is_its_transcription(transcribe: Transcribe) -> None:
-    whisper = ScriptedWhisper([[HELLO]])
-    transcribe(whisper, task="translate")
-    assert [call["task"] for call in whisper.calls] == ["transcribe"]
+    whisper = ScriptedWhisper([[segment(0, 1, " Changed.")], [HELLO]])
+    assert transcribe(whisper, task="translate").text == "Hello."
+    calls = [(call["language"], call["task"]) for call in whisper.calls]
+    assert calls == [(None, "translate"), ("en", "transcribe")]
 
 
-def test_passages_without_words_tell_no_language(transcribe: Transcribe) -> None:
+def test_a_recording_without_words_tells_no_language(transcribe: Transcribe) -> None:
     for asked in (None, "de"):
         result = transcribe(ScriptedWhisper([[]]), language=asked)
         assert (result.text, result.segments, result.language) == ("", (), None)
@@ -162,45 +164,66 @@ LOOP = [repeating(seek=0, tokens=200), repeating(seek=0, tokens=24)]
 @pytest.mark.parametrize(
     ("answers", "attempts"),
     [
-        ([LOOP, [HELLO]], [(None, None), (1, None)]),
-        ([LOOP, LOOP, [HELLO]], [(None, None), (1, None), (1, 1.2)]),
+        ([LOOP, [HELLO]], [(None, None), ("en", 1.2)]),
         ([[segment(0, 9, " Go, go.", compression_ratio=3.0)]], [(None, None)]),
         ([[segment(0, 9, " A.", tokens=[0] * 224, compression_ratio=2.0)]], [(None, None)]),
         ([[LOOP[0], repeating(seek=800, tokens=24)]], [(None, None)]),
     ],
-    ids=["a loop", "a stubborn one", "a refrain", "a long text", "two windows"],
+    ids=["a loop", "a refrain", "a long text", "two windows"],
 )
 def test_only_a_loop_is_decoded_again(
     transcribe: Transcribe, answers: list[list[Any]], attempts: list[tuple[object, ...]]
 ) -> None:
     whisper = ScriptedWhisper(answers)
     result = transcribe(whisper)
-    tried = [(call.get("beam_size"), call.get("repetition_penalty")) for call in whisper.calls]
+    tried = [(call["language"], call.get("repetition_penalty")) for call in whisper.calls]
     assert tried == attempts
     assert result.text == "".join(one.text for one in answers[-1]).strip()
 
 
 def test_impossible_times_are_mended(transcribe: Transcribe) -> None:
-    """Times are in order, and none is outside of the passage; JFK has one of 11 s."""
-    words = [word(0.5, 0.4, " A"), word(0.2, 3.0, " b"), word(11.4, 11.9, " c.")]
+    """Times are in order, and none is outside of the recording, which has 11 s."""
+    words = [word(0.5, 0.4, " A"), word(0.2, 9.75, " b"), word(11.4, 11.9, " c.")]
     found = [segment(-0.5, 11.5, " A b c.", words=words), segment(9.0, 12.0, " D.", words=[])]
     result = transcribe(ScriptedWhisper([found]), has_words=True)
-    assert [(one.start, one.end) for one in result.segments] == [(0, 11), (11, 11)]
+    assert [(one.start, one.end) for one in result.segments] == [(0.5, 11), (11, 11)]
     times = [(one.text, one.start, one.end) for one in result.segments[0].words]
-    assert times == [("A", 0.5, 0.5), ("b", 0.5, 3.0), ("c.", 11, 11)]
+    assert times == [("A", 0.5, 0.5), ("b", 0.5, 9.75), ("c.", 11, 11)]
 
 
-def test_segments_are_cut_between_words(transcribe: Transcribe) -> None:
-    words = [word(at, at + 0.9, f" {at}") for at in range(5)]
-    found = [segment(0, 4.9, " 0 1 2 3 4", words=words)]
-    result = transcribe(ScriptedWhisper([found]), max_segment_seconds=2)
-    assert [(one.start, one.end, one.text) for one in result.segments] == [
-        (0, 1.9, "0 1"),
-        (2, 3.9, "2 3"),
-        (4, 4.9, "4"),
-    ]
-    assert [one.words for one in result.segments] == [()] * 3
-    assert result.text == "0 1 2 3 4"
+@pytest.mark.parametrize(
+    ("times", "max_seconds", "cut"),
+    [
+        ([(0, 1), (1, 2), (2, 3), (3, 4)], 4, [(0, 4, "0 1 2 3")]),
+        ([(0, 1), (1, 2), (2, 3), (3, 4)], 3, [(0, 2, "0 1"), (2, 4, "2 3")]),
+        ([(0, 1), (1, 2), (2, 3), (3.5, 4)], 3.5, [(0, 3, "0 1 2"), (3.5, 4, "3")]),
+        ([(0, 1), (1, 2), (4, 5), (5, 6)], 9, [(0, 2, "0 1"), (4, 6, "2 3")]),
+        ([(0, 3), (3, 4)], 1, [(0, 3, "0"), (3, 4, "1")]),
+        ([(0, 8), (8, 9.5), (9.5, 11)], None, [(0, 11, "0 1 2")]),
+    ],
+    ids=["short", "at the middle", "at a pause", "at a long pause", "a long word", "by default"],
+)
+def test_long_segments_are_cut_between_words(
+    transcribe: Transcribe,
+    times: list[tuple[float, float]],
+    max_seconds: float | None,
+    cut: list[tuple[float, float, str]],
+) -> None:
+    words = [word(start, end, f" {number}") for number, (start, end) in enumerate(times)]
+    found = [segment(0, 11, "".join(one.word for one in words), words=words)]
+    limit = {} if max_seconds is None else {"max_segment_seconds": max_seconds}
+    result = transcribe(ScriptedWhisper([found]), **limit)
+    assert [(one.start, one.end, one.text) for one in result.segments] == cut
+    assert [one.words for one in result.segments] == [()] * len(cut)
+    assert result.text == " ".join(text for _, _, text in cut)
+
+
+def test_segments_can_be_read_as_subtitles(transcribe: Transcribe) -> None:
+    """By default none is longer than 15 s."""
+    words = [word(at, at + 1, f" {at}") for at in range(20)]
+    sound = wav_bytes(joined(speech(), speech()))
+    result = transcribe(ScriptedWhisper([[segment(0, 20, " ...", words=words)]]), sound)
+    assert [(one.start, one.end) for one in result.segments] == [(0, 10), (10, 20)]
 
 
 def test_work_that_nobody_waits_for_ends_at_the_next_segment(transcribe: Transcribe) -> None:
@@ -224,25 +247,40 @@ def test_the_settings_reach_the_model(transcribe: Transcribe) -> None:
     whisper = ScriptedWhisper([[HELLO]])
     transcribe(whisper)
     transcribe(whisper, prompt="Names.", temperature=0.3, has_words=True)
-    names = ("initial_prompt", "temperature", "word_timestamps", "condition_on_previous_text")
+    names = ("initial_prompt", "temperature")
     assert [tuple(call[name] for name in names) for call in whisper.calls] == [
-        (None, [0], False, False),
-        ("Names.", [0.3], True, False),
+        (None, [0]),
+        ("Names.", [0.3]),
     ]
+    for call in whisper.calls:
+        assert call["vad_filter"]
+        assert call["word_timestamps"]
+        assert not call["condition_on_previous_text"]
 
 
-def test_the_first_words_tell_the_language_of_all(transcribe: Transcribe) -> None:
+def test_the_first_words_tell_the_language_of_all(
+    transcribe: Transcribe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("langchain_voxtral.local.engine.speech._PIECE_SECONDS", 12.0)
     whisper = ScriptedWhisper([[], [HELLO]])
     whisper.detections = [("en", 0.3), ("de", 0.7), ("jw", 0.9)]
-    passages = wav_bytes(joined(*[speech(), silence(3)] * 3))
-    assert transcribe(whisper, passages).language == ("de", 0.7, "detected")
-    assert [call["language"] for call in whisper.calls] == ["en", "de", "de"]
+    sound = wav_bytes(joined(*[speech()] * 3))
+    assert transcribe(whisper, sound).language == ("de", 0.7, "detected")
+    assert [call["language"] for call in whisper.calls][:3] == [None, None, "de"]
 
 
 def test_words_that_begin_at_once_are_speech(transcribe: Transcribe) -> None:
     """The voice detector misses these 0.6 s if they are all that there is."""
     words = wav_bytes(speech()[22_400:32_000])
-    assert transcribe(ScriptedWhisper([[HELLO]]), words).text == "Hello."
+    found = segment(0.25, 0.75, " Hello.", words=[word(0.25, 0.75, " Hello.")])
+    result = transcribe(ScriptedWhisper([[found]]), words)
+    assert [(one.start, one.end, one.text) for one in result.segments] == [(0, 0.5, "Hello.")]
+
+
+def test_the_model_gets_no_silence(transcribe: Transcribe) -> None:
+    whisper = ScriptedWhisper([[HELLO]])
+    assert transcribe(whisper, wav_bytes(silence(3))).text == ""
+    assert whisper.calls == []
 
 
 def test_a_folder_that_is_no_model_is_named(tmp_path: Path) -> None:
