@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -299,14 +300,16 @@ def test_langchain_knows_all_that_a_profile_says(make_chat: MakeChat, model: str
 
 
 def test_the_embedded_engine_supports_audio_if_its_extra_is_installed(
-    make_chat: MakeChat, monkeypatch: pytest.MonkeyPatch
+    make_chat: MakeChat, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    hearing = make_chat(base_url="local").profile
+    (tmp_path / "faster_whisper.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    with_speech = make_chat(base_url="local").profile
     monkeypatch.setitem(sys.modules, "faster_whisper", None)
-    deaf = make_chat(base_url="local").profile
-    assert hearing is not None
-    assert deaf == {**hearing, "audio_inputs": False}
-    assert hearing["audio_inputs"] is True
+    without = make_chat(base_url="local").profile
+    assert with_speech is not None
+    assert without == {**with_speech, "audio_inputs": False}
+    assert with_speech["audio_inputs"] is True
 
 
 def test_a_changed_profile_changes_no_other() -> None:
