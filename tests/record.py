@@ -46,10 +46,10 @@ HOSTED = (
     "llm_stream",
     "unknown_model",
     "wrong_key",
-    *(name for name in SPEECH_SCENARIOS if name != "speech_not_english"),
+    *(name for name in SPEECH_SCENARIOS if name != "speech_unknown_language"),
 )
-"""Scenarios that make sense at DeepInfra: a shared server cannot be made busy, and Voxtral
-transcribes French."""
+"""Scenarios that make sense at DeepInfra: a shared server cannot be made busy, and what it says of
+a language that no model knows is not documented."""
 
 ENDLESS = {
     "input": "Tell me a very long story.",

@@ -10,7 +10,7 @@ from typing import Any
 from langchain_core.documents import Document
 from langchain_core.messages import HumanMessage
 from support.cassettes.scenarios import Scenario
-from support.speech_samples import speech, wav_bytes
+from support.speech_samples import FRENCH, speech, wav_bytes
 
 from langchain_voxtral import VoxtralTranscriptionParser, audio_block
 from langchain_voxtral.audio.wav import wav_header
@@ -24,6 +24,8 @@ WHOLE = wav_bytes(speech())
 """Eleven seconds, with pauses."""
 SPEECH = wav_bytes(speech()[:48_000])
 """Its first three seconds: “And so, my fellow Americans,”"""
+FRENCH_SPEECH = wav_bytes(speech(FRENCH))
+"""Four seconds."""
 SILENCE = wav_header(16_000) + bytes(16_000)
 """Half a second."""
 NO_SOUND = (b"\xff\xfb\x90\xc4" + b"\xaa" * 413) * 40
@@ -58,11 +60,13 @@ TRANSCRIPTIONS: dict[str, TranscriptionScenario] = {
         settings={"endpoint": "native", "prompt": "John F. Kennedy"}
     ),
     "speech_srt": TranscriptionScenario(settings={"endpoint": "native", "mode": "srt"}),
-    "speech_translation": TranscriptionScenario(settings={"task": "translate"}),
+    "speech_words": TranscriptionScenario(settings={"timestamps": "word"}),
+    "speech_french": TranscriptionScenario(FRENCH_SPEECH),
+    "speech_translation": TranscriptionScenario(FRENCH_SPEECH, {"task": "translate"}),
     "speech_chat": TranscriptionScenario(settings={"endpoint": "chat"}),
     "speech_silence": TranscriptionScenario(SILENCE, {"send_silence": True}),
-    "speech_not_english": TranscriptionScenario(
-        settings={"language": "fr"}, error=VoxtralInvalidRequestError
+    "speech_unknown_language": TranscriptionScenario(
+        settings={"language": "xx"}, error=VoxtralInvalidRequestError
     ),
     "speech_no_sound": TranscriptionScenario(NO_SOUND, error=VoxtralInvalidRequestError),
     "speech_wrong_key": TranscriptionScenario(

@@ -1,6 +1,6 @@
 """Transcriptions that were recorded from DeepInfra, if there are any.
 
-What its model hears is its own: the shape of an answer is checked, and that all of it is read.
+What its model writes is its own: the shape of an answer is checked, and that all of it is read.
 """
 
 import asyncio
