@@ -1,8 +1,8 @@
 """From a conversation to the prompt that the loaded model was trained on.
 
 Clients send the documented Llama 3 headers, Mistral's tokens, or messages, whatever model is
-behind the server. The stand-in, SmolLM2, gets ChatML, with examples of short answers. The prompt
-for a user's own model is written by llama.cpp from the chat template in its GGUF file.
+behind the server. The engine's own small model, SmolLM2, gets ChatML. The prompt for a user's own
+model is written by llama.cpp from the chat template in its GGUF file.
 """
 
 import json
@@ -38,15 +38,15 @@ _SMOLLM2_TOKENS = (
 )
 """The special tokens of SmolLM2's vocabulary."""
 
-_FEW_SHOT = (
-    Turn("system", "You are a helpful AI assistant. Answer in one or two short sentences."),
-    Turn("user", "What is 2+2?"),
-    Turn("assistant", "2+2 equals 4."),
-    Turn("user", "Name two fruits."),
-    Turn("assistant", "Two fruits are apples and bananas."),
+_SYSTEM = Turn(
+    "system",
+    "You are a helpful AI assistant. Answer the user's questions in one or two short sentences.",
 )
-"""Begins a conversation without a system message: without one SmolLM2 rambles, and two short
-turns are what it takes to make it answer shortly."""
+"""Begins a conversation without a system message: without one SmolLM2 rambles.
+
+Example turns would shorten answers further, but SmolLM2 takes them for a part of the conversation
+(`benchmarks/answers.py`).
+"""
 
 _RESULTS_FEW_SHOT = (
     Turn("user", "How old is Ann?\nResult of age: 41"),
@@ -58,7 +58,10 @@ _RESULTS_FEW_SHOT = (
     ),
     Turn("assistant", "The shop is closed, and the bread is 2 dollars."),
 )
-"""Begins a conversation with results of tools: without it SmolLM2 makes up its own."""
+"""Stands before results of tools that are not answered yet: without it SmolLM2 makes up its own.
+
+Nothing of it was found in answers to results, but in later ones (`benchmarks/answers.py`).
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,11 +96,14 @@ def _with_few_shot(prompt: ParsedPrompt, examples: Sequence[Turn]) -> ParsedProm
     """
     at = 1 if prompt.turns and prompt.turns[0].role == "system" else 0
     system, turns = prompt.turns[:at], prompt.turns[at:]
-    if examples:
-        system = system or _FEW_SHOT[:1]
-    elif any(turn.role == "tool" for turn in turns):
+    if not examples and _has_unanswered_results(turns):
         examples = _RESULTS_FEW_SHOT
     return replace(prompt, turns=(*system, *examples, *_merge_results(turns)), tools=())
+
+
+def _has_unanswered_results(turns: Sequence[Turn]) -> bool:
+    roles = (turn.role for turn in reversed(turns) if turn.role != "user")
+    return next(roles, None) == "tool"
 
 
 def _merge_results(turns: Iterable[Turn]) -> Iterator[Turn]:
@@ -122,7 +128,7 @@ def _merge_results(turns: Iterable[Turn]) -> Iterator[Turn]:
 def _render_chatml(prompt: ParsedPrompt) -> str:
     turns = prompt.turns
     if not any(turn.role == "system" for turn in turns):
-        turns = (*_FEW_SHOT, *turns)
+        turns = (_SYSTEM, *turns)
     rendered = [f"<|im_start|>{turn.role}\n{_escape(turn.text)}<|im_end|>\n" for turn in turns]
     return f"{''.join(rendered)}<|im_start|>assistant\n{_escape(prompt.prefill)}"
 

@@ -1,8 +1,9 @@
 """Examples of tool calls, generated from the schemas of the tools.
 
-A model of 135M reads no JSON schema; it imitates. Two questions and answers for each tool, made
-of the tool's own words and of values that differ from one to the next, are what makes it take the
-right tool, and take the arguments from the question instead of from an example.
+A model of 135M reads no JSON schema; it imitates. For each tool it is shown two questions with
+their calls, made of the tool's own words and of values that differ from one to the next: so it
+takes the right tool, and the arguments from the question. A third question has no values, and its
+call empty ones: so it does not take the arguments from an example when a question has none.
 """
 
 import json
@@ -15,7 +16,8 @@ from typing import Any
 from langchain_voxtral.messages.turns import Turn
 from langchain_voxtral.tools.json_schema import resolve_ref
 
-EXAMPLES_PER_TOOL = 2
+_ALL, _REQUIRED, _EMPTY = range(3)
+"""The examples of a tool: with all arguments, without optional ones, and with empty values."""
 MAX_EXAMPLE_CHARACTERS = 4000
 """Characters of all examples together: about a quarter of the context."""
 MAX_QUESTION_CHARACTERS = 120
@@ -24,22 +26,29 @@ MAX_VALUES = 1000
 MAX_DEPTH = 5
 """Levels of a value that is made up; what lies deeper is left out."""
 
-_WORDS = ("Alpha", "Zulu", "Kilo", "Delta", "Echo", "Foxtrot", "Golf", "Hotel", "India", "Juliet")
+_WORDS = ("Alpha", "Delta", "Omega", "Sigma", "Vector", "Tensor", "Matrix")
+"""Each is one token of SmolLM2. Of words of several, such as `K` and `ilo`, more get into answers
+(`benchmarks/structured_answers.py`)."""
 _NON_ASCII_WORDS = ("春天集团", "さくら会社", "Надежда", "Müller")
 """For a question with such letters, which the model would else not copy."""
 _NUMBERS = (8, 5, 31, 14, 60, 2, 79, 3)
-_FORMATS: dict[str | None, str] = {
-    "date": "2001-02-03",
-    "date-time": "2001-02-03T04:05:06Z",
-    "time": "04:05:06Z",
-    "duration": "P1D",
-    "email": "someone@example.com",
-    "hostname": "example.com",
-    "uri": "https://example.com",
-    "uuid": "00000000-0000-4000-8000-000000000000",
-    "ipv4": "192.0.2.1",
-    "ipv6": "2001:db8::1",
+_FORMATS: dict[str | None, tuple[str, str, str]] = {
+    "date": ("2001-02-03", "1998-07-06", "0001-01-01"),
+    "date-time": ("2001-02-03T04:05:06Z", "1998-07-06T15:14:13Z", "0001-01-01T00:00:00Z"),
+    "time": ("04:05:06Z", "15:14:13Z", "00:00:00Z"),
+    "duration": ("P1D", "PT2H", "PT0S"),
+    "email": ("alpha@example.com", "delta@example.org", "nobody@example.com"),
+    "hostname": ("example.com", "example.org", "example.invalid"),
+    "uri": ("https://example.com", "https://example.org", "https://example.invalid"),
+    "uuid": (
+        "6ba7b810-9dad-41d1-80b4-00c04fd430c8",
+        "3d813cbb-47fb-42ba-91df-831e1593ac29",
+        "00000000-0000-0000-0000-000000000000",
+    ),
+    "ipv4": ("192.0.2.1", "198.51.100.2", "0.0.0.0"),  # noqa: S104 - no address to listen on
+    "ipv6": ("2001:db8::1", "2001:db8::2", "::"),
 }
+"""Two values of a format, and one that says nothing."""
 
 
 def call_examples(
@@ -61,14 +70,14 @@ def call_examples(
     values = _ExampleValues(definitions or {}, question)
     turns: list[Turn] = []
     characters = 0
-    for number in range(EXAMPLES_PER_TOOL):
-        values.with_optional = number == 0
+    for example in (_ALL, _REQUIRED, _EMPTY):
+        values.example = example
         for function in functions:
             arguments = values.create(function.get("parameters") or {"type": "object"})
             if not isinstance(arguments, Mapping):
                 arguments = {}
             call = {"name": function["name"], arguments_key: arguments}
-            asked = Turn("user", _question(function, arguments))
+            asked = Turn("user", _question(function, {} if example == _EMPTY else arguments))
             answer = Turn("assistant", json.dumps(call, ensure_ascii=False))
             characters += len(asked.text) + len(answer.text)
             if characters > MAX_EXAMPLE_CHARACTERS:
@@ -92,7 +101,7 @@ class _ExampleValues:
     """Makes values that are valid against schemas, each different from the one before."""
 
     def __init__(self, definitions: Mapping[str, Any], question: str) -> None:
-        self.with_optional = True
+        self.example = _ALL
         self._created = count(1)
         self._root = {"$defs": definitions}
         words = _WORDS if question.isascii() else _NON_ASCII_WORDS
@@ -102,10 +111,10 @@ class _ExampleValues:
         self._makers: Mapping[str, Callable[[Mapping[str, Any], int], Any]] = {
             "object": self._object,
             "array": self._array,
-            "string": lambda schema, _: _FORMATS.get(schema.get("format")) or next(self._words),
-            "integer": lambda schema, _: _clamp(next(self._numbers), schema),
-            "number": lambda schema, _: _clamp(next(self._numbers) + 0.5, schema),
-            "boolean": lambda *_: True,
+            "string": lambda schema, _: self._string(schema),
+            "integer": lambda schema, _: self._number(schema),
+            "number": lambda schema, _: self._number(schema, 0.5),
+            "boolean": lambda *_: self.example != _EMPTY,
             "null": lambda *_: None,
         }
 
@@ -129,15 +138,27 @@ class _ExampleValues:
         combined = [schema[key] for key in ("anyOf", "oneOf", "allOf") if key in schema]
         return combined[0][0] if combined and "properties" not in schema else None
 
+    def _string(self, schema: Mapping[str, Any]) -> str:
+        if formats := _FORMATS.get(schema.get("format")):
+            return formats[self.example]
+        is_empty = self.example == _EMPTY and not schema.keys() & {"pattern", "minLength"}
+        return "" if is_empty else next(self._words)
+
+    def _number(self, schema: Mapping[str, Any], fraction: float = 0) -> float:
+        number = 0 if self.example == _EMPTY else next(self._numbers) + fraction
+        return _clamp(number, schema)
+
     def _object(self, schema: Mapping[str, Any], depth: int) -> dict[str, Any]:
         required = schema.get("required", ())
         return {
             name: self.create(part, depth)
             for name, part in schema.get("properties", {}).items()
-            if name in required or (self.with_optional and depth <= MAX_DEPTH)
+            if name in required or (self.example == _ALL and depth <= MAX_DEPTH)
         }
 
     def _array(self, schema: Mapping[str, Any], depth: int) -> list[Any]:
+        if self.example == _EMPTY and not schema.keys() & {"prefixItems", "minItems"}:
+            return []
         items = schema.get("prefixItems") or [schema.get("items", {})]
         return [self.create(item, depth) for item in items]
 

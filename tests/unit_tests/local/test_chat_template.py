@@ -20,12 +20,9 @@ from langchain_voxtral.local.prompting.tool_calling import plan_chat, plan_nativ
 from langchain_voxtral.messages.turns import ToolCall, Turn
 from langchain_voxtral.prompts import FORMATS, escape, render
 
-FEW_SHOT = (
-    "<|im_start|>system\nYou are a helpful AI assistant. Answer in one or two short sentences."
-    "<|im_end|>\n"
-    "<|im_start|>user\nWhat is 2+2?<|im_end|>\n<|im_start|>assistant\n2+2 equals 4.<|im_end|>\n"
-    "<|im_start|>user\nName two fruits.<|im_end|>\n"
-    "<|im_start|>assistant\nTwo fruits are apples and bananas.<|im_end|>\n"
+SYSTEM = (
+    "<|im_start|>system\nYou are a helpful AI assistant. "
+    "Answer the user's questions in one or two short sentences.<|im_end|>\n"
 )
 DOCUMENTED = (
     "<|begin_of_text|><|start_header_id|>user<|end_header_id|>\n\nHello!<|eot_id|>"
@@ -46,7 +43,7 @@ def llama3(*turns: Turn) -> str:
 
 def test_a_conversation_without_a_system_message_gets_the_default_one() -> None:
     assert prompt_for(SMOLLM2_TEMPLATE, DOCUMENTED) == (
-        f"{FEW_SHOT}<|im_start|>user\nHello!<|im_end|>\n<|im_start|>assistant\n"
+        f"{SYSTEM}<|im_start|>user\nHello!<|im_end|>\n<|im_start|>assistant\n"
     )
 
 
@@ -60,7 +57,7 @@ def test_a_system_message_replaces_the_default_one() -> None:
 
 def test_mistrals_special_tokens_are_read_too() -> None:
     assert prompt_for(SMOLLM2_TEMPLATE, "<s>[INST]Q1[/INST]A1</s>[INST]Q2[/INST]") == (
-        f"{FEW_SHOT}<|im_start|>user\nQ1<|im_end|>\n<|im_start|>assistant\nA1<|im_end|>\n"
+        f"{SYSTEM}<|im_start|>user\nQ1<|im_end|>\n<|im_start|>assistant\nA1<|im_end|>\n"
         "<|im_start|>user\nQ2<|im_end|>\n<|im_start|>assistant\n"
     )
 
@@ -68,7 +65,7 @@ def test_mistrals_special_tokens_are_read_too() -> None:
 def test_a_prefill_is_continued() -> None:
     prompt = llama3(Turn("user", "Count."), Turn("assistant", "One, "))
     assert prompt_for(SMOLLM2_TEMPLATE, prompt) == (
-        f"{FEW_SHOT}<|im_start|>user\nCount.<|im_end|>\n<|im_start|>assistant\nOne, "
+        f"{SYSTEM}<|im_start|>user\nCount.<|im_end|>\n<|im_start|>assistant\nOne, "
     )
 
 
@@ -86,13 +83,22 @@ RESULTS_FEW_SHOT = (
 )
 
 
-def test_results_follow_their_question_and_calls_are_left_out() -> None:
+def test_results_follow_their_question_and_an_example_and_calls_are_left_out() -> None:
     assert prompt_for(
         SMOLLM2_TEMPLATE, llama3(Turn("system", "S"), *CALLED, Turn("user", "And?"))
     ) == (
         f"<|im_start|>system\nS<|im_end|>\n{RESULTS_FEW_SHOT}<|im_start|>user\nWeather?\n"
         "Result of weather: 22<|im_end|>\n<|im_start|>user\nAnd?<|im_end|>\n"
         "<|im_start|>assistant\n"
+    )
+
+
+def test_the_example_is_gone_once_the_results_are_answered() -> None:
+    answered = (*CALLED, Turn("assistant", "Warm."), Turn("user", "And?"))
+    assert prompt_for(SMOLLM2_TEMPLATE, llama3(*answered)) == (
+        f"{SYSTEM}<|im_start|>user\nWeather?\nResult of weather: 22<|im_end|>\n"
+        "<|im_start|>assistant\nWarm.<|im_end|>\n"
+        "<|im_start|>user\nAnd?<|im_end|>\n<|im_start|>assistant\n"
     )
 
 
@@ -109,9 +115,7 @@ def test_examples_of_calls_follow_the_system_turn() -> None:
     example = (Turn("user", "Q"), Turn("assistant", "A"))
     reading = ParsedPrompt("llama3", CALLED)
     assert SMOLLM2_TEMPLATE.render(reading, example) == (
-        "<|im_start|>system\nYou are a helpful AI assistant. "
-        "Answer in one or two short sentences.<|im_end|>\n"
-        "<|im_start|>user\nQ<|im_end|>\n<|im_start|>assistant\nA<|im_end|>\n"
+        f"{SYSTEM}<|im_start|>user\nQ<|im_end|>\n<|im_start|>assistant\nA<|im_end|>\n"
         "<|im_start|>user\nWeather?\nResult of weather: 22<|im_end|>\n<|im_start|>assistant\n"
     )
     own = replace(reading, turns=(Turn("system", "S"), *CALLED))
@@ -190,8 +194,8 @@ def test_a_template_that_leaves_tools_out_gets_examples_of_calls() -> None:
         ParsedPrompt("chat", CALLED[:1], tools=(TOOL,)), template_of(shows_tools=False), None
     )
     assert planned.tool_names == ("weather",)
-    assert [message["content"] for message in json.loads(planned.prompt)][1:] == [
-        *["weather", '{"name": "weather", "arguments": {}}'] * 2,
+    assert [message["content"] for message in json.loads(planned.prompt)] == [
+        *["weather", '{"name": "weather", "arguments": {}}'] * 3,
         "Weather?",
     ]
 

@@ -24,53 +24,67 @@ WEATHER = {
 NOW = {"name": "tell_time"}
 
 
-def test_each_tool_gets_two_examples_the_second_without_what_is_optional() -> None:
+def test_each_tool_gets_examples_with_all_arguments_with_required_and_with_empty_ones() -> None:
     assert call_examples([WEATHER, NOW], "parameters") == (
         Turn("user", "Get the weather: city Alpha, unit C"),
         Turn("assistant", '{"name": "get_weather", "parameters": {"city": "Alpha", "unit": "C"}}'),
         Turn("user", "tell time"),
         Turn("assistant", '{"name": "tell_time", "parameters": {}}'),
-        Turn("user", "Get the weather: city Zulu"),
-        Turn("assistant", '{"name": "get_weather", "parameters": {"city": "Zulu"}}'),
+        Turn("user", "Get the weather: city Delta"),
+        Turn("assistant", '{"name": "get_weather", "parameters": {"city": "Delta"}}'),
+        Turn("user", "tell time"),
+        Turn("assistant", '{"name": "tell_time", "parameters": {}}'),
+        Turn("user", "Get the weather"),
+        Turn("assistant", '{"name": "get_weather", "parameters": {"city": ""}}'),
         Turn("user", "tell time"),
         Turn("assistant", '{"name": "tell_time", "parameters": {}}'),
     )
 
 
-def arguments(parameters: dict[str, Any], **definitions: object) -> Any:
+def arguments(parameters: dict[str, Any], **definitions: object) -> list[Any]:
+    """Return the arguments of the three examples."""
     function = {"name": "f", "parameters": parameters}
-    _, answer, *_ = call_examples([function], "arguments", definitions)
-    return json.loads(answer.text)["arguments"]
+    turns = call_examples([function], "arguments", definitions)
+    return [json.loads(answer.text)["arguments"] for answer in turns[1::2]]
 
 
 @pytest.mark.parametrize(
-    ("schema", "value"),
+    ("schema", "values"),
     [
-        (INTEGER, 8),
-        ({"type": "integer", "minimum": 10}, 10),
-        ({"type": "integer", "maximum": 3}, 3),
-        ({"type": "number"}, 8.5),
-        ({"type": "boolean"}, True),
-        ({"type": "null"}, None),
-        ({"const": "x"}, "x"),
-        ({"type": "string", "format": "date"}, "2001-02-03"),
-        ({"type": ["string", "null"]}, "Alpha"),
-        ({"anyOf": [INTEGER, {"type": "null"}]}, 8),
-        ({"type": "array", "items": TEXT}, ["Alpha"]),
-        ({"type": "array", "prefixItems": [TEXT, INTEGER]}, ["Alpha", 8]),
-        (obj("b", b=INTEGER), {"b": 8}),
-        ({"$ref": "#/$defs/Place"}, {"at": "Alpha"}),
-        ({}, "Alpha"),
-        (True, "Alpha"),
+        (INTEGER, [8, 5, 0]),
+        ({"type": "integer", "minimum": 10}, [10, 10, 10]),
+        ({"type": "integer", "maximum": 3}, [3, 3, 0]),
+        ({"type": "number"}, [8.5, 5.5, 0]),
+        ({"type": "boolean"}, [True, True, False]),
+        ({"type": "null"}, [None, None, None]),
+        ({"const": "x"}, ["x", "x", "x"]),
+        (TEXT, ["Alpha", "Delta", ""]),
+        ({"type": "string", "minLength": 1}, ["Alpha", "Delta", "Omega"]),
+        ({"type": "string", "pattern": "[A-Z]"}, ["Alpha", "Delta", "Omega"]),
+        ({"type": "string", "format": "date"}, ["2001-02-03", "1998-07-06", "0001-01-01"]),
+        ({"type": ["string", "null"]}, ["Alpha", "Delta", ""]),
+        ({"anyOf": [INTEGER, {"type": "null"}]}, [8, 5, 0]),
+        ({"type": "array", "items": TEXT}, [["Alpha"], ["Delta"], []]),
+        ({"type": "array", "items": TEXT, "minItems": 1}, [["Alpha"], ["Delta"], [""]]),
+        (
+            {"type": "array", "prefixItems": [TEXT, INTEGER]},
+            [["Alpha", 8], ["Delta", 5], ["", 0]],
+        ),
+        (obj("b", b=INTEGER), [{"b": 8}, {"b": 5}, {"b": 0}]),
+        ({"$ref": "#/$defs/Place"}, [{"at": "Alpha"}, {"at": "Delta"}, {"at": ""}]),
+        ({}, ["Alpha", "Delta", ""]),
+        (True, ["Alpha", "Delta", "Omega"]),
     ],
 )
-def test_a_value_is_of_its_schema(schema: Any, value: object) -> None:
-    assert arguments(obj("a", a=schema), Place=obj("at", at=TEXT)) == {"a": value}
+def test_values_are_of_their_schema(schema: Any, values: list[object]) -> None:
+    created = arguments(obj("a", a=schema), Place=obj("at", at=TEXT))
+    assert created == [{"a": value} for value in values]
 
 
 def test_a_recursive_schema_terminates() -> None:
     node = obj("next", value=INTEGER, next={"$ref": "#/$defs/Node"})
-    assert "Alpha" in json.dumps(arguments(obj("a", a={"$ref": "#/$defs/Node"}), Node=node))
+    first, *_ = arguments(obj("a", a={"$ref": "#/$defs/Node"}), Node=node)
+    assert "Alpha" in json.dumps(first)
 
 
 def test_a_wide_schema_that_contains_itself_takes_no_time() -> None:
@@ -92,7 +106,7 @@ def test_examples_stay_within_the_context() -> None:
 def test_values_are_others_than_those_of_the_question() -> None:
     add = {"name": "add", "parameters": obj(a=INTEGER, b=INTEGER, to=TEXT)}
     texts = [turn.text for turn in call_examples([add], "x", question="35 and 80 to Alpha")]
-    assert texts[0] == "add: a 14, b 2, to Zulu"
+    assert texts[0] == "add: a 14, b 2, to Delta"
 
 
 def test_for_a_question_in_another_script_the_values_are_of_other_scripts() -> None:
@@ -103,4 +117,4 @@ def test_for_a_question_in_another_script_the_values_are_of_other_scripts() -> N
 @given(st.text(max_size=3))
 def test_a_description_may_be_anything(description: str) -> None:
     turns = call_examples([{"name": "f", "description": description}], "arguments")
-    assert [turn.role for turn in turns] == ["user", "assistant"] * 2
+    assert [turn.role for turn in turns] == ["user", "assistant"] * 3

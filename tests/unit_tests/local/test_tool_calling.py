@@ -88,6 +88,8 @@ def test_examples_are_of_the_tools_that_may_be_called_now() -> None:
         '{"name": "get_weather", "arguments": {"city": "Paris"}}<|im_end|>\n'
         "<|im_start|>user\nget weather: city Rome<|im_end|>\n<|im_start|>assistant\n"
         '{"name": "get_weather", "arguments": {"city": "Rome"}}<|im_end|>\n'
+        "<|im_start|>user\nget weather<|im_end|>\n<|im_start|>assistant\n"
+        '{"name": "get_weather", "arguments": {"city": "Rome"}}<|im_end|>\n'
         "<|im_start|>user\nWeather?<|im_end|>\n<|im_start|>assistant\n"
     )
 
