@@ -2,10 +2,11 @@
 
     python benchmarks/answers.py [--seeds 3] [--quiet]
 
-Facts, open tasks, conversations of two turns and results of tools, without a system message:
-greedy, and at the package's default temperature with fixed seeds. A leak is a word of the examples
-that the engine puts before a conversation, or once put there. Counted apart are claims of earlier
-turns that there were not. All answers are printed, to be read: no rule finds all that is wrong.
+Facts, open tasks, conversations of two turns, results of tools and recordings, without a system
+message: greedy, and at the package's default temperature with fixed seeds. A leak is a word of the
+examples that the engine puts before a conversation, or once put there. Counted apart are claims of
+earlier turns that there were not. All answers are printed, to be read: no rule finds all that is
+wrong.
 """
 
 import argparse
@@ -18,6 +19,7 @@ from itertools import product
 from langchain_voxtral.local.api.requests import InferenceRequest
 from langchain_voxtral.local.engine.llama import Token
 from langchain_voxtral.local.models import TextModel
+from langchain_voxtral.local.prompting.chat_template import RECORDING_SAYS
 from langchain_voxtral.local.prompting.tool_calling import plan_native
 from langchain_voxtral.messages import Role, ToolCall, Turn
 from langchain_voxtral.prompts import FORMATS, render
@@ -119,9 +121,37 @@ RESULTS: list[tuple[str, dict[str, str], str]] = [
 ]
 """A question, results of tools by the tool's name, and a pattern of the right answer."""
 
+_KENNEDY = (
+    "And so my fellow Americans, ask not what your country can do for you, ask what you can do for "
+    "your country."
+)
+_SISTER = "Good morning. My sister lives in a small house near the sea."
+_PROMPT = "To listen to the next message, press 6. To repeat this message, press 5."
+_FRENCH = (
+    "Le numéro que vous avez entré n'est pas en service.\" "
+    'It means: "The number you have entered is not in service.'
+)
+_ITALIAN = (
+    'Domani mattina andiamo al mercato a comprare il pane e la frutta fresca." '
+    'It means: "Tomorrow morning we go to the market to buy bread and fresh fruit.'
+)
+RECORDINGS: list[tuple[str, str, str]] = [
+    (_KENNEDY, "What is said in this recording?", "ask what you can do for your country"),
+    (_KENNEDY, "Which people are addressed?", "americans"),
+    (_SISTER, "Where does the sister live?", "near the sea"),
+    (_SISTER, "Write down what is said.", _SISTER),
+    (_SISTER, "What is this about?", "sister"),
+    (_PROMPT, "Which key repeats the message?", "5"),
+    (_PROMPT, "What is said here?", "press 6.*press 5"),
+    (_FRENCH, "What is said, in English?", "the number you have entered is not in service"),
+    (_FRENCH, "Is the number in service?", r"\bnot?\b"),
+    (_ITALIAN, "What do they want to buy?", "bread.*fruit"),
+]
+"""What a recording says, a question about it, and a pattern of the right answer."""
+
 LEAKED_WORDS = re.compile(
     r"\b(fruits?|apples?|bananas?)\b|\b(2|two) ?(\+|plus) ?(2|two)\b"
-    r"|\b(Ann|41|shop|bread|sandwich|closed|2 dollars)\b",
+    r"|\b(Anna?|41|shop|bread|sandwich|closed|2 dollars|bus|at nine|red car|Berlin)\b",
     re.IGNORECASE,
 )
 INVENTED_PAST = re.compile(
@@ -194,8 +224,19 @@ def conversations() -> dict[str, list[tuple[list[Turn], str]]]:
             for *texts, pattern in TWO_TURNS
         ],
         "results": [(_called(text, results), pattern) for text, results, pattern in RESULTS],
+        "recordings": [
+            ([Turn("user", f'{RECORDING_SAYS} "{said}"\n{text}')], pattern)
+            for said, text, pattern in RECORDINGS
+        ],
         "later turns": [
-            ([*_called(*RESULTS[0][:2]), Turn("assistant", "It is sunny."), Turn("user", text)], "")
+            ([*earlier, Turn("user", text)], "")
+            for earlier in (
+                [*_called(*RESULTS[0][:2]), Turn("assistant", "It is sunny.")],
+                [
+                    Turn("user", f'{RECORDING_SAYS} "{_SISTER}"\nWhat is said?'),
+                    Turn("assistant", f'{RECORDING_SAYS} "{_SISTER}"'),
+                ],
+            )
             for text in ABOUT_EARLIER_TURNS
         ],
     }

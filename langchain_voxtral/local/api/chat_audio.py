@@ -16,6 +16,7 @@ from langchain_voxtral.local.api.requests import validation_details
 from langchain_voxtral.local.engine.speech import SpeechResult
 from langchain_voxtral.local.engine.whisper import ENGLISH, SpeechSettings
 from langchain_voxtral.local.errors import ErrorResponse
+from langchain_voxtral.local.prompting.chat_template import RECORDING_SAYS
 from langchain_voxtral.local.response_formats import StrictModel
 
 _NO_SPEECH = "The recording has no speech in it."
@@ -97,7 +98,7 @@ async def insert_transcripts(
     """
     for one in references:
         said = await transcribe(io.BytesIO(one.data), SpeechSettings())
-        text = f'The recording says: "{said.text}"' if said.text else _NO_SPEECH
+        text = f'{RECORDING_SAYS} "{said.text}"' if said.text else _NO_SPEECH
         if translate and said.language and said.language.code != ENGLISH:
             settings = SpeechSettings("translate", said.language.code)
             meant = await transcribe(io.BytesIO(one.data), settings)

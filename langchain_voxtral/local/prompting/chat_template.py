@@ -63,6 +63,20 @@ _RESULTS_FEW_SHOT = (
 Nothing of it was found in answers to results, but in later ones (`benchmarks/answers.py`).
 """
 
+RECORDING_SAYS = "The recording says:"
+"""Begins the transcript of a recording in a user's turn."""
+
+_RECORDING_FEW_SHOT = (
+    Turn("user", f'{RECORDING_SAYS} "The bus leaves at nine."\nWhat is said in this recording?'),
+    Turn("assistant", f'{RECORDING_SAYS} "The bus leaves at nine."'),
+    Turn("user", f'{RECORDING_SAYS} "Anna buys a red car in Berlin."\nWho buys a car?'),
+    Turn("assistant", "Anna buys a red car."),
+    Turn("user", f'{RECORDING_SAYS} "The bus leaves at nine."\nWhen does the bus leave?'),
+    Turn("assistant", "The bus leaves at nine."),
+)
+"""Stands before questions about recordings: without it SmolLM2 makes up a story about a recording,
+with it answers are what is said (`benchmarks/answers.py`)."""
+
 
 @dataclass(frozen=True, slots=True)
 class ChatTemplate:
@@ -96,14 +110,17 @@ def _with_few_shot(prompt: ParsedPrompt, examples: Sequence[Turn]) -> ParsedProm
     """
     at = 1 if prompt.turns and prompt.turns[0].role == "system" else 0
     system, turns = prompt.turns[:at], prompt.turns[at:]
-    if not examples and _has_unanswered_results(turns):
-        examples = _RESULTS_FEW_SHOT
+    examples = examples or _few_shot(turns)
     return replace(prompt, turns=(*system, *examples, *_merge_results(turns)), tools=())
 
 
-def _has_unanswered_results(turns: Sequence[Turn]) -> bool:
+def _few_shot(turns: Sequence[Turn]) -> tuple[Turn, ...]:
+    """Return the examples for what the last turns ask for."""
     roles = (turn.role for turn in reversed(turns) if turn.role != "user")
-    return next(roles, None) == "tool"
+    if next(roles, None) == "tool":
+        return _RESULTS_FEW_SHOT
+    has_recording = turns and turns[-1].role == "user" and RECORDING_SAYS in turns[-1].text
+    return _RECORDING_FEW_SHOT if has_recording else ()
 
 
 def _merge_results(turns: Iterable[Turn]) -> Iterator[Turn]:

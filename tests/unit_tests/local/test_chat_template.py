@@ -55,6 +55,33 @@ def test_a_system_message_replaces_the_default_one() -> None:
     )
 
 
+def test_a_question_about_a_recording_stands_behind_examples_of_such_questions() -> None:
+    says = 'The recording says: "{}"\n{}'.format
+    examples = [
+        (
+            says("The bus leaves at nine.", "What is said in this recording?"),
+            says("The bus leaves at nine.", "").strip(),
+        ),
+        (says("Anna buys a red car in Berlin.", "Who buys a car?"), "Anna buys a red car."),
+        (says("The bus leaves at nine.", "When does the bus leave?"), "The bus leaves at nine."),
+    ]
+    question = says("Good morning.", "What is said here?")
+    shown = "".join(
+        f"<|im_start|>user\n{asked}<|im_end|>\n<|im_start|>assistant\n{answered}<|im_end|>\n"
+        for asked, answered in examples
+    )
+    end = "<|im_end|>\n<|im_start|>assistant\n"
+    asked = [Turn("user", question)]
+    assert prompt_for(SMOLLM2_TEMPLATE, llama3(*asked)) == (
+        f"{SYSTEM}{shown}<|im_start|>user\n{question}{end}"
+    )
+    # Later turns have the first answer for an example.
+    later = [*asked, Turn("assistant", "A"), Turn("user", "Who?")]
+    assert prompt_for(SMOLLM2_TEMPLATE, llama3(*later)) == (
+        f"{SYSTEM}<|im_start|>user\n{question}{end}A<|im_end|>\n<|im_start|>user\nWho?{end}"
+    )
+
+
 def test_mistrals_special_tokens_are_read_too() -> None:
     assert prompt_for(SMOLLM2_TEMPLATE, "<s>[INST]Q1[/INST]A1</s>[INST]Q2[/INST]") == (
         f"{SYSTEM}<|im_start|>user\nQ1<|im_end|>\n<|im_start|>assistant\nA1<|im_end|>\n"
