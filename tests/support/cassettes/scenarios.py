@@ -73,7 +73,6 @@ CHEF: list[BaseMessage] = [
     HumanMessage("Tell me more about the second method."),
 ]
 """The conversation of DeepInfra's API page."""
-LIST: list[BaseMessage] = [HumanMessage("Count from one to five in words, with commas.")]
 CITY: list[BaseMessage] = [HumanMessage("Give me a city and its country as JSON.")]
 CITY_SCHEMA = {
     "type": "object",
@@ -91,10 +90,10 @@ SCENARIOS: dict[str, Scenario] = {
     "chat_invoke": Scenario(QUESTION),
     "chat_stream": Scenario(QUESTION, streamed=True),
     "chat_conversation": Scenario(CONVERSATION),
-    "chat_stop": Scenario(LIST, settings={"stop": [", three"]}),
-    "chat_stop_stream": Scenario(LIST, streamed=True, settings={"stop": [", three"]}),
-    "chat_length": Scenario(LIST, settings={"max_tokens": 4}),
-    "chat_length_stream": Scenario(LIST, streamed=True, settings={"max_tokens": 4}),
+    "chat_stop": Scenario(QUESTION, settings={"stop": [" is Par"]}),
+    "chat_stop_stream": Scenario(QUESTION, streamed=True, settings={"stop": [" is Par"]}),
+    "chat_length": Scenario(QUESTION, settings={"max_tokens": 4}),
+    "chat_length_stream": Scenario(QUESTION, streamed=True, settings={"max_tokens": 4}),
     "chat_schema": Scenario(CITY, settings={"response_format": AS_CITY}),
     "llm_invoke": Scenario("What is the capital of Italy?"),
     "llm_stream": Scenario("What is the capital of Italy?", streamed=True),

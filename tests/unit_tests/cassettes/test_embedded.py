@@ -31,14 +31,22 @@ ANSWERS: dict[str, tuple[str, int, int, dict[str, Any]]] = {
         8,
         FROM_SERVER | {"finish_reason": "stop"},
     ),
-    "chat_conversation": ("One lake there is Lake Azura.", 108, 9, {}),
-    "chat_stop": ("One to one, two to one", 87, 9, {}),
-    "chat_stop_stream": ("One to one, two to one", 87, 9, FROM_SERVER | {"finish_reason": "stop"}),
-    "chat_length": ("One to one,", 87, 4, DERIVED | LENGTH),
-    "chat_length_stream": ("One to one,", 87, 4, FROM_SERVER | LENGTH),
-    "chat_schema": ('{"city": "New York", "country": "USA"}', 86, 14, {}),
-    "llm_invoke": ("The capital of Italy is Rome.", 83, 8, {}),
-    "llm_stream": ("The capital of Italy is Rome.", 83, 8, FROM_SERVER | {"finish_reason": "stop"}),
+    "chat_conversation": (
+        (
+            "The Caspian - the Caspian Sea is a body of water located between the Caspian and "
+            "Black Seas."
+        ),
+        65,
+        20,
+        {},
+    ),
+    "chat_stop": ("The capital of France", 28, 6, {}),
+    "chat_stop_stream": ("The capital of France", 28, 6, FROM_SERVER | {"finish_reason": "stop"}),
+    "chat_length": ("The capital of France", 28, 4, DERIVED | LENGTH),
+    "chat_length_stream": ("The capital of France", 28, 4, FROM_SERVER | LENGTH),
+    "chat_schema": ('{"city": "New York", "country": "USA"}', 43, 14, {}),
+    "llm_invoke": ("The capital of Italy is Rome.", 40, 8, {}),
+    "llm_stream": ("The capital of Italy is Rome.", 40, 8, FROM_SERVER | {"finish_reason": "stop"}),
     "busy_invoke": ("The capital of France is Paris.", 28, 8, {"attempts": 2}),
     "busy_stream": (
         "The capital of France is Paris.",
@@ -53,8 +61,8 @@ FAILURES: dict[str, tuple[int, str]] = {
     "unknown_model": (404, "Model not found"),
     "wrong_key": (401, "User is not authorized to access this resource"),
     "invalid_field": (422, "max_new_words: Extra inputs are not permitted"),
-    "context_overflow": (400, "Requested input length 377 exceeds maximum input length 256"),
-    "context_overflow_stream": (400, "Requested input length 377 exceeds maximum input length 256"),
+    "context_overflow": (400, "Requested input length 334 exceeds maximum input length 256"),
+    "context_overflow_stream": (400, "Requested input length 334 exceeds maximum input length 256"),
 }
 
 

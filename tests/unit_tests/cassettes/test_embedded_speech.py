@@ -48,7 +48,7 @@ ANSWERS: dict[str, list[tuple[str, dict[str, Any]]]] = {
                 "chunk": 0,
                 "segment": 0,
                 "start": 0.0,
-                "end": 3.0,
+                "end": 2.08,
                 "language": "en",
                 "language_source": "asked",
                 **FROM_SERVER,
@@ -97,14 +97,14 @@ ANSWERS: dict[str, list[tuple[str, dict[str, Any]]]] = {
     ],
     "speech_native": [("And so my fellow Americans", ENGLISH)],  # the prompt has no full stop
     "speech_srt": [
-        (f"1\n00:00:00,000 --> 00:00:03,000\n{TRANSCRIPT}\n", ENGLISH | FROM_SERVER),
+        (f"1\n00:00:00,000 --> 00:00:02,080\n{TRANSCRIPT}\n", ENGLISH | FROM_SERVER),
     ],
     "speech_french": [("Le numéro que vous avez entré n'est pas en service.", FRENCH)],
     "speech_translation": [
         ("The number you have entered is not in service.", FRENCH | {"task": "translate"})
     ],
     "speech_chat": [
-        (TRANSCRIPT, {"model": "SmolLM2-135M-Instruct"}),
+        (f'The recording says: "{TRANSCRIPT}"', {"model": "SmolLM2-135M-Instruct"}),
     ],
     "speech_silence": [("", {"no_speech": True})],
 }
@@ -130,7 +130,7 @@ FAILURES: dict[str, tuple[int, str]] = {
 
 ANSWER = AIMessage(
     f'The recording says: "{TRANSCRIPT}"',
-    usage_metadata=UsageMetadata(input_tokens=98, output_tokens=15, total_tokens=113),
+    usage_metadata=UsageMetadata(input_tokens=164, output_tokens=12, total_tokens=176),
     response_metadata={
         "model_name": "SmolLM2-135M-Instruct",
         "model_provider": "deepinfra",
