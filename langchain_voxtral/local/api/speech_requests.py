@@ -4,9 +4,9 @@ Fields and ranges are those of DeepInfra's schemas. Which languages there are, t
 """
 
 from collections.abc import AsyncGenerator, Iterable
-from typing import TYPE_CHECKING, BinaryIO, ClassVar, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Annotated, BinaryIO, ClassVar, Literal, Self, TypeVar
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
 from starlette.datastructures import Headers
 from starlette.formparsers import MultiPartException, MultiPartParser
 
@@ -26,12 +26,15 @@ Level = Literal["segment", "word"]
 
 _LIST = "timestamp_granularities"
 
+Prompt = Annotated[str, AfterValidator(lambda prompt: prompt[-4000:])]
+"""Whisper reads the last 223 tokens of a prompt, which are fewer characters than these."""
+
 
 class SpeechForm(StrictModel):
     """Fields that all forms have."""
 
     file_field: ClassVar[str]
-    prompt: str = ""
+    prompt: Prompt = ""
     temperature: float = Field(0, ge=0, le=1)
 
     @property
@@ -46,7 +49,7 @@ class NativeForm(SpeechForm):
     file_field = "audio"
     task: Literal["transcribe", "translate"] = "transcribe"
     language: str | None = None
-    prompt: str = Field("", validation_alias="initial_prompt")
+    prompt: Prompt = Field("", validation_alias="initial_prompt")
     chunk_level: Level = "segment"
     chunk_length_s: int | None = Field(None, ge=1, le=30)
     webhook: str | None = None

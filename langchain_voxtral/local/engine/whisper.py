@@ -79,6 +79,7 @@ class Whisper:
         folder = ensure_speech_model(name)
         try:
             with delay_forks():
+                # On a graphics card, missing libraries would show only while it decodes.
                 self.server = whisper_class(
                     folder, device="cpu", compute_type="int8", cpu_threads=_thread_count()
                 )
@@ -106,6 +107,7 @@ class Whisper:
         check: Callable[[], object],
     ) -> tuple[list[Any], Language]:
         """Return faster-whisper's segments, with words, and the language; None detects it."""
+        self.server.latest = None  # no window that was almost the same, in another recording
         segments, spoken = self._decode(samples, language, settings, check)
         if self._has_loop(segments):
             return self._decode(samples, spoken, settings, check, **_AGAINST_LOOPS)
@@ -162,6 +164,11 @@ class Whisper:
 
 @delay_forks()
 def _import_whisper() -> Any:
+    """Return faster-whisper's class, but it encodes a window once.
+
+    The library encodes the first one for its language, and again for its words, which is half of
+    the work. Where the sound ends in it, one frame of the 3000 differs: that of the padding.
+    """
     try:
         from faster_whisper import WhisperModel  # noqa: PLC0415 - an extra
         from faster_whisper.vad import get_vad_model  # noqa: PLC0415 - the same
@@ -172,7 +179,20 @@ def _import_whisper() -> Any:
             f"The embedded engine cannot transcribe: faster-whisper does not load ({error}). "
             'Install it again: pip install "langchain-voxtral[local-speech]".'
         ) from error
-    return WhisperModel
+
+    class EncodingOnce(WhisperModel):  # type: ignore[misc]
+        latest: tuple[Any, Any] | None = None
+
+        def encode(self, features: Any) -> Any:
+            if self.latest is not None:
+                window, encoded = self.latest
+                if window.shape == features.shape and (window != features).any(0).sum() <= 1:
+                    return encoded
+            encoded = super().encode(features)
+            self.latest = features, encoded
+            return encoded
+
+    return EncodingOnce
 
 
 def _thread_count() -> int:

@@ -4,17 +4,25 @@ faster-whisper's model is scripted here; its voice detector is real.
 """
 
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 from support.speech_samples import JFK, joined, silence, speech, wav_bytes
 
 from langchain_voxtral.audio import Recording
 from langchain_voxtral.errors import VoxtralLocalError
+from langchain_voxtral.local.api.speech_requests import (
+    NativeForm,
+    SpeechForm,
+    TranscriptionForm,
+    TranslationForm,
+)
 from langchain_voxtral.local.engine.speech import SpeechEngine, SpeechResult
-from langchain_voxtral.local.engine.whisper import SpeechSettings
+from langchain_voxtral.local.engine.whisper import SpeechSettings, Whisper
 from langchain_voxtral.local.errors import ErrorResponse
 
 
@@ -46,6 +54,7 @@ class ScriptedWhisper:
         self.max_length = 448
         self.detections = [("en", 0.9)]
         self.calls: list[dict[str, Any]] = []
+        self.latest: object = None
 
     def transcribe(self, samples: object, **options: Any) -> tuple[Iterator[Any], Any]:
         self.calls.append(options)
@@ -61,15 +70,22 @@ Transcribe = Callable[..., SpeechResult]
 
 
 @pytest.fixture
-def transcribe(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Transcribe:
-    """Return what transcribes JFK, or other bytes, with a scripted model."""
+def folder(tmp_path: Path) -> Path:
+    """A folder that looks like that of a model."""
     for name in ("model.bin", "config.json", "tokenizer.json"):
         (tmp_path / name).touch()
+    return tmp_path
+
+
+@pytest.fixture
+def transcribe(monkeypatch: pytest.MonkeyPatch, folder: Path) -> Transcribe:
+    """Return what transcribes JFK, or other bytes, with a scripted model."""
 
     def run(whisper: ScriptedWhisper, sound: bytes | Path = JFK, **settings: Any) -> SpeechResult:
-        monkeypatch.setattr("faster_whisper.WhisperModel", lambda *_, **__: whisper)
+        model = type("Model", (), {"__new__": lambda *_, **__: whisper})
+        monkeypatch.setattr("faster_whisper.WhisperModel", model)
         check = settings.pop("check", lambda: None)
-        engine = SpeechEngine(str(tmp_path))
+        engine = SpeechEngine(str(folder))
         return engine.transcribe(Recording(sound), SpeechSettings(**settings), check)
 
     return run
@@ -243,6 +259,19 @@ def test_work_that_nobody_waits_for_ends_at_the_next_segment(transcribe: Transcr
     assert read == [0, 1]
 
 
+@pytest.mark.parametrize(
+    ("form", "name"),
+    [
+        (partial(TranscriptionForm, model="m"), "prompt"),
+        (partial(TranslationForm, model="m"), "prompt"),
+        (NativeForm, "initial_prompt"),
+    ],
+)
+def test_of_a_long_prompt_the_end_is_kept(form: Callable[..., SpeechForm], name: str) -> None:
+    """Whisper ignores the rest, but would be slow to read it."""
+    assert form(**{name: "a" * 900_000 + "b"}).settings.prompt == "a" * 3_999 + "b"
+
+
 def test_the_settings_reach_the_model(transcribe: Transcribe) -> None:
     whisper = ScriptedWhisper([[HELLO]])
     transcribe(whisper)
@@ -269,6 +298,37 @@ def test_the_first_words_tell_the_language_of_all(
     assert [call["language"] for call in whisper.calls][:3] == [None, None, "de"]
 
 
+class CountingWhisper:
+    """faster-whisper's class; a window is encoded as the number of the call."""
+
+    def __init__(self, *_: object, **__: object) -> None:
+        self.encoded = 0
+
+    def encode(self, features: object) -> int:
+        self.encoded += 1
+        return self.encoded
+
+
+def test_a_window_is_encoded_once_for_its_language_and_its_words(
+    monkeypatch: pytest.MonkeyPatch, folder: Path
+) -> None:
+    """faster-whisper gives one frame less of a window in which the sound ends."""
+    monkeypatch.setattr("faster_whisper.WhisperModel", CountingWhisper)
+    encode = Whisper(str(folder)).server.encode
+    window = np.zeros((80, 3000), np.float32)
+    longer, changed = window.copy(), window.copy()
+    longer[:, 500] = changed[:, 500:502] = 1.0
+    windows = (window, longer, changed, changed[:, :500], window, window)
+    assert [encode(one) for one in windows] == [1, 1, 2, 3, 4, 4]
+
+
+def test_a_recording_begins_without_the_windows_of_another(transcribe: Transcribe) -> None:
+    whisper = ScriptedWhisper([[HELLO]])
+    whisper.latest = "another's"
+    transcribe(whisper)
+    assert whisper.latest is None
+
+
 def test_words_that_begin_at_once_are_speech(transcribe: Transcribe) -> None:
     """The voice detector misses these 0.6 s if they are all that there is."""
     words = wav_bytes(speech()[22_400:32_000])
@@ -283,14 +343,12 @@ def test_the_model_gets_no_silence(transcribe: Transcribe) -> None:
     assert whisper.calls == []
 
 
-def test_a_folder_that_is_no_model_is_named(tmp_path: Path) -> None:
-    for name in ("model.bin", "config.json", "tokenizer.json"):
-        (tmp_path / name).write_text("{}")
-    engine = SpeechEngine(str(tmp_path))
+def test_a_folder_that_is_no_model_is_named(folder: Path) -> None:
+    engine = SpeechEngine(str(folder))
     with pytest.raises(VoxtralLocalError) as caught:
         engine.load()
-    assert caught.value.message.startswith(f"faster-whisper could not load {tmp_path}: ")
+    assert caught.value.message.startswith(f"faster-whisper could not load {folder}: ")
     assert caught.value.message.endswith(
         "Is it a Whisper model for CTranslate2, complete, and is there memory for it?"
     )
-    assert (engine.name, engine.is_loaded) == (tmp_path.name, False)
+    assert (engine.name, engine.is_loaded) == (folder.name, False)

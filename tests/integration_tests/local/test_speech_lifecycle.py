@@ -70,8 +70,7 @@ async def test_a_client_that_disconnects_frees_the_engine_and_others_get_retry_a
                 pass
 
 
-async def test_a_stopping_server_ends_transcriptions() -> None:
-    server = LocalVoxtral(n_ctx=512, api_key="", queue_size=0).start()
+async def test_a_stopping_server_ends_transcriptions(server: LocalVoxtral) -> None:
     async with connected(server) as client, asyncio.timeout(PATIENCE):
         cut = asyncio.create_task(transcribe_long(client))
         await busy(client)
@@ -93,20 +92,20 @@ def test_without_the_extra_the_error_says_what_to_install() -> None:
         import httpx
         from langchain_voxtral.local import LocalVoxtral
 
-        with LocalVoxtral(n_ctx=512, api_key="") as server:
-            for library in libraries:
-                answer = httpx.post(
-                    f"{server.base_url}/inference/mistralai/Voxtral-Mini-3B-2507",
-                    files={"audio": b"RIFF"},
-                    trust_env=False,
-                )
-                message = answer.json()["error"]["message"]
-                assert (answer.status_code, message) == (
-                    405,
-                    f"The embedded engine needs {library} for recordings, which is not installed: "
-                    'pip install "langchain-voxtral[local-speech]"',
-                ), answer.text
-                del sys.modules[library]
+        server = LocalVoxtral(api_key="").start(text=False)
+        for library in libraries:
+            answer = httpx.post(
+                f"{server.base_url}/inference/mistralai/Voxtral-Mini-3B-2507",
+                files={"audio": b"RIFF"},
+                trust_env=False,
+            )
+            message = answer.json()["error"]["message"]
+            assert (answer.status_code, message) == (
+                405,
+                f"The embedded engine needs {library} for recordings, which is not installed: "
+                'pip install "langchain-voxtral[local-speech]"',
+            ), answer.text
+            del sys.modules[library]
         """
     )
 
@@ -143,7 +142,8 @@ def test_a_library_that_does_not_load_is_named_with_what_it_needs(tmp_path: Path
         import httpx
         from langchain_voxtral.local import LocalVoxtral
 
-        with LocalVoxtral(n_ctx=512, api_key="") as server, open(sys.argv[2], "rb") as sound:
+        server = LocalVoxtral(api_key="").start(text=False)
+        with open(sys.argv[2], "rb") as sound:
             answer = httpx.post(
                 f"{server.base_url}/inference/mistralai/Voxtral-Mini-3B-2507",
                 files={"audio": sound},
@@ -162,48 +162,12 @@ def test_a_library_that_does_not_load_is_named_with_what_it_needs(tmp_path: Path
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
-def test_a_forked_child_can_transcribe_and_exits() -> None:
-    run_python(
-        """
-        import os, sys, warnings
-        warnings.simplefilter("ignore", DeprecationWarning)
-        import httpx
-        from langchain_voxtral.local import shared_server
-        import logging
-        logging.disable()
-
-        def hear():
-            server = shared_server(text=False, speech=True)
-            with open(sys.argv[1], "rb") as sound:
-                answer = httpx.post(
-                    f"{server.base_url}/inference/mistralai/Voxtral-Mini-3B-2507",
-                    files={"audio": sound},
-                    data={"language": "en"},
-                    headers={"authorization": f"Bearer {server.api_key}"},
-                    trust_env=False,
-                    timeout=60,
-                )
-            return answer.json()["text"]
-
-        text = hear()
-        child = os.fork()
-        if child == 0:
-            sys.exit(0 if hear() == text else 1)
-        idle = os.fork()
-        if idle == 0:
-            sys.exit(7)
-        assert os.waitpid(child, 0)[1] == 0
-        assert os.waitstatus_to_exitcode(os.waitpid(idle, 0)[1]) == 7
-        """,
-        str(JFK),
-    )
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
-def test_a_process_and_its_child_end_while_the_engine_transcribes(tmp_path: Path) -> None:
-    """The server is not stopped; its thread is inside CTranslate2 when they end."""
-    sound = tmp_path / "long.wav"
-    sound.write_bytes(LONG)
+def test_processes_end_while_the_engine_transcribes_and_a_forked_child_can_too(
+    tmp_path: Path,
+) -> None:
+    """No server is stopped; a thread is inside CTranslate2 when they fork and end."""
+    minute = tmp_path / "minute.wav"
+    minute.write_bytes(wav(FRAMES * 6))
     run_python(
         """
         import contextlib, logging, os, sys, threading, warnings
@@ -216,11 +180,11 @@ def test_a_process_and_its_child_end_while_the_engine_transcribes(tmp_path: Path
         logger = logging.getLogger("faster_whisper")
         logger.setLevel("INFO")
         logger.addFilter(lambda record: decoding.set())  # and nothing is printed
-        server = shared_server(text=False, speech=True)
 
-        def transcribe():
-            with contextlib.suppress(httpx.HTTPError), open(sys.argv[1], "rb") as sound:
-                answer = httpx.post(
+        def transcribe(path):
+            server = shared_server(text=False, speech=True)
+            with open(path, "rb") as sound:
+                return httpx.post(
                     f"{server.base_url}/inference/mistralai/Voxtral-Mini-3B-2507",
                     files={"audio": sound},
                     data={"language": "en"},
@@ -228,14 +192,23 @@ def test_a_process_and_its_child_end_while_the_engine_transcribes(tmp_path: Path
                     trust_env=False,
                     timeout=60,
                 )
-                assert answer.status_code == 503, answer.text  # it was cut
 
-        threading.Thread(target=transcribe, daemon=True).start()
+        def transcribe_until_the_end():
+            with contextlib.suppress(httpx.HTTPError):
+                answer = transcribe(sys.argv[1])
+                assert answer.status_code == 503, answer.text  # the server stops
+
+        threading.Thread(target=transcribe_until_the_end, daemon=True).start()
         assert decoding.wait(30)
+        idle = os.fork()
+        if idle == 0:
+            sys.exit(7)
+        assert os.waitstatus_to_exitcode(os.waitpid(idle, 0)[1]) == 7
         child = os.fork()
         if child == 0:
-            sys.exit(7)
-        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+            sys.exit("fellow" not in transcribe(sys.argv[2]).json()["text"])
+        assert os.waitpid(child, 0)[1] == 0
         """,
-        str(sound),
+        str(minute),
+        str(JFK),
     )

@@ -240,22 +240,21 @@ def test_a_wrong_key(http: httpx.Client, route: str) -> None:
     assert answer.status_code == 401
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def narrow() -> Iterator[httpx.Client]:
     """A server that accepts small forms and short texts only."""
     limits: dict[str, Any] = {"max_form_bytes": 100_000, "max_body_bytes": 1_000}
-    with (
-        LocalVoxtral(n_ctx=512, api_key="", **limits) as server,
-        httpx.Client(base_url=server.base_url, trust_env=False, timeout=60) as client,
-    ):
+    server = LocalVoxtral(n_ctx=512, api_key="", **limits).start(text=False)
+    with httpx.Client(base_url=server.base_url, trust_env=False, timeout=60) as client:
         yield client
+    server.stop()
 
 
 def test_a_form_that_is_too_large(narrow: httpx.Client) -> None:
     message = "The request is larger than 100000 bytes"
     for sound in (SHORT + bytes(100_000), SHORT + bytes(900_000)):
         assert refusal(ask(narrow, sound=sound)) == (413, {"error": {"message": message}})
-    assert ask(narrow).status_code == 200
+    assert ask(narrow, sound=bytes(99_000)).status_code == 400  # it is read
 
 
 @pytest.mark.parametrize("recordings", [0, 1])
