@@ -175,25 +175,28 @@ def repeating(*, seek: int, tokens: int) -> SimpleNamespace:
 
 LOOP = [repeating(seek=0, tokens=200), repeating(seek=0, tokens=24)]
 """A window of as many tokens as Whisper writes at most."""
+FIRST = (None, None, None)
+"""The language, the beams and the penalty that are asked for at first."""
 
 
 @pytest.mark.parametrize(
     ("answers", "attempts"),
     [
-        ([LOOP, [HELLO]], [(None, None), ("en", 1.2)]),
-        ([[segment(0, 9, " Go, go.", compression_ratio=3.0)]], [(None, None)]),
-        ([[segment(0, 9, " A.", tokens=[0] * 224, compression_ratio=2.0)]], [(None, None)]),
-        ([[LOOP[0], repeating(seek=800, tokens=24)]], [(None, None)]),
+        ([LOOP, [HELLO]], [FIRST, ("en", 1, None)]),
+        ([LOOP, LOOP, [HELLO]], [FIRST, ("en", 1, None), ("en", None, 1.2)]),
+        ([[segment(0, 9, " Go, go.", compression_ratio=3.0)]], [FIRST]),
+        ([[segment(0, 9, " A.", tokens=[0] * 224, compression_ratio=2.0)]], [FIRST]),
+        ([[LOOP[0], repeating(seek=800, tokens=24)]], [FIRST]),
     ],
-    ids=["a loop", "a refrain", "a long text", "two windows"],
+    ids=["a loop", "a stubborn one", "a refrain", "a long text", "two windows"],
 )
 def test_only_a_loop_is_decoded_again(
     transcribe: Transcribe, answers: list[list[Any]], attempts: list[tuple[object, ...]]
 ) -> None:
     whisper = ScriptedWhisper(answers)
     result = transcribe(whisper)
-    tried = [(call["language"], call.get("repetition_penalty")) for call in whisper.calls]
-    assert tried == attempts
+    names = ("language", "beam_size", "repetition_penalty")
+    assert [tuple(map(call.get, names)) for call in whisper.calls] == attempts
     assert result.text == "".join(one.text for one in answers[-1]).strip()
 
 
