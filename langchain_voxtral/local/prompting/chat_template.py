@@ -40,7 +40,7 @@ _SMOLLM2_TOKENS = (
 
 _SYSTEM = Turn(
     "system",
-    "You are a helpful AI assistant. Answer the user's questions in one or two short sentences.",
+    "You are a helpful AI assistant. You answer questions in one short sentence.",
 )
 """Begins a conversation without a system message: without one SmolLM2 rambles.
 

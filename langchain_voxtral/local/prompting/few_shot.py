@@ -70,7 +70,8 @@ def call_examples(
     values = _ExampleValues(definitions or {}, question)
     turns: list[Turn] = []
     characters = 0
-    for example in (_ALL, _REQUIRED, _EMPTY):
+    # Where its words are hard to copy, the model would leave them out as the third example does.
+    for example in (_ALL, _REQUIRED, _EMPTY) if question.isascii() else (_ALL, _REQUIRED):
         values.example = example
         for function in functions:
             arguments = values.create(function.get("parameters") or {"type": "object"})

@@ -33,20 +33,20 @@ ANSWERS: dict[str, tuple[str, int, int, dict[str, Any]]] = {
     ),
     "chat_conversation": (
         (
-            "The Caspian - the Caspian Sea is a body of water located between the Caspian and "
-            "Black Seas."
+            "The Caspian Sea is a beautiful and vast body of water, but it's also a beautiful and "
+            "beautiful lake."
         ),
-        65,
-        20,
+        61,
+        23,
         {},
     ),
     "chat_stop": ("The capital of France", 28, 6, {}),
     "chat_stop_stream": ("The capital of France", 28, 6, FROM_SERVER | {"finish_reason": "stop"}),
     "chat_length": ("The capital of France", 28, 4, DERIVED | LENGTH),
     "chat_length_stream": ("The capital of France", 28, 4, FROM_SERVER | LENGTH),
-    "chat_schema": ('{"city": "New York", "country": "USA"}', 43, 14, {}),
-    "llm_invoke": ("The capital of Italy is Rome.", 40, 8, {}),
-    "llm_stream": ("The capital of Italy is Rome.", 40, 8, FROM_SERVER | {"finish_reason": "stop"}),
+    "chat_schema": ('{"city": "New York", "country": "USA"}', 39, 14, {}),
+    "llm_invoke": ("The capital of Italy is Rome.", 36, 8, {}),
+    "llm_stream": ("The capital of Italy is Rome.", 36, 8, FROM_SERVER | {"finish_reason": "stop"}),
     "busy_invoke": ("The capital of France is Paris.", 28, 8, {"attempts": 2}),
     "busy_stream": (
         "The capital of France is Paris.",
@@ -61,8 +61,8 @@ FAILURES: dict[str, tuple[int, str]] = {
     "unknown_model": (404, "Model not found"),
     "wrong_key": (401, "User is not authorized to access this resource"),
     "invalid_field": (422, "max_new_words: Extra inputs are not permitted"),
-    "context_overflow": (400, "Requested input length 334 exceeds maximum input length 256"),
-    "context_overflow_stream": (400, "Requested input length 334 exceeds maximum input length 256"),
+    "context_overflow": (400, "Requested input length 330 exceeds maximum input length 256"),
+    "context_overflow_stream": (400, "Requested input length 330 exceeds maximum input length 256"),
 }
 
 

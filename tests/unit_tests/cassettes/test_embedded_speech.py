@@ -32,7 +32,7 @@ from support.cassettes.speech_scenarios import (
 )
 
 BASE_URL = "http://127.0.0.1/v1"
-TRANSCRIPT = "And so my fellow Americans!"
+TRANSCRIPT = "And so my fellow Americans."
 FROM_SERVER = {"timestamps_source": "server"}
 SOURCE = {"language_source": "detected"}
 ENGLISH = {"language": "en", "language_probability": 0.908, **SOURCE}
@@ -43,7 +43,7 @@ ANSWERS: dict[str, list[tuple[str, dict[str, Any]]]] = {
     "speech": [(TRANSCRIPT, ENGLISH)],
     "speech_segments": [
         (
-            TRANSCRIPT,
+            "And so my fellow Americans!",
             {
                 "chunk": 0,
                 "segment": 0,
@@ -66,7 +66,7 @@ ANSWERS: dict[str, list[tuple[str, dict[str, Any]]]] = {
                     {"word": "so", "start": 0.52, "end": 0.86},
                     {"word": "my", "start": 0.86, "end": 1.18},
                     {"word": "fellow", "start": 1.18, "end": 1.58},
-                    {"word": "Americans!", "start": 1.58, "end": 2.08},
+                    {"word": "Americans.", "start": 1.58, "end": 2.08},
                 ],
             },
         )
@@ -84,7 +84,7 @@ ANSWERS: dict[str, list[tuple[str, dict[str, Any]]]] = {
             },
         ),
         (
-            "What your country can do for you, ask what you can do for your country.",
+            "what your country can do for you, ask what you can do for your country.",
             {
                 "chunk": 1,
                 "start": 5.27,
@@ -95,13 +95,13 @@ ANSWERS: dict[str, list[tuple[str, dict[str, Any]]]] = {
             },
         ),
     ],
-    "speech_native": [("And so my fellow Americans", ENGLISH)],  # the prompt has no full stop
+    "speech_native": [(TRANSCRIPT, ENGLISH)],
     "speech_srt": [
         (f"1\n00:00:00,000 --> 00:00:02,080\n{TRANSCRIPT}\n", ENGLISH | FROM_SERVER),
     ],
     "speech_french": [("Le numéro que vous avez entré n'est pas en service.", FRENCH)],
     "speech_translation": [
-        ("The number you have entered is not in service.", FRENCH | {"task": "translate"})
+        ("The number that you have entered is not in service.", FRENCH | {"task": "translate"})
     ],
     "speech_chat": [
         (f'The recording says: "{TRANSCRIPT}"', {"model": "SmolLM2-135M-Instruct"}),
@@ -130,7 +130,7 @@ FAILURES: dict[str, tuple[int, str]] = {
 
 ANSWER = AIMessage(
     f'The recording says: "{TRANSCRIPT}"',
-    usage_metadata=UsageMetadata(input_tokens=164, output_tokens=12, total_tokens=176),
+    usage_metadata=UsageMetadata(input_tokens=160, output_tokens=12, total_tokens=172),
     response_metadata={
         "model_name": "SmolLM2-135M-Instruct",
         "model_provider": "deepinfra",

@@ -22,7 +22,7 @@ from langchain_voxtral.prompts import FORMATS, escape, render
 
 SYSTEM = (
     "<|im_start|>system\nYou are a helpful AI assistant. "
-    "Answer the user's questions in one or two short sentences.<|im_end|>\n"
+    "You answer questions in one short sentence.<|im_end|>\n"
 )
 DOCUMENTED = (
     "<|begin_of_text|><|start_header_id|>user<|end_header_id|>\n\nHello!<|eot_id|>"
