@@ -61,6 +61,8 @@ bench-full: $(BENCH)/.bench ## the same in some ten minutes; writes benchmarks/r
 bench-quality: $(VENV)/.dev ## the call path of a token, and how well the embedded engine answers
 	$(BIN)/python benchmarks/call_path.py
 	$(BIN)/python benchmarks/token_cost.py
+	$(BIN)/python benchmarks/answers.py
+	$(BIN)/python benchmarks/structured_answers.py
 	$(BIN)/python benchmarks/tool_calls.py
 	PYTHONPATH=tests $(BIN)/python benchmarks/word_errors.py
 
