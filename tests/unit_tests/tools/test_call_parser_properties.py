@@ -33,9 +33,10 @@ CALLS = st.lists(
     min_size=1,
     max_size=3,
 )
-# Text in which no call can begin; it may end in anything but what separates it from one.
+# Text in which no call can begin; it may end in anything but what separates it from one: a carriage
+# return and the newline before a call are one end of a line.
 TEXTS = st.text(st.characters(blacklist_characters="{[<")).filter(
-    lambda text: text == "" or text.strip()
+    lambda text: text == "" or (text.strip() and not text.endswith("\r"))
 )
 
 
