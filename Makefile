@@ -3,7 +3,7 @@
 PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3.13 python3 python3.14,\
 	$(shell command -v $(name) >/dev/null 2>&1 && \
 	$(name) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $(name))))
-PROMPT ?= What is the capital of France?
+PROMPT ?= What is the capital of Japan?
 VENV := .venv
 FLOOR := .venv-floor
 BENCH := .venv-bench
