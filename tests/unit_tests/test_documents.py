@@ -14,7 +14,11 @@ import langchain_voxtral
 
 ROOT = Path(__file__).parents[2]
 BLOCK = re.compile(r"^ *```python\n(.*?)^ *```", re.DOTALL | re.MULTILINE)
-FILES = [ROOT / "README.md", *sorted((ROOT / "langchain_voxtral").rglob("*.py"))]
+FILES = [
+    ROOT / "README.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "langchain_voxtral").rglob("*.py")),
+]
 EXAMPLES = {
     f"{path.relative_to(ROOT)}-{number}": dedent(code).replace(r"\"", '"')
     for path in FILES
@@ -57,7 +61,7 @@ def test_the_readme_names_what_is_public() -> None:
 def test_contributing_names_paths_that_exist_and_every_part_of_the_package() -> None:
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     named = set(re.findall(r"`((?:[\w.]+/)*[\w.]+(?:\.py|\.md|/))`", text))
-    folders = ("langchain_voxtral", "tests", "benchmarks", "cassettes", "notebooks")
+    folders = ("langchain_voxtral", "tests", "benchmarks", "cassettes", "docs", "notebooks")
     paths = [f"/{path.relative_to(ROOT)}" for name in folders for path in (ROOT / name).rglob("*")]
     paths += [f"/{name}" for name in folders]
     missing = {name for name in named if not any(p.endswith(f"/{name.rstrip('/')}") for p in paths)}
