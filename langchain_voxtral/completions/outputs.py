@@ -47,6 +47,7 @@ def response_metadata(info: ResponseInfo) -> dict[str, Any]:
     metadata = {
         "model_name": info.model,
         "model_provider": info.provider,
+        "endpoint": info.endpoint,
         "finish_reason": info.finish_reason,
         "finish_reason_source": source if info.finish_reason is not None else None,
         "request_id": info.request_id,

@@ -128,6 +128,7 @@ def parse_completions(
     known: dict[str, Any] = {
         "model": read_header(headers, "x-voxtral-model", secrets) or request.model,
         "provider": request.provider_name,
+        "endpoint": request.endpoint.name,
         "attempts": response.attempts,
         "structured_output": request.structured_output,
     }

@@ -297,6 +297,7 @@ class CompletionStream:
             request_id=info.request_id or self._read_header("x-request-id"),
             model=self._read_header("x-voxtral-model") or self._request.model,
             provider=self._request.provider_name,
+            endpoint=self._request.endpoint.name,
             attempts=self._attempts,
             usage_incomplete=is_incomplete or not progress.is_usage_reported,
             resumes=progress.resumes,

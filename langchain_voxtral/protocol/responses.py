@@ -39,6 +39,7 @@ class ResponseInfo:
         runtime_ms: Milliseconds of inference, as the server reports them.
         model: The model that answered.
         provider: The server that answered; also the tracer's `ls_provider`.
+        endpoint: The endpoint that answered: `native` or `chat_completions`.
         finish_reason_is_derived: Whether the client concluded the finish reason.
         attempts: How often the request was sent.
         usage_incomplete: Whether the stream was closed before usage and cost had come, or resumed
@@ -55,6 +56,7 @@ class ResponseInfo:
     runtime_ms: int | None = None
     model: str = ""
     provider: str = ""
+    endpoint: str | None = None
     finish_reason_is_derived: bool = False
     attempts: int = 1
     usage_incomplete: bool = False

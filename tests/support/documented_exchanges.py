@@ -42,6 +42,7 @@ USAGE = UsageMetadata(input_tokens=12, output_tokens=25, total_tokens=37)
 METADATA = {
     "model_name": MODEL,
     "model_provider": "deepinfra",
+    "endpoint": "native",
     "request_id": "RWZDRhS5kdoM1XWwXLEshynO",
     "cost": 0.0000436,
     "runtime_ms": 243,
@@ -50,6 +51,7 @@ METADATA = {
 STREAM_METADATA = {
     "model_name": MODEL,
     "model_provider": "deepinfra",
+    "endpoint": "native",
     "finish_reason": "stop",
     "finish_reason_source": "server",
     "cost": 0.0000386,

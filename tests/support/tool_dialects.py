@@ -165,7 +165,7 @@ class Native(Dialect):
         return "stop"
 
     def metadata(self, calls: Sequence[ScriptedCall], *, streamed: bool) -> dict[str, Any]:
-        known = {"model_name": MODEL, "model_provider": "deepinfra"}
+        known = {"model_name": MODEL, "model_provider": "deepinfra", "endpoint": "native"}
         if streamed:
             details = {"finish_reason": "stop", "finish_reason_source": "server", "cost": 0.0000386}
         else:
@@ -247,6 +247,7 @@ class ChatCompletions(Dialect):
         return {
             "model_name": MODEL,
             "model_provider": "deepinfra",
+            "endpoint": "chat_completions",
             "finish_reason": self.reason(calls),
             "finish_reason_source": "server",
             "request_id": _DOCUMENT["id"],

@@ -32,6 +32,7 @@ HELLO = AIMessage(
     response_metadata={
         "model_name": "mistralai/Voxtral-Mini-3B-2507",
         "model_provider": "deepinfra",
+        "endpoint": "native",
         "request_id": "RWZDRhS5kdoM1XWwXLEshynO",
         "cost": 0.0000436,
         "runtime_ms": 243,
@@ -49,6 +50,7 @@ STREAM = AIMessage(
     response_metadata={
         "model_name": "mistralai/Voxtral-Mini-3B-2507",
         "model_provider": "deepinfra",
+        "endpoint": "native",
         "finish_reason": "stop",
         "finish_reason_source": "server",
         "cost": 0.0000386,

@@ -114,6 +114,7 @@ def _expected(name: str) -> AIMessage:
         response_metadata={
             "model_name": "SmolLM2-135M-Instruct",
             "model_provider": "deepinfra",
+            "endpoint": "native",
             "cost": 0.0,
             **_volatile(name),
             **own,

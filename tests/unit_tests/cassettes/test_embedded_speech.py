@@ -134,6 +134,7 @@ ANSWER = AIMessage(
     response_metadata={
         "model_name": "SmolLM2-135M-Instruct",
         "model_provider": "deepinfra",
+        "endpoint": "chat_completions",
         "finish_reason": "stop",
         "finish_reason_source": "server",
         "cost": 0.0,

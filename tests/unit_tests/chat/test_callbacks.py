@@ -152,6 +152,7 @@ async def test_the_end_of_an_llm_stream_carries_a_message_with_its_usage(
     assert generation.generation_info == {
         "model_name": MODEL,
         "model_provider": "deepinfra",
+        "endpoint": "native",
         "finish_reason": "stop",
         "finish_reason_source": "server",
         "cost": 0.0000386,

@@ -236,7 +236,11 @@ def test_missing_metadata_is_absent(chat: ChatVoxtral, server: Server) -> None:
     answer = chat.invoke("Hello!")
     assert answer == AIMessage(
         "Hi",
-        response_metadata={"model_name": MODEL, "model_provider": "deepinfra"},
+        response_metadata={
+            "model_name": MODEL,
+            "model_provider": "deepinfra",
+            "endpoint": "native",
+        },
         id=answer.id,
     )
 

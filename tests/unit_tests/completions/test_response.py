@@ -24,6 +24,7 @@ REQUEST = completion_request()
 FIRST = ResponseInfo(
     model="voxtral",
     provider="deepinfra",
+    endpoint="native",
     usage=Usage(input_tokens=12, output_tokens=25, cost=0.0000436),
     finish_reason_is_derived=True,
     request_id="RWZDRhS5kdoM1XWwXLEshynO",
@@ -127,6 +128,7 @@ def test_headers_give_the_model_and_the_request_id_that_the_body_lacks() -> None
             ResponseInfo(
                 model="SmolLM2",
                 provider="deepinfra",
+                endpoint="native",
                 finish_reason_is_derived=True,
                 request_id="H1",
                 attempts=2,
@@ -143,6 +145,7 @@ def test_metadata_has_what_is_known_and_nothing_else() -> None:
     known = ResponseInfo(
         model="voxtral",
         provider="deepinfra",
+        endpoint="chat_completions",
         usage=Usage(input_tokens=0, output_tokens=0, cost=0.0),
         finish_reason="length",
         finish_reason_is_derived=True,
@@ -155,6 +158,7 @@ def test_metadata_has_what_is_known_and_nothing_else() -> None:
     assert response_metadata(known) == {
         "model_name": "voxtral",
         "model_provider": "deepinfra",
+        "endpoint": "chat_completions",
         "finish_reason": "length",
         "finish_reason_source": "derived",
         "request_id": "R1",

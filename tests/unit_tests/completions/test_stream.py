@@ -30,6 +30,7 @@ PRINTED = DOCUMENTED.replace(b"\n\n", b"\n")
 ENDED = ResponseInfo(
     model="voxtral",
     provider="deepinfra",
+    endpoint="native",
     usage=Usage(input_tokens=12, output_tokens=25, cost=0.0000386),
     finish_reason="stop",
     request_id="H1",

@@ -16,6 +16,7 @@ USAGE = {"input_tokens": 12, "output_tokens": 25, "total_tokens": 37}
 INVOKED = {
     "model_name": "mistralai/Voxtral-Mini-3B-2507",
     "model_provider": "deepinfra",
+    "endpoint": "native",
     "request_id": "RWZDRhS5kdoM1XWwXLEshynO",
     "cost": 0.0000436,
     "runtime_ms": 243,
@@ -24,6 +25,7 @@ INVOKED = {
 STREAMED = {
     "model_name": "mistralai/Voxtral-Mini-3B-2507",
     "model_provider": "deepinfra",
+    "endpoint": "native",
     "finish_reason": "stop",
     "finish_reason_source": "server",
     "cost": 0.0000386,
@@ -119,7 +121,11 @@ def test_numbers_that_the_server_leaves_out_are_absent(caller: Caller) -> None:
     with ScriptedServer(Reply(body=bare), events(token("Hello"), ended)) as server:
         model = caller.model(server)
         invoked, last = caller.invoke(model), list(caller.stream(model))[-1]
-    named = {"model_name": model.model, "model_provider": "deepinfra"}
+    named = {
+        "model_name": model.model,
+        "model_provider": "deepinfra",
+        "endpoint": "native",
+    }
     assert invoked == Response("Hello", named)
     assert last.info == named | {"finish_reason": "length", "finish_reason_source": "server"}
 

@@ -13,6 +13,7 @@ USAGE = {"input_tokens": 12, "output_tokens": 25, "total_tokens": 37}
 STOPPED = {
     "model_name": "mistralai/Voxtral-Mini-3B-2507",
     "model_provider": "deepinfra",
+    "endpoint": "native",
     "finish_reason": "stop",
 }
 COUNTED = {"cost": 0.0000386, "usage_metadata": USAGE}
