@@ -127,7 +127,8 @@ def _parse(
     request: TranscriptionRequest, http_request: HTTPRequest, response: HTTPResponse
 ) -> ChunkTranscript:
     try:
-        return request.parse(response.content, response.headers, http_request.secrets)
+        transcript = request.parse(response.content, response.headers, http_request.secrets)
+        return replace(transcript, attempts=response.attempts)
     except VoxtralError as error:
         error.attempts = response.attempts
         raise
@@ -141,4 +142,4 @@ def _whole(request: TranscriptionRequest, decoder: TranscriptionStream) -> Chunk
             request.title,
         )
     assert decoder.transcript is not None  # noqa: S101
-    return decoder.transcript
+    return replace(decoder.transcript, attempts=decoder.attempts)

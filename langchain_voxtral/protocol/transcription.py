@@ -41,6 +41,8 @@ class Transcript:
         request_id: The server's id of the request.
         segments_problem: What is wrong with the server's segments or words; then none of these
             is kept.
+        finish_reason: Why the text ends, if a model that answers in text tells.
+        runtime_ms: Milliseconds of inference.
     """
 
     text: str
@@ -51,6 +53,8 @@ class Transcript:
     usage: Usage = field(default_factory=Usage)
     request_id: str | None = None
     segments_problem: str | None = None
+    finish_reason: str | None = None
+    runtime_ms: int | None = None
 
 
 def parse_transcript(
@@ -99,6 +103,9 @@ def parse_transcript(
             request_id=request_id,
             partial=_partial_text(document),
         )
+    if status.get("status") == "unknown":
+        # Then zeros are the schema's defaults, and a cost of nothing would look like a price.
+        status = {name: value for name, value in status.items() if value}
     text = without_template_text(text)
     segments, problem = read_segments(
         document,
@@ -117,6 +124,7 @@ def parse_transcript(
         usage=_usage(as_object(document.get("usage")), status),
         request_id=request_id,
         segments_problem=problem,
+        runtime_ms=as_int(status.get("runtime_ms")),
     )
 
 
@@ -141,9 +149,6 @@ def _partial_text(document: JsonObject) -> str:
 
 def _usage(usage: JsonObject, status: JsonObject) -> Usage:
     """Return tokens and cost by the names of OpenAI, Mistral and DeepInfra's native endpoint."""
-    if status.get("status") == "unknown":
-        # Then zeros are the schema's defaults, and a cost of nothing would look like a price.
-        status = {name: value for name, value in status.items() if value}
     details = as_object(usage.get("input_tokens_details") or usage.get("input_token_details"))
     return Usage(
         input_tokens=as_int(

@@ -76,10 +76,11 @@ _WORDS_ADVICE = (
 
 @dataclass(frozen=True, slots=True)
 class ChunkTranscript:
-    """What the server returned for a chunk, and the model that it named."""
+    """What the server returned for a chunk, the model that it named, and how often it was asked."""
 
     transcript: Transcript
     model: str
+    attempts: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +209,12 @@ class TranscriptionRequest:
             raise VoxtralResponseError(
                 problem, status_code=200, request_id=answer.info.request_id, partial=text
             )
-        return Transcript(text, usage=answer.info.usage, request_id=answer.info.request_id)
+        return Transcript(
+            text,
+            usage=answer.info.usage,
+            request_id=answer.info.request_id,
+            finish_reason=safe_text(answer.finish_reasons[0], secrets),
+        )
 
     def _form_fields(self) -> Fields:
         options = self.options

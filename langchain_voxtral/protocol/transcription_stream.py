@@ -81,6 +81,7 @@ class TranscriptionStream:
         transcript: The whole transcript, once it is complete. Its text begins with the text that
             came, and its segments are those that came, as far as they are of use; either may have
             more.
+        attempts: How often the request was sent.
         must_stop: Whether nothing more is to be read, because the stream failed.
         contradicts_itself: Whether the final event has another text than what was streamed, which
             is kept.
@@ -95,7 +96,7 @@ class TranscriptionStream:
         """Start on the body of a new response."""
         self.must_stop = self.contradicts_itself = False
         self.transcript: ChunkTranscript | None = None
-        self._headers, self._attempts = headers, attempts
+        self._headers, self.attempts = headers, attempts
         self._sse = SSEDecoder(secrets=self._secrets)
         self._failure: VoxtralError | None = None
         self._texts: list[str] = []
@@ -158,7 +159,7 @@ class TranscriptionStream:
             partial=self._text() or error.partial,
             request_id=error.request_id
             or safe_text(self._headers.get("x-request-id"), self._secrets),
-            attempts=max(error.attempts, self._attempts),
+            attempts=max(error.attempts, self.attempts),
         )
 
     def _text(self) -> str:
@@ -257,7 +258,9 @@ class TranscriptionStream:
             raise VoxtralResponseError(problem)
         text = self._final_text(final.get("text"))
         segments = {"segments": self._segments} if self._segments else {}
-        self.transcript = self._parse(final | {"text": text} | segments)
+        whole = self._parse(final | {"text": text} | segments)
+        reason = safe_text(self._finish_reason, self._secrets)
+        self.transcript = replace(whole, transcript=replace(whole.transcript, finish_reason=reason))
 
     def _final_text(self, text: object) -> str:
         """Return the text of the final event, if it goes on where the text so far ends."""

@@ -55,6 +55,7 @@ def test_a_native_answer_is_read_completely() -> None:
         language="en",
         usage=Usage(input_tokens=380, output_tokens=4, cost=0.0000875),
         request_id="R1",
+        runtime_ms=120,
     )
 
 
@@ -68,17 +69,19 @@ def test_missing_values_of_a_native_answer_are_none() -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "usage"),
+    ("status", "usage", "runtime_ms"),
     [
-        ("unknown", Usage()),
-        (None, Usage(input_tokens=0, output_tokens=0, cost=0.0)),
-        ("succeeded", Usage(input_tokens=0, output_tokens=0, cost=0.0)),
+        ("unknown", Usage(), None),
+        (None, Usage(input_tokens=0, output_tokens=0, cost=0.0), 0),
+        ("succeeded", Usage(input_tokens=0, output_tokens=0, cost=0.0), 0),
     ],
 )
-def test_zeros_of_an_unknown_status_are_ignored(status: str | None, usage: Usage) -> None:
+def test_zeros_of_an_unknown_status_are_ignored(
+    status: str | None, usage: Usage, runtime_ms: int | None
+) -> None:
     zeros = {"runtime_ms": 0, "cost": 0.0, "tokens_generated": 0, "tokens_input": 0}
     fields = body(inference_status={"status": status, **zeros})
-    assert parse_native(fields) == Transcript("Hi.", usage=usage)
+    assert parse_native(fields) == Transcript("Hi.", usage=usage, runtime_ms=runtime_ms)
 
 
 def test_an_unknown_status_may_have_a_cost() -> None:

@@ -74,7 +74,7 @@ TRANSCRIPT = event({"type": "transcript.text.done", "text": "", "usage": {"outpu
 BODIES: dict[str, tuple[bytes, ChunkTranscript]] = {
     "vllm": (
         b"".join(map(delta, TEXTS)) + delta("", "stop") + usage(prompt_tokens=3) + DONE,
-        whole(SPOKEN, usage=Usage(input_tokens=3)),
+        whole(SPOKEN, usage=Usage(input_tokens=3), finish_reason="stop"),
     ),
     "llama_cpp": (
         b"".join(event({"type": "transcript.text.delta", "delta": each}) for each in TEXTS)
@@ -221,4 +221,8 @@ def test_a_text_without_end_is_not_read_on() -> None:
 def test_several_finish_reasons_end_one_stream() -> None:
     """VLLM has one for each part that it cuts a recording into."""
     reads = (delta("Ça", "stop"), delta(" va?", "stop"), DONE)
-    assert decode(stream_of("vllm"), *reads) == ["Ça", " va?", whole("Ça va?")]
+    assert decode(stream_of("vllm"), *reads) == [
+        "Ça",
+        " va?",
+        whole("Ça va?", finish_reason="stop"),
+    ]
