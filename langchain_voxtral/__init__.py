@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from langchain_voxtral.messages.recordings import audio_block, describe_audio
     from langchain_voxtral.transcribers import VoxtralTranscriber
     from langchain_voxtral.transcription_tool import transcribe_audio_tool
+    from langchain_voxtral.usage_callback import (
+        VoxtralUsageCallbackHandler,
+        get_voxtral_usage_callback,
+    )
 
 _HOMES = {
     "ChatVoxtral": "langchain_voxtral.chat_models",
@@ -25,8 +29,10 @@ _HOMES = {
     "VoxtralTranscriber": "langchain_voxtral.transcribers",
     "VoxtralTranscriptionLoader": "langchain_voxtral.document_loaders",
     "VoxtralTranscriptionParser": "langchain_voxtral.document_loaders",
+    "VoxtralUsageCallbackHandler": "langchain_voxtral.usage_callback",
     "audio_block": "langchain_voxtral.messages.recordings",
     "describe_audio": "langchain_voxtral.messages.recordings",
+    "get_voxtral_usage_callback": "langchain_voxtral.usage_callback",
     "transcribe_audio_tool": "langchain_voxtral.transcription_tool",
 }
 
@@ -36,9 +42,11 @@ __all__ = [
     "VoxtralTranscriber",
     "VoxtralTranscriptionLoader",
     "VoxtralTranscriptionParser",
+    "VoxtralUsageCallbackHandler",
     "__version__",
     "audio_block",
     "describe_audio",
+    "get_voxtral_usage_callback",
     "transcribe_audio_tool",
 ]
 

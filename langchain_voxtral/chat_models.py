@@ -1,5 +1,6 @@
 """`ChatVoxtral`: messages in, `AIMessage` out."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Self
@@ -314,7 +315,12 @@ class ChatVoxtral(LanguageModel, AudioSettings, BaseChatModel):
         **kwargs: Any,
     ) -> ChatResult:
         request = await self._arequest(messages, stop, kwargs)
-        return to_chat_result(await self._client.acomplete(request))
+        try:
+            return to_chat_result(await self._client.acomplete(request))
+        except asyncio.CancelledError as error:
+            if run_manager is not None:  # LangChain tells handlers of every end of a call but this
+                await run_manager.on_llm_error(error, response=LLMResult(generations=[]))
+            raise
 
     def _stream(
         self,

@@ -29,6 +29,7 @@ __all__ = [
     "VoxtralAPIError",
     "VoxtralAudioError",
     "VoxtralAuthenticationError",
+    "VoxtralBudgetExceededError",
     "VoxtralConnectionError",
     "VoxtralContextOverflowError",
     "VoxtralError",
@@ -130,6 +131,31 @@ class VoxtralPaymentRequiredError(VoxtralPermissionDeniedError):
     """The account has no balance or no payment method (HTTP 402)."""
 
 
+class VoxtralBudgetExceededError(VoxtralError):
+    """A call might pass `max_cost_usd` of `get_voxtral_usage_callback`, and was not sent.
+
+    The message has what is spent, what the call is expected to cost, and the limit. No server has
+    refused anything, so this is none of LangChain's errors but their base, `ModelError`, and not
+    retryable: `ModelRetryMiddleware` raises it at once. `with_retry()` repeats every `Exception`
+    unless `retry_if_exception_type` names others, and `with_fallbacks` goes on with its next model
+    unless `exceptions_to_handle` does; each of these calls is checked too, and a model of
+    another provider is not.
+
+    Example:
+        ```python
+        from langchain_voxtral import ChatVoxtral, get_voxtral_usage_callback
+        from langchain_voxtral.errors import VoxtralBudgetExceededError
+
+        with get_voxtral_usage_callback(max_cost_usd=0) as usage:
+            try:
+                ChatVoxtral(base_url="local").invoke("Hello!")
+            except VoxtralBudgetExceededError as error:
+                print(error)
+        assert usage.total.requests == 0
+        ```
+    """
+
+
 class VoxtralInvalidRequestError(VoxtralError, ModelInvalidRequestError, ValueError):
     """The request cannot be made or the server refuses it as invalid (HTTP 400, 413, 422, ...)."""
 
@@ -221,6 +247,7 @@ class VoxtralMissingExtraError(VoxtralLocalError, ImportError):
 
 PERMANENT_ERRORS = (
     VoxtralAuthenticationError,
+    VoxtralBudgetExceededError,
     VoxtralPermissionDeniedError,
     VoxtralNotFoundError,
     VoxtralUnsupportedFeatureError,

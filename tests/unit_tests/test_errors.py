@@ -12,6 +12,7 @@ from langchain_voxtral import errors
 TREE: dict[str, tuple[type[Exception], bool]] = {
     "VoxtralError": (core.ModelError, False),
     "VoxtralAuthenticationError": (core.ModelAuthenticationError, False),
+    "VoxtralBudgetExceededError": (core.ModelError, False),
     "VoxtralPermissionDeniedError": (core.ModelPermissionDeniedError, False),
     "VoxtralPaymentRequiredError": (core.ModelPermissionDeniedError, False),
     "VoxtralInvalidRequestError": (core.ModelInvalidRequestError, False),

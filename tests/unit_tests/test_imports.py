@@ -47,9 +47,11 @@ def test_the_public_names() -> None:
         "VoxtralTranscriber",
         "VoxtralTranscriptionLoader",
         "VoxtralTranscriptionParser",
+        "VoxtralUsageCallbackHandler",
         "__version__",
         "audio_block",
         "describe_audio",
+        "get_voxtral_usage_callback",
         "transcribe_audio_tool",
     ]
     assert dir(langchain_voxtral) == langchain_voxtral.__all__

@@ -1,0 +1,201 @@
+"""`get_voxtral_usage_callback`: tokens, audio and dollars of all calls, and a limit on them."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from math import isfinite
+from typing import Any
+from uuid import UUID
+
+from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.outputs import LLMResult
+from langchain_core.tracers.context import register_configure_hook
+
+from langchain_voxtral.errors import VoxtralBudgetExceededError, VoxtralInvalidRequestError
+from langchain_voxtral.usage import VoxtralUsage, usage_of_failure, usage_of_result
+from langchain_voxtral.usage_ledger import Call, UsageLedger
+
+
+class _LedgerHandler(BaseCallbackHandler):
+    """Writes the calls of this package into ledgers.
+
+    LangChain calls it in the thread of the call, and raises what it raises.
+    """
+
+    run_inline = True
+    raise_error = True
+
+    def __init__(self, ledgers: Sequence[UsageLedger]) -> None:
+        super().__init__()
+        self._ledgers = ledgers
+
+    def check_voxtral_budget(self, model: str, expected_usd: float | None, calls: int) -> None:
+        """Refuse calls that a ledger's budget cannot hold."""
+        for ledger in self._ledgers:
+            ledger.check(Call(model, expected_usd), calls)
+
+    def on_chat_model_start(self, *args: Any, **kwargs: Any) -> None:
+        """Note the call of a chat model, or refuse it."""
+        self._start(**kwargs)
+
+    def on_llm_start(self, *args: Any, **kwargs: Any) -> None:
+        """Note the call of an LLM or a transcription, or refuse it."""
+        self._start(**kwargs)
+
+    def on_llm_end(self, response: LLMResult, *, run_id: UUID, **kwargs: Any) -> None:
+        """Add what a call used that brought an answer."""
+        for ledger in self._ledgers:
+            ledger.finish(run_id, lambda: usage_of_result(response))
+
+    def on_llm_error(
+        self,
+        error: BaseException,
+        *,
+        run_id: UUID,
+        response: LLMResult | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Add what a call used that brought none."""
+        for ledger in self._ledgers:
+            ledger.finish(run_id, lambda: usage_of_failure(error, response))
+
+    def _start(self, *, run_id: UUID, metadata: dict[str, Any] | None = None, **_: Any) -> None:
+        facts = metadata or {}
+        if "langchain-voxtral" not in (facts.get("lc_versions") or ()):
+            return  # another provider's model
+        call = Call(facts.get("ls_model_name") or "", facts.get("estimated_cost_usd"))
+        try:
+            for ledger in self._ledgers:
+                ledger.start(run_id, call)
+        except VoxtralBudgetExceededError:
+            for ledger in self._ledgers:
+                ledger.forget(run_id)
+            raise
+
+
+class VoxtralUsageCallbackHandler(_LedgerHandler):
+    """Sums what calls of `ChatVoxtral`, `VoxtralLLM` and transcriptions use, and limits it.
+
+    Pass it as a callback to count the calls of one chain, or use `get_voxtral_usage_callback`.
+    It may be passed to any number of calls at once, from any threads. Calls of other models in
+    the same chain are not counted.
+
+    What it counted is in `total` and, for each model as it was asked for, in `by_model`. Both have
+    `requests`, `failed_requests`, `retries`, `resumes`, `cached_responses`, `input_tokens`,
+    `output_tokens`, `audio_seconds`, `cost_usd`, `estimated_cost_usd` (the part of `cost_usd` that
+    is an estimate, where a server tells no cost of a transcription), `requests_without_usage` and
+    `requests_without_cost`. All numbers are the server's; what it does not tell is not guessed but
+    counted in the last two. `print(usage)` writes the total on one line.
+
+    An answer from LangChain's cache counts as cached, not as a request. (LangChain tells nobody
+    that an answer of `VoxtralLLM` came from the cache.) A transcript from the store is not
+    counted. A call counts when it ends; a stream that the caller closes early counts as a
+    request whose usage and cost are not known.
+
+    Args:
+        max_cost_usd: US dollars that the calls may cost together. A call is refused with
+            `VoxtralBudgetExceededError`, before it is sent, if the budget cannot hold what is
+            spent, what calls in flight are expected to cost, and what this one is. A
+            transcription is expected to cost its estimate, any other call as much as the dearest
+            of its model so far; before the first, something must be left. So one call more
+            expensive than those before may pass the limit, the next is refused. The same
+            amount is kept for a call that timed out, was cancelled or broke off. If the
+            cost of a call is not known and there is nothing to compare it with, the next one
+            is refused, because the limit could not be kept: servers that tell no costs have
+            no budgets. Answers from the cache are refused, too, once the budget is used up.
+
+    Raises:
+        VoxtralInvalidRequestError: `max_cost_usd` is not a number of 0 or more.
+
+    Example:
+        ```python
+        from langchain_voxtral import ChatVoxtral, VoxtralUsageCallbackHandler
+
+        usage = VoxtralUsageCallbackHandler(max_cost_usd=0.50)
+        chat = ChatVoxtral(base_url="local", max_tokens=20)
+        chat.invoke("Hello!", config={"callbacks": [usage]})
+        print(usage)  # 1 request, 14 input and 20 output tokens, $0.00
+        print(usage.by_model[chat.model].output_tokens)
+        ```
+    """
+
+    def __init__(self, *, max_cost_usd: float | None = None) -> None:
+        self._ledger = UsageLedger(_checked_limit(max_cost_usd))
+        super().__init__([self._ledger])
+
+    @property
+    def total(self) -> VoxtralUsage:
+        """What all calls used that have ended."""
+        return sum(self.by_model.values(), VoxtralUsage())
+
+    @property
+    def by_model(self) -> dict[str, VoxtralUsage]:
+        """The same for each model, by the name that was asked for."""
+        return self._ledger.sums
+
+    def __str__(self) -> str:
+        return str(self.total)
+
+    def __repr__(self) -> str:
+        limit = self._ledger.max_cost_usd
+        return (
+            f"{type(self).__name__}(total={self.total!r}, by_model={self.by_model!r}, "
+            f"max_cost_usd={limit!r})"
+        )
+
+
+_block: ContextVar[_LedgerHandler | None] = ContextVar("voxtral_usage_block", default=None)
+register_configure_hook(_block, inheritable=True)  # once: LangChain keeps hooks for ever
+
+
+@contextmanager
+def get_voxtral_usage_callback(
+    *, max_cost_usd: float | None = None
+) -> Iterator[VoxtralUsageCallbackHandler]:
+    """Count all calls of this package within a block: tokens, audio, dollars; and limit them.
+
+    Calls in tasks, in `batch`, in agents and in LangChain's own threads are counted too. A
+    `threading.Thread` or an executor of your own does not inherit the block: run its function in
+    `contextvars.copy_context()`, or pass the handler as a callback. Blocks may be nested: each
+    counts, and each limit holds.
+
+    Args:
+        max_cost_usd: US dollars that the calls of the block may cost together; a call that may
+            pass it is refused before it is sent. `VoxtralUsageCallbackHandler` says how.
+
+    Yields:
+        The handler that counts: `print(usage)`, `usage.total`, `usage.by_model`.
+
+    Raises:
+        VoxtralInvalidRequestError: `max_cost_usd` is not a number of 0 or more.
+        VoxtralBudgetExceededError: By a call in the block that is refused.
+
+    Example:
+        ```python
+        from langchain_voxtral import ChatVoxtral, get_voxtral_usage_callback
+
+        chat = ChatVoxtral(base_url="local", max_tokens=20)
+        with get_voxtral_usage_callback(max_cost_usd=0.50) as usage:
+            chat.batch(["Hello!", "What is 2 + 2?"])
+        print(usage)  # 2 requests, 35 input and 28 output tokens, $0.00
+        print(usage.total.cost_usd)
+        ```
+    """
+    usage = VoxtralUsageCallbackHandler(max_cost_usd=max_cost_usd)
+    outer = _block.get()
+    # One handler for all blocks around a call: the variable holds one, and each block counts.
+    token = _block.set(_LedgerHandler([*(outer._ledgers if outer else ()), usage._ledger]))  # noqa: SLF001
+    try:
+        yield usage
+    finally:
+        _block.reset(token)
+
+
+def _checked_limit(max_cost_usd: float | None) -> float | None:
+    is_number = isinstance(max_cost_usd, int | float) and not isinstance(max_cost_usd, bool)
+    if max_cost_usd is None or (is_number and isfinite(max_cost_usd) and max_cost_usd >= 0):
+        return max_cost_usd
+    raise VoxtralInvalidRequestError(
+        f"max_cost_usd must be a number of US dollars, 0 or more, or None for no limit, not "
+        f"{max_cost_usd!r}."
+    )

@@ -1,0 +1,114 @@
+"""`UsageLedger`: the sums of calls that have ended, and what is kept for those in flight."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from threading import Lock
+from uuid import UUID
+
+from langchain_voxtral.errors import VoxtralBudgetExceededError
+from langchain_voxtral.usage import VoxtralUsage, dollars
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A call to come or in flight.
+
+    Args:
+        model: The model that is asked.
+        expected_usd: US dollars that it will cost, if that is known beforehand.
+    """
+
+    model: str
+    expected_usd: float | None = None
+
+
+class UsageLedger:
+    """Sums what calls used, from any threads, and refuses those that a budget cannot hold.
+
+    Args:
+        max_cost_usd: The budget in US dollars; None for no limit.
+    """
+
+    def __init__(self, max_cost_usd: float | None) -> None:
+        self.max_cost_usd = max_cost_usd
+        self._lock = Lock()
+        self._sums: dict[str, VoxtralUsage] = {}
+        self._in_flight: dict[UUID, Call] = {}
+        self._spent = 0.0  # with what is assumed for calls of unknown cost
+        self._dearest: dict[str, float] = {}
+        self._unpriced: str | None = None  # a model of whose calls nothing is known
+
+    @property
+    def sums(self) -> dict[str, VoxtralUsage]:
+        """What the calls of each model used that have ended."""
+        with self._lock:
+            return dict(self._sums)
+
+    def check(self, call: Call, calls: int = 1) -> None:
+        """Refuse calls of one kind that the budget cannot hold.
+
+        Raises:
+            VoxtralBudgetExceededError: It cannot hold them, or could not be kept.
+        """
+        with self._lock:
+            self._check(call, calls)
+
+    def start(self, run_id: UUID, call: Call) -> None:
+        """Keep what a call is expected to cost, or refuse it, as `check` does."""
+        with self._lock:
+            if run_id not in self._in_flight:  # else it is told twice: by a block and a callback
+                self._check(call, 1)
+                self._in_flight[run_id] = call
+
+    def forget(self, run_id: UUID) -> None:
+        """Keep nothing for a call that was not made."""
+        with self._lock:
+            self._in_flight.pop(run_id, None)
+
+    def finish(self, run_id: UUID, read_usage: Callable[[], VoxtralUsage]) -> None:
+        """Add what a call used, unless it was not started here or has been added."""
+        with self._lock:
+            call = self._in_flight.pop(run_id, None)
+            if call is None:
+                return
+            usage = read_usage()
+            if usage != VoxtralUsage():
+                self._sums[call.model] = self._sums.get(call.model, VoxtralUsage()) + usage
+                self._charge(call, usage)
+
+    def _charge(self, call: Call, usage: VoxtralUsage) -> None:
+        """Take from the budget what a call cost; what was expected where that is not known."""
+        cost = usage.cost_usd
+        if usage.requests_without_cost:
+            expected = self._expect(call)
+            if expected is None and not cost:
+                self._unpriced = call.model
+            cost = max(cost, expected or 0.0)
+        elif usage.requests > usage.failed_requests:
+            self._dearest[call.model] = max(cost, self._dearest.get(call.model, 0.0))
+        self._spent += cost
+
+    def _expect(self, call: Call) -> float | None:
+        known = call.expected_usd
+        return self._dearest.get(call.model) if known is None else known
+
+    def _check(self, call: Call, calls: int) -> None:
+        if self.max_cost_usd is None:
+            return
+        limit = f"max_cost_usd={self.max_cost_usd!r}"
+        if self._unpriced is not None:
+            raise VoxtralBudgetExceededError(
+                f"{limit} cannot be kept, so nothing was sent: what a call of {self._unpriced} "
+                "cost is not known. Use a server that reports costs, or leave max_cost_usd out."
+            )
+        kept = sum(self._expect(one) or 0.0 for one in self._in_flight.values())
+        left = round(self.max_cost_usd - self._spent - kept, 12)  # 0.3 holds 0.1 + 0.2
+        expected = self._expect(call)
+        if left > 0 if expected is None else expected * calls <= left:
+            return
+        needs = "an amount that is not known yet" if expected is None else dollars(expected * calls)
+        raise VoxtralBudgetExceededError(
+            f"{limit} would be passed, so nothing was sent: {dollars(self._spent)} is spent, "
+            f"{dollars(kept)} is kept for calls in flight, and the next of {call.model} is "
+            f"expected to cost {needs}. Raise max_cost_usd, or count in a new block."
+        )

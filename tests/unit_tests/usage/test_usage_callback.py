@@ -1,0 +1,411 @@
+"""The usage handler: sums over models, call modes, threads, failures and the cache."""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+from langchain_core.caches import InMemoryCache
+from langchain_core.callbacks import AsyncCallbackHandler, CallbackManager
+from langchain_core.messages import AIMessage, HumanMessage
+from langchain_core.output_parsers import StrOutputParser
+from langchain_core.outputs import ChatGeneration, LLMResult
+from langchain_core.runnables import RunnableLambda
+from langchain_core.tracers.context import _configure_hooks
+from support.call_modes import CALL_MODES, ask
+from support.documented_exchanges import (
+    FINAL_EVENT,
+    MODEL,
+    STREAM,
+    TOKENS,
+    Server,
+    answering,
+    as_documented,
+    streaming,
+    token_event,
+)
+from support.scripted_models import ScriptedChat
+
+from langchain_voxtral import (
+    ChatVoxtral,
+    VoxtralLLM,
+    VoxtralUsageCallbackHandler,
+    get_voxtral_usage_callback,
+)
+from langchain_voxtral.errors import (
+    VoxtralAPIError,
+    VoxtralIncompleteStreamError,
+    VoxtralInvalidRequestError,
+    VoxtralTimeoutError,
+)
+from langchain_voxtral.usage import VoxtralUsage
+
+Make = Callable[..., ChatVoxtral | VoxtralLLM]
+WHOLE = VoxtralUsage(requests=1, input_tokens=12, output_tokens=25, cost_usd=0.0000436)
+STREAMED = VoxtralUsage(requests=1, input_tokens=12, output_tokens=25, cost_usd=0.0000386)
+UNKNOWN = VoxtralUsage(requests=1, requests_without_usage=1, requests_without_cost=1)
+
+
+def used(call_mode: str) -> VoxtralUsage:
+    """What the documented answer uses."""
+    return STREAMED if "stream" in call_mode else WHOLE
+
+
+# What is summed
+
+
+@pytest.mark.parametrize("call_mode", CALL_MODES)
+async def test_the_sum_is_right_in_every_call_mode(make: Make, call_mode: str) -> None:
+    usage = VoxtralUsageCallbackHandler()
+    model = make()
+    for _ in range(2):
+        await ask(model, call_mode, "Hello!", config={"callbacks": [usage]})
+    assert usage.total == used(call_mode) + used(call_mode)
+    assert usage.by_model == {MODEL: usage.total}
+
+
+class End(AsyncCallbackHandler):
+    """Waits for the end of a run, which comes after the last event of version 3."""
+
+    def __init__(self) -> None:
+        self.has_come = asyncio.Event()
+
+    async def on_llm_end(self, *args: Any, **kwargs: Any) -> None:
+        self.has_come.set()
+
+
+@pytest.mark.filterwarnings("ignore:.* is in beta")
+async def test_events_of_version_3_are_counted(chat: ChatVoxtral) -> None:
+    with get_voxtral_usage_callback() as usage:
+        list(chat.stream_events("Hello!", version="v3"))
+        end = End()
+        stream = await chat.astream_events("Hello!", version="v3", config={"callbacks": [end]})
+        [event async for event in stream]
+        await end.has_come.wait()
+    assert usage.total == STREAMED + STREAMED
+
+
+@pytest.mark.parametrize("call_mode", ["batch", "abatch"])
+async def test_each_prompt_of_a_batch_is_counted(make: Make, call_mode: str) -> None:
+    model = make()
+    with get_voxtral_usage_callback() as usage:
+        if call_mode == "batch":
+            model.batch(["Hello!"] * 3)
+        else:
+            await model.abatch(["Hello!"] * 3)
+    assert usage.total == WHOLE + WHOLE + WHOLE
+
+
+def test_each_prompt_of_generate_is_counted(chat: ChatVoxtral, llm: VoxtralLLM) -> None:
+    with get_voxtral_usage_callback() as usage:
+        chat.generate([[HumanMessage("Hello!")], [HumanMessage("Bye!")]])
+        llm.generate(["Hello!", "Bye!"])
+    assert usage.total.requests == 4
+    assert usage.total.input_tokens == 4 * 12
+
+
+def test_several_completions_of_one_request_are_counted_once(make: Make) -> None:
+    with get_voxtral_usage_callback() as usage:
+        make(n=3).invoke("Hello!")
+    assert usage.total == WHOLE
+
+
+def test_models_are_counted_by_the_names_that_were_asked_for(make: Make) -> None:
+    with get_voxtral_usage_callback() as usage:
+        make().invoke("Hello!")
+        make().invoke("Hello!", model="other/Voxtral")
+        make(model="other/Voxtral").invoke("Hello!")
+    assert usage.by_model == {MODEL: WHOLE, "other/Voxtral": WHOLE + WHOLE}
+    assert usage.total == WHOLE + WHOLE + WHOLE
+
+
+def test_models_of_other_providers_in_a_chain_are_not_counted(chat: ChatVoxtral) -> None:
+    message = AIMessage(
+        "Hi",
+        usage_metadata={"input_tokens": 7, "output_tokens": 7, "total_tokens": 14},
+        response_metadata={"model_name": "other"},
+    )
+    with get_voxtral_usage_callback() as usage:
+        (chat | StrOutputParser() | ScriptedChat(answer=[message])).invoke("Hello!")
+    assert usage.total == WHOLE
+
+
+def test_a_call_of_unknown_usage_and_cost_is_counted_as_such(make: Make, server: Server) -> None:
+    server.answer = lambda _: answering({"results": [{"generated_text": "Hi"}]})
+    with get_voxtral_usage_callback() as usage:
+        make().invoke("Hello!")
+    assert usage.total == UNKNOWN
+
+
+def transcription(cost_source: str) -> LLMResult:
+    metadata = {"cost": 0.003, "cost_source": cost_source, "audio_seconds": 60.0}
+    message = AIMessage("Good morning.", response_metadata=metadata)
+    return LLMResult(generations=[[ChatGeneration(message=message)]])
+
+
+@pytest.mark.parametrize(("source", "estimated"), [("server", 0.0), ("estimated", 0.003)])
+def test_seconds_of_audio_are_usage_and_estimates_are_told_apart(
+    source: str, estimated: float
+) -> None:
+    usage = VoxtralUsageCallbackHandler()
+    metadata = {"lc_versions": {"langchain-voxtral": "1"}, "ls_model_name": "scribe"}
+    manager = CallbackManager([usage], metadata=metadata)
+    (run,) = manager.on_llm_start({}, ["a recording of 60 s"])
+    run.on_llm_end(transcription(source))
+    expected = VoxtralUsage(
+        requests=1, audio_seconds=60.0, cost_usd=0.003, estimated_cost_usd=estimated
+    )
+    assert usage.by_model == {"scribe": expected}
+
+
+def test_a_cached_answer_costs_nothing_and_is_no_request(
+    make_chat: Callable[..., ChatVoxtral],
+) -> None:
+    chat = make_chat(cache=InMemoryCache())
+    with get_voxtral_usage_callback() as usage:
+        for _ in range(3):
+            chat.invoke("Hello!")
+    assert usage.total == WHOLE + VoxtralUsage(cached_responses=2)
+
+
+def test_a_cached_answer_of_an_llm_is_not_seen(make_llm: Callable[..., VoxtralLLM]) -> None:
+    llm = make_llm(cache=InMemoryCache())
+    with get_voxtral_usage_callback() as usage:
+        for _ in range(3):
+            llm.invoke("Hello!")
+    assert usage.total == WHOLE
+
+
+# Retries, resumes, failures
+
+
+def failing_first(times: int, response: Callable[[], httpx.Response]) -> Any:
+    left = iter(range(times))
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        return as_documented(request) if next(left, None) is None else response()
+
+    return answer
+
+
+def busy() -> httpx.Response:
+    return answering({"detail": "busy"}, 503, {"retry-after": "0"})
+
+
+@pytest.mark.parametrize("call_mode", CALL_MODES)
+async def test_retries_are_counted_beside_their_request(
+    make: Make, server: Server, call_mode: str
+) -> None:
+    server.answer = failing_first(2, busy)
+    with get_voxtral_usage_callback() as usage:
+        await ask(make(max_retries=2), call_mode, "Hello!")
+    assert usage.total == used(call_mode) + VoxtralUsage(retries=2)
+
+
+@pytest.mark.parametrize("call_mode", CALL_MODES)
+async def test_a_request_that_fails_for_good_is_counted_with_its_retries(
+    make: Make, server: Server, call_mode: str
+) -> None:
+    server.answer = lambda _: busy()
+    with get_voxtral_usage_callback() as usage, pytest.raises(VoxtralAPIError):
+        await ask(make(max_retries=2), call_mode, "Hello!")
+    assert usage.total == VoxtralUsage(requests=1, failed_requests=1, retries=2)
+    assert str(usage) == "1 request (1 failed, 2 retries), $0.00"
+
+
+@pytest.mark.parametrize("call_mode", CALL_MODES)
+async def test_a_call_that_was_never_sent_is_no_request(make: Make, call_mode: str) -> None:
+    with get_voxtral_usage_callback() as usage, pytest.raises(VoxtralInvalidRequestError):
+        await ask(make(special_tokens="error"), call_mode, "<|eot_id|>")
+    assert usage.total == VoxtralUsage()
+
+
+@pytest.mark.parametrize("call_mode", ["stream", "astream"])
+async def test_the_tokens_of_a_stream_that_broke_off_are_counted_and_its_cost_is_not_known(
+    make: Make, server: Server, call_mode: str
+) -> None:
+    server.answer = lambda _: streaming(*STREAM[:-1])
+    with get_voxtral_usage_callback() as usage, pytest.raises(VoxtralIncompleteStreamError):
+        await ask(make(), call_mode, "Hello!")
+    assert usage.total == UNKNOWN + VoxtralUsage(failed_requests=1, output_tokens=len(TOKENS))
+
+
+@pytest.mark.parametrize("call_mode", ["stream", "astream"])
+async def test_the_cost_of_a_resumed_stream_is_known_in_part(
+    make: Make, server: Server, call_mode: str
+) -> None:
+    legs = iter([STREAM[:2], [token_event(" It"), token_event("'s"), FINAL_EVENT]])
+    server.answer = lambda _: streaming(*next(legs))
+    with get_voxtral_usage_callback() as usage:
+        await ask(make(max_stream_resumes=1), call_mode, "Hello!")
+    assert usage.total == VoxtralUsage(
+        requests=1,
+        resumes=1,
+        input_tokens=12,
+        output_tokens=2 + 25,
+        cost_usd=0.0000386,
+        requests_without_usage=1,
+        requests_without_cost=1,
+    )
+
+
+def test_usage_and_cost_of_a_stream_that_the_caller_closes_are_not_known(make: Make) -> None:
+    with get_voxtral_usage_callback() as usage:
+        stream: Any = make().stream("Hello!")
+        next(stream)
+        stream.close()
+    assert usage.total == UNKNOWN
+
+
+def test_cost_of_a_request_that_timed_out_is_not_known(make: Make, server: Server) -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        raise httpx.ReadTimeout("", request=request)
+
+    server.answer = answer
+    with get_voxtral_usage_callback() as usage, pytest.raises(VoxtralTimeoutError):
+        make(max_retries=0).invoke("Hello!")
+    assert usage.total == UNKNOWN + VoxtralUsage(failed_requests=1)
+
+
+async def test_usage_and_cost_of_a_cancelled_call_are_not_known(make: Make) -> None:
+    is_sent = asyncio.Event()
+
+    async def answer(request: httpx.Request) -> httpx.Response:
+        is_sent.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    client = httpx.AsyncClient(transport=httpx.MockTransport(answer))
+    with get_voxtral_usage_callback() as usage:
+        task = asyncio.create_task(make(http_async_client=client).ainvoke("Hello!"))
+        await is_sent.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    assert usage.total == UNKNOWN
+
+
+# Where calls are counted
+
+
+def test_a_block_counts_in_chains_parallel_branches_and_fallbacks(
+    make_chat: Callable[..., ChatVoxtral], server: Server
+) -> None:
+    chat = make_chat(max_retries=0)
+    server.answer = failing_first(1, busy)
+    chain: Any = chat.with_fallbacks([chat]) | StrOutputParser() | {"one": chat, "two": chat}
+    with get_voxtral_usage_callback() as usage:
+        chain.invoke("Hello!")
+    assert usage.total.requests == 4
+    assert usage.total.failed_requests == 1
+
+
+def test_nothing_is_counted_after_a_block_also_one_that_raised(chat: ChatVoxtral) -> None:
+    with get_voxtral_usage_callback() as usage:
+        pass
+    with pytest.raises(KeyError), get_voxtral_usage_callback() as raised:
+        raise KeyError
+    chat.invoke("Hello!")
+    assert usage.total == raised.total == VoxtralUsage()
+
+
+def test_nested_blocks_both_count_and_each_call_once(chat: ChatVoxtral) -> None:
+    def nested(_: Any) -> None:
+        with get_voxtral_usage_callback() as inner:
+            chat.invoke("Hello!")
+            chat.invoke("Hello!", config={"callbacks": [inner, outer]})
+        assert inner.total == WHOLE + WHOLE
+
+    with get_voxtral_usage_callback() as outer:
+        chat.invoke("Hello!")
+        RunnableLambda(nested).invoke(None)
+        chat.invoke("Hello!")
+    assert outer.total == WHOLE + WHOLE + WHOLE + WHOLE
+
+
+def test_a_block_registers_no_hook_of_its_own() -> None:
+    with get_voxtral_usage_callback():
+        pass
+    before = len(_configure_hooks)
+    with get_voxtral_usage_callback(), get_voxtral_usage_callback():
+        pass
+    assert len(_configure_hooks) == before
+
+
+async def test_blocks_of_two_tasks_count_their_own_calls(chat: ChatVoxtral) -> None:
+    async def count(calls: int) -> int:
+        with get_voxtral_usage_callback() as usage:
+            for _ in range(calls):
+                await chat.ainvoke("Hello!")
+        return usage.total.requests
+
+    assert tuple(await asyncio.gather(count(1), count(3))) == (1, 3)
+
+
+def test_a_thread_counts_for_the_block_only_in_a_copy_of_its_context(chat: ChatVoxtral) -> None:
+    with get_voxtral_usage_callback() as usage, ThreadPoolExecutor(1) as pool:
+        pool.submit(chat.invoke, "Hello!").result()
+        assert usage.total == VoxtralUsage()
+        pool.submit(copy_context().run, chat.invoke, "Hello!").result()
+    assert usage.total == WHOLE
+
+
+def test_calls_from_many_threads_are_summed_exactly() -> None:
+    usage = VoxtralUsageCallbackHandler()
+    metadata = {"lc_versions": {"langchain-voxtral": "1"}, "ls_model_name": "m"}
+    result = LLMResult(
+        generations=[
+            [
+                ChatGeneration(
+                    message=AIMessage(
+                        "Hi",
+                        usage_metadata={"input_tokens": 3, "output_tokens": 2, "total_tokens": 5},
+                        response_metadata={"cost": 0.125, "attempts": 2},
+                    )
+                )
+            ]
+        ]
+    )
+
+    def call_often() -> None:
+        for _ in range(250):
+            run_id = uuid4()
+            usage.on_llm_start({}, [""], run_id=run_id, metadata=metadata)
+            usage.on_llm_end(result, run_id=run_id)
+
+    with ThreadPoolExecutor(8) as pool:
+        for future in [pool.submit(call_often) for _ in range(8)]:
+            future.result()
+    assert usage.total == VoxtralUsage(
+        requests=2000, retries=2000, input_tokens=6000, output_tokens=4000, cost_usd=250.0
+    )
+
+
+# What is shown
+
+
+def test_printing_shows_one_line_and_the_repr_shows_each_model(
+    chat: ChatVoxtral, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with get_voxtral_usage_callback() as usage:
+        chat.invoke("Hello!")
+    print(usage)  # noqa: T201
+    line = "1 request, 12 input and 25 output tokens, $0.0000436\n"
+    assert capsys.readouterr().out == line
+    each = "VoxtralUsage(requests=1, input_tokens=12, output_tokens=25, cost_usd=4.36e-05)"
+    assert repr(usage) == (
+        f"VoxtralUsageCallbackHandler(total={each}, by_model={{'{MODEL}': {each}}}, "
+        "max_cost_usd=None)"
+    )
+
+
+def test_what_was_read_does_not_change_later(chat: ChatVoxtral) -> None:
+    with get_voxtral_usage_callback() as usage:
+        chat.invoke("Hello!")
+        total, by_model = usage.total, usage.by_model
+        chat.invoke("Hello!")
+    assert (total, by_model) == (WHOLE, {MODEL: WHOLE})
