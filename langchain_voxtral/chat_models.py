@@ -8,14 +8,11 @@ from typing import TYPE_CHECKING, Any, Self
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.language_models import BaseChatModel, LanguageModelInput, ModelProfile
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
-from langchain_core.messages.utils import count_tokens_approximately
 from langchain_core.outputs import ChatGenerationChunk, ChatResult, LLMResult
 from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool
 from pydantic import model_validator
 
-from langchain_voxtral.audio.pricing import audio_tokens
-from langchain_voxtral.completions.audio_settings import AudioSettings
 from langchain_voxtral.completions.chunks import to_blocks_chunk, to_chat_chunk
 from langchain_voxtral.completions.events import ARE_EVENTS_SUPPORTED, Event, EventBuilder
 from langchain_voxtral.completions.outputs import to_chat_result
@@ -23,14 +20,13 @@ from langchain_voxtral.completions.request import CompletionRequest
 from langchain_voxtral.completions.response import StreamItem
 from langchain_voxtral.completions.tools import ToolOptions
 from langchain_voxtral.connection import MODEL_CONFIG
-from langchain_voxtral.language_model import LanguageModel
-from langchain_voxtral.messages import Turn, text_as_sent, to_turn, to_turns
+from langchain_voxtral.messages import Turn, to_turns
 from langchain_voxtral.profiles import LOCAL_MODEL, get_profile
 from langchain_voxtral.prompts import PromptFormat, PromptFormatName, reject_audio
 from langchain_voxtral.providers import LOCAL_BASE_URL, PROVIDERS
 from langchain_voxtral.settings import SamplingSettings, merge_settings
+from langchain_voxtral.token_counts import MessageTokenCounts
 from langchain_voxtral.tools.choice import normalize_tool_choice
-from langchain_voxtral.tools.json_text import dumps
 from langchain_voxtral.tools.schema import to_openai_tools
 from langchain_voxtral.transport import on_asyncio, running_loop
 
@@ -38,7 +34,7 @@ if TYPE_CHECKING:
     from langchain_voxtral.structured_output import Method
 
 
-class ChatVoxtral(LanguageModel, AudioSettings, BaseChatModel):
+class ChatVoxtral(MessageTokenCounts, BaseChatModel):
     """Voxtral as a LangChain chat model, on DeepInfra, Mistral, OpenRouter or your own server.
 
     Setup:
@@ -133,51 +129,6 @@ class ChatVoxtral(LanguageModel, AudioSettings, BaseChatModel):
     @property
     def _llm_type(self) -> str:
         return "voxtral-chat"
-
-    def get_num_tokens_from_messages(
-        self, messages: list[BaseMessage], tools: Sequence[Any] | None = None
-    ) -> int:
-        """Return how many tokens messages take, as `trim_messages(token_counter=chat)` asks.
-
-        A recording takes 375 for each 30 seconds that it begins, and one more; that is exact. One
-        that is named by its hash is as long as its block says (`seconds`, as `audio_block` writes
-        them); only if that says nothing, it is read from `audio_store`.
-        Texts are counted by `custom_get_token_ids`, with each message's role before it as
-        LangChain does; without it they are estimated by `count_tokens_approximately`, which
-        takes four characters for a token.
-
-        Args:
-            messages: The messages; they need not be a whole conversation.
-            tools: Tools that are offered.
-
-        Raises:
-            VoxtralInvalidRequestError: A message that cannot be sent, or a recording that is a
-                URL, whose length is not known before it is fetched.
-
-        Example:
-            ```python
-            from langchain_core.messages import HumanMessage
-            from langchain_voxtral import ChatVoxtral, audio_block
-            from langchain_voxtral.audio.wav import wav_header
-
-            second = audio_block(wav_header(32_000) + bytes(32_000))
-            chat = ChatVoxtral(custom_get_token_ids=lambda text: [*text.encode()])
-            tokens = chat.get_num_tokens_from_messages([HumanMessage(["Well?", second])])
-            assert tokens == len("Human: Well?") + 376
-            ```
-        """
-        turns = [to_turn(index, message) for index, message in enumerate(messages)]
-        total = sum(map(audio_tokens, self._audio_durations(turns, PROVIDERS[self.server])))
-        texts = [
-            message.model_copy(update={"content": text_as_sent(turn), "name": None})
-            for message, turn in zip(messages, turns, strict=True)
-        ]
-        offered = to_openai_tools(tools or ())
-        if self.custom_get_token_ids is None:
-            return total + count_tokens_approximately(texts, tools=[*offered])
-        if offered:
-            total += self.get_num_tokens(dumps(offered, what="the tools"))
-        return total + super().get_num_tokens_from_messages(texts)
 
     def bind_tools(
         self,

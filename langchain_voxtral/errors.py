@@ -234,12 +234,13 @@ class VoxtralLocalError(VoxtralError):
 
 
 class VoxtralMissingExtraError(VoxtralLocalError, ImportError):
-    """A library of the `local` or the `local-speech` extra is not installed."""
+    """A library of the `local`, the `local-speech` or the `tokens` extra is not installed."""
 
     def __init__(self, library: str, *, extra: str = "local", **facts: Any) -> None:
-        purpose = " for recordings" if extra == "local-speech" else ""
+        purpose = "Counting tokens" if extra == "tokens" else "The embedded engine"
+        part = " for recordings" if extra == "local-speech" else ""
         super().__init__(
-            f"The embedded engine needs {library}{purpose}, which is not installed: "
+            f"{purpose} needs {library}{part}, which is not installed: "
             f'pip install "langchain-voxtral[{extra}]"',
             **facts,
         )

@@ -7,12 +7,12 @@ from typing import Any, Literal, Self
 from langchain_core.language_models import BaseLanguageModel, LangSmithParams
 from pydantic import model_validator
 
+from langchain_voxtral import tokenizer
 from langchain_voxtral._version import __version__
 from langchain_voxtral.client import VoxtralClient
 from langchain_voxtral.completions.chat_body import SystemWithAudio
 from langchain_voxtral.completions.request import RequestBuilder
 from langchain_voxtral.connection import PART_CONFIG, ConnectionSettings
-from langchain_voxtral.errors import VoxtralUnsupportedFeatureError
 from langchain_voxtral.prompts import PromptFormat, PromptFormatName, SpecialTokens, get_format
 from langchain_voxtral.providers import PROVIDERS, provider_name
 from langchain_voxtral.settings import FIELD_ALIASES, SamplingSettings, reject_unknown_fields
@@ -62,17 +62,38 @@ class LanguageModel(ConnectionSettings, SamplingSettings, BaseLanguageModel[Any]
         return params
 
     def get_token_ids(self, text: str) -> list[int]:
-        """Return token ids by `custom_get_token_ids`; there is no tokenizer in this package.
+        """Return the token ids of a text, by the model's vocabulary (Tekken).
+
+        Special tokens in the text are text like any other. `custom_get_token_ids` goes first.
+
+        Args:
+            text: A text, without the tokens that a prompt has around it.
 
         Raises:
-            VoxtralUnsupportedFeatureError: None was given. LangChain would count with GPT-2's.
+            VoxtralMissingExtraError: The `tokens` extra is not installed.
+
+        Example:
+            ```python
+            from langchain_voxtral import VoxtralLLM
+
+            llm = VoxtralLLM(api_key="any")  # nothing is sent
+            assert llm.get_token_ids("Hello!") == [22177, 1033]
+            assert llm.get_num_tokens("Hello!") == 2
+            ```
         """
-        if self.custom_get_token_ids is None:
-            raise VoxtralUnsupportedFeatureError(
-                "This version cannot count tokens. Give custom_get_token_ids=, or have a chat's "
-                "get_num_tokens_from_messages estimate them."
-            )
-        return list(self.custom_get_token_ids(text))
+        if self.custom_get_token_ids is not None:
+            return list(self.custom_get_token_ids(text))
+        return tokenizer.encode(text)
+
+    def get_num_tokens(self, text: str) -> int:
+        """Return how many token ids a text has; see `get_token_ids`.
+
+        Args:
+            text: A text.
+        """
+        if self.custom_get_token_ids is not None:
+            return len(self.get_token_ids(text))
+        return tokenizer.count(text)
 
     @property
     def lc_attributes(self) -> dict[str, Any]:

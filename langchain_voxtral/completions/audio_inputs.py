@@ -154,10 +154,10 @@ async def aload_audio(
     return await to_thread(_load, turns, policy, stored, await stored.aread())
 
 
-def audio_durations(
+def with_seconds(
     turns: Sequence[Turn], server: Provider, cache: AudioCache, store: AudioStore | None = None
-) -> list[float]:
-    """Return the seconds of each recording of a conversation.
+) -> Sequence[Turn]:
+    """Return a conversation whose recordings say how long they are.
 
     One that is named by its id is as long as its block says; if that says nothing, it is read.
 
@@ -167,6 +167,8 @@ def audio_durations(
         VoxtralMissingAudioExtraError: It must be decoded, and the libraries are not installed.
     """
     parts = _recordings(turns)
+    if not parts:
+        return turns
     for part in parts:
         if part.url is not None:
             raise VoxtralInvalidRequestError(
@@ -175,7 +177,13 @@ def audio_durations(
             )
     stored = StoredAudio([part for part in parts if not part.seconds], server, cache, store)
     stored.add(stored.read())
-    return [part.seconds or stored.get(part).seconds for part in parts]
+
+    def measure(part: str | AudioPart) -> str | AudioPart:
+        if isinstance(part, str) or part.seconds:
+            return part
+        return replace(part, seconds=stored.get(part).seconds)
+
+    return [turn.with_content(map(measure, turn.parts)) if turn.parts else turn for turn in turns]
 
 
 class StoredAudio:
@@ -284,4 +292,11 @@ def _to_upload(part: AudioPart, stored: StoredAudio) -> AudioPart:
             "pieces and send the text."
         )
     base64 = part.base64 if audio.data is part.data else ""
-    return replace(part, data=audio.data, format=audio.format, base64=base64, file_id=None)
+    return replace(
+        part,
+        data=audio.data,
+        format=audio.format,
+        base64=base64,
+        file_id=None,
+        seconds=audio.seconds,
+    )

@@ -10,8 +10,8 @@ from langchain_voxtral.audio_store import AudioStore, open_store, to_key
 from langchain_voxtral.completions.audio_inputs import (
     AudioCache,
     aload_audio,
-    audio_durations,
     load_audio,
+    with_seconds,
 )
 from langchain_voxtral.completions.chat_body import SystemWithAudio
 from langchain_voxtral.connection import PART_CONFIG
@@ -86,8 +86,8 @@ class AudioSettings(BaseModel):
         policy, cache = self._fetch_policy(server), self._audio_cache
         return await aload_audio(turns, server, policy, cache, self.audio_store)
 
-    def _audio_durations(self, turns: Sequence[Turn], server: Provider) -> list[float]:
-        return audio_durations(turns, server, self._audio_cache, self.audio_store)
+    def _with_seconds(self, turns: Sequence[Turn], server: Provider) -> Sequence[Turn]:
+        return with_seconds(turns, server, self._audio_cache, self.audio_store)
 
     def _fetch_policy(self, server: Provider) -> FetchPolicy | None:
         return FetchPolicy(server.max_audio_bytes) if self.allow_audio_urls else None

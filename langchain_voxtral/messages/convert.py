@@ -83,16 +83,33 @@ def to_turns(messages: Sequence[BaseMessage]) -> list[Turn]:
     """
     if not messages:
         raise VoxtralInvalidRequestError("There are no messages: give at least one.")
-    turns: list[Turn] = []
+    turns = [to_turn(index, message) for index, message in enumerate(messages)]
+    return join_turns(turns, [message.name for message in messages])
+
+
+def join_turns(turns: Sequence[Turn], names: Sequence[str | None]) -> list[Turn]:
+    """Return the turns of single messages as those of a conversation; see `to_turns`.
+
+    Args:
+        turns: The turn of each message.
+        names: The name in each message; that of a result may be its tool's.
+    """
+    joined: list[Turn] = []
     matcher = ResultMatcher()
-    for index, message in enumerate(messages):
-        turn = to_turn(index, message)
-        _extend(turns, matcher.add(index, turn, message.name))
-    _extend(turns, matcher.complete())
-    ordered = _with_results_in_call_order(turns)
+    for index, (turn, name) in enumerate(zip(turns, names, strict=True)):
+        _extend(joined, matcher.add(index, turn, name))
+    _extend(joined, matcher.complete())
+    ordered = _with_results_in_call_order(joined)
     if any(turn.role == "tool" and turn.parts for turn in ordered):
         return move_recordings_behind_results(ordered)
     return ordered
+
+
+def merge_turns(turns: Iterable[Turn]) -> list[Turn]:
+    """Return turns in which those of one role that follow each other are one."""
+    merged: list[Turn] = []
+    _extend(merged, turns)
+    return merged
 
 
 def to_turn(index: int, message: BaseMessage) -> Turn:

@@ -20,6 +20,7 @@ from langchain_voxtral.prompts.render import (
     render,
 )
 from langchain_voxtral.prompts.stop_sequences import StopSequenceFilter, find_stop
+from langchain_voxtral.prompts.token_template import token_parts
 
 __all__ = [
     "FORMATS",
@@ -40,5 +41,6 @@ __all__ = [
     "reject_audio",
     "reject_special_tokens",
     "render",
+    "token_parts",
     "unescape",
 ]

@@ -1,5 +1,6 @@
 """Mistral's own encoder of the model's template, as `mistral-common` has it."""
 
+import base64
 import json
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from mistral_common.protocol.instruct.validator import ValidationMode
 from mistral_common.tokens.tokenizers.base import SpecialTokenPolicy
 from mistral_common.tokens.tokenizers.mistral import MistralTokenizer
 
-from langchain_voxtral.messages import Turn
+from langchain_voxtral.messages import AudioPart, Turn
 from langchain_voxtral.tools.call_ids import to_mistral_call_id
 
 # Tekken's control tokens by number; the numbers between are fillers.
@@ -57,6 +58,13 @@ class MistralOracle:
         shipped = Path(mistral_common.__file__).parent / "data" / "tekken_240911.json"
         model = json.loads(shipped.read_text())
         model["config"]["version"] = "v7"
+        del model["image"]
+        model["audio"] = {
+            "sampling_rate": 16_000,
+            "frame_rate": 12.5,
+            "audio_encoding_config": {"num_mel_bins": 128, "hop_length": 160, "window_size": 400},
+            "chunk_length_s": 30.0,
+        }
         model["special_tokens"] = [
             {
                 "rank": number,
@@ -98,7 +106,9 @@ def _message(turn: Turn, *, last: bool) -> Any:
     if turn.role == "system":
         return SystemMessage(content=turn.text)
     if turn.role == "user":
-        return UserMessage(content=turn.text)
+        if not turn.parts:
+            return UserMessage(content=turn.text)
+        return UserMessage.from_openai({"role": "user", "content": list(map(_part, turn.parts))})
     if turn.role == "tool":
         assert turn.tool_call_id is not None
         return ToolMessage(content=turn.text, tool_call_id=to_mistral_call_id(turn.tool_call_id))
@@ -110,3 +120,10 @@ def _message(turn: Turn, *, last: bool) -> Any:
         for call in turn.tool_calls
     ]
     return AssistantMessage(content=turn.text, tool_calls=calls or None, prefix=last and not calls)
+
+
+def _part(part: str | AudioPart) -> dict[str, Any]:
+    if isinstance(part, str):
+        return {"type": "text", "text": part}
+    data = base64.b64encode(part.data).decode()
+    return {"type": "input_audio", "input_audio": {"data": data, "format": "wav"}}

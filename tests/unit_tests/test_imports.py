@@ -18,6 +18,7 @@ HEAVY = {
     "mistral_common",
     "numpy",
     "starlette",
+    "tiktoken",
     "torch",
     "transformers",
     "uvicorn",

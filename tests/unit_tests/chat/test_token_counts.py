@@ -1,9 +1,14 @@
 """Token counts of messages: recordings by length, text by the user's counter."""
 
 import json
+import sys
+from collections.abc import Callable
+from importlib.metadata import version
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from langchain_core.messages import (
     AIMessage,
     BaseMessage,
@@ -13,14 +18,30 @@ from langchain_core.messages import (
     trim_messages,
 )
 from langchain_core.messages.utils import count_tokens_approximately
+from support.conversations import conversations, texts
+from support.mistral_oracle import MistralOracle
 from support.speech_samples import encoded, silence, wav_bytes
+from support.template_goldens import WEATHER
 
-from langchain_voxtral import ChatVoxtral, audio_block
-from langchain_voxtral.errors import VoxtralInvalidRequestError
+from langchain_voxtral import ChatVoxtral, VoxtralLLM, audio_block, tokenizer
+from langchain_voxtral.errors import VoxtralInvalidRequestError, VoxtralMissingExtraError
+from langchain_voxtral.messages import Turn, to_turns
+from langchain_voxtral.messages.mistral_order import arrange_for_mistral
 
 
 def recordings_of(*lengths: float) -> list[dict[str, Any]]:
     return [audio_block(wav_bytes(silence(seconds))) for seconds in lengths]
+
+
+Make = Callable[..., ChatVoxtral | VoxtralLLM]
+
+
+@pytest.fixture
+def no_tokens_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the interpreter find no `mistral_common`, as if it were not installed."""
+    tokenizer._load.cache_clear()
+    tokenizer._counts.clear()
+    monkeypatch.setitem(sys.modules, "mistral_common", None)
 
 
 def by_letters(text: str) -> list[int]:
@@ -52,7 +73,8 @@ def test_recordings_are_counted_by_their_length_and_texts_by_the_users_counter(
     assert chat.get_num_tokens_from_messages(several) == expected
 
 
-def test_without_a_counter_texts_are_estimated_as_langchain_does() -> None:
+@pytest.mark.usefixtures("no_tokens_extra")
+def test_without_the_extra_texts_are_estimated_as_langchain_does() -> None:
     chat = ChatVoxtral()
     texts = [SystemMessage("Be brief."), HumanMessage("What is said?")]
     estimate = count_tokens_approximately(texts)
@@ -61,11 +83,108 @@ def test_without_a_counter_texts_are_estimated_as_langchain_does() -> None:
     assert chat.get_num_tokens_from_messages(with_recordings) == estimate + 376
 
 
-@pytest.mark.parametrize("settings", COUNTERS)
-def test_tools_and_their_calls_are_counted(settings: dict[str, Any]) -> None:
+@pytest.mark.usefixtures("no_tokens_extra")
+@pytest.mark.parametrize("make", [ChatVoxtral, VoxtralLLM])
+def test_without_the_extra_the_tokens_of_a_text_are_an_error_that_names_it(make: Make) -> None:
+    for count in (make().get_token_ids, make().get_num_tokens):
+        with pytest.raises(VoxtralMissingExtraError) as raised:
+            count("Hello!")
+        assert raised.value.message == (
+            "Counting tokens needs mistral-common, which is not installed: "
+            'pip install "langchain-voxtral[tokens]"'
+        )
+
+
+@pytest.mark.parametrize("make", [ChatVoxtral, VoxtralLLM])
+def test_the_tokens_of_a_text_are_those_of_the_models_vocabulary(make: Make) -> None:
+    model = make()
+    assert model.get_token_ids("Hello, how are you?") == [22177, 1044, 2606, 1584, 1636, 1063]
+    assert model.get_num_tokens("[INST]Hello![/INST]") == 10
+    assert (model.get_token_ids(""), model.get_num_tokens("")) == ([], 0)
+    counting = make(custom_get_token_ids=by_letters)
+    assert (counting.get_token_ids("abc"), counting.get_num_tokens("abc")) == ([97, 98, 99], 3)
+
+
+@pytest.fixture(scope="module")
+def oracle(tmp_path_factory: pytest.TempPathFactory) -> MistralOracle:
+    return MistralOracle(tmp_path_factory.mktemp("tekken"))
+
+
+names = st.from_regex(r"[a-zA-Z0-9_-]{1,64}", fullmatch=True)
+
+
+@pytest.mark.skipif(
+    version("mistral-common") == "1.8.0", reason="it writes results of tools in another way"
+)
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    turns=conversations(answers=texts.map(lambda text: f"{text}."), names=names),
+    tools=st.sampled_from([[], [WEATHER]]),
+)
+def test_a_conversation_has_as_many_tokens_as_what_is_sent_has_in_mistral_common(
+    turns: list[Turn], tools: list[dict[str, Any]], oracle: MistralOracle
+) -> None:
+    messages = list(map(to_message, turns))
+    sent = arrange_for_mistral(to_turns(messages))
+    count = ChatVoxtral().get_num_tokens_from_messages(messages, tools)
+    assert count == len(oracle.tokens(sent, tools))
+
+
+def to_message(turn: Turn) -> BaseMessage:
+    calls = [
+        {"id": f"#{call.id}", "name": call.name, "args": call.arguments} for call in turn.tool_calls
+    ]
+    match turn.role:
+        case "system":
+            return SystemMessage(turn.text)
+        case "user":
+            return HumanMessage(turn.text)
+        case "tool":
+            return ToolMessage(turn.text, tool_call_id=f"#{turn.tool_call_id}")
+    return AIMessage(turn.text, tool_calls=calls)
+
+
+Q = HumanMessage("Weather in Paris?")  # 5 tokens
+CALL = AIMessage("", tool_calls=[{"name": "f", "args": {}, "id": "abcdef123"}])
+RESULT = ToolMessage("22", tool_call_id="abcdef123")
+
+
+@pytest.mark.parametrize(
+    ("messages", "tokens"),
+    [
+        ([], 0),
+        ([SystemMessage("Be brief.")], 1 + 5 + 2),
+        ([AIMessage("A1")], 1 + 2 + 2),
+        ([HumanMessage("Q1"), HumanMessage("Q2")], 8),
+        ([HumanMessage("Q1"), SystemMessage("Q2")], 8),
+        ([SystemMessage("Q1"), SystemMessage("Q2"), HumanMessage("Q1")], 1 + 5 + 2 + 4),
+        ([HumanMessage("Q1"), AIMessage("A1"), AIMessage("A1")], 1 + 4 + 5),
+    ],
+)
+def test_a_part_of_a_conversation_has_the_tokens_with_which_it_would_be_sent(
+    messages: list[BaseMessage], tokens: int
+) -> None:
+    assert ChatVoxtral().get_num_tokens_from_messages(messages) == tokens
+
+
+def test_a_part_with_half_of_a_call_counts_what_it_has(caplog: pytest.LogCaptureFixture) -> None:
+    """`trim_messages` asks for such parts, in the reverse order too."""
+    count = ChatVoxtral().get_num_tokens_from_messages
+    whole = count([Q, CALL, RESULT])
+    question, call, result = (count([message]) - 1 for message in (Q, CALL, RESULT))
+    assert 1 + question + call + result == whole
+    assert count([CALL, RESULT]) == whole - question + 2  # an empty user's turn begins it
+    assert count([RESULT, CALL, Q]) == count([Q, RESULT, CALL]) == whole
+    assert count([Q, CALL]) == whole - result
+    assert count([Q, CALL, Q, RESULT]) == whole + question
+    assert caplog.messages == []
+
+
+@pytest.mark.parametrize("counter", COUNTERS)
+def test_tools_and_their_calls_are_counted(counter: dict[str, Any]) -> None:
     tool = {"name": "f", "description": "Do f.", "parameters": {"type": "object"}}
     call = AIMessage("", tool_calls=[{"name": "f", "args": {"of": "x" * 100}, "id": "1"}])
-    count = ChatVoxtral(**settings).get_num_tokens_from_messages
+    count = ChatVoxtral(**counter).get_num_tokens_from_messages
     assert count([call]) >= count([AIMessage("")]) + 25
     assert count([call], tools=[tool]) >= count([call]) + 10
     assert count([]) == 0
@@ -107,8 +226,8 @@ def test_content_that_cannot_be_counted_is_refused(block: dict[str, Any], proble
     assert str(raised.value) == f"messages[1] (user), block 0: {problem}"
 
 
-@pytest.mark.parametrize("settings", COUNTERS)
-def test_a_conversation_with_recordings_is_trimmed_to_what_fits(settings: dict[str, Any]) -> None:
+@pytest.mark.parametrize("counter", COUNTERS)
+def test_a_conversation_with_recordings_is_trimmed_to_what_fits(counter: dict[str, Any]) -> None:
     [minute] = recordings_of(60)
     conversation = [
         SystemMessage("Be brief."),
@@ -119,7 +238,7 @@ def test_a_conversation_with_recordings_is_trimmed_to_what_fits(settings: dict[s
     kept = trim_messages(
         conversation,
         max_tokens=1_000,
-        token_counter=ChatVoxtral(**settings),
+        token_counter=ChatVoxtral(**counter),
         start_on="human",
         include_system=True,
     )

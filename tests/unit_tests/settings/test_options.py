@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 from support.documented_exchanges import KEY, Server
 
 from langchain_voxtral import ChatVoxtral, VoxtralLLM, VoxtralTranscriptionParser
-from langchain_voxtral.errors import VoxtralInvalidRequestError, VoxtralUnsupportedFeatureError
+from langchain_voxtral.errors import VoxtralInvalidRequestError
 from langchain_voxtral.settings import REQUEST_FIELDS, SamplingSettings
 
 Make = Callable[..., ChatVoxtral | VoxtralLLM]
@@ -236,13 +236,6 @@ def test_connection_settings_cannot_be_set_for_one_call(chat: ChatVoxtral, serve
 def test_an_option_given_in_two_spellings_is_named(chat: ChatVoxtral) -> None:
     with pytest.raises(VoxtralInvalidRequestError, match="'stop_sequences' is 'stop' once more"):
         chat.invoke("Hello!", stop=["a"], stop_sequences=["b"])
-
-
-def test_tokens_are_counted_by_a_custom_counter_only(chat: ChatVoxtral) -> None:
-    counting = ChatVoxtral(custom_get_token_ids=lambda text: [*text.encode()])
-    assert counting.get_num_tokens("abc") == 3
-    with pytest.raises(VoxtralUnsupportedFeatureError, match="custom_get_token_ids"):
-        chat.get_num_tokens("abc")
 
 
 def test_several_wrong_options_are_all_named(chat: ChatVoxtral) -> None:

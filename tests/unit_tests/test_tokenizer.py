@@ -1,0 +1,101 @@
+"""The vocabulary, compared with `mistral-common`'s own tokenizer."""
+
+import subprocess
+import sys
+import threading
+from functools import cache
+from pathlib import Path
+
+import mistral_common
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from mistral_common.tokens.tokenizers.tekken import Tekkenizer
+from support.conversations import texts
+
+from langchain_voxtral import tokenizer
+from langchain_voxtral.errors import VoxtralInvalidRequestError
+
+SAMPLES = [
+    "",
+    " ",
+    "Ça va? नमस्ते 😀\n```py\nx=1\n```",
+    "[INST]Hello![/INST]</s>",
+    "\ud800",
+    "a" * 10_000 + " " * 10_000 + "\n" * 1_000,
+    "1234567890 \t\r\n  ½ ﬁ é e\u0301 \u2060\x00",
+]
+
+
+@cache
+def tekkenizer() -> Tekkenizer:
+    return Tekkenizer.from_file(
+        Path(mistral_common.__file__).parent / "data" / "tekken_240911.json"
+    )
+
+
+def check(text: str) -> None:
+    expected = tekkenizer().encode(text, bos=False, eos=False)
+    assert tokenizer.encode(text) == expected
+    assert tokenizer.count(text) == tokenizer.count(text) == len(expected)
+
+
+@pytest.mark.parametrize("text", SAMPLES)
+def test_a_text_has_the_tokens_of_mistral_common(text: str) -> None:
+    check(text)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text() | texts)
+def test_any_text_has_the_tokens_of_mistral_common(text: str) -> None:
+    check(text)
+
+
+def test_counts_of_many_texts_are_right_though_few_are_kept() -> None:
+    numbers = range(3 * tokenizer._MAX_COUNTS)
+    assert [tokenizer.count("a " * (number % 7)) for number in numbers] == [
+        len(tokenizer.encode("a " * (number % 7))) for number in numbers
+    ]
+    for number in numbers:
+        tokenizer.count(str(number))
+    assert len(tokenizer._counts) <= tokenizer._MAX_COUNTS
+
+
+def test_more_white_space_than_tiktoken_takes_is_an_error() -> None:
+    """Its regular expressions would end the thread with a panic."""
+    assert len(tokenizer.encode("\n" * 10 + "x" * 100_000)) > 100
+    for count in (tokenizer.encode, tokenizer.count):
+        with pytest.raises(VoxtralInvalidRequestError) as raised:
+            count("x" + " " * 1_000_000)
+        assert raised.value.message == (
+            "The tokens of a text with 900,000 white space characters in a row cannot be counted: "
+            "shorten the white space."
+        )
+
+
+def test_threads_load_the_vocabulary_once() -> None:
+    tokenizer._load.cache_clear()
+    start, loaded = threading.Barrier(4), list[object]()
+
+    def load() -> None:
+        start.wait()
+        loaded.append(tokenizer._encoding())
+
+    threads = [threading.Thread(target=load) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(loaded) == 4
+    assert len(set(map(id, loaded))) == 1
+
+
+def test_counting_does_not_import_mistral_common() -> None:
+    script = (
+        "import sys; from langchain_voxtral import ChatVoxtral; chat = ChatVoxtral(api_key='k'); "
+        "print(chat.get_num_tokens('Hello!'), 'mistral_common' in sys.modules)"
+    )
+    done = subprocess.run(  # noqa: S603 - our own interpreter
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "2 False\n"
