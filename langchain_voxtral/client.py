@@ -1,11 +1,13 @@
 """`VoxtralClient`: sends completions to a Voxtral server, sync and async."""
 
+import logging
 import sys
 from collections.abc import AsyncGenerator, Generator, Iterator, Sequence
-from contextlib import aclosing, contextmanager
+from contextlib import aclosing, contextmanager, nullcontext
 from itertools import chain
 
 from langchain_voxtral._version import __version__
+from langchain_voxtral.completions.audio_refusals import add_audio_advice
 from langchain_voxtral.completions.request import CompletionRequest
 from langchain_voxtral.completions.response import (
     Completion,
@@ -23,10 +25,6 @@ from langchain_voxtral.connection import (
 )
 from langchain_voxtral.errors import (
     Secrets,
-    VoxtralAuthenticationError,
-    VoxtralContextOverflowError,
-    VoxtralInvalidRequestError,
-    VoxtralNotFoundError,
     VoxtralUnsupportedFeatureError,
     forget_locals,
 )
@@ -34,14 +32,16 @@ from langchain_voxtral.protocol.form_data import FormData
 from langchain_voxtral.protocol.json_body import encode_request
 from langchain_voxtral.providers import (
     LOCAL_BASE_URL,
-    OTHER_KEY_VARIABLE,
     EndpointName,
     ServerAddress,
+    provider_name,
     resolve_remote,
 )
 from langchain_voxtral.transport import (
     ClientPool,
     HTTPRequest,
+    HTTPResponse,
+    RequestLog,
     RetryPolicy,
     Timeouts,
     apost,
@@ -52,18 +52,7 @@ from langchain_voxtral.transport import (
     to_thread,
 )
 
-_KEY_WAS_DROPPED = (
-    "(This object was unpickled, and pickles leave out a key given as api_key=; "
-    "pickle_api_key=True keeps it.)"
-)
-_AUDIO_STATUSES = frozenset({400, 404, 405, 415, 422, 501})
-"""Statuses by which a server may say that it takes no recordings in chats, or none of the model's.
-DeepInfra lists Voxtral as a model of speech recognition, and does not say that it chats."""
-_AUDIO_ADVICE = (
-    "(If it is the recording that is not taken here: VoxtralTranscriber and "
-    "VoxtralTranscriptionParser send it to endpoints for speech, endpoint='transcriptions' or "
-    "'native'.)"
-)
+logger = logging.getLogger("langchain_voxtral")
 
 
 class VoxtralClient:
@@ -150,7 +139,8 @@ class VoxtralClient:
             reads = stream(connections, decoder.http_request, decoder)
             return [decoder.completion(chain.from_iterable(reads))]
         http_request = self._completion_request(address, request)
-        return parse_completions(request, http_request, post(connections, http_request))
+        with http_request.log or nullcontext():
+            return _parse(request, http_request, post(connections, http_request))
 
     async def _acomplete(self, request: CompletionRequest) -> list[Completion]:
         address = await self.aresolve(speech=request.has_audio)
@@ -160,7 +150,8 @@ class VoxtralClient:
             reads = astream(connections, decoder.http_request, decoder)
             return [decoder.completion([item async for items in reads for item in items])]
         http_request = self._completion_request(address, request)
-        return parse_completions(request, http_request, await apost(connections, http_request))
+        with http_request.log or nullcontext():
+            return _parse(request, http_request, await apost(connections, http_request))
 
     def resolve(self, *, text: bool = True, speech: bool = False) -> ServerAddress:
         """Return the server's address and key; the embedded engine is started on first use.
@@ -176,18 +167,12 @@ class VoxtralClient:
         settings = self.settings
         if settings.base_url == LOCAL_BASE_URL:
             return resolve_local(text=text, speech=speech)
-        try:
-            address = resolve_remote(settings.base_url, settings.api_key, settings.server)
-        except VoxtralAuthenticationError as error:
-            if settings._key_was_dropped:  # noqa: SLF001
-                error.message += f" {_KEY_WAS_DROPPED}"
-            raise
-        if settings._key_was_dropped and address.key is None:  # noqa: SLF001
-            raise VoxtralAuthenticationError(
-                f"There is no key for {settings.base_url}: set {OTHER_KEY_VARIABLE}. "
-                f"{_KEY_WAS_DROPPED}"
-            )
-        return address
+        return resolve_remote(
+            settings.base_url,
+            settings.api_key,
+            settings.server,
+            key_was_dropped=settings._key_was_dropped,  # noqa: SLF001
+        )
 
     async def aresolve(self, *, text: bool = True, speech: bool = False) -> ServerAddress:
         """Do what `resolve` does; the start of the engine does not block the event loop."""
@@ -227,15 +212,21 @@ class VoxtralClient:
             has_audio: Whether there is a recording in the body.
         """
         settings = self.settings
+        secrets = _secrets(address, settings)
+        log = None
+        if logger.isEnabledFor(logging.DEBUG):
+            server = provider_name(settings.base_url, settings.server)
+            log = RequestLog(endpoint, model, server, secrets)
         return HTTPRequest(
             url=address.url(endpoint, model),
             content=content,
             headers=_headers(address, settings, is_stream=is_stream),
-            secrets=_secrets(address, settings),
+            secrets=secrets,
             model=model,
             timeouts=timeouts_for(settings, is_stream=is_stream),
             retry=RetryPolicy(settings.max_retries, retry_timeouts=settings.retry_timeouts),
             has_audio=has_audio,
+            log=log,
         )
 
     def _completion_request(
@@ -256,6 +247,15 @@ class VoxtralClient:
     ) -> CompletionStream:
         http_request = self._completion_request(address, request, is_stream=True)
         return CompletionStream(request, http_request)
+
+
+def _parse(
+    request: CompletionRequest, http_request: HTTPRequest, response: HTTPResponse
+) -> list[Completion]:
+    completions = parse_completions(request, http_request, response)
+    if http_request.log is not None:
+        http_request.log.answer = completions[0].info
+    return completions
 
 
 def _headers(
@@ -302,8 +302,6 @@ def complete_errors(*, has_audio: bool = False) -> Iterator[None]:
         yield
     except BaseException as error:
         forget_locals(error, earlier)
-        if has_audio and isinstance(error, VoxtralInvalidRequestError | VoxtralNotFoundError):
-            is_too_long = isinstance(error, VoxtralContextOverflowError)
-            if error.status_code in _AUDIO_STATUSES and not is_too_long:
-                error.message += f" {_AUDIO_ADVICE}"
+        if has_audio:
+            add_audio_advice(error)
         raise

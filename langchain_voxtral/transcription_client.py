@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable
-from contextlib import aclosing, closing
+from contextlib import aclosing, closing, nullcontext
 from dataclasses import replace
 
 from langchain_voxtral.client import VoxtralClient, complete_errors, timeouts_for
@@ -65,7 +65,8 @@ class TranscriptionClient:
             connections = self._client.connections(address)
             http_request = self._http_request(address, request, is_stream=emit is not None)
             if emit is None:
-                return _parse(request, http_request, post(connections, http_request))
+                with http_request.log or nullcontext():
+                    return _parse(request, http_request, post(connections, http_request))
             decoder = TranscriptionStream(request, http_request.secrets)
             with closing(stream(connections, http_request, decoder)) as reads:
                 for items in reads:
@@ -85,7 +86,8 @@ class TranscriptionClient:
                 self._http_request, address, request, is_stream=emit is not None
             )
             if emit is None:
-                return _parse(request, http_request, await apost(connections, http_request))
+                with http_request.log or nullcontext():
+                    return _parse(request, http_request, await apost(connections, http_request))
             decoder = TranscriptionStream(request, http_request.secrets)
             async with aclosing(astream(connections, http_request, decoder)) as reads:
                 async for items in reads:
@@ -127,11 +129,13 @@ def _parse(
     request: TranscriptionRequest, http_request: HTTPRequest, response: HTTPResponse
 ) -> ChunkTranscript:
     try:
-        transcript = request.parse(response.content, response.headers, http_request.secrets)
-        return replace(transcript, attempts=response.attempts)
+        parsed = request.parse(response.content, response.headers, http_request.secrets)
     except VoxtralError as error:
         error.attempts = response.attempts
         raise
+    if http_request.log is not None:
+        http_request.log.answer = parsed.transcript
+    return replace(parsed, attempts=response.attempts)
 
 
 def _whole(request: TranscriptionRequest, decoder: TranscriptionStream) -> ChunkTranscript:

@@ -79,6 +79,11 @@ class CompletionStream:
         """Whether a token has arrived in this attempt."""
         return self._decoder.events > 0 or self._info is not None
 
+    @property
+    def answer(self) -> ResponseInfo | None:
+        """What is known of the whole completion; None until its end."""
+        return self._info
+
     def start_attempt(self, headers: Mapping[str, str], attempts: int) -> None:
         """Start on the body of a new response."""
         self._headers, self._attempts = headers, attempts

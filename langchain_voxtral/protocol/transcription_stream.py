@@ -18,6 +18,7 @@ from langchain_voxtral.protocol.form_data import FormData
 from langchain_voxtral.protocol.segments import without_template_text
 from langchain_voxtral.protocol.sse import SSEDecoder
 from langchain_voxtral.protocol.stream_decoder import QUOTE_LIMIT
+from langchain_voxtral.protocol.transcription import Transcript
 from langchain_voxtral.protocol.transcription_request import (
     CUT,
     ChunkTranscript,
@@ -111,6 +112,11 @@ class TranscriptionStream:
     def is_finishing(self) -> bool:
         """Whether nothing of the transcript is awaited."""
         return self.transcript is not None
+
+    @property
+    def answer(self) -> Transcript | None:
+        """The whole transcript as it was parsed; None until its end."""
+        return None if self.transcript is None else self.transcript.transcript
 
     @property
     def started(self) -> bool:

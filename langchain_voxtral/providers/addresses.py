@@ -23,6 +23,11 @@ BASE_URL_VARIABLE = "VOXTRAL_BASE_URL"
 OTHER_KEY_VARIABLE = "VOXTRAL_API_KEY"
 """Environment variable for the key of a server outside its provider's own domain."""
 
+_KEY_WAS_DROPPED = (
+    "(This object was unpickled, and pickles leave out a key given as api_key=; "
+    "pickle_api_key=True keeps it.)"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class ServerAddress:
@@ -145,7 +150,11 @@ def environment_keys(base_url: str) -> Iterator[tuple[str, EnvironmentKey]]:
 
 
 def resolve_remote(
-    base_url: str, api_key: SecretStr | None, server: ProviderName = "deepinfra"
+    base_url: str,
+    api_key: SecretStr | None,
+    server: ProviderName = "deepinfra",
+    *,
+    key_was_dropped: bool = False,
 ) -> ServerAddress:
     """Return the address of a server on the network, with the key that belongs there.
 
@@ -153,6 +162,7 @@ def resolve_remote(
         base_url: A normal base URL.
         api_key: The key given to the constructor, if any; else the environment's is read.
         server: The kind of server.
+        key_was_dropped: Whether the constructor had a key that a pickle left out.
 
     Raises:
         VoxtralAuthenticationError: The provider needs a key and there is none, or it is malformed.
@@ -165,8 +175,13 @@ def resolve_remote(
         for variable, value in environment_keys(base_url):
             key = _clean_key(value, f"the environment variable {variable}", provider)
             break
+    advice = f" {_KEY_WAS_DROPPED}" if key_was_dropped else ""
     if key is None and provider.is_own_domain(base_url):
-        raise VoxtralAuthenticationError(_missing_key_message(provider))
+        raise VoxtralAuthenticationError(_missing_key_message(provider) + advice)
+    if key is None and key_was_dropped:
+        raise VoxtralAuthenticationError(
+            f"There is no key for {base_url}: set {OTHER_KEY_VARIABLE}.{advice}"
+        )
     return ServerAddress(base_url, key, not is_loopback(base_url), provider)
 
 

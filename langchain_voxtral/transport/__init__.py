@@ -10,6 +10,7 @@ from langchain_voxtral.transport.event_loop import (
     to_thread,
 )
 from langchain_voxtral.transport.exchange import apost, astream, post, stream
+from langchain_voxtral.transport.request_log import RequestLog
 from langchain_voxtral.transport.retry import read_header
 from langchain_voxtral.transport.transport_choice import async_transport_class, read_transport_name
 from langchain_voxtral.transport.types import (
@@ -30,6 +31,7 @@ __all__ = [
     "FetchPolicy",
     "HTTPRequest",
     "HTTPResponse",
+    "RequestLog",
     "RetryPolicy",
     "StreamDecoder",
     "Timeouts",

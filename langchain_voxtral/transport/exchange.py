@@ -82,6 +82,21 @@ def stream(
     Raises:
         VoxtralError: Of the class that fits the failure.
     """
+    reads = _stream(clients, request, decoder)
+    return reads if request.log is None else request.log.watch(reads, decoder)
+
+
+def astream(
+    clients: ClientPool, request: HTTPRequest, decoder: StreamDecoder[T]
+) -> AsyncGenerator[Sequence[T]]:
+    """Do what `stream` does, asynchronously."""
+    reads = _astream(clients, request, decoder)
+    return reads if request.log is None else request.log.awatch(reads, decoder)
+
+
+def _stream(
+    clients: ClientPool, request: HTTPRequest, decoder: StreamDecoder[T]
+) -> Generator[Sequence[T]]:
     state = RetryState(request)
     while True:
         try:
@@ -99,10 +114,9 @@ def stream(
         time.sleep(delay)
 
 
-async def astream(
+async def _astream(
     clients: ClientPool, request: HTTPRequest, decoder: StreamDecoder[T]
 ) -> AsyncGenerator[Sequence[T]]:
-    """Do what `stream` does, asynchronously."""
     state = RetryState(request)
     while True:
         try:
@@ -247,7 +261,7 @@ def _open(
         http_request = build_request(client, request, state, is_stream=is_stream)
         with state.limit.applied(), httpx_guard:
             response = client.send(http_request, stream=True, follow_redirects=False)
-    state.record_response(response.headers)
+    state.record_response(response.status_code, response.headers)
     return response
 
 
@@ -265,7 +279,7 @@ async def _aopen(
 ) -> httpx.Response:
     with map_httpx_errors(request, state):
         response = await exchange.send()
-    state.record_response(response.headers)
+    state.record_response(response.status_code, response.headers)
     return response
 
 

@@ -46,6 +46,7 @@ class RetryState:
         self._policy = request.retry
         self._deadline = request.timeouts.deadline
         self._secrets = request.secrets
+        self._log = request.log
         self._headers: Mapping[str, str] = {}  # of the last attempt's response
         self._started_at = time.monotonic()
         self.limit = TimeLimit()
@@ -61,14 +62,18 @@ class RetryState:
         """
         self.attempts += 1
         self._headers = {}
+        if self._log is not None:
+            self._log.start_attempt()
         due = None if self._deadline is None else self._started_at + self._deadline
         self.limit = TimeLimit(due, max_idle)
         return self.remaining()
 
-    def record_response(self, headers: Mapping[str, str]) -> None:
+    def record_response(self, status: int, headers: Mapping[str, str]) -> None:
         """Keep the headers of this attempt's response: any error that follows has the id there."""
         self.limit.progress_at, self.limit.is_silent = time.monotonic(), True
         self._headers = headers
+        if self._log is not None:
+            self._log.record_response(status, headers)
 
     def remaining(self) -> float | None:
         """Seconds until the deadline, None without one.
@@ -131,6 +136,8 @@ class RetryState:
         """
         delay = self._delay_before_next(error)
         self._attempts_before_resume = self.attempts
+        if self._log is not None:
+            self._log.resumes += 1
         logger.warning("Resuming the stream in %.1f s, after: %s", delay, error)
         return delay
 

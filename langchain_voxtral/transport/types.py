@@ -6,6 +6,7 @@ from typing import Protocol, TypeVar
 
 from langchain_voxtral.errors import Secrets, VoxtralError
 from langchain_voxtral.protocol.form_data import FormData
+from langchain_voxtral.transport.request_log import Answer, RequestLog
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -60,6 +61,7 @@ class HTTPRequest:
         timeouts: Time limits.
         retry: When to send it again.
         has_audio: Whether the body has a recording, which the server may fail to read.
+        log: What writes the request's line in the log; None writes none.
     """
 
     url: str
@@ -70,6 +72,7 @@ class HTTPRequest:
     timeouts: Timeouts = Timeouts()
     retry: RetryPolicy = RetryPolicy()
     has_audio: bool = False
+    log: RequestLog | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +106,11 @@ class StreamDecoder(Protocol[T_co]):
     @property
     def must_stop(self) -> bool:
         """Whether nothing is awaited."""
+        ...
+
+    @property
+    def answer(self) -> Answer | None:
+        """What is known of the whole body; None until its end."""
         ...
 
     def start_attempt(self, headers: Mapping[str, str], attempts: int) -> None:

@@ -1,0 +1,364 @@
+"""The log: one DEBUG line for each request, with its facts, and never a key or content."""
+
+import asyncio
+import logging
+import re
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from support.call_modes import CALL_MODES, ask
+from support.documented_exchanges import (
+    HELLO_ANSWER,
+    HELLO_TEXT,
+    KEY,
+    MODEL,
+    STREAM,
+    TOKENS,
+    Server,
+    answering,
+    streaming,
+    token_event,
+)
+from support.scripted_server import ScriptedServer
+from support.sse_replies import json_reply
+from support.transcription_calls import PARSES, SHORT, parser_of
+from support.transcription_streams import MODES, pieces_of, transcriber_at, vllm
+
+from langchain_voxtral import ChatVoxtral, VoxtralLLM
+from langchain_voxtral.client import VoxtralClient
+from langchain_voxtral.errors import (
+    VoxtralAuthenticationError,
+    VoxtralError,
+    VoxtralIncompleteStreamError,
+)
+
+Make = Callable[..., ChatVoxtral | VoxtralLLM]
+
+PROMPT = "A secret question"
+NOTHING_KNOWN: dict[str, Any] = {
+    "method": "POST",
+    "endpoint": "native",
+    "model": MODEL,
+    "provider": "deepinfra",
+    "outcome": "completed",
+    "status": 200,
+    "attempts": 1,
+    "resumes": 0,
+    "input_tokens": None,
+    "output_tokens": None,
+    "audio_seconds": None,
+    "cost_usd": None,
+    "duration_ms": "time",
+    "first_token_ms": None,
+    "request_id": None,
+    "error": None,
+}
+TOKENS_KNOWN = {"input_tokens": 12, "output_tokens": 25}
+WHOLE = NOTHING_KNOWN | TOKENS_KNOWN
+WHOLE |= {"cost_usd": 0.0000436, "request_id": "RWZDRhS5kdoM1XWwXLEshynO"}
+STREAMED = NOTHING_KNOWN | TOKENS_KNOWN | {"cost_usd": 0.0000386, "first_token_ms": "time"}
+BY_MODE = {"invoke": WHOLE, "ainvoke": WHOLE, "stream": STREAMED, "astream": STREAMED}
+AT_ONCE = {"retry-after": "0"}
+
+
+class Log:
+    """What the package wrote to its logger."""
+
+    def __init__(self, caplog: pytest.LogCaptureFixture) -> None:
+        self._caplog = caplog
+
+    @property
+    def records(self) -> list[logging.LogRecord]:
+        """The lines about requests."""
+        return [one for one in self._caplog.records if hasattr(one, "voxtral_endpoint")]
+
+    @property
+    def fields(self) -> list[dict[str, Any]]:
+        """Their fields, without prefix; times are replaced by a word."""
+        return [
+            {
+                name.removeprefix("voxtral_"): _without_time(name, value)
+                for name, value in vars(record).items()
+                if name.startswith("voxtral_")
+            }
+            for record in self.records
+        ]
+
+    @property
+    def lines(self) -> list[str]:
+        """The lines as they are printed; times are replaced by a word."""
+        return [re.sub(r"_ms=[\d.]+", "_ms=TIME", one.getMessage()) for one in self.records]
+
+    @property
+    def everything(self) -> str:
+        """All that any handler could show of them, errors included."""
+        return "\n".join(f"{one.getMessage()} {vars(one)}" for one in self._caplog.records)
+
+
+def _without_time(name: str, value: object) -> object:
+    if not name.endswith("_ms") or value is None:
+        return value
+    assert isinstance(value, float)
+    return "time"
+
+
+@pytest.fixture
+def log(caplog: pytest.LogCaptureFixture) -> Iterator[Log]:
+    with caplog.at_level(logging.DEBUG, "langchain_voxtral"):
+        yield Log(caplog)
+
+
+def busy() -> httpx.Response:
+    return answering({"error": "busy"}, 503, AT_ONCE | {"x-request-id": "first"})
+
+
+def in_turn(*answers: Callable[[], httpx.Response]) -> Callable[[httpx.Request], httpx.Response]:
+    """Return a server's function that gives these answers, each once."""
+    rest = iter(answers)
+    return lambda _: next(rest)()
+
+
+@pytest.mark.parametrize("call_mode", CALL_MODES)
+async def test_every_call_writes_one_line(make: Make, log: Log, call_mode: str) -> None:
+    await ask(make(), call_mode, PROMPT)
+    assert log.fields == [BY_MODE[call_mode]]
+    [record] = log.records
+    assert (record.name, record.levelname) == ("langchain_voxtral", "DEBUG")
+
+
+def test_the_line_has_what_is_known(make_chat: Callable[..., ChatVoxtral], log: Log) -> None:
+    chat = make_chat()
+    chat.invoke(PROMPT)
+    list(chat.stream(PROMPT))
+    head = f"POST native completed: model={MODEL} provider=deepinfra status=200"
+    tokens = "attempts=1 resumes=0 input_tokens=12 output_tokens=25"
+    assert log.lines == [
+        f"{head} {tokens} cost_usd=0.0000436 duration_ms=TIME request_id=RWZDRhS5kdoM1XWwXLEshynO",
+        f"{head} {tokens} cost_usd=0.0000386 duration_ms=TIME first_token_ms=TIME",
+    ]
+
+
+@pytest.mark.parametrize("call_mode", CALL_MODES)
+@pytest.mark.parametrize("level", [logging.INFO, logging.WARNING])
+async def test_nothing_is_written_above_debug(
+    make: Make, caplog: pytest.LogCaptureFixture, call_mode: str, level: int
+) -> None:
+    with caplog.at_level(level, "langchain_voxtral"):
+        await ask(make(), call_mode, PROMPT)
+    assert caplog.records == []
+
+
+@pytest.mark.parametrize("is_debug", [False, True])
+def test_nothing_is_collected_for_a_line_that_is_not_written(
+    chat: ChatVoxtral, caplog: pytest.LogCaptureFixture, is_debug: bool
+) -> None:
+    client = VoxtralClient(chat)
+    with caplog.at_level(logging.DEBUG if is_debug else logging.INFO, "langchain_voxtral"):
+        request = client.http_request(client.resolve(), "native", b"{}", model=MODEL)
+    assert (request.log is not None) is is_debug
+
+
+@pytest.mark.parametrize("call_mode", ["stream", "astream"])
+async def test_an_answer_without_text_has_no_first_token(
+    make: Make, server: Server, log: Log, call_mode: str
+) -> None:
+    server.answer = lambda _: streaming(STREAM[-1])
+    await ask(make(), call_mode, PROMPT)
+    assert log.fields == [STREAMED | {"first_token_ms": None}]
+
+
+@pytest.mark.parametrize("call_mode", CALL_MODES)
+async def test_a_request_that_was_retried_has_one_line(
+    make: Make, server: Server, log: Log, call_mode: str
+) -> None:
+    documented = server.answer
+    server.answer = lambda request: busy() if len(server.requests) == 1 else documented(request)
+    await ask(make(), call_mode, PROMPT)
+    assert log.fields == [BY_MODE[call_mode] | {"attempts": 2}]
+
+
+@pytest.mark.parametrize("call_mode", CALL_MODES)
+async def test_a_failure_is_told_by_its_class_and_status(
+    make: Make, server: Server, log: Log, call_mode: str
+) -> None:
+    echo = {"error": {"message": f"Wrong key {KEY} for {PROMPT}", "code": "invalid_api_key"}}
+    server.answer = lambda _: answering(echo, 401, {"x-request-id": f"for-{KEY}"})
+    with pytest.raises(VoxtralAuthenticationError):
+        await ask(make(), call_mode, PROMPT)
+    assert log.fields == [
+        NOTHING_KNOWN
+        | {"outcome": "failed", "status": 401, "error": "VoxtralAuthenticationError"}
+        | {"request_id": "for-[redacted]"}
+    ]
+
+
+@pytest.mark.parametrize("call_mode", CALL_MODES)
+async def test_a_server_that_is_not_reached_has_no_status(
+    make: Make, server: Server, log: Log, call_mode: str
+) -> None:
+    def refuse(_: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError("refused")
+
+    server.answer = refuse
+    with pytest.raises(VoxtralError):
+        await ask(make(max_retries=0), call_mode, PROMPT)
+    assert log.fields == [
+        NOTHING_KNOWN | {"outcome": "failed", "status": None, "error": "VoxtralConnectionError"}
+    ]
+
+
+@pytest.mark.parametrize("call_mode", ["stream", "astream"])
+async def test_a_stream_that_was_resumed_has_one_line(
+    make: Make, server: Server, log: Log, call_mode: str
+) -> None:
+    cut = token_event(TOKENS[0])
+    server.answer = in_turn(lambda: streaming(cut), busy, streaming)
+    await ask(make(max_stream_resumes=1), call_mode, PROMPT)
+    assert log.fields == [STREAMED | {"attempts": 3, "resumes": 1, "output_tokens": 26}]
+
+
+@pytest.mark.parametrize("call_mode", ["stream", "astream"])
+async def test_a_stream_that_broke_tells_the_tokens_that_came(
+    make: Make, server: Server, log: Log, call_mode: str
+) -> None:
+    server.answer = lambda _: streaming(*STREAM[:3])
+    with pytest.raises(VoxtralIncompleteStreamError):
+        await ask(make(), call_mode, PROMPT)
+    failed = {"outcome": "failed", "error": "VoxtralIncompleteStreamError"}
+    assert log.fields == [NOTHING_KNOWN | failed | {"output_tokens": 3, "first_token_ms": "time"}]
+
+
+@pytest.mark.parametrize("call_mode", ["stream", "astream"])
+async def test_a_stream_that_is_left_early_is_abandoned(
+    make: Make, log: Log, call_mode: str
+) -> None:
+    chunks: Any = getattr(make(chunk_coalescing=False), call_mode)(PROMPT)
+    if call_mode == "stream":
+        next(chunks)
+        chunks.close()
+    else:
+        await anext(chunks)
+        await chunks.aclose()
+        async with asyncio.timeout(10):
+            # LangChain leaves it to the event loop to close the inner generators.
+            while not log.records:  # noqa: ASYNC110
+                await asyncio.sleep(0)
+    assert log.fields == [NOTHING_KNOWN | {"outcome": "abandoned", "first_token_ms": "time"}]
+
+
+@pytest.mark.parametrize("call_mode", ["ainvoke", "astream"])
+async def test_a_call_that_is_cancelled_says_so(make: Make, log: Log, call_mode: str) -> None:
+    arrived = asyncio.Event()
+
+    async def never(_: httpx.Request) -> httpx.Response:
+        arrived.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async with httpx.AsyncClient(transport=httpx.MockTransport(never)) as client:
+        task = asyncio.create_task(ask(make(http_async_client=client), call_mode, PROMPT))
+        await arrived.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    assert log.fields == [NOTHING_KNOWN | {"outcome": "cancelled", "status": None}]
+
+
+def test_a_request_that_is_sent_again_in_another_form_has_a_line_of_its_own(
+    make_chat: Callable[..., ChatVoxtral], server: Server, log: Log
+) -> None:
+    refusal = {"error": {"message": "json_schema response format is not supported", "code": None}}
+    answer = HELLO_ANSWER | {"results": [{"generated_text": "{}"}]}
+    server.answer = in_turn(lambda: answering(refusal, 405), lambda: answering(answer))
+    schema = {"name": "Anything", "schema": {"type": "object", "properties": {}}}
+    make_chat().invoke(PROMPT, response_format={"type": "json_schema", "json_schema": schema})
+    refused = {"outcome": "failed", "status": 405, "error": "VoxtralUnsupportedFeatureError"}
+    assert log.fields == [NOTHING_KNOWN | refused, WHOLE]
+
+
+def test_nothing_is_set_up_at_import() -> None:
+    logger = logging.getLogger("langchain_voxtral")
+    assert (logger.handlers, logger.filters, logger.level) == ([], [], logging.NOTSET)
+    assert logger.propagate
+
+
+SPOKEN = {
+    "text": HELLO_TEXT,
+    "usage": {"type": "tokens", "input_tokens": 380, "output_tokens": 25},
+    "inference_status": {"cost": 0.0001},
+}
+TRANSCRIBED = NOTHING_KNOWN | {
+    "endpoint": "transcriptions",
+    "input_tokens": 380,
+    "output_tokens": 25,
+    "cost_usd": 0.0001,
+    "request_id": "id-of-it",
+}
+
+
+@pytest.mark.parametrize("method", PARSES)
+def test_a_transcription_writes_a_line(log: Log, method: str) -> None:
+    reply = json_reply(SPOKEN, headers={"x-request-id": "id-of-it"})
+    with ScriptedServer(json_reply({}, status=503, headers=AT_ONCE), reply) as scripted:
+        PARSES[method](parser_of(scripted, max_retries=1), SHORT)
+    assert log.fields == [TRANSCRIBED | {"attempts": 2}]
+
+
+@pytest.mark.parametrize("method", PARSES)
+def test_a_transcription_that_failed_writes_a_line(log: Log, method: str) -> None:
+    echo = json_reply({"error": {"message": f"Not {KEY}, not {HELLO_TEXT}"}}, status=401)
+    with ScriptedServer(echo) as scripted, pytest.raises(VoxtralAuthenticationError):
+        PARSES[method](parser_of(scripted), SHORT)
+    failed = {"outcome": "failed", "status": 401, "error": "VoxtralAuthenticationError"}
+    assert log.fields == [NOTHING_KNOWN | {"endpoint": "transcriptions"} | failed]
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_streamed_transcription_writes_a_line(log: Log, mode: str) -> None:
+    with ScriptedServer(vllm("Hello! ", "It's nice")) as scripted:
+        pieces_of(mode, transcriber_at(scripted), SHORT)
+    known = {"model": "voxtral", "provider": "vllm", "request_id": "trsc-1"}
+    tokens = {"input_tokens": 30, "output_tokens": 4, "first_token_ms": "time"}
+    assert log.fields == [NOTHING_KNOWN | {"endpoint": "transcriptions"} | known | tokens]
+
+
+def spoken_words(log: Log) -> list[str]:
+    """Return what was asked, said, named or sent as a secret, and shows in the log."""
+    words = [KEY, "secret", "Hello", "nice to meet", "holiday", "Dear", *TOKENS[:1]]
+    return [word for word in words if word in log.everything]
+
+
+@pytest.mark.parametrize("call_mode", CALL_MODES)
+@pytest.mark.parametrize("has_failed", [False, True])
+async def test_no_line_shows_a_key_or_content(
+    make: Make, server: Server, log: Log, call_mode: str, has_failed: bool
+) -> None:
+    if has_failed:
+        server.answer = lambda _: answering({"error": f"{KEY} {HELLO_TEXT} {PROMPT}"}, 400)
+        with pytest.raises(VoxtralError):
+            await ask(make(), call_mode, PROMPT, model=f"own/{KEY}")
+    else:
+        await ask(make(), call_mode, PROMPT, model=f"own/{KEY}")
+    [fields] = log.fields
+    assert fields["model"] == "own/[redacted]"
+    assert spoken_words(log) == []
+
+
+@pytest.mark.parametrize("method", PARSES)
+@pytest.mark.parametrize("status", [200, 401])
+def test_no_line_shows_a_recording_its_name_or_its_words(
+    tmp_path: Path, log: Log, method: str, status: int
+) -> None:
+    path = tmp_path / "holiday.wav"
+    path.write_bytes(SHORT)
+    answer = SPOKEN if status == 200 else {"error": f"{KEY}: {HELLO_TEXT}"}
+    with ScriptedServer(json_reply(answer, status=status)) as scripted:
+        parser = parser_of(scripted, prompt="Dear diary", max_retries=0)
+        with suppress(VoxtralAuthenticationError):
+            PARSES[method](parser, path)
+    assert len(log.records) == 1
+    assert spoken_words(log) == []
