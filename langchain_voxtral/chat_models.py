@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.language_models import BaseChatModel, LanguageModelInput, ModelProfile
-from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
+from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGenerationChunk, ChatResult, LLMResult
 from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool
@@ -28,7 +28,6 @@ from langchain_voxtral.settings import SamplingSettings, merge_settings
 from langchain_voxtral.token_counts import MessageTokenCounts
 from langchain_voxtral.tools.choice import normalize_tool_choice
 from langchain_voxtral.tools.schema import to_openai_tools
-from langchain_voxtral.transport import on_asyncio, running_loop
 
 if TYPE_CHECKING:
     from langchain_voxtral.structured_output import Method
@@ -249,15 +248,6 @@ class ChatVoxtral(MessageTokenCounts, BaseChatModel):
     ) -> ChatResult:
         return to_chat_result(self._client.complete(self._request(messages, stop, kwargs)))
 
-    async def agenerate(self, *args: Any, **kwargs: Any) -> LLMResult:
-        """Do what LangChain does; its error would not say that asyncio is missing."""
-        running_loop()
-        return await super().agenerate(*args, **kwargs)
-
-    def astream(self, *args: Any, **kwargs: Any) -> AsyncIterator[AIMessageChunk]:
-        """Do what LangChain does, with the same error."""
-        return on_asyncio(super().astream(*args, **kwargs))
-
     async def _agenerate(
         self,
         messages: list[BaseMessage],
@@ -280,6 +270,8 @@ class ChatVoxtral(MessageTokenCounts, BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
+        if run_manager is not None:
+            self._record_run_facts(run_manager)
         to_chunk = self._get_chunk_maker(run_manager)
         for items in self._client.stream(self._request(messages, stop, kwargs)):
             for chunk in map(to_chunk, items):
@@ -294,6 +286,8 @@ class ChatVoxtral(MessageTokenCounts, BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
+        if run_manager is not None:
+            self._record_run_facts(run_manager)
         to_chunk = self._get_chunk_maker(run_manager)
         request = await self._arequest(messages, stop, kwargs)
         async with aclosing(self._client.astream(request)) as reads:
@@ -330,6 +324,8 @@ class ChatVoxtral(MessageTokenCounts, BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[Event]:
+        if run_manager is not None:
+            self._record_run_facts(run_manager)
         events = EventBuilder(run_manager and run_manager.run_id)
         for items in self._client.stream(self._request(messages, stop, kwargs)):
             for item in items:
@@ -346,6 +342,8 @@ class ChatVoxtral(MessageTokenCounts, BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[Event]:
+        if run_manager is not None:
+            self._record_run_facts(run_manager)
         events = EventBuilder(run_manager and run_manager.run_id)
         request = await self._arequest(messages, stop, kwargs)
         async with aclosing(self._client.astream(request)) as reads:

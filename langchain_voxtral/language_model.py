@@ -1,10 +1,18 @@
 """`LanguageModel`: what `ChatVoxtral` and `VoxtralLLM` have in common."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import asdict
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
+from langchain_core.callbacks import (
+    AsyncCallbackManager,
+    BaseCallbackHandler,
+    BaseCallbackManager,
+    CallbackManager,
+)
 from langchain_core.language_models import BaseLanguageModel, LangSmithParams
+from langchain_core.outputs import LLMResult
+from langchain_core.runnables import RunnableConfig, ensure_config
 from pydantic import model_validator
 
 from langchain_voxtral import tokenizer
@@ -16,6 +24,13 @@ from langchain_voxtral.connection import PART_CONFIG, ConnectionSettings
 from langchain_voxtral.prompts import PromptFormat, PromptFormatName, SpecialTokens, get_format
 from langchain_voxtral.providers import PROVIDERS, provider_name
 from langchain_voxtral.settings import FIELD_ALIASES, SamplingSettings, reject_unknown_fields
+from langchain_voxtral.transport import on_asyncio, running_loop
+
+if TYPE_CHECKING:
+    from langchain_voxtral.tracing import Manager
+
+Callbacks = list[BaseCallbackHandler] | BaseCallbackManager | None
+ManagerClass = type[CallbackManager] | type[AsyncCallbackManager]
 
 
 class LanguageModel(ConnectionSettings, SamplingSettings, BaseLanguageModel[Any]):
@@ -121,3 +136,85 @@ class LanguageModel(ConnectionSettings, SamplingSettings, BaseLanguageModel[Any]
             coalesce=self.chunk_coalescing,
             max_resumes=self.max_stream_resumes,
         )
+
+    # Calls
+
+    if not TYPE_CHECKING:  # where the signatures are LangChain's
+
+        def generate(self, *args: Any, **kwargs: Any) -> LLMResult:
+            """Do what LangChain does, and what `_enter_call` says."""
+            return super().generate(*self._enter_generate(CallbackManager, args, kwargs), **kwargs)
+
+        async def agenerate(self, *args: Any, **kwargs: Any) -> LLMResult:
+            """Do the same; LangChain's error would not say that asyncio is missing."""
+            running_loop()
+            args = self._enter_generate(AsyncCallbackManager, args, kwargs)
+            return await super().agenerate(*args, **kwargs)
+
+        def stream(
+            self,
+            input: Any,  # noqa: A002 - LangChain's name
+            config: RunnableConfig | None = None,
+            **kwargs: Any,
+        ) -> Iterator[Any]:
+            """Do what LangChain does, and what `_enter_call` says."""
+            return super().stream(input, self._enter_stream(CallbackManager, config), **kwargs)
+
+        def astream(
+            self,
+            input: Any,  # noqa: A002
+            config: RunnableConfig | None = None,
+            **kwargs: Any,
+        ) -> AsyncIterator[Any]:
+            """Do the same, with an error that says that asyncio is missing."""
+            config = self._enter_stream(AsyncCallbackManager, config)
+            return on_asyncio(super().astream(input, config, **kwargs))
+
+    def _enter_generate(
+        self, manager_class: ManagerClass, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[Any, ...]:
+        """Return the positional arguments; the callbacks are set in the others."""
+        args, rest = args[:2], args[2:]
+        if rest:
+            kwargs.setdefault("callbacks", rest[0])
+        callbacks = kwargs.get("callbacks")
+        metadata: Any = {}  # LangChain adds the model's name to metadata, not to None
+        if (
+            callbacks
+            and isinstance(callbacks, list)
+            and not isinstance(callbacks[0], BaseCallbackHandler)
+        ):
+            # Callbacks for each prompt of an LLM's batch.
+            kwargs["callbacks"] = [self._enter_call(manager_class, each) for each in callbacks]
+            metadata = [{} for _ in callbacks]
+        else:
+            kwargs["callbacks"] = self._enter_call(manager_class, callbacks)
+        if kwargs.get("metadata") is None:
+            kwargs["metadata"] = metadata
+        return args
+
+    def _enter_stream(
+        self, manager_class: ManagerClass, config: RunnableConfig | None
+    ) -> RunnableConfig | None:
+        whole = ensure_config(config)
+        callbacks = whole.get("callbacks")
+        entered = self._enter_call(manager_class, callbacks)
+        return config if entered is callbacks else {**whole, "callbacks": entered}
+
+    def _enter_call(self, manager_class: ManagerClass, callbacks: Callbacks) -> Callbacks:
+        """Return the callbacks of a call that begins; tracers among them learn what it cost."""
+        manager = manager_class.configure(callbacks)
+        own = self.callbacks
+        handlers = own.handlers if isinstance(own, BaseCallbackManager) else own or ()
+        if not manager.handlers and not handlers:
+            return callbacks
+        return manager if self._record_run_facts(manager, handlers) else callbacks
+
+    def _record_run_facts(
+        self, manager: "Manager", others: Sequence[BaseCallbackHandler] = ()
+    ) -> bool:
+        from langchain_voxtral.tracing import record_run_facts  # noqa: PLC0415 - not all trace
+
+        chosen = self.prompt_format
+        name = "custom" if isinstance(chosen, PromptFormat) else chosen
+        return record_run_facts(manager, others, name)

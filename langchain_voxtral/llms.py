@@ -29,7 +29,7 @@ from langchain_voxtral.settings import (
     SamplingSettings,
     merge_settings,
 )
-from langchain_voxtral.transport import on_asyncio, running_loop
+from langchain_voxtral.transport import running_loop
 
 MAX_CONCURRENT_PROMPTS = 32
 """Prompts of one batch in flight at once; DeepInfra allows an account 200 requests."""
@@ -149,15 +149,6 @@ class VoxtralLLM(LanguageModel, BaseLLM):
             return to_llm_result([future.result() for future in futures])
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
-
-    async def agenerate(self, *args: Any, **kwargs: Any) -> LLMResult:
-        """Do what LangChain does; its error would not say that asyncio is missing."""
-        running_loop()
-        return await super().agenerate(*args, **kwargs)
-
-    def astream(self, *args: Any, **kwargs: Any) -> AsyncIterator[str]:
-        """Do what LangChain does, with the same error."""
-        return on_asyncio(super().astream(*args, **kwargs))
 
     async def _agenerate(
         self,

@@ -38,7 +38,7 @@ def assert_complete(run: dict[str, Any], kind: str) -> None:
         "ls_temperature": 0.2,
         **{name: metadata[name] for name in ("ls_integration",) if name in metadata},
     }
-    assert metadata["usage_metadata"] == USAGE
+    assert metadata["usage_metadata"] == USAGE | {"total_cost": metadata["cost"]}
     assert metadata["lc_versions"]["langchain-voxtral"] == __version__
 
 

@@ -1,0 +1,162 @@
+"""What the trace of a run says beyond what LangChain writes: cost, request id, endpoint, ...
+
+LangChain's tracers copy usage from messages, where a cost would break LangChain's sums: they add
+up integers alone. So a callback handler in front of the tracers writes the cost into the run
+itself, whatever the way of the call. Where a version of LangChain keeps its runs otherwise, the
+trace lacks these facts, and the call goes on.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Protocol
+from uuid import UUID
+
+from langchain_core.callbacks import (
+    AsyncCallbackHandler,
+    AsyncCallbackManager,
+    AsyncCallbackManagerForLLMRun,
+    BaseCallbackHandler,
+)
+from langchain_core.outputs import LLMResult
+from langchain_core.tracers.base import AsyncBaseTracer, BaseTracer
+
+from langchain_voxtral.errors import VoxtralError
+
+ANSWER_FACTS = ("request_id", "endpoint", "finish_reason")
+"""Keys of an answer's metadata that its run gets, too."""
+
+REQUEST_FACTS = (
+    "cost",
+    "cost_source",
+    "cost_complete",
+    "attempts",
+    "resumes",
+    "runtime_ms",
+    "audio_seconds",
+    "usage_incomplete",
+)
+"""Further ones, unless the answer comes from a cache."""
+
+
+class Manager(Protocol):
+    """LangChain's manager of a call's callbacks, or of a run's; sync or async."""
+
+    handlers: list[BaseCallbackHandler]
+
+
+class RunFacts(BaseCallbackHandler):
+    """Writes what is known of an answer into the runs of tracers, before they send them.
+
+    Args:
+        tracers: The tracers; each has its runs in a `run_map`.
+        prompt_format: The format of native prompts.
+        run_inline: Whether asynchronous managers call it before all that are not so.
+    """
+
+    def __init__(
+        self,
+        tracers: Sequence[BaseTracer | AsyncBaseTracer],
+        prompt_format: str | None,
+        *,
+        run_inline: bool,
+    ) -> None:
+        self._tracers = tracers
+        self._prompt_format = prompt_format
+        self.run_inline = run_inline
+
+    @property
+    def ignore_chat_model(self) -> bool:
+        """Whether to ignore the start of a chat model's run."""
+        return True
+
+    def on_llm_end(self, response: LLMResult, *, run_id: UUID, **_: Any) -> None:
+        """Write what the answer's metadata say."""
+        facts, usage = read_answer(response)
+        self._write(run_id, {"attempts": 1} | facts, usage)
+
+    def on_llm_error(
+        self, error: BaseException, *, run_id: UUID, response: LLMResult | None = None, **_: Any
+    ) -> None:
+        """Write what the error says, and what came of the answer."""
+        facts, usage = read_answer(response or LLMResult(generations=[]))
+        if isinstance(error, VoxtralError):
+            told = {"request_id": error.request_id, "attempts": error.attempts}
+            facts = {name: value for name, value in told.items() if value is not None} | facts
+        self._write(run_id, facts, usage)
+
+    def _write(self, run_id: UUID, facts: dict[str, Any], usage: Mapping[str, Any]) -> None:
+        is_native = facts.get("endpoint") == "native"
+        if is_native and self._prompt_format:
+            facts["prompt_format"] = self._prompt_format
+        for tracer in self._tracers:
+            extra = getattr(tracer.run_map.get(str(run_id)), "extra", None)
+            if not isinstance(extra, dict):
+                continue
+            # A new dict: LangChain gives one to all runs of a call.
+            metadata = _RunMetadata((extra.get("metadata") or {}) | facts)
+            if "endpoint" in facts and not is_native:
+                metadata.pop("prompt_format", None)  # LangChain writes all settings of the model
+            if usage or "cost" in facts:
+                metadata["usage_metadata"] = dict(usage)
+            extra["metadata"] = metadata
+
+
+class _AsyncRunFacts(RunFacts, AsyncCallbackHandler):
+    """The same for asynchronous managers, which would call its methods in threads."""
+
+    async def on_llm_end(self, response: LLMResult, **kwargs: Any) -> None:  # type: ignore[override]
+        super().on_llm_end(response, **kwargs)
+
+    async def on_llm_error(self, error: BaseException, **kwargs: Any) -> None:  # type: ignore[override]
+        super().on_llm_error(error, **kwargs)
+
+
+class _RunMetadata(dict[str, Any]):
+    """The metadata of a run; usage that is set gets the cost, in the key that LangSmith reads."""
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        if name == "usage_metadata" and "cost" in self:
+            value = {"total_cost": self["cost"], **value}
+        super().__setitem__(name, value)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return dict, (dict(self),)
+
+
+def record_run_facts(
+    manager: Manager,
+    others: Iterable[BaseCallbackHandler] = (),
+    prompt_format: str | None = None,
+) -> bool:
+    """Put `RunFacts` in front of a manager's handlers, if there is a tracer and they lack it.
+
+    Args:
+        manager: The manager of a call, or of a run that has started.
+        others: Handlers that LangChain will add to the manager's.
+        prompt_format: The format of native prompts.
+
+    Returns:
+        Whether it was put there.
+    """
+    handlers = [*manager.handlers, *others]
+    tracers = [each for each in handlers if isinstance(each, BaseTracer | AsyncBaseTracer)]
+    if not tracers or any(isinstance(each, RunFacts) for each in handlers):
+        return False
+    is_async = isinstance(manager, AsyncCallbackManager | AsyncCallbackManagerForLLMRun)
+    # LangChain tells of an LLM's start the inline handlers alone, once there is one.
+    is_inline = any(each.run_inline for each in handlers)
+    handler_class = _AsyncRunFacts if is_async else RunFacts
+    manager.handlers.insert(0, handler_class(tracers, prompt_format, run_inline=is_inline))
+    return True
+
+
+def read_answer(response: LLMResult) -> tuple[dict[str, Any], Mapping[str, Any]]:
+    """Return an answer's facts and its usage; of several answers the first has those of all."""
+    first = next((one for several in response.generations for one in several), None)
+    message = getattr(first, "message", None)
+    told = getattr(message, "response_metadata", None) or getattr(first, "generation_info", None)
+    usage = getattr(message, "usage_metadata", None) or {}
+    # LangChain marks an answer from its cache so; what it cost is the past's.
+    is_cached = usage.get("total_cost") == 0
+    names = ANSWER_FACTS if is_cached else (*ANSWER_FACTS, *REQUEST_FACTS)
+    facts = {name: told[name] for name in names if name in told} if told else {}
+    return facts | ({"cost": 0, "attempts": 0} if is_cached else {}), usage
