@@ -72,6 +72,14 @@ class VoxtralTranscriptionParser(TranscriptionSettings, BaseBlobParser):
     that is flat, as vector stores want it. Only `timestamps=` and `speakers=` add lists: `words`
     (`word`, `start`, `end`, `speaker`) and `segments` (`text` for `word`).
 
+    Callbacks of the caller (`config`, a context manager, a tracer of the environment) see each
+    request that is sent as the run of an LLM, named `VoxtralTranscription`; retries are part of it.
+    Its prompt describes the chunk (format, seconds, the recording's hash) and never holds audio;
+    its result is an `AIMessage` with the text, the tokens if the server counts them, and
+    `response_metadata` with `cost`, `cost_source`, `audio_seconds`, `request_id`, `endpoint`,
+    `attempts` (above 1). Streamed text comes as tokens. What is not sent is no run: silence, and
+    what the store has.
+
     Raises:
         pydantic.ValidationError: A field is unknown or wrong, or the server cannot do it.
 

@@ -1,7 +1,7 @@
 """`TranscriptionClient`: sends chunks of recordings to a Voxtral server, sync and async."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import aclosing, closing, nullcontext
 from dataclasses import replace
 
@@ -27,6 +27,7 @@ from langchain_voxtral.transport import (
 )
 
 Emit = Callable[[StreamedItem], None]
+AsyncEmit = Callable[[StreamedItem], Awaitable[None]]
 
 logger = logging.getLogger("langchain_voxtral")
 
@@ -75,7 +76,7 @@ class TranscriptionClient:
             return _whole(request, decoder)
 
     async def atranscribe(
-        self, request: TranscriptionRequest, emit: Emit | None = None
+        self, request: TranscriptionRequest, emit: AsyncEmit | None = None
     ) -> ChunkTranscript:
         """Do what `transcribe` does, asynchronously."""
         with complete_errors():
@@ -92,7 +93,7 @@ class TranscriptionClient:
             async with aclosing(astream(connections, http_request, decoder)) as reads:
                 async for items in reads:
                     for item in items:
-                        emit(item)
+                        await emit(item)
             return _whole(request, decoder)
 
     def _http_request(

@@ -1,11 +1,14 @@
 """Sending a chunk: whole or as a stream, with times or, where a server refuses them, without."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
 
-from langchain_voxtral.errors import VoxtralInvalidRequestError
+from langchain_voxtral.errors import VoxtralError, VoxtralInvalidRequestError
 from langchain_voxtral.protocol.transcription_request import ChunkTranscript, TranscriptionRequest
-from langchain_voxtral.protocol.transcription_stream import ItemType, can_stream
-from langchain_voxtral.transcription_client import Emit, TranscriptionClient
+from langchain_voxtral.protocol.transcription_stream import ItemType, StreamedItem, can_stream
+from langchain_voxtral.transcription.runs import RequestRuns
+from langchain_voxtral.transcription_client import AsyncEmit, Emit, TranscriptionClient
 
 NoTimestamps = set[tuple[str, ...]]
 """Addresses, endpoints and models that have refused to return timestamps."""
@@ -17,6 +20,7 @@ class ChunkSender:
 
     Args:
         client: Sends them to a server.
+        runs: Reports them to callbacks.
         base_url: The server's address.
         no_timestamps: Who has refused timestamps; it is added to.
         needs_timestamps: Whether timestamps were asked for by name, so that a refusal is an error.
@@ -24,6 +28,7 @@ class ChunkSender:
     """
 
     client: TranscriptionClient
+    runs: RequestRuns[Any]
     base_url: str
     no_timestamps: NoTimestamps
     needs_timestamps: bool
@@ -33,43 +38,68 @@ class ChunkSender:
         """Send a request and return the transcript; what is wanted of a stream is emitted.
 
         Raises:
-            VoxtralError: Of the class that fits the failure.
+            VoxtralError: Of the class that fits the failure; its message names the chunk.
         """
         request = self._adapt(request)
-        try:
-            return self.client.transcribe(request, self._emit_wanted(request, emit))
-        except VoxtralInvalidRequestError as error:
-            request = self._after_refusal(request, error)
-            return self.client.transcribe(request, self._emit_wanted(request, emit))
+        return self.runs.call(request, partial(self._send, request), emit)
 
     async def asend(self, request: TranscriptionRequest, emit: Emit) -> ChunkTranscript:
         """Do what `send` does, asynchronously."""
         request = self._adapt(request)
-        try:
-            return await self.client.atranscribe(request, self._emit_wanted(request, emit))
-        except VoxtralInvalidRequestError as error:
-            request = self._after_refusal(request, error)
-            return await self.client.atranscribe(request, self._emit_wanted(request, emit))
+        return await self.runs.acall(request, partial(self._asend, request), emit)
 
-    def _emit_wanted(self, request: TranscriptionRequest, emit: Emit) -> Emit | None:
-        """Return a function that emits what is wanted of a stream; None asks for no stream."""
-        wanted = self.wanted
-        if wanted is None or not can_stream(request, wanted):
-            return None
-        return lambda item: emit(item) if isinstance(item, wanted) else None
+    def _send(self, request: TranscriptionRequest, emit: Emit) -> ChunkTranscript:
+        def take(item: StreamedItem) -> None:
+            if isinstance(item, self.wanted or ()):
+                emit(item)
+
+        refused = 0
+        while True:
+            taking = take if self._streams(request) else None
+            try:
+                transcript = self.client.transcribe(request, taking)
+            except VoxtralError as error:
+                error.attempts += refused
+                request, refused = self._after_refusal(request, error), error.attempts
+            else:
+                return replace(transcript, attempts=transcript.attempts + refused)
+
+    async def _asend(self, request: TranscriptionRequest, emit: AsyncEmit) -> ChunkTranscript:
+        async def take(item: StreamedItem) -> None:
+            if isinstance(item, self.wanted or ()):
+                await emit(item)
+
+        refused = 0
+        while True:
+            taking = take if self._streams(request) else None
+            try:
+                transcript = await self.client.atranscribe(request, taking)
+            except VoxtralError as error:
+                error.attempts += refused
+                request, refused = self._after_refusal(request, error), error.attempts
+            else:
+                return replace(transcript, attempts=transcript.attempts + refused)
+
+    def _streams(self, request: TranscriptionRequest) -> bool:
+        return self.wanted is not None and can_stream(request, self.wanted)
 
     def _adapt(self, request: TranscriptionRequest) -> TranscriptionRequest:
         is_refused = self._target(request) in self.no_timestamps
         return request.without_timestamps() if is_refused else request
 
     def _after_refusal(
-        self, request: TranscriptionRequest, error: VoxtralInvalidRequestError
+        self, request: TranscriptionRequest, error: VoxtralError
     ) -> TranscriptionRequest:
         """Request no timestamps of this model any more, or raise an error of another cause."""
-        if self.needs_timestamps or not request.refuses_timestamps(error):
-            raise error
-        self.no_timestamps.add(self._target(request))
-        return request.without_timestamps()
+        if (
+            isinstance(error, VoxtralInvalidRequestError)
+            and request.refuses_timestamps(error)
+            and not self.needs_timestamps
+        ):
+            self.no_timestamps.add(self._target(request))
+            return request.without_timestamps()
+        error.message = f"{request.title}: {error.message}{request.advice(error)}"
+        raise error
 
     def _target(self, request: TranscriptionRequest) -> tuple[str, ...]:
         return self.base_url, request.endpoint_name, request.model

@@ -138,7 +138,7 @@ class _Works(Generic[P, R]):
 
         def emit(piece: P) -> None:
             if self.is_stopped:
-                raise _StoppedError
+                raise _StoppedError("The caller has left.")  # handlers show it
             work.pieces.append(piece)
             notify()
 

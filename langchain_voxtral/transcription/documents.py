@@ -8,10 +8,10 @@ from typing import Any, Literal
 
 from langchain_core.documents import Document
 
-from langchain_voxtral.audio.pricing import cost_usd
 from langchain_voxtral.audio.subtitles import to_srt, to_vtt
 from langchain_voxtral.protocol.segments import Segment, Word
 from langchain_voxtral.providers import Timestamps
+from langchain_voxtral.transcription.costs import cost_of
 from langchain_voxtral.transcription.languages import language_facts
 from langchain_voxtral.transcription.repetition import find_repetition
 from langchain_voxtral.transcription.results import (
@@ -180,21 +180,17 @@ class DocumentBuilder:
         """Return the cost of the chunks; it is estimated by the second, and none for silence."""
         if all(one.chunk.is_silent for one in results):
             return {"cost": 0.0, "cost_source": "not_sent"}
-        costs = []
-        source = "server"
-        for one in results:
-            if one.response is None:
-                continue
-            usage = one.response.transcript.usage
-            cost = usage.cost
-            if cost is None:
-                if self.price_per_minute is None:
-                    return {}
-                source = "estimated"
-                seconds = usage.audio_seconds or one.chunk.seconds  # 0: it does not count them
-                cost = cost_usd(seconds, self.price_per_minute)
-            costs.append(cost)
-        return {"cost": math.fsum(costs), "cost_source": source} if costs else {}
+        costs = [
+            cost_of(one.response.transcript.usage, one.chunk.seconds, self.price_per_minute)
+            for one in results
+            if one.response is not None
+        ]
+        known = [cost for cost in costs if cost is not None]
+        if not known or len(known) < len(costs):
+            return {}
+        sources = {source for _, source in known}
+        source = "estimated" if "estimated" in sources else "server"
+        return {"cost": math.fsum(dollars for dollars, _ in known), "cost_source": source}
 
 
 def without_none(metadata: Metadata) -> Metadata:

@@ -23,6 +23,7 @@ from langchain_voxtral.transcription.documents import DocumentBuilder, Mode
 from langchain_voxtral.transcription.progress import Progress, prepare_progress, progress_reporter
 from langchain_voxtral.transcription.result_log import ResultLog
 from langchain_voxtral.transcription.results import ChunkResult
+from langchain_voxtral.transcription.runs import RequestRuns, arequest_runs, request_runs
 from langchain_voxtral.transcription.settings import (
     TranscriptionSettings,
     check_cost,
@@ -160,7 +161,8 @@ class TranscriptionJob:
             VoxtralAudioError: The recording cannot be decoded.
             VoxtralError: A chunk failed; the message names it.
         """
-        transcribe = partial(self._transcribe, self._sender(wanted))
+        runs = request_runs(self.settings, self.metadata["sha256"])
+        transcribe = partial(self._transcribe, self._sender(wanted, runs))
         work: Generator[ChunkResult] = stream_ordered(
             self.recording.chunks(), transcribe, self.settings.max_concurrency
         )
@@ -174,7 +176,8 @@ class TranscriptionJob:
 
     async def aresults(self, wanted: ItemType | None = None) -> AsyncGenerator[ChunkResult]:
         """Do what `results` does, asynchronously."""
-        transcribe = partial(self._atranscribe, self._sender(wanted))
+        runs = arequest_runs(self.settings, self.metadata["sha256"])
+        transcribe = partial(self._atranscribe, self._sender(wanted, runs))
         work: AsyncGenerator[ChunkResult] = astream_ordered(
             self.recording.chunks(), transcribe, self.settings.max_concurrency
         )
@@ -202,11 +205,10 @@ class TranscriptionJob:
 
             yield report
 
-    def _sender(self, wanted: ItemType | None) -> ChunkSender:
-        needs_timestamps = self.settings.timestamps is not None
-        return ChunkSender(
-            self.client, self.settings.base_url, self.no_timestamps, needs_timestamps, wanted
-        )
+    def _sender(self, wanted: ItemType | None, runs: RequestRuns[Any]) -> ChunkSender:
+        settings = self.settings
+        needs_timestamps, known = settings.timestamps is not None, self.no_timestamps
+        return ChunkSender(self.client, runs, settings.base_url, known, needs_timestamps, wanted)
 
     def _transcribe(self, sender: ChunkSender, chunk: AudioChunk, emit: Emit) -> ChunkResult:
         if known := self._known(chunk):
@@ -215,7 +217,7 @@ class TranscriptionJob:
         try:
             response = sender.send(request, lambda item: emit(self._part(chunk, item)))
         except VoxtralError as error:
-            return self._failed(request, error)
+            return self._failed(chunk, error)
         self._store.save(request, response)
         return self._result(chunk, response=response)
 
@@ -226,7 +228,7 @@ class TranscriptionJob:
         try:
             response = await sender.asend(request, lambda item: emit(self._part(chunk, item)))
         except VoxtralError as error:
-            return self._failed(request, error)
+            return self._failed(chunk, error)
         await self._store.asave(request, response)
         return self._result(chunk, response=response)
 
@@ -264,19 +266,14 @@ class TranscriptionJob:
         is_truncated = chunk.is_last and self.recording.is_truncated
         return ChunkResult(replace(chunk, data=b""), is_truncated=is_truncated, **outcome)
 
-    def _failed(self, request: TranscriptionRequest, error: VoxtralError) -> ChunkResult:
+    def _failed(self, chunk: AudioChunk, error: VoxtralError) -> ChunkResult:
         """Return the result of a chunk that failed, or raise its error."""
-        error.message = f"{request.title}: {error.message}{request.advice(error)}"
         if self.settings.on_error == "raise" or isinstance(error, PERMANENT_ERRORS):
             raise error
         # Its frames hold the chunk's data, which would stay until the next garbage collection.
         error.__traceback__ = error.__cause__ = error.__context__ = None
-        return self._result(
-            request.chunk,
-            error=str(error),
-            error_type=type(error).__name__,
-            partial=error.partial,
-        )
+        kind, partial_text = type(error).__name__, error.partial
+        return self._result(chunk, error=str(error), error_type=kind, partial=partial_text)
 
     def _undecoded(self, error: VoxtralAudioError) -> ChunkResult:
         """Return the rest of a recording as a chunk that failed, or raise the error."""

@@ -11,13 +11,14 @@ import sys
 import threading
 import weakref
 from collections.abc import Callable, Generator
-from contextlib import aclosing, closing
+from contextlib import AbstractContextManager, aclosing, closing, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from langchain_core.stores import InMemoryByteStore
+from langchain_core.tracers.context import collect_runs
 from pydantic import SecretStr
 from support import speech_samples
 from support.scripted_server import TIMEOUT_SECONDS, End, Gate, Reply, ScriptedServer
@@ -399,8 +400,11 @@ def test_the_document_of_a_whole_recording_lists_failed_chunks(mode: str) -> Non
 
 
 @pytest.mark.parametrize("method", PARSES)
+@pytest.mark.parametrize("tracing", [nullcontext, collect_runs], ids=["alone", "traced"])
 @pytest.mark.parametrize("failure", [BUSY, Reply(steps=(End.RESET,))], ids=["busy", "reset"])
-def test_chunks_that_failed_do_not_stay_in_memory(failure: Reply, method: str) -> None:
+def test_chunks_that_failed_do_not_stay_in_memory(
+    failure: Reply, tracing: Callable[[], AbstractContextManager[Any]], method: str
+) -> None:
     alive: list[int] = []
 
     def look(_: Progress) -> None:
@@ -411,7 +415,7 @@ def test_chunks_that_failed_do_not_stay_in_memory(failure: Reply, method: str) -
     gc.freeze()  # what was there before is not looked at
     gc.disable()  # it may take long until the oldest generation is collected
     try:
-        with ScriptedServer(default=failure) as server:
+        with ScriptedServer(default=failure) as server, tracing():
             parser = parser_of(
                 server, chunk_seconds=2, on_error="mark", max_concurrency=1, progress=look
             )
