@@ -33,7 +33,6 @@ from langchain_voxtral.protocol.responses import ResponseInfo
 from langchain_voxtral.protocol.transcription_request import ChunkTranscript, TranscriptionRequest
 from langchain_voxtral.protocol.transcription_stream import StreamedItem
 from langchain_voxtral.providers import provider_name
-from langchain_voxtral.tracing import record_run_facts
 from langchain_voxtral.transcription.costs import billed_seconds, cost_of
 from langchain_voxtral.transcription.documents import without_none
 from langchain_voxtral.transcription.settings import TranscriptionSettings, price_per_minute
@@ -71,6 +70,8 @@ def _prepared(manager: M) -> M | None:
     """Return callbacks for all requests of a recording, or None if nobody listens."""
     if not manager.handlers:
         return None
+    from langchain_voxtral.tracing import record_run_facts  # noqa: PLC0415 - not all trace
+
     # A budget that refuses a start raises, and what was told of it before would stay open.
     manager.handlers.sort(key=lambda handler: not handler.raise_error)
     record_run_facts(manager)
@@ -147,11 +148,11 @@ class RequestRuns(Generic[M]):
         starting = asyncio.ensure_future(self._astart(manager, request))
         try:
             # A cancelled start would leave the run open in handlers that it had reached.
-            [run] = await asyncio.shield(starting)
+            run = await asyncio.shield(starting)
             transcript = await send(report)
         except BaseException as error:
             with suppress(Exception):  # a start that failed, which is raised
-                [run] = await starting
+                run = await starting
                 await run.on_llm_error(error, **self._partial_result(request, error))
             raise
         await run.on_llm_end(self._result(request, transcript))
