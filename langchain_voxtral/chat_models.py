@@ -1,7 +1,7 @@
 """`ChatVoxtral`: messages in, `AIMessage` out."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Self
 
@@ -28,6 +28,7 @@ from langchain_voxtral.settings import SamplingSettings, merge_settings
 from langchain_voxtral.token_counts import MessageTokenCounts
 from langchain_voxtral.tools.choice import normalize_tool_choice
 from langchain_voxtral.tools.schema import to_openai_tools
+from langchain_voxtral.transport import to_thread
 
 if TYPE_CHECKING:
     from langchain_voxtral.structured_output import Method
@@ -73,6 +74,7 @@ class ChatVoxtral(MessageTokenCounts, BaseChatModel):
     Key init args, messages:
         prompt_format: How messages become the input string.
         special_tokens: What to do with special tokens in content.
+        check_context: Whether a prompt is refused that the model's context cannot hold.
         chunk_coalescing: Whether tokens that arrive together form one chunk.
         streaming: Whether `invoke` streams inside.
         system_with_audio, allow_audio_urls: For recordings.
@@ -361,6 +363,8 @@ class ChatVoxtral(MessageTokenCounts, BaseChatModel):
         turns, settings, tools = self._read_call(messages, stop, kwargs)
         if any(turn.parts for turn in turns):
             turns = self._load_audio(turns, PROVIDERS[self.server])
+        if check := self._context_check(turns, settings.model, tools.visible):
+            check()
         builder = self._request_builder(self.system_with_audio)
         return builder.from_turns(turns, settings, tools)
 
@@ -370,6 +374,8 @@ class ChatVoxtral(MessageTokenCounts, BaseChatModel):
         turns, settings, tools = self._read_call(messages, stop, kwargs)
         if any(turn.parts for turn in turns):
             turns = await self._aload_audio(turns, PROVIDERS[self.server])
+        if check := self._context_check(turns, settings.model, tools.visible):
+            await to_thread(check)
         builder = self._request_builder(self.system_with_audio)
         return builder.from_turns(turns, settings, tools)
 
@@ -382,6 +388,9 @@ class ChatVoxtral(MessageTokenCounts, BaseChatModel):
         if self.api == "native":
             reject_audio(turns)  # before anything is fetched or decoded
         return turns, settings, tools
+
+    def _get_profile(self, model: str) -> Mapping[str, Any] | None:
+        return self.profile if model == self.model else super()._get_profile(model)
 
     @property
     def lc_attributes(self) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """`LanguageModel`: what `ChatVoxtral` and `VoxtralLLM` have in common."""
 
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from langchain_core.callbacks import (
@@ -21,9 +22,12 @@ from langchain_voxtral.client import VoxtralClient
 from langchain_voxtral.completions.chat_body import SystemWithAudio
 from langchain_voxtral.completions.request import RequestBuilder
 from langchain_voxtral.connection import PART_CONFIG, ConnectionSettings
+from langchain_voxtral.messages.turns import Turn, max_tokens
+from langchain_voxtral.profiles import get_profile
 from langchain_voxtral.prompts import PromptFormat, PromptFormatName, SpecialTokens, get_format
-from langchain_voxtral.providers import PROVIDERS, provider_name
+from langchain_voxtral.providers import LOCAL_BASE_URL, PROVIDERS, provider_name
 from langchain_voxtral.settings import FIELD_ALIASES, SamplingSettings, reject_unknown_fields
+from langchain_voxtral.tools.json_text import max_json_tokens
 from langchain_voxtral.transport import on_asyncio, running_loop
 
 if TYPE_CHECKING:
@@ -31,6 +35,9 @@ if TYPE_CHECKING:
 
 Callbacks = list[BaseCallbackHandler] | BaseCallbackManager | None
 ManagerClass = type[CallbackManager] | type[AsyncCallbackManager]
+
+Tools = Sequence[Mapping[str, object]]
+"""Tools in OpenAI's form."""
 
 
 class LanguageModel(ConnectionSettings, SamplingSettings, BaseLanguageModel[Any]):
@@ -45,6 +52,9 @@ class LanguageModel(ConnectionSettings, SamplingSettings, BaseLanguageModel[Any]
     them work (`"allow"`)."""
     chunk_coalescing: bool = True
     """Whether tokens that arrive together may leave as one chunk; none ever waits for another."""
+    check_context: bool = True
+    """Whether a prompt that the model's context cannot hold is an error before it is sent, where
+    its tokens can be counted (the `tokens` extra) and a profile knows the context."""
 
     @model_validator(mode="before")
     @classmethod
@@ -124,6 +134,32 @@ class LanguageModel(ConnectionSettings, SamplingSettings, BaseLanguageModel[Any]
     @property
     def _client(self) -> VoxtralClient:
         return VoxtralClient(self)
+
+    def _context_check(
+        self, turns: Sequence[Turn], model: str, tools: Tools = (), *, is_raw: bool = False
+    ) -> Callable[[], None] | None:
+        """Return what raises if a prompt does not fit the model's context; None if it must fit.
+
+        Args:
+            turns: The conversation, or the input string as a user's turn.
+            model: The model that is asked.
+            tools: The tools that it is to know of.
+            is_raw: Whether the text of the turn is the whole prompt.
+        """
+        if not self.check_context or self.base_url == LOCAL_BASE_URL:
+            return None
+        limit = (self._get_profile(model) or {}).get("max_input_tokens")
+        of_tools = max_json_tokens(tools) if tools else 0
+        if not limit or sum(map(max_tokens, turns), of_tools) <= limit:
+            return None
+        from langchain_voxtral.completions import context  # noqa: PLC0415 - few prompts are long
+
+        if is_raw:
+            return partial(context.check_prompt, turns[0].text, limit=limit, model=model)
+        return partial(context.check_conversation, turns, tools, limit=limit, model=model)
+
+    def _get_profile(self, model: str) -> Mapping[str, Any] | None:
+        return get_profile(model)
 
     def _request_builder(self, system_with_audio: SystemWithAudio = "merge") -> RequestBuilder:
         return RequestBuilder(

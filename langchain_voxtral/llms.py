@@ -29,7 +29,7 @@ from langchain_voxtral.settings import (
     SamplingSettings,
     merge_settings,
 )
-from langchain_voxtral.transport import running_loop
+from langchain_voxtral.transport import running_loop, to_thread
 
 MAX_CONCURRENT_PROMPTS = 32
 """Prompts of one batch in flight at once; DeepInfra allows an account 200 requests."""
@@ -73,6 +73,7 @@ class VoxtralLLM(LanguageModel, BaseLLM):
     Key init args, prompts:
         prompt_format: How a string becomes the input string.
         special_tokens: What to do with special tokens in content.
+        check_context: Whether a prompt is refused that the model's context cannot hold.
         chunk_coalescing: Whether tokens that arrive together form one chunk.
 
     The prompts of a batch are sent concurrently. Usage, cost and the rest of the metadata are in
@@ -163,7 +164,7 @@ class VoxtralLLM(LanguageModel, BaseLLM):
 
         async def complete(prompt: str) -> list[Completion]:
             async with semaphore:
-                return await self._client.acomplete(self._request(prompt, settings))
+                return await self._client.acomplete(await self._arequest(prompt, settings))
 
         tasks = [asyncio.ensure_future(complete(prompt)) for prompt in prompts]
         try:
@@ -195,7 +196,7 @@ class VoxtralLLM(LanguageModel, BaseLLM):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[GenerationChunk]:
-        request = self._request(prompt, merge_settings(self, stop, kwargs))
+        request = await self._arequest(prompt, merge_settings(self, stop, kwargs))
         async with aclosing(self._client.astream(request)) as reads:
             async for items in reads:
                 for chunk in map(to_llm_chunk, items):
@@ -204,9 +205,21 @@ class VoxtralLLM(LanguageModel, BaseLLM):
                     yield chunk
 
     def _request(self, prompt: str, settings: SamplingSettings) -> CompletionRequest:
+        turns = [Turn("user", prompt)]
+        if check := self._context_check(turns, settings.model, is_raw=self.prompt_format == "raw"):
+            check()
+        return self._checked_request(turns, settings)
+
+    async def _arequest(self, prompt: str, settings: SamplingSettings) -> CompletionRequest:
+        turns = [Turn("user", prompt)]
+        if check := self._context_check(turns, settings.model, is_raw=self.prompt_format == "raw"):
+            await to_thread(check)
+        return self._checked_request(turns, settings)
+
+    def _checked_request(self, turns: list[Turn], settings: SamplingSettings) -> CompletionRequest:
         builder = self._request_builder()
         if self.prompt_format == "raw":
-            return builder.from_prompt(prompt, settings)
-        request = builder.from_turns([Turn("user", prompt)], settings, ToolOptions())
+            return builder.from_prompt(turns[0].text, settings)
+        request = builder.from_turns(turns, settings, ToolOptions())
         # Without the fallback to a prompt: a string cannot show that nothing constrains it.
         return replace(request, prompted=None)

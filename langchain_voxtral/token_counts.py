@@ -1,6 +1,6 @@
 """Token counts of messages, by the model's own template."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from langchain_core.messages import BaseMessage
@@ -9,11 +9,9 @@ from langchain_core.messages.utils import count_tokens_approximately
 from langchain_voxtral import tokenizer
 from langchain_voxtral.audio.pricing import audio_tokens
 from langchain_voxtral.completions.audio_settings import AudioSettings
+from langchain_voxtral.completions.context import count_messages
 from langchain_voxtral.language_model import LanguageModel
-from langchain_voxtral.messages import Turn, join_turns, merge_turns, text_as_sent, to_turn
-from langchain_voxtral.messages.mistral_order import arrange_for_mistral
-from langchain_voxtral.messages.result_audio import move_recordings_behind_results
-from langchain_voxtral.prompts import token_parts
+from langchain_voxtral.messages import text_as_sent, to_turn
 from langchain_voxtral.providers import PROVIDERS
 from langchain_voxtral.tools.json_text import dumps
 from langchain_voxtral.tools.schema import to_openai_tools
@@ -62,7 +60,7 @@ class MessageTokenCounts(LanguageModel, AudioSettings):
         turns = self._with_seconds(single, PROVIDERS[self.server])
         offered = to_openai_tools(tools or ())
         if self.custom_get_token_ids is None and tokenizer.is_installed():
-            return count_turns(_as_sent(turns), offered)
+            return count_messages(turns, offered)
         total = sum(audio_tokens(part.seconds or 0) for turn in turns for part in turn.audio)
         texts = [
             message.model_copy(update={"content": text_as_sent(turn), "name": None})
@@ -73,40 +71,3 @@ class MessageTokenCounts(LanguageModel, AudioSettings):
         if offered:
             total += self.get_num_tokens(dumps(offered, what="the tools"))
         return total + super().get_num_tokens_from_messages(texts)
-
-
-def count_turns(turns: Sequence[Turn], tools: Sequence[Mapping[str, object]] = ()) -> int:
-    """Return how many tokens a conversation takes, by the model's own template."""
-    if not turns and not tools:
-        return 0
-    parts = token_parts(turns, tools)
-    return sum(tokenizer.count(part) if isinstance(part, str) else 1 for part in parts)
-
-
-def _as_sent(turns: Sequence[Turn]) -> list[Turn]:
-    """Return the turns of messages as those of a conversation.
-
-    `trim_messages` asks for any part of one, in the reverse order too. What would be added to
-    make such a part complete is not in it, so it is left as it is.
-    """
-    if not _is_complete(turns):
-        return merge_turns(move_recordings_behind_results(turns))
-    joined = join_turns(turns, [None] * len(turns))
-    has_audio = any(turn.audio for turn in joined)
-    return arrange_for_mistral(joined, keeps_system=not has_audio)
-
-
-def _is_complete(turns: Sequence[Turn]) -> bool:
-    """Return whether the results of all calls, and no others, stand behind them."""
-    waiting: set[str | None] = set()
-    for turn in turns:
-        if turn.role == "tool":
-            if turn.tool_call_id not in waiting:
-                return False
-            waiting.remove(turn.tool_call_id)
-        elif waiting:
-            return False
-        waiting |= {call.id for call in turn.tool_calls}
-        if turn.tool_calls and len(waiting) < len(turn.tool_calls):
-            return False  # they share an id
-    return bool(turns) and not waiting

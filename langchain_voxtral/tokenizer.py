@@ -68,8 +68,13 @@ def count(text: str) -> int:
     return number
 
 
+def cannot_encode(text: str) -> bool:
+    """Return whether a text has more white space in a row than can be encoded."""
+    return len(text) >= _MAX_SPACES and _TOO_MANY_SPACES.search(text) is not None
+
+
 def _encode(text: str) -> list[int]:
-    if len(text) >= _MAX_SPACES and _TOO_MANY_SPACES.search(text):
+    if cannot_encode(text):
         raise VoxtralInvalidRequestError(
             f"The tokens of a text with {_MAX_SPACES:,} white space characters in a row cannot be "
             "counted: shorten the white space."

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from langchain_voxtral.audio.formats import AudioFormat
+from langchain_voxtral.audio.pricing import audio_tokens
+from langchain_voxtral.tools.json_text import max_json_tokens
 
 Role = Literal["system", "user", "assistant", "tool"]
 
@@ -96,3 +98,16 @@ class Turn:
         before, own = earlier.content, self.content
         texts = before and own and isinstance(before[-1], str) and isinstance(own[0], str)
         return self.with_content([*before, *(["\n\n"] if texts else []), *own])
+
+
+def max_tokens(turn: Turn) -> int:
+    """Return how many tokens a turn has at most, in a moment: a character has four bytes at most.
+
+    Ten stand for what the template has around it.
+    """
+    tokens = 10 + 4 * len(turn.text)
+    if turn.tool_calls:
+        tokens += max_json_tokens([(call.name, call.arguments) for call in turn.tool_calls])
+    if turn.parts:
+        tokens += sum(audio_tokens(part.seconds or 0) for part in turn.audio)
+    return tokens

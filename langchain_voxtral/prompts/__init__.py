@@ -19,6 +19,7 @@ from langchain_voxtral.prompts.render import (
     reject_special_tokens,
     render,
 )
+from langchain_voxtral.prompts.special_tokens import split_special_tokens
 from langchain_voxtral.prompts.stop_sequences import StopSequenceFilter, find_stop
 from langchain_voxtral.prompts.token_template import token_parts
 
@@ -41,6 +42,7 @@ __all__ = [
     "reject_audio",
     "reject_special_tokens",
     "render",
+    "split_special_tokens",
     "token_parts",
     "unescape",
 ]

@@ -5,6 +5,7 @@ of them count: the Llama 3 and ChatML family (any `<|word|>`) and those of Mistr
 """
 
 import re
+from collections.abc import Iterator
 
 _TEKKEN_ANGLE = ("s>", "/s>", "unk>", "pad>")
 _TEKKEN_SQUARE = (
@@ -89,3 +90,22 @@ def find_special_token(text: str) -> re.Match[str] | None:
 def may_become_special_token(first: str, rest: str) -> bool:
     """Return whether `first` + `rest` is no special token yet, but more text could make one."""
     return first in _UNFINISHED and _UNFINISHED[first].fullmatch(rest) is not None
+
+
+def split_special_tokens(text: str) -> list[int | str]:
+    """Return a text with a number in the place of each special token."""
+    parts: list[int | str] = [text]
+    for token in SPECIAL_TOKENS.values():
+        parts = [
+            piece
+            for part in parts
+            for piece in (_split(token, part) if isinstance(part, str) else [part])
+        ]
+    return parts
+
+
+def _split(token: re.Pattern[str], text: str) -> Iterator[int | str]:
+    for at, piece in enumerate(token.split(text)):
+        if at:
+            yield 0
+        yield piece

@@ -1,7 +1,10 @@
 """JSON as prompts and requests write it."""
 
 import json
+import marshal
 import re
+import sys
+from typing import Any
 
 from langchain_voxtral.errors import VoxtralInvalidRequestError
 
@@ -25,3 +28,12 @@ def dumps(value: object, *, what: str = "the value") -> str:
             "lists, and dicts with string keys."
         ) from error
     return _LONE_SURROGATE.sub(lambda found: rf"\u{ord(found.group()):04x}", text)
+
+
+def max_json_tokens(values: Any) -> int:
+    """Return how many tokens the JSON of tools or calls has at most, in a tenth of its time."""
+    # Each value of marshal's old format has five bytes and its text; JSON has quotes and escapes.
+    try:
+        return 6 * len(marshal.dumps(values, 2)) + 60 * len(values) if values else 0
+    except ValueError:
+        return sys.maxsize  # a class of the user's: they have to be looked at

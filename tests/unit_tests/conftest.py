@@ -1,13 +1,14 @@
 """Fixtures of the unit tests: a clean environment, and models that call a recording server."""
 
 import os
+import sys
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from support.documented_exchanges import KEY, Server
 
-from langchain_voxtral import ChatVoxtral, VoxtralLLM
+from langchain_voxtral import ChatVoxtral, VoxtralLLM, tokenizer
 from langchain_voxtral.transport.transport_choice import TRANSPORT_VARIABLE
 
 _FOREIGN = (
@@ -69,3 +70,11 @@ def chat(make_chat: Callable[..., ChatVoxtral]) -> ChatVoxtral:
 @pytest.fixture
 def llm(make_llm: Callable[..., VoxtralLLM]) -> VoxtralLLM:
     return make_llm()
+
+
+@pytest.fixture
+def no_tokens_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the interpreter find no `mistral_common`, as if it were not installed."""
+    tokenizer._load.cache_clear()
+    tokenizer._counts.clear()
+    monkeypatch.setitem(sys.modules, "mistral_common", None)

@@ -1,7 +1,6 @@
 """Token counts of messages: recordings by length, text by the user's counter."""
 
 import json
-import sys
 from collections.abc import Callable
 from importlib.metadata import version
 from typing import Any
@@ -23,7 +22,7 @@ from support.mistral_oracle import MistralOracle
 from support.speech_samples import encoded, silence, wav_bytes
 from support.template_goldens import WEATHER
 
-from langchain_voxtral import ChatVoxtral, VoxtralLLM, audio_block, tokenizer
+from langchain_voxtral import ChatVoxtral, VoxtralLLM, audio_block
 from langchain_voxtral.errors import VoxtralInvalidRequestError, VoxtralMissingExtraError
 from langchain_voxtral.messages import Turn, to_turns
 from langchain_voxtral.messages.mistral_order import arrange_for_mistral
@@ -34,14 +33,6 @@ def recordings_of(*lengths: float) -> list[dict[str, Any]]:
 
 
 Make = Callable[..., ChatVoxtral | VoxtralLLM]
-
-
-@pytest.fixture
-def no_tokens_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have the interpreter find no `mistral_common`, as if it were not installed."""
-    tokenizer._load.cache_clear()
-    tokenizer._counts.clear()
-    monkeypatch.setitem(sys.modules, "mistral_common", None)
 
 
 def by_letters(text: str) -> list[int]:

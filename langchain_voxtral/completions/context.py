@@ -1,0 +1,106 @@
+"""The tokens of a conversation or a prompt, and whether the model's context holds them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from langchain_voxtral import tokenizer
+from langchain_voxtral.errors import VoxtralContextOverflowError
+from langchain_voxtral.messages import Turn, join_turns, merge_turns
+from langchain_voxtral.messages.mistral_order import arrange_for_mistral
+from langchain_voxtral.messages.result_audio import move_recordings_behind_results
+from langchain_voxtral.prompts import split_special_tokens, token_parts
+
+Tools = Sequence[Mapping[str, object]]
+"""Tools in OpenAI's form."""
+
+
+def count_messages(turns: Sequence[Turn], tools: Tools = ()) -> int:
+    """Return how many tokens messages take, by the model's own template.
+
+    Args:
+        turns: The turn of each message.
+        tools: Tools on offer.
+    """
+    return _count(_as_sent(turns), tools) if turns or tools else 0
+
+
+def check_conversation(turns: Sequence[Turn], tools: Tools, *, limit: int, model: str) -> None:
+    """Check that a conversation fits a model's context, if its tokens can be counted.
+
+    What the order of a template adds to the turns is not counted, so that none is refused that
+    fits.
+
+    Raises:
+        VoxtralContextOverflowError: It does not, by the model's own template.
+    """
+    said = [turn for turn in turns if turn.content or turn.tool_calls or turn.role == "user"]
+    merged = merge_turns(
+        replace(turn, role="user") if at and turn.role == "system" else turn
+        for at, turn in enumerate(said)
+    )
+    _check(list(token_parts(merged, tools)), limit, model)
+
+
+def check_prompt(prompt: str, *, limit: int, model: str) -> None:
+    """Do what `check_conversation` does for an input string.
+
+    A special token in it is one token, whether the server reads it so or not.
+    """
+    _check(split_special_tokens(prompt), limit, model)
+
+
+def _check(parts: Sequence[int | str], limit: int, model: str) -> None:
+    if sum(map(_max_tokens, parts)) <= limit or not tokenizer.is_installed():
+        return
+    if any(tokenizer.cannot_encode(part) for part in parts if isinstance(part, str)):
+        return  # the server decides
+    tokens = sum(map(_tokens, parts))
+    if tokens > limit:
+        raise VoxtralContextOverflowError(
+            f"The prompt has {tokens} tokens, and the context of model={model!r} holds {limit}: "
+            "send less, for example what trim_messages(messages, max_tokens=..., "
+            "token_counter=chat) keeps. If the server's context is larger, pass "
+            "check_context=False, or its profile= to a chat model."
+        )
+
+
+def _count(turns: Sequence[Turn], tools: Tools) -> int:
+    return sum(map(_tokens, token_parts(turns, tools)))
+
+
+def _tokens(part: int | str) -> int:
+    return tokenizer.count(part) if isinstance(part, str) else 1
+
+
+def _max_tokens(part: int | str) -> int:
+    """Return how many tokens a part has at most: one for each byte."""
+    return len(part.encode("utf-8", "surrogatepass")) if isinstance(part, str) else 1
+
+
+def _as_sent(turns: Sequence[Turn]) -> list[Turn]:
+    """Return the turns of messages as those of a conversation.
+
+    `trim_messages` asks for any part of one, in the reverse order too. What would be added to
+    make such a part complete is not in it, so it is left as it is.
+    """
+    if not _is_complete(turns):
+        return merge_turns(move_recordings_behind_results(turns))
+    joined = join_turns(turns, [None] * len(turns))
+    has_audio = any(turn.audio for turn in joined)
+    return arrange_for_mistral(joined, keeps_system=not has_audio)
+
+
+def _is_complete(turns: Sequence[Turn]) -> bool:
+    """Return whether the results of all calls, and no others, stand behind them."""
+    waiting: set[str | None] = set()
+    for turn in turns:
+        if turn.role == "tool":
+            if turn.tool_call_id not in waiting:
+                return False
+            waiting.remove(turn.tool_call_id)
+        elif waiting:
+            return False
+        waiting |= {call.id for call in turn.tool_calls}
+        if turn.tool_calls and len(waiting) < len(turn.tool_calls):
+            return False  # they share an id
+    return bool(turns) and not waiting
