@@ -29,6 +29,7 @@ from langchain_voxtral.providers import LOCAL_BASE_URL, PROVIDERS, provider_name
 from langchain_voxtral.settings import FIELD_ALIASES, SamplingSettings, reject_unknown_fields
 from langchain_voxtral.tools.json_text import max_json_tokens
 from langchain_voxtral.transport import on_asyncio, running_loop
+from langchain_voxtral.usage import check_budgets
 
 if TYPE_CHECKING:
     from langchain_voxtral.tracing import Manager
@@ -194,7 +195,8 @@ class LanguageModel(ConnectionSettings, SamplingSettings, BaseLanguageModel[Any]
             **kwargs: Any,
         ) -> Iterator[Any]:
             """Do what LangChain does, and what `_enter_call` says."""
-            return super().stream(input, self._enter_stream(CallbackManager, config), **kwargs)
+            config = self._enter_stream(CallbackManager, config, kwargs)
+            return super().stream(input, config, **kwargs)
 
         def astream(
             self,
@@ -203,7 +205,7 @@ class LanguageModel(ConnectionSettings, SamplingSettings, BaseLanguageModel[Any]
             **kwargs: Any,
         ) -> AsyncIterator[Any]:
             """Do the same, with an error that says that asyncio is missing."""
-            config = self._enter_stream(AsyncCallbackManager, config)
+            config = self._enter_stream(AsyncCallbackManager, config, kwargs)
             return on_asyncio(super().astream(input, config, **kwargs))
 
     def _enter_generate(
@@ -214,6 +216,7 @@ class LanguageModel(ConnectionSettings, SamplingSettings, BaseLanguageModel[Any]
         if rest:
             kwargs.setdefault("callbacks", rest[0])
         callbacks = kwargs.get("callbacks")
+        batch = args[0] if args else kwargs.get("messages") or kwargs.get("prompts") or ()
         metadata: Any = {}  # LangChain adds the model's name to metadata, not to None
         if (
             callbacks
@@ -221,29 +224,46 @@ class LanguageModel(ConnectionSettings, SamplingSettings, BaseLanguageModel[Any]
             and not isinstance(callbacks[0], BaseCallbackHandler)
         ):
             # Callbacks for each prompt of an LLM's batch.
-            kwargs["callbacks"] = [self._enter_call(manager_class, each) for each in callbacks]
+            kwargs["callbacks"] = [
+                self._enter_call(manager_class, each, kwargs) for each in callbacks
+            ]
             metadata = [{} for _ in callbacks]
         else:
-            kwargs["callbacks"] = self._enter_call(manager_class, callbacks)
+            kwargs["callbacks"] = self._enter_call(manager_class, callbacks, kwargs, len(batch))
         if kwargs.get("metadata") is None:
             kwargs["metadata"] = metadata
         return args
 
     def _enter_stream(
-        self, manager_class: ManagerClass, config: RunnableConfig | None
+        self,
+        manager_class: ManagerClass,
+        config: RunnableConfig | None,
+        kwargs: Mapping[str, Any],
     ) -> RunnableConfig | None:
         whole = ensure_config(config)
         callbacks = whole.get("callbacks")
-        entered = self._enter_call(manager_class, callbacks)
+        entered = self._enter_call(manager_class, callbacks, kwargs)
         return config if entered is callbacks else {**whole, "callbacks": entered}
 
-    def _enter_call(self, manager_class: ManagerClass, callbacks: Callbacks) -> Callbacks:
-        """Return the callbacks of a call that begins; tracers among them learn what it cost."""
+    def _enter_call(
+        self,
+        manager_class: ManagerClass,
+        callbacks: Callbacks,
+        kwargs: Mapping[str, Any],
+        prompts: int = 1,
+    ) -> Callbacks:
+        """Return the callbacks of a call that begins; tracers among them learn what it cost.
+
+        Raises:
+            VoxtralBudgetExceededError: The budget of a usage handler cannot hold the call.
+        """
         manager = manager_class.configure(callbacks)
         own = self.callbacks
         handlers = own.handlers if isinstance(own, BaseCallbackManager) else own or ()
         if not manager.handlers and not handlers:
             return callbacks
+        model = str(self._get_ls_params(**kwargs).get("ls_model_name"))
+        check_budgets([*manager.handlers, *handlers], model, calls=prompts)
         return manager if self._record_run_facts(manager, handlers) else callbacks
 
     def _record_run_facts(

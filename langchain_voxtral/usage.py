@@ -175,7 +175,7 @@ def check_budgets(
     expected_usd: float | None = None,
     calls: int = 1,
 ) -> None:
-    """Refuse calls that a handler's budget cannot hold, before their runs start.
+    """Tell usage handlers of calls before their runs start, and refuse what no budget can hold.
 
     Args:
         handlers: The handlers of the calls.
@@ -186,7 +186,12 @@ def check_budgets(
     Raises:
         VoxtralBudgetExceededError: A budget cannot hold them, or could not be kept.
     """
+    counting: list[Any] = []
+    others: list[BaseCallbackHandler] = []
     for handler in handlers:
-        check = getattr(handler, "check_voxtral_budget", None)
-        if check is not None:
-            check(model, expected_usd, calls)
+        (counting if hasattr(handler, "enter_voxtral_call") else others).append(handler)
+    # LangChain starts asynchronous runs of LLMs for inline handlers only, if there are any: among
+    # others the usage handlers must not be the only ones, nor be left out.
+    run_inline = any(handler.run_inline for handler in others)
+    for handler in counting:
+        handler.enter_voxtral_call(model, expected_usd, calls, run_inline=run_inline)

@@ -17,20 +17,19 @@ from langchain_voxtral.usage_ledger import Call, UsageLedger
 
 
 class _LedgerHandler(BaseCallbackHandler):
-    """Writes the calls of this package into ledgers.
+    """Writes the calls of this package into ledgers; what it raises, LangChain raises."""
 
-    LangChain calls it in the thread of the call, and raises what it raises.
-    """
-
-    run_inline = True
     raise_error = True
 
     def __init__(self, ledgers: Sequence[UsageLedger]) -> None:
         super().__init__()
         self._ledgers = ledgers
 
-    def check_voxtral_budget(self, model: str, expected_usd: float | None, calls: int) -> None:
-        """Refuse calls that a ledger's budget cannot hold."""
+    def enter_voxtral_call(
+        self, model: str, expected_usd: float | None, calls: int, *, run_inline: bool
+    ) -> None:
+        """Refuse calls that a ledger's budget cannot hold, and be called as the other handlers."""
+        self.run_inline = run_inline
         for ledger in self._ledgers:
             ledger.check(Call(model, expected_usd), calls)
 

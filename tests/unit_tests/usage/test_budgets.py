@@ -9,13 +9,11 @@ from uuid import uuid4
 
 import httpx
 import pytest
-from langchain.agents import create_agent
-from langchain.agents.middleware import ModelRetryMiddleware
 from langchain_core.caches import InMemoryCache
 from langchain_core.callbacks import CallbackManager
-from langchain_core.messages import AIMessage
+from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.outputs import ChatGeneration, LLMResult
-from support.agent_runs import QUESTION, get_weather
+from langchain_core.tracers import LangChainTracer
 from support.call_modes import CALL_MODES, ask
 from support.documented_exchanges import (
     HELLO_ANSWER,
@@ -26,6 +24,7 @@ from support.documented_exchanges import (
     streaming,
 )
 from support.scripted_models import ScriptedChat
+from support.trace_recorder import TraceRecorder
 
 from langchain_voxtral import (
     ChatVoxtral,
@@ -100,6 +99,20 @@ async def test_the_call_that_would_pass_the_limit_is_not_sent(
     assert usage.total.cost_usd == 0.02
 
 
+@pytest.mark.parametrize("call_mode", CALL_MODES)
+async def test_a_refused_call_starts_no_run(make: Make, call_mode: str) -> None:
+    recorder = TraceRecorder()
+    config: Any = {
+        "callbacks": [
+            LangChainTracer(client=recorder),
+            VoxtralUsageCallbackHandler(max_cost_usd=0),
+        ]
+    }
+    with pytest.raises(VoxtralBudgetExceededError):
+        await ask(make(), call_mode, "Hello!", config=config)
+    assert recorder.created == []
+
+
 async def read_events(chat: ChatVoxtral, version_3: str) -> None:
     if version_3 == "stream_events":
         list(chat.stream_events("Hello!", version="v3"))
@@ -118,6 +131,37 @@ async def test_events_of_version_3_are_refused(
         with pytest.raises(VoxtralBudgetExceededError):
             await read_events(chat, version_3)
     assert len(server.requests) == usage.total.requests == 1
+
+
+@pytest.mark.filterwarnings("ignore:.* is in beta")
+@pytest.mark.parametrize("version_3", ["stream_events", "astream_events"])
+async def test_refused_events_of_version_3_start_no_run(
+    make_chat: Callable[..., ChatVoxtral], version_3: str
+) -> None:
+    recorder = TraceRecorder()
+    chat = make_chat(callbacks=[LangChainTracer(client=recorder)])
+    with get_voxtral_usage_callback(max_cost_usd=0), pytest.raises(VoxtralBudgetExceededError):
+        await read_events(chat, version_3)
+    assert recorder.created == []
+
+
+@pytest.mark.parametrize("call_mode", ["generate", "agenerate"])
+async def test_prompts_that_the_budget_cannot_hold_together_are_refused_together(
+    make: Make, server: Server, call_mode: str
+) -> None:
+    model: Any = make()
+    prompt: Any = [HumanMessage("Hello!")] if isinstance(model, ChatVoxtral) else "Hello!"
+
+    async def generate(prompts: int) -> None:
+        result = getattr(model, call_mode)([prompt] * prompts)
+        await result if call_mode == "agenerate" else None
+
+    with get_voxtral_usage_callback(max_cost_usd=0.045) as usage:
+        await generate(1)
+        with pytest.raises(VoxtralBudgetExceededError, match=r"expected to cost \$0\.04\."):
+            await generate(4)
+        await generate(3)
+    assert len(server.requests) == usage.total.requests == 1 + 3
 
 
 def test_of_a_batch_in_threads_as_many_calls_are_made_as_the_budget_holds(
@@ -140,24 +184,6 @@ async def test_of_a_batch_in_tasks_as_many_calls_are_made_as_the_budget_holds(
     kinds = sorted(type(answer).__name__ for answer in answers)
     assert kinds == ["AIMessage"] * 2 + ["VoxtralBudgetExceededError"] * 2
     assert len(server.requests) == usage.total.requests == 3
-
-
-@pytest.mark.parametrize("call_mode", ["invoke", "ainvoke"])
-async def test_an_agent_stops_with_the_error_and_its_middleware_does_not_try_again(
-    make_chat: Callable[..., ChatVoxtral], server: Server, call_mode: str
-) -> None:
-    call = '[{"name": "get_weather", "arguments": {"city": "Paris"}}]'
-    server.answer = costing(0.01, text=f"[TOOL_CALLS]{call}")
-    agent: Any = create_agent(
-        make_chat(prompt_format="mistral"),
-        [get_weather],
-        middleware=[ModelRetryMiddleware(max_retries=3, initial_delay=0, on_failure="error")],
-    )
-    usage = VoxtralUsageCallbackHandler(max_cost_usd=0.025)
-    with pytest.raises(VoxtralBudgetExceededError) as caught:
-        await ask(agent, call_mode, QUESTION, config={"callbacks": [usage]})
-    assert str(caught.value) == REFUSED
-    assert len(server.requests) == usage.total.requests == 2
 
 
 def test_a_fallback_to_a_model_of_the_same_budget_is_refused_and_to_another_is_not(
@@ -354,6 +380,13 @@ def test_a_call_that_one_block_refuses_is_not_in_flight_in_another() -> None:
             with pytest.raises(VoxtralBudgetExceededError, match=r"max_cost_usd=0\.01 "):
                 manager.on_llm_start({}, [""])
         check_budgets([outer], "m", 0.02)
+
+
+def test_a_call_that_a_handler_sees_twice_is_in_flight_once(chat: ChatVoxtral) -> None:
+    with get_voxtral_usage_callback(max_cost_usd=0.02) as usage:
+        for _ in range(2):
+            chat.invoke("Hello!", config={"callbacks": [usage]})
+    assert usage.total.requests == 2
 
 
 def test_a_budget_does_not_count_what_ran_before_its_block(chat: ChatVoxtral) -> None:

@@ -10,11 +10,12 @@ from uuid import uuid4
 import httpx
 import pytest
 from langchain_core.caches import InMemoryCache
-from langchain_core.callbacks import AsyncCallbackHandler, CallbackManager
+from langchain_core.callbacks import BaseCallbackHandler, CallbackManager
 from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.outputs import ChatGeneration, LLMResult
 from langchain_core.runnables import RunnableLambda
+from langchain_core.tracers import LangChainTracer
 from langchain_core.tracers.context import _configure_hooks
 from support.call_modes import CALL_MODES, ask
 from support.documented_exchanges import (
@@ -29,6 +30,7 @@ from support.documented_exchanges import (
     token_event,
 )
 from support.scripted_models import ScriptedChat
+from support.trace_recorder import TraceRecorder
 
 from langchain_voxtral import (
     ChatVoxtral,
@@ -68,24 +70,14 @@ async def test_the_sum_is_right_in_every_call_mode(make: Make, call_mode: str) -
     assert usage.by_model == {MODEL: usage.total}
 
 
-class End(AsyncCallbackHandler):
-    """Waits for the end of a run, which comes after the last event of version 3."""
-
-    def __init__(self) -> None:
-        self.has_come = asyncio.Event()
-
-    async def on_llm_end(self, *args: Any, **kwargs: Any) -> None:
-        self.has_come.set()
-
-
 @pytest.mark.filterwarnings("ignore:.* is in beta")
 async def test_events_of_version_3_are_counted(chat: ChatVoxtral) -> None:
     with get_voxtral_usage_callback() as usage:
         list(chat.stream_events("Hello!", version="v3"))
-        end = End()
-        stream = await chat.astream_events("Hello!", version="v3", config={"callbacks": [end]})
+        stream = await chat.astream_events("Hello!", version="v3")
         [event async for event in stream]
-        await end.has_come.wait()
+        # The run ends in a task of its own, after the last event.
+        await asyncio.wait(asyncio.all_tasks() - {asyncio.current_task()})
     assert usage.total == STREAMED + STREAMED
 
 
@@ -383,6 +375,35 @@ def test_calls_from_many_threads_are_summed_exactly() -> None:
     assert usage.total == VoxtralUsage(
         requests=2000, retries=2000, input_tokens=6000, output_tokens=4000, cost_usd=250.0
     )
+
+
+# Beside other handlers
+
+
+class Starts(BaseCallbackHandler):
+    """Records the starts of runs of LLMs."""
+
+    def __init__(self) -> None:
+        self.prompts: list[str] = []
+
+    def on_llm_start(self, serialized: Any, prompts: list[str], **kwargs: Any) -> None:
+        self.prompts += prompts
+
+
+@pytest.mark.parametrize("call_mode", CALL_MODES)
+@pytest.mark.parametrize("is_traced", [True, False])
+async def test_starts_of_llms_are_told_to_all_handlers_whether_inline_or_not(
+    llm: VoxtralLLM, call_mode: str, *, is_traced: bool
+) -> None:
+    recorder, starts = TraceRecorder(), Starts()
+    other = LangChainTracer(client=recorder) if is_traced else starts
+    with get_voxtral_usage_callback() as usage:
+        await ask(llm, call_mode, "Hello!", config={"callbacks": [other]})
+    assert usage.total == used(call_mode)
+    if is_traced:
+        assert [run["error"] for run in recorder.model_runs] == [None]
+    else:
+        assert starts.prompts == ["Hello!"]
 
 
 # What is shown
