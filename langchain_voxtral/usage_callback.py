@@ -83,25 +83,28 @@ class VoxtralUsageCallbackHandler(_LedgerHandler):
     `requests`, `failed_requests`, `retries`, `resumes`, `cached_responses`, `input_tokens`,
     `output_tokens`, `audio_seconds`, `cost_usd`, `estimated_cost_usd` (the part of `cost_usd` that
     is an estimate, where a server tells no cost of a transcription), `requests_without_usage` and
-    `requests_without_cost`. All numbers are the server's; what it does not tell is not guessed but
-    counted in the last two. `print(usage)` writes the total on one line.
+    `requests_without_cost`. The numbers are the server's, only tokens of streams that broke off are
+    counted as they came; what a server does not tell is not guessed but counted in the last two.
+    `print(usage)` writes the total on one line.
 
-    An answer from LangChain's cache counts as cached, not as a request. (LangChain tells nobody
-    that an answer of `VoxtralLLM` came from the cache.) A transcript from the store is not
-    counted. A call counts when it ends; a stream that the caller closes early counts as a
-    request whose usage and cost are not known.
+    A call counts when its run ends. A stream that the caller closes early, and a call that times
+    out or is cancelled, are requests whose usage and cost are not known; a call that fails
+    before its answer begins costs nothing. An answer from LangChain's cache counts as cached, not
+    as a request. Not counted, because LangChain tells nobody: answers of `VoxtralLLM` from the
+    cache, and synchronous events of version 3 that are not read to their end. Transcripts from
+    the store are not counted either.
 
     Args:
         max_cost_usd: US dollars that the calls may cost together. A call is refused with
             `VoxtralBudgetExceededError`, before it is sent, if the budget cannot hold what is
             spent, what calls in flight are expected to cost, and what this one is. A
             transcription is expected to cost its estimate, any other call as much as the dearest
-            of its model so far; before the first, something must be left. So one call more
-            expensive than those before may pass the limit, the next is refused. The same
-            amount is kept for a call that timed out, was cancelled or broke off. If the
-            cost of a call is not known and there is nothing to compare it with, the next one
-            is refused, because the limit could not be kept: servers that tell no costs have
-            no budgets. Answers from the cache are refused, too, once the budget is used up.
+            of its model so far; before the first has ended, something must be left. So a call
+            that is dearer than all before may pass the limit, and so may the first ones, if
+            many start together. Where a call ended early, as much as was expected is
+            taken for spent. If the cost of a call is not known and there is nothing to compare it
+            with, the next one is refused, because the limit could not be kept. Answers from the
+            cache are refused with the others.
 
     Raises:
         VoxtralInvalidRequestError: `max_cost_usd` is not a number of 0 or more.
@@ -113,7 +116,7 @@ class VoxtralUsageCallbackHandler(_LedgerHandler):
         usage = VoxtralUsageCallbackHandler(max_cost_usd=0.50)
         chat = ChatVoxtral(base_url="local", max_tokens=20)
         chat.invoke("Hello!", config={"callbacks": [usage]})
-        print(usage)  # 1 request, 14 input and 20 output tokens, $0.00
+        print(usage)  # 1 request, 31 input and 17 output tokens, $0.00
         print(usage.by_model[chat.model].output_tokens)
         ```
     """
@@ -176,7 +179,7 @@ def get_voxtral_usage_callback(
         chat = ChatVoxtral(base_url="local", max_tokens=20)
         with get_voxtral_usage_callback(max_cost_usd=0.50) as usage:
             chat.batch(["Hello!", "What is 2 + 2?"])
-        print(usage)  # 2 requests, 35 input and 28 output tokens, $0.00
+        print(usage)  # 2 requests, 68 input and 38 output tokens, $0.00
         print(usage.total.cost_usd)
         ```
     """

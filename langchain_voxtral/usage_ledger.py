@@ -99,8 +99,9 @@ class UsageLedger:
         if self._unpriced is not None:
             raise VoxtralBudgetExceededError(
                 f"{limit} cannot be kept, so nothing was sent: what a call of {self._unpriced} "
-                "cost is not known. Use a server that reports costs (for transcriptions "
-                "price_per_minute= will do), or leave max_cost_usd out."
+                "cost is not known: its server did not tell, or it ended early. Use a server that "
+                "reports costs (for transcriptions price_per_minute= will do), or leave "
+                "max_cost_usd out."
             )
         kept = sum(self._expect(one) or 0.0 for one in self._in_flight.values())
         left = round(self.max_cost_usd - self._spent - kept, 12)  # 0.3 holds 0.1 + 0.2

@@ -274,8 +274,8 @@ async def test_after_a_call_of_unknown_cost_the_next_is_refused(
             await ask(make(), call_mode, "Hello!")
     assert str(caught.value) == (
         f"max_cost_usd=1.0 cannot be kept, so nothing was sent: what a call of {MODEL} cost is not "
-        "known. Use a server that reports costs (for transcriptions price_per_minute= will do), or "
-        "leave max_cost_usd out."
+        "known: its server did not tell, or it ended early. Use a server that reports costs (for "
+        "transcriptions price_per_minute= will do), or leave max_cost_usd out."
     )
     assert len(server.requests) == usage.total.requests_without_cost == 1
 
