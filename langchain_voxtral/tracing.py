@@ -71,6 +71,11 @@ class RunFacts(BaseCallbackHandler):
     def on_llm_end(self, response: LLMResult, *, run_id: UUID, **_: Any) -> None:
         """Write what the answer's metadata say."""
         facts, usage = read_answer(response)
+        if response.llm_output:
+            # LangChain gives the first run of an LLM's batch the usage of all.
+            own = {"token_usage": dict(usage)} | {"cost": facts.get("cost")}
+            told = {name: own[name] for name in own.keys() & response.llm_output.keys()}
+            response.llm_output = response.llm_output | told
         self._write(run_id, {"attempts": 1} | facts, usage)
 
     def on_llm_error(
