@@ -90,7 +90,8 @@ class LanguageModel(ConnectionSettings, SamplingSettings, BaseLanguageModel[Any]
     def get_token_ids(self, text: str) -> list[int]:
         """Return the token ids of a text, by the model's vocabulary (Tekken).
 
-        Special tokens in the text are text like any other. `custom_get_token_ids` goes first.
+        Special tokens in the text are text like any other. `custom_get_token_ids` goes first. With
+        `base_url="local"` they are those of the embedded engine's own model, which is asked.
 
         Args:
             text: A text, without the tokens that a prompt has around it.
@@ -109,6 +110,11 @@ class LanguageModel(ConnectionSettings, SamplingSettings, BaseLanguageModel[Any]
         """
         if self.custom_get_token_ids is not None:
             return list(self.custom_get_token_ids(text))
+        if self.base_url == LOCAL_BASE_URL:
+            from langchain_voxtral.engine_tokens import ask_engine  # noqa: PLC0415 - few count
+
+            body = {"prompt": text, "add_special_tokens": False}
+            return ask_engine(self._client, body, self.model)
         return tokenizer.encode(text)
 
     def get_num_tokens(self, text: str) -> int:
@@ -117,7 +123,7 @@ class LanguageModel(ConnectionSettings, SamplingSettings, BaseLanguageModel[Any]
         Args:
             text: A text.
         """
-        if self.custom_get_token_ids is not None:
+        if self.custom_get_token_ids is not None or self.base_url == LOCAL_BASE_URL:
             return len(self.get_token_ids(text))
         return tokenizer.count(text)
 

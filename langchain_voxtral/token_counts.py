@@ -9,10 +9,13 @@ from langchain_core.messages.utils import count_tokens_approximately
 from langchain_voxtral import tokenizer
 from langchain_voxtral.audio.pricing import audio_tokens
 from langchain_voxtral.completions.audio_settings import AudioSettings
-from langchain_voxtral.completions.context import count_messages
+from langchain_voxtral.completions.context import as_conversation, count_messages, without_audio
+from langchain_voxtral.completions.tools import ToolOptions
+from langchain_voxtral.engine_tokens import ask_engine
 from langchain_voxtral.language_model import LanguageModel
-from langchain_voxtral.messages import text_as_sent, to_turn
-from langchain_voxtral.providers import PROVIDERS
+from langchain_voxtral.messages import Turn, text_as_sent, to_turn
+from langchain_voxtral.providers import LOCAL_BASE_URL, PROVIDERS
+from langchain_voxtral.settings import merge_settings
 from langchain_voxtral.tools.json_text import dumps
 from langchain_voxtral.tools.schema import to_openai_tools
 
@@ -59,9 +62,12 @@ class MessageTokenCounts(LanguageModel, AudioSettings):
         single = [to_turn(index, message) for index, message in enumerate(messages)]
         turns = self._with_seconds(single, PROVIDERS[self.server])
         offered = to_openai_tools(tools or ())
-        if self.custom_get_token_ids is None and tokenizer.is_installed():
-            return count_messages(turns, offered)
         total = sum(audio_tokens(part.seconds or 0) for turn in turns for part in turn.audio)
+        if self.custom_get_token_ids is None:
+            if self.base_url == LOCAL_BASE_URL:
+                return total + self._ask_engine(turns, offered)
+            if tokenizer.is_installed():
+                return count_messages(turns, offered)
         texts = [
             message.model_copy(update={"content": text_as_sent(turn), "name": None})
             for message, turn in zip(messages, turns, strict=True)
@@ -71,3 +77,14 @@ class MessageTokenCounts(LanguageModel, AudioSettings):
         if offered:
             total += self.get_num_tokens(dumps(offered, what="the tools"))
         return total + super().get_num_tokens_from_messages(texts)
+
+    def _ask_engine(self, turns: Sequence[Turn], tools: Sequence[dict[str, Any]]) -> int:
+        """Return how many tokens the embedded engine's prompt has, recordings aside."""
+        if not turns and not tools:
+            return 0
+        request = self._request_builder().from_turns(
+            without_audio(as_conversation(turns) or [Turn("user")]),
+            merge_settings(self, None, {}),
+            ToolOptions.pop_from({"tools": tools}),
+        )
+        return len(ask_engine(self._client, request.body, self.model))

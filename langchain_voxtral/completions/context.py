@@ -7,6 +7,7 @@ from langchain_voxtral import tokenizer
 from langchain_voxtral.errors import VoxtralContextOverflowError
 from langchain_voxtral.messages import Turn, join_turns, merge_turns
 from langchain_voxtral.messages.mistral_order import arrange_for_mistral
+from langchain_voxtral.messages.openai import merge_system_into_user
 from langchain_voxtral.messages.result_audio import move_recordings_behind_results
 from langchain_voxtral.prompts import split_special_tokens, token_parts
 
@@ -78,7 +79,7 @@ def _max_tokens(part: int | str) -> int:
 
 
 def _as_sent(turns: Sequence[Turn]) -> list[Turn]:
-    """Return the turns of messages as those of a conversation.
+    """Return the turns of messages in the model's own order.
 
     `trim_messages` asks for any part of one, in the reverse order too. What would be added to
     make such a part complete is not in it, so it is left as it is.
@@ -88,6 +89,29 @@ def _as_sent(turns: Sequence[Turn]) -> list[Turn]:
     joined = join_turns(turns, [None] * len(turns))
     has_audio = any(turn.audio for turn in joined)
     return arrange_for_mistral(joined, keeps_system=not has_audio)
+
+
+def as_conversation(turns: Sequence[Turn]) -> list[Turn]:
+    """Return the turns of messages as those of a conversation, for a server that counts.
+
+    Results and calls that are not complete become text of the user, or nothing.
+    """
+    if _is_complete(turns):
+        return join_turns(turns, [None] * len(turns))
+    return merge_turns(
+        replace(turn, role="user" if turn.role == "tool" else turn.role, tool_calls=())
+        for turn in move_recordings_behind_results(turns)
+    )
+
+
+def without_audio(turns: Sequence[Turn]) -> list[Turn]:
+    """Return a conversation without its recordings, and system text where it would stand."""
+    if not any(turn.audio for turn in turns):
+        return [*turns]
+    return [
+        turn.with_content(part for part in turn.content if isinstance(part, str))
+        for turn in merge_system_into_user(turns)
+    ]
 
 
 def _is_complete(turns: Sequence[Turn]) -> bool:

@@ -30,6 +30,7 @@ _PROTECTED_PATHS: Mapping[str, Mapping[str, object]] = {
     "/v1/chat/": _NOT_AUTHENTICATED,
     "/v1/openai/audio/": _NOT_AUTHENTICATED,
     "/v1/audio/": _NOT_AUTHENTICATED,
+    "/v1/tokenize": _NOT_AUTHENTICATED,
 }
 """Paths that need the key, and the 401 bodies of requests without it."""
 

@@ -53,6 +53,7 @@ from langchain_voxtral.local.api.speech_requests import (
     read_form,
 )
 from langchain_voxtral.local.api.speech_responses import speech_response
+from langchain_voxtral.local.api.tokenize_requests import TokenizeRequest
 from langchain_voxtral.local.engine.scheduler import TextWorker
 from langchain_voxtral.local.engine.speech import (
     SpeechEngine,
@@ -115,6 +116,7 @@ class App:
         self._starlette = Starlette(
             routes=[
                 Route(_INFERENCE + "{model:path}", self._infer, methods=["POST"]),
+                Route("/v1/tokenize", self._tokenize, methods=["POST"]),
                 *(
                     route
                     for base in ("/v1/openai/", "/v1/")
@@ -204,6 +206,16 @@ class App:
             usage=chat.stream_options.include_usage,
         )
         return await self._answer(request, chat, model_input, answer_format)
+
+    async def _tokenize(self, request: Request) -> Response:
+        raw = await read_body(_limited(request, self._max_body_bytes))
+        tokenizing = await asyncio.to_thread(TokenizeRequest, raw)
+        self._check_model(tokenizing.model)
+        await self._load_model(request)
+        with engine_errors(_request_id(request)):
+            tokens = await asyncio.to_thread(tokenizing.tokens, self.model)
+        body = {"count": len(tokens), "max_model_len": self.model.n_ctx, "tokens": tokens}
+        return json_response(200, body)
 
     async def _load_model(self, request: Request) -> None:
         with engine_errors(_request_id(request)):

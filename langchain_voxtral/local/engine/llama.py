@@ -139,6 +139,24 @@ class Engine:
             ErrorResponse: 400, the template refuses the conversation, or it is too long.
         """
         self._check_length(len(body["messages"]))
+        answer = self._ask("/apply-template", body)
+        if "error" in answer:
+            reason = f"The chat template of the model fails: {answer['error'].get('message')}"
+            raise ErrorResponse.with_message(400, reason)
+        return str(answer["prompt"])
+
+    def tokenize(self, text: str, *, is_prompt: bool) -> list[int]:
+        """Return the tokens of a text.
+
+        Args:
+            text: The text.
+            is_prompt: Whether special tokens work in it, and it begins with what prompts begin
+                with.
+        """
+        body = {"content": text, "add_special": is_prompt, "parse_special": is_prompt}
+        return list(self._ask("/tokenize", body)["tokens"])
+
+    def _ask(self, path: str, body: Mapping[str, Any]) -> Any:
         address = urlsplit(self.server.listening_address)
         connection = HTTPConnection(str(address.hostname), address.port, timeout=60)
         headers = {
@@ -146,12 +164,8 @@ class Engine:
             "Content-Type": "application/json",
         }
         with contextlib.closing(connection):
-            connection.request("POST", "/apply-template", json.dumps(body).encode(), headers)
-            answer = json.load(connection.getresponse())
-        if "error" in answer:
-            reason = f"The chat template of the model fails: {answer['error'].get('message')}"
-            raise ErrorResponse.with_message(400, reason)
-        return str(answer["prompt"])
+            connection.request("POST", path, json.dumps(body).encode(), headers)
+            return json.load(connection.getresponse())
 
     def _check_length(self, min_tokens: int) -> None:
         """Refuse what cannot fit: llama.cpp takes up to quadratic time to read it."""
