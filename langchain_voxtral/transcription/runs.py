@@ -4,11 +4,13 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from itertools import groupby
 from typing import Any, Generic, TypeVar
 
 from langchain_core.callbacks import (
     AsyncCallbackManager,
     AsyncCallbackManagerForLLMRun,
+    BaseCallbackHandler,
     BaseCallbackManager,
     CallbackManager,
 )
@@ -72,10 +74,14 @@ def _prepared(manager: M) -> M | None:
         return None
     from langchain_voxtral.tracing import record_run_facts  # noqa: PLC0415 - not all trace
 
-    # A budget that refuses a start raises, and what was told of it before would stay open.
-    manager.handlers.sort(key=lambda handler: not handler.raise_error)
     record_run_facts(manager)
+    manager.handlers.sort(key=_rank)
     return manager
+
+
+def _rank(handler: BaseCallbackHandler) -> tuple[bool, bool]:
+    """Order handlers: one that refuses a start, as budgets do, leaves no run open before it."""
+    return not handler.raise_error, not handler.run_inline
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,13 +168,11 @@ class RequestRuns(Generic[M]):
         self, manager: AsyncCallbackManager, request: TranscriptionRequest
     ) -> AsyncCallbackManagerForLLMRun:
         """Start a run; LangChain would tell the inline handlers alone, once there is one."""
-        handlers = manager.handlers
-        serialized, prompts = self._inputs(request)
-        facts = self._facts(request)
-        manager.handlers = [each for each in handlers if each.run_inline]
-        [run] = await manager.on_llm_start(serialized, prompts, **facts)
-        manager.handlers = [each for each in handlers if not each.run_inline]
-        [run] = await manager.on_llm_start(serialized, prompts, run_id=run.run_id, **facts)
+        handlers, facts = manager.handlers, self._facts(request)
+        for _, group in groupby(handlers, _rank):
+            manager.handlers = [*group]
+            [run] = await manager.on_llm_start(*self._inputs(request), **facts)
+            facts["run_id"] = run.run_id
         run.handlers = handlers
         return run
 

@@ -62,6 +62,16 @@ def test_retries_are_attempts_of_one_run(way: str, log: RunLog) -> None:
     assert run.message.response_metadata["attempts"] == 3
 
 
+@pytest.mark.parametrize("mode", MODES)
+def test_retries_of_a_stream_are_attempts_of_one_run(mode: str, log: RunLog) -> None:
+    busy = Reply(429, {"retry-after": "0", **BUSY.headers}, BUSY.body)
+    with ScriptedServer(busy, events(delta("Hi."), END)) as server:
+        WAYS[mode](parser_at(server, max_retries=1), SHORT, {"callbacks": [log]})
+    [run] = log.requests
+    assert run.tokens == ["Hi."]
+    assert run.message.response_metadata["attempts"] == 2
+
+
 NO_TIMES = json_reply(
     {"error": {"message": "Currently do not support verbose_json for this model"}}, status=400
 )
