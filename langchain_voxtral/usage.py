@@ -139,19 +139,24 @@ def usage_of_result(response: LLMResult) -> VoxtralUsage:
     )
 
 
-def usage_of_failure(error: BaseException, response: LLMResult | None) -> VoxtralUsage:
+def usage_of_failure(
+    error: BaseException, response: LLMResult | None, prompts: int = 1
+) -> VoxtralUsage:
     """Return what a run of this package used that brought no whole answer.
 
     A call that never left is no request. One whose answer never began cost nothing; of the
-    others, and of those that timed out or were cancelled, nobody has said what they cost.
+    others, and of those that timed out or were cancelled, nobody has said what they cost. Nor of
+    the prompts of a batch of which one failed: all are told its error, also those that were
+    answered.
     """
-    attempts = error.attempts if isinstance(error, VoxtralError) else 1
+    attempts = error.attempts if isinstance(error, VoxtralError) and prompts == 1 else 1
     if attempts == 0:
         return VoxtralUsage()
-    used = getattr(error, "usage", None) or {}
+    used = (getattr(error, "usage", None) or {}) if prompts == 1 else {}
     text = getattr(error, "partial", "") or getattr(_first_generation(response), "text", "")
     is_stopped = not isinstance(error, Exception)  # a stream that was closed, a cancelled task
-    is_unknown = bool(is_stopped or text or used) or isinstance(error, VoxtralTimeoutError)
+    is_begun = is_stopped or text or used or isinstance(error, VoxtralTimeoutError)
+    is_unknown = bool(is_begun or prompts > 1)
     return VoxtralUsage(
         requests=1,
         failed_requests=int(not is_stopped),

@@ -35,7 +35,7 @@ class _LedgerHandler(BaseCallbackHandler):
 
     def on_chat_model_start(self, *args: Any, **kwargs: Any) -> None:
         """Note the call of a chat model, or refuse it."""
-        self._start(**kwargs)
+        self._start(**kwargs | {"batch_size": 1})  # its errors are told to their own runs
 
     def on_llm_start(self, *args: Any, **kwargs: Any) -> None:
         """Note the call of an LLM or a transcription, or refuse it."""
@@ -44,7 +44,7 @@ class _LedgerHandler(BaseCallbackHandler):
     def on_llm_end(self, response: LLMResult, *, run_id: UUID, **kwargs: Any) -> None:
         """Add what a call used that brought an answer."""
         for ledger in self._ledgers:
-            ledger.finish(run_id, lambda: usage_of_result(response))
+            ledger.finish(run_id, lambda _: usage_of_result(response))
 
     def on_llm_error(
         self,
@@ -56,13 +56,21 @@ class _LedgerHandler(BaseCallbackHandler):
     ) -> None:
         """Add what a call used that brought none."""
         for ledger in self._ledgers:
-            ledger.finish(run_id, lambda: usage_of_failure(error, response))
+            ledger.finish(run_id, lambda call: usage_of_failure(error, response, call.prompts))
 
-    def _start(self, *, run_id: UUID, metadata: dict[str, Any] | None = None, **_: Any) -> None:
+    def _start(
+        self,
+        *,
+        run_id: UUID,
+        metadata: dict[str, Any] | None = None,
+        batch_size: int = 1,
+        **_: Any,
+    ) -> None:
         facts = metadata or {}
         if "langchain-voxtral" not in (facts.get("lc_versions") or ()):
             return  # another provider's model
-        call = Call(facts.get("ls_model_name") or "", facts.get("estimated_cost_usd"))
+        model = facts.get("ls_model_name") or ""
+        call = Call(model, facts.get("estimated_cost_usd"), batch_size)
         try:
             for ledger in self._ledgers:
                 ledger.start(run_id, call)

@@ -16,10 +16,12 @@ class Call:
     Args:
         model: The model that is asked.
         expected_usd: US dollars that it will cost, if that is known beforehand.
+        prompts: How many prompts are told the error of the first that fails.
     """
 
     model: str
     expected_usd: float | None = None
+    prompts: int = 1
 
 
 class UsageLedger:
@@ -65,13 +67,13 @@ class UsageLedger:
         with self._lock:
             self._in_flight.pop(run_id, None)
 
-    def finish(self, run_id: UUID, read_usage: Callable[[], VoxtralUsage]) -> None:
+    def finish(self, run_id: UUID, read_usage: Callable[[Call], VoxtralUsage]) -> None:
         """Add what a call used, unless it was not started here or has been added."""
         with self._lock:
             call = self._in_flight.pop(run_id, None)
             if call is None:
                 return
-            usage = read_usage()
+            usage = read_usage(call)
             if usage != VoxtralUsage():
                 self._sums[call.model] = self._sums.get(call.model, VoxtralUsage()) + usage
                 self._charge(call, usage)

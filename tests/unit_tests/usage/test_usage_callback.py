@@ -281,6 +281,28 @@ async def test_usage_and_cost_of_a_cancelled_call_are_not_known(make: Make) -> N
     assert usage.total == UNKNOWN
 
 
+@pytest.mark.parametrize("call_mode", ["generate", "agenerate"])
+async def test_of_prompts_that_are_told_the_error_of_one_usage_and_cost_are_not_known(
+    llm: VoxtralLLM, server: Server, call_mode: str
+) -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        return (
+            answering({"detail": "no"}, 400)
+            if b"bad" in request.content
+            else as_documented(request)
+        )
+
+    server.answer = answer
+
+    async def generate() -> None:
+        result = getattr(llm, call_mode)(["Hello!", "bad"])
+        await result if call_mode == "agenerate" else None
+
+    with get_voxtral_usage_callback() as usage, pytest.raises(VoxtralInvalidRequestError):
+        await generate()
+    assert usage.total == UNKNOWN + UNKNOWN + VoxtralUsage(failed_requests=2)
+
+
 # Where calls are counted
 
 

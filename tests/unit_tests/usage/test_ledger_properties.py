@@ -1,0 +1,50 @@
+"""The ledger agrees with a simple model of it, in whatever order calls start and end."""
+
+from uuid import UUID
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from langchain_voxtral.errors import VoxtralBudgetExceededError
+from langchain_voxtral.usage import VoxtralUsage
+from langchain_voxtral.usage_ledger import Call, UsageLedger
+
+PART = 16
+"""Parts of a dollar, which floats add up exactly."""
+
+Step = tuple[int, int | None, int]
+"""A call: what it is expected to cost, what it costs if that is known, and how many calls start
+before it ends."""
+
+COSTS = st.integers(0, PART)
+STEPS = st.lists(st.tuples(COSTS, st.none() | COSTS, st.integers(1, 5)), max_size=20)
+
+
+def usage_of(cost: int | None) -> VoxtralUsage:
+    if cost is None:
+        return VoxtralUsage(requests=1, requests_without_cost=1)
+    return VoxtralUsage(requests=1, cost_usd=cost / PART)
+
+
+@given(steps=STEPS, limit=st.integers(0, 4 * PART))
+def test_a_call_is_refused_only_if_there_is_no_room_for_it(steps: list[Step], limit: int) -> None:
+    ledger = UsageLedger(limit / PART)
+    taken: dict[int, int] = {}
+    ends: dict[int, list[int]] = {}
+    for place, (expected, _, length) in enumerate(steps):
+        for ending in ends.pop(place, []):
+            planned, cost, _ = steps[ending]
+            ledger.finish(UUID(int=ending), lambda _, cost=cost: usage_of(cost))  # type: ignore[misc]
+            taken[ending] = planned if cost is None else cost
+        is_room = sum(taken.values()) + expected <= limit
+        try:
+            ledger.start(UUID(int=place), Call("m", expected / PART))
+        except VoxtralBudgetExceededError:
+            assert not is_room
+        else:
+            assert is_room
+            taken[place] = expected
+            ends.setdefault(place + length, []).append(place)
+    ended = taken.keys() - {place for places in ends.values() for place in places}
+    expected_sum = sum((usage_of(steps[place][1]) for place in ended), VoxtralUsage())
+    assert ledger.sums.get("m", VoxtralUsage()) == expected_sum
