@@ -1,6 +1,7 @@
 """The log: one DEBUG line for each request, with its facts, and never a key or content."""
 
 import asyncio
+import json
 import logging
 import re
 from collections.abc import Callable, Iterator
@@ -38,6 +39,7 @@ from langchain_voxtral.errors import (
 
 Make = Callable[..., ChatVoxtral | VoxtralLLM]
 
+DOCUMENT = Path(__file__).parents[2] / "docs" / "observability.md"
 PROMPT = "A secret question"
 NOTHING_KNOWN: dict[str, Any] = {
     "method": "POST",
@@ -278,6 +280,19 @@ def test_a_request_that_is_sent_again_in_another_form_has_a_line_of_its_own(
     make_chat().invoke(PROMPT, response_format={"type": "json_schema", "json_schema": schema})
     refused = {"outcome": "failed", "status": 405, "error": "VoxtralUnsupportedFeatureError"}
     assert log.fields == [NOTHING_KNOWN | refused, WHOLE]
+
+
+def test_the_documents_list_the_fields_and_format_them(chat: ChatVoxtral, log: Log) -> None:
+    text = DOCUMENT.read_text(encoding="utf-8")
+    chat.invoke(PROMPT)
+    [record] = log.records
+    fields = {name: value for name, value in vars(record).items() if name.startswith("voxtral_")}
+    assert set(re.findall(r"`(voxtral_\w+)`", text)) == fields.keys()
+    [code] = [one for one in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if "Json" in one]
+    names: dict[str, Any] = {}
+    exec(code, names)  # noqa: S102 - an example of ours
+    shown = json.loads(names["JsonLines"]().format(record))
+    assert shown == {"level": "DEBUG", "message": record.getMessage()} | fields
 
 
 def test_nothing_is_set_up_at_import() -> None:

@@ -1,15 +1,19 @@
 """OpenTelemetry: what the spans of two exporters show, under the names that the documents list."""
 
 import re
+from base64 import b64encode
 from collections.abc import Callable, Iterator
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import pytest
 from langchain_core.caches import InMemoryCache
+from langchain_core.messages import HumanMessage
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import RunnableLambda
+from langchain_core.stores import InMemoryByteStore
 from pydantic import SecretStr
 from support.agent_runs import PARIS, SUNNY, TOOLS, in_each_call_mode, run, scripted
 from support.call_modes import CALL_MODES, ask
@@ -83,6 +87,21 @@ async def test_a_run_shows_model_provider_tokens_and_cost(
     expected = BY_MODE[call_mode]
     assert shown(spans, span, *expected) == expected
     assert span.status.status_code is StatusCode.OK
+
+
+@pytest.mark.filterwarnings("ignore:.* is in beta")
+@pytest.mark.parametrize("is_async", [False, True])
+async def test_a_stream_of_events_shows_the_same(
+    make_chat: Callable[..., ChatVoxtral], spans: Spans, is_async: bool
+) -> None:
+    chat = make_chat()
+    if is_async:
+        events = await chat.astream_events("Hello!", spans.config, version="v3")
+        assert [event async for event in events]
+    else:
+        assert list(chat.stream_events("Hello!", spans.config, version="v3"))
+    [span] = spans.of_models
+    assert shown(spans, span, *STREAMED) == STREAMED
 
 
 @pytest.mark.parametrize("call_mode", ["stream", "astream"])
@@ -248,6 +267,22 @@ def test_a_streamed_transcription_shows_its_tokens(spans: Spans, mode: str) -> N
     expected = {"model": "voxtral", "provider": "vllm", "input tokens": 30, "output tokens": 4}
     expected |= {"finish reason": "stop", "request id": "trsc-1"}
     assert shown(spans, span, *expected) == expected
+
+
+def test_a_recording_that_a_message_names_by_its_hash_is_not_in_the_span(
+    make_chat: Callable[..., ChatVoxtral], server: Server, spans: Spans
+) -> None:
+    answer = {"choices": [{"message": {"content": "Noise."}, "finish_reason": "stop"}]}
+    server.answer = lambda _: answering(answer)
+    address = {"server": "vllm", "base_url": "https://127.0.0.1/v1", "model": "voxtral"}
+    chat = make_chat(**address, audio_store=InMemoryByteStore())
+    question = {"type": "text", "text": "What is it?"}
+    chat.invoke([HumanMessage([chat.put_audio(SHORT), question])], spans.config)
+    [span] = spans.of_models
+    sent = server.request.content
+    beginning = b64encode(SHORT)[:200]
+    assert (beginning in sent, beginning.decode() in span.to_json()) == (True, False)
+    assert f"sha256:{sha256(SHORT).hexdigest()}" in span.to_json()
 
 
 def test_every_documented_signal_is_tested() -> None:
