@@ -5,11 +5,11 @@ with. Both are used here without importing `mistral-common` itself, which takes 
 second.
 """
 
-import base64
 import json
 import os
 import re
 import threading
+from binascii import a2b_base64
 from functools import cache
 from hashlib import blake2b
 from importlib.util import find_spec
@@ -102,7 +102,7 @@ def _load() -> "Encoding":
     config = model["config"]
     size = config["default_vocab_size"] - SPECIAL_TOKENS  # the file has more than the model
     tokens = model["vocab"][:size]
-    ranks = {base64.b64decode(token["token_bytes"]): token["rank"] for token in tokens}
+    ranks = {a2b_base64(token["token_bytes"]): token["rank"] for token in tokens}
     return Encoding(file.stem, pat_str=config["pattern"], mergeable_ranks=ranks, special_tokens={})
 
 

@@ -81,14 +81,15 @@ def _max_tokens(part: int | str) -> int:
 def _as_sent(turns: Sequence[Turn]) -> list[Turn]:
     """Return the turns of messages in the model's own order.
 
-    `trim_messages` asks for any part of one, in the reverse order too. What would be added to
-    make such a part complete is not in it, so it is left as it is.
+    `trim_messages` asks for any part of a conversation, from its end on in the reverse order. What
+    would be added to make a part complete is not in it, so it is left as it is.
     """
-    if not _is_complete(turns):
-        return merge_turns(move_recordings_behind_results(turns))
-    joined = join_turns(turns, [None] * len(turns))
-    has_audio = any(turn.audio for turn in joined)
-    return arrange_for_mistral(joined, keeps_system=not has_audio)
+    for ordered in (turns, turns[::-1]):
+        if _is_complete(ordered):
+            joined = join_turns(ordered, [None] * len(turns))
+            has_audio = any(turn.audio for turn in joined)
+            return arrange_for_mistral(joined, keeps_system=not has_audio)
+    return merge_turns(move_recordings_behind_results(turns))
 
 
 def as_conversation(turns: Sequence[Turn]) -> list[Turn]:
