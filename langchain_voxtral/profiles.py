@@ -6,6 +6,7 @@ in November 2026.
 """
 
 from importlib.util import find_spec
+from math import inf
 from typing import Any
 
 from langchain_voxtral.errors import VoxtralUnsupportedFeatureError
@@ -93,6 +94,12 @@ def get_profile(model: str) -> dict[str, Any] | None:
     if name == LOCAL_MODEL:  # audio goes to another model, that of the `local-speech` extra
         return profile | {"audio_inputs": find_spec("faster_whisper") is not None}
     return profile.copy()
+
+
+def known_limits(model: str) -> tuple[float, float]:
+    """Return how many tokens a model's context has, and an answer of it at most."""
+    profile = _PROFILES.get(model.partition(":")[0], {})
+    return profile.get("max_input_tokens", inf), profile.get("max_output_tokens", inf)
 
 
 def check_chat_model(model: str, alternative: str) -> None:

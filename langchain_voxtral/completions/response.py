@@ -5,13 +5,15 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from langchain_voxtral.completions.request import CompletionRequest
-from langchain_voxtral.completions.resume import repeated_prefill
+from langchain_voxtral.completions.resume import repeated_prefill, token_limits
 from langchain_voxtral.errors import (
     VoxtralError,
     VoxtralIncompleteStreamError,
     VoxtralResponseError,
 )
+from langchain_voxtral.profiles import known_limits
 from langchain_voxtral.prompts import StreamUnescaper, find_stop
+from langchain_voxtral.protocol.endpoints import NATIVE
 from langchain_voxtral.protocol.responses import ResponseInfo, Usage
 from langchain_voxtral.tools.call_accumulator import (
     ParsedToolCall,
@@ -133,6 +135,7 @@ def parse_completions(
         "structured_output": request.structured_output,
     }
     usage = parsed.info.usage
+    inferred = _infer_finish_reason(request, known["model"], usage)
     completions = []
     for index, whole in enumerate(parsed.texts):
         raw = whole.removeprefix(repeated_prefill(request))
@@ -140,9 +143,7 @@ def parse_completions(
             request, raw, parsed.tool_calls[index] if parsed.tool_calls else ()
         )
         reported = parsed.finish_reasons[index] if parsed.finish_reasons else None
-        reason = (None if is_stopped else reported) or _infer_finish_reason(
-            request, is_stopped, usage
-        )
+        reason = "stop" if is_stopped else reported or inferred
         if request.expects_json and not chunks:
             text = strip_json_fence(text)
         info = replace(
@@ -221,14 +222,25 @@ def read_partial_text(request: CompletionRequest, raw: str) -> str:
     return read_text(request, raw)[0]
 
 
-def _infer_finish_reason(
-    request: CompletionRequest,
-    is_stopped: bool,  # noqa: FBT001
-    usage: Usage,
-) -> str | None:
-    """Conclude why a completion ended: unstreamed, the native endpoint does not tell."""
-    if is_stopped:
-        return "stop"
+def _infer_finish_reason(request: CompletionRequest, model: str, usage: Usage) -> str | None:
+    """Conclude why completions ended: unstreamed, the native endpoint does not tell.
+
+    Args:
+        request: The request.
+        model: The model that answered.
+        usage: Tokens of all completions together.
+
+    Returns:
+        `length` if each has as many tokens as were allowed; `stop` if none can have as many, nor as
+        many as the model can generate; else None.
+    """
     tokens, limit = usage.output_tokens, request.max_tokens
-    is_spent = request.n == 1 and tokens is not None and limit is not None and tokens >= limit
-    return "length" if is_spent else None
+    if not tokens or limit is None:
+        return None
+    if tokens >= limit * request.n:
+        return "length"
+    if request.endpoint is not NATIVE or usage.input_tokens is None:
+        return None
+    context, most = known_limits(model)
+    least = min(limit, most, context - usage.input_tokens, *token_limits(request.body).values())
+    return "stop" if tokens < least else None

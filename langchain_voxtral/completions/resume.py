@@ -134,7 +134,7 @@ class StreamProgress:
         self._received_before = len(self.received)
         if request.provider.trims_prefill:
             self.repeated_spaces = len(text) - len(text.rstrip(" "))
-        limits = _limits(request.body)
+        limits = token_limits(request.body)
         remaining = {name: limit - self._tokens_before for name, limit in limits.items()}
         body = _CONTINUE[request.endpoint.name](request, text) | remaining
         self.repeated_text, self._matched = repeated_prefill(request, body), ""
@@ -174,7 +174,7 @@ class StreamProgress:
         """Return why the stream cannot be resumed where it is, or None."""
         if is_in_call:
             return "it was cut within or after a tool call, and only text can be continued"
-        if self.count_tokens(decoder) >= min(_limits(self.request.body).values(), default=inf):
+        if self.count_tokens(decoder) >= min(token_limits(self.request.body).values(), default=inf):
             return "max_tokens is used up"
         return _find_constraint(self.request)
 
@@ -215,7 +215,8 @@ def _log_no_effect(problem: str) -> None:
     logger.warning("max_stream_resumes has no effect on this stream: %s.", problem)
 
 
-def _limits(body: Mapping[str, Any]) -> dict[str, int]:
+def token_limits(body: Mapping[str, Any]) -> dict[str, int]:
+    """Return the limits of an answer that a request has, by the names of their fields."""
     # llama.cpp takes -1 for no limit.
     return {
         name: body[name] for name in _LIMITS if isinstance(body.get(name), int) and body[name] > 0

@@ -18,13 +18,13 @@ from langchain_voxtral.errors import VoxtralError
 
 BASE_URL = "http://127.0.0.1/v1"
 
-LENGTH = {"finish_reason": "length"}
+LENGTH, STOP = {"finish_reason": "length"}, {"finish_reason": "stop"}
 FROM_SERVER = {"finish_reason_source": "server"}
 DERIVED = {"finish_reason_source": "derived"}
 
 # Scenario: content, input tokens, output tokens, and the metadata of this one.
 ANSWERS: dict[str, tuple[str, int, int, dict[str, Any]]] = {
-    "chat_invoke": ("The capital of France is Paris.", 28, 8, {}),
+    "chat_invoke": ("The capital of France is Paris.", 28, 8, DERIVED | STOP),
     "chat_stream": (
         "The capital of France is Paris.",
         28,
@@ -38,16 +38,16 @@ ANSWERS: dict[str, tuple[str, int, int, dict[str, Any]]] = {
         ),
         61,
         23,
-        {},
+        DERIVED | STOP,
     ),
-    "chat_stop": ("The capital of France", 28, 6, {}),
+    "chat_stop": ("The capital of France", 28, 6, DERIVED | STOP),
     "chat_stop_stream": ("The capital of France", 28, 6, FROM_SERVER | {"finish_reason": "stop"}),
     "chat_length": ("The capital of France", 28, 4, DERIVED | LENGTH),
     "chat_length_stream": ("The capital of France", 28, 4, FROM_SERVER | LENGTH),
-    "chat_schema": ('{"city": "New York", "country": "USA"}', 39, 14, {}),
-    "llm_invoke": ("The capital of Italy is Rome.", 36, 8, {}),
+    "chat_schema": ('{"city": "New York", "country": "USA"}', 39, 14, DERIVED | STOP),
+    "llm_invoke": ("The capital of Italy is Rome.", 36, 8, DERIVED | STOP),
     "llm_stream": ("The capital of Italy is Rome.", 36, 8, FROM_SERVER | {"finish_reason": "stop"}),
-    "busy_invoke": ("The capital of France is Paris.", 28, 8, {"attempts": 2}),
+    "busy_invoke": ("The capital of France is Paris.", 28, 8, DERIVED | STOP | {"attempts": 2}),
     "busy_stream": (
         "The capital of France is Paris.",
         28,

@@ -219,7 +219,12 @@ async def test_an_end_token_that_the_server_returns_is_cut(
     [
         ("one STOP two", {"stop": ["STOP"]}, {"finish_reason": "stop"}),
         ("one", {"max_tokens": 25}, {"finish_reason": "length"}),
-        ("one", {"max_tokens": 26}, {}),
+        ("one", {"max_tokens": 26}, {"finish_reason": "stop"}),
+        ("one", {"max_new_tokens": 26}, {"finish_reason": "stop"}),
+        ("one", {"max_new_tokens": 25}, {"finish_reason": "length"}),
+        ("one", {"max_tokens": 26, "model_kwargs": {"n_predict": 25}}, {}),
+        ("one", {"model_kwargs": {"n_predict": 26}}, {}),
+        ("one", {}, {}),
     ],
 )
 def test_a_finish_reason_is_derived_only_where_it_is_certain(

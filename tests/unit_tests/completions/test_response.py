@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from support.completion_requests import SENT, completion_request
@@ -17,6 +18,8 @@ from langchain_voxtral.completions.response import (
 )
 from langchain_voxtral.completions.stream import CompletionStream
 from langchain_voxtral.errors import VoxtralIncompleteStreamError, VoxtralResponseError
+from langchain_voxtral.profiles import VOXTRAL_MINI
+from langchain_voxtral.protocol.endpoints import CHAT_COMPLETIONS
 from langchain_voxtral.protocol.responses import ResponseInfo, Usage
 from langchain_voxtral.transport import HTTPResponse
 
@@ -67,33 +70,62 @@ def test_an_unreadable_response_reports_its_attempts() -> None:
     assert (caught.value.request_id, caught.value.attempts) == ("H1", 3)
 
 
+def used(given: int | None, made: int | None) -> HTTPResponse:
+    """Return a response of both endpoints with these numbers of tokens."""
+    native = {"num_input_tokens": given, "num_tokens": made}
+    message = {"role": "assistant", "content": "one STOP"}
+    body = {
+        "results": [{"generated_text": "one STOP"}],
+        "choices": [{"index": 0, "message": message, "finish_reason": None}],
+        "usage": {"prompt_tokens": given, "completion_tokens": made},
+    }
+    return HTTPResponse(json.dumps(native | body).encode(), {})
+
+
 @pytest.mark.parametrize(
-    ("stops", "max_tokens", "n", "text", "reason"),
+    ("asked", "given", "made", "reason"),
     [
-        ((), None, 1, "one STOP", None),
-        (("STOP",), None, 1, "one ", "stop"),
-        (("STOP",), 25, 1, "one ", "stop"),
-        ((), 25, 1, "one STOP", "length"),
-        ((), 26, 1, "one STOP", None),
-        ((), 24, 1, "one STOP", "length"),
-        ((), 25, 2, "one STOP", None),
-    ],
-    ids=[
-        "not known",
-        "a stop was cut",
-        "a stop before the limit",
-        "all tokens spent",
-        "tokens left",
-        "more than all tokens",
-        "the count is that of both answers",
+        ({}, 12, 25, None),
+        ({"stop_sequences": ["STOP"]}, 12, 25, "stop"),
+        ({"stop_sequences": ["STOP"], "max_tokens": 25}, 12, 25, "stop"),
+        ({"max_tokens": 25}, 12, 25, "length"),
+        ({"max_tokens": 24}, 12, 25, "length"),
+        ({"max_tokens": 25}, None, 25, "length"),
+        ({"max_tokens": 26}, 12, 25, "stop"),
+        ({"max_tokens": 26}, None, 25, None),
+        ({"max_tokens": 26}, 12, None, None),
+        ({"max_tokens": 26}, 12, 0, None),
+        ({"max_tokens": 26, "body": {"n_predict": 25}}, 12, 25, None),
+        ({"max_tokens": 26, "endpoint": CHAT_COMPLETIONS}, 12, 25, None),
+        # Voxtral Mini has 32,768 tokens for prompt and answer, and 16,384 at most for an answer.
+        ({"max_tokens": 90_000, "model": VOXTRAL_MINI}, 12, 16_383, "stop"),
+        ({"max_tokens": 90_000, "model": VOXTRAL_MINI}, 12, 16_384, None),
+        ({"max_tokens": 90_000, "model": VOXTRAL_MINI}, 32_000, 767, "stop"),
+        ({"max_tokens": 90_000, "model": VOXTRAL_MINI}, 32_000, 768, None),
+        ({"max_tokens": 90_000, "model": f"{VOXTRAL_MINI}:v2"}, 32_000, 768, None),
+        ({"max_tokens": 90_000, "model": "another"}, 32_000, 768, "stop"),
     ],
 )
-def test_the_finish_reason_is_derived_where_the_server_sends_none(
-    stops: tuple[str, ...], max_tokens: int | None, n: int, text: str, reason: str | None
+def test_the_finish_reason_is_derived_where_it_follows(
+    asked: dict[str, Any], given: int | None, made: int | None, reason: str | None
 ) -> None:
-    request = replace(REQUEST, stop_sequences=stops, max_tokens=max_tokens, n=n)
-    read = parse_completions(request, SENT, documented(*["one STOP"] * n))
-    assert read[0] == Completion(text, replace(FIRST, finish_reason=reason))
+    [completion] = parse_completions(replace(REQUEST, **asked), SENT, used(given, made))
+    info = completion.info
+    assert (info.finish_reason, info.finish_reason_is_derived) == (reason, True)
+
+
+@pytest.mark.parametrize(
+    ("max_tokens", "reason"),
+    [(12, "length"), (13, None), (25, None), (26, "stop")],
+    ids=["both have all", "one may have all", "one may still", "none has"],
+)
+def test_the_finish_reason_of_several_answers_is_derived_from_their_sum(
+    max_tokens: int, reason: str | None
+) -> None:
+    """Of the 25 tokens of two answers, one may have as many as the limit allows."""
+    request = replace(REQUEST, max_tokens=max_tokens, n=2)
+    read = parse_completions(request, SENT, documented("a", "b"))
+    assert [one.info.finish_reason for one in read] == [reason] * 2
 
 
 @pytest.mark.parametrize(("restores", "text"), [(True, "a </s>"), (False, "a <\u2060/s>")])

@@ -48,6 +48,7 @@ STARTED = {
 }
 ENDED: dict[str, Any] = {"attempts": 1, "endpoint": "native", "prompt_format": "llama3"}
 WHOLE = ENDED | {
+    "finish_reason": "stop",
     "request_id": "RWZDRhS5kdoM1XWwXLEshynO",
     "runtime_ms": 243,
     "cost": 0.0000436,
@@ -72,6 +73,7 @@ RESUMED = STREAMED | {
 }
 CACHED = ENDED | {
     "attempts": 0,
+    "finish_reason": "stop",
     "request_id": "RWZDRhS5kdoM1XWwXLEshynO",
     "cost": 0,
     "usage_metadata": USAGE | {"total_cost": 0},
@@ -312,7 +314,8 @@ def test_an_answer_without_cost_has_none(make: Make, server: Server) -> None:
     told = {name: HELLO_ANSWER[name] for name in ("results", "num_tokens", "num_input_tokens")}
     server.answer = lambda _: answering(told)
     make(**SETTINGS).invoke("Hello!", {"callbacks": [LangChainTracer(client=recorder)]})
-    assert facts_of(recorder) == [STARTED | ENDED | {"usage_metadata": USAGE}]
+    expected = STARTED | ENDED | {"finish_reason": "stop", "usage_metadata": USAGE}
+    assert facts_of(recorder) == [expected]
 
 
 def test_the_usage_of_several_answers_is_that_of_the_request(make: Make) -> None:
