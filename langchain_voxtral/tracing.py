@@ -7,7 +7,7 @@ trace lacks these facts, and the call goes on.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 from uuid import UUID
 
 from langchain_core.callbacks import (
@@ -35,6 +35,18 @@ REQUEST_FACTS = (
     "usage_incomplete",
 )
 """Further ones, unless the answer comes from a cache."""
+
+
+COST_ATTRIBUTE = "llm.cost.total"
+"""OpenInference's name for the cost of a span; OpenTelemetry's conventions have none."""
+
+
+@runtime_checkable
+class SpanSource(Protocol):
+    """A tracer that writes OpenTelemetry's spans, as OpenInference's does."""
+
+    def get_span(self, run_id: UUID, /) -> Any:
+        """Return the span of a run that has not ended, or None."""
 
 
 class Manager(Protocol):
@@ -103,6 +115,9 @@ class RunFacts(BaseCallbackHandler):
             if usage or "cost" in facts:
                 metadata["usage_metadata"] = dict(usage)
             extra["metadata"] = metadata
+            span = tracer.get_span(run_id) if isinstance(tracer, SpanSource) else None
+            if span is not None and "cost" in facts:
+                span.set_attribute(COST_ATTRIBUTE, facts["cost"])
 
 
 class _AsyncRunFacts(RunFacts, AsyncCallbackHandler):

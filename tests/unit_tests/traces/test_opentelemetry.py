@@ -12,9 +12,7 @@ from langchain_core.caches import InMemoryCache
 from langchain_core.messages import HumanMessage
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
-from langchain_core.runnables import RunnableLambda
 from langchain_core.stores import InMemoryByteStore
-from pydantic import SecretStr
 from support.agent_runs import PARIS, SUNNY, TOOLS, in_each_call_mode, run, scripted
 from support.call_modes import CALL_MODES, ask
 from support.documented_exchanges import KEY, MODEL, STREAM, USAGE, Server, answering, streaming
@@ -45,7 +43,6 @@ NAMES = {
 }
 """The attributes that show each signal, by exporter, as the documents list them."""
 
-CODE = re.compile(r"^```python\n(.*?)^```", re.DOTALL | re.MULTILINE)
 
 COMMON: dict[str, Any] = {
     "model": MODEL,
@@ -182,28 +179,10 @@ async def test_the_span_of_a_failed_call_says_so_without_the_key(
     assert KEY not in span.to_json()
 
 
-@pytest.mark.parametrize(
-    ("model_class", "call_mode"),
-    [*((ChatVoxtral, mode) for mode in CALL_MODES), (VoxtralLLM, "invoke"), (VoxtralLLM, "stream")],
-)
-async def test_the_documented_handler_gives_the_cost_an_attribute_of_its_own(
-    server: Server, model_class: type[ChatVoxtral | VoxtralLLM], call_mode: str
-) -> None:
-    [code] = [code for code in CODE.findall(TEXT) if "class CostOnSpans" in code]
-    names: dict[str, Any] = {}
-    exec(code, names)  # noqa: S102 - an example of ours
-    spans = Spans(OPENINFERENCE)
-    with spans.recording():
-        chain = RunnableLambda(str.strip) | model_class(api_key=SecretStr(KEY), **server.settings)
-        await ask(chain, call_mode, " Hello!", config={"callbacks": [names["CostOnSpans"]()]})
-    costs = [read(span, "llm.cost.total") for span in spans.of_models]
-    assert costs == [BY_MODE[call_mode]["cost in US dollars"]]
-
-
 def test_what_exporters_lack_and_derive_is_as_documented(chat: ChatVoxtral, spans: Spans) -> None:
     chat.invoke("Hello!", spans.config)
     [span] = spans.of_models
-    names = ("gen_ai.response.model", "gen_ai.response.id", "gen_ai.system", "llm.cost.total")
+    names = ("gen_ai.response.model", "gen_ai.response.id", "gen_ai.system")
     values = {name: value for name in names if (value := read(span, name)) is not None}
     assert values == ({"gen_ai.system": "mistral_ai"} if spans.exporter == LANGSMITH else {})
     assert span.events == ()
