@@ -100,10 +100,6 @@ async def astream_ordered(
         items.close()
 
 
-class _StoppedError(Exception):
-    """Nobody takes the pieces any more."""
-
-
 @dataclass(slots=True)
 class _Work(Generic[P, R]):
     """Work on one item: the pieces that nobody has taken yet, and what becomes of it."""
@@ -138,7 +134,7 @@ class _Works(Generic[P, R]):
 
         def emit(piece: P) -> None:
             if self.is_stopped:
-                raise _StoppedError("The caller has left.")  # handlers show it
+                raise GeneratorExit("The caller has left.")  # as callbacks know it of chats
             work.pieces.append(piece)
             notify()
 

@@ -1,7 +1,7 @@
 """Requests as runs of LangChain's callbacks: what handlers and traces are told of each."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import groupby
@@ -120,15 +120,17 @@ class RequestRuns(Generic[M]):
         manager = self._manager_of(self.manager, request)
         [run] = manager.on_llm_start(*self._inputs(request), **self._facts(request))
 
+        texts: list[str] = []
+
         def report(item: StreamedItem) -> None:
-            text = _text_of(item)
+            texts.append(text := _text_of(item))
             run.on_llm_new_token(text, chunk=GenerationChunk(text=text))
             emit(item)
 
         try:
             transcript = send(report)
         except BaseException as error:
-            run.on_llm_error(error, **self._partial_result(request, error))
+            run.on_llm_error(error, **self._partial_result(request, error, texts))
             raise
         run.on_llm_end(self._result(request, transcript))
         return transcript
@@ -141,10 +143,11 @@ class RequestRuns(Generic[M]):
     ) -> ChunkTranscript:
         """Do what `call` does, asynchronously."""
         run: AsyncCallbackManagerForLLMRun | None = None
+        texts: list[str] = []
 
         async def report(item: StreamedItem) -> None:
             if run is not None:
-                text = _text_of(item)
+                texts.append(text := _text_of(item))
                 await run.on_llm_new_token(text, chunk=GenerationChunk(text=text))
             emit(item)
 
@@ -157,9 +160,8 @@ class RequestRuns(Generic[M]):
             run = await asyncio.shield(starting)
             transcript = await send(report)
         except BaseException as error:
-            with suppress(Exception):  # a start that failed, which is raised
-                run = await starting
-                await run.on_llm_error(error, **self._partial_result(request, error))
+            partial = self._partial_result(request, error, texts)
+            await asyncio.shield(_afail(starting, error, partial))
             raise
         await run.on_llm_end(self._result(request, transcript))
         return transcript
@@ -234,19 +236,28 @@ class RequestRuns(Generic[M]):
         return _llm_result(said.text, info, cost_source=source, language=said.language)
 
     def _partial_result(
-        self, request: TranscriptionRequest, error: BaseException
+        self, request: TranscriptionRequest, error: BaseException, texts: Sequence[str]
     ) -> dict[str, LLMResult]:
         """Return what came of a request that failed, as `on_llm_error` takes it."""
-        if not (isinstance(error, VoxtralError) and error.partial):
-            return {}
+        text = "".join(texts)
         info = ResponseInfo(
-            request_id=error.request_id,
-            model=request.model,
-            provider=self._provider,
-            attempts=error.attempts,
-            endpoint=request.endpoint_name,
+            model=request.model, provider=self._provider, endpoint=request.endpoint_name
         )
-        return {"response": _llm_result(error.partial, info)}
+        if isinstance(error, VoxtralError):
+            text = error.partial or text
+            info = replace(info, request_id=error.request_id, attempts=error.attempts)
+        return {"response": _llm_result(text, info)} if text else {}
+
+
+async def _afail(
+    starting: Awaitable[AsyncCallbackManagerForLLMRun],
+    error: BaseException,
+    partial: dict[str, LLMResult],
+) -> None:
+    """End a run with an error, once it has started."""
+    with suppress(Exception):  # of a start that failed, which is the error itself
+        run = await starting
+        await run.on_llm_error(error, **partial)
 
 
 def _llm_result(text: str, info: ResponseInfo, **more: str | None) -> LLMResult:
