@@ -10,7 +10,7 @@ CostSource = Literal["server", "estimated"]
 
 def billed_seconds(usage: Usage, chunk_seconds: float) -> float:
     """Return the seconds that the server counts, or else the chunk's length."""
-    return usage.audio_seconds or round(chunk_seconds, 6)  # 0: it does not count them
+    return usage.audio_seconds or chunk_seconds  # 0: it does not count them
 
 
 def cost_of(

@@ -222,7 +222,7 @@ class RequestRuns(Generic[M]):
     def _result(self, request: TranscriptionRequest, transcript: ChunkTranscript) -> LLMResult:
         said, seconds = transcript.transcript, request.chunk.seconds
         cost, source = cost_of(said.usage, seconds, price_per_minute(self.settings)) or (None, None)
-        audio_seconds = billed_seconds(said.usage, seconds)
+        audio_seconds = round(billed_seconds(said.usage, seconds), 6)
         info = ResponseInfo(
             finish_reason=said.finish_reason,
             usage=replace(said.usage, cost=cost, audio_seconds=audio_seconds),
