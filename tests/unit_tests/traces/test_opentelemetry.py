@@ -1,5 +1,6 @@
 """OpenTelemetry: what the spans of two exporters show, under the names that the documents list."""
 
+import os
 import re
 from base64 import b64encode
 from collections.abc import Callable, Iterator
@@ -18,6 +19,7 @@ from support.call_modes import CALL_MODES, ask
 from support.documented_exchanges import KEY, MODEL, STREAM, USAGE, Server, answering, streaming
 from support.scripted_server import ScriptedServer
 from support.sse_replies import json_reply
+from support.subprocesses import run_python
 from support.tool_dialects import CHAT
 from support.transcription_calls import SHORT, parser_of
 from support.transcription_streams import MODES, pieces_of, transcriber_at, vllm
@@ -33,8 +35,8 @@ from langchain_voxtral.errors import VoxtralAuthenticationError
 
 Make = Callable[..., ChatVoxtral | VoxtralLLM]
 
-DOCUMENT = Path(__file__).parents[3] / "docs" / "observability.md"
-TEXT = DOCUMENT.read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[3]
+TEXT = (ROOT / "docs" / "observability.md").read_text(encoding="utf-8")
 TABLE = TEXT.partition("| signal |")[2].partition("\n\n")[0].splitlines()[2:]
 ROWS = [[cell.strip() for cell in row.strip("|").split("|")] for row in TABLE]
 NAMES = {
@@ -254,6 +256,35 @@ def test_a_recording_that_a_message_names_by_its_hash_is_not_in_the_span(
     beginning = b64encode(SHORT)[:200]
     assert (beginning in sent, beginning.decode() in span.to_json()) == (True, False)
     assert f"sha256:{sha256(SHORT).hexdigest()}" in span.to_json()
+
+
+def test_the_environment_sends_all_calls_to_the_programs_tracer_provider() -> None:
+    settings = {
+        "LANGSMITH_TRACING": "true",
+        "LANGSMITH_TRACING_MODE": "otel",
+        "LANGSMITH_API_KEY": "none",
+        "LANGSMITH_ENDPOINT": "http://127.0.0.1:9",
+        "PYTHONPATH": os.pathsep.join(map(str, (ROOT, ROOT / "tests"))),
+    }
+    run_python(TRACED_BY_ENVIRONMENT, environment=os.environ | settings)
+
+
+TRACED_BY_ENVIRONMENT = """
+    from langchain_core.tracers.langchain import wait_for_all_tracers
+    from opentelemetry.trace import set_tracer_provider
+    from support.documented_exchanges import KEY, Server
+    from support.spans import LANGSMITH, Spans, read
+
+    from langchain_voxtral import ChatVoxtral
+
+    spans = Spans(LANGSMITH)
+    set_tracer_provider(spans.provider)
+    ChatVoxtral(api_key=KEY, **Server().settings).invoke("Hello!")
+    wait_for_all_tracers()
+    [span] = spans.of_models
+    assert read(span, "langsmith.metadata.cost") == 0.0000436
+"""
+"""A program whose provider is set globally, which cannot be undone within the tests."""
 
 
 def test_every_documented_signal_is_tested() -> None:
