@@ -18,10 +18,11 @@ if TYPE_CHECKING:
     from langchain_voxtral.messages.recordings import audio_block, describe_audio
     from langchain_voxtral.transcribers import VoxtralTranscriber
     from langchain_voxtral.transcription_tool import transcribe_audio_tool
-    from langchain_voxtral.usage_callback import (
+    from langchain_voxtral.usage.callback import (
         VoxtralUsageCallbackHandler,
         get_voxtral_usage_callback,
     )
+    from langchain_voxtral.usage.sums import VoxtralUsage
 
 _HOMES = {
     "ChatVoxtral": "langchain_voxtral.chat_models",
@@ -29,10 +30,11 @@ _HOMES = {
     "VoxtralTranscriber": "langchain_voxtral.transcribers",
     "VoxtralTranscriptionLoader": "langchain_voxtral.document_loaders",
     "VoxtralTranscriptionParser": "langchain_voxtral.document_loaders",
-    "VoxtralUsageCallbackHandler": "langchain_voxtral.usage_callback",
+    "VoxtralUsage": "langchain_voxtral.usage.sums",
+    "VoxtralUsageCallbackHandler": "langchain_voxtral.usage.callback",
     "audio_block": "langchain_voxtral.messages.recordings",
     "describe_audio": "langchain_voxtral.messages.recordings",
-    "get_voxtral_usage_callback": "langchain_voxtral.usage_callback",
+    "get_voxtral_usage_callback": "langchain_voxtral.usage.callback",
     "transcribe_audio_tool": "langchain_voxtral.transcription_tool",
 }
 
@@ -42,6 +44,7 @@ __all__ = [
     "VoxtralTranscriber",
     "VoxtralTranscriptionLoader",
     "VoxtralTranscriptionParser",
+    "VoxtralUsage",
     "VoxtralUsageCallbackHandler",
     "__version__",
     "audio_block",

@@ -29,7 +29,7 @@ from langchain_voxtral.providers import LOCAL_BASE_URL, PROVIDERS, provider_name
 from langchain_voxtral.settings import FIELD_ALIASES, SamplingSettings, reject_unknown_fields
 from langchain_voxtral.tools.json_text import max_json_tokens
 from langchain_voxtral.transport import on_asyncio, running_loop
-from langchain_voxtral.usage import check_budgets
+from langchain_voxtral.usage.ledger import check_budgets
 
 if TYPE_CHECKING:
     from langchain_voxtral.tracing import Manager

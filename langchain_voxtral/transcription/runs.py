@@ -39,7 +39,7 @@ from langchain_voxtral.transcription.costs import billed_seconds, cost_of
 from langchain_voxtral.transcription.documents import without_none
 from langchain_voxtral.transcription.settings import TranscriptionSettings, price_per_minute
 from langchain_voxtral.transcription_client import AsyncEmit, Emit
-from langchain_voxtral.usage import check_budgets
+from langchain_voxtral.usage.ledger import check_budgets
 
 RUN_NAME = "VoxtralTranscription"
 

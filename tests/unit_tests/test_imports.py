@@ -48,6 +48,7 @@ def test_the_public_names() -> None:
         "VoxtralTranscriber",
         "VoxtralTranscriptionLoader",
         "VoxtralTranscriptionParser",
+        "VoxtralUsage",
         "VoxtralUsageCallbackHandler",
         "__version__",
         "audio_block",

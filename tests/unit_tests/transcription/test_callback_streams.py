@@ -30,7 +30,7 @@ from langchain_voxtral import VoxtralTranscriber, VoxtralUsageCallbackHandler
 from langchain_voxtral.errors import (
     VoxtralIncompleteStreamError,
 )
-from langchain_voxtral.usage import VoxtralUsage
+from langchain_voxtral.usage.sums import VoxtralUsage
 
 HELLO = transcription_reply("Hello.")
 

@@ -38,7 +38,7 @@ from langchain_voxtral.errors import (
     VoxtralIncompleteStreamError,
     VoxtralInvalidRequestError,
 )
-from langchain_voxtral.usage import check_budgets
+from langchain_voxtral.usage.ledger import check_budgets
 
 Make = Callable[..., ChatVoxtral | VoxtralLLM]
 START = {"metadata": {"lc_versions": {"langchain-voxtral": "1"}, "ls_model_name": "m"}}

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from langchain_voxtral.errors import VoxtralBudgetExceededError
-from langchain_voxtral.usage import VoxtralUsage
-from langchain_voxtral.usage_ledger import Call, UsageLedger
+from langchain_voxtral.usage.ledger import Call, UsageLedger
+from langchain_voxtral.usage.sums import VoxtralUsage
 
 PART = 16
 """Parts of a dollar, which floats add up exactly."""

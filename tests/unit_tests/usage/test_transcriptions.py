@@ -16,7 +16,7 @@ from support.transcription_calls import (
 
 from langchain_voxtral import get_voxtral_usage_callback
 from langchain_voxtral.errors import VoxtralBudgetExceededError, VoxtralRateLimitError
-from langchain_voxtral.usage import VoxtralUsage
+from langchain_voxtral.usage.sums import VoxtralUsage
 
 PRICE = 0.006
 """US dollars for a minute, so that a second costs 0.0001."""

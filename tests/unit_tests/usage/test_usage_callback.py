@@ -44,7 +44,7 @@ from langchain_voxtral.errors import (
     VoxtralInvalidRequestError,
     VoxtralTimeoutError,
 )
-from langchain_voxtral.usage import VoxtralUsage
+from langchain_voxtral.usage.sums import VoxtralUsage
 
 Make = Callable[..., ChatVoxtral | VoxtralLLM]
 WHOLE = VoxtralUsage(requests=1, input_tokens=12, output_tokens=25, cost_usd=0.0000436)

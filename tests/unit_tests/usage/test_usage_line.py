@@ -4,7 +4,7 @@ from dataclasses import fields
 
 import pytest
 
-from langchain_voxtral.usage import VoxtralUsage, dollars
+from langchain_voxtral.usage.sums import VoxtralUsage, dollars
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,8 @@ from langchain_core.outputs import LLMResult
 from langchain_core.tracers.context import register_configure_hook
 
 from langchain_voxtral.errors import VoxtralBudgetExceededError, VoxtralInvalidRequestError
-from langchain_voxtral.usage import VoxtralUsage, usage_of_failure, usage_of_result
-from langchain_voxtral.usage_ledger import Call, UsageLedger
+from langchain_voxtral.usage.ledger import Call, UsageLedger
+from langchain_voxtral.usage.sums import VoxtralUsage, usage_of_failure, usage_of_result
 
 
 class _LedgerHandler(BaseCallbackHandler):

@@ -1,11 +1,9 @@
 """What calls have used: requests, tokens, seconds of audio, dollars."""
 
-from collections.abc import Iterable
 from dataclasses import astuple, dataclass, fields
 from math import floor, log10
 from typing import Any
 
-from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.outputs import LLMResult
 
 from langchain_voxtral.errors import VoxtralError, VoxtralTimeoutError
@@ -29,6 +27,14 @@ class VoxtralUsage:
         requests_without_usage: Requests of which neither tokens nor seconds are known, or only in
             part.
         requests_without_cost: Requests whose cost is not known, or only in part.
+
+    Example:
+        ```python
+        from langchain_voxtral import VoxtralUsage
+
+        days = [VoxtralUsage(requests=2, cost_usd=0.01), VoxtralUsage(requests=1, cost_usd=0.002)]
+        assert str(sum(days, VoxtralUsage())) == "3 requests, $0.012"
+        ```
     """
 
     requests: int = 0
@@ -102,7 +108,7 @@ def dollars(amount: float) -> str:
 
     Example:
         ```python
-        from langchain_voxtral.usage import dollars
+        from langchain_voxtral.usage.sums import dollars
 
         assert [*map(dollars, (2.5, 0.00123, 0.0000436))] == ["$2.50", "$0.00123", "$0.0000436"]
         ```
@@ -172,31 +178,3 @@ def _first_generation(response: LLMResult | None) -> Any:
     """Return the generation with the answer, or what had come of it; behind it stands the error."""
     generations = response.generations if response is not None else []
     return generations[0][0] if generations and generations[0] else None
-
-
-def check_budgets(
-    handlers: Iterable[BaseCallbackHandler],
-    model: str,
-    expected_usd: float | None = None,
-    calls: int = 1,
-) -> None:
-    """Tell usage handlers of calls before their runs start, and refuse what no budget can hold.
-
-    Args:
-        handlers: The handlers of the calls.
-        model: The model that is asked.
-        expected_usd: US dollars that each call will cost, if that is known.
-        calls: How many there are.
-
-    Raises:
-        VoxtralBudgetExceededError: A budget cannot hold them, or could not be kept.
-    """
-    counting: list[Any] = []
-    others: list[BaseCallbackHandler] = []
-    for handler in handlers:
-        (counting if hasattr(handler, "enter_voxtral_call") else others).append(handler)
-    # LangChain starts asynchronous runs of LLMs for inline handlers only, if there are any: among
-    # others the usage handlers must not be the only ones, nor be left out.
-    run_inline = any(handler.run_inline for handler in others)
-    for handler in counting:
-        handler.enter_voxtral_call(model, expected_usd, calls, run_inline=run_inline)

@@ -1,12 +1,15 @@
 """`UsageLedger`: the sums of calls that have ended, and what is kept for those in flight."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from threading import Lock
+from typing import Any
 from uuid import UUID
 
+from langchain_core.callbacks import BaseCallbackHandler
+
 from langchain_voxtral.errors import VoxtralBudgetExceededError
-from langchain_voxtral.usage import VoxtralUsage, dollars
+from langchain_voxtral.usage.sums import VoxtralUsage, dollars
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,3 +119,31 @@ class UsageLedger:
             f"{dollars(kept)} is kept for calls in flight, and the next of {call.model} is "
             f"expected to cost {needs}. Raise max_cost_usd, or count in a new block."
         )
+
+
+def check_budgets(
+    handlers: Iterable[BaseCallbackHandler],
+    model: str,
+    expected_usd: float | None = None,
+    calls: int = 1,
+) -> None:
+    """Tell usage handlers of calls before their runs start, and refuse what no budget can hold.
+
+    Args:
+        handlers: The handlers of the calls.
+        model: The model that is asked.
+        expected_usd: US dollars that each call will cost, if that is known.
+        calls: How many there are.
+
+    Raises:
+        VoxtralBudgetExceededError: A budget cannot hold them, or could not be kept.
+    """
+    counting: list[Any] = []
+    others: list[BaseCallbackHandler] = []
+    for handler in handlers:
+        (counting if hasattr(handler, "enter_voxtral_call") else others).append(handler)
+    # LangChain starts asynchronous runs of LLMs for inline handlers only, if there are any: among
+    # others the usage handlers must not be the only ones, nor be left out.
+    run_inline = any(handler.run_inline for handler in others)
+    for handler in counting:
+        handler.enter_voxtral_call(model, expected_usd, calls, run_inline=run_inline)

@@ -1,0 +1,1 @@
+"""What calls use: sums, budgets, and the callback handler that keeps them."""
