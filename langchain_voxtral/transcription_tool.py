@@ -33,6 +33,9 @@ def transcribe_audio_tool(
     the names of the files; all other errors are raised. Where there is no speech, the answer says
     so. Upper and lower case are ignored if only one file matches.
 
+    In traces the requests are runs below the tool's, with their cost (see
+    `VoxtralTranscriptionParser`). They are no messages of a graph's stream.
+
     Args:
         parser: The parser that transcribes.
         root: The folder. The model may have any file in and below it transcribed.

@@ -15,6 +15,7 @@ from langchain_core.stores import InMemoryByteStore
 from support import speech_samples
 from support.folder_store import FolderStore
 from support.reference_transcripts import TALK, TRANSCRIPTS, TRANSLATIONS, word_errors
+from support.run_log import RunLog
 from support.subtitle_cues import read_cues
 
 from langchain_voxtral import (
@@ -22,6 +23,7 @@ from langchain_voxtral import (
     VoxtralTranscriber,
     VoxtralTranscriptionLoader,
     VoxtralTranscriptionParser,
+    get_voxtral_usage_callback,
     transcribe_audio_tool,
 )
 from langchain_voxtral.local import LocalVoxtral
@@ -203,6 +205,31 @@ def test_the_embedded_engine_reports_a_language_that_it_does_not_know(
     parser = VoxtralTranscriptionParser(language="qq", on_error="mark", **settings)
     [made] = parser.parse(speech_samples.JFK)
     assert "does not know this language" in made.metadata["error"]
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "path", "has_tokens"),
+    [
+        ("transcriptions", "transcriptions", False),
+        ("native", "native", False),
+        ("chat", "chat_completions", True),
+    ],
+)
+def test_callbacks_are_told_what_a_request_took(
+    settings: dict[str, Any], endpoint: str, path: str, has_tokens: bool
+) -> None:
+    log, short = RunLog(), speech_samples.wav_bytes(speech_samples.speech()[:32_000])
+    transcriber = VoxtralTranscriber(endpoint=endpoint, **settings)
+    with get_voxtral_usage_callback(max_cost_usd=0.01) as usage:
+        text = transcriber.invoke(short, {"callbacks": [log]})
+    [run] = log.requests
+    told = run.message.response_metadata
+    assert run.message.content == text
+    assert (told["endpoint"], told["audio_seconds"], told["cost"]) == (path, 2.0, 0.0)
+    assert told["request_id"]
+    assert (usage.total.requests, usage.total.cost_usd) == (1, 0.0)
+    assert usage.total.requests_without_usage == usage.total.requests_without_cost == 0
+    assert (usage.total.output_tokens > 0) == has_tokens
 
 
 async def test_a_recording_goes_through_a_chain_to_the_model(
