@@ -117,16 +117,6 @@ class LanguageModel(ConnectionSettings, SamplingSettings, BaseLanguageModel[Any]
             return ask_engine(self._client, body, self.model)
         return tokenizer.encode(text)
 
-    def get_num_tokens(self, text: str) -> int:
-        """Return how many token ids a text has; see `get_token_ids`.
-
-        Args:
-            text: A text.
-        """
-        if self.custom_get_token_ids is not None or self.base_url == LOCAL_BASE_URL:
-            return len(self.get_token_ids(text))
-        return tokenizer.count(text)
-
     @property
     def lc_attributes(self) -> dict[str, Any]:
         """Write a prompt format of the user's own as its table: loads need it, and cache keys."""

@@ -1,9 +1,9 @@
 """Token counts of messages, by the model's own template."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from langchain_core.messages import BaseMessage
+from langchain_core.messages import BaseMessage, MessageLikeRepresentation, convert_to_messages
 from langchain_core.messages.utils import count_tokens_approximately
 
 from langchain_voxtral import tokenizer
@@ -17,14 +17,13 @@ from langchain_voxtral.messages import Turn, text_as_sent, to_turn
 from langchain_voxtral.providers import LOCAL_BASE_URL, PROVIDERS
 from langchain_voxtral.settings import merge_settings
 from langchain_voxtral.tools.json_text import dumps
-from langchain_voxtral.tools.schema import to_openai_tools
 
 
 class MessageTokenCounts(LanguageModel, AudioSettings):
     """What a chat model answers when it is asked for the tokens of messages."""
 
     def get_num_tokens_from_messages(
-        self, messages: list[BaseMessage], tools: Sequence[Any] | None = None
+        self, messages: Iterable[MessageLikeRepresentation], tools: Sequence[Any] | None = None
     ) -> int:
         """Return how many tokens messages take, as `trim_messages(token_counter=chat)` asks.
 
@@ -39,8 +38,8 @@ class MessageTokenCounts(LanguageModel, AudioSettings):
         them); only if that says nothing, it is read from `audio_store`.
 
         Args:
-            messages: The messages. They need not be a whole conversation; a list that could not be
-                sent as it is counts message by message.
+            messages: The messages, or what LangChain makes messages of. They need not be a whole
+                conversation; a list that could not be sent as it is counts message by message.
             tools: Tools that are offered.
 
         Raises:
@@ -59,32 +58,35 @@ class MessageTokenCounts(LanguageModel, AudioSettings):
             assert chat.get_num_tokens_from_messages([HumanMessage([second])]) == 379
             ```
         """
+        messages = convert_to_messages(messages)
         single = [to_turn(index, message) for index, message in enumerate(messages)]
         turns = self._with_seconds(single, PROVIDERS[self.server])
-        offered = to_openai_tools(tools or ())
-        total = sum(audio_tokens(part.seconds or 0) for turn in turns for part in turn.audio)
-        if self.custom_get_token_ids is None:
-            if self.base_url == LOCAL_BASE_URL:
-                return total + self._ask_engine(turns, offered)
-            if tokenizer.is_installed():
-                return count_messages(turns, offered)
+        offered = ToolOptions.pop_from({"tools": tools})
+        if self.custom_get_token_ids is None and self.base_url == LOCAL_BASE_URL:
+            return _audio_tokens(turns) + self._ask_engine(turns, offered)
+        if self.custom_get_token_ids is None and tokenizer.is_installed():
+            return count_messages(offered.rename_calls(turns), offered.tools)
         texts = [
             message.model_copy(update={"content": text_as_sent(turn), "name": None})
             for message, turn in zip(messages, turns, strict=True)
         ]
-        if self.custom_get_token_ids is None:
-            return total + count_tokens_approximately(texts, tools=[*offered])
-        if offered:
-            total += self.get_num_tokens(dumps(offered, what="the tools"))
-        return total + super().get_num_tokens_from_messages(texts)
+        return _audio_tokens(turns) + self._count_texts(texts, [*offered.tools])
 
-    def _ask_engine(self, turns: Sequence[Turn], tools: Sequence[dict[str, Any]]) -> int:
+    def _count_texts(self, messages: list[BaseMessage], tools: list[Any]) -> int:
+        """Return how many tokens messages of text have by the user's counter, or about."""
+        if self.custom_get_token_ids is None:
+            return count_tokens_approximately(messages, tools=tools)
+        of_tools = self.get_num_tokens(dumps(tools, what="the tools")) if tools else 0
+        return of_tools + super().get_num_tokens_from_messages(messages)
+
+    def _ask_engine(self, turns: Sequence[Turn], tools: ToolOptions) -> int:
         """Return how many tokens the embedded engine's prompt has, recordings aside."""
-        if not turns and not tools:
+        if not turns and not tools.tools:
             return 0
-        request = self._request_builder().from_turns(
-            without_audio(as_conversation(turns) or [Turn("user")]),
-            merge_settings(self, None, {}),
-            ToolOptions.pop_from({"tools": tools}),
-        )
+        said = without_audio(as_conversation(turns)) or [Turn("user")]
+        request = self._request_builder().from_turns(said, merge_settings(self, None, {}), tools)
         return len(ask_engine(self._client, request.body, self.model))
+
+
+def _audio_tokens(turns: Iterable[Turn]) -> int:
+    return sum(audio_tokens(part.seconds or 0) for turn in turns for part in turn.audio)

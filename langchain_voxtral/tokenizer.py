@@ -37,7 +37,8 @@ _counts: dict[bytes, int] = {}
 
 def is_installed() -> bool:
     """Return whether the `tokens` extra is installed."""
-    return all(map(find_spec, ("mistral_common", "tiktoken")))
+    is_loaded = _load.cache_info().currsize > 0  # finding packages takes longer than a short count
+    return is_loaded or all(map(find_spec, ("mistral_common", "tiktoken")))
 
 
 def encode(text: str) -> list[int]:

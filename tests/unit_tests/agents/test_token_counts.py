@@ -1,7 +1,7 @@
 """Agents whose conversations are summarised by exact counts of tokens."""
 
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage
@@ -23,7 +23,7 @@ def summarising(chat: ChatVoxtral) -> Any:
         chat,
         trigger=("fraction", 0.8),
         keep=("fraction", 0.3),
-        token_counter=cast("Any", chat).get_num_tokens_from_messages,
+        token_counter=chat.get_num_tokens_from_messages,
         trim_tokens_to_summarize=None,  # it would leave out a message of more than 4,000
     )
     return create_agent(chat, [], middleware=[middleware])

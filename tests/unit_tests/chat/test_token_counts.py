@@ -201,6 +201,22 @@ def test_tools_and_their_calls_are_counted(counter: dict[str, Any]) -> None:
     assert count([]) == 0
 
 
+def test_tools_count_by_the_names_that_they_are_sent_under() -> None:
+    def named(name: str) -> tuple[dict[str, Any], AIMessage]:
+        return {"name": name}, AIMessage("", tool_calls=[{"name": name, "args": {}, "id": "1"}])
+
+    count = ChatVoxtral().get_num_tokens_from_messages
+    (generic, call), (sent, sent_call) = named("Page[dict[str, int]]"), named("Page_dict_str_int")
+    asked = HumanMessage("q")
+    assert count([asked, call], [generic]) == count([asked, sent_call], [sent])
+    assert count([asked, call]) != count([asked, sent_call])
+
+
+def test_what_becomes_messages_is_counted() -> None:
+    count = ChatVoxtral().get_num_tokens_from_messages
+    assert count(["Hello!"]) == count(iter([("human", "Hello!")])) == 5
+
+
 def test_any_part_of_a_conversation_is_counted() -> None:
     """`trim_messages` also counts results whose call was trimmed."""
     result = ToolMessage("22", tool_call_id="1")
