@@ -85,6 +85,9 @@ class LanguageModel(ConnectionSettings, SamplingSettings, BaseLanguageModel[Any]
         params["ls_provider"] = provider_name(self.base_url, self.server)
         if stop is None and self.stop:
             params["ls_stop"] = self.stop
+        for name in ("temperature", "max_tokens"):
+            if name in given and given[name] is None:  # the call leaves it to the server
+                params.pop(f"ls_{name}", None)  # type: ignore[misc]  # a key of the TypedDict
         return params
 
     def get_token_ids(self, text: str) -> list[int]:
@@ -265,6 +268,8 @@ class LanguageModel(ConnectionSettings, SamplingSettings, BaseLanguageModel[Any]
     def _record_run_facts(
         self, manager: "Manager", others: Sequence[BaseCallbackHandler] = ()
     ) -> bool:
+        if not manager.handlers and not others:
+            return False
         from langchain_voxtral.tracing import record_run_facts  # noqa: PLC0415 - not all trace
 
         chosen = self.prompt_format
