@@ -144,6 +144,8 @@ OF_CHATS: list[Any] = [
     ("ainvoke", {"streaming": True}, [STREAMED], TOKENS),
     ("stream", {"disable_streaming": True}, [WHOLE], ENDS),
     ("astream", {"disable_streaming": True}, [WHOLE], ENDS),
+    ("invoke", {"output_version": "v1"}, [WHOLE], ENDS),
+    ("stream", {"output_version": "v1"}, [STREAMED], TOKENS),
     ("stream_events", {}, [STREAMED], TOKENS),
     ("astream_events", {}, [STREAMED], TOKENS),
 ]

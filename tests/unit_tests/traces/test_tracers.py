@@ -1,6 +1,7 @@
 """Tracers other than LangSmith's, ways by which they are added, and what stands beside them."""
 
 import copy
+import json
 import logging
 import pickle
 from collections.abc import Callable
@@ -18,7 +19,9 @@ from langchain_core.runnables import RunnableLambda
 from langchain_core.tracers import LangChainTracer
 from langchain_core.tracers.base import AsyncBaseTracer
 from langchain_core.tracers.context import collect_runs
-from langsmith import tracing_context
+from langsmith import Client, tracing_context
+from requests import Response
+from requests.adapters import HTTPAdapter
 from support.call_modes import CALL_MODES, ask, sum_of
 from support.documented_exchanges import MODEL, USAGE, Server, answering
 from support.trace_recorder import TraceRecorder
@@ -109,6 +112,30 @@ async def test_runs_that_are_collected(make: Make, call_mode: str) -> None:
     assert run.extra["metadata"]["cost"] == cost_in(call_mode)
     usage = USAGE | {"total_cost": cost_in(call_mode)}
     assert run.extra["metadata"]["usage_metadata"] == usage
+
+
+class Sent(HTTPAdapter):
+    """Takes what LangSmith's client sends."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bodies: list[Any] = []
+
+    def send(self, request: Any, *_: Any, **__: Any) -> Response:
+        self.bodies.append(json.loads(request.body))
+        response = Response()
+        response.status_code = 200
+        return response
+
+
+def test_langsmiths_own_client_sends_the_cost(make: Make) -> None:
+    client, sent = Client("http://127.0.0.1:9", auto_batch_tracing=False, info={}), Sent()
+    client.session.mount("http://", sent)
+    make().invoke("Hello!", {"callbacks": [LangChainTracer(client=client)]})
+    [started, ended] = sent.bodies
+    assert "cost" not in started["extra"]["metadata"]
+    told = ended["extra"]["metadata"]
+    assert (told["cost"], told["usage_metadata"]["total_cost"]) == (0.0000436, 0.0000436)
 
 
 def test_copies_of_a_runs_metadata_are_plain(make: Make) -> None:
