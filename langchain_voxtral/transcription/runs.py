@@ -160,8 +160,9 @@ class RequestRuns(Generic[M]):
             run = await asyncio.shield(starting)
             transcript = await send(report)
         except BaseException as error:
-            partial = self._partial_result(request, error, texts)
-            await asyncio.shield(_afail(starting, error, partial))
+            with suppress(Exception):  # of a start that failed, which is the error itself
+                run = await starting
+                await run.on_llm_error(error, **self._partial_result(request, error, texts))
             raise
         await run.on_llm_end(self._result(request, transcript))
         return transcript
@@ -247,17 +248,6 @@ class RequestRuns(Generic[M]):
             text = error.partial or text
             info = replace(info, request_id=error.request_id, attempts=error.attempts)
         return {"response": _llm_result(text, info)} if text else {}
-
-
-async def _afail(
-    starting: Awaitable[AsyncCallbackManagerForLLMRun],
-    error: BaseException,
-    partial: dict[str, LLMResult],
-) -> None:
-    """End a run with an error, once it has started."""
-    with suppress(Exception):  # of a start that failed, which is the error itself
-        run = await starting
-        await run.on_llm_error(error, **partial)
 
 
 def _llm_result(text: str, info: ResponseInfo, **more: str | None) -> LLMResult:

@@ -18,7 +18,9 @@ HELLO = transcription_reply("Hello.")
 
 
 @pytest.mark.parametrize("way", SOME_WAYS)
-def test_a_chunk_that_would_pass_the_budget_is_refused_before_its_run(way: str) -> None:
+def test_a_chunk_that_would_pass_the_budget_is_refused_before_its_run(
+    way: str, caplog: pytest.LogCaptureFixture
+) -> None:
     """The recording costs $0.30, its first two chunks less than $0.20."""
     usage, log = VoxtralUsageCallbackHandler(max_cost_usd=0.2), RunLog()
     with ScriptedServer(default=HELLO) as server:
@@ -27,6 +29,7 @@ def test_a_chunk_that_would_pass_the_budget_is_refused_before_its_run(way: str) 
             WAYS[way](parser, LONG, {"callbacks": [log, usage]})
         assert len(server.requests) == 2
     assert [run.message.content for run in log.requests] == ["Hello."] * 2
+    assert "on_llm_start" not in caplog.text  # LangChain logs what a handler raises there
     assert usage.total.requests == 2
     assert usage.total.cost_usd == usage.total.estimated_cost_usd == pytest.approx(0.1985)
     assert usage.by_model[MODEL].audio_seconds == pytest.approx(19.85)
