@@ -24,7 +24,7 @@ from support.template_goldens import WEATHER
 
 from langchain_voxtral import ChatVoxtral, VoxtralLLM, audio_block
 from langchain_voxtral.errors import VoxtralInvalidRequestError, VoxtralMissingExtraError
-from langchain_voxtral.messages import Turn, to_turns
+from langchain_voxtral.messages import AudioPart, Turn, to_turns
 from langchain_voxtral.messages.mistral_order import arrange_for_mistral
 
 
@@ -119,6 +119,15 @@ def test_a_conversation_has_as_many_tokens_as_what_is_sent_has_in_mistral_common
     sent = arrange_for_mistral(to_turns(messages))
     count = ChatVoxtral().get_num_tokens_from_messages(messages, tools)
     assert count == len(oracle.tokens(sent, tools))
+
+
+def test_system_text_beside_a_recording_counts_as_the_users(oracle: MistralOracle) -> None:
+    """As it is sent; the model takes it in no other way."""
+    said = wav_bytes(silence(31))
+    sent = [Turn("user").with_content(["Be brief.", AudioPart(said), "Why?"])]
+    asked = [SystemMessage("Be brief."), HumanMessage([audio_block(said), "Why?"])]
+    count = ChatVoxtral().get_num_tokens_from_messages
+    assert count(asked) == len(oracle.tokens(sent, []))
 
 
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -132,6 +132,28 @@ def test_tools_and_calls_count(make_chat: Callable[..., ChatVoxtral], server: Se
     assert len(server.requests) == 1
 
 
+def test_escapes_in_the_json_of_a_call_count(
+    make_chat: Callable[..., ChatVoxtral], server: Server
+) -> None:
+    """A character of one byte may be written as six, each a token."""
+    chat, asked = make_chat(profile={"max_input_tokens": 200}), HumanMessage("q")
+    call = AIMessage("", tool_calls=[{"name": "f", "args": {"x": "\x01" * 50}, "id": "abcdef123"}])
+    with pytest.raises(VoxtralContextOverflowError) as raised:
+        chat.invoke([asked, call])
+    tokens = chat.get_num_tokens_from_messages([asked, call])
+    assert raised.value.message == problem(tokens, 200)
+    assert server.requests == []
+
+
+def test_system_text_among_messages_counts_as_the_users() -> None:
+    """As templates take it that have no place for it there."""
+    turns = [Turn("user", "Q1"), Turn("system", "Q2"), Turn("assistant"), Turn("user", "Q1")]
+    tokens = count_messages([Turn("user", "Q1\n\nQ2\n\nQ1")])
+    check_conversation(turns, [], limit=tokens, model=MODEL)
+    with pytest.raises(VoxtralContextOverflowError):
+        check_conversation(turns, [], limit=tokens - 1, model=MODEL)
+
+
 @pytest.mark.parametrize("call_mode", CALL_MODES)
 async def test_recordings_count(
     make_chat: Callable[..., ChatVoxtral], server: Server, call_mode: str
