@@ -13,7 +13,7 @@ from langchain_core.callbacks import (
     CallbackManager,
     UsageMetadataCallbackHandler,
 )
-from langchain_core.messages import AIMessage
+from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.messages.ai import add_usage
 from langchain_core.runnables import RunnableLambda
 from langchain_core.tracers import LangChainTracer
@@ -147,32 +147,54 @@ def test_copies_of_a_runs_metadata_are_plain(make: Make) -> None:
         assert copied == metadata
 
 
+def answer_by_number(request: Any) -> Any:
+    """Answer the second question with twice the tokens, at twice the cost, as the first."""
+    number = 1 + (b"second" in request.content)
+    cost = {"cost": number / 1000, "tokens_input": 1, "tokens_generated": number}
+    results = [{"generated_text": "Hi"}]
+    return answering({"inference_status": cost, "results": results, "request_id": str(number)})
+
+
 @pytest.mark.parametrize("is_async", [False, True])
-async def test_each_prompt_of_a_batch_has_its_own_facts(
-    make_llm: Make, server: Server, is_async: bool
+async def test_each_question_of_one_call_has_its_own_facts(
+    make: Make, server: Server, is_async: bool
 ) -> None:
     recorder = TraceRecorder()
-
-    def answer(request: Any) -> Any:
-        number = 1 + (b"second" in request.content)
-        cost = {"cost": number / 1000, "tokens_input": 1, "tokens_generated": number}
-        results = [{"generated_text": "Hi"}]
-        return answering({"inference_status": cost, "results": results, "request_id": str(number)})
-
-    server.answer = answer
-    llm: Any = make_llm()
-    config = {"callbacks": [LangChainTracer(client=recorder)]}
-    prompts = ["first", "second"]
+    server.answer = answer_by_number
+    model: Any = make()
+    tracers = [LangChainTracer(client=recorder)]
+    texts = ["first", "second"]
+    is_chat = isinstance(model, ChatVoxtral)
+    given = [[HumanMessage(text)] for text in texts] if is_chat else texts
     if is_async:
-        await llm.abatch(prompts, config)
-        await llm.agenerate(prompts, callbacks=config["callbacks"])
+        await model.abatch(texts, {"callbacks": tracers})
+        await model.agenerate(given, callbacks=tracers)
+        await model.agenerate(given, None, tracers)
     else:
-        llm.batch(prompts, config)
-        llm.generate(prompts, callbacks=config["callbacks"])
-    assert costs_of(recorder) == [(1, 0.001), (2, 0.002)] * 2
+        model.batch(texts, {"callbacks": tracers})
+        model.generate(given, callbacks=tracers)
+        model.generate(given, None, tracers)
     told = [one["extra"]["metadata"] for one in recorder.model_runs]
-    assert [one["request_id"] for one in told] == ["1", "2"] * 2
-    assert [one["ls_model_name"] for one in told] == [MODEL] * 4
+    assert sorted(costs_of(recorder)) == [(1, 0.001)] * 3 + [(2, 0.002)] * 3
+    assert sorted(one["request_id"] for one in told) == ["1"] * 3 + ["2"] * 3
+    assert [one["ls_model_name"] for one in told] == [MODEL] * 6
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+async def test_each_prompt_of_an_llm_may_have_its_own_tracer(
+    make_llm: Make, server: Server, is_async: bool
+) -> None:
+    recorders = [TraceRecorder(), TraceRecorder()]
+    server.answer = answer_by_number
+    llm: Any = make_llm()
+    tracers = [[LangChainTracer(client=recorder)] for recorder in recorders]
+    if is_async:
+        await llm.agenerate(["first", "second"], callbacks=tracers)
+    else:
+        llm.generate(["first", "second"], callbacks=tracers)
+    assert list(map(costs_of, recorders)) == [[(1, 0.001)], [(2, 0.002)]]
+    [told] = [one["extra"]["metadata"] for one in recorders[1].model_runs]
+    assert told["ls_model_name"] == MODEL
 
 
 # What stands beside a tracer
