@@ -23,11 +23,7 @@ from langchain_voxtral.connection import (
     ConnectionSettings,
     resolve_local,
 )
-from langchain_voxtral.errors import (
-    Secrets,
-    VoxtralUnsupportedFeatureError,
-    forget_locals,
-)
+from langchain_voxtral.errors import VoxtralUnsupportedFeatureError
 from langchain_voxtral.protocol.form_data import FormData
 from langchain_voxtral.protocol.json_body import encode_request
 from langchain_voxtral.providers import (
@@ -37,6 +33,7 @@ from langchain_voxtral.providers import (
     provider_name,
     resolve_remote,
 )
+from langchain_voxtral.redaction import Secrets, forget_locals
 from langchain_voxtral.transport import (
     ClientPool,
     HTTPRequest,

@@ -21,7 +21,7 @@ from pydantic import (
     model_validator,
 )
 
-from langchain_voxtral.errors import VoxtralUnsupportedFeatureError, forget_locals
+from langchain_voxtral.errors import VoxtralUnsupportedFeatureError
 from langchain_voxtral.preloading import import_for_calls
 from langchain_voxtral.providers import (
     LOCAL_BASE_URL,
@@ -36,6 +36,7 @@ from langchain_voxtral.providers import (
     key_variables,
     normalize_base_url,
 )
+from langchain_voxtral.redaction import forget_locals
 from langchain_voxtral.transport import (
     AsyncClient,
     Client,

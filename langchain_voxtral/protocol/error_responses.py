@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic_core import from_json, to_json
 
-from langchain_voxtral.errors import VoxtralError, redact
+from langchain_voxtral.errors import VoxtralError
 from langchain_voxtral.protocol.error_table import (
     BY_STATUS,
     BY_STATUS_CLASS,
@@ -21,6 +21,7 @@ from langchain_voxtral.protocol.error_table import (
     UNEXPECTED,
     ErrorCase,
 )
+from langchain_voxtral.redaction import redact
 
 _TEXT_KEYS = ("error_message", "message", "msg", "error", "detail")
 """Where DeepInfra, OpenAI-compatible servers, FastAPI and TGI put an error's text, best first."""

@@ -14,9 +14,9 @@ from langchain_voxtral.errors import (
     VoxtralInvalidRequestError,
     VoxtralResponseError,
     VoxtralTimeoutError,
-    redact,
 )
 from langchain_voxtral.protocol.form_data import FormData
+from langchain_voxtral.redaction import redact
 from langchain_voxtral.transport.retry import RetryState
 from langchain_voxtral.transport.types import HTTPRequest, Timeouts
 

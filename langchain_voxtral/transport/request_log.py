@@ -8,8 +8,9 @@ from decimal import Decimal
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar
 
-from langchain_voxtral.errors import VoxtralError, redact
+from langchain_voxtral.errors import VoxtralError
 from langchain_voxtral.protocol.responses import ResponseInfo, Usage
+from langchain_voxtral.redaction import redact
 
 logger = logging.getLogger("langchain_voxtral")
 

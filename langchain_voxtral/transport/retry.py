@@ -12,8 +12,8 @@ from langchain_voxtral.errors import (
     VoxtralError,
     VoxtralIncompleteStreamError,
     VoxtralTimeoutError,
-    redact,
 )
+from langchain_voxtral.redaction import redact
 from langchain_voxtral.transport.deadlines import TimeLimit
 from langchain_voxtral.transport.types import HTTPRequest
 

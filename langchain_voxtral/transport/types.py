@@ -4,8 +4,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
-from langchain_voxtral.errors import Secrets, VoxtralError
+from langchain_voxtral.errors import VoxtralError
 from langchain_voxtral.protocol.form_data import FormData
+from langchain_voxtral.redaction import Secrets
 from langchain_voxtral.transport.request_log import Answer, RequestLog
 
 T_co = TypeVar("T_co", covariant=True)

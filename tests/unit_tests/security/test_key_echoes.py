@@ -23,7 +23,8 @@ from support.key_echoes import SHAPES, TOKEN_CHARACTERS, Shape, echoes, keys
 from support.trace_recorder import TraceRecorder
 
 from langchain_voxtral import ChatVoxtral, VoxtralLLM
-from langchain_voxtral.errors import Secrets, VoxtralError, VoxtralResponseError, redact
+from langchain_voxtral.errors import VoxtralError, VoxtralResponseError
+from langchain_voxtral.redaction import Secrets, redact
 
 PIECE = 12
 """Characters of a key in a row that must not be seen anywhere."""

@@ -26,13 +26,14 @@ from langchain_voxtral.audio.chunking import AudioChunk
 from langchain_voxtral.audio.wav import wav_header
 from langchain_voxtral.client import VoxtralClient
 from langchain_voxtral.connection import ConnectionSettings
-from langchain_voxtral.errors import Secrets, VoxtralAuthenticationError, VoxtralError
+from langchain_voxtral.errors import VoxtralAuthenticationError, VoxtralError
 from langchain_voxtral.protocol.transcription_forms import TranscriptionOptions
 from langchain_voxtral.protocol.transcription_request import (
     SpeechEndpoint,
     TranscriptionRequest,
 )
 from langchain_voxtral.providers import DEEPINFRA
+from langchain_voxtral.redaction import Secrets
 from langchain_voxtral.transcription_client import TranscriptionClient
 
 KEY = "tok-5d0c71e9-distinctive"
