@@ -20,7 +20,7 @@ from langchain_core.messages.utils import count_tokens_approximately
 from support.conversations import conversations, texts
 from support.mistral_oracle import MistralOracle
 from support.speech_samples import encoded, silence, wav_bytes
-from support.template_goldens import WEATHER
+from support.template_goldens import GOLDENS, WEATHER
 
 from langchain_voxtral import ChatVoxtral, VoxtralLLM, audio_block
 from langchain_voxtral.errors import VoxtralInvalidRequestError, VoxtralMissingExtraError
@@ -104,6 +104,31 @@ def oracle(tmp_path_factory: pytest.TempPathFactory) -> MistralOracle:
 names = st.from_regex(r"[a-zA-Z0-9_-]{1,64}", fullmatch=True)
 
 
+@pytest.mark.parametrize(("turns", "tools", "prompt", "tokens"), GOLDENS.values(), ids=GOLDENS)
+def test_messages_have_the_tokens_of_the_goldens(
+    turns: list[Turn], tools: list[dict[str, object]], prompt: str, tokens: int
+) -> None:
+    messages = list(map(to_message, turns))
+    assert ChatVoxtral().get_num_tokens_from_messages(messages, tools) == tokens
+
+
+@pytest.mark.parametrize(
+    ("lengths", "text", "tools", "tokens"),
+    [
+        ([7], "What is said?", [], 383),
+        ([31], "", [], 754),
+        ([7, 61], "Compare.", [], 1507),
+        ([7], "", [WEATHER], 435),
+    ],
+)
+def test_messages_with_recordings_have_the_tokens_of_the_goldens(
+    lengths: list[float], text: str, tools: list[dict[str, object]], tokens: int
+) -> None:
+    recorded, count = recordings_of(*lengths), ChatVoxtral().get_num_tokens_from_messages
+    assert count([HumanMessage([*recorded, text])], tools) == tokens
+    assert count([HumanMessage([text, *recorded])], tools) == tokens
+
+
 @pytest.mark.skipif(
     version("mistral-common") == "1.8.0", reason="it writes results of tools in another way"
 )
@@ -149,7 +174,8 @@ def test_what_is_kept_of_any_conversation_has_no_more_tokens_than_asked_for(
 
 def to_message(turn: Turn) -> BaseMessage:
     calls = [
-        {"id": f"#{call.id}", "name": call.name, "args": call.arguments} for call in turn.tool_calls
+        {"id": call.id or "none", "name": call.name, "args": call.arguments}
+        for call in turn.tool_calls
     ]
     match turn.role:
         case "system":
@@ -157,7 +183,7 @@ def to_message(turn: Turn) -> BaseMessage:
         case "user":
             return HumanMessage(turn.text)
         case "tool":
-            return ToolMessage(turn.text, tool_call_id=f"#{turn.tool_call_id}")
+            return ToolMessage(turn.text, tool_call_id=turn.tool_call_id or "none")
     return AIMessage(turn.text, tool_calls=calls)
 
 
