@@ -4,14 +4,18 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from langchain_core.messages import AIMessage, AnyMessage, HumanMessage
+from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, SystemMessage, ToolMessage
 from support.documented_exchanges import HELLO_TEXT, Server
 
 from langchain_voxtral import ChatVoxtral
 
 pytest.importorskip("langchain", reason="agents are of langchain, which the floor has not")
 from langchain.agents import create_agent
-from langchain.agents.middleware import SummarizationMiddleware
+from langchain.agents.middleware import (
+    ClearToolUsesEdit,
+    ContextEditingMiddleware,
+    SummarizationMiddleware,
+)
 
 LIMIT = 32_768
 TRIGGER = int(0.8 * LIMIT)
@@ -59,3 +63,30 @@ def test_a_summary_that_cannot_fit_is_asked_for_in_short_without_being_sent_in_f
     summary, answer = (body["input"] for body in server.bodies)
     assert 8_000 < chat.get_num_tokens(summary) < LIMIT / 2
     assert chat.get_num_tokens(answer) < 200
+
+
+def measure(metres: int) -> str:
+    """Measure a distance."""
+    return str(metres)
+
+
+@pytest.mark.parametrize("is_above", [False, True])
+def test_results_of_tools_are_cleared_above_a_number_of_tokens(
+    make_chat: Make, server: Server, *, is_above: bool
+) -> None:
+    """System prompt and tools are counted with the messages."""
+    chat = make_chat()
+    call = {"name": "measure", "args": {"metres": 5}, "id": "abcdef123"}
+    history: list[AnyMessage] = [
+        HumanMessage("How far is it?"),
+        AIMessage("", tool_calls=[call]),
+        ToolMessage("5" * 1_000, tool_call_id="abcdef123"),
+    ]
+    system = SystemMessage("Be brief.")
+    tokens = chat.get_num_tokens_from_messages([system, *history], [measure])
+    assert tokens > 1_000
+    edit = ClearToolUsesEdit(trigger=tokens - is_above, keep=0)
+    middleware: Any = ContextEditingMiddleware(edits=[edit], token_count_method="model")
+    agent: Any = create_agent(chat, [measure], system_prompt=system, middleware=[middleware])
+    agent.invoke({"messages": history})
+    assert ("5" * 1_000 not in server.body["input"]) is is_above
