@@ -32,7 +32,11 @@ from support.tool_dialects import CHAT, LLAMA3, Dialect
 from support.trace_recorder import TraceRecorder
 
 from langchain_voxtral import ChatVoxtral, VoxtralLLM, __version__
-from langchain_voxtral.errors import VoxtralAuthenticationError, VoxtralIncompleteStreamError
+from langchain_voxtral.errors import (
+    VoxtralAuthenticationError,
+    VoxtralIncompleteStreamError,
+    VoxtralInvalidRequestError,
+)
 from langchain_voxtral.prompts import FORMATS
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*is in beta")
@@ -111,6 +115,8 @@ class End(AsyncCallbackHandler):
     async def on_llm_end(self, *args: Any, **kwargs: Any) -> None:
         self.has_come.set()
 
+    on_llm_error = on_llm_end
+
 
 async def call(model: Runnable[Any, Any], call_mode: str, config: Any, given: Any) -> None:
     """Call a model in any mode; `batch` with two inputs."""
@@ -125,8 +131,10 @@ async def call(model: Runnable[Any, Any], call_mode: str, config: Any, given: An
         end = End()
         config = {"callbacks": [*config["callbacks"], end]}
         stream = await model.astream_events(given, config, version="v3")
-        assert (await stream.output).usage_metadata == USAGE
-        await end.has_come.wait()
+        try:
+            assert (await stream.output).usage_metadata == USAGE
+        finally:
+            await end.has_come.wait()
     else:
         await ask(model, call_mode, given, config=config)
 
@@ -228,6 +236,19 @@ async def test_a_failed_call_is_a_failed_run_with_its_request_id(
     expected = STARTED | {"request_id": "R7", "attempts": 1, "prompt_format": "llama3"}
     assert facts_of(recorder) == [expected]
     assert "Incorrect API key provided: [redacted]" in recorder.model_runs[0]["error"]
+
+
+@pytest.mark.parametrize("call_mode", ["stream_events", "astream_events"])
+async def test_failed_events_of_version_3_are_a_failed_run(
+    make_chat: Make, server: Server, call_mode: str
+) -> None:
+    recorder = TraceRecorder()
+    server.answer = lambda _: answering({"detail": "no"}, 400, {"x-request-id": "R7"})
+    config: Any = {"callbacks": [LangChainTracer(client=recorder)]}
+    with pytest.raises(VoxtralInvalidRequestError):
+        await call(make_chat(**SETTINGS), call_mode, config, "Hello!")
+    expected = STARTED | {"request_id": "R7", "attempts": 1, "prompt_format": "llama3"}
+    assert facts_of(recorder) == [expected]
 
 
 @pytest.mark.parametrize("call_mode", ["stream", "astream"])
