@@ -146,9 +146,10 @@ class StreamProgress:
         """Return the error of a stream that ended early, or was cut by a broken connection."""
         reason = "ended" if error is None else f"broke ({error.message})"
         tokens, resumes = self.count_tokens(decoder), self.resumes
+        so_far = "1 token" if tokens == 1 else f"{tokens} tokens"
         resumed = f" It had been resumed {resumes} times (max_stream_resumes)." if resumes else ""
         incomplete = VoxtralIncompleteStreamError(
-            f"The stream {reason} before its final event, after {tokens} tokens. "
+            f"The stream {reason} before its final event, after {so_far}. "
             f"The answer is not whole; what had arrived is in .partial.{resumed}"
         )
         incomplete.__cause__ = error

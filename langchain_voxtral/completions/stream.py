@@ -84,6 +84,11 @@ class CompletionStream:
         """What is known of the whole completion; None until its end."""
         return self._info
 
+    @property
+    def request_id(self) -> str | None:
+        """The server's id of the request, from an event or the head of the response."""
+        return self._decoder.request_id or self._read_header("x-request-id")
+
     def start_attempt(self, headers: Mapping[str, str], attempts: int) -> None:
         """Start on the body of a new response."""
         self._headers, self._attempts = headers, attempts
@@ -173,7 +178,7 @@ class CompletionStream:
         error.having(
             partial=read_partial_text(self._request, received) or error.partial,
             usage={"output_tokens": tokens} if tokens else error.usage,
-            request_id=error.request_id or self._read_header("x-request-id"),
+            request_id=error.request_id or self.request_id,
             attempts=max(error.attempts, self._attempts),
         )
 
@@ -299,7 +304,7 @@ class CompletionStream:
             finish_reason="stop" if is_stopped else info.finish_reason,
             finish_reason_is_derived=is_stopped and (is_incomplete or info.finish_reason != "stop"),
             usage=progress.total_usage(info.usage) if progress.resumes else info.usage,
-            request_id=info.request_id or self._read_header("x-request-id"),
+            request_id=info.request_id or self.request_id,
             model=self._read_header("x-voxtral-model") or self._request.model,
             provider=self._request.provider_name,
             endpoint=self._request.endpoint.name,

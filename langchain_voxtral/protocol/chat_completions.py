@@ -118,7 +118,7 @@ class ChatDecoder(StreamDecoderBase):
         for document in documents:
             # A chunk of nothing but text takes a short way: it comes for every token.
             text = _plain_text(document)
-            if text and self._request_id and not self.has_finish_reason:
+            if text and self.request_id and not self.has_finish_reason:
                 events.append(text)
             else:
                 self._decode_any(document, events)
@@ -126,7 +126,7 @@ class ChatDecoder(StreamDecoderBase):
     def _decode_any(self, document: JsonObject, events: list[StreamEvent]) -> None:
         """Append the events that a document of any kind stands for."""
         choices = self._choices(document)
-        self._request_id = self._request_id or safe_text(document.get("id"), self._secrets)
+        self.request_id = self.request_id or safe_text(document.get("id"), self._secrets)
         reason = None
         if (failure := _failure(choices, self._secrets)) is not None:
             raise failure

@@ -108,7 +108,7 @@ class NativeDecoder(StreamDecoderBase):
             if self.has_finish_reason:
                 return
             raise self._unknown_event(document)
-        self._request_id = safe_text(document.get("request_id"), self._secrets) or self._request_id
+        self.request_id = safe_text(document.get("request_id"), self._secrets) or self.request_id
         details = as_object(document.get("details"))
         reason = non_empty(details.get("finish_reason"))
         if document.get("token"):

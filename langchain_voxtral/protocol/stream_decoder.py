@@ -61,7 +61,7 @@ class StreamDecoderBase(ABC):
         self._sse = SSEDecoder(max_event_bytes, secrets=secrets)
         self._secrets = secrets
         self._with_logprobs = with_logprobs
-        self._request_id = header_request_id
+        self.request_id = header_request_id
         self._finish_reason: str | None = None
         self._usage: dict[str, Any] = {}  # by the names of `Usage`
         self._final_fields: set[str] = set()  # those that came with or after the finish reason
@@ -83,7 +83,7 @@ class StreamDecoderBase(ABC):
                 raise sse.failure
         except VoxtralError as error:
             self.failure = error.having(
-                status_code=200, request_id=error.request_id or self._request_id
+                status_code=200, request_id=error.request_id or self.request_id
             )
             if not events:
                 raise
@@ -136,7 +136,7 @@ class StreamDecoderBase(ABC):
     def _finish(self, events: list[StreamEvent]) -> None:
         if not self.finished:
             self.finished = True
-            events.append(ResponseInfo(self._finish_reason, Usage(**self._usage), self._request_id))
+            events.append(ResponseInfo(self._finish_reason, Usage(**self._usage), self.request_id))
 
     def _unknown_event(self, document: JsonObject) -> VoxtralResponseError:
         """Return the error for a document that may carry text in a form not known here."""

@@ -119,6 +119,11 @@ class TranscriptionStream:
         return None if self.transcript is None else self.transcript.transcript
 
     @property
+    def request_id(self) -> str | None:
+        """The server's id of the request, from the head of the response."""
+        return safe_text(self._headers.get("x-request-id"), self._secrets)
+
+    @property
     def started(self) -> bool:
         """Whether some of the transcript has come: then the request is not sent again."""
         return self._length > 0 or self.is_finishing
@@ -163,8 +168,7 @@ class TranscriptionStream:
         """Note on an error the text so far, and the server's id of the request."""
         error.having(
             partial=self._text() or error.partial,
-            request_id=error.request_id
-            or safe_text(self._headers.get("x-request-id"), self._secrets),
+            request_id=error.request_id or self.request_id,
             attempts=max(error.attempts, self.attempts),
         )
 

@@ -42,6 +42,11 @@ class AnswerSource(Protocol):
         """What is known of the whole body; None until its end."""
         ...
 
+    @property
+    def request_id(self) -> str | None:
+        """The server's id of the request, as soon as it is known."""
+        ...
+
 
 class RequestLog:
     """What is known of one request; leaving it as a context manager writes its line.
@@ -126,6 +131,7 @@ class RequestLog:
     def _fields(self, error: BaseException | None) -> dict[str, Any]:
         if self._body is not None:
             self.answer = self._body.answer
+            self.request_id = self._body.request_id or self.request_id
         usage = Usage() if self.answer is None else self.answer.usage
         request_id = None if self.answer is None else self.answer.request_id
         if isinstance(error, VoxtralError):

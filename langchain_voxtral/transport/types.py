@@ -114,6 +114,11 @@ class StreamDecoder(Protocol[T_co]):
         """What is known of the whole body; None until its end."""
         ...
 
+    @property
+    def request_id(self) -> str | None:
+        """The server's id of the request, as soon as it is known."""
+        ...
+
     def start_attempt(self, headers: Mapping[str, str], attempts: int) -> None:
         """Start on the body of a new response."""
 

@@ -25,7 +25,7 @@ from support.documented_exchanges import (
     token_event,
 )
 from support.scripted_server import ScriptedServer
-from support.sse_replies import json_reply
+from support.sse_replies import event, json_reply
 from support.transcription_calls import PARSES, SHORT, parser_of
 from support.transcription_streams import MODES, pieces_of, transcriber_at, vllm
 
@@ -236,8 +236,10 @@ async def test_a_stream_that_broke_tells_the_tokens_that_came(
 
 @pytest.mark.parametrize("call_mode", ["stream", "astream"])
 async def test_a_stream_that_is_left_early_is_abandoned(
-    make: Make, log: Log, call_mode: str
+    make: Make, server: Server, log: Log, call_mode: str
 ) -> None:
+    with_id = [event({"token": {"text": text}, "request_id": "E1"}) for text in TOKENS]
+    server.answer = lambda _: streaming(*with_id)
     chunks: Any = getattr(make(chunk_coalescing=False), call_mode)(PROMPT)
     if call_mode == "stream":
         next(chunks)
@@ -249,7 +251,8 @@ async def test_a_stream_that_is_left_early_is_abandoned(
             # LangChain leaves it to the event loop to close the inner generators.
             while not log.records:  # noqa: ASYNC110
                 await asyncio.sleep(0)
-    assert log.fields == [NOTHING_KNOWN | {"outcome": "abandoned", "first_token_ms": "time"}]
+    known = {"outcome": "abandoned", "first_token_ms": "time", "request_id": "E1"}
+    assert log.fields == [NOTHING_KNOWN | known]
 
 
 @pytest.mark.parametrize("call_mode", ["ainvoke", "astream"])

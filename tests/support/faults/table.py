@@ -98,7 +98,7 @@ CONNECTIONS = [
     Fault(
         "clean end without the final event",
         stream=Case(
-            ends_in(), breaks(VoxtralIncompleteStreamError, BEFORE_FINAL, "after 1 tokens")
+            ends_in(), breaks(VoxtralIncompleteStreamError, BEFORE_FINAL, "after 1 token.")
         ),
     ),
     Fault(

@@ -2,10 +2,12 @@
 
 import httpx
 import pytest
+from pydantic import SecretStr
 from support.call_modes import Caller, read_until_error
 from support.scripted_server import End, Gate, Reply, ScriptedServer, Step
 from support.sse_replies import event, events, final, json_reply, streamed, token, whole
 
+from langchain_voxtral import ChatVoxtral
 from langchain_voxtral.errors import (
     VoxtralAPIError,
     VoxtralConnectionError,
@@ -49,6 +51,22 @@ def test_a_stream_without_its_final_event_raises_with_the_text_so_far(
         "attempts": 1,
     }
     assert len(server.requests) == 1
+
+
+def test_a_stream_that_breaks_has_the_request_id_of_its_events(caller: Caller) -> None:
+    first = {"token": {"text": "Hello"}, "request_id": "E1"}
+    with ScriptedServer(events(event(first))) as server:
+        _, error = read_until_error(caller.stream(caller.model(server)))
+    assert (type(error), error.request_id) == (VoxtralIncompleteStreamError, "E1")
+
+
+def test_a_chat_completion_that_breaks_has_the_id_of_its_chunks() -> None:
+    first = {"id": "E1", "choices": [{"delta": {"content": "Hello"}}]}
+    with ScriptedServer(events(event(first))) as server:
+        chat = ChatVoxtral(base_url=server.url, api_key=SecretStr("any"), api="chat_completions")
+        with pytest.raises(VoxtralIncompleteStreamError) as caught:
+            list(chat.stream("Hi"))
+    assert caught.value.request_id == "E1"
 
 
 def test_a_connection_reset_in_a_stream_raises_with_the_text_so_far(caller: Caller) -> None:
