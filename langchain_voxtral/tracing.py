@@ -24,6 +24,9 @@ from langchain_voxtral.errors import VoxtralError
 ANSWER_FACTS = ("request_id", "endpoint", "finish_reason")
 """Keys of an answer's metadata that its run gets, too."""
 
+ERROR_FACTS = ("request_id", "attempts", "status_code")
+"""Attributes of an error that its run gets."""
+
 REQUEST_FACTS = (
     "cost",
     "cost_source",
@@ -96,7 +99,7 @@ class RunFacts(BaseCallbackHandler):
         """Write what the error says, and what came of the answer."""
         facts, usage = read_answer(response or LLMResult(generations=[]))
         if isinstance(error, VoxtralError):
-            told = {"request_id": error.request_id, "attempts": error.attempts}
+            told = {name: getattr(error, name) for name in ERROR_FACTS}
             facts = {name: value for name, value in told.items() if value is not None} | facts
         self._write(run_id, facts, usage)
 

@@ -90,7 +90,7 @@ CHAT_WHOLE = {
     "cost": 0.0000436,
     "usage_metadata": USAGE | {"total_cost": 0.0000436},
 }
-NAMES = {*STARTED, *RESUMED, *WHOLE}
+NAMES = {*STARTED, *RESUMED, *WHOLE, "status_code"}
 STARTS, TOKENS, ENDS = ["start"], ["start", "new_token", "end"], ["start", "end"]
 
 
@@ -223,7 +223,7 @@ async def test_a_repeated_request_tells_its_attempts(
 
 
 @pytest.mark.parametrize("call_mode", CALL_MODES)
-async def test_a_failed_call_is_a_failed_run_with_its_request_id(
+async def test_a_failed_call_is_a_failed_run_with_its_status_and_request_id(
     make: Make, server: Server, call_mode: str
 ) -> None:
     recorder = TraceRecorder()
@@ -233,8 +233,8 @@ async def test_a_failed_call_is_a_failed_run_with_its_request_id(
     with pytest.raises(VoxtralAuthenticationError):
         await call(make(**SETTINGS), call_mode, config, "Hello!")
     # LangChain writes the setting for every run; no answer has contradicted it.
-    expected = STARTED | {"request_id": "R7", "attempts": 1, "prompt_format": "llama3"}
-    assert facts_of(recorder) == [expected]
+    known = {"request_id": "R7", "attempts": 1, "status_code": 401, "prompt_format": "llama3"}
+    assert facts_of(recorder) == [STARTED | known]
     assert "Incorrect API key provided: [redacted]" in recorder.model_runs[0]["error"]
 
 
