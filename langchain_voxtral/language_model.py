@@ -29,7 +29,7 @@ from langchain_voxtral.providers import LOCAL_BASE_URL, PROVIDERS, provider_name
 from langchain_voxtral.settings import FIELD_ALIASES, SamplingSettings, reject_unknown_fields
 from langchain_voxtral.tools.json_text import max_json_tokens
 from langchain_voxtral.transport import on_asyncio, running_loop
-from langchain_voxtral.usage.ledger import check_budgets
+from langchain_voxtral.usage.entry import enter_call, release
 
 if TYPE_CHECKING:
     from langchain_voxtral.tracing import Manager
@@ -179,13 +179,20 @@ class LanguageModel(ConnectionSettings, SamplingSettings, BaseLanguageModel[Any]
 
         def generate(self, *args: Any, **kwargs: Any) -> LLMResult:
             """Do what LangChain does, and what `_enter_call` says."""
-            return super().generate(*self._enter_generate(CallbackManager, args, kwargs), **kwargs)
+            args = self._enter_generate(CallbackManager, args, kwargs)
+            try:
+                return super().generate(*args, **kwargs)
+            finally:
+                self._leave_generate(kwargs["callbacks"])
 
         async def agenerate(self, *args: Any, **kwargs: Any) -> LLMResult:
             """Do the same; LangChain's error would not say that asyncio is missing."""
             running_loop()
             args = self._enter_generate(AsyncCallbackManager, args, kwargs)
-            return await super().agenerate(*args, **kwargs)
+            try:
+                return await super().agenerate(*args, **kwargs)
+            finally:
+                self._leave_generate(kwargs["callbacks"])
 
         def stream(
             self,
@@ -223,15 +230,27 @@ class LanguageModel(ConnectionSettings, SamplingSettings, BaseLanguageModel[Any]
             and not isinstance(callbacks[0], BaseCallbackHandler)
         ):
             # Callbacks for each prompt of an LLM's batch.
-            kwargs["callbacks"] = [
-                self._enter_call(manager_class, each, kwargs) for each in callbacks
-            ]
+            entered: list[Callbacks] = []
+            try:
+                entered.extend(self._enter_call(manager_class, one, kwargs) for one in callbacks)
+            except BaseException:
+                self._leave_generate(entered)
+                raise
+            kwargs["callbacks"] = entered
             metadata = [{} for _ in callbacks]
         else:
             kwargs["callbacks"] = self._enter_call(manager_class, callbacks, kwargs, len(batch))
         if kwargs.get("metadata") is None:
             kwargs["metadata"] = metadata
         return args
+
+    @staticmethod
+    def _leave_generate(callbacks: Any) -> None:
+        """Keep nothing in budgets for what was not started, such as what the cache answered."""
+        several = callbacks if isinstance(callbacks, list) else [callbacks]
+        for each in several:
+            if isinstance(each, BaseCallbackManager):
+                release(each)
 
     def _enter_stream(
         self,
@@ -262,8 +281,9 @@ class LanguageModel(ConnectionSettings, SamplingSettings, BaseLanguageModel[Any]
         if not manager.handlers and not handlers:
             return callbacks
         model = str(self._get_ls_params(**kwargs).get("ls_model_name"))
-        check_budgets([*manager.handlers, *handlers], model, calls=prompts)
-        return manager if self._record_run_facts(manager, handlers) else callbacks
+        is_counted = enter_call(manager, model, runs=prompts, others=handlers)
+        is_traced = self._record_run_facts(manager, handlers)
+        return manager if is_counted or is_traced else callbacks
 
     def _record_run_facts(
         self, manager: "Manager", others: Sequence[BaseCallbackHandler] = ()

@@ -39,7 +39,7 @@ from langchain_voxtral.transcription.costs import billed_seconds, cost_of
 from langchain_voxtral.transcription.documents import without_none
 from langchain_voxtral.transcription.settings import TranscriptionSettings, price_per_minute
 from langchain_voxtral.transcription_client import AsyncEmit, Emit
-from langchain_voxtral.usage.ledger import check_budgets
+from langchain_voxtral.usage.entry import enter_call
 
 RUN_NAME = "VoxtralTranscription"
 
@@ -187,7 +187,6 @@ class RequestRuns(Generic[M]):
         """Return callbacks whose metadata is that of one request, unless a budget refuses it."""
         seconds, price = request.chunk.seconds, price_per_minute(self.settings)
         expected = None if price is None else cost_usd(seconds, price)
-        check_budgets(manager.handlers, request.model, expected)
         metadata = {
             "ls_provider": self._provider,
             "ls_model_name": request.model,
@@ -198,6 +197,7 @@ class RequestRuns(Generic[M]):
             "estimated_cost_usd": expected,
         }
         copied = manager.copy()
+        enter_call(copied, request.model, expected)
         copied.add_metadata(without_none(metadata), inherit=False)
         return copied
 

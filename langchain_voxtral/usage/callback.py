@@ -11,39 +11,29 @@ from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.outputs import LLMResult
 from langchain_core.tracers.context import register_configure_hook
 
-from langchain_voxtral.errors import VoxtralBudgetExceededError, VoxtralInvalidRequestError
-from langchain_voxtral.usage.ledger import Call, UsageLedger
+from langchain_voxtral.errors import VoxtralInvalidRequestError
+from langchain_voxtral.usage.ledger import Call, Reservation, UsageLedger
 from langchain_voxtral.usage.sums import VoxtralUsage, usage_of_failure, usage_of_result
 
 
 class _LedgerHandler(BaseCallbackHandler):
-    """Writes the calls of this package into ledgers; what it raises, LangChain raises."""
-
-    raise_error = True
+    """Writes the calls of this package into ledgers."""
 
     def __init__(self, ledgers: Sequence[UsageLedger]) -> None:
         super().__init__()
-        self._ledgers = ledgers
-
-    def enter_voxtral_call(
-        self, model: str, expected_usd: float | None, calls: int, *, run_inline: bool
-    ) -> None:
-        """Refuse calls that a ledger's budget cannot hold, and be called as the other handlers."""
-        self.run_inline = run_inline
-        for ledger in self._ledgers:
-            ledger.check(Call(model, expected_usd), calls)
+        self.voxtral_ledgers = ledgers
 
     def on_chat_model_start(self, *args: Any, **kwargs: Any) -> None:
-        """Note the call of a chat model, or refuse it."""
+        """Note the call of a chat model."""
         self._start(**kwargs | {"batch_size": 1})  # its errors are told to their own runs
 
     def on_llm_start(self, *args: Any, **kwargs: Any) -> None:
-        """Note the call of an LLM or a transcription, or refuse it."""
+        """Note the call of an LLM or a transcription."""
         self._start(**kwargs)
 
     def on_llm_end(self, response: LLMResult, *, run_id: UUID, **kwargs: Any) -> None:
         """Add what a call used that brought an answer."""
-        for ledger in self._ledgers:
+        for ledger in self.voxtral_ledgers:
             ledger.finish(run_id, lambda _: usage_of_result(response))
 
     def on_llm_error(
@@ -55,7 +45,7 @@ class _LedgerHandler(BaseCallbackHandler):
         **kwargs: Any,
     ) -> None:
         """Add what a call used that brought none."""
-        for ledger in self._ledgers:
+        for ledger in self.voxtral_ledgers:
             ledger.finish(run_id, lambda call: usage_of_failure(error, response, call.prompts))
 
     def _start(
@@ -64,6 +54,7 @@ class _LedgerHandler(BaseCallbackHandler):
         run_id: UUID,
         metadata: dict[str, Any] | None = None,
         batch_size: int = 1,
+        reservation: Reservation | None = None,
         **_: Any,
     ) -> None:
         facts = metadata or {}
@@ -71,13 +62,8 @@ class _LedgerHandler(BaseCallbackHandler):
             return  # another provider's model
         model = facts.get("ls_model_name") or ""
         call = Call(model, facts.get("estimated_cost_usd"), batch_size)
-        try:
-            for ledger in self._ledgers:
-                ledger.start(run_id, call)
-        except VoxtralBudgetExceededError:
-            for ledger in self._ledgers:
-                ledger.forget(run_id)
-            raise
+        for ledger in self.voxtral_ledgers:
+            ledger.start(run_id, call, reservation)
 
 
 class VoxtralUsageCallbackHandler(_LedgerHandler):
@@ -85,7 +71,8 @@ class VoxtralUsageCallbackHandler(_LedgerHandler):
 
     Pass it as a callback to count the calls of one chain, or use `get_voxtral_usage_callback`.
     It may be passed to any number of calls at once, from any threads. Calls of other models in
-    the same chain are not counted.
+    the same chain are not counted. Copies of it, such as those in copies of a model, count into
+    the same sums; one that was pickled goes on from them for itself.
 
     What it counted is in `total` and, for each model as it was asked for, in `by_model`. Both have
     `requests`, `failed_requests`, `retries`, `resumes`, `cached_responses`, `input_tokens`,
@@ -109,7 +96,8 @@ class VoxtralUsageCallbackHandler(_LedgerHandler):
             transcription is expected to cost its estimate, any other call as much as the dearest
             of its model so far; before the first has ended, something must be left. So a call
             that is dearer than all before may pass the limit, and so may the first ones, if
-            many start together. Where a call ended early, as much as was expected is
+            many start together. Prompts that are passed together (to `generate`, or to `batch` of
+            `VoxtralLLM`) are refused together. Where a call ended early, as much as was expected is
             taken for spent. If the cost of a call is not known and there is nothing to compare it
             with, the next one is refused, because the limit could not be kept. Answers from the
             cache are refused with the others.
@@ -194,7 +182,9 @@ def get_voxtral_usage_callback(
     usage = VoxtralUsageCallbackHandler(max_cost_usd=max_cost_usd)
     outer = _block.get()
     # One handler for all blocks around a call: the variable holds one, and each block counts.
-    token = _block.set(_LedgerHandler([*(outer._ledgers if outer else ()), usage._ledger]))  # noqa: SLF001
+    token = _block.set(
+        _LedgerHandler([*(outer.voxtral_ledgers if outer else ()), *usage.voxtral_ledgers])
+    )
     try:
         yield usage
     finally:

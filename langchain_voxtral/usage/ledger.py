@@ -1,15 +1,17 @@
 """`UsageLedger`: the sums of calls that have ended, and what is kept for those in flight."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from copy import copy
 from dataclasses import dataclass
 from threading import Lock
 from typing import Any
 from uuid import UUID
-
-from langchain_core.callbacks import BaseCallbackHandler
+from weakref import WeakKeyDictionary
 
 from langchain_voxtral.errors import VoxtralBudgetExceededError
 from langchain_voxtral.usage.sums import VoxtralUsage, dollars
+
+_PICKLED = ("_sums", "_spent", "_dearest", "_unpriced")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,21 @@ class Call:
     prompts: int = 1
 
 
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
+class Reservation:
+    """What is kept for a call between its entry and the start of its runs.
+
+    It ends with the object: LangChain never starts the run of a stream that nobody reads.
+
+    Args:
+        call: The call.
+        runs: How many runs it will have.
+    """
+
+    call: Call
+    runs: int = 1
+
+
 class UsageLedger:
     """Sums what calls used, from any threads, and refuses those that a budget cannot hold.
 
@@ -39,9 +56,20 @@ class UsageLedger:
         self._lock = Lock()
         self._sums: dict[str, VoxtralUsage] = {}
         self._in_flight: dict[UUID, Call] = {}
+        self._reserved: WeakKeyDictionary[Reservation, int] = WeakKeyDictionary()
         self._spent = 0.0  # with what is assumed for calls of unknown cost
         self._dearest: dict[str, float] = {}
         self._unpriced: str | None = None  # a model of whose calls nothing is known
+
+    def __deepcopy__(self, memo: object) -> "UsageLedger":
+        """Return the ledger itself: copies of a model, with its callbacks, count together."""
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Return the sums for another process, without what is in flight in this one."""
+        with self._lock:
+            state = {name: copy(getattr(self, name)) for name in _PICKLED}
+        return UsageLedger, (self.max_cost_usd,), state
 
     @property
     def sums(self) -> dict[str, VoxtralUsage]:
@@ -49,26 +77,30 @@ class UsageLedger:
         with self._lock:
             return dict(self._sums)
 
-    def check(self, call: Call, calls: int = 1) -> None:
-        """Refuse calls of one kind that the budget cannot hold.
+    def reserve(self, reservation: Reservation) -> None:
+        """Keep what a call is expected to cost, once, or refuse it.
 
         Raises:
-            VoxtralBudgetExceededError: It cannot hold them, or could not be kept.
+            VoxtralBudgetExceededError: The budget cannot hold it, or could not be kept.
         """
         with self._lock:
-            self._check(call, calls)
+            if reservation not in self._reserved:  # else several handlers have this ledger
+                self._check(reservation.call, reservation.runs)
+                self._reserved[reservation] = reservation.runs
 
-    def start(self, run_id: UUID, call: Call) -> None:
-        """Keep what a call is expected to cost, or refuse it, as `check` does."""
+    def release(self, reservation: Reservation) -> None:
+        """Keep nothing for the runs of a call that have not started."""
         with self._lock:
-            if run_id not in self._in_flight:  # else it is told twice: by a block and a callback
-                self._check(call, 1)
-                self._in_flight[run_id] = call
+            self._reserved.pop(reservation, None)
 
-    def forget(self, run_id: UUID) -> None:
-        """Keep nothing for a call that was not made."""
+    def start(self, run_id: UUID, call: Call, reservation: Reservation | None = None) -> None:
+        """Keep what a run is expected to cost, in place of its part of a reservation."""
         with self._lock:
-            self._in_flight.pop(run_id, None)
+            if run_id in self._in_flight:  # it is told twice: by a block and a callback
+                return
+            self._in_flight[run_id] = call
+            if reservation is not None and reservation in self._reserved:
+                self._reserved[reservation] -= 1
 
     def finish(self, run_id: UUID, read_usage: Callable[[Call], VoxtralUsage]) -> None:
         """Add what a call used, unless it was not started here or has been added."""
@@ -109,6 +141,8 @@ class UsageLedger:
                 "max_cost_usd out."
             )
         kept = sum(self._expect(one) or 0.0 for one in self._in_flight.values())
+        for one, runs in list(self._reserved.items()):
+            kept += (self._expect(one.call) or 0.0) * runs
         left = round(self.max_cost_usd - self._spent - kept, 12)  # 0.3 holds 0.1 + 0.2
         expected = self._expect(call)
         if left > 0 if expected is None else expected * calls <= left:
@@ -119,31 +153,3 @@ class UsageLedger:
             f"{dollars(kept)} is kept for calls in flight, and the next of {call.model} is "
             f"expected to cost {needs}. Raise max_cost_usd, or count in a new block."
         )
-
-
-def check_budgets(
-    handlers: Iterable[BaseCallbackHandler],
-    model: str,
-    expected_usd: float | None = None,
-    calls: int = 1,
-) -> None:
-    """Tell usage handlers of calls before their runs start, and refuse what no budget can hold.
-
-    Args:
-        handlers: The handlers of the calls.
-        model: The model that is asked.
-        expected_usd: US dollars that each call will cost, if that is known.
-        calls: How many there are.
-
-    Raises:
-        VoxtralBudgetExceededError: A budget cannot hold them, or could not be kept.
-    """
-    counting: list[Any] = []
-    others: list[BaseCallbackHandler] = []
-    for handler in handlers:
-        (counting if hasattr(handler, "enter_voxtral_call") else others).append(handler)
-    # LangChain starts asynchronous runs of LLMs for inline handlers only, if there are any: among
-    # others the usage handlers must not be the only ones, nor be left out.
-    run_inline = any(handler.run_inline for handler in others)
-    for handler in counting:
-        handler.enter_voxtral_call(model, expected_usd, calls, run_inline=run_inline)

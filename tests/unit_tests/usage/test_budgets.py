@@ -1,20 +1,24 @@
 """Budgets: the call that would pass `max_cost_usd` is refused before it is sent."""
 
+import asyncio
 import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 from typing import Any
-from uuid import uuid4
 
 import httpx
 import pytest
 from langchain_core.caches import InMemoryCache
-from langchain_core.callbacks import CallbackManager
+from langchain_core.callbacks import (
+    BaseCallbackHandler,
+    CallbackManager,
+    CallbackManagerForLLMRun,
+)
 from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.outputs import ChatGeneration, LLMResult
 from langchain_core.tracers import LangChainTracer
-from support.call_modes import CALL_MODES, ask
+from support.call_modes import CALL_MODES, ask, text_of
 from support.documented_exchanges import (
     HELLO_ANSWER,
     MODEL,
@@ -23,6 +27,7 @@ from support.documented_exchanges import (
     answering,
     streaming,
 )
+from support.run_log import RunLog
 from support.scripted_models import ScriptedChat
 from support.trace_recorder import TraceRecorder
 
@@ -38,10 +43,10 @@ from langchain_voxtral.errors import (
     VoxtralIncompleteStreamError,
     VoxtralInvalidRequestError,
 )
-from langchain_voxtral.usage.ledger import check_budgets
+from langchain_voxtral.usage.entry import enter_call
 
 Make = Callable[..., ChatVoxtral | VoxtralLLM]
-START = {"metadata": {"lc_versions": {"langchain-voxtral": "1"}, "ls_model_name": "m"}}
+METADATA = {"lc_versions": {"langchain-voxtral": "1"}, "ls_model_name": "m"}
 
 
 def final_event(cost: float | None) -> bytes:
@@ -186,6 +191,92 @@ async def test_of_a_batch_in_tasks_as_many_calls_are_made_as_the_budget_holds(
     assert len(server.requests) == usage.total.requests == 3
 
 
+@pytest.mark.parametrize("call_mode", ["batch", "abatch"])
+async def test_of_a_refused_batch_of_an_llm_nothing_is_sent_and_nothing_stays_kept(
+    llm: VoxtralLLM, server: Server, call_mode: str
+) -> None:
+    log = RunLog()
+
+    async def batch(prompts: int) -> list[Any]:
+        options: Any = {"config": {"callbacks": [log]}, "return_exceptions": True}
+        answers = getattr(llm, call_mode)(["Hello!"] * prompts, **options)
+        return list(await answers if call_mode == "abatch" else answers)
+
+    with get_voxtral_usage_callback(max_cost_usd=0.035) as usage:
+        llm.invoke("Hello!")
+        refused = await batch(4)
+        assert {type(error) for error in refused} == {VoxtralBudgetExceededError}
+        assert log.runs == {}
+        assert [text_of(answer) for answer in await batch(2)] == ["Hello!"] * 2
+    assert len(server.requests) == usage.total.requests == 3
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+@pytest.mark.parametrize("is_inline", [True, False])
+async def test_calls_that_enter_at_once_and_are_refused_start_no_run(
+    make: Make, *, is_first: bool, is_inline: bool
+) -> None:
+    model, log = make(), RunLog()
+    log.run_inline = is_inline
+    usage = VoxtralUsageCallbackHandler(max_cost_usd=0.035)
+    await model.ainvoke("Hello!", config={"callbacks": [usage]})
+    callbacks: list[BaseCallbackHandler] = [usage, log] if is_first else [log, usage]
+    calls = [model.ainvoke("Hello!", config={"callbacks": callbacks}) for _ in range(4)]
+    answers = await asyncio.gather(*calls, return_exceptions=True)
+    assert [isinstance(answer, VoxtralBudgetExceededError) for answer in answers].count(True) == 2
+    assert [len(run.ends) for run in log.runs.values()] == [1, 1]
+
+
+def test_of_a_call_that_fails_before_its_run_starts_nothing_stays_kept(make: Make) -> None:
+    model: Any = make()
+    with get_voxtral_usage_callback(max_cost_usd=0.02):
+        model.invoke("Hello!")
+        with pytest.raises((TypeError, ValueError, AttributeError)) as kept:
+            model.generate([None])
+        model.invoke("Hello!")
+    del kept
+
+
+@pytest.mark.parametrize("call_mode", ["stream", "astream"])
+def test_of_a_stream_that_nobody_reads_nothing_stays_kept(make: Make, call_mode: str) -> None:
+    model = make()
+    with get_voxtral_usage_callback(max_cost_usd=0.02) as usage:
+        model.invoke("Hello!")
+        stream = getattr(model, call_mode)("Hello!")
+        with pytest.raises(
+            VoxtralBudgetExceededError, match=r"\$0\.01 is kept for calls in flight"
+        ):
+            model.invoke("Hello!")
+        del stream
+        model.invoke("Hello!")
+    assert usage.total.requests == 2
+
+
+@pytest.mark.parametrize("call_mode", CALL_MODES)
+async def test_a_call_of_a_model_that_does_not_stream_is_kept_once(
+    make_chat: Callable[..., ChatVoxtral], call_mode: str
+) -> None:
+    with get_voxtral_usage_callback(max_cost_usd=0.02) as usage:
+        for _ in range(2):
+            await ask(make_chat(disable_streaming=True), call_mode, "Hello!")
+    assert usage.total.requests == 2
+
+
+def test_prompts_that_the_cache_answers_are_not_kept_when_others_fail(
+    make_llm: Callable[..., VoxtralLLM], server: Server
+) -> None:
+    llm = make_llm(cache=InMemoryCache(), max_retries=0)
+    with get_voxtral_usage_callback(max_cost_usd=0.03):
+        llm.invoke("Hello!")
+        server.answer = lambda _: answering({"detail": "no"}, 400)
+        with pytest.raises(VoxtralInvalidRequestError) as kept:
+            llm.generate(["Hello!", "Bye!"])
+        server.answer = costing(0.01)
+        for prompt in ("Good morning!", "Good night!"):
+            llm.invoke(prompt)
+    del kept
+
+
 def test_a_fallback_to_a_model_of_the_same_budget_is_refused_and_to_another_is_not(
     chat: ChatVoxtral, server: Server
 ) -> None:
@@ -304,8 +395,12 @@ def test_a_request_that_the_server_refused_costs_nothing(make: Make, server: Ser
 # Transcriptions, which tell beforehand what they are expected to cost
 
 
-def recording(estimated_cost_usd: float) -> dict[str, Any]:
-    return {"metadata": START["metadata"] | {"estimated_cost_usd": estimated_cost_usd}}
+def start(usage: BaseCallbackHandler, estimate: float) -> CallbackManagerForLLMRun:
+    """Start a request as transcriptions do."""
+    manager = CallbackManager([usage], metadata=METADATA | {"estimated_cost_usd": estimate})
+    enter_call(manager, "m", estimate)
+    [run] = manager.on_llm_start({}, [""])
+    return run
 
 
 def transcription(cost: float | None) -> LLMResult:
@@ -317,27 +412,24 @@ def transcription(cost: float | None) -> LLMResult:
 def test_a_recording_is_expected_to_cost_its_estimate_even_before_the_first() -> None:
     usage = VoxtralUsageCallbackHandler(max_cost_usd=0.01)
     with pytest.raises(VoxtralBudgetExceededError, match=r"expected to cost \$0\.011\."):
-        usage.on_llm_start({}, [""], run_id=uuid4(), **recording(0.011))
-    usage.on_llm_start({}, [""], run_id=uuid4(), **recording(0.01))
+        start(usage, 0.011)
+    start(usage, 0.01)
 
 
 def test_what_calls_in_flight_will_cost_is_kept_until_they_end() -> None:
     usage = VoxtralUsageCallbackHandler(max_cost_usd=0.01)
-    first, second = uuid4(), uuid4()
-    usage.on_llm_start({}, [""], run_id=first, **recording(0.006))
+    run = start(usage, 0.006)
     with pytest.raises(VoxtralBudgetExceededError, match=r"\$0\.006 is kept for calls in flight"):
-        usage.on_llm_start({}, [""], run_id=second, **recording(0.006))
-    usage.on_llm_end(transcription(0.004), run_id=first)
-    usage.on_llm_start({}, [""], run_id=second, **recording(0.006))
+        start(usage, 0.006)
+    run.on_llm_end(transcription(0.004))
+    start(usage, 0.006)
 
 
 def test_a_recording_of_unknown_cost_takes_its_estimate() -> None:
     usage = VoxtralUsageCallbackHandler(max_cost_usd=0.01)
-    first = uuid4()
-    usage.on_llm_start({}, [""], run_id=first, **recording(0.006))
-    usage.on_llm_end(transcription(None), run_id=first)
+    start(usage, 0.006).on_llm_end(transcription(None))
     with pytest.raises(VoxtralBudgetExceededError, match=r"\$0\.006 is spent"):
-        usage.on_llm_start({}, [""], run_id=uuid4(), **recording(0.006))
+        start(usage, 0.006)
 
 
 def test_of_calls_that_start_at_once_only_as_many_are_made_as_the_budget_holds() -> None:
@@ -347,7 +439,7 @@ def test_of_calls_that_start_at_once_only_as_many_are_made_as_the_budget_holds()
     def is_made(_: int) -> bool:
         barrier.wait()
         try:
-            usage.on_llm_start({}, [""], run_id=uuid4(), **recording(0.25))
+            start(usage, 0.25)
         except VoxtralBudgetExceededError:
             return False
         return True
@@ -374,13 +466,13 @@ def test_the_limit_of_every_block_around_a_call_holds(chat: ChatVoxtral) -> None
     assert outer.total.requests == inner.total.requests == 1
 
 
-def test_a_call_that_one_block_refuses_is_not_in_flight_in_another() -> None:
-    with get_voxtral_usage_callback(max_cost_usd=0.02) as outer:
-        with get_voxtral_usage_callback(max_cost_usd=0.01):
-            manager = CallbackManager.configure(local_metadata=recording(0.02)["metadata"])
-            with pytest.raises(VoxtralBudgetExceededError, match=r"max_cost_usd=0\.01 "):
-                manager.on_llm_start({}, [""])
-        check_budgets([outer], "m", 0.02)
+def test_of_a_call_that_one_handler_refuses_nothing_is_kept_by_another() -> None:
+    outer = VoxtralUsageCallbackHandler(max_cost_usd=0.02)
+    inner = VoxtralUsageCallbackHandler(max_cost_usd=0.01)
+    with pytest.raises(VoxtralBudgetExceededError, match=r"max_cost_usd=0\.01 ") as refused:
+        enter_call(CallbackManager([outer, inner]), "m", 0.02)
+    start(outer, 0.02)
+    del refused  # whose frames have what was kept
 
 
 def test_a_call_that_a_handler_sees_twice_is_in_flight_once(chat: ChatVoxtral) -> None:

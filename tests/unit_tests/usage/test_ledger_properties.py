@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from langchain_voxtral.errors import VoxtralBudgetExceededError
-from langchain_voxtral.usage.ledger import Call, UsageLedger
+from langchain_voxtral.usage.ledger import Call, Reservation, UsageLedger
 from langchain_voxtral.usage.sums import VoxtralUsage
 
 PART = 16
@@ -37,12 +37,15 @@ def test_a_call_is_refused_only_if_there_is_no_room_for_it(steps: list[Step], li
             ledger.finish(UUID(int=ending), lambda _, cost=cost: usage_of(cost))  # type: ignore[misc]
             taken[ending] = planned if cost is None else cost
         is_room = sum(taken.values()) + expected <= limit
+        call = Call("m", expected / PART)
+        reservation = Reservation(call)
         try:
-            ledger.start(UUID(int=place), Call("m", expected / PART))
+            ledger.reserve(reservation)
         except VoxtralBudgetExceededError:
             assert not is_room
         else:
             assert is_room
+            ledger.start(UUID(int=place), call, reservation)
             taken[place] = expected
             ends.setdefault(place + length, []).append(place)
     ended = taken.keys() - {place for places in ends.values() for place in places}

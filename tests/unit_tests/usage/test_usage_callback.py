@@ -1,9 +1,11 @@
 """The usage handler: sums over models, call modes, threads, failures and the cache."""
 
 import asyncio
+import pickle
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
+from copy import copy, deepcopy
 from typing import Any
 from uuid import uuid4
 
@@ -17,9 +19,11 @@ from langchain_core.outputs import ChatGeneration, LLMResult
 from langchain_core.runnables import RunnableLambda
 from langchain_core.tracers import LangChainTracer
 from langchain_core.tracers.context import _configure_hooks
+from pydantic import SecretStr
 from support.call_modes import CALL_MODES, ask
 from support.documented_exchanges import (
     FINAL_EVENT,
+    KEY,
     MODEL,
     STREAM,
     TOKENS,
@@ -40,6 +44,7 @@ from langchain_voxtral import (
 )
 from langchain_voxtral.errors import (
     VoxtralAPIError,
+    VoxtralBudgetExceededError,
     VoxtralIncompleteStreamError,
     VoxtralInvalidRequestError,
     VoxtralTimeoutError,
@@ -368,6 +373,27 @@ def test_a_thread_counts_for_the_block_only_in_a_copy_of_its_context(chat: ChatV
     assert usage.total == WHOLE
 
 
+@pytest.mark.parametrize("make_copy", [copy, deepcopy, lambda one: one.model_copy(deep=True)])
+def test_copies_of_a_model_count_into_the_sums_of_its_handler(make_copy: Any) -> None:
+    usage = VoxtralUsageCallbackHandler(max_cost_usd=1)
+    chat = ChatVoxtral(api_key=SecretStr(KEY), callbacks=[usage])
+    copied = make_copy(chat)
+    client = httpx.Client(transport=httpx.MockTransport(as_documented))
+    copied.model_copy(update={"http_client": client}).invoke("Hello!")
+    assert usage.total == WHOLE
+
+
+def test_a_pickled_handler_goes_on_for_itself(chat: ChatVoxtral) -> None:
+    usage = VoxtralUsageCallbackHandler(max_cost_usd=0.0001)
+    chat.invoke("Hello!", config={"callbacks": [usage]})
+    pickled = pickle.loads(pickle.dumps(usage))  # noqa: S301 - our own
+    assert repr(pickled) == repr(usage)
+    chat.invoke("Hello!", config={"callbacks": [pickled]})
+    assert (usage.total, pickled.total) == (WHOLE, WHOLE + WHOLE)
+    with pytest.raises(VoxtralBudgetExceededError, match=r"\$0\.0000872 is spent"):
+        chat.invoke("Hello!", config={"callbacks": [pickled]})
+
+
 def test_calls_from_many_threads_are_summed_exactly() -> None:
     usage = VoxtralUsageCallbackHandler()
     metadata = {"lc_versions": {"langchain-voxtral": "1"}, "ls_model_name": "m"}
@@ -426,6 +452,28 @@ async def test_starts_of_llms_are_told_to_all_handlers_whether_inline_or_not(
         assert [run["error"] for run in recorder.model_runs] == [None]
     else:
         assert starts.prompts == ["Hello!"]
+
+
+class Report(VoxtralUsageCallbackHandler):
+    """Also keeps the ends of calls, as a user's own handler may."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[str] = []
+
+    def on_llm_end(self, response: LLMResult, **kwargs: Any) -> None:
+        super().on_llm_end(response, **kwargs)
+        self.lines.append(str(self))
+
+
+@pytest.mark.parametrize("call_mode", CALL_MODES)
+async def test_a_handler_of_the_user_s_own_is_told_once_wherever_it_was_passed(
+    make: Make, call_mode: str
+) -> None:
+    usage = Report()
+    await ask(make(callbacks=[usage]), call_mode, "Hello!", config={"callbacks": [usage]})
+    assert usage.total == used(call_mode)
+    assert usage.lines == [str(used(call_mode))]
 
 
 # What is shown
