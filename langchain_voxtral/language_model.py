@@ -148,6 +148,8 @@ class LanguageModel(ConnectionSettings, SamplingSettings, BaseLanguageModel[Any]
         """
         if not self.check_context or self.base_url == LOCAL_BASE_URL:
             return None
+        if self.custom_get_token_ids is not None:  # the model's vocabulary is another
+            return None
         limit = (self._get_profile(model) or {}).get("max_input_tokens")
         of_tools = max_json_tokens(tools) if tools else 0
         if not limit or sum(map(max_tokens, turns), of_tools) <= limit:

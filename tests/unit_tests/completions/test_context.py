@@ -80,8 +80,12 @@ def test_a_special_token_of_a_raw_prompt_is_one_token(
 
 @pytest.mark.parametrize(
     "unchecked",
-    [{"check_context": False}, {"model": "another/model"}],
-    ids=["switched off", "no profile"],
+    [
+        {"check_context": False},
+        {"model": "another/model"},
+        {"custom_get_token_ids": lambda _: [0]},
+    ],
+    ids=["switched off", "no profile", "another vocabulary"],
 )
 def test_without_a_limit_any_prompt_is_sent(
     make: Make, server: Server, unchecked: dict[str, Any]
