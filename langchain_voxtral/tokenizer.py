@@ -38,7 +38,7 @@ _counts: dict[bytes, int] = {}
 def is_installed() -> bool:
     """Return whether the `tokens` extra is installed."""
     is_loaded = _load.cache_info().currsize > 0  # finding packages takes longer than a short count
-    return is_loaded or all(map(find_spec, ("mistral_common", "tiktoken")))
+    return is_loaded or bool(_find_file() and find_spec("tiktoken"))
 
 
 def encode(text: str) -> list[int]:
@@ -89,16 +89,23 @@ def _encoding() -> "Encoding":
         return _load()
 
 
+def _find_file() -> Path | None:
+    """Return where the vocabulary is, if it is installed."""
+    spec = find_spec("mistral_common")
+    folders = (spec and spec.submodule_search_locations) or ()
+    files = (Path(folder, *_FILE) for folder in folders)
+    return next((file for file in files if file.is_file()), None)
+
+
 @cache
 def _load() -> "Encoding":
-    spec = find_spec("mistral_common")
-    if spec is None or not spec.submodule_search_locations:
-        raise VoxtralMissingExtraError("mistral-common", extra="tokens")
+    file = _find_file()
+    if file is None:
+        raise VoxtralMissingExtraError(f"{_FILE[-1]} of mistral-common", extra="tokens")
     try:
         from tiktoken import Encoding  # noqa: PLC0415 - an extra
     except ImportError as error:
         raise VoxtralMissingExtraError("tiktoken", extra="tokens") from error
-    file = Path(spec.submodule_search_locations[0], *_FILE)
     model = json.loads(file.read_bytes())
     config = model["config"]
     size = config["default_vocab_size"] - SPECIAL_TOKENS  # the file has more than the model

@@ -14,7 +14,7 @@ from mistral_common.tokens.tokenizers.tekken import Tekkenizer
 from support.conversations import texts
 
 from langchain_voxtral import tokenizer
-from langchain_voxtral.errors import VoxtralInvalidRequestError
+from langchain_voxtral.errors import VoxtralInvalidRequestError, VoxtralMissingExtraError
 
 SAMPLES = [
     "",
@@ -71,6 +71,22 @@ def test_more_white_space_than_tiktoken_takes_is_an_error() -> None:
             "The tokens of a text with 900,000 white space characters in a row cannot be counted: "
             "shorten the white space."
         )
+
+
+def test_a_release_without_the_vocabulary_is_as_none_at_all(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "mistral_common").mkdir()
+    (tmp_path / "mistral_common" / "__init__.py").touch()
+    monkeypatch.delitem(sys.modules, "mistral_common")
+    monkeypatch.syspath_prepend(tmp_path)
+    tokenizer._load.cache_clear()
+    assert not tokenizer.is_installed()
+    with pytest.raises(VoxtralMissingExtraError, match=r"needs tekken_240911\.json of mistral"):
+        tokenizer.encode("Hello!")
+    monkeypatch.undo()
+    assert tokenizer.is_installed()
+    assert tokenizer.encode("Hello!") == [22177, 1033]
 
 
 def test_threads_load_the_vocabulary_once() -> None:

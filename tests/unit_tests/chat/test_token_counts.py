@@ -81,7 +81,7 @@ def test_without_the_extra_the_tokens_of_a_text_are_an_error_that_names_it(make:
         with pytest.raises(VoxtralMissingExtraError) as raised:
             count("Hello!")
         assert raised.value.message == (
-            "Counting tokens needs mistral-common, which is not installed: "
+            "Counting tokens needs tekken_240911.json of mistral-common, which is not installed: "
             'pip install "langchain-voxtral[tokens]"'
         )
 
