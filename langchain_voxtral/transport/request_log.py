@@ -2,15 +2,18 @@
 
 import logging
 import time
-from collections.abc import AsyncGenerator, Generator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Generator, Iterable, Sequence
 from contextlib import aclosing, closing
 from decimal import Decimal
 from types import TracebackType
-from typing import Any, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 
 from langchain_voxtral.errors import VoxtralError
 from langchain_voxtral.protocol.responses import ResponseInfo, Usage
 from langchain_voxtral.redaction import redact
+
+if TYPE_CHECKING:
+    from langchain_voxtral.transport.retry import RetryState
 
 logger = logging.getLogger("langchain_voxtral")
 
@@ -62,11 +65,10 @@ class RequestLog:
 
     Attributes:
         answer: What came, once it is whole.
-        attempts: How often the request was sent.
-        resumes: How often the stream was cut and resumed.
-        status: The status of the last attempt's response.
-        request_id: The id in its headers.
+        state: The attempts, which set it when the request is about to be sent.
     """
+
+    state: "RetryState"
 
     def __init__(self, endpoint: str, model: str, provider: str, secrets: Iterable[str]) -> None:
         self._request = {"endpoint": endpoint, "model": model, "provider": provider}
@@ -75,19 +77,6 @@ class RequestLog:
         self._first_token_at: float | None = None
         self._body: AnswerSource | None = None
         self.answer: Answer | None = None
-        self.attempts = 0
-        self.resumes = 0
-        self.status: int | None = None
-        self.request_id: str | None = None
-
-    def start_attempt(self) -> None:
-        """Count an attempt, of whose response nothing is known."""
-        self.attempts += 1
-        self.status = self.request_id = None
-
-    def record_response(self, status: int, headers: Mapping[str, str]) -> None:
-        """Keep what the head of a response says."""
-        self.status, self.request_id = status, headers.get("x-request-id")
 
     def watch(self, reads: Generator[Sequence[T]], body: AnswerSource) -> Generator[Sequence[T]]:
         """Yield what a stream brings, and log its end."""
@@ -131,25 +120,24 @@ class RequestLog:
     def _fields(self, error: BaseException | None) -> dict[str, Any]:
         if self._body is not None:
             self.answer = self._body.answer
-            self.request_id = self._body.request_id or self.request_id
         usage = Usage() if self.answer is None else self.answer.usage
-        request_id = None if self.answer is None else self.answer.request_id
+        ids = [each.request_id for each in (self.answer, self._body, self.state) if each]
         if isinstance(error, VoxtralError):
-            usage, request_id = Usage(**(error.usage or {})), error.request_id
+            usage, ids = Usage(**(error.usage or {})), [error.request_id, *ids]
         fields = {
             "method": "POST",
             **self._request,
             "outcome": _outcome(error, self.answer),
-            "status": self.status,
-            "attempts": self.attempts,
-            "resumes": self.resumes,
+            "status": self.state.status,
+            "attempts": self.state.attempts,
+            "resumes": self.state.resumes,
             "input_tokens": usage.input_tokens,
             "output_tokens": usage.output_tokens,
             "audio_seconds": usage.audio_seconds,
             "cost_usd": usage.cost,
             "duration_ms": self._milliseconds(time.monotonic()),
             "first_token_ms": self._milliseconds(self._first_token_at),
-            "request_id": request_id or self.request_id,
+            "request_id": next(filter(None, ids), None),
             "error": type(error).__name__ if isinstance(error, Exception) else None,
         }
         return {

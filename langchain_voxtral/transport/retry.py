@@ -37,19 +37,28 @@ class RetryState:
 
     Attributes:
         attempts: How often the request was sent.
+        resumes: How often the stream was cut and taken up again.
+        status: The status of the last attempt's response.
         limit: The time limit of the last attempt.
     """
 
     def __init__(self, request: HTTPRequest) -> None:
-        self.attempts = 0
+        self.attempts = self.resumes = 0
+        self.status: int | None = None
         self._attempts_before_resume = 0  # retries are counted from there
         self._policy = request.retry
         self._deadline = request.timeouts.deadline
         self._secrets = request.secrets
-        self._log = request.log
         self._headers: Mapping[str, str] = {}  # of the last attempt's response
         self._started_at = time.monotonic()
         self.limit = TimeLimit()
+        if request.log is not None:
+            request.log.state = self
+
+    @property
+    def request_id(self) -> str | None:
+        """The id in the headers of the last attempt's response."""
+        return read_header(self._headers, "x-request-id", self._secrets)
 
     def start_attempt(self, *, max_idle: float | None = None) -> float | None:
         """Count a new attempt; return the seconds it may take, None for no limit.
@@ -61,19 +70,15 @@ class RetryState:
             VoxtralTimeoutError: The deadline has passed.
         """
         self.attempts += 1
-        self._headers = {}
-        if self._log is not None:
-            self._log.start_attempt()
+        self.status, self._headers = None, {}
         due = None if self._deadline is None else self._started_at + self._deadline
         self.limit = TimeLimit(due, max_idle)
         return self.remaining()
 
     def record_response(self, status: int, headers: Mapping[str, str]) -> None:
-        """Keep the headers of this attempt's response: any error that follows has the id there."""
+        """Keep the head of this attempt's response: any error that follows has the id there."""
         self.limit.progress_at, self.limit.is_silent = time.monotonic(), True
-        self._headers = headers
-        if self._log is not None:
-            self._log.record_response(status, headers)
+        self.status, self._headers = status, headers
 
     def remaining(self) -> float | None:
         """Seconds until the deadline, None without one.
@@ -112,9 +117,7 @@ class RetryState:
             VoxtralError: The error itself, if it is not to be retried.
         """
         error.attempts = self.attempts
-        error.request_id = error.request_id or read_header(
-            self._headers, "x-request-id", self._secrets
-        )
+        error.request_id = error.request_id or self.request_id
         spent = self.attempts - self._attempts_before_resume > self._policy.retries
         if spent or not self._is_temporary(error):
             raise error
@@ -136,8 +139,7 @@ class RetryState:
         """
         delay = self._delay_before_next(error)
         self._attempts_before_resume = self.attempts
-        if self._log is not None:
-            self._log.resumes += 1
+        self.resumes += 1
         logger.warning("Resuming the stream in %.1f s, after: %s", delay, error)
         return delay
 

@@ -7,7 +7,7 @@ from typing import Protocol, TypeVar
 from langchain_voxtral.errors import VoxtralError
 from langchain_voxtral.protocol.form_data import FormData
 from langchain_voxtral.redaction import Secrets
-from langchain_voxtral.transport.request_log import Answer, RequestLog
+from langchain_voxtral.transport.request_log import AnswerSource, RequestLog
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -91,7 +91,7 @@ class HTTPResponse:
     attempts: int = 1
 
 
-class StreamDecoder(Protocol[T_co]):
+class StreamDecoder(AnswerSource, Protocol[T_co]):
     """Decodes a streamed body into items, without any I/O."""
 
     @property
@@ -107,16 +107,6 @@ class StreamDecoder(Protocol[T_co]):
     @property
     def must_stop(self) -> bool:
         """Whether nothing is awaited."""
-        ...
-
-    @property
-    def answer(self) -> Answer | None:
-        """What is known of the whole body; None until its end."""
-        ...
-
-    @property
-    def request_id(self) -> str | None:
-        """The server's id of the request, as soon as it is known."""
         ...
 
     def start_attempt(self, headers: Mapping[str, str], attempts: int) -> None:
