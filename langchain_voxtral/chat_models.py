@@ -305,8 +305,6 @@ class ChatVoxtral(MessageTokenCounts, BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
-        if run_manager is not None:
-            self._record_run_facts(run_manager)
         to_chunk = self._get_chunk_maker(run_manager)
         for items in self._client.stream(self._request(messages, stop, kwargs)):
             for chunk in map(to_chunk, items):
@@ -321,8 +319,6 @@ class ChatVoxtral(MessageTokenCounts, BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
-        if run_manager is not None:
-            self._record_run_facts(run_manager)
         to_chunk = self._get_chunk_maker(run_manager)
         request = await self._arequest(messages, stop, kwargs)
         async with aclosing(self._client.astream(request)) as reads:
@@ -359,8 +355,6 @@ class ChatVoxtral(MessageTokenCounts, BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[Event]:
-        if run_manager is not None:
-            self._record_run_facts(run_manager)
         events = EventBuilder(run_manager and run_manager.run_id)
         for items in self._client.stream(self._request(messages, stop, kwargs)):
             for item in items:
@@ -377,8 +371,6 @@ class ChatVoxtral(MessageTokenCounts, BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[Event]:
-        if run_manager is not None:
-            self._record_run_facts(run_manager)
         events = EventBuilder(run_manager and run_manager.run_id)
         request = await self._arequest(messages, stop, kwargs)
         async with aclosing(self._client.astream(request)) as reads:
