@@ -87,7 +87,7 @@ class CompletionStream:
     @property
     def request_id(self) -> str | None:
         """The server's id of the request, from an event or the head of the response."""
-        return self._decoder.request_id or self._read_header("x-request-id")
+        return self._decoder.request_id
 
     def start_attempt(self, headers: Mapping[str, str], attempts: int) -> None:
         """Start on the body of a new response."""
