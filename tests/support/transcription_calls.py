@@ -38,6 +38,9 @@ def transcription_reply(text: str, **more: Any) -> Reply:
     return json_reply({"text": text, **more}, headers={"x-request-id": f"id-{text.strip()}"})
 
 
+HELLO = transcription_reply("Hello.")
+
+
 def parser_of(scripted: ScriptedServer, /, **settings: Any) -> VoxtralTranscriptionParser:
     """Return a parser that calls a scripted server, without retries."""
     return VoxtralTranscriptionParser(

@@ -8,13 +8,18 @@ from langchain_core.tracers import LangChainTracer
 from support.run_log import RunLog
 from support.scripted_server import ScriptedServer
 from support.trace_recorder import TraceRecorder
-from support.transcription_calls import LONG, MODEL, PARSES, SHORT, parser_of, transcription_reply
+from support.transcription_calls import (
+    HELLO,
+    LONG,
+    MODEL,
+    PARSES,
+    SHORT,
+    parser_of,
+)
 from support.transcription_ways import SOME_WAYS, WAYS
 
 from langchain_voxtral import VoxtralUsageCallbackHandler, get_voxtral_usage_callback
 from langchain_voxtral.errors import VoxtralBudgetExceededError
-
-HELLO = transcription_reply("Hello.")
 
 
 @pytest.mark.parametrize("way", SOME_WAYS)

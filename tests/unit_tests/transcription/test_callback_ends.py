@@ -13,30 +13,23 @@ from support.scripted_server import Reply, ScriptedServer
 from support.sse_replies import events, json_reply
 from support.transcription_calls import (
     BUSY,
+    HELLO,
     KEY,
     LONG,
     PARSES,
     SHORT,
     parser_of,
-    transcription_reply,
 )
 from support.transcription_streams import END, MODES, delta, parser_at
 from support.transcription_ways import SOME_WAYS, WAYS
 
 from langchain_voxtral.errors import VoxtralInvalidRequestError, VoxtralRateLimitError
 
-HELLO = transcription_reply("Hello.")
-
 
 @pytest.fixture
 def server() -> Iterator[ScriptedServer]:
     with ScriptedServer(default=HELLO) as server:
         yield server
-
-
-@pytest.fixture
-def log() -> RunLog:
-    return RunLog()
 
 
 @pytest.mark.parametrize("way", SOME_WAYS)

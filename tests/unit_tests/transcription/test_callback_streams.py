@@ -17,11 +17,11 @@ from support.scripted_server import End, Gate, Reply, ScriptedServer
 from support.sse_replies import events
 from support.transcription_calls import (
     BOUNDS,
+    HELLO,
     LONG,
     SHORT,
     chunk_number,
     parser_of,
-    transcription_reply,
 )
 from support.transcription_streams import END, MODES, delta, parser_at, segment, transcriber_at
 from support.transcription_ways import WAYS
@@ -31,13 +31,6 @@ from langchain_voxtral.errors import (
     VoxtralIncompleteStreamError,
 )
 from langchain_voxtral.usage.sums import VoxtralUsage
-
-HELLO = transcription_reply("Hello.")
-
-
-@pytest.fixture
-def log() -> RunLog:
-    return RunLog()
 
 
 @pytest.mark.parametrize("mode", MODES)

@@ -18,6 +18,7 @@ from support.scripted_server import Reply, ScriptedServer
 from support.sse_replies import json_reply
 from support.transcription_calls import (
     BOUNDS,
+    HELLO,
     LONG,
     MODEL,
     PARSES,
@@ -29,7 +30,6 @@ from support.transcription_ways import SOME_WAYS, WAYS
 
 from langchain_voxtral import __version__, transcribe_audio_tool
 
-HELLO = transcription_reply("Hello.")
 HASH = hashlib.sha256(SHORT).hexdigest()[:12]
 LONG_HASH = hashlib.sha256(LONG).hexdigest()[:12]
 
@@ -38,11 +38,6 @@ LONG_HASH = hashlib.sha256(LONG).hexdigest()[:12]
 def server() -> Iterator[ScriptedServer]:
     with ScriptedServer(default=HELLO) as server:
         yield server
-
-
-@pytest.fixture
-def log() -> RunLog:
-    return RunLog()
 
 
 def in_order(runs: list[LoggedRun]) -> list[LoggedRun]:

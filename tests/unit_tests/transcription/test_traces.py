@@ -15,6 +15,7 @@ from support.sse_replies import events, json_reply
 from support.trace_recorder import TraceRecorder
 from support.transcription_calls import (
     BUSY,
+    HELLO,
     KEY,
     LONG,
     MODEL,
@@ -29,7 +30,6 @@ from support.transcription_ways import SOME_WAYS, WAYS
 from langchain_voxtral import VoxtralTranscriber, __version__
 from langchain_voxtral.errors import VoxtralIncompleteStreamError, VoxtralRateLimitError
 
-HELLO = transcription_reply("Hello.")
 COUNTED = transcription_reply(
     "Hello.", usage={"prompt_tokens": 380, "completion_tokens": 4, "estimated_cost": 0.0000875}
 )
