@@ -248,7 +248,7 @@ class LanguageModel(ConnectionSettings, SamplingSettings, BaseLanguageModel[Any]
 
     @staticmethod
     def _leave_generate(callbacks: Any) -> None:
-        """Keep nothing in budgets for what was not started, such as what the cache answered."""
+        """Keep nothing in budgets for runs that the cache saved, or that were cancelled early."""
         several = callbacks if isinstance(callbacks, list) else [callbacks]
         for each in several:
             if isinstance(each, BaseCallbackManager):

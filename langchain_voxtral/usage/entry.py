@@ -17,7 +17,7 @@ class Manager(Protocol):
 
 
 class CallHandler(BaseCallbackHandler):
-    """A usage handler within one call: its runs take the place of what was kept for them.
+    """A usage handler within one call, for which its ledgers keep what it is expected to cost.
 
     It equals the handler, which LangChain therefore does not add beside it.
 
@@ -105,7 +105,7 @@ def enter_call(
 
 
 def release(manager: Manager) -> None:
-    """Keep nothing for the runs of a call that have not started: they will not."""
+    """Keep nothing any longer for a call: LangChain is done with it, or enters it again."""
     for handler in manager.handlers:
         if isinstance(handler, CallHandler):
             for ledger in handler.handler.voxtral_ledgers:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import Any
 from uuid import UUID
-from weakref import WeakKeyDictionary
+from weakref import ReferenceType, WeakKeyDictionary, ref
 
 from langchain_voxtral.errors import VoxtralBudgetExceededError
 from langchain_voxtral.usage.sums import VoxtralUsage, dollars
@@ -31,9 +31,10 @@ class Call:
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Reservation:
-    """What is kept for a call between its entry and the start of its runs.
+    """What is kept for a call from its entry until its runs have ended.
 
-    It ends with the object: LangChain never starts the run of a stream that nobody reads.
+    It ends with the object at the latest: LangChain starts no run for a stream that nobody reads,
+    and ends none whose start was cancelled.
 
     Args:
         call: The call.
@@ -55,8 +56,8 @@ class UsageLedger:
         self.max_cost_usd = max_cost_usd
         self._lock = Lock()
         self._sums: dict[str, VoxtralUsage] = {}
-        self._in_flight: dict[UUID, Call] = {}
         self._reserved: WeakKeyDictionary[Reservation, int] = WeakKeyDictionary()
+        self._in_flight: dict[UUID, tuple[Call, ReferenceType[Reservation] | None]] = {}
         self._spent = 0.0  # with what is assumed for calls of unknown cost
         self._dearest: dict[str, float] = {}
         self._unpriced: str | None = None  # a model of whose calls nothing is known
@@ -89,25 +90,30 @@ class UsageLedger:
                 self._reserved[reservation] = reservation.runs
 
     def release(self, reservation: Reservation) -> None:
-        """Keep nothing for the runs of a call that have not started."""
+        """Keep nothing for the runs of a call that have not ended: LangChain is done with it."""
         with self._lock:
             self._reserved.pop(reservation, None)
 
     def start(self, run_id: UUID, call: Call, reservation: Reservation | None = None) -> None:
-        """Keep what a run is expected to cost, in place of its part of a reservation."""
+        """Note a run of a call; it is forgotten if nobody is left who could tell its end."""
         with self._lock:
             if run_id in self._in_flight:  # it is told twice: by a block and a callback
                 return
-            self._in_flight[run_id] = call
-            if reservation is not None and reservation in self._reserved:
-                self._reserved[reservation] -= 1
+            whose = None
+            if reservation is not None:
+                whose = ref(reservation, lambda _: self._in_flight.pop(run_id, None))
+            self._in_flight[run_id] = call, whose
 
     def finish(self, run_id: UUID, read_usage: Callable[[Call], VoxtralUsage]) -> None:
         """Add what a call used, unless it was not started here or has been added."""
         with self._lock:
-            call = self._in_flight.pop(run_id, None)
-            if call is None:
+            started = self._in_flight.pop(run_id, None)
+            if started is None:
                 return
+            call, whose = started
+            reservation = whose() if whose else None
+            if reservation is not None and reservation in self._reserved:
+                self._reserved[reservation] -= 1
             usage = read_usage(call)
             if usage != VoxtralUsage():
                 self._sums[call.model] = self._sums.get(call.model, VoxtralUsage()) + usage
@@ -140,9 +146,8 @@ class UsageLedger:
                 "reports costs (for transcriptions price_per_minute= will do), or leave "
                 "max_cost_usd out."
             )
-        kept = sum(self._expect(one) or 0.0 for one in self._in_flight.values())
-        for one, runs in list(self._reserved.items()):
-            kept += (self._expect(one.call) or 0.0) * runs
+        reserved = list(self._reserved.items())
+        kept = sum((self._expect(one.call) or 0.0) * runs for one, runs in reserved)
         left = round(self.max_cost_usd - self._spent - kept, 12)  # 0.3 holds 0.1 + 0.2
         expected = self._expect(call)
         if left > 0 if expected is None else expected * calls <= left:

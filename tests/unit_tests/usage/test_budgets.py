@@ -1,9 +1,11 @@
 """Budgets: the call that would pass `max_cost_usd` is refused before it is sent."""
 
 import asyncio
+import gc
 import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from threading import Barrier
 from typing import Any
 
@@ -11,6 +13,7 @@ import httpx
 import pytest
 from langchain_core.caches import InMemoryCache
 from langchain_core.callbacks import (
+    AsyncCallbackHandler,
     BaseCallbackHandler,
     CallbackManager,
     CallbackManagerForLLMRun,
@@ -262,6 +265,39 @@ async def test_a_call_of_a_model_that_does_not_stream_is_kept_once(
     assert usage.total.requests == 2
 
 
+class SlowStart(AsyncCallbackHandler):
+    """Delays the start of runs for ever."""
+
+    def __init__(self) -> None:
+        self.is_called = asyncio.Event()
+
+    async def on_llm_start(self, *args: Any, **kwargs: Any) -> None:
+        self.is_called.set()
+        await asyncio.Event().wait()
+
+    on_chat_model_start = on_llm_start
+
+
+@pytest.mark.parametrize("call_mode", ["ainvoke", "astream"])
+async def test_of_a_call_that_is_cancelled_while_its_run_starts_nothing_stays_kept(
+    make: Make, server: Server, call_mode: str
+) -> None:
+    """LangChain tells nobody of the end of such a run; as of parallel nodes of a graph."""
+    model, slow = make(), SlowStart()
+    with get_voxtral_usage_callback(max_cost_usd=0.02) as usage:
+        await model.ainvoke("Hello!")
+        task = asyncio.create_task(ask(model, call_mode, "Hello!", config={"callbacks": [slow]}))
+        await slow.is_called.wait()
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+        del task  # with its error, whose frames have the stream
+        await asyncio.sleep(0)  # the loop has it, too
+        gc.collect()
+        await model.ainvoke("Hello!")
+    assert len(server.requests) == usage.total.requests == 2
+
+
 def test_prompts_that_the_cache_answers_are_not_kept_when_others_fail(
     make_llm: Callable[..., VoxtralLLM], server: Server
 ) -> None:
@@ -435,11 +471,12 @@ def test_a_recording_of_unknown_cost_takes_its_estimate() -> None:
 def test_of_calls_that_start_at_once_only_as_many_are_made_as_the_budget_holds() -> None:
     usage = VoxtralUsageCallbackHandler(max_cost_usd=1.0)
     barrier = Barrier(8)
+    runs = []
 
     def is_made(_: int) -> bool:
         barrier.wait()
         try:
-            start(usage, 0.25)
+            runs.append(start(usage, 0.25))
         except VoxtralBudgetExceededError:
             return False
         return True

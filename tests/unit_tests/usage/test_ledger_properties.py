@@ -31,6 +31,7 @@ def test_a_call_is_refused_only_if_there_is_no_room_for_it(steps: list[Step], li
     ledger = UsageLedger(limit / PART)
     taken: dict[int, int] = {}
     ends: dict[int, list[int]] = {}
+    calls: list[Reservation] = []  # as LangChain has them until they end
     for place, (expected, _, length) in enumerate(steps):
         for ending in ends.pop(place, []):
             planned, cost, _ = steps[ending]
@@ -46,6 +47,7 @@ def test_a_call_is_refused_only_if_there_is_no_room_for_it(steps: list[Step], li
         else:
             assert is_room
             ledger.start(UUID(int=place), call, reservation)
+            calls.append(reservation)
             taken[place] = expected
             ends.setdefault(place + length, []).append(place)
     ended = taken.keys() - {place for places in ends.values() for place in places}
