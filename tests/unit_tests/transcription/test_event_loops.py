@@ -1,7 +1,9 @@
 """An event loop is never blocked by a disk."""
 
+import io
 import os
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,7 @@ import pytest
 from langchain_core.messages import HumanMessage
 from support.disk_guard import guard_disk
 from support.scripted_server import ScriptedServer
-from support.transcription_calls import SHORT, parser_of, transcription_reply
+from support.transcription_calls import LONG, SHORT, parser_of, transcription_reply
 
 from langchain_voxtral import (
     ChatVoxtral,
@@ -76,3 +78,21 @@ async def test_objects_are_made_without_the_disk(path: Path) -> None:
     VoxtralTranscriptionLoader(path, **settings)
     question = HumanMessage([audio_block(SHORT), {"type": "text", "text": "What is said?"}])
     assert chat.get_num_tokens_from_messages([question]) > 0
+
+
+async def test_files_are_never_read_on_the_event_loop() -> None:
+    class Watched(io.BytesIO):
+        """Records the thread of each read."""
+
+        def read(self, size: int | None = -1) -> bytes:
+            readers.add(threading.get_ident())
+            return super().read(size)
+
+    readers: set[int] = set()
+    with ScriptedServer(default=transcription_reply("x")) as server:
+        parser = parser_of(server, chunk_seconds=11)
+        for sound in (SHORT, LONG):
+            await parser.aparse(Watched(sound))
+            await parser.aestimate(Watched(sound))
+    assert readers
+    assert threading.get_ident() not in readers
