@@ -294,8 +294,10 @@ def test_the_documents_list_the_fields_and_format_them(chat: ChatVoxtral, log: L
     [code] = [one for one in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if "Json" in one]
     names: dict[str, Any] = {}
     exec(code, names)  # noqa: S102 - an example of ours
-    shown = json.loads(names["JsonLines"]().format(record))
-    assert shown == {"level": "DEBUG", "message": record.getMessage()} | fields
+    names["logger"].removeHandler(names["handler"])
+    shown = json.loads(names["handler"].format(record))
+    time = names["handler"].formatter.formatTime(record)
+    assert shown == {"time": time, "level": "DEBUG", "message": record.getMessage()} | fields
 
 
 def test_nothing_is_set_up_at_import() -> None:
