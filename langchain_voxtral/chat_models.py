@@ -291,10 +291,20 @@ class ChatVoxtral(MessageTokenCounts, BaseChatModel):
         **kwargs: Any,
     ) -> ChatResult:
         request = await self._arequest(messages, stop, kwargs)
+        return to_chat_result(await self._client.acomplete(request))
+
+    async def _agenerate_with_cache(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        """End the run of a call that is cancelled: LangChain tells handlers of all other ends."""
         try:
-            return to_chat_result(await self._client.acomplete(request))
+            return await super()._agenerate_with_cache(messages, stop, run_manager, **kwargs)
         except asyncio.CancelledError as error:
-            if run_manager is not None:  # LangChain tells handlers of every end of a call but this
+            if run_manager is not None:
                 await run_manager.on_llm_error(error, response=LLMResult(generations=[]))
             raise
 

@@ -76,7 +76,7 @@ def parse_response(
     return ParsedResponse(
         texts=tuple(text for text, _ in messages),
         info=ResponseInfo(usage=Usage(**_usage(document)), request_id=request_id),
-        finish_reasons=tuple(map(_finish_reason, choices)),
+        finish_reasons=tuple(safe_text(_finish_reason(choice), secrets) for choice in choices),
         tool_calls=tuple(
             tuple(replace(call, index=index) for index, call in enumerate(calls))
             for _, calls in messages

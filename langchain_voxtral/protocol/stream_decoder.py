@@ -8,7 +8,7 @@ from pydantic_core import to_json
 
 from langchain_voxtral.errors import VoxtralError, VoxtralResponseError
 from langchain_voxtral.protocol.error_responses import sanitize
-from langchain_voxtral.protocol.fields import JsonObject
+from langchain_voxtral.protocol.fields import JsonObject, safe_text
 from langchain_voxtral.protocol.responses import ResponseInfo, StreamEvent, Usage
 from langchain_voxtral.protocol.sse import MAX_EVENT_BYTES, SSEDecoder
 
@@ -136,7 +136,8 @@ class StreamDecoderBase(ABC):
     def _finish(self, events: list[StreamEvent]) -> None:
         if not self.finished:
             self.finished = True
-            events.append(ResponseInfo(self._finish_reason, Usage(**self._usage), self.request_id))
+            reason = safe_text(self._finish_reason, self._secrets)
+            events.append(ResponseInfo(reason, Usage(**self._usage), self.request_id))
 
     def _unknown_event(self, document: JsonObject) -> VoxtralResponseError:
         """Return the error for a document that may carry text in a form not known here."""

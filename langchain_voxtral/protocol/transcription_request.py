@@ -213,7 +213,7 @@ class TranscriptionRequest:
             text,
             usage=answer.info.usage,
             request_id=answer.info.request_id,
-            finish_reason=safe_text(answer.finish_reasons[0], secrets),
+            finish_reason=answer.finish_reasons[0],
         )
 
     def _form_fields(self) -> Fields:

@@ -8,6 +8,7 @@ import re
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 from urllib.parse import unquote
 
 import httpx
@@ -127,6 +128,24 @@ def test_a_request_id_that_holds_the_key_is_not_shown_with_an_answer(call_mode: 
     answer: AIMessage = chat.invoke("Hi") if call_mode == "invoke" else sum_of_stream(chat)
     assert answer.text == HELLO_TEXT
     assert answer.response_metadata["request_id"] == "[redacted]"
+
+
+@pytest.mark.parametrize("call_mode", ["invoke", "stream"])
+def test_a_finish_reason_that_holds_the_key_is_not_shown_with_an_answer(call_mode: str) -> None:
+    key = TOKEN_CHARACTERS[:40]
+    server = Server()
+    choice = {"message": {"role": "assistant", "content": HELLO_TEXT}, "finish_reason": key}
+    final = {"details": {"finish_reason": key}, "num_output_tokens": 1, "num_input_tokens": 1}
+    server.answer = lambda _: (
+        httpx.Response(200, json={"choices": [choice]})
+        if call_mode == "invoke"
+        else streaming(token_event(HELLO_TEXT), f"data: {json.dumps(final)}\n\n".encode())
+    )
+    api: Any = "chat_completions" if call_mode == "invoke" else "native"
+    chat = ChatVoxtral(api_key=SecretStr(key), api=api, **server.settings)
+    answer: AIMessage = chat.invoke("Hi") if call_mode == "invoke" else sum_of_stream(chat)
+    assert answer.text == HELLO_TEXT
+    assert answer.response_metadata["finish_reason"] == "[redacted]"
 
 
 def sum_of_stream(chat: ChatVoxtral) -> AIMessage:
