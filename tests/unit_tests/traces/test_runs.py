@@ -247,8 +247,8 @@ async def test_failed_events_of_version_3_are_a_failed_run(
     config: Any = {"callbacks": [LangChainTracer(client=recorder)]}
     with pytest.raises(VoxtralInvalidRequestError):
         await call(make_chat(**SETTINGS), call_mode, config, "Hello!")
-    expected = STARTED | {"request_id": "R7", "attempts": 1, "prompt_format": "llama3"}
-    assert facts_of(recorder) == [expected]
+    known = {"request_id": "R7", "status_code": 400, "attempts": 1, "prompt_format": "llama3"}
+    assert facts_of(recorder) == [STARTED | known]
 
 
 @pytest.mark.parametrize("call_mode", ["stream", "astream"])
