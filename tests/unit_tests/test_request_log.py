@@ -5,7 +5,6 @@ import json
 import logging
 import re
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +23,8 @@ from support.documented_exchanges import (
     streaming,
     token_event,
 )
-from support.scripted_server import ScriptedServer
-from support.sse_replies import event, json_reply
-from support.transcription_calls import PARSES, SHORT, parser_of
-from support.transcription_streams import MODES, pieces_of, transcriber_at, vllm
+from support.request_lines import NOTHING_KNOWN, Log, spoken_words
+from support.sse_replies import event
 
 from langchain_voxtral import ChatVoxtral, VoxtralLLM
 from langchain_voxtral.client import VoxtralClient
@@ -41,71 +38,12 @@ Make = Callable[..., ChatVoxtral | VoxtralLLM]
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "observability.md"
 PROMPT = "A secret question"
-NOTHING_KNOWN: dict[str, Any] = {
-    "method": "POST",
-    "endpoint": "native",
-    "model": MODEL,
-    "provider": "deepinfra",
-    "outcome": "completed",
-    "status": 200,
-    "attempts": 1,
-    "resumes": 0,
-    "input_tokens": None,
-    "output_tokens": None,
-    "audio_seconds": None,
-    "cost_usd": None,
-    "duration_ms": "time",
-    "first_token_ms": None,
-    "request_id": None,
-    "error": None,
-}
 TOKENS_KNOWN = {"input_tokens": 12, "output_tokens": 25}
 WHOLE = NOTHING_KNOWN | TOKENS_KNOWN
 WHOLE |= {"cost_usd": 0.0000436, "request_id": "RWZDRhS5kdoM1XWwXLEshynO"}
 STREAMED = NOTHING_KNOWN | TOKENS_KNOWN | {"cost_usd": 0.0000386, "first_token_ms": "time"}
 BY_MODE = {"invoke": WHOLE, "ainvoke": WHOLE, "stream": STREAMED, "astream": STREAMED}
 AT_ONCE = {"retry-after": "0"}
-
-
-class Log:
-    """What the package wrote to its logger."""
-
-    def __init__(self, caplog: pytest.LogCaptureFixture) -> None:
-        self._caplog = caplog
-
-    @property
-    def records(self) -> list[logging.LogRecord]:
-        """The lines about requests."""
-        return [one for one in self._caplog.records if hasattr(one, "voxtral_endpoint")]
-
-    @property
-    def fields(self) -> list[dict[str, Any]]:
-        """Their fields, without prefix; times are replaced by a word."""
-        return [
-            {
-                name.removeprefix("voxtral_"): _without_time(name, value)
-                for name, value in vars(record).items()
-                if name.startswith("voxtral_")
-            }
-            for record in self.records
-        ]
-
-    @property
-    def lines(self) -> list[str]:
-        """The lines as they are printed; times are replaced by a word."""
-        return [re.sub(r"_ms=[\d.]+", "_ms=TIME", one.getMessage()) for one in self.records]
-
-    @property
-    def everything(self) -> str:
-        """All that any handler could show of them, errors included."""
-        return "\n".join(f"{one.getMessage()} {vars(one)}" for one in self._caplog.records)
-
-
-def _without_time(name: str, value: object) -> object:
-    if not name.endswith("_ms") or value is None:
-        return value
-    assert isinstance(value, float)
-    return "time"
 
 
 @pytest.fixture
@@ -306,52 +244,6 @@ def test_nothing_is_set_up_at_import() -> None:
     assert logger.propagate
 
 
-SPOKEN = {
-    "text": HELLO_TEXT,
-    "usage": {"type": "tokens", "input_tokens": 380, "output_tokens": 25},
-    "inference_status": {"cost": 0.0001},
-}
-TRANSCRIBED = NOTHING_KNOWN | {
-    "endpoint": "transcriptions",
-    "input_tokens": 380,
-    "output_tokens": 25,
-    "cost_usd": 0.0001,
-    "request_id": "id-of-it",
-}
-
-
-@pytest.mark.parametrize("method", PARSES)
-def test_a_transcription_writes_a_line(log: Log, method: str) -> None:
-    reply = json_reply(SPOKEN, headers={"x-request-id": "id-of-it"})
-    with ScriptedServer(json_reply({}, status=503, headers=AT_ONCE), reply) as scripted:
-        PARSES[method](parser_of(scripted, max_retries=1), SHORT)
-    assert log.fields == [TRANSCRIBED | {"attempts": 2}]
-
-
-@pytest.mark.parametrize("method", PARSES)
-def test_a_transcription_that_failed_writes_a_line(log: Log, method: str) -> None:
-    echo = json_reply({"error": {"message": f"Not {KEY}, not {HELLO_TEXT}"}}, status=401)
-    with ScriptedServer(echo) as scripted, pytest.raises(VoxtralAuthenticationError):
-        PARSES[method](parser_of(scripted), SHORT)
-    failed = {"outcome": "failed", "status": 401, "error": "VoxtralAuthenticationError"}
-    assert log.fields == [NOTHING_KNOWN | {"endpoint": "transcriptions"} | failed]
-
-
-@pytest.mark.parametrize("mode", MODES)
-def test_a_streamed_transcription_writes_a_line(log: Log, mode: str) -> None:
-    with ScriptedServer(vllm("Hello! ", "It's nice")) as scripted:
-        pieces_of(mode, transcriber_at(scripted), SHORT)
-    known = {"model": "voxtral", "provider": "vllm", "request_id": "trsc-1"}
-    tokens = {"input_tokens": 30, "output_tokens": 4, "first_token_ms": "time"}
-    assert log.fields == [NOTHING_KNOWN | {"endpoint": "transcriptions"} | known | tokens]
-
-
-def spoken_words(log: Log) -> list[str]:
-    """Return what was asked, said, named or sent as a secret, and shows in the log."""
-    words = [KEY, "secret", "Hello", "nice to meet", "holiday", "Dear", *TOKENS[:1]]
-    return [word for word in words if word in log.everything]
-
-
 @pytest.mark.parametrize("call_mode", CALL_MODES)
 @pytest.mark.parametrize("has_failed", [False, True])
 async def test_no_line_shows_a_key_or_content(
@@ -365,20 +257,4 @@ async def test_no_line_shows_a_key_or_content(
         await ask(make(), call_mode, PROMPT, model=f"own/{KEY}")
     [fields] = log.fields
     assert fields["model"] == "own/[redacted]"
-    assert spoken_words(log) == []
-
-
-@pytest.mark.parametrize("method", PARSES)
-@pytest.mark.parametrize("status", [200, 401])
-def test_no_line_shows_a_recording_its_name_or_its_words(
-    tmp_path: Path, log: Log, method: str, status: int
-) -> None:
-    path = tmp_path / "holiday.wav"
-    path.write_bytes(SHORT)
-    answer = SPOKEN if status == 200 else {"error": f"{KEY}: {HELLO_TEXT}"}
-    with ScriptedServer(json_reply(answer, status=status)) as scripted:
-        parser = parser_of(scripted, prompt="Dear diary", max_retries=0)
-        with suppress(VoxtralAuthenticationError):
-            PARSES[method](parser, path)
-    assert len(log.records) == 1
     assert spoken_words(log) == []
