@@ -366,12 +366,20 @@ class ChatVoxtral(MessageTokenCounts, BaseChatModel):
         **kwargs: Any,
     ) -> Iterator[Event]:
         events = EventBuilder(run_manager and run_manager.run_id)
-        for items in self._client.stream(self._request(messages, stop, kwargs)):
-            for item in items:
-                if run_manager is not None and run_manager.handlers:
-                    chunk = to_chat_chunk(item)
-                    run_manager.on_llm_new_token(chunk.text, chunk=chunk)
-                yield from events.feed(item)
+        is_ended = False
+        try:
+            for items in self._client.stream(self._request(messages, stop, kwargs)):
+                for item in items:
+                    if run_manager is not None and run_manager.handlers:
+                        chunk = to_chat_chunk(item)
+                        run_manager.on_llm_new_token(chunk.text, chunk=chunk)
+                    for event in events.feed(item):
+                        is_ended = event["event"] == "message-finish"
+                        yield event
+        except GeneratorExit as error:
+            if run_manager is not None and not is_ended:  # LangChain tells handlers of all but this
+                run_manager.on_llm_error(error, response=LLMResult(generations=[]))
+            raise
 
     async def _astream_events(
         self,

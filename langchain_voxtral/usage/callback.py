@@ -85,9 +85,8 @@ class VoxtralUsageCallbackHandler(_LedgerHandler):
     A call counts when its run ends. A stream that the caller closes early, and a call that times
     out or is cancelled, are requests whose usage and cost are not known; a call that fails
     before its answer begins costs nothing. An answer from LangChain's cache counts as cached, not
-    as a request. Not counted, because LangChain tells nobody: answers of `VoxtralLLM` from the
-    cache, and synchronous events of version 3 that are not read to their end. Transcripts from
-    the store are not counted either.
+    as a request. Answers of `VoxtralLLM` from the cache, of which LangChain tells nobody, are not
+    counted; nor are transcripts from the store.
 
     Args:
         max_cost_usd: US dollars that the calls may cost together. A call is refused with

@@ -95,14 +95,12 @@ class UsageLedger:
             self._reserved.pop(reservation, None)
 
     def start(self, run_id: UUID, call: Call, reservation: Reservation | None = None) -> None:
-        """Note a run of a call; it is forgotten if nobody is left who could tell its end."""
+        """Note a run of a call."""
         with self._lock:
-            if run_id in self._in_flight:  # it is told twice: by a block and a callback
-                return
-            whose = None
-            if reservation is not None:
-                whose = ref(reservation, lambda _: self._in_flight.pop(run_id, None))
-            self._in_flight[run_id] = call, whose
+            # It may be told twice: by a block and a callback. A garbage collector that closes a
+            # stream takes the reservation first.
+            whose = ref(reservation) if reservation is not None else None
+            self._in_flight.setdefault(run_id, (call, whose))
 
     def finish(self, run_id: UUID, read_usage: Callable[[Call], VoxtralUsage]) -> None:
         """Add what a call used, unless it was not started here or has been added."""

@@ -1,6 +1,7 @@
 """The usage handler: sums over models, call modes, threads, failures and the cache."""
 
 import asyncio
+import gc
 import pickle
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -33,6 +34,7 @@ from support.documented_exchanges import (
     streaming,
     token_event,
 )
+from support.run_log import RunLog
 from support.scripted_models import ScriptedChat
 from support.trace_recorder import TraceRecorder
 
@@ -42,6 +44,7 @@ from langchain_voxtral import (
     VoxtralUsageCallbackHandler,
     get_voxtral_usage_callback,
 )
+from langchain_voxtral.completions.events import ARE_EVENTS_SUPPORTED
 from langchain_voxtral.errors import (
     VoxtralAPIError,
     VoxtralBudgetExceededError,
@@ -256,6 +259,34 @@ def test_usage_and_cost_of_a_stream_that_the_caller_closes_are_not_known(make: M
         next(stream)
         stream.close()
     assert usage.total == UNKNOWN
+
+
+@pytest.mark.filterwarnings("ignore:.* is in beta")
+@pytest.mark.skipif(not ARE_EVENTS_SUPPORTED, reason="LangChain makes these events of chunks")
+@pytest.mark.parametrize("events", [0, 1, 3])
+def test_the_run_of_events_that_the_caller_leaves_ends_with_them(
+    chat: ChatVoxtral, events: int
+) -> None:
+    """LangChain tells nobody: its stream of events does not end when the caller leaves it."""
+    log = RunLog()
+    with get_voxtral_usage_callback() as usage:
+        stream = iter(chat.stream_events("Hello!", version="v3", config={"callbacks": [log]}))
+        for _ in range(events):
+            next(stream)
+        del stream
+        gc.collect()
+    assert usage.total == (UNKNOWN if events else VoxtralUsage())
+    assert [type(run.error) for run in log.runs.values()] == [GeneratorExit] * bool(events)
+
+
+@pytest.mark.filterwarnings("ignore:.* is in beta")
+def test_the_run_of_events_that_were_read_ends_once(chat: ChatVoxtral) -> None:
+    log = RunLog()
+    with get_voxtral_usage_callback() as usage:
+        list(chat.stream_events("Hello!", version="v3", config={"callbacks": [log]}))
+        gc.collect()
+    assert usage.total == STREAMED
+    assert [type(run.result) for run in log.runs.values()] == [LLMResult]
 
 
 def test_cost_of_a_request_that_timed_out_is_not_known(make: Make, server: Server) -> None:
