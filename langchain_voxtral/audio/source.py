@@ -86,7 +86,9 @@ class AudioSource:
                 file = self.content.open("rb")
             except (OSError, ValueError) as error:  # a null byte is a ValueError
                 reason = getattr(error, "strerror", None) or error
-                raise VoxtralAudioError(f"{self.title} cannot be read: {reason}.") from error
+                # Its text has the name in full, which may be a recording in base64.
+                cause = error if self.title == self.name else None
+                raise VoxtralAudioError(f"{self.title} cannot be read: {reason}.") from cause
             with file:
                 yield file
         else:

@@ -28,7 +28,11 @@ from support.transcription_streams import END, MODES, delta, parser_at, transcri
 from support.transcription_ways import SOME_WAYS, WAYS
 
 from langchain_voxtral import VoxtralTranscriber, __version__
-from langchain_voxtral.errors import VoxtralIncompleteStreamError, VoxtralRateLimitError
+from langchain_voxtral.errors import (
+    VoxtralAudioError,
+    VoxtralIncompleteStreamError,
+    VoxtralRateLimitError,
+)
 
 COUNTED = transcription_reply(
     "Hello.", usage={"prompt_tokens": 380, "completion_tokens": 4, "estimated_cost": 0.0000875}
@@ -176,6 +180,16 @@ def test_traces_hold_neither_the_key_nor_the_audio(way: str, recorder: TraceReco
     for sample in (SHORT, LONG):
         assert base64.b64encode(sample[60:90]).decode() not in recorder.everything
     assert len(recorder.everything) < 60_000
+
+
+def test_the_trace_of_base64_that_is_mistaken_for_a_path_has_its_beginning_only(
+    recorder: TraceRecorder,
+) -> None:
+    given = base64.b64encode(SHORT).decode()
+    with pytest.raises(VoxtralAudioError, match="File name too long"):
+        VoxtralTranscriber(base_url="http://127.0.0.1:9").invoke(given, traced(recorder))
+    assert given[:200] in recorder.everything
+    assert given[:201] not in recorder.everything
 
 
 @pytest.mark.parametrize("mode", MODES)
