@@ -101,6 +101,9 @@ class RunFacts(BaseCallbackHandler):
         if isinstance(error, VoxtralError):
             told = {name: getattr(error, name) for name in ERROR_FACTS}
             facts = {name: value for name, value in told.items() if value is not None} | facts
+            if error.usage:  # the tokens of a stream that broke, as far as they came
+                facts["usage_incomplete"] = True
+                usage = usage or error.usage
         self._write(run_id, facts, usage)
 
     def _write(self, run_id: UUID, facts: dict[str, Any], usage: Mapping[str, Any]) -> None:

@@ -260,7 +260,8 @@ async def test_a_stream_that_breaks_off_is_a_failed_run(
     config: Any = {"callbacks": [LangChainTracer(client=recorder)]}
     with pytest.raises(VoxtralIncompleteStreamError):
         await call(make(**SETTINGS), call_mode, config, "Hello!")
-    assert facts_of(recorder) == [STARTED | {"attempts": 1, "prompt_format": "llama3"}]
+    came = {"usage_metadata": {"output_tokens": 2}, "usage_incomplete": True}
+    assert facts_of(recorder) == [STARTED | {"attempts": 1, "prompt_format": "llama3"} | came]
     assert events_of(recorder) == [["start", "new_token", "error"]]
 
 
