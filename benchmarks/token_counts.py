@@ -27,7 +27,8 @@ from pydantic import SecretStr
 from support.mistral_oracle import MistralOracle
 from support.template_goldens import WEATHER
 
-from langchain_voxtral import ChatVoxtral, tokenizer
+from langchain_voxtral import ChatVoxtral
+from langchain_voxtral.tokens import vocabulary
 
 ROOT = Path(__file__).parent.parent
 ROUNDS = 7
@@ -115,7 +116,7 @@ def main() -> None:
         return chat.get_num_tokens_from_messages(messages[:-1], [WEATHER])
 
     def count_anew() -> int:
-        tokenizer._counts.clear()  # noqa: SLF001
+        vocabulary._counts.clear()  # noqa: SLF001
         return count()
 
     def encode_request() -> int:

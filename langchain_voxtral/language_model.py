@@ -16,7 +16,6 @@ from langchain_core.outputs import LLMResult
 from langchain_core.runnables import RunnableConfig, ensure_config
 from pydantic import model_validator
 
-from langchain_voxtral import tokenizer
 from langchain_voxtral._version import __version__
 from langchain_voxtral.client import VoxtralClient
 from langchain_voxtral.completions.chat_body import SystemWithAudio
@@ -27,6 +26,7 @@ from langchain_voxtral.profiles import get_profile
 from langchain_voxtral.prompts import PromptFormat, PromptFormatName, SpecialTokens, get_format
 from langchain_voxtral.providers import LOCAL_BASE_URL, PROVIDERS, provider_name
 from langchain_voxtral.settings import FIELD_ALIASES, SamplingSettings, reject_unknown_fields
+from langchain_voxtral.tokens import vocabulary
 from langchain_voxtral.tools.json_text import max_json_tokens
 from langchain_voxtral.transport import on_asyncio, running_loop
 from langchain_voxtral.usage.entry import enter_call, release
@@ -114,11 +114,11 @@ class LanguageModel(ConnectionSettings, SamplingSettings, BaseLanguageModel[Any]
         if self.custom_get_token_ids is not None:
             return list(self.custom_get_token_ids(text))
         if self.base_url == LOCAL_BASE_URL:
-            from langchain_voxtral.engine_tokens import ask_engine  # noqa: PLC0415 - few count
+            from langchain_voxtral.tokens.engine import ask_engine  # noqa: PLC0415 - few count
 
             body = {"prompt": text, "add_special_tokens": False}
             return ask_engine(self._client, body, self.model)
-        return tokenizer.encode(text)
+        return vocabulary.encode(text)
 
     @property
     def lc_attributes(self) -> dict[str, Any]:
@@ -154,7 +154,7 @@ class LanguageModel(ConnectionSettings, SamplingSettings, BaseLanguageModel[Any]
         of_tools = max_json_tokens(tools) if tools else 0
         if not limit or sum(map(max_tokens, turns), of_tools) <= limit:
             return None
-        from langchain_voxtral.completions import context  # noqa: PLC0415 - few prompts are long
+        from langchain_voxtral.tokens import context  # noqa: PLC0415 - few prompts are long
 
         if is_raw:
             return partial(context.check_prompt, turns[0].text, limit=limit, model=model)

@@ -6,16 +6,16 @@ from typing import Any
 from langchain_core.messages import BaseMessage, MessageLikeRepresentation, convert_to_messages
 from langchain_core.messages.utils import count_tokens_approximately
 
-from langchain_voxtral import tokenizer
 from langchain_voxtral.audio.pricing import audio_tokens
 from langchain_voxtral.completions.audio_settings import AudioSettings
-from langchain_voxtral.completions.context import as_conversation, count_messages, without_audio
 from langchain_voxtral.completions.tools import ToolOptions
-from langchain_voxtral.engine_tokens import ask_engine
 from langchain_voxtral.language_model import LanguageModel
 from langchain_voxtral.messages import Turn, text_as_sent, to_turn
 from langchain_voxtral.providers import LOCAL_BASE_URL, PROVIDERS
 from langchain_voxtral.settings import merge_settings
+from langchain_voxtral.tokens import vocabulary
+from langchain_voxtral.tokens.context import as_conversation, count_messages, without_audio
+from langchain_voxtral.tokens.engine import ask_engine
 from langchain_voxtral.tools.json_text import dumps
 
 
@@ -64,7 +64,7 @@ class MessageTokenCounts(LanguageModel, AudioSettings):
         offered = ToolOptions.pop_from({"tools": tools})
         if self.custom_get_token_ids is None and self.base_url == LOCAL_BASE_URL:
             return _audio_tokens(turns) + self._ask_engine(turns, offered)
-        if self.custom_get_token_ids is None and tokenizer.is_installed():
+        if self.custom_get_token_ids is None and vocabulary.is_installed():
             return count_messages(offered.rename_calls(turns), offered.tools)
         texts = [
             message.model_copy(update={"content": text_as_sent(turn), "name": None})

@@ -21,7 +21,6 @@ from langchain_voxtral.prompts.render import (
 )
 from langchain_voxtral.prompts.special_tokens import split_special_tokens
 from langchain_voxtral.prompts.stop_sequences import StopSequenceFilter, find_stop
-from langchain_voxtral.prompts.token_template import token_parts
 
 __all__ = [
     "FORMATS",
@@ -43,6 +42,5 @@ __all__ = [
     "reject_special_tokens",
     "render",
     "split_special_tokens",
-    "token_parts",
     "unescape",
 ]

@@ -47,6 +47,7 @@ shards = st.sampled_from(
 )
 texts = st.lists(plain | shards, max_size=6).map("".join)
 """Text with special tokens of every format, whole and in fragments, and with line breaks."""
+tool_names = st.from_regex(r"[a-zA-Z0-9_-]{1,64}", fullmatch=True)
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | texts,

@@ -2,10 +2,12 @@
 
 import base64
 import json
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import mistral_common
+import pytest
 from mistral_common.protocol.instruct.messages import (
     AssistantMessage,
     SystemMessage,
@@ -20,6 +22,11 @@ from mistral_common.tokens.tokenizers.mistral import MistralTokenizer
 
 from langchain_voxtral.messages import AudioPart, Turn
 from langchain_voxtral.tools.call_ids import to_mistral_call_id
+
+needs_results = pytest.mark.skipif(
+    version("mistral-common") == "1.8.0", reason="it writes results of tools in another way"
+)
+"""For what compares results of tools, as the versions from 1.8.1 on write them."""
 
 # Tekken's control tokens by number; the numbers between are fillers.
 CONTROL_TOKENS = {

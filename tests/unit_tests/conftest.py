@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from support.documented_exchanges import KEY, Server
 
-from langchain_voxtral import ChatVoxtral, VoxtralLLM, tokenizer
+from langchain_voxtral import ChatVoxtral, VoxtralLLM
+from langchain_voxtral.tokens import vocabulary
 from langchain_voxtral.transport.transport_choice import TRANSPORT_VARIABLE
 
 _FOREIGN = (
@@ -75,6 +76,6 @@ def llm(make_llm: Callable[..., VoxtralLLM]) -> VoxtralLLM:
 @pytest.fixture
 def no_tokens_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have the interpreter find no `mistral_common`, as if it were not installed."""
-    tokenizer._load.cache_clear()
-    tokenizer._counts.clear()
+    vocabulary._load.cache_clear()
+    vocabulary._counts.clear()
     monkeypatch.setitem(sys.modules, "mistral_common", None)

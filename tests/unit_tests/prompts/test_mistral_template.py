@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from support.conversations import conversations
+from support.conversations import conversations, tool_names
 from support.mistral_oracle import MistralOracle
 from support.template_goldens import GOLDENS, WEATHER
 
@@ -50,7 +50,6 @@ def test_special_tokens_in_content_are_ordinary_text_to_mistral_and_are_left_so_
 # the end of one, which a prefill must keep.
 unmarked = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="<["), max_size=20)
 answers = unmarked.map(lambda text: f"{text}.")
-names = st.from_regex(r"[a-zA-Z0-9_-]{1,64}", fullmatch=True)
 arguments: st.SearchStrategy[dict[str, Any]] = st.dictionaries(
     unmarked, unmarked | st.integers() | st.booleans() | st.none() | st.lists(unmarked), max_size=3
 )
@@ -59,7 +58,7 @@ arguments: st.SearchStrategy[dict[str, Any]] = st.dictionaries(
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     turns=conversations(
-        texts=unmarked, answers=answers, names=names, arguments=arguments, results=unmarked
+        texts=unmarked, answers=answers, names=tool_names, arguments=arguments, results=unmarked
     ),
     tools=st.sampled_from([[], [WEATHER]]),
 )

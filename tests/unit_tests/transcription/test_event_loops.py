@@ -20,10 +20,10 @@ from langchain_voxtral import (
     VoxtralTranscriber,
     VoxtralTranscriptionLoader,
     audio_block,
-    tokenizer,
     transcribe_audio_tool,
 )
 from langchain_voxtral.errors import VoxtralInvalidRequestError
+from langchain_voxtral.tokens import vocabulary
 
 
 @pytest.fixture
@@ -35,8 +35,8 @@ def server() -> Iterator[ScriptedServer]:
 @pytest.fixture
 def _read_vocabulary() -> None:
     """Read the vocabulary, which the documents say is done at the first count of a process."""
-    if tokenizer.is_installed():
-        tokenizer.encode("")
+    if vocabulary.is_installed():
+        vocabulary.encode("")
 
 
 @pytest.fixture

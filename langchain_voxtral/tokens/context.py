@@ -3,13 +3,14 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from langchain_voxtral import tokenizer
 from langchain_voxtral.errors import VoxtralContextOverflowError
 from langchain_voxtral.messages import Turn, join_turns, merge_turns
 from langchain_voxtral.messages.mistral_order import arrange_for_mistral
 from langchain_voxtral.messages.openai import merge_system_into_user
 from langchain_voxtral.messages.result_audio import move_recordings_behind_results
-from langchain_voxtral.prompts import split_special_tokens, token_parts
+from langchain_voxtral.prompts import split_special_tokens
+from langchain_voxtral.tokens import vocabulary
+from langchain_voxtral.tokens.template import token_parts
 
 Tools = Sequence[Mapping[str, object]]
 """Tools in OpenAI's form."""
@@ -51,9 +52,9 @@ def check_prompt(prompt: str, *, limit: int, model: str) -> None:
 
 
 def _check(parts: Sequence[int | str], limit: int, model: str) -> None:
-    if sum(map(_max_tokens, parts)) <= limit or not tokenizer.is_installed():
+    if sum(map(_max_tokens, parts)) <= limit or not vocabulary.is_installed():
         return
-    if any(tokenizer.cannot_encode(part) for part in parts if isinstance(part, str)):
+    if any(vocabulary.cannot_encode(part) for part in parts if isinstance(part, str)):
         return  # the server decides
     tokens = sum(map(_tokens, parts))
     if tokens > limit:
@@ -70,7 +71,7 @@ def _count(turns: Sequence[Turn], tools: Tools) -> int:
 
 
 def _tokens(part: int | str) -> int:
-    return tokenizer.count(part) if isinstance(part, str) else 1
+    return vocabulary.count(part) if isinstance(part, str) else 1
 
 
 def _max_tokens(part: int | str) -> int:

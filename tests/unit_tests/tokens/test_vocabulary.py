@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from mistral_common.tokens.tokenizers.tekken import Tekkenizer
 from support.conversations import texts
 
-from langchain_voxtral import tokenizer
 from langchain_voxtral.errors import VoxtralInvalidRequestError, VoxtralMissingExtraError
+from langchain_voxtral.tokens import vocabulary
 
 SAMPLES = [
     "",
@@ -36,8 +36,8 @@ def tekkenizer() -> Tekkenizer:
 
 def check(text: str) -> None:
     expected = tekkenizer().encode(text, bos=False, eos=False)
-    assert tokenizer.encode(text) == expected
-    assert tokenizer.count(text) == tokenizer.count(text) == len(expected)
+    assert vocabulary.encode(text) == expected
+    assert vocabulary.count(text) == vocabulary.count(text) == len(expected)
 
 
 @pytest.mark.parametrize("text", SAMPLES)
@@ -52,19 +52,19 @@ def test_any_text_has_the_tokens_of_mistral_common(text: str) -> None:
 
 
 def test_counts_of_many_texts_are_right_though_few_are_kept() -> None:
-    numbers = range(3 * tokenizer._MAX_COUNTS)
-    assert [tokenizer.count("a " * (number % 7)) for number in numbers] == [
-        len(tokenizer.encode("a " * (number % 7))) for number in numbers
+    numbers = range(3 * vocabulary._MAX_COUNTS)
+    assert [vocabulary.count("a " * (number % 7)) for number in numbers] == [
+        len(vocabulary.encode("a " * (number % 7))) for number in numbers
     ]
     for number in numbers:
-        tokenizer.count(str(number))
-    assert len(tokenizer._counts) <= tokenizer._MAX_COUNTS
+        vocabulary.count(str(number))
+    assert len(vocabulary._counts) <= vocabulary._MAX_COUNTS
 
 
 def test_more_white_space_than_tiktoken_takes_is_an_error() -> None:
     """Its regular expressions would end the thread with a panic."""
-    assert len(tokenizer.encode("\n" * 10 + "x" * 100_000)) > 100
-    for count in (tokenizer.encode, tokenizer.count):
+    assert len(vocabulary.encode("\n" * 10 + "x" * 100_000)) > 100
+    for count in (vocabulary.encode, vocabulary.count):
         with pytest.raises(VoxtralInvalidRequestError) as raised:
             count("x" + " " * 1_000_000)
         assert raised.value.message == (
@@ -80,22 +80,22 @@ def test_a_release_without_the_vocabulary_is_as_none_at_all(
     (tmp_path / "mistral_common" / "__init__.py").touch()
     monkeypatch.delitem(sys.modules, "mistral_common")
     monkeypatch.syspath_prepend(tmp_path)
-    tokenizer._load.cache_clear()
-    assert not tokenizer.is_installed()
+    vocabulary._load.cache_clear()
+    assert not vocabulary.is_installed()
     with pytest.raises(VoxtralMissingExtraError, match=r"needs tekken_240911\.json of mistral"):
-        tokenizer.encode("Hello!")
+        vocabulary.encode("Hello!")
     monkeypatch.undo()
-    assert tokenizer.is_installed()
-    assert tokenizer.encode("Hello!") == [22177, 1033]
+    assert vocabulary.is_installed()
+    assert vocabulary.encode("Hello!") == [22177, 1033]
 
 
 def test_threads_load_the_vocabulary_once() -> None:
-    tokenizer._load.cache_clear()
+    vocabulary._load.cache_clear()
     start, loaded = threading.Barrier(4), list[object]()
 
     def load() -> None:
         start.wait()
-        loaded.append(tokenizer._encoding())
+        loaded.append(vocabulary._encoding())
 
     threads = [threading.Thread(target=load) for _ in range(4)]
     for thread in threads:

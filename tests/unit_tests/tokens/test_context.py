@@ -16,11 +16,12 @@ from support.documented_exchanges import MODEL, Server
 from support.speech_samples import silence, wav_bytes
 from support.template_goldens import WEATHER
 
-from langchain_voxtral import ChatVoxtral, VoxtralLLM, audio_block, tokenizer
-from langchain_voxtral.completions.context import check_conversation, check_prompt, count_messages
+from langchain_voxtral import ChatVoxtral, VoxtralLLM, audio_block
 from langchain_voxtral.errors import VoxtralContextOverflowError
 from langchain_voxtral.messages import Turn
 from langchain_voxtral.prompts import LLAMA3, MISTRAL, render
+from langchain_voxtral.tokens import vocabulary
+from langchain_voxtral.tokens.context import check_conversation, check_prompt, count_messages
 
 Make = Callable[..., ChatVoxtral | VoxtralLLM]
 
@@ -170,13 +171,13 @@ async def test_recordings_count(
 
 
 def test_what_is_short_in_bytes_loads_no_vocabulary(make: Make, server: Server) -> None:
-    tokenizer._load.cache_clear()
-    tokenizer._counts.clear()
+    vocabulary._load.cache_clear()
+    vocabulary._counts.clear()
     for prompt in ("Hello!", "é" * (LIMIT // 2 - 3)):
         make().invoke(prompt)
-    assert tokenizer._load.cache_info().currsize == 0
+    assert vocabulary._load.cache_info().currsize == 0
     assert make(prompt_format="mistral").invoke("é" * (LIMIT // 2)) is not None
-    assert tokenizer._load.cache_info().currsize == 1
+    assert vocabulary._load.cache_info().currsize == 1
     assert len(server.requests) == 3
 
 
@@ -189,12 +190,12 @@ def test_white_space_that_cannot_be_encoded_is_the_servers_affair(
 
 async def test_loading_the_vocabulary_does_not_block_the_event_loop(make: Make) -> None:
     """Shown by a load that lasts until the loop has had its turn."""
-    tokenizer._counts.clear()
+    vocabulary._counts.clear()
     had_its_turn, is_loading = threading.Event(), threading.Event()
     in_time: list[bool] = []
 
     def hold() -> None:
-        with tokenizer._loading:
+        with vocabulary._loading:
             is_loading.set()
             in_time.append(had_its_turn.wait(20))
 
@@ -242,4 +243,4 @@ def test_no_conversation_is_refused_that_fits(
 def test_no_raw_prompt_is_refused_whose_text_fits(turns: list[Turn], fmt: Any, limit: int) -> None:
     prompt = render(turns, fmt)
     if is_refused(check_prompt, prompt, limit=limit):
-        assert tokenizer.count(prompt) > limit
+        assert vocabulary.count(prompt) > limit

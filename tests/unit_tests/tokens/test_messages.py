@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable
-from importlib.metadata import version
 from typing import Any
 
 import pytest
@@ -17,8 +16,8 @@ from langchain_core.messages import (
     trim_messages,
 )
 from langchain_core.messages.utils import count_tokens_approximately
-from support.conversations import conversations, texts
-from support.mistral_oracle import MistralOracle
+from support.conversations import conversations, texts, tool_names
+from support.mistral_oracle import MistralOracle, needs_results
 from support.speech_samples import encoded, silence, wav_bytes
 from support.template_goldens import GOLDENS, WEATHER
 
@@ -96,14 +95,6 @@ def test_the_tokens_of_a_text_are_those_of_the_models_vocabulary(make: Make) -> 
     assert (counting.get_token_ids("abc"), counting.get_num_tokens("abc")) == ([97, 98, 99], 3)
 
 
-@pytest.fixture(scope="module")
-def oracle(tmp_path_factory: pytest.TempPathFactory) -> MistralOracle:
-    return MistralOracle(tmp_path_factory.mktemp("tekken"))
-
-
-names = st.from_regex(r"[a-zA-Z0-9_-]{1,64}", fullmatch=True)
-
-
 @pytest.mark.parametrize(("turns", "tools", "prompt", "tokens"), GOLDENS.values(), ids=GOLDENS)
 def test_messages_have_the_tokens_of_the_goldens(
     turns: list[Turn], tools: list[dict[str, object]], prompt: str, tokens: int
@@ -129,12 +120,10 @@ def test_messages_with_recordings_have_the_tokens_of_the_goldens(
     assert count([HumanMessage([text, *recorded])], tools) == tokens
 
 
-@pytest.mark.skipif(
-    version("mistral-common") == "1.8.0", reason="it writes results of tools in another way"
-)
+@needs_results
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
-    turns=conversations(answers=texts.map(lambda text: f"{text}."), names=names),
+    turns=conversations(answers=texts.map(lambda text: f"{text}."), names=tool_names),
     tools=st.sampled_from([[], [WEATHER]]),
 )
 def test_a_conversation_has_as_many_tokens_as_what_is_sent_has_in_mistral_common(
@@ -156,7 +145,7 @@ def test_system_text_beside_a_recording_counts_as_the_users(oracle: MistralOracl
 
 
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(turns=conversations(names=names), limit=st.integers(20, 300))
+@given(turns=conversations(names=tool_names), limit=st.integers(20, 300))
 def test_what_is_kept_of_any_conversation_has_no_more_tokens_than_asked_for(
     turns: list[Turn], limit: int
 ) -> None:

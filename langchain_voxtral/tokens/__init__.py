@@ -1,0 +1,1 @@
+"""Tokens without a server: the model's vocabulary and template, and whether a prompt fits."""
