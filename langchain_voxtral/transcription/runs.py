@@ -80,7 +80,7 @@ def _prepared(manager: M) -> M | None:
 
 
 def _rank(handler: BaseCallbackHandler) -> tuple[bool, bool]:
-    """Order handlers: one that refuses a start, as budgets do, leaves no run open before it."""
+    """Order handlers: one that refuses a start by an error leaves no run open before it."""
     return not handler.raise_error, not handler.run_inline
 
 

@@ -144,8 +144,9 @@ class UsageLedger:
                 "reports costs (for transcriptions price_per_minute= will do), or leave "
                 "max_cost_usd out."
             )
-        reserved = list(self._reserved.items())
-        kept = sum((self._expect(one.call) or 0.0) * runs for one, runs in reserved)
+        # Other threads may drop theirs: items() would be an iteration that they disturb.
+        reserved = [one for key in self._reserved.keyrefs() if (one := key()) is not None]
+        kept = sum((self._expect(one.call) or 0.0) * self._reserved[one] for one in reserved)
         left = round(self.max_cost_usd - self._spent - kept, 12)  # 0.3 holds 0.1 + 0.2
         expected = self._expect(call)
         if left > 0 if expected is None else expected * calls <= left:
