@@ -34,7 +34,7 @@ class _LedgerHandler(BaseCallbackHandler):
     def on_llm_end(self, response: LLMResult, *, run_id: UUID, **kwargs: Any) -> None:
         """Add what a call used that brought an answer."""
         for ledger in self.voxtral_ledgers:
-            ledger.finish(run_id, lambda _: usage_of_result(response))
+            ledger.finish(run_id, lambda _: usage_of_result(response), is_answered=True)
 
     def on_llm_error(
         self,
@@ -45,8 +45,12 @@ class _LedgerHandler(BaseCallbackHandler):
         **kwargs: Any,
     ) -> None:
         """Add what a call used that brought none."""
+
+        def read_usage(call: Call) -> VoxtralUsage:
+            return usage_of_failure(error, response, call.prompts)
+
         for ledger in self.voxtral_ledgers:
-            ledger.finish(run_id, lambda call: usage_of_failure(error, response, call.prompts))
+            ledger.finish(run_id, read_usage, is_answered=False)
 
     def _start(
         self,

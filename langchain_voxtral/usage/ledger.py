@@ -13,6 +13,15 @@ from langchain_voxtral.usage.sums import VoxtralUsage, dollars
 
 _PICKLED = ("_sums", "_spent", "_dearest", "_unpriced")
 
+_UNPRICED = (
+    "what a call of {} cost is not known, because its server did not tell. Use a server that "
+    "reports costs (for transcriptions price_per_minute= will do), or leave max_cost_usd out."
+)
+_ENDED_EARLY = (
+    "what a call of {} cost is not known, because it ended early, before another one had told what "
+    "such calls cost. Count in a new block whose first call ends, or leave max_cost_usd out."
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Call:
@@ -60,7 +69,7 @@ class UsageLedger:
         self._in_flight: dict[UUID, tuple[Call, ReferenceType[Reservation] | None]] = {}
         self._spent = 0.0  # with what is assumed for calls of unknown cost
         self._dearest: dict[str, float] = {}
-        self._unpriced: str | None = None  # a model of whose calls nothing is known
+        self._unpriced: str | None = None  # why the budget cannot be kept
 
     def __deepcopy__(self, memo: object) -> "UsageLedger":
         """Return the ledger itself: copies of a model, with its callbacks, count together."""
@@ -102,7 +111,9 @@ class UsageLedger:
             whose = ref(reservation) if reservation is not None else None
             self._in_flight.setdefault(run_id, (call, whose))
 
-    def finish(self, run_id: UUID, read_usage: Callable[[Call], VoxtralUsage]) -> None:
+    def finish(
+        self, run_id: UUID, read_usage: Callable[[Call], VoxtralUsage], *, is_answered: bool
+    ) -> None:
         """Add what a call used, unless it was not started here or has been added."""
         with self._lock:
             started = self._in_flight.pop(run_id, None)
@@ -115,15 +126,15 @@ class UsageLedger:
             usage = read_usage(call)
             if usage != VoxtralUsage():
                 self._sums[call.model] = self._sums.get(call.model, VoxtralUsage()) + usage
-                self._charge(call, usage)
+                self._charge(call, usage, is_answered=is_answered)
 
-    def _charge(self, call: Call, usage: VoxtralUsage) -> None:
+    def _charge(self, call: Call, usage: VoxtralUsage, *, is_answered: bool) -> None:
         """Take from the budget what a call cost; what was expected where that is not known."""
         cost = usage.cost_usd
         if usage.requests_without_cost:
             expected = self._expect(call)
             if expected is None and not cost:
-                self._unpriced = call.model
+                self._unpriced = (_UNPRICED if is_answered else _ENDED_EARLY).format(call.model)
             cost = max(cost, expected or 0.0)
         elif usage.requests > usage.failed_requests:
             self._dearest[call.model] = max(cost, self._dearest.get(call.model, 0.0))
@@ -139,10 +150,7 @@ class UsageLedger:
         limit = f"max_cost_usd={self.max_cost_usd!r}"
         if self._unpriced is not None:
             raise VoxtralBudgetExceededError(
-                f"{limit} cannot be kept, so nothing was sent: what a call of {self._unpriced} "
-                "cost is not known: its server did not tell, or it ended early. Use a server that "
-                "reports costs (for transcriptions price_per_minute= will do), or leave "
-                "max_cost_usd out."
+                f"{limit} cannot be kept, so nothing was sent: {self._unpriced}"
             )
         # Other threads may drop theirs: items() would be an iteration that they disturb.
         reserved = [one for key in self._reserved.keyrefs() if (one := key()) is not None]

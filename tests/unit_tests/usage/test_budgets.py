@@ -401,8 +401,25 @@ async def test_after_a_call_of_unknown_cost_the_next_is_refused(
             await ask(make(), call_mode, "Hello!")
     assert str(caught.value) == (
         f"max_cost_usd=1.0 cannot be kept, so nothing was sent: what a call of {MODEL} cost is not "
-        "known: its server did not tell, or it ended early. Use a server that reports costs (for "
+        "known, because its server did not tell. Use a server that reports costs (for "
         "transcriptions price_per_minute= will do), or leave max_cost_usd out."
+    )
+    assert len(server.requests) == usage.total.requests_without_cost == 1
+
+
+def test_after_a_first_call_that_ended_early_the_next_is_refused(
+    make: Make, server: Server
+) -> None:
+    with get_voxtral_usage_callback(max_cost_usd=1.0) as usage:
+        stream: Any = make().stream("Hello!")
+        next(stream)
+        stream.close()
+        with pytest.raises(VoxtralBudgetExceededError) as caught:
+            make().invoke("Hello!")
+    assert str(caught.value) == (
+        f"max_cost_usd=1.0 cannot be kept, so nothing was sent: what a call of {MODEL} cost is not "
+        "known, because it ended early, before another one had told what such calls cost. Count in "
+        "a new block whose first call ends, or leave max_cost_usd out."
     )
     assert len(server.requests) == usage.total.requests_without_cost == 1
 

@@ -35,7 +35,8 @@ def test_a_call_is_refused_only_if_there_is_no_room_for_it(steps: list[Step], li
     for place, (expected, _, length) in enumerate(steps):
         for ending in ends.pop(place, []):
             planned, cost, _ = steps[ending]
-            ledger.finish(UUID(int=ending), lambda _, cost=cost: usage_of(cost))  # type: ignore[misc]
+            usage = usage_of(cost)
+            ledger.finish(UUID(int=ending), lambda _, usage=usage: usage, is_answered=True)  # type: ignore[misc]
             taken[ending] = planned if cost is None else cost
         is_room = sum(taken.values()) + expected <= limit
         call = Call("m", expected / PART)
