@@ -21,7 +21,7 @@ from langchain_core.tracers.base import AsyncBaseTracer, BaseTracer
 
 from langchain_voxtral.errors import VoxtralError
 
-ANSWER_FACTS = ("request_id", "endpoint", "finish_reason")
+ANSWER_FACTS = ("model_name", "request_id", "endpoint", "finish_reason")
 """Keys of an answer's metadata that its run gets, too."""
 
 ERROR_FACTS = ("request_id", "attempts", "status_code")

@@ -48,6 +48,7 @@ NAMES = {
 
 COMMON: dict[str, Any] = {
     "model": MODEL,
+    "model that answered": MODEL,
     "provider": "deepinfra",
     "input tokens": 12,
     "output tokens": 25,

@@ -342,6 +342,15 @@ def test_an_answer_without_cost_has_none(make: Make, server: Server) -> None:
     assert facts_of(recorder) == [expected]
 
 
+def test_a_run_names_the_model_that_answered(make: Make, server: Server) -> None:
+    recorder = TraceRecorder()
+    server.answer = lambda _: answering(HELLO_ANSWER, headers={"x-voxtral-model": "small"})
+    make().invoke("Hello!", {"callbacks": [LangChainTracer(client=recorder)]})
+    [run] = recorder.model_runs
+    metadata = run["extra"]["metadata"]
+    assert (metadata["ls_model_name"], metadata["model_name"]) == (MODEL, "small")
+
+
 def test_the_usage_of_several_answers_is_that_of_the_request(make: Make) -> None:
     recorder = TraceRecorder()
     make(**SETTINGS, n=2).invoke("Hello!", {"callbacks": [LangChainTracer(client=recorder)]})

@@ -73,6 +73,7 @@ def test_the_trace_of_a_request_has_its_tokens_and_its_cost(
         "audio_seconds": 2.0,
         "estimated_cost_usd": pytest.approx(2 / 60),
         "attempts": 1,
+        "model_name": MODEL,
         "endpoint": "transcriptions",
         "request_id": "id-Hello.",
         "cost": 0.0000875,
