@@ -6,15 +6,13 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Self
 
 from langchain_core.callbacks import (
-    AsyncCallbackManager,
     AsyncCallbackManagerForLLMRun,
-    CallbackManager,
     CallbackManagerForLLMRun,
 )
 from langchain_core.language_models import BaseChatModel, LanguageModelInput, ModelProfile
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGenerationChunk, ChatResult, LLMResult
-from langchain_core.runnables import Runnable, RunnableConfig
+from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool
 from pydantic import model_validator
 
@@ -245,34 +243,6 @@ class ChatVoxtral(MessageTokenCounts, BaseChatModel):
         )
 
     # Calls
-
-    if not TYPE_CHECKING:  # where the signatures are LangChain's
-
-        def stream_events(
-            self,
-            input: Any,  # noqa: A002 - LangChain's name
-            config: RunnableConfig | None = None,
-            *,
-            version: str = "v2",
-            **kwargs: Any,
-        ) -> Any:
-            """Do what LangChain does, and what `_enter_call` says."""
-            if version == "v3":  # the others use `stream`
-                config = self._enter_stream(CallbackManager, config, kwargs)
-            return super().stream_events(input, config, version=version, **kwargs)
-
-        def astream_events(
-            self,
-            input: Any,  # noqa: A002
-            config: RunnableConfig | None = None,
-            *,
-            version: str = "v2",
-            **kwargs: Any,
-        ) -> Any:
-            """Do the same."""
-            if version == "v3":
-                config = self._enter_stream(AsyncCallbackManager, config, kwargs)
-            return super().astream_events(input, config, version=version, **kwargs)
 
     def _generate(
         self,

@@ -31,9 +31,6 @@ from langchain_voxtral.tools.json_text import max_json_tokens
 from langchain_voxtral.transport import on_asyncio, running_loop
 from langchain_voxtral.usage.entry import enter_call, release
 
-if TYPE_CHECKING:
-    from langchain_voxtral.tracing import Manager
-
 Callbacks = list[BaseCallbackHandler] | BaseCallbackManager | None
 ManagerClass = type[CallbackManager] | type[AsyncCallbackManager]
 
@@ -216,13 +213,38 @@ class LanguageModel(ConnectionSettings, SamplingSettings, BaseLanguageModel[Any]
             config = self._enter_stream(AsyncCallbackManager, config, kwargs)
             return on_asyncio(super().astream(input, config, **kwargs))
 
+        def stream_events(
+            self,
+            input: Any,  # noqa: A002
+            config: RunnableConfig | None = None,
+            *,
+            version: str = "v2",
+            **kwargs: Any,
+        ) -> Any:
+            """Do what LangChain does, and what `_enter_call` says."""
+            if version == "v3":  # the others use `stream`
+                config = self._enter_stream(CallbackManager, config, kwargs)
+            return super().stream_events(input, config, version=version, **kwargs)
+
+        def astream_events(
+            self,
+            input: Any,  # noqa: A002
+            config: RunnableConfig | None = None,
+            *,
+            version: str = "v2",
+            **kwargs: Any,
+        ) -> Any:
+            """Do the same."""
+            if version == "v3":
+                config = self._enter_stream(AsyncCallbackManager, config, kwargs)
+            return super().astream_events(input, config, version=version, **kwargs)
+
     def _enter_generate(
         self, manager_class: ManagerClass, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[Any, ...]:
         """Return the positional arguments; the callbacks are set in the others."""
-        args, rest = args[:2], args[2:]
-        if rest:
-            kwargs.setdefault("callbacks", rest[0])
+        if args[2:]:
+            kwargs["callbacks"] = args[2]
         callbacks = kwargs.get("callbacks")
         batch = args[0] if args else kwargs.get("messages") or kwargs.get("prompts") or ()
         metadata: Any = {}  # LangChain adds the model's name to metadata, not to None
@@ -244,7 +266,7 @@ class LanguageModel(ConnectionSettings, SamplingSettings, BaseLanguageModel[Any]
             kwargs["callbacks"] = self._enter_call(manager_class, callbacks, kwargs, len(batch))
         if kwargs.get("metadata") is None:
             kwargs["metadata"] = metadata
-        return args
+        return args[:2]
 
     @staticmethod
     def _leave_generate(callbacks: Any) -> None:
@@ -284,16 +306,9 @@ class LanguageModel(ConnectionSettings, SamplingSettings, BaseLanguageModel[Any]
             return callbacks
         model = str(self._get_ls_params(**kwargs).get("ls_model_name"))
         is_counted = enter_call(manager, model, runs=prompts, others=handlers)
-        is_traced = self._record_run_facts(manager, handlers)
-        return manager if is_counted or is_traced else callbacks
-
-    def _record_run_facts(
-        self, manager: "Manager", others: Sequence[BaseCallbackHandler] = ()
-    ) -> bool:
-        if not manager.handlers and not others:
-            return False
         from langchain_voxtral.tracing import record_run_facts  # noqa: PLC0415 - not all trace
 
-        chosen = self.prompt_format
-        name = "custom" if isinstance(chosen, PromptFormat) else chosen
-        return record_run_facts(manager, others, name)
+        prompt_format = self.prompt_format
+        name = "custom" if isinstance(prompt_format, PromptFormat) else prompt_format
+        is_traced = record_run_facts(manager, handlers, name)
+        return manager if is_counted or is_traced else callbacks

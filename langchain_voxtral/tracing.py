@@ -13,13 +13,13 @@ from uuid import UUID
 from langchain_core.callbacks import (
     AsyncCallbackHandler,
     AsyncCallbackManager,
-    AsyncCallbackManagerForLLMRun,
     BaseCallbackHandler,
 )
 from langchain_core.outputs import LLMResult
 from langchain_core.tracers.base import AsyncBaseTracer, BaseTracer
 
 from langchain_voxtral.errors import VoxtralError
+from langchain_voxtral.usage.entry import Manager
 
 ANSWER_FACTS = ("model_name", "request_id", "endpoint", "finish_reason")
 """Keys of an answer's metadata that its run gets, too."""
@@ -39,7 +39,6 @@ REQUEST_FACTS = (
 )
 """Further ones, unless the answer comes from a cache."""
 
-
 COST_ATTRIBUTE = "llm.cost.total"
 """OpenInference's name for the cost of a span; OpenTelemetry's conventions have none."""
 
@@ -50,12 +49,6 @@ class SpanSource(Protocol):
 
     def get_span(self, run_id: UUID, /) -> Any:
         """Return the span of a run that has not ended, or None."""
-
-
-class Manager(Protocol):
-    """LangChain's manager of a call's callbacks, or of a run's; sync or async."""
-
-    handlers: list[BaseCallbackHandler]
 
 
 class RunFacts(BaseCallbackHandler):
@@ -156,7 +149,7 @@ def record_run_facts(
     """Put `RunFacts` in front of a manager's handlers, if there is a tracer and they lack it.
 
     Args:
-        manager: The manager of a call, or of a run that has started.
+        manager: The callbacks of the call.
         others: Handlers that LangChain will add to the manager's.
         prompt_format: The format of native prompts.
 
@@ -167,7 +160,7 @@ def record_run_facts(
     tracers = [each for each in handlers if isinstance(each, BaseTracer | AsyncBaseTracer)]
     if not tracers or any(isinstance(each, RunFacts) for each in handlers):
         return False
-    is_async = isinstance(manager, AsyncCallbackManager | AsyncCallbackManagerForLLMRun)
+    is_async = isinstance(manager, AsyncCallbackManager)
     # LangChain tells of an LLM's start the inline handlers alone, once there is one.
     is_inline = any(each.run_inline for each in handlers)
     handler_class = _AsyncRunFacts if is_async else RunFacts
