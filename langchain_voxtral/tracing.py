@@ -20,6 +20,7 @@ from langchain_core.tracers.base import AsyncBaseTracer, BaseTracer
 
 from langchain_voxtral.errors import VoxtralError
 from langchain_voxtral.usage.entry import Manager
+from langchain_voxtral.usage.sums import first_generation, is_cached
 
 ANSWER_FACTS = ("model_name", "request_id", "endpoint", "finish_reason")
 """Keys of an answer's metadata that its run gets, too."""
@@ -90,7 +91,7 @@ class RunFacts(BaseCallbackHandler):
         self, error: BaseException, *, run_id: UUID, response: LLMResult | None = None, **_: Any
     ) -> None:
         """Write what the error says, and what came of the answer."""
-        facts, usage = read_answer(response or LLMResult(generations=[]))
+        facts, usage = read_answer(response)
         if isinstance(error, VoxtralError):
             told = {name: getattr(error, name) for name in ERROR_FACTS}
             facts = {name: value for name, value in told.items() if value is not None} | facts
@@ -168,14 +169,15 @@ def record_run_facts(
     return True
 
 
-def read_answer(response: LLMResult) -> tuple[dict[str, Any], Mapping[str, Any]]:
+def read_answer(response: LLMResult | None) -> tuple[dict[str, Any], Mapping[str, Any]]:
     """Return an answer's facts and its usage; of several answers the first has those of all."""
-    first = next((one for several in response.generations for one in several), None)
-    message = getattr(first, "message", None)
-    told = getattr(message, "response_metadata", None) or getattr(first, "generation_info", None)
+    message = getattr(first_generation(response), "message", None)
+    told = getattr(message, "response_metadata", {})
     usage = getattr(message, "usage_metadata", None) or {}
-    # LangChain marks an answer from its cache so; what it cost is the past's.
-    is_cached = usage.get("total_cost") == 0
-    names = ANSWER_FACTS if is_cached else (*ANSWER_FACTS, *REQUEST_FACTS)
-    facts = {name: told[name] for name in names if name in told} if told else {}
-    return facts | ({"cost": 0, "attempts": 0} if is_cached else {}), usage
+    if is_cached(usage):  # what it cost is the past's
+        return _pick(told, ANSWER_FACTS) | {"cost": 0, "attempts": 0}, usage
+    return _pick(told, (*ANSWER_FACTS, *REQUEST_FACTS)), usage
+
+
+def _pick(told: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    return {name: told[name] for name in names if name in told}

@@ -1,5 +1,6 @@
 """What calls have used: requests, tokens, seconds of audio, dollars."""
 
+from collections.abc import Mapping
 from dataclasses import astuple, dataclass, fields
 from math import floor, log10
 from typing import Any
@@ -121,12 +122,11 @@ def dollars(amount: float) -> str:
 def usage_of_result(response: LLMResult) -> VoxtralUsage:
     """Return what a run of this package used that brought an answer.
 
-    Usage of several completions stands on the first. LangChain marks what comes from its cache
-    by a cost of 0.
+    Usage of several completions stands on the first.
     """
-    message = getattr(_first_generation(response), "message", None)
+    message = getattr(first_generation(response), "message", None)
     tokens: Any = getattr(message, "usage_metadata", None) or {}
-    if tokens.get("total_cost") == 0:
+    if is_cached(tokens):
         return VoxtralUsage(cached_responses=1)
     info = getattr(message, "response_metadata", {})
     cost, resumes = info.get("cost"), info.get("resumes", 0)
@@ -159,7 +159,7 @@ def usage_of_failure(
     if attempts == 0:
         return VoxtralUsage()
     used = (getattr(error, "usage", None) or {}) if prompts == 1 else {}
-    text = getattr(error, "partial", "") or getattr(_first_generation(response), "text", "")
+    text = getattr(error, "partial", "") or getattr(first_generation(response), "text", "")
     is_stopped = not isinstance(error, Exception)  # a stream that was closed, a cancelled task
     is_begun = is_stopped or text or used or isinstance(error, VoxtralTimeoutError)
     is_unknown = bool(is_begun or prompts > 1)
@@ -174,7 +174,12 @@ def usage_of_failure(
     )
 
 
-def _first_generation(response: LLMResult | None) -> Any:
+def is_cached(usage: Mapping[str, Any]) -> bool:
+    """Return whether an answer comes from LangChain's cache, which says that it cost nothing."""
+    return usage.get("total_cost") == 0
+
+
+def first_generation(response: LLMResult | None) -> Any:
     """Return the generation with the answer, or what had come of it; behind it stands the error."""
     generations = response.generations if response is not None else []
     return generations[0][0] if generations and generations[0] else None
