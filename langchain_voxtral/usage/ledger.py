@@ -1,10 +1,11 @@
 """`UsageLedger`: the sums of calls that have ended, and what is kept for those in flight."""
 
+from collections import deque
 from collections.abc import Callable
 from copy import copy
 from dataclasses import dataclass
 from threading import Lock
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 from weakref import ReferenceType, WeakKeyDictionary, ref
 
@@ -54,6 +55,15 @@ class Reservation:
     runs: int = 1
 
 
+class _Ended(NamedTuple):
+    """A run that has ended, and what it used."""
+
+    call: Call
+    whose: ReferenceType[Reservation] | None
+    usage: VoxtralUsage
+    is_answered: bool
+
+
 class UsageLedger:
     """Sums what calls used, from any threads, and refuses those that a budget cannot hold.
 
@@ -67,6 +77,7 @@ class UsageLedger:
         self._sums: dict[str, VoxtralUsage] = {}
         self._reserved: WeakKeyDictionary[Reservation, int] = WeakKeyDictionary()
         self._in_flight: dict[UUID, tuple[Call, ReferenceType[Reservation] | None]] = {}
+        self._ended: deque[_Ended] = deque()  # to be added
         self._spent = 0.0  # with what is assumed for calls of unknown cost
         self._dearest: dict[str, float] = {}
         self._unpriced: str | None = None  # why the budget cannot be kept
@@ -78,6 +89,7 @@ class UsageLedger:
     def __reduce__(self) -> tuple[Any, ...]:
         """Return the sums for another process, without what is in flight in this one."""
         with self._lock:
+            self._add_ended()
             state = {name: copy(getattr(self, name)) for name in _PICKLED}
         return UsageLedger, (self.max_cost_usd,), state
 
@@ -85,6 +97,7 @@ class UsageLedger:
     def sums(self) -> dict[str, VoxtralUsage]:
         """What the calls of each model used that have ended."""
         with self._lock:
+            self._add_ended()
             return dict(self._sums)
 
     def reserve(self, reservation: Reservation) -> None:
@@ -94,6 +107,7 @@ class UsageLedger:
             VoxtralBudgetExceededError: The budget cannot hold it, or could not be kept.
         """
         with self._lock:
+            self._add_ended()
             if reservation not in self._reserved:  # else several handlers have this ledger
                 self._check(reservation.call, reservation.runs)
                 self._reserved[reservation] = reservation.runs
@@ -104,29 +118,40 @@ class UsageLedger:
             self._reserved.pop(reservation, None)
 
     def start(self, run_id: UUID, call: Call, reservation: Reservation | None = None) -> None:
-        """Note a run of a call."""
-        with self._lock:
-            # It may be told twice: by a block and a callback. A garbage collector that closes a
-            # stream takes the reservation first.
-            whose = ref(reservation) if reservation is not None else None
-            self._in_flight.setdefault(run_id, (call, whose))
+        """Note a run of a call; it may be told twice, by a block and a callback."""
+        # A garbage collector that closes a stream takes the reservation first.
+        whose = ref(reservation) if reservation is not None else None
+        self._in_flight.setdefault(run_id, (call, whose))
 
     def finish(
         self, run_id: UUID, read_usage: Callable[[Call], VoxtralUsage], *, is_answered: bool
     ) -> None:
-        """Add what a call used, unless it was not started here or has been added."""
-        with self._lock:
-            started = self._in_flight.pop(run_id, None)
-            if started is None:
-                return
-            call, whose = started
-            reservation = whose() if whose else None
+        """Add what a call used, unless it was not started here or has been added.
+
+        A garbage collector that closes a stream may call this while the thread has the lock: so
+        it is not waited for, and who has it or comes next adds the call.
+        """
+        started = self._in_flight.pop(run_id, None)
+        if started is None:
+            return
+        call, whose = started
+        self._ended.append(_Ended(call, whose, read_usage(call), is_answered))
+        if self._lock.acquire(blocking=False):
+            try:
+                self._add_ended()
+            finally:
+                self._lock.release()
+
+    def _add_ended(self) -> None:
+        while self._ended:
+            ended = self._ended.popleft()
+            call, usage = ended.call, ended.usage
+            reservation = ended.whose() if ended.whose else None
             if reservation is not None and reservation in self._reserved:
                 self._reserved[reservation] -= 1
-            usage = read_usage(call)
             if usage != VoxtralUsage():
                 self._sums[call.model] = self._sums.get(call.model, VoxtralUsage()) + usage
-                self._charge(call, usage, is_answered=is_answered)
+                self._charge(call, usage, is_answered=ended.is_answered)
 
     def _charge(self, call: Call, usage: VoxtralUsage, *, is_answered: bool) -> None:
         """Take from the budget what a call cost; what was expected where that is not known."""

@@ -1,5 +1,7 @@
 """The ledger agrees with a simple model of it, in whatever order calls start and end."""
 
+from threading import Thread
+from typing import Any
 from uuid import UUID
 
 from hypothesis import given
@@ -54,3 +56,27 @@ def test_a_call_is_refused_only_if_there_is_no_room_for_it(steps: list[Step], li
     ended = taken.keys() - {place for places in ends.values() for place in places}
     expected_sum = sum((usage_of(steps[place][1]) for place in ended), VoxtralUsage())
     assert ledger.sums.get("m", VoxtralUsage()) == expected_sum
+
+
+def test_a_run_that_ends_while_another_is_added_is_added_too_and_nothing_hangs() -> None:
+    """Garbage is collected at any allocation, and closes the streams in it."""
+    ledger = UsageLedger(1.0)
+
+    def finish(number: int) -> None:
+        ledger.finish(UUID(int=number), lambda _: usage_of(1), is_answered=True)
+
+    class Collecting(Call):
+        """Ends the other run whenever the ledger reads the model."""
+
+        def __getattribute__(self, name: str) -> Any:
+            if name == "model":
+                finish(2)
+            return super().__getattribute__(name)
+
+    ledger.start(UUID(int=1), Collecting("m"))
+    ledger.start(UUID(int=2), Call("m"))
+    thread = Thread(target=finish, args=(1,), daemon=True)
+    thread.start()
+    thread.join(60)
+    assert not thread.is_alive()
+    assert ledger.sums == {"m": usage_of(1) + usage_of(1)}
