@@ -1,6 +1,6 @@
 """The tokens of a conversation or a prompt, and whether the model's context holds them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from langchain_voxtral.errors import VoxtralContextOverflowError
@@ -10,10 +10,7 @@ from langchain_voxtral.messages.openai import merge_system_into_user
 from langchain_voxtral.messages.result_audio import move_recordings_behind_results
 from langchain_voxtral.prompts import split_special_tokens
 from langchain_voxtral.tokens import vocabulary
-from langchain_voxtral.tokens.template import token_parts
-
-Tools = Sequence[Mapping[str, object]]
-"""Tools in OpenAI's form."""
+from langchain_voxtral.tokens.template import Tools, token_parts
 
 
 def count_messages(turns: Sequence[Turn], tools: Tools = ()) -> int:
@@ -23,7 +20,7 @@ def count_messages(turns: Sequence[Turn], tools: Tools = ()) -> int:
         turns: The turn of each message.
         tools: Tools on offer.
     """
-    return _count(_as_sent(turns), tools) if turns or tools else 0
+    return sum(map(_tokens, token_parts(_as_sent(turns), tools))) if turns or tools else 0
 
 
 def check_conversation(turns: Sequence[Turn], tools: Tools, *, limit: int, model: str) -> None:
@@ -64,10 +61,6 @@ def _check(parts: Sequence[int | str], limit: int, model: str) -> None:
             "token_counter=chat) keeps. If the server's context is larger, pass "
             "check_context=False, or its profile= to a chat model."
         )
-
-
-def _count(turns: Sequence[Turn], tools: Tools) -> int:
-    return sum(map(_tokens, token_parts(turns, tools)))
 
 
 def _tokens(part: int | str) -> int:

@@ -22,10 +22,11 @@ _TOOL_CALLS = 9
 _TOOL_CONTENT = 19
 _AUDIO, _BEGIN_AUDIO = 24, 25
 
+Tools = Sequence[Mapping[str, object]]
+"""Tools in OpenAI's form."""
 
-def token_parts(
-    turns: Sequence[Turn], tools: Sequence[Mapping[str, object]] = ()
-) -> Iterator[int | str]:
+
+def token_parts(turns: Sequence[Turn], tools: Tools = ()) -> Iterator[int | str]:
     """Yield the special tokens of a conversation as their ids, and the texts between them.
 
     Each text is encoded on its own. The order of the turns is not checked. Tools stand before the
@@ -33,7 +34,7 @@ def token_parts(
 
     Args:
         turns: The conversation; a last assistant turn without calls is continued by the answer.
-        tools: Tools on offer in OpenAI's form.
+        tools: Tools on offer.
 
     Raises:
         VoxtralInvalidRequestError: JSON cannot express a call or a tool, or the length of a
@@ -60,7 +61,7 @@ def token_parts(
         yield from _offered(tools)
 
 
-def _offered(tools: Sequence[Mapping[str, object]]) -> Iterator[int | str]:
+def _offered(tools: Tools) -> Iterator[int | str]:
     if tools:
         yield _TOOLS
         yield dumps([_full(tool) for tool in tools], what="the tools")
