@@ -9,8 +9,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 
 from langchain_voxtral.errors import VoxtralError
+from langchain_voxtral.protocol.error_responses import sanitize
 from langchain_voxtral.protocol.responses import ResponseInfo, Usage
-from langchain_voxtral.redaction import redact
 
 if TYPE_CHECKING:
     from langchain_voxtral.transport.retry import RetryState
@@ -141,7 +141,7 @@ class RequestLog:
             "error": type(error).__name__ if isinstance(error, Exception) else None,
         }
         return {
-            name: redact(value, self._secrets) if isinstance(value, str) else value
+            name: sanitize(value, self._secrets) if isinstance(value, str) else value
             for name, value in fields.items()
         }
 

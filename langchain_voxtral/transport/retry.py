@@ -13,7 +13,7 @@ from langchain_voxtral.errors import (
     VoxtralIncompleteStreamError,
     VoxtralTimeoutError,
 )
-from langchain_voxtral.redaction import redact
+from langchain_voxtral.protocol.fields import safe_text
 from langchain_voxtral.transport.deadlines import TimeLimit
 from langchain_voxtral.transport.types import HTTPRequest
 
@@ -28,8 +28,7 @@ _NEVER_SENT = (httpx.ConnectTimeout, httpx.PoolTimeout)
 
 def read_header(headers: Mapping[str, str], name: str, secrets: Iterable[str]) -> str | None:
     """Return a response header for errors and metadata, without a key that a server may echo."""
-    value = headers.get(name)
-    return None if value is None else redact(value, secrets)
+    return safe_text(headers.get(name), secrets)
 
 
 class RetryState:

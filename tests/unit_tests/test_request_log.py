@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
+from langchain_core.tracers import LangChainTracer
 from support.call_modes import CALL_MODES, ask
 from support.documented_exchanges import (
     HELLO_ANSWER,
@@ -25,6 +26,7 @@ from support.documented_exchanges import (
 )
 from support.request_lines import NOTHING_KNOWN, Log, spoken_words
 from support.sse_replies import event
+from support.trace_recorder import TraceRecorder
 
 from langchain_voxtral import ChatVoxtral, VoxtralLLM
 from langchain_voxtral.client import VoxtralClient
@@ -258,3 +260,32 @@ async def test_no_line_shows_a_key_or_content(
     [fields] = log.fields
     assert fields["model"] == "own/[redacted]"
     assert spoken_words(log) == []
+
+
+@pytest.mark.parametrize("call_mode", CALL_MODES)
+async def test_names_and_ids_stay_on_the_line(
+    make_chat: Callable[..., ChatVoxtral], server: Server, log: Log, call_mode: str
+) -> None:
+    headers = {"x-request-id": "an\x1b[31m id" + "d" * 5_000, "x-voxtral-model": "a\x1b[31m model"}
+    choice = {"message": {"role": "assistant", "content": "Hi"}, "finish_reason": "stop"}
+    delta = {"index": 0, "delta": {"content": "Hi"}, "finish_reason": "stop"}
+    server.answer = lambda request: (
+        httpx.Response(
+            200,
+            headers=headers | {"content-type": "text/event-stream"},
+            content=event({"choices": [delta]}) + b"data: [DONE]\n\n",
+        )
+        if json.loads(request.content).get("stream")
+        else answering({"choices": [choice]}, headers=headers)
+    )
+    recorder = TraceRecorder()
+    chat = make_chat(server="vllm", base_url="http://127.0.0.1:9/v1", model="my\nERROR root: model")
+    config = {"callbacks": [LangChainTracer(client=recorder)]}
+    assert await ask(chat, call_mode, PROMPT, config=config) == "Hi"
+    [line] = log.lines
+    assert line.isprintable()
+    [fields] = log.fields
+    assert fields["model"] == "my ERROR root: model"
+    [run] = recorder.model_runs
+    assert fields["request_id"] == run["extra"]["metadata"]["request_id"]
+    assert fields["request_id"] == f"an [31m id{'d' * 489}…"
