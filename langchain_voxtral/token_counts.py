@@ -58,7 +58,8 @@ class MessageTokenCounts(LanguageModel, AudioSettings):
             assert chat.get_num_tokens_from_messages([HumanMessage([second])]) == 379
             ```
         """
-        messages = convert_to_messages(messages)
+        # As a call takes a string; LangChain would make a message of each character.
+        messages = convert_to_messages([messages] if isinstance(messages, str) else messages)
         single = [to_turn(index, message) for index, message in enumerate(messages)]
         turns = self._with_seconds(single, PROVIDERS[self.server])
         offered = ToolOptions.pop_from({"tools": tools})

@@ -238,7 +238,7 @@ def test_tools_count_by_the_names_that_they_are_sent_under() -> None:
 
 def test_what_becomes_messages_is_counted() -> None:
     count = ChatVoxtral().get_num_tokens_from_messages
-    assert count(["Hello!"]) == count(iter([("human", "Hello!")])) == 5
+    assert count("Hello!") == count(["Hello!"]) == count(iter([("human", "Hello!")])) == 5
 
 
 def test_any_part_of_a_conversation_is_counted() -> None:
