@@ -75,7 +75,6 @@ def _prepared(manager: M) -> M | None:
     from langchain_voxtral.tracing import record_run_facts  # noqa: PLC0415 - not all trace
 
     record_run_facts(manager)
-    manager.handlers.sort(key=_rank)
     return manager
 
 
@@ -198,6 +197,7 @@ class RequestRuns(Generic[M]):
         }
         copied = manager.copy()
         enter_call(copied, request.model, expected)
+        copied.handlers.sort(key=_rank)
         copied.add_metadata(without_none(metadata), inherit=False)
         return copied
 

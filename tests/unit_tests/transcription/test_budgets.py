@@ -92,11 +92,12 @@ class AsyncRefusing(AsyncCallbackHandler):
     [(Refusing, "parse"), (Refusing, "aparse"), (AsyncRefusing, "aparse")],
 )
 def test_a_start_that_a_handler_refuses_leaves_no_run_open(refusing: Any, way: str) -> None:
-    log, recorder = RunLog(), TraceRecorder()
+    log, recorder, usage = RunLog(), TraceRecorder(), VoxtralUsageCallbackHandler()
     with ScriptedServer(default=HELLO) as server:
-        config: Any = {"callbacks": [log, LangChainTracer(client=recorder), refusing()]}
+        config: Any = {"callbacks": [log, LangChainTracer(client=recorder), usage, refusing()]}
         with pytest.raises(VoxtralBudgetExceededError, match=r"Enough\."):
             WAYS[way](parser_of(server), SHORT, config)
         assert server.requests == []
     assert log.requests == []
+    assert not usage._ledger._in_flight
     assert [run["run_type"] for run in recorder.created] == ["chain"]
