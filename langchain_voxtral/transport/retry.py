@@ -28,7 +28,8 @@ _NEVER_SENT = (httpx.ConnectTimeout, httpx.PoolTimeout)
 
 def read_header(headers: Mapping[str, str], name: str, secrets: Iterable[str]) -> str | None:
     """Return a response header for errors and metadata, without a key that a server may echo."""
-    return safe_text(headers.get(name), secrets)
+    value = headers.get(name)
+    return None if value is None else safe_text(value, secrets)
 
 
 class RetryState:
