@@ -6,7 +6,7 @@ itself, whatever the way of the call. Where a version of LangChain keeps its run
 trace lacks these facts, and the call goes on.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any, Protocol, runtime_checkable
 from uuid import UUID
 
@@ -53,22 +53,22 @@ class SpanSource(Protocol):
 
 
 class RunFacts(BaseCallbackHandler):
-    """Writes what is known of an answer into the runs of tracers, before they send them.
+    """Writes what is known of an answer into the run of a tracer, before that sends it.
 
     Args:
-        tracers: The tracers; each has its runs in a `run_map`.
+        tracer: The tracer, which has its runs in a `run_map`.
         prompt_format: The format of native prompts.
         run_inline: Whether asynchronous managers call it before all that are not so.
     """
 
     def __init__(
         self,
-        tracers: Sequence[BaseTracer | AsyncBaseTracer],
+        tracer: BaseTracer | AsyncBaseTracer,
         prompt_format: str | None,
         *,
         run_inline: bool,
     ) -> None:
-        self._tracers = tracers
+        self._tracer = tracer
         self._prompt_format = prompt_format
         self.run_inline = run_inline
 
@@ -104,20 +104,19 @@ class RunFacts(BaseCallbackHandler):
         is_native = facts.get("endpoint") == "native"
         if is_native and self._prompt_format:
             facts["prompt_format"] = self._prompt_format
-        for tracer in self._tracers:
-            extra = getattr(tracer.run_map.get(str(run_id)), "extra", None)
-            if not isinstance(extra, dict):
-                continue
-            # A new dict: LangChain gives one to all runs of a call.
-            metadata = _RunMetadata((extra.get("metadata") or {}) | facts)
-            if "endpoint" in facts and not is_native:
-                metadata.pop("prompt_format", None)  # LangChain writes all settings of the model
-            if usage or "cost" in facts:
-                metadata["usage_metadata"] = dict(usage)
-            extra["metadata"] = metadata
-            span = tracer.get_span(run_id) if isinstance(tracer, SpanSource) else None
-            if span is not None and "cost" in facts:
-                span.set_attribute(COST_ATTRIBUTE, facts["cost"])
+        extra = getattr(self._tracer.run_map.get(str(run_id)), "extra", None)
+        if not isinstance(extra, dict):
+            return
+        # A new dict: LangChain gives one to all runs of a call.
+        metadata = _RunMetadata((extra.get("metadata") or {}) | facts)
+        if "endpoint" in facts and not is_native:
+            metadata.pop("prompt_format", None)  # LangChain writes all settings of the model
+        if usage or "cost" in facts:
+            metadata["usage_metadata"] = dict(usage)
+        extra["metadata"] = metadata
+        span = self._tracer.get_span(run_id) if isinstance(self._tracer, SpanSource) else None
+        if span is not None and "cost" in facts:
+            span.set_attribute(COST_ATTRIBUTE, facts["cost"])
 
 
 class _AsyncRunFacts(RunFacts, AsyncCallbackHandler):
@@ -147,7 +146,9 @@ def record_run_facts(
     others: Iterable[BaseCallbackHandler] = (),
     prompt_format: str | None = None,
 ) -> bool:
-    """Put `RunFacts` in front of a manager's handlers, if there is a tracer and they lack it.
+    """Put a `RunFacts` for each tracer in front of a manager's handlers, if they have none.
+
+    One for each: what fails with one tracer, LangChain logs, and the others get their facts.
 
     Args:
         manager: The callbacks of the call.
@@ -155,7 +156,7 @@ def record_run_facts(
         prompt_format: The format of native prompts.
 
     Returns:
-        Whether it was put there.
+        Whether any was put there.
     """
     handlers = [*manager.handlers, *others]
     tracers = [each for each in handlers if isinstance(each, BaseTracer | AsyncBaseTracer)]
@@ -165,7 +166,8 @@ def record_run_facts(
     # LangChain tells of an LLM's start the inline handlers alone, once there is one.
     is_inline = any(each.run_inline for each in handlers)
     handler_class = _AsyncRunFacts if is_async else RunFacts
-    manager.handlers.insert(0, handler_class(tracers, prompt_format, run_inline=is_inline))
+    facts = [handler_class(each, prompt_format, run_inline=is_inline) for each in tracers]
+    manager.handlers = [*facts, *manager.handlers]
     return True
 
 

@@ -19,6 +19,7 @@ from langchain_core.runnables import RunnableLambda
 from langchain_core.tracers import LangChainTracer
 from langchain_core.tracers.base import AsyncBaseTracer
 from langchain_core.tracers.context import collect_runs
+from langchain_core.tracers.run_collector import RunCollectorCallbackHandler
 from langsmith import Client, tracing_context
 from requests import Response
 from requests.adapters import HTTPAdapter
@@ -292,3 +293,26 @@ def test_a_tracer_that_keeps_its_runs_otherwise_has_a_run_without_cost(make: Mak
     [run] = recorder.model_runs
     assert run["extra"]["metadata"]["usage_metadata"] == USAGE
     assert "cost" not in run["extra"]["metadata"]
+
+
+class OwnSpans(RunCollectorCallbackHandler):
+    """A tracer whose spans are of another kind than OpenInference's."""
+
+    run_inline = True  # as LangSmith's, or LangChain would not tell it of an LLM's start
+
+    def get_span(self) -> None:
+        raise AssertionError
+
+
+@pytest.mark.parametrize("call_mode", CALL_MODES)
+async def test_what_fails_with_one_tracer_does_not_cost_another_its_facts(
+    make: Make, call_mode: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    recorder, first = TraceRecorder(), OwnSpans()
+    config = {"callbacks": [first, LangChainTracer(client=recorder)]}
+    await ask(make(), call_mode, "Hello!", config=config)
+    assert costs_of(recorder) == [(25, cost_in(call_mode))]
+    [run] = first.traced_runs
+    assert run.extra["metadata"]["cost"] == cost_in(call_mode)
+    [warning] = caplog.messages
+    assert "RunFacts.on_llm_end callback: TypeError" in warning
