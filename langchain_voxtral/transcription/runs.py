@@ -196,7 +196,7 @@ class RequestRuns(Generic[M]):
             "estimated_cost_usd": expected,
         }
         copied = manager.copy()
-        enter_call(copied, request.model, expected)
+        enter_call(copied, request.model, expected, is_transcription=True)
         copied.handlers.sort(key=_rank)
         copied.add_metadata(without_none(metadata), inherit=False)
         return copied

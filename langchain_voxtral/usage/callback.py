@@ -65,7 +65,8 @@ class _LedgerHandler(BaseCallbackHandler):
         if "langchain-voxtral" not in (facts.get("lc_versions") or ()):
             return  # another provider's model
         model = facts.get("ls_model_name") or ""
-        call = Call(model, facts.get("estimated_cost_usd"), batch_size)
+        is_transcription = "audio_seconds" in facts
+        call = Call(model, facts.get("estimated_cost_usd"), batch_size, is_transcription)
         for ledger in self.voxtral_ledgers:
             ledger.start(run_id, call, reservation)
 

@@ -59,6 +59,7 @@ def enter_call(
     expected_usd: float | None = None,
     *,
     runs: int = 1,
+    is_transcription: bool = False,
     others: Iterable[BaseCallbackHandler] = (),
 ) -> bool:
     """Keep what a call is expected to cost in the budgets of usage handlers, or refuse it.
@@ -70,6 +71,7 @@ def enter_call(
         model: The model that is asked.
         expected_usd: US dollars that each run will cost, if that is known.
         runs: How many runs there will be.
+        is_transcription: Whether a recording is transcribed.
         others: Handlers that LangChain will add to the manager's.
 
     Returns:
@@ -87,7 +89,7 @@ def enter_call(
         return False
     release(manager)  # LangChain turns a stream that it cannot have into a call that enters again
     plain: list[Any] = [one.handler if isinstance(one, CallHandler) else one for one in usage]
-    reservation = Reservation(Call(model, expected_usd), runs)
+    reservation = Reservation(Call(model, expected_usd, is_transcription=is_transcription), runs)
     ledgers: list[UsageLedger] = [ledger for one in plain for ledger in one.voxtral_ledgers]
     try:
         for ledger in ledgers:

@@ -32,11 +32,19 @@ class Call:
         model: The model that is asked.
         expected_usd: US dollars that it will cost, if that is known beforehand.
         prompts: How many prompts are told the error of the first that fails.
+        is_transcription: Whether a recording is transcribed. That costs otherwise than a chat of
+            the same model.
     """
 
     model: str
     expected_usd: float | None = None
     prompts: int = 1
+    is_transcription: bool = False
+
+    @property
+    def kind(self) -> tuple[str, bool]:
+        """What it has in common with calls that cost about as much."""
+        return self.model, self.is_transcription
 
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
@@ -79,7 +87,7 @@ class UsageLedger:
         self._in_flight: dict[UUID, tuple[Call, ReferenceType[Reservation] | None]] = {}
         self._ended: deque[_Ended] = deque()  # to be added
         self._spent = 0.0  # with what is assumed for calls of unknown cost
-        self._dearest: dict[str, float] = {}
+        self._dearest: dict[tuple[str, bool], float] = {}  # by the kind of calls
         self._unpriced: str | None = None  # why the budget cannot be kept
 
     def __deepcopy__(self, memo: object) -> "UsageLedger":
@@ -162,17 +170,17 @@ class UsageLedger:
                 self._unpriced = (_UNPRICED if is_answered else _ENDED_EARLY).format(call.model)
             cost = max(cost, expected or 0.0)
         elif usage.requests > usage.failed_requests:
-            self._dearest[call.model] = max(cost, self._dearest.get(call.model, 0.0))
+            self._dearest[call.kind] = max(cost, self._dearest.get(call.kind, 0.0))
         self._spent += cost
 
     def _expect(self, call: Call) -> float | None:
         known = call.expected_usd
-        return self._dearest.get(call.model) if known is None else known
+        return self._dearest.get(call.kind) if known is None else known
 
     def _check(self, call: Call, calls: int) -> None:
         if self.max_cost_usd is None:
             return
-        limit = f"max_cost_usd={self.max_cost_usd!r}"
+        limit = "max_cost_usd=" + f"{self.max_cost_usd:.12f}".rstrip("0").rstrip(".")
         if self._unpriced is not None:
             raise VoxtralBudgetExceededError(
                 f"{limit} cannot be kept, so nothing was sent: {self._unpriced}"

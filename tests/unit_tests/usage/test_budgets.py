@@ -374,6 +374,15 @@ def test_a_call_is_expected_to_cost_as_much_as_the_dearest_of_its_model(
         make(model="other/Voxtral").invoke("Hello!")
 
 
+def test_a_small_budget_is_written_as_its_sums_are(make: Make, server: Server) -> None:
+    server.answer = costing(0.00004)
+    sums = r"max_cost_usd=0\.00005 .* \$0\.00004 is spent"
+    with get_voxtral_usage_callback(max_cost_usd=0.00005):
+        make().invoke("Hello!")
+        with pytest.raises(VoxtralBudgetExceededError, match=sums):
+            make().invoke("Hello!")
+
+
 def test_an_answer_from_the_cache_is_refused_with_the_others(
     make_chat: Callable[..., ChatVoxtral],
 ) -> None:
@@ -400,7 +409,7 @@ async def test_after_a_call_of_unknown_cost_the_next_is_refused(
         with pytest.raises(VoxtralBudgetExceededError) as caught:
             await ask(make(), call_mode, "Hello!")
     assert str(caught.value) == (
-        f"max_cost_usd=1.0 cannot be kept, so nothing was sent: what a call of {MODEL} cost is not "
+        f"max_cost_usd=1 cannot be kept, so nothing was sent: what a call of {MODEL} cost is not "
         "known, because its server did not tell. Use a server that reports costs (for "
         "transcriptions price_per_minute= will do), or leave max_cost_usd out."
     )
@@ -417,7 +426,7 @@ def test_after_a_first_call_that_ended_early_the_next_is_refused(
         with pytest.raises(VoxtralBudgetExceededError) as caught:
             make().invoke("Hello!")
     assert str(caught.value) == (
-        f"max_cost_usd=1.0 cannot be kept, so nothing was sent: what a call of {MODEL} cost is not "
+        f"max_cost_usd=1 cannot be kept, so nothing was sent: what a call of {MODEL} cost is not "
         "known, because it ended early, before another one had told what such calls cost. Count in "
         "a new block whose first call ends, or leave max_cost_usd out."
     )

@@ -2,6 +2,7 @@
 
 import pytest
 from langchain_core.stores import InMemoryByteStore
+from pydantic import SecretStr
 from support.scripted_server import ScriptedServer
 from support.sse_replies import json_reply
 from support.transcription_calls import (
@@ -14,7 +15,7 @@ from support.transcription_calls import (
     transcription_reply,
 )
 
-from langchain_voxtral import get_voxtral_usage_callback
+from langchain_voxtral import ChatVoxtral, get_voxtral_usage_callback
 from langchain_voxtral.errors import VoxtralBudgetExceededError, VoxtralRateLimitError
 from langchain_voxtral.usage.sums import VoxtralUsage
 
@@ -92,6 +93,18 @@ def test_the_chunk_that_would_pass_the_budget_is_not_sent(method: str, on_error:
         f"kept for calls in flight, and the next of {MODEL} is expected to cost $0.001015. Raise "
         "max_cost_usd, or count in a new block."
     ) in str(caught.value)
+
+
+@in_both_ways
+def test_a_transcription_does_not_tell_what_chats_of_its_model_cost(method: str) -> None:
+    answer = {"results": [{"generated_text": "Hi."}], "inference_status": {"cost": 0.0001}}
+    with (
+        ScriptedServer(transcription_reply("x"), json_reply(answer)) as server,
+        get_voxtral_usage_callback(max_cost_usd=0.0005) as usage,
+    ):
+        PARSES[method](parser_of(server, price_per_minute=0.012), SHORT)
+        ChatVoxtral(base_url=server.url, api_key=SecretStr("any")).invoke("Hello!")
+    assert usage.by_model[MODEL].cost_usd == pytest.approx(0.0005)
 
 
 @in_both_ways
