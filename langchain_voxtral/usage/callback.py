@@ -1,8 +1,10 @@
 """`get_voxtral_usage_callback`: tokens, audio and dollars of all calls, and a limit on them."""
 
+import logging
+from asyncio import CancelledError
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import ContextVar, Token
 from math import isfinite
 from typing import Any
 from uuid import UUID
@@ -14,6 +16,8 @@ from langchain_core.tracers.context import register_configure_hook
 from langchain_voxtral.errors import VoxtralInvalidRequestError
 from langchain_voxtral.usage.ledger import Call, Reservation, UsageLedger
 from langchain_voxtral.usage.sums import VoxtralUsage, usage_of_failure, usage_of_result
+
+logger = logging.getLogger("langchain_voxtral")
 
 
 class _LedgerHandler(BaseCallbackHandler):
@@ -189,10 +193,26 @@ def get_voxtral_usage_callback(
     token = _block.set(
         _LedgerHandler([*(outer.voxtral_ledgers if outer else ()), *usage.voxtral_ledgers])
     )
+    is_left = False
     try:
         yield usage
+    except (GeneratorExit, CancelledError):
+        is_left = True
+        raise
     finally:
+        _leave(token, is_left=is_left)
+
+
+def _leave(token: Token[_LedgerHandler | None], *, is_left: bool) -> None:
+    """Take a block's handler away; an asynchronous generator may end in another task."""
+    try:
         _block.reset(token)
+    except ValueError:  # this task never had it
+        if not is_left:
+            logger.warning(
+                "get_voxtral_usage_callback() ends in another task than it began in, and counted "
+                "no calls of this one: pass a VoxtralUsageCallbackHandler as a callback instead."
+            )
 
 
 def _checked_limit(max_cost_usd: float | None) -> float | None:

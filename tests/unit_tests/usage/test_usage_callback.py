@@ -3,7 +3,7 @@
 import asyncio
 import gc
 import pickle
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from copy import copy, deepcopy
@@ -394,6 +394,29 @@ async def test_blocks_of_two_tasks_count_their_own_calls(chat: ChatVoxtral) -> N
         return usage.total.requests
 
     assert tuple(await asyncio.gather(count(1), count(3))) == (1, 3)
+
+
+async def test_a_generator_with_a_block_may_be_closed_by_another_task(
+    chat: ChatVoxtral, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def serve() -> AsyncGenerator[str]:
+        with get_voxtral_usage_callback() as usage:
+            yield (await chat.ainvoke("Hello!")).text
+            yield str(usage)
+
+    left, read = serve(), serve()
+    await asyncio.create_task(anext(left))
+    await asyncio.create_task(left.aclose())
+    assert caplog.messages == []
+    answers = [await asyncio.create_task(anext(read)) for _ in range(2)]
+    assert answers[1].startswith("1 request, ")
+    with pytest.raises(StopAsyncIteration):
+        await anext(read)
+    [warning] = caplog.messages
+    assert warning == (
+        "get_voxtral_usage_callback() ends in another task than it began in, and counted no calls "
+        "of this one: pass a VoxtralUsageCallbackHandler as a callback instead."
+    )
 
 
 def test_a_thread_counts_for_the_block_only_in_a_copy_of_its_context(chat: ChatVoxtral) -> None:
