@@ -17,7 +17,12 @@ from langchain_core.tools import BaseTool
 from pydantic import model_validator
 
 from langchain_voxtral.completions.chunks import to_blocks_chunk, to_chat_chunk
-from langchain_voxtral.completions.events import ARE_EVENTS_SUPPORTED, Event, EventBuilder
+from langchain_voxtral.completions.events import (
+    ARE_EVENTS_SUPPORTED,
+    Event,
+    EventBuilder,
+    until_ended,
+)
 from langchain_voxtral.completions.outputs import to_chat_result
 from langchain_voxtral.completions.request import CompletionRequest
 from langchain_voxtral.completions.response import StreamItem
@@ -338,7 +343,7 @@ class ChatVoxtral(MessageTokenCounts, BaseChatModel):
         events = EventBuilder(run_manager and run_manager.run_id)
         is_ended = False
         try:
-            for items in self._client.stream(self._request(messages, stop, kwargs)):
+            for items in until_ended(self._client.stream(self._request(messages, stop, kwargs))):
                 for item in items:
                     if run_manager is not None and run_manager.handlers:
                         chunk = to_chat_chunk(item)

@@ -4,6 +4,7 @@ LangChain would make them of a model's chunks, which costs as much as all else o
 """
 
 import json
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -110,3 +111,16 @@ def _add(events: list[Event], block: _Block, text: str, delta: dict[str, str]) -
 
 def _finish_block(block: _Block) -> Event:
     return {"event": "content-block-finish", "index": block.index, "content": block.finish()}
+
+
+def until_ended(reads: Iterable[Sequence[StreamItem]]) -> Iterator[Sequence[StreamItem]]:
+    """Yield what reads bring, the last items when the request has ended.
+
+    LangChain asks for no event behind the last one, which would leave the request open.
+    """
+    reads = iter(reads)
+    for items in reads:
+        if isinstance(items[-1], ResponseInfo):
+            yield from [items, *reads]
+        else:
+            yield items

@@ -84,6 +84,17 @@ def test_the_line_has_what_is_known(make_chat: Callable[..., ChatVoxtral], log: 
     ]
 
 
+@pytest.mark.filterwarnings("ignore:.*is in beta")
+@pytest.mark.parametrize("part", ["text", "output"])
+def test_events_of_version_3_end_with_their_request(
+    make_chat: Callable[..., ChatVoxtral], log: Log, part: str
+) -> None:
+    stream: Any = make_chat().stream_events(PROMPT, version="v3")
+    assert "".join(stream.text) if part == "text" else stream.output.text
+    assert log.fields == [STREAMED]
+    assert stream.output.usage_metadata  # it has not been dropped
+
+
 @pytest.mark.parametrize("call_mode", CALL_MODES)
 @pytest.mark.parametrize("level", [logging.INFO, logging.WARNING])
 async def test_nothing_is_written_above_debug(
