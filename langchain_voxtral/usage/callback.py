@@ -183,7 +183,7 @@ def get_voxtral_usage_callback(
         chat = ChatVoxtral(base_url="local", max_tokens=20)
         with get_voxtral_usage_callback(max_cost_usd=0.50) as usage:
             chat.batch(["Hello!", "What is 2 + 2?"])
-        print(usage)  # 2 requests, 68 input and 38 output tokens, $0.00
+        print(usage)  # as: 2 requests, 68 input and 37 output tokens, $0.00
         print(usage.total.cost_usd)
         ```
     """

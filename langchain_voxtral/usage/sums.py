@@ -51,6 +51,11 @@ class VoxtralUsage:
     requests_without_usage: int = 0
     requests_without_cost: int = 0
 
+    @property
+    def total_tokens(self) -> int:
+        """Tokens of prompts and answers together."""
+        return self.input_tokens + self.output_tokens
+
     def __add__(self, other: "VoxtralUsage") -> "VoxtralUsage":
         pairs = zip(astuple(self), astuple(other), strict=True)
         return VoxtralUsage(*(one + another for one, another in pairs))

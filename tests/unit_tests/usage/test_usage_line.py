@@ -73,3 +73,9 @@ def test_sums_add_every_number() -> None:
 def test_the_repr_leaves_out_what_is_zero() -> None:
     usage = VoxtralUsage(requests=2, cost_usd=0.5)
     assert repr(usage) == "VoxtralUsage(requests=2, cost_usd=0.5)"
+
+
+def test_total_tokens_are_those_of_prompts_and_answers() -> None:
+    total = VoxtralUsage(input_tokens=7, output_tokens=2) + VoxtralUsage(output_tokens=1)
+
+    assert total.total_tokens == 10
