@@ -289,3 +289,19 @@ async def _play(reply: Reply, writer: asyncio.StreamWriter, connection: Connecti
     end = b"" if reply.is_raw else b"0\r\n\r\n"
     writer.write(unsent + (end if reply.body is None else reply.body))
     await writer.drain()
+
+
+class ClosedPort(ScriptedServer):
+    """A port that is taken, so that no other server gets it, and at which nobody listens."""
+
+    def __enter__(self) -> Self:
+        self._socket = socket.socket()
+        self._socket.bind(("127.0.0.1", 0))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._socket.close()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._socket.getsockname()[1]}/v1"

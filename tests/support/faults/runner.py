@@ -13,7 +13,7 @@ from typing import Any
 from unittest.mock import patch
 
 from support.call_modes import Caller, Model, Response
-from support.scripted_server import Reply, ScriptedServer
+from support.scripted_server import ClosedPort, Reply, ScriptedServer
 from support.sse_replies import streamed
 
 from langchain_voxtral import ChatVoxtral, VoxtralLLM
@@ -213,10 +213,8 @@ def _servers(case: Case) -> Iterator[list[ScriptedServer]]:
             headers["location"] = f"{other.url}/inference/other"
         replies = [replace(reply, headers={**reply.headers, **headers}) for reply in case.replies]
         default = replies[-1] if replies else None
-        with ScriptedServer(*earlier, *replies, default=default) as server:
-            if case.where is not Where.CLOSED_PORT:
-                yield [server, other]
-        if case.where is Where.CLOSED_PORT:
+        server_class = ClosedPort if case.where is Where.CLOSED_PORT else ScriptedServer
+        with server_class(*earlier, *replies, default=default) as server:
             yield [server, other]
 
 

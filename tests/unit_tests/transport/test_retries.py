@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.call_modes import Caller, read_until_error
 from support.completion_requests import completion_request
-from support.scripted_server import End, Reply, ScriptedServer
+from support.scripted_server import ClosedPort, End, Reply, ScriptedServer
 from support.sse_replies import event, events, json_reply, streamed, token, whole
 
 from langchain_voxtral.completions.response import (
@@ -225,9 +225,10 @@ def test_pauses_grow_to_a_limit_or_follow_retry_after(
 
 @ways
 def test_a_closed_port_is_an_error_after_all_attempts(call_mode: str) -> None:
-    with ScriptedServer() as server:
-        pass  # now its port is closed
-    with pytest.raises(VoxtralConnectionError, match=r"cannot be reached.*base_url") as caught:
+    with (
+        ClosedPort() as server,
+        pytest.raises(VoxtralConnectionError, match=r"cannot be reached.*base_url") as caught,
+    ):
         exchange(call_mode, server)
     assert caught.value.attempts == 3
 
