@@ -1,7 +1,6 @@
-"""The usage handler: sums over models, call modes, threads, failures and the cache."""
+"""The usage handler: sums over models, call modes, threads, blocks and the cache."""
 
 import asyncio
-import gc
 import pickle
 from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -13,30 +12,23 @@ from uuid import uuid4
 import httpx
 import pytest
 from langchain_core.caches import InMemoryCache
-from langchain_core.callbacks import BaseCallbackHandler, CallbackManager
+from langchain_core.callbacks import CallbackManager
 from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.outputs import ChatGeneration, LLMResult
 from langchain_core.runnables import RunnableLambda
-from langchain_core.tracers import LangChainTracer
 from langchain_core.tracers.context import _configure_hooks
 from pydantic import SecretStr
 from support.call_modes import CALL_MODES, ask
 from support.documented_exchanges import (
-    FINAL_EVENT,
     KEY,
     MODEL,
-    STREAM,
-    TOKENS,
     Server,
     answering,
     as_documented,
-    streaming,
-    token_event,
 )
-from support.run_log import RunLog
+from support.priced_answers import STREAMED, UNKNOWN, WHOLE, used
 from support.scripted_models import ScriptedChat
-from support.trace_recorder import TraceRecorder
 
 from langchain_voxtral import (
     ChatVoxtral,
@@ -44,25 +36,12 @@ from langchain_voxtral import (
     VoxtralUsageCallbackHandler,
     get_voxtral_usage_callback,
 )
-from langchain_voxtral.completions.events import ARE_EVENTS_SUPPORTED
 from langchain_voxtral.errors import (
-    VoxtralAPIError,
     VoxtralBudgetExceededError,
-    VoxtralIncompleteStreamError,
-    VoxtralInvalidRequestError,
-    VoxtralTimeoutError,
 )
 from langchain_voxtral.usage.sums import VoxtralUsage
 
 Make = Callable[..., ChatVoxtral | VoxtralLLM]
-WHOLE = VoxtralUsage(requests=1, input_tokens=12, output_tokens=25, cost_usd=0.0000436)
-STREAMED = VoxtralUsage(requests=1, input_tokens=12, output_tokens=25, cost_usd=0.0000386)
-UNKNOWN = VoxtralUsage(requests=1, requests_without_usage=1, requests_without_cost=1)
-
-
-def used(call_mode: str) -> VoxtralUsage:
-    """What the documented answer uses."""
-    return STREAMED if "stream" in call_mode else WHOLE
 
 
 # What is summed
@@ -180,178 +159,7 @@ def test_a_cached_answer_of_an_llm_is_not_seen(make_llm: Callable[..., VoxtralLL
     assert usage.total == WHOLE
 
 
-# Retries, resumes, failures
-
-
-def failing_first(times: int, response: Callable[[], httpx.Response]) -> Any:
-    left = iter(range(times))
-
-    def answer(request: httpx.Request) -> httpx.Response:
-        return as_documented(request) if next(left, None) is None else response()
-
-    return answer
-
-
-def busy() -> httpx.Response:
-    return answering({"detail": "busy"}, 503, {"retry-after": "0"})
-
-
-@pytest.mark.parametrize("call_mode", CALL_MODES)
-async def test_retries_are_counted_beside_their_request(
-    make: Make, server: Server, call_mode: str
-) -> None:
-    server.answer = failing_first(2, busy)
-    with get_voxtral_usage_callback() as usage:
-        await ask(make(max_retries=2), call_mode, "Hello!")
-    assert usage.total == used(call_mode) + VoxtralUsage(retries=2)
-
-
-@pytest.mark.parametrize("call_mode", CALL_MODES)
-async def test_a_request_that_fails_for_good_is_counted_with_its_retries(
-    make: Make, server: Server, call_mode: str
-) -> None:
-    server.answer = lambda _: busy()
-    with get_voxtral_usage_callback() as usage, pytest.raises(VoxtralAPIError):
-        await ask(make(max_retries=2), call_mode, "Hello!")
-    assert usage.total == VoxtralUsage(requests=1, failed_requests=1, retries=2)
-    assert str(usage) == "1 request (1 failed, 2 retries), $0.00"
-
-
-@pytest.mark.parametrize("call_mode", CALL_MODES)
-async def test_a_call_that_was_never_sent_is_no_request(make: Make, call_mode: str) -> None:
-    with get_voxtral_usage_callback() as usage, pytest.raises(VoxtralInvalidRequestError):
-        await ask(make(special_tokens="error"), call_mode, "<|eot_id|>")
-    assert usage.total == VoxtralUsage()
-
-
-@pytest.mark.parametrize("call_mode", ["stream", "astream"])
-async def test_the_tokens_of_a_stream_that_broke_off_are_counted_and_its_cost_is_not_known(
-    make: Make, server: Server, call_mode: str
-) -> None:
-    server.answer = lambda _: streaming(*STREAM[:-1])
-    with get_voxtral_usage_callback() as usage, pytest.raises(VoxtralIncompleteStreamError):
-        await ask(make(), call_mode, "Hello!")
-    assert usage.total == UNKNOWN + VoxtralUsage(failed_requests=1, output_tokens=len(TOKENS))
-
-
-@pytest.mark.parametrize("call_mode", ["stream", "astream"])
-async def test_the_cost_of_a_resumed_stream_is_known_in_part(
-    make: Make, server: Server, call_mode: str
-) -> None:
-    legs = iter([STREAM[:2], [token_event(" It"), token_event("'s"), FINAL_EVENT]])
-    server.answer = lambda _: streaming(*next(legs))
-    with get_voxtral_usage_callback() as usage:
-        await ask(make(max_stream_resumes=1), call_mode, "Hello!")
-    assert usage.total == VoxtralUsage(
-        requests=1,
-        resumes=1,
-        input_tokens=12,
-        output_tokens=2 + 25,
-        cost_usd=0.0000386,
-        requests_without_usage=1,
-        requests_without_cost=1,
-    )
-
-
-def test_usage_and_cost_of_a_stream_that_the_caller_closes_are_not_known(make: Make) -> None:
-    with get_voxtral_usage_callback() as usage:
-        stream: Any = make().stream("Hello!")
-        next(stream)
-        stream.close()
-    assert usage.total == UNKNOWN
-
-
-@pytest.mark.filterwarnings("ignore:.* is in beta")
-@pytest.mark.skipif(not ARE_EVENTS_SUPPORTED, reason="LangChain makes these events of chunks")
-@pytest.mark.parametrize("events", [0, 1, 3])
-def test_the_run_of_events_that_the_caller_leaves_ends_with_them(
-    chat: ChatVoxtral, events: int
-) -> None:
-    """LangChain tells nobody: its stream of events does not end when the caller leaves it."""
-    log = RunLog()
-    with get_voxtral_usage_callback() as usage:
-        stream = iter(chat.stream_events("Hello!", version="v3", config={"callbacks": [log]}))
-        for _ in range(events):
-            next(stream)
-        del stream
-        gc.collect()
-    assert usage.total == (UNKNOWN if events else VoxtralUsage())
-    assert [type(run.error) for run in log.runs.values()] == [GeneratorExit] * bool(events)
-
-
-@pytest.mark.filterwarnings("ignore:.* is in beta")
-def test_the_run_of_events_that_were_read_ends_once(chat: ChatVoxtral) -> None:
-    log = RunLog()
-    with get_voxtral_usage_callback() as usage:
-        list(chat.stream_events("Hello!", version="v3", config={"callbacks": [log]}))
-        gc.collect()
-    assert usage.total == STREAMED
-    assert [type(run.result) for run in log.runs.values()] == [LLMResult]
-
-
-def test_cost_of_a_request_that_timed_out_is_not_known(make: Make, server: Server) -> None:
-    def answer(request: httpx.Request) -> httpx.Response:
-        raise httpx.ReadTimeout("", request=request)
-
-    server.answer = answer
-    with get_voxtral_usage_callback() as usage, pytest.raises(VoxtralTimeoutError):
-        make(max_retries=0).invoke("Hello!")
-    assert usage.total == UNKNOWN + VoxtralUsage(failed_requests=1)
-
-
-async def test_usage_and_cost_of_a_cancelled_call_are_not_known(make: Make) -> None:
-    is_sent = asyncio.Event()
-
-    async def answer(request: httpx.Request) -> httpx.Response:
-        is_sent.set()
-        await asyncio.Event().wait()
-        raise AssertionError
-
-    client = httpx.AsyncClient(transport=httpx.MockTransport(answer))
-    with get_voxtral_usage_callback() as usage:
-        task = asyncio.create_task(make(http_async_client=client).ainvoke("Hello!"))
-        await is_sent.wait()
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-    assert usage.total == UNKNOWN
-
-
-@pytest.mark.parametrize("call_mode", ["generate", "agenerate"])
-async def test_of_prompts_that_are_told_the_error_of_one_usage_and_cost_are_not_known(
-    llm: VoxtralLLM, server: Server, call_mode: str
-) -> None:
-    def answer(request: httpx.Request) -> httpx.Response:
-        return (
-            answering({"detail": "no"}, 400)
-            if b"bad" in request.content
-            else as_documented(request)
-        )
-
-    server.answer = answer
-
-    async def generate() -> None:
-        result = getattr(llm, call_mode)(["Hello!", "bad"])
-        await result if call_mode == "agenerate" else None
-
-    with get_voxtral_usage_callback() as usage, pytest.raises(VoxtralInvalidRequestError):
-        await generate()
-    assert usage.total == UNKNOWN + UNKNOWN + VoxtralUsage(failed_requests=2)
-
-
 # Where calls are counted
-
-
-def test_a_block_counts_in_chains_parallel_branches_and_fallbacks(
-    make_chat: Callable[..., ChatVoxtral], server: Server
-) -> None:
-    chat = make_chat(max_retries=0)
-    server.answer = failing_first(1, busy)
-    chain: Any = chat.with_fallbacks([chat]) | StrOutputParser() | {"one": chat, "two": chat}
-    with get_voxtral_usage_callback() as usage:
-        chain.invoke("Hello!")
-    assert usage.total.requests == 4
-    assert usage.total.failed_requests == 1
 
 
 def test_nothing_is_counted_after_a_block_also_one_that_raised(chat: ChatVoxtral) -> None:
@@ -477,57 +285,6 @@ def test_calls_from_many_threads_are_summed_exactly() -> None:
     assert usage.total == VoxtralUsage(
         requests=2000, retries=2000, input_tokens=6000, output_tokens=4000, cost_usd=250.0
     )
-
-
-# Beside other handlers
-
-
-class Starts(BaseCallbackHandler):
-    """Records the starts of runs of LLMs."""
-
-    def __init__(self) -> None:
-        self.prompts: list[str] = []
-
-    def on_llm_start(self, serialized: Any, prompts: list[str], **kwargs: Any) -> None:
-        self.prompts += prompts
-
-
-@pytest.mark.parametrize("call_mode", CALL_MODES)
-@pytest.mark.parametrize("is_traced", [True, False])
-async def test_starts_of_llms_are_told_to_all_handlers_whether_inline_or_not(
-    llm: VoxtralLLM, call_mode: str, *, is_traced: bool
-) -> None:
-    recorder, starts = TraceRecorder(), Starts()
-    other = LangChainTracer(client=recorder) if is_traced else starts
-    with get_voxtral_usage_callback() as usage:
-        await ask(llm, call_mode, "Hello!", config={"callbacks": [other]})
-    assert usage.total == used(call_mode)
-    if is_traced:
-        assert [run["error"] for run in recorder.model_runs] == [None]
-    else:
-        assert starts.prompts == ["Hello!"]
-
-
-class Report(VoxtralUsageCallbackHandler):
-    """Also keeps the ends of calls, as a user's own handler may."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.lines: list[str] = []
-
-    def on_llm_end(self, response: LLMResult, **kwargs: Any) -> None:
-        super().on_llm_end(response, **kwargs)
-        self.lines.append(str(self))
-
-
-@pytest.mark.parametrize("call_mode", CALL_MODES)
-async def test_a_handler_of_the_user_s_own_is_told_once_wherever_it_was_passed(
-    make: Make, call_mode: str
-) -> None:
-    usage = Report()
-    await ask(make(callbacks=[usage]), call_mode, "Hello!", config={"callbacks": [usage]})
-    assert usage.total == used(call_mode)
-    assert usage.lines == [str(used(call_mode))]
 
 
 # What is shown
