@@ -198,13 +198,7 @@ class ScriptedServer:
         self._ready.set_result((asyncio.get_running_loop(), stop, port))
         await stop.wait()
         listener.close()
-        # A connection that was accepted just now is a task of asyncio's before it is one of ours.
-        while others := asyncio.all_tasks() - {asyncio.current_task()}:
-            for writer in self._writers:
-                writer.transport.abort()
-            await asyncio.wait(others, return_when=asyncio.FIRST_COMPLETED)
-        for writer in self._writers:
-            writer.transport.abort()  # closed or not: nobody may have read what it still holds
+        await end_connections(self._writers)
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writers.append(writer)
@@ -236,6 +230,19 @@ class ScriptedServer:
             if reply.closes:
                 writer.close()
             first = await watch
+
+
+async def end_connections(writers: Sequence[asyncio.StreamWriter]) -> None:
+    """Abort all connections of a loop and wait for its tasks; there may be more of both meanwhile.
+
+    A connection that was accepted just now is a task of asyncio's before it is one of ours.
+    """
+    while others := asyncio.all_tasks() - {asyncio.current_task()}:
+        for writer in writers:
+            writer.transport.abort()
+        await asyncio.wait(others, return_when=asyncio.FIRST_COMPLETED)
+    for writer in writers:
+        writer.transport.abort()  # closed or not: nobody may have read what it still holds
 
 
 async def _request(

@@ -7,6 +7,8 @@ from concurrent.futures import Future
 from contextlib import suppress
 from typing import Self
 
+from support.scripted_server import end_connections
+
 TIMEOUT_SECONDS = 30.0
 
 
@@ -23,6 +25,7 @@ class TunnelProxy:
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self.targets: list[str] = []
         self._tls = tls
+        self._writers: list[asyncio.StreamWriter] = []
         self._ready: Future[tuple[asyncio.AbstractEventLoop, asyncio.Event, int]] = Future()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), daemon=True)
 
@@ -49,14 +52,17 @@ class TunnelProxy:
         self._ready.set_result((asyncio.get_running_loop(), stop, port))
         await stop.wait()
         listener.close()
+        await end_connections(self._writers)
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._writers.append(writer)
         with suppress(ConnectionError, asyncio.IncompleteReadError):
             head = await reader.readuntil(b"\r\n\r\n")
             target = head.split(b" ")[1].decode()
             self.targets.append(target)
             port = int(target.split(":")[1])
             server_reader, server_writer = await asyncio.open_connection("127.0.0.1", port)
+            self._writers.append(server_writer)
             writer.write(b"HTTP/1.1 200 Connected\r\n\r\n")
             await asyncio.gather(_relay(reader, server_writer), _relay(server_reader, writer))
 
