@@ -19,7 +19,7 @@ PIP_QUIET := --quiet --disable-pip-version-check
 # Python compiles the modules that are imported, of which there are far fewer than installed ones.
 PIP_FAST := $(PIP_QUIET) --no-compile
 
-.PHONY: chat help test lint unit floor integration faults bench bench-full bench-quality record clean
+.PHONY: chat help test lint format docs unit floor integration faults bench bench-full bench-quality record clean
 .DEFAULT_GOAL := chat
 
 chat: $(VENV)/.local ## ask the model: make chat PROMPT="..."
@@ -30,7 +30,7 @@ help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
 test: ## all checks; ends with pytest's summary of unit and integration tests
-	$(MAKE) --jobs=2 lint floor
+	$(MAKE) --jobs=2 lint docs floor
 	$(BIN)/python -m pytest $(PARALLEL)
 
 lint: $(VENV)/.dev ## style, types and import contracts
@@ -38,6 +38,13 @@ lint: $(VENV)/.dev ## style, types and import contracts
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+format: $(VENV)/.dev ## rewrite the code in the style that lint asks for
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+docs: $(VENV)/.dev ## build the documents into build/docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet --site-dir build/docs
 
 unit: $(VENV)/.dev ## the tests that need no engine
 	$(BIN)/python -m pytest $(PARALLEL) tests/unit_tests
