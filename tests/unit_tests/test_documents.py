@@ -63,7 +63,7 @@ def test_contributing_names_paths_that_exist_and_every_part_of_the_package() -> 
     named = set(re.findall(r"`((?:[\w.]+/)*[\w.]+(?:\.py|\.md|/))`", text))
     folders = ("langchain_voxtral", "tests", "benchmarks", "cassettes", "docs", "notebooks")
     paths = [f"/{path.relative_to(ROOT)}" for name in folders for path in (ROOT / name).rglob("*")]
-    paths += [f"/{name}" for name in folders]
+    paths += [f"/{name}" for name in (*folders, *(path.name for path in ROOT.glob("*.py")))]
     missing = {name for name in named if not any(p.endswith(f"/{name.rstrip('/')}") for p in paths)}
     assert missing == set()
     package = (ROOT / "langchain_voxtral").iterdir()
