@@ -11,18 +11,26 @@ from textwrap import dedent
 import pytest
 
 import langchain_voxtral
+from langchain_voxtral import errors, local
 
 ROOT = Path(__file__).parents[2]
 BLOCK = re.compile(r"^ *```python\n(.*?)^ *```", re.DOTALL | re.MULTILINE)
 FILES = [
     ROOT / "README.md",
-    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
     *sorted((ROOT / "langchain_voxtral").rglob("*.py")),
 ]
 EXAMPLES = {
     f"{path.relative_to(ROOT)}-{number}": dedent(code).replace(r"\"", '"')
     for path in FILES
     for number, code in enumerate(BLOCK.findall(path.read_text(encoding="utf-8")))
+}
+PUBLIC = {
+    *(f"langchain_voxtral.{name}" for name in langchain_voxtral.__all__ if name != "__version__"),
+    *(f"langchain_voxtral.local.{name}" for name in {*local.__all__} - {*errors.__all__}),
+    "langchain_voxtral.audio.Recording",
+    "langchain_voxtral.errors",  # all that it exports
+    "langchain_voxtral.prompts.PromptFormat",
 }
 HAVE_SETTINGS_OF_THE_PARSER = {"VoxtralTranscriptionLoader", "VoxtralTranscriber"}
 
@@ -56,6 +64,12 @@ def test_the_readme_names_what_is_public() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     names = {*langchain_voxtral.__all__} - {"__version__"}
     assert {name for name in names if name not in readme} == set()
+
+
+def test_the_reference_shows_each_public_name_once() -> None:
+    pages = sorted((ROOT / "docs" / "reference").glob("*.md"))
+    shown = re.findall(r"^::: (\S+)$", "\n".join(map(Path.read_text, pages)), re.MULTILINE)
+    assert sorted(shown) == sorted(PUBLIC)
 
 
 def test_contributing_names_paths_that_exist_and_every_part_of_the_package() -> None:
