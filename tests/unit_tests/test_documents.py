@@ -60,10 +60,8 @@ def test_what_an_example_imports_and_passes_exists(example: str) -> None:
     assert [keyword for name, keyword in keywords(tree) if keyword not in settings_of(name)] == []
 
 
-def test_the_readme_names_what_is_public() -> None:
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    names = {*langchain_voxtral.__all__} - {"__version__"}
-    assert {name for name in names if name not in readme} == set()
+def test_the_readme_is_short() -> None:
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 150
 
 
 def test_the_reference_shows_each_public_name_once() -> None:
