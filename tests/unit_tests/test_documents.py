@@ -9,9 +9,12 @@ from pathlib import Path
 from textwrap import dedent
 
 import pytest
+from langchain_core import exceptions
 
 import langchain_voxtral
 from langchain_voxtral import errors, local
+from langchain_voxtral.protocol.error_table import BY_STATUS, IN_BODY
+from langchain_voxtral.transport.retry import RETRYABLE_STATUS
 
 ROOT = Path(__file__).parents[2]
 BLOCK = re.compile(r"^ *```python\n(.*?)^ *```", re.DOTALL | re.MULTILINE)
@@ -68,6 +71,28 @@ def test_the_reference_shows_each_public_name_once() -> None:
     pages = sorted((ROOT / "docs" / "reference").glob("*.md"))
     shown = re.findall(r"^::: (\S+)$", "\n".join(map(Path.read_text, pages)), re.MULTILINE)
     assert sorted(shown) == sorted(PUBLIC)
+
+
+def rows(path: Path, *, columns: int) -> list[list[str]]:
+    """Return the cells of the tables of a page that have this many columns, without backquotes."""
+    lines = re.findall(r"^\| (.*) \|$", path.read_text(encoding="utf-8"), re.MULTILINE)
+    cells = [line.replace("`", "").split(" | ") for line in lines if not line.startswith("---")]
+    return [row for row in cells if len(row) == columns]
+
+
+def test_the_table_of_errors_tells_each_class_and_status_as_the_code_has_it() -> None:
+    _, *table = rows(ROOT / "docs" / "errors.md", columns=5)
+    classes = {name for name in errors.__all__ if name.startswith("Voxtral")} - {"VoxtralError"}
+    assert {row[1] for row in table} == classes
+    statuses = {}
+    for situation, name, base, retried, _ in table:
+        assert issubclass(getattr(errors, name), getattr(exceptions, base)), name
+        for status in map(int, re.findall(r"\b\d{3}\b", situation)):
+            statuses[status] = name
+            assert (status in RETRYABLE_STATUS) == (retried == "yes"), status
+    assert statuses == {
+        status: case.error_class.__name__ for status, case in BY_STATUS.items() if status != IN_BODY
+    }
 
 
 def test_contributing_names_paths_that_exist_and_every_part_of_the_package() -> None:
