@@ -10,9 +10,16 @@ from textwrap import dedent
 
 import pytest
 from langchain_core import exceptions
+from langchain_core.language_models import BaseChatModel
 
 import langchain_voxtral
-from langchain_voxtral import errors, local
+from langchain_voxtral import (
+    ChatVoxtral,
+    VoxtralLLM,
+    VoxtralTranscriptionParser,
+    errors,
+    local,
+)
 from langchain_voxtral.protocol.error_table import BY_STATUS, IN_BODY
 from langchain_voxtral.transport.retry import RETRYABLE_STATUS
 
@@ -93,6 +100,31 @@ def test_the_table_of_errors_tells_each_class_and_status_as_the_code_has_it() ->
     assert statuses == {
         status: case.error_class.__name__ for status, case in BY_STATUS.items() if status != IN_BODY
     }
+
+
+def test_the_tables_of_settings_have_each_setting_with_its_default() -> None:
+    fields = [
+        (name, default if default != {} else None)
+        for model in (ChatVoxtral, VoxtralLLM, VoxtralTranscriptionParser)
+        for name, field in model.model_fields.items()
+        if name not in BaseChatModel.model_fields
+        for default in [field.get_default(call_default_factory=True)]
+    ]
+    table = [row for row in rows(ROOT / "docs" / "settings.md", columns=3) if row[0] != "setting"]
+    assert {name for name, *_ in table} == {name for name, _ in fields}
+    for name, default, _ in table:
+        is_literal = re.fullmatch(r"\".*\"|[\d.]+|True|False", default)
+        value = ast.literal_eval(default) if is_literal else None  # None: the table has words
+        assert (name, value) in fields or name == "model", name
+
+
+def test_the_table_of_environment_variables_has_all_that_the_code_reads() -> None:
+    code = [path for path in FILES if path.suffix == ".py" and path.name != "__init__.py"]
+    name = re.compile(r'"((?:VOXTRAL|DEEPINFRA|MISTRAL|OPENROUTER)_[A-Z_]+)"')
+    read = {each for path in code for each in name.findall(path.read_text(encoding="utf-8"))}
+    table = rows(ROOT / "docs" / "settings.md", columns=2)
+    listed = {each for row in table for each in row[0].split(", ")} - {"variable"}
+    assert {each for each in listed if "PROXY" not in each} == read
 
 
 def test_contributing_names_paths_that_exist_and_every_part_of_the_package() -> None:
