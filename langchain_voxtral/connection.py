@@ -16,12 +16,15 @@ from pydantic import (
     PrivateAttr,
     SecretStr,
     SerializerFunctionWrapHandler,
+    ValidationError,
     ValidationInfo,
     field_serializer,
     model_validator,
 )
+from pydantic.functional_validators import ModelWrapValidatorHandler
 
 from langchain_voxtral.errors import VoxtralUnsupportedFeatureError
+from langchain_voxtral.option_names import check_key_name, names_of, without_links
 from langchain_voxtral.preloading import import_for_calls
 from langchain_voxtral.providers import (
     LOCAL_BASE_URL,
@@ -117,7 +120,9 @@ class ConnectionSettings(BaseModel):
 
     model_config = PART_CONFIG
 
-    api_key: SecretStr | None = Field(default=None, repr=False)
+    api_key: SecretStr | None = Field(
+        default=None, repr=False, validation_alias=names_of("api_key")
+    )
     """The server's key. Else read for each call: DeepInfra's from `DEEPINFRA_API_TOKEN`,
     `DEEPINFRA_API_KEY` or `DEEPINFRA_TOKEN`, Mistral's from `MISTRAL_API_KEY`, OpenRouter's from
     `OPENROUTER_API_KEY`; for any other `base_url` from `VOXTRAL_API_KEY`."""
@@ -127,7 +132,11 @@ class ConnectionSettings(BaseModel):
     `"llama_cpp"` of your own, whose `base_url` ends in `/v1`. Named in metadata and traces."""
     base_url: Annotated[
         str, BeforeValidator(_fill_base_url), AfterValidator(_normalize_base_url)
-    ] = Field(default_factory=lambda: cast("str", None), validate_default=True)
+    ] = Field(
+        default_factory=lambda: cast("str", None),
+        validate_default=True,
+        validation_alias=names_of("base_url"),
+    )
     """The server's address up to `/v1`, else from `VOXTRAL_BASE_URL`, else that of DeepInfra,
     Mistral or OpenRouter; `"local"` is the embedded engine."""
     api: Literal["auto", "native", "chat_completions"] = "auto"
@@ -135,7 +144,9 @@ class ConnectionSettings(BaseModel):
     with `"chat_completions"` the server writes it, and reads the tool calls of the answer too.
     `"auto"` is native for text, and chat completions for recordings and for servers that have
     nothing else."""
-    timeout: Seconds | tuple[Seconds | None, Seconds | None] | None = 300.0
+    timeout: Seconds | tuple[Seconds | None, Seconds | None] | None = Field(
+        default=300.0, validation_alias=names_of("timeout")
+    )
     """Seconds without a byte from the server when not streaming, or (connect, read) in seconds.
     The connect limit is 5 s unless given. None is no limit. Transcriptions: unless given, half the
     length of a chunk if that is more."""
@@ -177,6 +188,8 @@ class ConnectionSettings(BaseModel):
             except BaseException as error:
                 values.clear()
                 forget_locals(error, earlier)
+                if isinstance(error, ValidationError):
+                    raise without_links(error) from None
                 raise
 
     _lease: ClientLease = PrivateAttr(default_factory=ClientLease)
@@ -186,6 +199,13 @@ class ConnectionSettings(BaseModel):
         """Run LangChain's own hook too, which the private attributes would hide."""
         import_for_calls()
         super().model_post_init(context)
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _check_key_name(cls, values: Any, validate: ModelWrapValidatorHandler[Self]) -> Self:
+        made = validate(values)
+        check_key_name(values, made.base_url)
+        return made
 
     @model_validator(mode="after")
     def _show_environment_key(self) -> Self:

@@ -22,10 +22,11 @@ from langchain_voxtral.completions.chat_body import SystemWithAudio
 from langchain_voxtral.completions.request import RequestBuilder
 from langchain_voxtral.connection import PART_CONFIG, ConnectionSettings
 from langchain_voxtral.messages.turns import Turn, max_tokens
+from langchain_voxtral.option_names import FIELD_ALIASES, reject_unknown_names
 from langchain_voxtral.profiles import get_profile
 from langchain_voxtral.prompts import PromptFormat, PromptFormatName, SpecialTokens, get_format
 from langchain_voxtral.providers import LOCAL_BASE_URL, PROVIDERS, provider_name
-from langchain_voxtral.settings import FIELD_ALIASES, SamplingSettings, reject_unknown_fields
+from langchain_voxtral.settings import SERVER_FIELDS_ADVICE, SamplingSettings
 from langchain_voxtral.tokens import vocabulary
 from langchain_voxtral.tools.json_text import max_json_tokens
 from langchain_voxtral.transport import on_asyncio, running_loop
@@ -57,7 +58,7 @@ class LanguageModel(ConnectionSettings, SamplingSettings, BaseLanguageModel[Any]
     @model_validator(mode="before")
     @classmethod
     def _reject_unknown_fields(cls, values: Any) -> Any:
-        reject_unknown_fields(cls.model_fields, values)
+        reject_unknown_names(cls.model_fields, values, SERVER_FIELDS_ADVICE)
         return values
 
     @model_validator(mode="after")

@@ -1,12 +1,10 @@
 """Settings that a model has and each call may override, and the request fields they become."""
 
-import difflib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from typing import Annotated, Any
 
 from pydantic import (
     AfterValidator,
-    AliasChoices,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -15,20 +13,21 @@ from pydantic import (
 )
 
 from langchain_voxtral.errors import VoxtralInvalidRequestError
+from langchain_voxtral.option_names import (
+    FIELD_ALIASES,
+    names_of,
+    same_option_message,
+    unknown_option_message,
+)
 from langchain_voxtral.profiles import VOXTRAL_MINI
 from langchain_voxtral.prompts import PromptFormat
 from langchain_voxtral.protocol.endpoints import CHAT_COMPLETIONS, NATIVE, TextEndpoint
 from langchain_voxtral.tools.names import fit_name
 
+SERVER_FIELDS_ADVICE = "Fields that only the server knows go into model_kwargs={...}"
+
 MAX_STOP_SEQUENCES = 16
 """Stop sequences that DeepInfra's native endpoint takes in one request."""
-
-FIELD_ALIASES = {
-    "model_name": "model",
-    "max_new_tokens": "max_tokens",
-    "stop_sequences": "stop",
-}
-"""Names that are accepted besides the canonical ones."""
 
 REQUEST_FIELDS = (
     "max_tokens",
@@ -129,7 +128,7 @@ class SamplingSettings(BaseModel):
     model: str = Field(
         default=VOXTRAL_MINI,
         min_length=1,
-        validation_alias=AliasChoices("model", "model_name"),
+        validation_alias=names_of("model"),
     )
     """The model's name at the server; also `NAME:VERSION` or `deploy_id:ID`. Else Voxtral Mini, or
     at Mistral and OpenRouter Voxtral Small."""
@@ -145,7 +144,7 @@ class SamplingSettings(BaseModel):
         default=None,
         ge=1,
         le=1_000_000,
-        validation_alias=AliasChoices("max_tokens", "max_new_tokens"),
+        validation_alias=names_of("max_tokens"),
     )
     """Most tokens to generate."""
     repetition_penalty: float | None = Field(default=None, ge=0.01, le=5)
@@ -155,7 +154,7 @@ class SamplingSettings(BaseModel):
     frequency_penalty: float | None = Field(default=None, ge=-2, le=2)
     """Above 0 discourages tokens that are already there, each time."""
     stop: Annotated[list[str] | None, BeforeValidator(_as_list), AfterValidator(_validate_stop)] = (
-        Field(default=None, validation_alias=AliasChoices("stop", "stop_sequences"))
+        Field(default=None, validation_alias=names_of("stop"))
     )
     """Where to end the answer. None: at the prompt format's own end marker; [] sends none."""
     seed: int | None = Field(default=None, ge=-(2**63), lt=2**64)
@@ -174,7 +173,7 @@ class SamplingSettings(BaseModel):
     logprobs: bool | None = None
     """Whether to keep the tokens' log probabilities, as far as the server tells them."""
     model_kwargs: Annotated[dict[str, Any], AfterValidator(_validate_model_kwargs)] = Field(
-        default_factory=dict
+        default_factory=dict, validation_alias=names_of("model_kwargs")
     )
     """More fields for the request body, for what this class has no name for."""
 
@@ -247,37 +246,20 @@ def stop_sequences_for(
     return sent, list(dict.fromkeys([*own, *prompt_format.stops, *prompt_format.trims]))
 
 
-def reject_unknown_fields(known: Collection[str], values: object) -> None:
-    """Raise a ValueError that suggests the field that may have been meant."""
-    if isinstance(values, dict):
-        for name in values:
-            if name not in known and name not in FIELD_ALIASES:
-                known_names = sorted({*known, *FIELD_ALIASES})
-                raise ValueError(unknown_setting_message(str(name), known_names))
-
-
-def unknown_setting_message(name: str, known: Sequence[str]) -> str:
-    """Return the message for a setting that does not exist, with the one that may be meant."""
-    close = difflib.get_close_matches(name, known, n=1)
-    hint = f"Did you mean {close[0]!r}? " if close else ""
-    return (
-        f"there is no option {name!r}. {hint}"
-        "Fields that only the server knows go into model_kwargs={...}"
-    )
-
-
 def _explain(error: ValidationError, constructor_fields: Collection[str]) -> str:
     """Name each wrong argument of a call with what was given."""
     sentences = []
     for problem in error.errors(include_url=False):
         name = ".".join(map(str, problem["loc"]))
         is_unknown = problem["type"] == "extra_forbidden"
-        if is_unknown and name in FIELD_ALIASES:
-            sentences.append(f"{name!r} is {FIELD_ALIASES[name]!r} once more: give one of them")
-        elif is_unknown and name in constructor_fields:
+        canonical = FIELD_ALIASES.get(name, name)
+        if is_unknown and canonical in SamplingSettings.model_fields:
+            sentences.append(same_option_message(name, canonical))
+        elif is_unknown and canonical in constructor_fields:
             sentences.append(f"{name!r} is set at the constructor, not at a call")
         elif is_unknown:
-            sentences.append(unknown_setting_message(name, list(SamplingSettings.model_fields)))
+            known = SamplingSettings.model_fields
+            sentences.append(unknown_option_message(name, known, SERVER_FIELDS_ADVICE))
         else:
             message = problem["msg"].removeprefix("Value error, ")
             sentences.append(f"{name}={problem['input']!r}: {message}")

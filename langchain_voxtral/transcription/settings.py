@@ -13,12 +13,12 @@ from langchain_voxtral.audio.pricing import Estimate
 from langchain_voxtral.audio_store import AudioStore
 from langchain_voxtral.connection import ConnectionSettings
 from langchain_voxtral.errors import VoxtralInvalidRequestError
+from langchain_voxtral.option_names import names_of, reject_unknown_names
 from langchain_voxtral.profiles import VOXTRAL_MINI
 from langchain_voxtral.protocol.extra_fields import check_extra_fields
 from langchain_voxtral.protocol.transcription_forms import Task, TranscriptionOptions
 from langchain_voxtral.protocol.transcription_request import SpeechEndpoint, TranscriptionRequest
 from langchain_voxtral.providers import LOCAL_BASE_URL, PROVIDERS, Provider, Timestamps
-from langchain_voxtral.settings import unknown_setting_message
 from langchain_voxtral.transcription.documents import Mode
 from langchain_voxtral.transcription.progress import ProgressCallback
 
@@ -53,7 +53,7 @@ class TranscriptionSettings(ConnectionSettings):
     # Older pydantic warns of fields that begin with `model_`.
     model_config = ConfigDict(protected_namespaces=())
 
-    model: str = Field(default=VOXTRAL_MINI, min_length=1)
+    model: str = Field(default=VOXTRAL_MINI, min_length=1, validation_alias=names_of("model"))
     """The model's name at the server; else Voxtral Mini, or at Mistral and OpenRouter Voxtral Mini
     Transcribe 3 (in a chat Voxtral Small)."""
     task: Task = "transcribe"
@@ -111,7 +111,7 @@ class TranscriptionSettings(ConnectionSettings):
     """US dollars for a minute of audio. Known for `"local"` and for the models of DeepInfra,
     Mistral and OpenRouter that the README lists."""
     model_kwargs: Annotated[dict[str, Any], AfterValidator(_validate_model_kwargs)] = Field(
-        default_factory=dict
+        default_factory=dict, validation_alias=names_of("model_kwargs")
     )
     """More fields for each request, for what this class has no name for: Mistral's `context_bias`
     (a list of words; phrases for Voxtral 3 only), DeepInfra's `chunk_length_s`, ... A list becomes
@@ -125,11 +125,7 @@ class TranscriptionSettings(ConnectionSettings):
                 raise ValueError(
                     f"{name}= is a setting of chats; here it is {_CHAT_SETTINGS[name]}"
                 )
-            if name not in cls.model_fields:
-                known = sorted(cls.model_fields.keys() - _CHAT_SETTINGS)
-                raise ValueError(
-                    unknown_setting_message(str(name), known).partition(" Fields that")[0]
-                )
+        reject_unknown_names(cls.model_fields.keys() - _CHAT_SETTINGS, values)
         return values
 
     @model_validator(mode="after")

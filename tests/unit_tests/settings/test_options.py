@@ -329,3 +329,24 @@ def test_the_docstring_names_every_setting(model_class: type[BaseModel]) -> None
     own = {*model_class.model_fields} - {*shared}
     words = set(re.findall(r"\w+", model_class.__doc__ or ""))
     assert own - words == set()
+
+
+@pytest.mark.parametrize("model_class", [ChatVoxtral, VoxtralLLM, VoxtralTranscriptionParser])
+@pytest.mark.parametrize("way", ["constructor", "model_validate"])
+def test_a_validation_error_is_our_words_alone(model_class: type[BaseModel], way: str) -> None:
+    make: Any = model_class if way == "constructor" else model_class.model_validate
+    given = {"api_key": KEY, "max_retries": "many", "proxy": "nonsense"}
+    with pytest.raises(ValidationError) as caught:
+        make(**given) if way == "constructor" else make(given)
+    name = model_class.__name__
+    assert str(caught.value) == (
+        f"2 validation errors for {name}\n"
+        "max_retries\n"
+        "  Input should be a valid integer, unable to parse string as an integer "
+        "[type=int_parsing]\n"
+        "proxy\n"
+        "  a proxy's URL is like 'http://host:3128'; its scheme is one of http, https, socks5, "
+        "socks5h [type=value_error]"
+    )
+    assert [problem["type"] for problem in caught.value.errors()] == ["int_parsing", "value_error"]
+    assert KEY not in str(caught.value.errors())
