@@ -14,7 +14,7 @@ from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGenerationChunk, ChatResult, LLMResult
 from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from langchain_voxtral.completions.chunks import to_blocks_chunk, to_chat_chunk
 from langchain_voxtral.completions.events import (
@@ -108,13 +108,17 @@ class ChatVoxtral(MessageTokenCounts, BaseChatModel):
 
     model_config = MODEL_CONFIG
 
-    prompt_format: PromptFormatName | PromptFormat = "llama3"
-    """How messages become the input string: `"llama3"`, the format that DeepInfra documents,
-    `"mistral"`, the model's own, or a `langchain_voxtral.prompts.PromptFormat` of your own. The
-    embedded engine reads the two named formats only."""
-    streaming: bool | None = None
-    """Whether `invoke` streams inside, for callbacks that want tokens; False keeps even `stream`
-    from it."""
+    prompt_format: PromptFormatName | PromptFormat = Field(
+        default="llama3",
+        description='How messages become the input string: `"llama3"`, the format that DeepInfra '
+        'documents, `"mistral"`, the model\'s own, or a `langchain_voxtral.prompts.PromptFormat` '
+        "of your own. The embedded engine reads the two named formats only.",
+    )
+    streaming: bool | None = Field(
+        default=None,
+        description="Whether `invoke` streams inside, for callbacks that want tokens; False keeps "
+        "even `stream` from it.",
+    )
 
     @model_validator(mode="after")
     def _set_default_model(self) -> Self:

@@ -121,62 +121,98 @@ class ConnectionSettings(BaseModel):
     model_config = PART_CONFIG
 
     api_key: SecretStr | None = Field(
-        default=None, repr=False, validation_alias=names_of("api_key")
+        default=None,
+        repr=False,
+        validation_alias=names_of("api_key"),
+        description="The server's key. Else read for each call: DeepInfra's from "
+        "`DEEPINFRA_API_TOKEN`, `DEEPINFRA_API_KEY` or `DEEPINFRA_TOKEN`, Mistral's from "
+        "`MISTRAL_API_KEY`, OpenRouter's from `OPENROUTER_API_KEY`; for any other `base_url` from "
+        "`VOXTRAL_API_KEY`.",
     )
-    """The server's key. Else read for each call: DeepInfra's from `DEEPINFRA_API_TOKEN`,
-    `DEEPINFRA_API_KEY` or `DEEPINFRA_TOKEN`, Mistral's from `MISTRAL_API_KEY`, OpenRouter's from
-    `OPENROUTER_API_KEY`; for any other `base_url` from `VOXTRAL_API_KEY`."""
-    server: Annotated[ProviderName, BeforeValidator(check_server_name)] = "deepinfra"
-    """What kind of server answers, which chooses address, model, paths and forms: DeepInfra (and
-    the embedded engine), `"mistral"` (Mistral's own API), `"openrouter"`, or a `"vllm"` or
-    `"llama_cpp"` of your own, whose `base_url` ends in `/v1`. Named in metadata and traces."""
+    server: Annotated[ProviderName, BeforeValidator(check_server_name)] = Field(
+        default="deepinfra",
+        description="What kind of server answers, which chooses address, model, paths and forms: "
+        'DeepInfra (and the embedded engine), `"mistral"` (Mistral\'s own API), '
+        '`"openrouter"`, or a `"vllm"` or `"llama_cpp"` of your own, whose `base_url` ends in '
+        "`/v1`. Named in metadata and traces.",
+    )
     base_url: Annotated[
         str, BeforeValidator(_fill_base_url), AfterValidator(_normalize_base_url)
     ] = Field(
         default_factory=lambda: cast("str", None),
         validate_default=True,
         validation_alias=names_of("base_url"),
+        description="The server's address up to `/v1`, else from `VOXTRAL_BASE_URL`, else that of "
+        'DeepInfra, Mistral or OpenRouter; `"local"` is the embedded engine.',
     )
-    """The server's address up to `/v1`, else from `VOXTRAL_BASE_URL`, else that of DeepInfra,
-    Mistral or OpenRouter; `"local"` is the embedded engine."""
-    api: Literal["auto", "native", "chat_completions"] = "auto"
-    """Which endpoint answers messages. `"native"` takes a raw prompt, which this package writes;
-    with `"chat_completions"` the server writes it, and reads the tool calls of the answer too.
-    `"auto"` is native for text, and chat completions for recordings and for servers that have
-    nothing else."""
+    api: Literal["auto", "native", "chat_completions"] = Field(
+        default="auto",
+        description='Which endpoint answers messages. `"native"` takes a raw prompt, which this '
+        'package writes; with `"chat_completions"` the server writes it, and reads the tool calls '
+        'of the answer too. `"auto"` is native for text, and chat completions for recordings and '
+        "for servers that have nothing else.",
+    )
     timeout: Seconds | tuple[Seconds | None, Seconds | None] | None = Field(
-        default=300.0, validation_alias=names_of("timeout")
+        default=300.0,
+        validation_alias=names_of("timeout"),
+        description="Seconds without a byte from the server when not streaming, or (connect, "
+        "read) in seconds. The connect limit is 5 s unless given. None is no limit. "
+        "Transcriptions: unless given, half the length of a chunk if that is more.",
     )
-    """Seconds without a byte from the server when not streaming, or (connect, read) in seconds.
-    The connect limit is 5 s unless given. None is no limit. Transcriptions: unless given, half the
-    length of a chunk if that is more."""
-    stream_idle_timeout: Seconds | None = DEFAULT_STREAM_IDLE_TIMEOUT
-    """Seconds without a token when streaming; the default is 300 with the embedded engine."""
-    deadline: Seconds | None = None
-    """Seconds for a whole call, retries included."""
-    max_retries: int = Field(default=2, ge=0)
-    """Attempts beyond the first, for failures that may pass."""
-    retry_timeouts: bool = False
-    """Whether to retry when an answer did not come in time; the first one may be billed too."""
-    max_stream_resumes: int = Field(default=0, ge=0)
-    """How often a stream that is cut is taken up again, by sending the prompt with the text so far.
-    No character is lost or doubled; the words after a cut may differ. Not with `response_format`
-    or a required tool call, whose grammar would start over, and on chat completions not from
-    within a tool call. The error of a stream that is not resumed says why."""
+    stream_idle_timeout: Seconds | None = Field(
+        default=DEFAULT_STREAM_IDLE_TIMEOUT,
+        description="Seconds without a token when streaming; the default is 300 with the embedded "
+        "engine.",
+    )
+    deadline: Seconds | None = Field(
+        default=None, description="Seconds for a whole call, retries included."
+    )
+    max_retries: int = Field(
+        default=2, ge=0, description="Attempts beyond the first, for failures that may pass."
+    )
+    retry_timeouts: bool = Field(
+        default=False,
+        description="Whether to retry when an answer did not come in time; the first one may be "
+        "billed too.",
+    )
+    max_stream_resumes: int = Field(
+        default=0,
+        ge=0,
+        description="How often a stream that is cut is taken up again, by sending the prompt with "
+        "the text so far. No character is lost or doubled; the words after a cut may differ. Not "
+        "with `response_format` or a required tool call, whose grammar would start over, and on "
+        "chat completions not from within a tool call. The error of a stream that is not resumed "
+        "says why.",
+    )
     default_headers: Annotated[dict[str, str], AfterValidator(_validate_headers)] = Field(
-        default_factory=dict, repr=False, exclude=True
+        default_factory=dict,
+        repr=False,
+        exclude=True,
+        description="More headers for every request.",
     )
-    """More headers for every request."""
     proxy: Annotated[str | None, AfterValidator(_validate_proxy)] = Field(
-        default=None, repr=False, exclude=True
+        default=None,
+        repr=False,
+        exclude=True,
+        description="URL of a proxy; else the environment's.",
     )
-    """URL of a proxy; else the environment's."""
-    http_client: Client | None = Field(default=None, repr=False, exclude=True)
-    """Your own `httpx.Client`; it is never closed here."""
-    http_async_client: AsyncClient | None = Field(default=None, repr=False, exclude=True)
-    """Your own `httpx.AsyncClient`; it is never closed here."""
-    pickle_api_key: bool = False
-    """Whether a pickle holds a key that was given as `api_key=`; else it is left out."""
+    http_client: Client | None = Field(
+        default=None,
+        repr=False,
+        exclude=True,
+        description="Your own `httpx.Client`; it is never closed here.",
+    )
+    http_async_client: AsyncClient | None = Field(
+        default=None,
+        repr=False,
+        exclude=True,
+        description="Your own `httpx.AsyncClient`; it is never closed here.",
+    )
+    pickle_api_key: bool = Field(
+        default=False,
+        description="Whether a pickle holds a key that was given as `api_key=`; else it is left "
+        "out.",
+    )
 
     if not TYPE_CHECKING:  # which knows the fields by name
 

@@ -14,7 +14,7 @@ from langchain_core.callbacks import (
 from langchain_core.language_models import BaseLanguageModel, LangSmithParams
 from langchain_core.outputs import LLMResult
 from langchain_core.runnables import RunnableConfig, ensure_config
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from langchain_voxtral._version import __version__
 from langchain_voxtral.client import VoxtralClient
@@ -44,16 +44,25 @@ class LanguageModel(ConnectionSettings, SamplingSettings, BaseLanguageModel[Any]
 
     model_config = PART_CONFIG
 
-    prompt_format: PromptFormatName | Literal["raw"] | PromptFormat = "llama3"
-    """How messages or a string become the input string."""
-    special_tokens: SpecialTokens = "neutralize"
-    """What to do with special tokens in content: break them, refuse them (`"error"`), or let
-    them work (`"allow"`)."""
-    chunk_coalescing: bool = True
-    """Whether tokens that arrive together may leave as one chunk; none ever waits for another."""
-    check_context: bool = True
-    """Whether a prompt that the model's context cannot hold is an error before it is sent, where
-    its tokens can be counted (the `tokens` extra) and a profile knows the context."""
+    prompt_format: PromptFormatName | Literal["raw"] | PromptFormat = Field(
+        default="llama3", description="How messages or a string become the input string."
+    )
+    special_tokens: SpecialTokens = Field(
+        default="neutralize",
+        description="What to do with special tokens in content: break them, refuse them "
+        '(`"error"`), or let them work (`"allow"`).',
+    )
+    chunk_coalescing: bool = Field(
+        default=True,
+        description="Whether tokens that arrive together may leave as one chunk; none ever waits "
+        "for another.",
+    )
+    check_context: bool = Field(
+        default=True,
+        description="Whether a prompt that the model's context cannot hold is an error before it "
+        "is sent, where its tokens can be counted (the `tokens` extra) and a profile knows the "
+        "context.",
+    )
 
     @model_validator(mode="before")
     @classmethod

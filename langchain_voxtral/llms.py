@@ -12,7 +12,7 @@ from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackMana
 from langchain_core.language_models import BaseLLM, LanguageModelInput
 from langchain_core.outputs import GenerationChunk, LLMResult
 from langchain_core.prompt_values import ChatPromptValue, PromptValue
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from langchain_voxtral.completions.chunks import to_llm_chunk
 from langchain_voxtral.completions.outputs import to_llm_result
@@ -93,9 +93,12 @@ class VoxtralLLM(LanguageModel, BaseLLM):
 
     model_config = MODEL_CONFIG
 
-    prompt_format: PromptFormatName | Literal["raw"] | PromptFormat = "llama3"
-    """How a string becomes the input string: `"llama3"` and `"mistral"` wrap it as one user turn,
-    `"raw"` sends it as it is, special tokens included; or a `PromptFormat` of your own."""
+    prompt_format: PromptFormatName | Literal["raw"] | PromptFormat = Field(
+        default="llama3",
+        description='How a string becomes the input string: `"llama3"` and `"mistral"` wrap it as '
+        'one user turn, `"raw"` sends it as it is, special tokens included; or a `PromptFormat` '
+        "of your own.",
+    )
 
     @model_validator(mode="after")
     def _check_endpoint(self) -> Self:

@@ -109,6 +109,12 @@ def _validate_model_kwargs(model_kwargs: dict[str, Any]) -> dict[str, Any]:
     return model_kwargs
 
 
+StopSequences = Annotated[
+    list[str] | None, BeforeValidator(_as_list), AfterValidator(_validate_stop)
+]
+ResponseFormat = Annotated[dict[str, Any] | None, AfterValidator(_validate_response_format)]
+
+
 class SamplingSettings(BaseModel):
     """Settings that the constructor takes as defaults and every call may override.
 
@@ -129,53 +135,97 @@ class SamplingSettings(BaseModel):
         default=VOXTRAL_MINI,
         min_length=1,
         validation_alias=names_of("model"),
+        description="The model's name at the server; also `NAME:VERSION` or `deploy_id:ID`. Else "
+        "Voxtral Mini, or at Mistral and OpenRouter Voxtral Small.",
     )
-    """The model's name at the server; also `NAME:VERSION` or `deploy_id:ID`. Else Voxtral Mini, or
-    at Mistral and OpenRouter Voxtral Small."""
-    temperature: float | None = Field(default=0.2, ge=0, le=100)
-    """Randomness; 0 is greedy. The model card recommends 0.2 for chat."""
-    top_p: float | None = Field(default=0.95, gt=0, le=1)
-    """Share of probability that tokens are drawn from. The model card recommends 0.95."""
-    top_k: int | None = Field(default=None, ge=0, lt=1000)
-    """Number of most likely tokens to draw from; 0 is all."""
-    min_p: float | None = Field(default=None, ge=0, le=1)
-    """Least probability of a token, relative to the likeliest; 0 is off."""
+    temperature: float | None = Field(
+        default=0.2,
+        ge=0,
+        le=100,
+        description="Randomness; 0 is greedy. The model card recommends 0.2 for chat.",
+    )
+    top_p: float | None = Field(
+        default=0.95,
+        gt=0,
+        le=1,
+        description="Share of probability that tokens are drawn from. The model card recommends "
+        "0.95.",
+    )
+    top_k: int | None = Field(
+        default=None,
+        ge=0,
+        lt=1000,
+        description="Number of most likely tokens to draw from; 0 is all.",
+    )
+    min_p: float | None = Field(
+        default=None,
+        ge=0,
+        le=1,
+        description="Least probability of a token, relative to the likeliest; 0 is off.",
+    )
     max_tokens: int | None = Field(
         default=None,
         ge=1,
         le=1_000_000,
         validation_alias=names_of("max_tokens"),
+        description="Most tokens to generate.",
     )
-    """Most tokens to generate."""
-    repetition_penalty: float | None = Field(default=None, ge=0.01, le=5)
-    """Above 1 discourages tokens that are already there."""
-    presence_penalty: float | None = Field(default=None, ge=-2, le=2)
-    """Above 0 discourages tokens that are already there, once."""
-    frequency_penalty: float | None = Field(default=None, ge=-2, le=2)
-    """Above 0 discourages tokens that are already there, each time."""
-    stop: Annotated[list[str] | None, BeforeValidator(_as_list), AfterValidator(_validate_stop)] = (
-        Field(default=None, validation_alias=names_of("stop"))
+    repetition_penalty: float | None = Field(
+        default=None,
+        ge=0.01,
+        le=5,
+        description="Above 1 discourages tokens that are already there.",
     )
-    """Where to end the answer. None: at the prompt format's own end marker; [] sends none."""
-    seed: int | None = Field(default=None, ge=-(2**63), lt=2**64)
-    """For repeatable answers, as far as the server can."""
-    response_format: Annotated[dict[str, Any] | None, AfterValidator(_validate_response_format)] = (
-        None
+    presence_penalty: float | None = Field(
+        default=None,
+        ge=-2,
+        le=2,
+        description="Above 0 discourages tokens that are already there, once.",
     )
-    """`{"type": "text" | "json_object"}`, `{"type": "json_schema", "json_schema": {"name":
-    ..., "schema": ...}}` or `{"type": "regex", "regex": ...}`: what the text must look like."""
-    user: str | None = None
-    """An id of your user, for the provider's abuse handling; hash it."""
-    prompt_cache_key: str | None = None
-    """Requests with the same key are likelier to share the server's prompt cache."""
-    n: int | None = Field(default=None, ge=1, le=4)
-    """Answers for each prompt. Not with streaming."""
-    logprobs: bool | None = None
-    """Whether to keep the tokens' log probabilities, as far as the server tells them."""
+    frequency_penalty: float | None = Field(
+        default=None,
+        ge=-2,
+        le=2,
+        description="Above 0 discourages tokens that are already there, each time.",
+    )
+    stop: StopSequences = Field(
+        default=None,
+        validation_alias=names_of("stop"),
+        description="Where to end the answer. None: at the prompt format's own end marker; [] "
+        "sends none.",
+    )
+    seed: int | None = Field(
+        default=None,
+        ge=-(2**63),
+        lt=2**64,
+        description="For repeatable answers, as far as the server can.",
+    )
+    response_format: ResponseFormat = Field(
+        default=None,
+        description='`{"type": "text" | "json_object"}`, `{"type": "json_schema", "json_schema": '
+        '{"name": ..., "schema": ...}}` or `{"type": "regex", "regex": ...}`: what the text must '
+        "look like.",
+    )
+    user: str | None = Field(
+        default=None, description="An id of your user, for the provider's abuse handling; hash it."
+    )
+    prompt_cache_key: str | None = Field(
+        default=None,
+        description="Requests with the same key are likelier to share the server's prompt cache.",
+    )
+    n: int | None = Field(
+        default=None, ge=1, le=4, description="Answers for each prompt. Not with streaming."
+    )
+    logprobs: bool | None = Field(
+        default=None,
+        description="Whether to keep the tokens' log probabilities, as far as the server tells "
+        "them.",
+    )
     model_kwargs: Annotated[dict[str, Any], AfterValidator(_validate_model_kwargs)] = Field(
-        default_factory=dict, validation_alias=names_of("model_kwargs")
+        default_factory=dict,
+        validation_alias=names_of("model_kwargs"),
+        description="More fields for the request body, for what this class has no name for.",
     )
-    """More fields for the request body, for what this class has no name for."""
 
 
 def merge_settings(

@@ -27,17 +27,25 @@ class AudioSettings(BaseModel):
 
     model_config = PART_CONFIG
 
-    system_with_audio: SystemWithAudio = "merge"
-    """What to do with system text beside recordings, which the model does not take together:
-    `"merge"` it into the user's text that follows, or raise an `"error"`."""
-    allow_audio_urls: bool = False
-    """Whether recordings may be fetched from the web, by the URLs in messages: over http(s), from
-    public addresses, within bounds of size and time, not by a proxy and not along redirects. Each
-    call fetches them anew."""
-    audio_store: AudioStore | None = Field(default=None, repr=False, exclude=True)
-    """Where recordings are that messages name by their hashes: the store that
-    `audio_block(..., store=...)` or `put_audio` put them into. A `BaseStore[str, bytes]`, or
-    `"cache"`: a folder in the user's cache directory (`VOXTRAL_CACHE` moves it)."""
+    system_with_audio: SystemWithAudio = Field(
+        default="merge",
+        description="What to do with system text beside recordings, which the model does not take "
+        'together: `"merge"` it into the user\'s text that follows, or raise an `"error"`.',
+    )
+    allow_audio_urls: bool = Field(
+        default=False,
+        description="Whether recordings may be fetched from the web, by the URLs in messages: "
+        "over http(s), from public addresses, within bounds of size and time, not by a proxy and "
+        "not along redirects. Each call fetches them anew.",
+    )
+    audio_store: AudioStore | None = Field(
+        default=None,
+        repr=False,
+        exclude=True,
+        description="Where recordings are that messages name by their hashes: the store that "
+        "`audio_block(..., store=...)` or `put_audio` put them into. A `BaseStore[str, bytes]`, "
+        'or `"cache"`: a folder in the user\'s cache directory (`VOXTRAL_CACHE` moves it).',
+    )
 
     _audio_cache: AudioCache = PrivateAttr(default_factory=AudioCache)
 

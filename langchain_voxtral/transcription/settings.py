@@ -53,69 +53,121 @@ class TranscriptionSettings(ConnectionSettings):
     # Older pydantic warns of fields that begin with `model_`.
     model_config = ConfigDict(protected_namespaces=())
 
-    model: str = Field(default=VOXTRAL_MINI, min_length=1, validation_alias=names_of("model"))
-    """The model's name at the server; else Voxtral Mini, or at Mistral and OpenRouter Voxtral Mini
-    Transcribe 3 (in a chat Voxtral Small)."""
-    task: Task = "transcribe"
-    """`"transcribe"` in the language spoken, or `"translate"` into English."""
-    language: str | None = None
-    """The language spoken, as its ISO 639-1 code (`"fr"`); None lets the model detect it."""
-    prompt: str | None = None
-    """A text that goes before, for names and style. Some servers ignore it."""
-    temperature: float | None = 0.0
-    """Randomness; the model card recommends 0 for transcription."""
-    endpoint: SpeechEndpoint = "transcriptions"
-    """Which endpoint is used: OpenAI's audio endpoints, DeepInfra's `"native"` one, or a `"chat"`
-    with the model, which every server has, but which may add words of its own."""
-    mode: Mode = "document"
-    """What becomes a document: the whole recording, each `"chunk"`, each `"segment"` or `"word"`
-    that the server returns, or a subtitle file (`"srt"`, `"vtt"`)."""
-    timestamps: Timestamps | None = None
-    """What the metadata of documents lists with times: each `"segment"` of whole recordings and
-    chunks (`metadata["segments"]`), or each `"word"` (`metadata["words"]`), in seconds of the
-    recording. Vector stores want flat metadata: None has no lists, only what the mode needs."""
-    speakers: bool = False
-    """Whether the server is to tell speakers apart. Subtitles then begin with their names, and
-    whole recordings and chunks have `metadata["segments"]`. What the server tells anyway is in the
-    metadata of segments and words. Speakers of different chunks are not compared, so chunks are
-    as long as the server takes them (an hour at Mistral), unless `chunk_seconds` is set. If there
-    are several all the same, that is logged, and names begin with the number of the chunk."""
-    chunk_seconds: Annotated[float, Field(ge=1, allow_inf_nan=False)] | None = None
-    """Length that chunks should have, at most the server's limit. None makes as few as possible,
-    with `"local"` chunks of up to 2 minutes, and for segments and subtitles of up to 15 seconds if
-    the server returns no times."""
-    max_concurrency: int = Field(default=4, ge=1)
-    """Chunks in flight at once; one more is in memory."""
-    on_error: Literal["raise", "mark"] = "raise"
-    """Whether a chunk that fails, or a recording that cannot be decoded, raises, or is reported
-    in the metadata of its document. A key or a model that the server does not accept always
-    raises."""
-    truncated: Truncated = "error"
-    """Whether a recording that is cut off is an error, or is transcribed as far as it goes."""
-    send_silence: bool = False
-    """Whether chunks that never rise above silence are sent, too: models may invent a text for
-    them. Silence is digital silence and dither; the faintest noise is more, and is sent."""
-    store: BaseStore[str, bytes] | None = Field(default=None, repr=False, exclude=True)
-    """Where transcripts are kept, by hashes of chunks and settings (`LocalFileStore`, ...): a run
-    that was killed and started again pays only for what is missing. Used from threads."""
-    audio_store: AudioStore | None = Field(default=None, repr=False, exclude=True)
-    """Where recordings are that blocks name by their hashes: what `audio_block(..., store=...)` put
-    them into, or `"cache"`."""
-    progress: bool | ProgressCallback | None = Field(default=None, repr=False, exclude=True)
-    """True shows a bar on stderr, False nothing, None a bar in terminals and notebooks only, unless
-    text is streamed; a function is called with a `Progress` before the first chunk and after
-    each."""
-    max_cost_usd: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
-    """Most US dollars for one recording, checked before its first request."""
-    price_per_minute: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
-    """US dollars for a minute of audio. Known for `"local"` and for the models of DeepInfra,
-    Mistral and OpenRouter that the README lists."""
-    model_kwargs: Annotated[dict[str, Any], AfterValidator(_validate_model_kwargs)] = Field(
-        default_factory=dict, validation_alias=names_of("model_kwargs")
+    model: str = Field(
+        default=VOXTRAL_MINI,
+        min_length=1,
+        validation_alias=names_of("model"),
+        description="The model's name at the server; else Voxtral Mini, or at Mistral and "
+        "OpenRouter Voxtral Mini Transcribe 3 (in a chat Voxtral Small).",
     )
-    """More fields for each request, for what this class has no name for: Mistral's `context_bias`
-    (a list of words; phrases for Voxtral 3 only), DeepInfra's `chunk_length_s`, ... A list becomes
-    a field for each item."""
+    task: Task = Field(
+        default="transcribe",
+        description='`"transcribe"` in the language spoken, or `"translate"` into English.',
+    )
+    language: str | None = Field(
+        default=None,
+        description='The language spoken, as its ISO 639-1 code (`"fr"`); None lets the model '
+        "detect it.",
+    )
+    prompt: str | None = Field(
+        default=None,
+        description="A text that goes before, for names and style. Some servers ignore it.",
+    )
+    temperature: float | None = Field(
+        default=0.0, description="Randomness; the model card recommends 0 for transcription."
+    )
+    endpoint: SpeechEndpoint = Field(
+        default="transcriptions",
+        description="Which endpoint is used: OpenAI's audio endpoints, DeepInfra's `\"native\"` "
+        'one, or a `"chat"` with the model, which every server has, but which may add words of '
+        "its own.",
+    )
+    mode: Mode = Field(
+        default="document",
+        description='What becomes a document: the whole recording, each `"chunk"`, each '
+        '`"segment"` or `"word"` that the server returns, or a subtitle file (`"srt"`, `"vtt"`).',
+    )
+    timestamps: Timestamps | None = Field(
+        default=None,
+        description='What the metadata of documents lists with times: each `"segment"` of whole '
+        'recordings and chunks (`metadata["segments"]`), or each `"word"` (`metadata["words"]`), '
+        "in seconds of the recording. Vector stores want flat metadata: None has no lists, only "
+        "what the mode needs.",
+    )
+    speakers: bool = Field(
+        default=False,
+        description="Whether the server is to tell speakers apart. Subtitles then begin with "
+        'their names, and whole recordings and chunks have `metadata["segments"]`. What the '
+        "server tells anyway is in the metadata of segments and words. Speakers of different "
+        "chunks are not compared, so chunks are as long as the server takes them (an hour at "
+        "Mistral), unless `chunk_seconds` is set. If there are several all the same, that is "
+        "logged, and names begin with the number of the chunk.",
+    )
+    chunk_seconds: Annotated[float, Field(ge=1, allow_inf_nan=False)] | None = Field(
+        default=None,
+        description="Length that chunks should have, at most the server's limit. None makes as "
+        'few as possible, with `"local"` chunks of up to 2 minutes, and for segments and '
+        "subtitles of up to 15 seconds if the server returns no times.",
+    )
+    max_concurrency: int = Field(
+        default=4, ge=1, description="Chunks in flight at once; one more is in memory."
+    )
+    on_error: Literal["raise", "mark"] = Field(
+        default="raise",
+        description="Whether a chunk that fails, or a recording that cannot be decoded, raises, "
+        "or is reported in the metadata of its document. A key or a model that the server does "
+        "not accept always raises.",
+    )
+    truncated: Truncated = Field(
+        default="error",
+        description="Whether a recording that is cut off is an error, or is transcribed as far as "
+        "it goes.",
+    )
+    send_silence: bool = Field(
+        default=False,
+        description="Whether chunks that never rise above silence are sent, too: models may "
+        "invent a text for them. Silence is digital silence and dither; the faintest noise is "
+        "more, and is sent.",
+    )
+    store: BaseStore[str, bytes] | None = Field(
+        default=None,
+        repr=False,
+        exclude=True,
+        description="Where transcripts are kept, by hashes of chunks and settings "
+        "(`LocalFileStore`, ...): a run that was killed and started again pays only for what is "
+        "missing. Used from threads.",
+    )
+    audio_store: AudioStore | None = Field(
+        default=None,
+        repr=False,
+        exclude=True,
+        description="Where recordings are that blocks name by their hashes: what "
+        '`audio_block(..., store=...)` put them into, or `"cache"`.',
+    )
+    progress: bool | ProgressCallback | None = Field(
+        default=None,
+        repr=False,
+        exclude=True,
+        description="True shows a bar on stderr, False nothing, None a bar in terminals and "
+        "notebooks only, unless text is streamed; a function is called with a `Progress` before "
+        "the first chunk and after each.",
+    )
+    max_cost_usd: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = Field(
+        default=None,
+        description="Most US dollars for one recording, checked before its first request.",
+    )
+    price_per_minute: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = Field(
+        default=None,
+        description='US dollars for a minute of audio. Known for `"local"` and for the models of '
+        "DeepInfra, Mistral and OpenRouter that the README lists.",
+    )
+    model_kwargs: Annotated[dict[str, Any], AfterValidator(_validate_model_kwargs)] = Field(
+        default_factory=dict,
+        validation_alias=names_of("model_kwargs"),
+        description="More fields for each request, for what this class has no name for: Mistral's "
+        "`context_bias` (a list of words; phrases for Voxtral 3 only), DeepInfra's "
+        "`chunk_length_s`, ... A list becomes a field for each item.",
+    )
 
     @model_validator(mode="before")
     @classmethod

@@ -1,11 +1,9 @@
 """Options: their names in requests, where they may be set, and validation."""
 
-import re
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import HumanMessage
 from pydantic import BaseModel, ValidationError
 from support.documented_exchanges import KEY, Server
@@ -320,15 +318,6 @@ def test_special_tokens_in_content_are_escaped_refused_or_allowed(
 def test_every_setting_of_a_call_is_sent_or_known_not_to_be() -> None:
     elsewhere = {"model", "stop", "logprobs", "model_kwargs"}  # have a place of their own
     assert {*REQUEST_FIELDS} == SamplingSettings.model_fields.keys() - elsewhere
-
-
-@pytest.mark.parametrize("model_class", [ChatVoxtral, VoxtralLLM, VoxtralTranscriptionParser])
-def test_the_docstring_names_every_setting(model_class: type[BaseModel]) -> None:
-    of_chats = {"api", "stream_idle_timeout", "max_stream_resumes"}
-    shared = of_chats if model_class is VoxtralTranscriptionParser else BaseChatModel.model_fields
-    own = {*model_class.model_fields} - {*shared}
-    words = set(re.findall(r"\w+", model_class.__doc__ or ""))
-    assert own - words == set()
 
 
 @pytest.mark.parametrize("model_class", [ChatVoxtral, VoxtralLLM, VoxtralTranscriptionParser])
