@@ -23,6 +23,8 @@ SHOWN = (
     "CONTRIBUTING.md",
 )
 """What the site shows of files outside `docs/`, each at its path in the repository."""
+FIGURES = "<!-- figures -->"
+"""Where the site shows the table of the benchmarks, for which GitHub has the link beside it."""
 LINK = re.compile(r"(\]\()([\w./-]+)")
 """The target of a Markdown link to a file, without its anchor."""
 
@@ -46,4 +48,17 @@ def on_page_markdown(markdown: str, *, page: Page, **_: object) -> str:
         target = posixpath.normpath(posixpath.join(folder, link[2])).removeprefix("docs/")
         return link[1] + posixpath.relpath(target, posixpath.dirname(source) or ".")
 
-    return LINK.sub(rewrite, markdown)
+    return LINK.sub(rewrite, markdown.replace(FIGURES, _figures()))
+
+
+def _figures() -> str:
+    """Return the processor time of the clients, from the results of the benchmarks."""
+    results = (ROOT / "benchmarks/results/peers.md").read_text(encoding="utf-8")
+    table = [line.split("|") for line in results.splitlines() if line.startswith("|")]
+    end = next(number for number, row in enumerate(table[1:], 1) if row[1].isspace())
+    shown = [
+        number
+        for number, name in enumerate(table[0])
+        if name.isspace() or (name.strip().startswith("Chat") and "[" not in name)
+    ]
+    return "\n".join(f"| {' | '.join(row[number] for number in shown)} |" for row in table[:end])
