@@ -19,7 +19,7 @@ PIP_QUIET := --quiet --disable-pip-version-check
 # Python compiles the modules that are imported, of which there are far fewer than installed ones.
 PIP_FAST := $(PIP_QUIET) --no-compile
 
-.PHONY: chat help test lint format docs unit floor integration faults bench bench-full bench-quality record clean
+.PHONY: chat help test lint format docs notebooks unit floor integration faults bench bench-full bench-quality record clean
 .DEFAULT_GOAL := chat
 
 chat: $(VENV)/.local ## ask the model: make chat PROMPT="..."
@@ -45,6 +45,9 @@ format: $(VENV)/.dev ## rewrite the code in the style that lint asks for
 
 docs: $(VENV)/.dev ## build the documents into build/docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet --site-dir build/docs
+
+notebooks: $(VENV)/.dev ## execute the notebooks and store their outputs
+	$(BIN)/python tests/execute_notebooks.py
 
 unit: $(VENV)/.dev ## the tests that need no engine
 	$(BIN)/python -m pytest $(PARALLEL) tests/unit_tests
