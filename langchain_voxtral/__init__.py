@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     )
     from langchain_voxtral.llms import VoxtralLLM
     from langchain_voxtral.messages.recordings import audio_block, describe_audio
+    from langchain_voxtral.registration import register
     from langchain_voxtral.transcribers import VoxtralTranscriber
     from langchain_voxtral.transcription_tool import transcribe_audio_tool
     from langchain_voxtral.usage.callback import (
@@ -35,6 +36,7 @@ _HOMES = {
     "audio_block": "langchain_voxtral.messages.recordings",
     "describe_audio": "langchain_voxtral.messages.recordings",
     "get_voxtral_usage_callback": "langchain_voxtral.usage.callback",
+    "register": "langchain_voxtral.registration",
     "transcribe_audio_tool": "langchain_voxtral.transcription_tool",
 }
 
@@ -50,6 +52,7 @@ __all__ = [
     "audio_block",
     "describe_audio",
     "get_voxtral_usage_callback",
+    "register",
     "transcribe_audio_tool",
 ]
 

@@ -54,6 +54,7 @@ def test_the_public_names() -> None:
         "audio_block",
         "describe_audio",
         "get_voxtral_usage_callback",
+        "register",
         "transcribe_audio_tool",
     ]
     assert dir(langchain_voxtral) == langchain_voxtral.__all__
