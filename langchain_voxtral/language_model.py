@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
+from math import ceil
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from langchain_core.callbacks import (
@@ -34,6 +35,9 @@ from langchain_voxtral.usage.entry import enter_call, release
 
 Callbacks = list[BaseCallbackHandler] | BaseCallbackManager | None
 ManagerClass = type[CallbackManager] | type[AsyncCallbackManager]
+
+CHARACTERS_PER_TOKEN = 4
+"""An estimate: LangChain's own, in `count_tokens_approximately`."""
 
 Tools = Sequence[Mapping[str, object]]
 """Tools in OpenAI's form."""
@@ -115,7 +119,6 @@ class LanguageModel(ConnectionSettings, SamplingSettings, BaseLanguageModel[Any]
 
             llm = VoxtralLLM(api_key="any")  # nothing is sent
             assert llm.get_token_ids("Hello!") == [22177, 1033]
-            assert llm.get_num_tokens("Hello!") == 2
             ```
         """
         if self.custom_get_token_ids is not None:
@@ -126,6 +129,28 @@ class LanguageModel(ConnectionSettings, SamplingSettings, BaseLanguageModel[Any]
             body = {"prompt": text, "add_special_tokens": False}
             return ask_engine(self._client, body, self.model)
         return vocabulary.encode(text)
+
+    def get_num_tokens(self, text: str) -> int:
+        """Return how many tokens a text has, as text splitters and chains for summaries ask.
+
+        They are counted as `get_token_ids` lists them. Where it cannot, without the `tokens` extra,
+        they are estimated as those of messages are: four characters a token.
+
+        Args:
+            text: A text, without the tokens that a prompt has around it.
+
+        Example:
+            ```python
+            from langchain_voxtral import VoxtralLLM
+
+            llm = VoxtralLLM(api_key="any")  # nothing is sent
+            assert llm.get_num_tokens("Hello!") == 2
+            ```
+        """
+        is_asked = self.custom_get_token_ids is not None or self.base_url == LOCAL_BASE_URL
+        if is_asked or vocabulary.is_installed():
+            return super().get_num_tokens(text)
+        return ceil(len(text) / CHARACTERS_PER_TOKEN)
 
     @property
     def lc_attributes(self) -> dict[str, Any]:

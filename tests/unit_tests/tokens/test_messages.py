@@ -75,14 +75,25 @@ def test_without_the_extra_texts_are_estimated_as_langchain_does() -> None:
 
 @pytest.mark.usefixtures("no_tokens_extra")
 @pytest.mark.parametrize("make", [ChatVoxtral, VoxtralLLM])
-def test_without_the_extra_the_tokens_of_a_text_are_an_error_that_names_it(make: Make) -> None:
-    for count in (make().get_token_ids, make().get_num_tokens):
-        with pytest.raises(VoxtralMissingExtraError) as raised:
-            count("Hello!")
-        assert raised.value.message == (
-            "Counting tokens needs tekken_240911.json of mistral-common, which is not installed: "
-            'pip install "langchain-voxtral[tokens]"'
-        )
+def test_without_the_extra_the_ids_of_a_text_are_an_error_that_names_it(make: Make) -> None:
+    with pytest.raises(VoxtralMissingExtraError) as raised:
+        make().get_token_ids("Hello!")
+    assert raised.value.message == (
+        "Counting tokens needs tekken_240911.json of mistral-common, which is not installed: "
+        'pip install "langchain-voxtral[tokens]"'
+    )
+
+
+@pytest.mark.usefixtures("no_tokens_extra")
+@pytest.mark.parametrize("make", [ChatVoxtral, VoxtralLLM])
+@pytest.mark.parametrize("text", ["", "Hi", "Hello!", "Hello, how are you?" * 100])
+def test_without_the_extra_the_tokens_of_a_text_are_estimated_as_those_of_messages(
+    make: Make, text: str
+) -> None:
+    of_role = 1  # "user" has four characters
+    of_message = count_tokens_approximately([HumanMessage(text)], extra_tokens_per_message=0)
+    assert make().get_num_tokens(text) == of_message - of_role
+    assert make(custom_get_token_ids=by_letters).get_num_tokens(text) == len(text)
 
 
 @pytest.mark.parametrize("make", [ChatVoxtral, VoxtralLLM])
