@@ -20,6 +20,7 @@ from langchain_voxtral import (
     errors,
     local,
 )
+from langchain_voxtral.option_names import FIELD_ALIASES
 from langchain_voxtral.protocol.error_table import BY_STATUS, IN_BODY
 from langchain_voxtral.transport.retry import RETRYABLE_STATUS
 
@@ -123,8 +124,16 @@ def test_the_table_of_environment_variables_has_all_that_the_code_reads() -> Non
     name = re.compile(r'"((?:VOXTRAL|DEEPINFRA|MISTRAL|OPENROUTER)_[A-Z_]+)"')
     read = {each for path in code for each in name.findall(path.read_text(encoding="utf-8"))}
     table = rows(ROOT / "docs" / "settings.md", columns=2)
-    listed = {each for row in table for each in row[0].split(", ")} - {"variable"}
+    listed = {each for row in table for each in row[0].split(", ") if each.isupper()}
     assert {each for each in listed if "PROXY" not in each} == read
+
+
+def test_the_table_of_other_names_has_all_that_are_accepted() -> None:
+    table = rows(ROOT / "docs" / "settings.md", columns=2)
+    meant = {each: row[1].partition(",")[0] for row in table for each in row[0].split(", ")}
+    heads = {"name", "variable"}
+    listed = {each: meant[each] for each in meant if each.islower() and each not in heads}
+    assert listed == FIELD_ALIASES
 
 
 def test_contributing_names_paths_that_exist_and_every_part_of_the_package() -> None:
