@@ -4,7 +4,7 @@ import pickle
 import re
 import sys
 import warnings
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -40,6 +40,7 @@ from langchain_voxtral.providers import (
     normalize_base_url,
 )
 from langchain_voxtral.redaction import forget_locals
+from langchain_voxtral.signatures import UNSET, Accepts, show_plain_signature
 from langchain_voxtral.transport import (
     AsyncClient,
     Client,
@@ -120,8 +121,8 @@ class ConnectionSettings(BaseModel):
 
     model_config = PART_CONFIG
 
-    api_key: SecretStr | None = Field(
-        default=None,
+    api_key: Accepts[SecretStr | None, SecretStr | str | None] = Field(
+        default=UNSET,
         repr=False,
         validation_alias=names_of("api_key"),
         description="The server's key. Else read for each call: DeepInfra's from "
@@ -139,7 +140,7 @@ class ConnectionSettings(BaseModel):
     base_url: Annotated[
         str, BeforeValidator(_fill_base_url), AfterValidator(_normalize_base_url)
     ] = Field(
-        default_factory=lambda: cast("str", None),
+        default=UNSET,
         validate_default=True,
         validation_alias=names_of("base_url"),
         description="The server's address up to `/v1`, else from `VOXTRAL_BASE_URL`, else that of "
@@ -216,11 +217,11 @@ class ConnectionSettings(BaseModel):
 
     if not TYPE_CHECKING:  # which knows the fields by name
 
-        def __init__(self, *args: Any, **values: Any) -> None:
+        def __init__(self, **values: Any) -> None:
             """Let validation errors take no local variables along: they have the key."""
             earlier = sys.exc_info()[1]
             try:
-                super().__init__(*args, **values)
+                super().__init__(**values)
             except BaseException as error:
                 values.clear()
                 forget_locals(error, earlier)
@@ -230,6 +231,16 @@ class ConnectionSettings(BaseModel):
 
     _lease: ClientLease = PrivateAttr(default_factory=ClientLease)
     _key_was_dropped: bool = PrivateAttr(default=False)
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        super().__pydantic_init_subclass__(**kwargs)
+        show_plain_signature(cls)
+
+    @classmethod
+    def __pydantic_on_complete__(cls) -> None:
+        """Show it of a class too that pydantic could not complete before."""
+        show_plain_signature(cls)
 
     def model_post_init(self, context: Any, /) -> None:
         """Run LangChain's own hook too, which the private attributes would hide."""

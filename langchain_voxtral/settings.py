@@ -22,6 +22,7 @@ from langchain_voxtral.option_names import (
 from langchain_voxtral.profiles import VOXTRAL_MINI
 from langchain_voxtral.prompts import PromptFormat
 from langchain_voxtral.protocol.endpoints import CHAT_COMPLETIONS, NATIVE, TextEndpoint
+from langchain_voxtral.signatures import UNSET, Accepts
 from langchain_voxtral.tools.names import fit_name
 
 SERVER_FIELDS_ADVICE = "Fields that only the server knows go into model_kwargs={...}"
@@ -110,7 +111,9 @@ def _validate_model_kwargs(model_kwargs: dict[str, Any]) -> dict[str, Any]:
 
 
 StopSequences = Annotated[
-    list[str] | None, BeforeValidator(_as_list), AfterValidator(_validate_stop)
+    Accepts[list[str] | None, list[str] | str | None],
+    BeforeValidator(_as_list),
+    AfterValidator(_validate_stop),
 ]
 ResponseFormat = Annotated[dict[str, Any] | None, AfterValidator(_validate_response_format)]
 
@@ -189,7 +192,7 @@ class SamplingSettings(BaseModel):
         description="Above 0 discourages tokens that are already there, each time.",
     )
     stop: StopSequences = Field(
-        default=None,
+        default=UNSET,
         validation_alias=names_of("stop"),
         description="Where to end the answer. None: at the prompt format's own end marker; [] "
         "sends none.",

@@ -19,7 +19,7 @@ from langchain_voxtral.tokens.engine import ask_engine
 from langchain_voxtral.tools.json_text import dumps
 
 
-class MessageTokenCounts(LanguageModel, AudioSettings):
+class MessageTokenCounts(AudioSettings, LanguageModel):
     """What a chat model answers when it is asked for the tokens of messages."""
 
     def get_num_tokens_from_messages(

@@ -49,6 +49,10 @@ class AudioSettings(BaseModel):
 
     _audio_cache: AudioCache = PrivateAttr(default_factory=AudioCache)
 
+    def model_post_init(self, context: Any, /) -> None:
+        """Run the hooks of other bases, which the private attribute would hide."""
+        super().model_post_init(context)
+
     def put_audio(self, source: AudioInput, transcript: str | None = None) -> dict[str, Any]:
         """Put a recording into the model's store, and return the block that names it.
 

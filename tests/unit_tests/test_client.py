@@ -71,7 +71,7 @@ def respond(request: httpx.Request) -> httpx.Response:
 def client() -> Iterator[VoxtralClient]:
     transport = httpx.MockTransport(respond)
     settings = ConnectionSettings(
-        api_key=KEY,  # type: ignore[arg-type]  # pydantic makes a SecretStr of it
+        api_key=KEY,  # pydantic makes a SecretStr of it
         http_client=httpx.Client(transport=transport),
         http_async_client=httpx.AsyncClient(transport=transport),
     )

@@ -1,5 +1,8 @@
 """What `help()`, completion and JSON schemas show of the public classes."""
 
+import inspect
+from typing import Any
+
 import pytest
 from pydantic import BaseModel
 
@@ -21,3 +24,44 @@ def test_every_field_of_ours_says_what_it_is(model_class: type[BaseModel]) -> No
     said = {name: model_class.model_fields[name].description for name in own_fields(model_class)}
     assert {name for name, text in said.items() if text is None or len(text.split()) < 3} == set()
     assert {name for name, text in said.items() if text and text[-1] not in ".)"} == set()
+
+
+def signature_of(model_class: type[BaseModel]) -> str:
+    return str(inspect.signature(model_class))
+
+
+@pytest.mark.parametrize("model_class", MODELS)
+def test_a_signature_has_plain_types_and_our_arguments_before_those_of_langchain(
+    model_class: type[BaseModel],
+) -> None:
+    names = [*inspect.signature(model_class).parameters]
+    ours = own_fields(model_class)
+    assert {*names} == {*model_class.model_fields}
+    assert {*names[: len(ours)]} == ours
+    shown = signature_of(model_class)
+    assert len(shown) < 2_500
+    assert [
+        word for word in ("Annotated", "FieldInfo", "<function", "*args") if word in shown
+    ] == []
+    assert "api_key: pydantic.types.SecretStr | str | None = None" in shown
+    assert "timeout: float | tuple[float | None, float | None] | None = 300.0" in shown
+
+
+def test_the_signature_of_a_chat_begins_with_what_is_set_most() -> None:
+    assert signature_of(ChatVoxtral).startswith(
+        "(*, model: str = 'mistralai/Voxtral-Mini-3B-2507', temperature: float | None = 0.2, "
+    )
+    assert "stop: list[str] | str | None = None" in signature_of(ChatVoxtral)
+
+
+def test_a_subclass_of_a_user_has_a_plain_signature_with_its_own_fields() -> None:
+    class TeamChat(ChatVoxtral):
+        team: str = "blue"
+
+    class NamedChat(TeamChat):
+        def __init__(self, title: str, **settings: Any) -> None:
+            super().__init__(**settings)
+
+    assert signature_of(TeamChat).replace(", team: str = 'blue'", "") == signature_of(ChatVoxtral)
+    assert [*inspect.signature(NamedChat).parameters][:2] == ["title", "model"]
+    assert "Annotated" not in signature_of(NamedChat)

@@ -8,7 +8,7 @@ from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
 from pydantic import SecretStr
 
-from langchain_voxtral import ChatVoxtral, VoxtralLLM
+from langchain_voxtral import ChatVoxtral, VoxtralLLM, VoxtralTranscriptionParser
 from langchain_voxtral.errors import VoxtralError, VoxtralRateLimitError
 from langchain_voxtral.prompts import LLAMA3
 
@@ -24,11 +24,27 @@ chat = ChatVoxtral(
     response_format={"type": "json_object"},
     default_headers={"x-team": "a"},
 )
-llm = VoxtralLLM(model="x", prompt_format="raw", seed=7)
+chat = ChatVoxtral(api_key="key", stop="x", timeout=30, default_headers={"x-team": "a"})
+chat = ChatVoxtral(api_key=None, stop=None, timeout=(5, 60))
+llm = VoxtralLLM(model="x", prompt_format="raw", seed=7, api_key="key", stop="x")
+parser = VoxtralTranscriptionParser(api_key="key", timeout=30, language="fr")
+assert_type(chat.api_key, SecretStr | None)
+assert_type(chat.stop, list[str] | None)
+assert_type(parser.api_key, SecretStr | None)
+
+
+class TeamChat(ChatVoxtral):
+    """A chat model of a user, with a field more."""
+
+    team: str = "blue"
+
+
+team_chat = TeamChat(team="red", api_key="key", temperature=0)
+assert_type(team_chat.api_key, SecretStr | None)
 
 
 def whole() -> str:
-    answer = chat.invoke("Hello!", temperature=0.5)
+    answer = chat.invoke("Hello!", stop=["a"], temperature=0.5)
     assert_type(answer, AIMessage)
     usage = answer.usage_metadata
     assert_type(llm.invoke("Hello!"), str)
