@@ -6,9 +6,11 @@ page `notebooks/agent`, and the links lead there: nothing is copied, and no link
 
 import posixpath
 import re
+from html import escape
 from pathlib import Path
 
 from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.exceptions import PluginError
 from mkdocs.plugins import event_priority
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
@@ -25,8 +27,13 @@ SHOWN = (
 """What the site shows of files outside `docs/`, each at its path in the repository."""
 FIGURES = "<!-- figures -->"
 """Where the site shows the table of the benchmarks, for which GitHub has the link beside it."""
-LINK = re.compile(r"(\]\()([\w./-]+)")
-"""The target of a Markdown link to a file, without its anchor."""
+MARKDOWN_LINK = re.compile(r"(\]\()([\w./-]+)")
+"""A link to a file, without its anchor."""
+NOTEBOOK_LINK = re.compile(r'(href=")([\w./-]+\.(?:md|ipynb))')
+"""The same in the HTML of a notebook, which mkdocs does not look at."""
+
+LEAD = re.compile(r"# .*\n+((?!```|[#<|!>])\S.*(?:\n.+)*)")
+"""The first paragraph of a page, below its title."""
 
 
 @event_priority(100)  # before mkdocs-jupyter, which looks for notebooks
@@ -39,16 +46,42 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, *, page: Page, **_: object) -> str:
-    """Rewrite the links between pages, which are relative in the repository."""
-    source = page.file.src_uri
-    in_docs = (ROOT / "docs" / source).exists()
-    folder = posixpath.dirname(f"docs/{source}" if in_docs else source)
+    """Rewrite the links of a page, and describe it by its first sentences."""
+    if lead := LEAD.match(markdown):
+        page.meta.setdefault("description", _plain(lead[1]))
+    start = posixpath.dirname(page.file.src_uri) or "."
 
     def rewrite(link: re.Match[str]) -> str:
-        target = posixpath.normpath(posixpath.join(folder, link[2])).removeprefix("docs/")
-        return link[1] + posixpath.relpath(target, posixpath.dirname(source) or ".")
+        return link[1] + posixpath.relpath(_site_path(page, link[2]), start)
 
-    return LINK.sub(rewrite, markdown.replace(FIGURES, _figures()))
+    return MARKDOWN_LINK.sub(rewrite, markdown.replace(FIGURES, _figures()))
+
+
+def on_page_content(html: str, *, page: Page, files: Files, **_: object) -> str:
+    """Rewrite the links of a notebook."""
+    if not page.file.src_uri.endswith(".ipynb"):
+        return html
+
+    def rewrite(link: re.Match[str]) -> str:
+        target = files.get_file_from_path(_site_path(page, link[2]))
+        if target is None:
+            raise PluginError(f"{page.file.src_uri} links to {link[2]}, which the site has not.")
+        return link[1] + target.url_relative_to(page.file)
+
+    return NOTEBOOK_LINK.sub(rewrite, html)
+
+
+def _site_path(page: Page, target: str) -> str:
+    """Return the path on the site of what a page links to in the repository."""
+    source = page.file.src_uri
+    in_repository = f"docs/{source}" if (ROOT / "docs" / source).exists() else source
+    path = posixpath.normpath(posixpath.join(posixpath.dirname(in_repository), target))
+    return path.removeprefix("docs/")
+
+
+def _plain(markdown: str) -> str:
+    """Return a paragraph as one line of an HTML attribute."""
+    return escape(re.sub(r"\[([^]]*)\]\([^)]*\)|[`*]", r"\1", " ".join(markdown.split())))
 
 
 def _figures() -> str:
