@@ -46,64 +46,121 @@ class ChatVoxtral(MessageTokenCounts, BaseChatModel):
     """Voxtral as a LangChain chat model, on DeepInfra, Mistral, OpenRouter or your own server.
 
     Setup:
-        Set DeepInfra's key in the environment, or use the embedded engine without one:
+        Install the package, and set the server's key in the environment. The embedded engine,
+        `base_url="local"`, needs the extra `local` and no key.
 
         ```bash
         pip install "langchain-voxtral[local]"
         export DEEPINFRA_API_TOKEN="your-key"
         ```
 
-    Key init args, completion (each call may override them):
-        model: Name of the model at the server; also `NAME:VERSION`. Else one of the server's.
-        temperature: Randomness; 0 is greedy.
-        top_p, top_k, min_p: Which tokens are drawn from.
-        max_tokens: Most tokens to generate.
-        stop: Where to end the answer.
-        repetition_penalty, presence_penalty, frequency_penalty: Against repeated tokens.
-        seed: For repeatable answers, as far as the server can.
-        response_format: What the text must look like.
-        n: Answers for each prompt.
-        logprobs: Whether to keep the tokens' log probabilities.
-        user, prompt_cache_key: Ids for the provider.
-        model_kwargs: More fields for the request body.
+    Key init args - completion params:
+        Each call may override them: `chat.invoke("Hello!", temperature=0)`.
 
-    Key init args, client:
-        api_key: Key of the server; else the environment's.
-        base_url: Address of the server; `"local"` is the embedded engine.
-        server: Kind of server: `"deepinfra"`, `"mistral"`, `"openrouter"`, `"vllm"` or
-            `"llama_cpp"`.
-        api: Endpoint: `"auto"`, `"native"` or `"chat_completions"`.
-        timeout, stream_idle_timeout, deadline: Time limits in seconds.
-        max_retries, retry_timeouts: Attempts beyond the first, and whether after timeouts.
-        max_stream_resumes: How often a stream that is cut is resumed.
-        default_headers, proxy, http_client, http_async_client: For HTTP.
-        pickle_api_key: Whether a pickle holds the key.
+        - `model` (`str`, the server's Voxtral): Name of the model at the server.
+        - `temperature` (`float | None`, 0.2): Randomness; 0 is greedy.
+        - `top_p` (`float | None`, 0.95): Share of probability that tokens are drawn from.
+        - `max_tokens` (`int | None`, None): Most tokens to generate.
+        - `stop` (`str | list[str] | None`, None): Where to end the answer.
+        - `seed` (`int | None`, None): For repeatable answers.
+        - `response_format` (`dict | None`, None): What the text must look like.
+        - `model_kwargs` (`dict`, {}): More fields for the request body.
 
-    Key init args, messages:
-        prompt_format: How messages become the input string.
-        special_tokens: What to do with special tokens in content.
-        check_context: Whether a prompt is refused that the model's context cannot hold.
-        chunk_coalescing: Whether tokens that arrive together form one chunk.
-        streaming: Whether `invoke` streams inside.
-        system_with_audio, allow_audio_urls: For recordings.
-        audio_store: Where recordings are that messages name by their hashes.
+    Key init args - client params:
+        - `api_key` (`str | SecretStr | None`, from the environment): Key of the server.
+        - `server` (`str`, `"deepinfra"`): Kind of server; also `"mistral"`, `"openrouter"`,
+          `"vllm"` and `"llama_cpp"`.
+        - `base_url` (`str`, the server's): Address of the server; `"local"` is the embedded engine.
+        - `api` (`str`, `"auto"`): Endpoint; `"native"` or `"chat_completions"`.
+        - `timeout` (`float | tuple | None`, 300): Seconds without a byte, or (connect, read).
+        - `deadline` (`float | None`, None): Seconds for a whole call, retries included.
+        - `max_retries` (`int`, 2): Attempts beyond the first.
+        - `prompt_format` (`str | PromptFormat`, `"llama3"`): How messages become the prompt.
+        - `audio_store` (`BaseStore | "cache" | None`, None): Where recordings are that messages
+          name by their hashes.
 
-    A `HumanMessage` may hold recordings among its text: blocks that `audio_block` makes, or
-    LangChain's and OpenAI's own. Such a conversation goes to chat completions, any other to
-    DeepInfra's native text endpoint, unless `api` says otherwise. Converted recordings are kept
-    with the model, 64 MB at most, since each turn sends those of all turns before.
+    The full list of arguments, with types and defaults, is in the signature; the description of
+    one is `ChatVoxtral.model_fields["timeout"].description`. The sections below go on from
+    `chat` of the first.
 
-    Raises:
-        pydantic.ValidationError: A field is unknown or has a wrong value.
-
-    Example:
+    Instantiate:
         ```python
         from langchain_voxtral import ChatVoxtral
 
-        chat = ChatVoxtral(base_url="local")  # the embedded engine: no key needed
-        for chunk in chat.stream("What is the capital of France?"):
+        chat = ChatVoxtral(base_url="local", temperature=0, max_tokens=60)  # no key needed
+        ```
+
+    Invoke:
+        ```python
+        answer = chat.invoke([("system", "Be brief."), ("human", "What is the capital of Italy?")])
+        print(answer.text)
+        ```
+
+    Stream:
+        ```python
+        for chunk in chat.stream("Name three colours."):
             print(chunk.text, end="", flush=True)
         ```
+
+    Async:
+        ```python
+        import asyncio
+
+        async def ask() -> str:
+            async with chat:  # closes the connections of this event loop
+                return (await chat.ainvoke("Name three colours.")).text
+
+        print(asyncio.run(ask()))
+        ```
+
+        `astream`, `abatch` and `astream_events` likewise.
+
+    Tool calling:
+        ```python
+        def get_weather(city: str) -> str:
+            \"\"\"Tell the weather in a city.\"\"\"
+            return f"It is sunny in {city}."
+
+        print(chat.bind_tools([get_weather]).invoke("How is the weather in Paris?").tool_calls)
+        ```
+
+    Structured output:
+        ```python
+        from pydantic import BaseModel
+
+        class Person(BaseModel):
+            name: str
+            age: int
+
+        print(chat.with_structured_output(Person).invoke("Anna is 31 years old."))
+        ```
+
+    Audio input:
+        ```python
+        from langchain_core.messages import HumanMessage
+        from langchain_voxtral import audio_block
+
+        print(chat.invoke([HumanMessage([audio_block("talk.mp3"), "What is said?"])]).text)
+        ```
+
+        The embedded engine needs the extra `local-speech` for it. Blocks of LangChain's and
+        OpenAI's own forms are taken, too. A conversation with recordings goes to chat completions,
+        any other to DeepInfra's native text endpoint, unless `api` says otherwise. Converted
+        recordings are kept with the model, 64 MB at most, since each turn sends those of all turns
+        before.
+
+    Token usage:
+        ```python
+        print(answer.usage_metadata)  # input_tokens, output_tokens, total_tokens
+        ```
+
+    Response metadata:
+        ```python
+        print(answer.response_metadata)  # model_name, finish_reason, request_id, cost, ...
+        ```
+
+    Raises:
+        pydantic.ValidationError: A field is unknown or has a wrong value.
     """
 
     model_config = MODEL_CONFIG

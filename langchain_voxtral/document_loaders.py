@@ -26,70 +26,104 @@ __all__ = ["VoxtralTranscriptionLoader", "VoxtralTranscriptionParser"]
 
 
 class VoxtralTranscriptionParser(TranscriptionSettings, BaseBlobParser):
-    """Transcribes or translates recordings into documents.
+    """Transcribes or translates recordings into LangChain documents.
 
-    Key init args, transcription:
-        model, task: Name at the server; `"transcribe"`, or `"translate"` into English.
-        mode: `"document"` (one a recording), `"chunk"`, `"segment"`, `"word"`, `"srt"`, `"vtt"`.
-        timestamps, speakers: Lists of a `"segment"` or `"word"` in metadata; who speaks.
-        language, prompt, temperature: What is sent with the recording.
-        endpoint: `"transcriptions"`, `"native"` or `"chat"`.
-        chunk_seconds: Length of chunks; None is the longest, or 15 if segments would lack times.
-        max_concurrency: Chunks in flight at once.
-        on_error, truncated: `"raise"`, or `"mark"` in metadata; `"error"`, or `"keep"` the rest.
-        store, audio_store: Where transcripts are kept; where the recordings of audio blocks are.
-        send_silence, progress: Whether silent chunks are sent, too; a bar, or a function.
-        max_cost_usd, price_per_minute: Most US dollars for one recording, and the price.
+    Setup:
+        Install the extra `audio`, and set the server's key in the environment. The embedded engine,
+        `base_url="local"`, needs the extra `local-speech` and no key.
 
-    Key init args, client:
-        api_key: Key of the server; else the environment's.
-        base_url: Address of the server; `"local"` is the embedded engine.
-        server: `"deepinfra"`, `"mistral"`, `"openrouter"`, `"vllm"` or `"llama_cpp"`.
-        model_kwargs: More fields for each request.
-        timeout, deadline, max_retries, retry_timeouts: Seconds; attempts beyond the first.
-        default_headers, proxy, http_client, http_async_client: For HTTP.
-        pickle_api_key: Whether a pickle holds the key.
+        ```bash
+        pip install "langchain-voxtral[audio]"
+        export DEEPINFRA_API_TOKEN="your-key"
+        ```
 
-    Takes any format that the `audio` extra decodes. Long recordings are cut at silences into
-    chunks that the server takes, sent in parallel while it is decoded, and returned in order. A
-    chunk of nothing but digital silence or dither is not sent: it has no text, and costs nothing.
+    Key init args - transcription params:
+        - `model` (`str`, the server's): Name of the model at the server.
+        - `task` (`str`, `"transcribe"`): Or `"translate"`, into English.
+        - `language` (`str | None`, None): The language spoken, as `"fr"`; None detects it.
+        - `mode` (`str`, `"document"`): What becomes a document: a recording, a `"chunk"`,
+          `"segment"` or `"word"`, or a subtitle file (`"srt"`, `"vtt"`).
+        - `timestamps` (`str | None`, None): What metadata lists with times: `"segment"`, `"word"`.
+        - `speakers` (`bool`, False): Whether to tell speakers apart.
+        - `chunk_seconds` (`float | None`, the longest): Length of chunks.
+        - `max_concurrency` (`int`, 4): Chunks in flight at once.
+        - `on_error` (`str`, `"raise"`): Or `"mark"`: failures are reported in metadata.
+        - `store` (`BaseStore | None`, None): Where transcripts are kept, for runs that were killed.
+        - `progress` (`bool | Callable | None`, None): A bar, or a function.
+        - `max_cost_usd` (`float | None`, None): Most US dollars for one recording.
 
-    Metadata, in addition to the blob's: `source`, `sha256`, `duration` (as the file states it; from
-    the last chunk on as decoded), `n_chunks` (from then on), `start` and `end` (seconds), `chunk`,
-    `segment`, `word` (from 0), `speaker` (if the server names one; with several chunks `"1/NAME"`,
-    since it does not compare them), `language` (which is spoken), `language_probability` (0 to 1;
-    of several chunks the lowest), `language_source` (`"asked"`; of the embedded engine `"detected"`
-    or, below 0.5, `"assumed"`; `"server"` if it does not tell how it knows), `task` (`"translate"`,
-    if the text is a translation), `timestamps_source` (`"server"`, or `"chunk"`, for words also
-    `"segment"`, if only their bounds are known), `model`, `request_id`, `chunks_from_store`, `cost`
-    (US dollars, including what earlier runs paid), `cost_source` (`"server"`, `"estimated"` if any
-    of it is, `"not_sent"` if all is silent), `no_speech` (if nothing is said; then no segment or
-    word is a document), `silent_chunks` (the number of those not sent), `silent` (if that is all),
-    `loop` (a phrase that a chunk's text repeats again and again, as over noise), `truncated` (if
-    the recording is cut off and was kept), `error`, `error_type` and `failed_chunks` (with
-    `on_error="mark"`). What is not known is absent. Values of several chunks are joined by commas.
-    Only the first segment or word of a chunk has its cost; a chunk without a text has none. All
-    that is flat, as vector stores want it. Only `timestamps=` and `speakers=` add lists: `words`
-    (`word`, `start`, `end`, `speaker`) and `segments` (`text` for `word`).
+    Key init args - client params:
+        - `api_key` (`str | SecretStr | None`, from the environment): Key of the server.
+        - `server` (`str`, `"deepinfra"`): Kind of server; also `"mistral"`, `"openrouter"`,
+          `"vllm"` and `"llama_cpp"`.
+        - `base_url` (`str`, the server's): Address of the server; `"local"` is the embedded engine.
+        - `timeout` (`float | tuple | None`, 300): Seconds without a byte, or (connect, read).
+        - `max_retries` (`int`, 2): Attempts beyond the first.
 
-    Callbacks of the caller (`config`, a context manager, a tracer of the environment) see each
-    request that is sent as the run of an LLM, named `VoxtralTranscription`; retries are part of it.
-    Its prompt describes the chunk (format, seconds, the recording's hash) and never holds audio;
-    its result is an `AIMessage` with the text, the tokens if the server counts them, and
-    `response_metadata` with `cost`, `cost_source`, `audio_seconds`, `request_id`, `endpoint`,
-    `attempts` (above 1). Streamed text comes as tokens. What is not sent is no run: silence, and
-    what the store has.
+    The full list of arguments, with types and defaults, is in the signature; the description of
+    one is `VoxtralTranscriptionParser.model_fields["mode"].description`. The sections below go on
+    from `parser` of the first.
 
-    Raises:
-        pydantic.ValidationError: A field is unknown or wrong, or the server cannot do it.
-
-    Example:
+    Instantiate:
         ```python
         from langchain_voxtral import VoxtralTranscriptionParser
 
         parser = VoxtralTranscriptionParser(base_url="local", mode="srt")  # no key needed
-        print(parser.parse("talk.mp3")[0].page_content)
         ```
+
+    Parse:
+        ```python
+        [document] = parser.parse("talk.mp3")
+        print(document.page_content)
+        ```
+
+        `lazy_parse` yields documents as they are ready; `aparse` and `alazy_parse` likewise.
+
+    Metadata:
+        ```python
+        print(document.metadata["duration"], document.metadata["cost"])
+        ```
+
+        What is not known is absent, values of several chunks are joined by commas, and all is
+        flat, as vector stores want it; only `timestamps=` and `speakers=` add lists.
+
+        - The recording, in addition to the blob's own: `source`, `sha256`, `duration` (as the file
+          states it; from the last chunk on as decoded), `n_chunks` (from then on).
+        - The part: `start` and `end` (seconds), `chunk`, `segment`, `word` (from 0), `speaker` (if
+          the server names one; with several chunks `"1/NAME"`, since it does not compare them),
+          `timestamps_source` (`"server"`, or `"chunk"`, for words also `"segment"`, if only their
+          bounds are known).
+        - Lists: `words` (`word`, `start`, `end`, `speaker`), `segments` (`text` for `word`).
+        - The language: `language` (which is spoken), `language_probability` (0 to 1; of several
+          chunks the lowest), `language_source` (`"asked"`; of the embedded engine `"detected"` or,
+          below 0.5, `"assumed"`; `"server"` if it does not tell how it knows), `task`
+          (`"translate"`, if the text is a translation).
+        - The request: `model`, `request_id`, `chunks_from_store`, `cost` (US dollars, including
+          what earlier runs paid; that of a chunk is with its first segment or word), `cost_source`
+          (`"server"`, `"estimated"` if any of it is, `"not_sent"` if all is silent).
+        - Silence and loops: `no_speech` (if nothing is said; then no segment or word is a
+          document), `silent_chunks` (the number of those not sent), `silent` (if that is all),
+          `loop` (a phrase that a chunk's text repeats again and again, as over noise).
+        - Failures: `truncated` (if the recording is cut off and was kept); with `on_error="mark"`
+          `error`, `error_type` and `failed_chunks`.
+
+    Chunks:
+        Any format that the extra `audio` decodes is taken. Long recordings are cut at silences into
+        chunks that the server takes, sent in parallel while it is decoded, and returned in order. A
+        chunk of nothing but digital silence or dither is not sent: it has no text, and costs
+        nothing.
+
+    Callbacks:
+        Callbacks of the caller (`config`, a context manager, a tracer of the environment) see each
+        request that is sent as the run of an LLM, named `VoxtralTranscription`; retries are part of
+        it. Its prompt describes the chunk (format, seconds, the recording's hash) and never holds
+        audio; its result is an `AIMessage` with the text, the tokens if the server counts them, and
+        `response_metadata` with `cost`, `cost_source`, `audio_seconds`, `request_id`, `endpoint`,
+        `attempts` (above 1). Streamed text comes as tokens. What is not sent is no run: silence,
+        and what the store has.
+
+    Raises:
+        pydantic.ValidationError: A field is unknown or wrong, or the server cannot do it.
     """
 
     model_config = MODEL_CONFIG
@@ -209,7 +243,9 @@ _ZERO_COST = Estimate(0.0, 0, 0, 0.0)
 
 
 class VoxtralTranscriptionLoader(BaseLoader):
-    """Loads recordings as documents, one after the other.
+    """Loads recordings as LangChain documents, one after the other.
+
+    Setup, settings and the metadata of documents are those of `VoxtralTranscriptionParser`.
 
     Args:
         recordings: One recording or several: paths, blobs, bytes, binary files, audio blocks.
@@ -228,8 +264,9 @@ class VoxtralTranscriptionLoader(BaseLoader):
         from langchain_voxtral import VoxtralTranscriptionLoader
 
         loader = VoxtralTranscriptionLoader("talk.mp3", base_url="local", mode="chunk")
-        for document in loader.lazy_load():
+        for document in loader.lazy_load():  # also load(), and aload() and alazy_load()
             print(document.metadata["start"], document.page_content)
+        print(loader.estimate().dollars)  # what it takes, without a request
         ```
     """
 

@@ -36,59 +36,74 @@ MAX_CONCURRENT_PROMPTS = 32
 
 
 class VoxtralLLM(LanguageModel, BaseLLM):
-    """Voxtral Mini as a LangChain LLM, on DeepInfra's native text endpoint.
+    """Voxtral Mini as a LangChain LLM, on DeepInfra's native text endpoint: text in, text out.
 
     Setup:
-        Set DeepInfra's key in the environment, or use the embedded engine without one:
+        Install the package, and set DeepInfra's key in the environment. The embedded engine,
+        `base_url="local"`, needs the extra `local` and no key.
 
         ```bash
         pip install "langchain-voxtral[local]"
         export DEEPINFRA_API_TOKEN="your-key"
         ```
 
-    Key init args, completion (each call may override them):
-        model: Name of the model at the server; also `NAME:VERSION`.
-        temperature: Randomness; 0 is greedy.
-        top_p, top_k, min_p: Which tokens are drawn from.
-        max_tokens: Most tokens to generate.
-        stop: Where to end the answer.
-        repetition_penalty, presence_penalty, frequency_penalty: Against repeated tokens.
-        seed: For repeatable answers, as far as the server can.
-        response_format: What the text must look like.
-        n: Answers for each prompt.
-        logprobs: Whether to keep the tokens' log probabilities.
-        user, prompt_cache_key: Ids for the provider.
-        model_kwargs: More fields for the request body.
+    Key init args - completion params:
+        Each call may override them: `llm.invoke("Hello!", temperature=0)`.
 
-    Key init args, client:
-        api_key: Key of the server; else the environment's.
-        base_url: Address of the server; `"local"` is the embedded engine.
-        server, api: Kind of server and endpoint; an LLM needs the native endpoint.
-        timeout, stream_idle_timeout, deadline: Time limits in seconds.
-        max_retries, retry_timeouts: Attempts beyond the first, and whether after timeouts.
-        max_stream_resumes: How often a stream that is cut is resumed.
-        default_headers, proxy, http_client, http_async_client: For HTTP.
-        pickle_api_key: Whether a pickle holds the key.
+        - `model` (`str`, Voxtral Mini): Name of the model at the server.
+        - `temperature` (`float | None`, 0.2): Randomness; 0 is greedy.
+        - `max_tokens` (`int | None`, None): Most tokens to generate.
+        - `stop` (`str | list[str] | None`, None): Where to end the answer.
 
-    Key init args, prompts:
-        prompt_format: How a string becomes the input string.
-        special_tokens: What to do with special tokens in content.
-        check_context: Whether a prompt is refused that the model's context cannot hold.
-        chunk_coalescing: Whether tokens that arrive together form one chunk.
+    Key init args - client params:
+        - `api_key` (`str | SecretStr | None`, from the environment): Key of the server.
+        - `base_url` (`str`, DeepInfra's): Address of the server; `"local"` is the embedded engine.
+        - `timeout` (`float | tuple | None`, 300): Seconds without a byte, or (connect, read).
+        - `max_retries` (`int`, 2): Attempts beyond the first.
+        - `prompt_format` (`str | PromptFormat`, `"llama3"`): How a string becomes the prompt;
+          `"raw"` sends it as it is.
 
-    The prompts of a batch are sent concurrently. Usage, cost and the rest of the metadata are in
-    each generation's `generation_info`, the sums in `llm_output`.
+    The full list of arguments, with types and defaults, is in the signature; the description of
+    one is `VoxtralLLM.model_fields["timeout"].description`. The sections below go on from `llm`
+    of the first. The prompts of a batch are sent concurrently. Usage, cost and the rest of the
+    metadata are in each generation's `generation_info`, the sums in `llm_output`.
 
-    Raises:
-        pydantic.ValidationError: A field is unknown or has a wrong value.
-
-    Example:
+    Instantiate:
         ```python
         from langchain_voxtral import VoxtralLLM
 
-        llm = VoxtralLLM(base_url="local", stop=["."])
-        print(llm.invoke("What is the largest ocean?"))
+        llm = VoxtralLLM(base_url="local", temperature=0, max_tokens=40)  # no key needed
         ```
+
+    Invoke:
+        ```python
+        print(llm.invoke("What is the largest ocean?", stop=["."]))
+        ```
+
+    Stream:
+        ```python
+        for text in llm.stream("Name three colours."):
+            print(text, end="", flush=True)
+        ```
+
+    Async:
+        ```python
+        import asyncio
+
+        async def ask() -> str:
+            async with llm:  # closes the connections of this event loop
+                return await llm.ainvoke("Name three colours.")
+
+        print(asyncio.run(ask()))
+        ```
+
+    Token usage:
+        ```python
+        print(llm.generate(["Name three colours."]).llm_output)
+        ```
+
+    Raises:
+        pydantic.ValidationError: A field is unknown or has a wrong value.
     """
 
     model_config = MODEL_CONFIG

@@ -22,6 +22,8 @@ _MAX_SHOWN = 1_000
 class VoxtralTranscriber(Runnable[AudioInput, Any]):
     """Transcribes a recording in a chain; returns its text or its documents.
 
+    Setup and settings are those of `VoxtralTranscriptionParser`.
+
     Traces of its own runs show a recording's name or size, not its audio; below them is a run for
     each request, with its cost (see `VoxtralTranscriptionParser`). Traces of a chain around it show
     the chain's input: give chains paths rather than bytes.
