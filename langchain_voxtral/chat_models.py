@@ -11,11 +11,18 @@ from langchain_core.callbacks import (
 )
 from langchain_core.language_models import BaseChatModel, LanguageModelInput, ModelProfile
 from langchain_core.messages import AIMessage, BaseMessage
-from langchain_core.outputs import ChatGenerationChunk, ChatResult, LLMResult
+from langchain_core.outputs import (
+    ChatGeneration,
+    ChatGenerationChunk,
+    ChatResult,
+    Generation,
+    LLMResult,
+)
 from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool
 from pydantic import Field, model_validator
 
+from langchain_voxtral.completions.cached import as_cached
 from langchain_voxtral.completions.chunks import to_blocks_chunk, to_chat_chunk
 from langchain_voxtral.completions.events import (
     ARE_EVENTS_SUPPORTED,
@@ -23,7 +30,11 @@ from langchain_voxtral.completions.events import (
     EventBuilder,
     until_ended,
 )
-from langchain_voxtral.completions.outputs import to_chat_result
+from langchain_voxtral.completions.outputs import (
+    combine_llm_outputs,
+    to_chat_result,
+    with_llm_output,
+)
 from langchain_voxtral.completions.request import CompletionRequest
 from langchain_voxtral.completions.response import StreamItem
 from langchain_voxtral.completions.tools import ToolOptions
@@ -329,6 +340,15 @@ class ChatVoxtral(MessageTokenCounts, BaseChatModel):
         request = await self._arequest(messages, stop, kwargs)
         return to_chat_result(await self._client.acomplete(request))
 
+    def _generate_with_cache(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        return with_llm_output(super()._generate_with_cache(messages, stop, run_manager, **kwargs))
+
     async def _agenerate_with_cache(
         self,
         messages: list[BaseMessage],
@@ -338,11 +358,19 @@ class ChatVoxtral(MessageTokenCounts, BaseChatModel):
     ) -> ChatResult:
         """End the run of a call that is cancelled: LangChain tells handlers of all other ends."""
         try:
-            return await super()._agenerate_with_cache(messages, stop, run_manager, **kwargs)
+            return with_llm_output(
+                await super()._agenerate_with_cache(messages, stop, run_manager, **kwargs)
+            )
         except asyncio.CancelledError as error:
             if run_manager is not None:
                 await run_manager.on_llm_error(error, response=LLMResult(generations=[]))
             raise
+
+    def _convert_cached_generations(self, cache_val: list[Generation]) -> list[ChatGeneration]:
+        return list(map(as_cached, super()._convert_cached_generations(cache_val)))
+
+    def _combine_llm_outputs(self, llm_outputs: list[dict[str, Any] | None], /) -> dict[str, Any]:
+        return combine_llm_outputs(llm_outputs)
 
     def _stream(
         self,

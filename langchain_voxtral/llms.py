@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import aclosing
 from contextvars import copy_context
 from dataclasses import replace
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.language_models import BaseLLM, LanguageModelInput
@@ -14,6 +14,7 @@ from langchain_core.outputs import GenerationChunk, LLMResult
 from langchain_core.prompt_values import ChatPromptValue, PromptValue
 from pydantic import Field, model_validator
 
+from langchain_voxtral.completions.cached import mark_cached, note_fresh, noting_fresh_answers
 from langchain_voxtral.completions.chunks import to_llm_chunk
 from langchain_voxtral.completions.outputs import to_llm_result
 from langchain_voxtral.completions.request import CompletionRequest
@@ -137,6 +138,18 @@ class VoxtralLLM(LanguageModel, BaseLLM):
 
     # Calls
 
+    if not TYPE_CHECKING:  # where the signatures are LangChain's
+
+        def generate(self, *args: Any, **kwargs: Any) -> LLMResult:
+            """Do what LangChain does; what comes from its cache costs 0."""
+            with noting_fresh_answers() as fresh:
+                return mark_cached(super().generate(*args, **kwargs), fresh)
+
+        async def agenerate(self, *args: Any, **kwargs: Any) -> LLMResult:
+            """Do the same."""
+            with noting_fresh_answers() as fresh:
+                return mark_cached(await super().agenerate(*args, **kwargs), fresh)
+
     def _convert_input(self, model_input: LanguageModelInput) -> PromptValue:
         value = super()._convert_input(model_input)
         if not isinstance(value, ChatPromptValue):
@@ -158,14 +171,14 @@ class VoxtralLLM(LanguageModel, BaseLLM):
             return self._client.complete(self._request(prompt, settings))
 
         if len(prompts) == 1:
-            return to_llm_result([complete(prompts[0])])
+            return note_fresh(to_llm_result([complete(prompts[0])]))
         pool = ThreadPoolExecutor(min(len(prompts), MAX_CONCURRENT_PROMPTS) or 1)
         try:
             # Each in a copy of this context, so that tracing in the threads knows its parent.
             futures = [pool.submit(copy_context().run, complete, prompt) for prompt in prompts]
             for future in as_completed(futures):
                 future.result()  # the first failure ends the batch
-            return to_llm_result([future.result() for future in futures])
+            return note_fresh(to_llm_result([future.result() for future in futures]))
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 
@@ -186,7 +199,7 @@ class VoxtralLLM(LanguageModel, BaseLLM):
 
         tasks = [asyncio.ensure_future(complete(prompt)) for prompt in prompts]
         try:
-            return to_llm_result(await asyncio.gather(*tasks))
+            return note_fresh(to_llm_result(await asyncio.gather(*tasks)))
         except BaseException:
             for task in tasks:
                 task.cancel()

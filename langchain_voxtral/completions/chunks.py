@@ -15,6 +15,7 @@ from pydantic import BaseModel
 
 from langchain_voxtral.completions.outputs import (
     FIRST_TOOL_CALL_INDEX,
+    finish_info,
     generation_info,
     logprobs_metadata,
     response_metadata,
@@ -145,7 +146,7 @@ def to_chat_chunk(item: StreamItem) -> ChatGenerationChunk:
             generation_info={"logprobs": logprobs_metadata(item.logprobs)},
         )
     if isinstance(item, ResponseInfo):
-        return ChatGenerationChunk(message=_last_message(item))
+        return ChatGenerationChunk(message=_last_message(item), generation_info=finish_info(item))
     chunk = tool_call_chunk(
         name=item.name, args=item.arguments, id=item.id, index=FIRST_TOOL_CALL_INDEX + item.index
     )

@@ -13,6 +13,7 @@ from langchain_core.utils.utils import LC_ID_PREFIX
 
 from langchain_voxtral.completions.outputs import (
     FIRST_TOOL_CALL_INDEX,
+    finish_info,
     response_metadata,
     usage_metadata,
 )
@@ -101,7 +102,9 @@ class EventBuilder:
         event: Event = {"event": "message-finish"}
         if usage := usage_metadata(info):
             event["usage"] = usage
-        return event | {"metadata": self._logprobs | response_metadata(info)}
+        # In the order in which LangChain adds up what chunks say.
+        metadata = self._logprobs | (finish_info(info) or {}) | response_metadata(info)
+        return event | {"metadata": metadata}
 
 
 def _add(events: list[Event], block: _Block, text: str, delta: dict[str, str]) -> None:

@@ -1,6 +1,6 @@
 """Completions as LangChain's messages, chunks and results."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import reduce
 from typing import Any
 
@@ -66,7 +66,48 @@ def response_metadata(info: ResponseInfo) -> dict[str, Any]:
 
 def to_chat_result(completions: Sequence[Completion]) -> ChatResult:
     """Return completions as a chat model's result."""
-    return ChatResult(generations=[ChatGeneration(message=_message(one)) for one in completions])
+    return ChatResult(
+        generations=[
+            ChatGeneration(message=_message(one), generation_info=finish_info(one.info))
+            for one in completions
+        ]
+    )
+
+
+def finish_info(info: ResponseInfo) -> dict[str, Any] | None:
+    """Return what OpenTelemetry's instrumentation reads of a chat's generation."""
+    return None if info.finish_reason is None else {"finish_reason": info.finish_reason}
+
+
+def with_llm_output(result: ChatResult) -> ChatResult:
+    """Return a chat model's result with what OpenTelemetry's instrumentation reads of it.
+
+    Not earlier: LangChain would copy it into the message's metadata, where it stands already.
+    """
+    message = result.generations[0].message if result.generations else None
+    if isinstance(message, AIMessage) and not result.llm_output:
+        told = message.response_metadata
+        result.llm_output = _llm_output(
+            told.get("model_name"), message.usage_metadata, told.get("request_id")
+        )
+    return result
+
+
+def combine_llm_outputs(outputs: Iterable[Mapping[str, Any] | None]) -> dict[str, Any]:
+    """Return what is said of several results together."""
+    told = list(filter(None, outputs))
+    usages = [usage for one in told if (usage := one.get("token_usage"))]
+    names = (one["model_name"] for one in told if "model_name" in one)
+    return _llm_output(next(names, None), reduce(add_usage, usages, None))
+
+
+def _llm_output(
+    model: str | None, usage: UsageMetadata | None, request_id: str | None = None
+) -> dict[str, Any]:
+    # LangChain marks answers from its cache by a cost among the tokens.
+    tokens = {name: value for name, value in (usage or {}).items() if name != "total_cost"}
+    output = {"token_usage": tokens or None, "model_name": model, "id": request_id}
+    return {name: value for name, value in output.items() if value is not None}
 
 
 def _message(completion: Completion) -> AIMessage:
@@ -99,9 +140,11 @@ def to_llm_result(completions_by_prompt: Sequence[Sequence[Completion]]) -> LLMR
     infos = [one.info for completions in completions_by_prompt for one in completions]
     usages = [usage for info in infos if (usage := usage_metadata(info))]
     costs = [info.usage.cost for info in infos if info.usage.cost is not None]
-    llm_output: dict[str, Any] = {"model_name": infos[0].model} if infos else {}
-    if usages:
-        llm_output["token_usage"] = reduce(add_usage, usages, None)
+    llm_output = _llm_output(
+        infos[0].model if infos else None,
+        reduce(add_usage, usages, None),
+        infos[0].request_id if len(completions_by_prompt) == 1 else None,
+    )
     if costs:
         llm_output["cost"] = sum(costs)
     return LLMResult(
