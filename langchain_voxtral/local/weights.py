@@ -5,11 +5,14 @@ prints their paths.
 """
 
 import argparse
+import importlib
 import logging
 import os
 import sys
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from langchain_voxtral.errors import VoxtralLocalError, VoxtralMissingExtraError
 from langchain_voxtral.local.wheels import (
@@ -190,16 +193,21 @@ def find_speech_model(name: str | None = None) -> Path | str:
 
 def _names_of_faster_whisper() -> list[str]:
     try:
-        from faster_whisper import available_models  # noqa: PLC0415 - an extra
+        return list(import_faster_whisper().available_models())
     except ImportError as error:
         raise VoxtralMissingExtraError("faster_whisper", extra="local-speech") from error
-    return list(available_models())
+
+
+def import_faster_whisper() -> Any:
+    """Import an extra, without the warning of its tqdm that a notebook has no widgets."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return importlib.import_module("faster_whisper")
 
 
 def _ensure_hub_model(name: str) -> str:
     """Have faster-whisper fetch a model of its own, unless the cache of the hub has it."""
-    from faster_whisper import download_model  # noqa: PLC0415 - an extra
-
+    download_model = import_faster_whisper().download_model
     try:
         folder = download_model(name, local_files_only=True)
         # The folder is there from the start of a download.

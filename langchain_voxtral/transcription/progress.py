@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import PurePath
-from typing import Any
+from typing import Any, TextIO
 
 _BAR = "{desc}: {percentage:3.0f}%|{bar}| {n:.0f} of {total:.0f} s [{elapsed}<{remaining}]"
 _BAR_WITHOUT_TOTAL = "{desc}: {n:.0f} s [{elapsed}]"
@@ -47,8 +47,9 @@ def progress_reporter(
     """Yield the function to call before the first chunk and after each.
 
     Args:
-        progress: True for a bar on stderr (lines without tqdm), False for nothing, None for a
-            bar in terminals and notebooks only; or the function itself.
+        progress: True for a bar on stderr, or in the output of a notebook's cell (lines without
+            tqdm), False for nothing, None for a bar in terminals and notebooks only; or the
+            function itself.
         is_beside_text: Whether the text is shown as it comes: a bar would stand in between.
     """
     if is_beside_text and progress is None:
@@ -78,10 +79,18 @@ def escape_control_characters(line: str) -> str:
 
 
 def _is_interactive() -> bool:
+    # A process without a console has no stderr.
+    return (sys.stderr is not None and sys.stderr.isatty()) or _is_notebook()
+
+
+def _is_notebook() -> bool:
     ipython: Any = sys.modules.get("IPython")
-    shell = ipython.get_ipython() if ipython else None
-    # A process without a console has no stderr; the shell of a notebook has a kernel.
-    return (sys.stderr is not None and sys.stderr.isatty()) or hasattr(shell, "kernel")
+    return hasattr(ipython.get_ipython() if ipython else None, "kernel")
+
+
+def _output() -> TextIO | None:
+    """Return where progress is shown: a notebook shows stderr as if something had failed."""
+    return sys.stdout if _is_notebook() else sys.stderr
 
 
 @contextmanager
@@ -96,7 +105,8 @@ def _bar() -> Iterator[ProgressCallback]:
         total = progress.duration
         if not bars:
             layout = _BAR_WITHOUT_TOTAL if total is None else _BAR
-            bars.append(tqdm(total=total, desc=_file_name(progress), unit="s", bar_format=layout))
+            name = _file_name(progress)
+            bars.append(tqdm(total=total, desc=name, unit="s", bar_format=layout, file=_output()))
         bars[0].total = total
         bars[0].update(progress.seconds - bars[0].n)
 
@@ -119,9 +129,9 @@ def _import_tqdm() -> Any:
 
 def _print_line(progress: Progress) -> None:
     """Write a whole line at once: other threads may write theirs."""
-    if sys.stderr is not None:
+    if (output := _output()) is not None:
         of_all = "" if progress.duration is None else f" of {progress.duration:.0f}"
-        sys.stderr.write(f"{_file_name(progress)}: {progress.seconds:.0f}{of_all} s\n")
+        output.write(f"{_file_name(progress)}: {progress.seconds:.0f}{of_all} s\n")
 
 
 def _file_name(progress: Progress) -> str:

@@ -148,9 +148,9 @@ class TranscriptionSettings(ConnectionSettings):
         default=None,
         repr=False,
         exclude=True,
-        description="True shows a bar on stderr, False nothing, None a bar in terminals and "
-        "notebooks only, unless text is streamed; a function is called with a `Progress` before "
-        "the first chunk and after each.",
+        description="True shows a bar (on stderr; in notebooks below the cell), False nothing, "
+        "None a bar in terminals and notebooks only, unless text is streamed; a function is called "
+        "with a `Progress` before the first chunk and after each.",
     )
     max_cost_usd: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = Field(
         default=None,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from langchain_voxtral.errors import VoxtralLocalError
 from langchain_voxtral.local.engine.forks import delay_forks, protect_after_fork
 from langchain_voxtral.local.errors import ErrorResponse
-from langchain_voxtral.local.weights import ensure_speech_model
+from langchain_voxtral.local.weights import ensure_speech_model, import_faster_whisper
 from langchain_voxtral.protocol.transcription import LanguageSource
 
 if TYPE_CHECKING:
@@ -172,8 +172,8 @@ def _import_whisper() -> Any:
     the work. Where the sound ends in it, one frame of the 3000 differs: that of the padding.
     """
     try:
-        from faster_whisper import WhisperModel  # noqa: PLC0415 - an extra
-        from faster_whisper.vad import get_vad_model  # noqa: PLC0415 - the same
+        model_class: Any = import_faster_whisper().WhisperModel
+        from faster_whisper.vad import get_vad_model  # noqa: PLC0415 - an extra
 
         get_vad_model()  # it needs onnxruntime
     except Exception as error:
@@ -182,7 +182,7 @@ def _import_whisper() -> Any:
             'Install it again: pip install "langchain-voxtral[local-speech]".'
         ) from error
 
-    class EncodingOnce(WhisperModel):  # type: ignore[misc]
+    class EncodingOnce(model_class):  # type: ignore[misc]
         latest: tuple[Any, Any] | None = None
 
         def encode(self, features: Any) -> Any:
