@@ -149,9 +149,13 @@ class AudioFolder(ByteStore):
 
     Args:
         folder: It need not exist.
+        contents: What it holds, for errors.
+        advice: What to do if it cannot be used.
     """
 
     folder: Path
+    contents: str = "recordings"
+    advice: str = "Name a folder of yours in VOXTRAL_CACHE, or give a store as audio_store=."
 
     def mget(self, keys: Sequence[str]) -> list[bytes | None]:
         """Return the values, None for those that are not there."""
@@ -194,6 +198,6 @@ class AudioFolder(ByteStore):
         except OSError as error:
             reason = error.strerror or error
             raise VoxtralAudioError(
-                f"The recordings in {self.folder} cannot be read or written: {reason}. "
-                "Name a folder of yours in VOXTRAL_CACHE, or give a store as audio_store=."
+                f"The {self.contents} in {self.folder} cannot be read or written: {reason}. "
+                f"{self.advice}"
             ) from error

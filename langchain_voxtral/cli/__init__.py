@@ -9,8 +9,14 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from langchain_voxtral._version import __version__
+from langchain_voxtral.cli.arguments import (
+    USAGE_STATUS,
+    CommandParser,
+    existing_file,
+    number,
+)
 from langchain_voxtral.cli.chat import add_chat
-from langchain_voxtral.cli.console import print_error
+from langchain_voxtral.cli.console import is_usage_error, print_error, warnings_on_stderr
 from langchain_voxtral.cli.transcribe import add_transcribe
 from langchain_voxtral.errors import VoxtralError
 
@@ -27,7 +33,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: Arguments; None takes the process's own.
 
     Returns:
-        The exit status: 0, 1 after an error, 130 after Ctrl-C.
+        The exit status: 0, 1 after an error, 2 if the command line is wrong and nothing was
+        started, 130 after Ctrl-C.
+
+    Raises:
+        SystemExit: argparse ends the command, after --help or a wrong argument.
 
     Example:
         ```console
@@ -38,7 +48,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         arguments = _parser().parse_args(argv)
-        return int(arguments.run(arguments))
+        with warnings_on_stderr(quiet=getattr(arguments, "quiet", False)):
+            return int(arguments.run(arguments))
     except KeyboardInterrupt:
         print(file=sys.stderr)
         logging.disable()  # other threads are interrupted, and would log it
@@ -49,11 +60,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     except (VoxtralError, ValueError, OSError) as error:  # OSError: the disk is full
         print_error(error)
-        return 1
+        return USAGE_STATUS if is_usage_error(error) else 1
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="langchain-voxtral",
         description="Voxtral Mini through LangChain: on DeepInfra with a key, else from a small "
         "embedded model.",
@@ -71,9 +82,16 @@ def _add_serve(serve: argparse.ArgumentParser) -> None:
         "Serve DeepInfra's native endpoint, and OpenAI's chat completions (below /v1/openai), from "
         "a local model, for development."
     )
-    serve.add_argument("--host", default="127.0.0.1")
-    serve.add_argument("--port", type=int, default=8200)
-    serve.add_argument("--model", metavar="GGUF", help="a model file of your own")
+    serve.add_argument("--host", default="127.0.0.1", help="where to listen (default: %(default)s)")
+    serve.add_argument(
+        "--port",
+        type=number(0, 65535, int),
+        default=8200,
+        help="0 is a free one (default: 8200)",
+    )
+    serve.add_argument(
+        "--model", type=existing_file, metavar="GGUF", help="a model file of your own"
+    )
     serve.add_argument(
         "--speech-model",
         metavar="NAME",
@@ -93,7 +111,7 @@ def _reject_projector(_: str) -> NoReturn:
     raise argparse.ArgumentTypeError(
         "the embedded engine cannot give recordings to a model of yours: its own speech model "
         "transcribes them; for a Voxtral that takes audio run llama.cpp's `llama-server --model X "
-        "--mmproj Y` and use it with base_url= and server='llama_cpp'"
+        "--mmproj Y` and use it with --base-url and --server llama_cpp"
     )
 
 

@@ -66,8 +66,14 @@ class RunSummary:
 
 def describe_result(metadata: Mapping[str, Any], target: Path | None) -> str:
     """Return what is to be known of a recording beside its text, and where the text is."""
-    facts = [_speech(metadata), f"wrote {target}" if target else ""]
+    facts = [_speech(metadata), _from_store(metadata), f"wrote {target}" if target else ""]
     return "; ".join(filter(None, facts))
+
+
+def _from_store(metadata: Mapping[str, Any]) -> str:
+    """Return how much an earlier run had left."""
+    known = metadata.get("chunks_from_store")
+    return f"{known} of {metadata['n_chunks']} chunks were there already" if known else ""
 
 
 def _speech(metadata: Mapping[str, Any]) -> str:

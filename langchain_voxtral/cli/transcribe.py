@@ -1,27 +1,35 @@
 """The command `langchain-voxtral transcribe`: recordings to text, subtitles or JSON."""
 
 import argparse
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing, suppress
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
+from langchain_voxtral.cli.arguments import UsageError
 from langchain_voxtral.cli.console import (
-    add_server_options,
+    Report,
+    announce_engine,
     check_speech_support,
     one_line_message,
-    preload_engine,
     print_error,
-    print_status,
     server_settings,
     start_engine,
+    status_reporter,
 )
-from langchain_voxtral.cli.files import TranscribeTask, open_recording, plan_outputs, write_text
+from langchain_voxtral.cli.files import (
+    TranscribeTask,
+    check_readable,
+    open_recording,
+    plan_outputs,
+    write_text,
+)
 from langchain_voxtral.cli.json_line import json_line
 from langchain_voxtral.cli.summary import RunSummary, count_recordings, describe_result
+from langchain_voxtral.cli.transcribe_options import add_transcribe_options
+from langchain_voxtral.cli.unfinished import UnfinishedStore, open_unfinished
 from langchain_voxtral.errors import PERMANENT_ERRORS, VoxtralAudioError, VoxtralError
-from langchain_voxtral.providers import LOCAL_BASE_URL, Timestamps
+from langchain_voxtral.providers import LOCAL_BASE_URL
 
 if TYPE_CHECKING:
     from langchain_core.documents import Document
@@ -44,142 +52,113 @@ _SETTINGS = (
     "send_silence",
 )
 """Options that are settings of the same name."""
-_ENDPOINTS = ("transcriptions", "native", "chat")
 _SUFFIXES: Mapping[str, str] = {"text": ".txt", "srt": ".srt", "vtt": ".vtt", "json": ".json"}
 
 
 def add_transcribe(transcribe: argparse.ArgumentParser) -> None:
     """Add the command's description, options and function."""
-    transcribe.description = (
-        "Write down what is said in recordings, of any format and length. After a recording "
-        "that fails the others are still transcribed; the exit status is 1 then."
-    )
-    transcribe.epilog = (
-        "DeepInfra's key is read from DEEPINFRA_API_TOKEN; without one the embedded engine "
-        "transcribes, with a small model that knows some 100 languages. The keys of --server "
-        "mistral and openrouter are MISTRAL_API_KEY and OPENROUTER_API_KEY, that of any other "
-        "server VOXTRAL_API_KEY."
-    )
-    add = transcribe.add_argument
-    add("files", nargs="+", metavar="FILE", help="a recording; - is stdin")
-    add("--translate", action="store_true", help="translate into English")
-    add("--language", metavar="XX", help="the language spoken, as its ISO 639-1 code ('fr')")
-    add("--prompt", help="a text that goes before, for names and style")
-    add(
-        "--format",
-        choices=_MODES,
-        default="text",
-        help="plain text (default), subtitles, or one JSON line with segments and metadata",
-    )
-    add(
-        "--timestamps",
-        choices=get_args(Timestamps),
-        help="times that the server must return; those of words are in --format json",
-    )
-    add("--speakers", action="store_true", help="name who speaks, in subtitles and JSON")
-    add(
-        "-o",
-        "--output",
-        type=Path,
-        metavar="DIR",
-        help="write a file for each recording, named after it, instead of stdout; files of "
-        "earlier runs are replaced",
-    )
-    add(
-        "--skip-existing",
-        action="store_true",
-        help="leave out recordings whose file is in DIR already: goes on where a run ended",
-    )
-    add_server_options(transcribe)
-    add("--endpoint", choices=_ENDPOINTS, help="what is asked there (default: transcriptions)")
-    add("--model", help="the model's name at the server")
-    add(
-        "--truncated",
-        choices=("error", "keep"),
-        help="what to do with a recording that is cut off: report it (default), or keep what can "
-        "be decoded",
-    )
-    add(
-        "--max-cost",
-        type=_dollars,
-        metavar="USD",
-        help="send nothing if all recordings together would cost more than this",
-    )
-    add("--send-silence", action="store_true", help="send chunks without any sound, too")
-    add("--quiet", action="store_true", help="nothing but errors and warnings on stderr")
+    add_transcribe_options(transcribe, formats=_MODES)
     transcribe.set_defaults(run=_run)
-
-
-def _dollars(text: str) -> float:
-    with suppress(ValueError):
-        amount = float(text)
-        if math.isfinite(amount) and amount >= 0:
-            return amount
-    raise argparse.ArgumentTypeError(f"{text!r} is no amount of US dollars")
 
 
 def _run(arguments: argparse.Namespace) -> int:
     """Transcribe one recording after the other; return the exit status."""
     tasks = plan_outputs(arguments.files, arguments.output, _SUFFIXES[arguments.format])
-    if len(tasks) > 1 and arguments.output is None and arguments.format in {"srt", "vtt"}:
-        raise ValueError(f"several recordings make several {arguments.format} files: give -o DIR")
-    if arguments.speakers and arguments.format == "text":
-        raise ValueError("plain text names no speakers: give --format srt, vtt or json")
-    if arguments.timestamps == "word" and arguments.format != "json":
-        raise ValueError("only JSON has times of words: give --format json")
-    report = _ignore if arguments.quiet else print_status
+    _check_formats(arguments, len(tasks))
+    report = status_reporter(arguments)
     if arguments.skip_existing:
         tasks = _missing_tasks(tasks, report)
     if not tasks:
         return 0
-    parser = _make_parser(arguments)  # not closed: after Ctrl-C a chunk on its way would be resent
+    settings = server_settings(arguments)
+    summary = RunSummary(len(tasks))
+    tasks = _readable_tasks(tasks, summary)
+    if tasks:
+        _transcribe_all(arguments, settings, tasks, summary, report)
+    else:
+        report(summary.text())
+    return 1 if summary.failed else 0
+
+
+def _check_formats(arguments: argparse.Namespace, recordings: int) -> None:
+    """Check that the format has what is asked for.
+
+    Raises:
+        UsageError: It has not.
+    """
+    if recordings > 1 and arguments.output is None and arguments.format in {"srt", "vtt"}:
+        raise UsageError(f"several recordings make several {arguments.format} files: give -o DIR")
+    if arguments.speakers and arguments.format == "text":
+        raise UsageError("plain text names no speakers: give --format srt, vtt or json")
+    if arguments.timestamps == "word" and arguments.format != "json":
+        raise UsageError("only JSON has times of words: give --format json")
+
+
+def _readable_tasks(tasks: Sequence[TranscribeTask], summary: RunSummary) -> list[TranscribeTask]:
+    """Return the tasks whose file can be read, and report the others."""
+    readable = []
+    for task in tasks:
+        if problem := check_readable(task):
+            summary.add_failure()
+            print_error(problem)
+        else:
+            readable.append(task)
+    return readable
+
+
+def _transcribe_all(
+    arguments: argparse.Namespace,
+    settings: dict[str, Any],
+    tasks: Sequence[TranscribeTask],
+    summary: RunSummary,
+    report: Report,
+) -> None:
+    store = open_unfinished(arguments, report)
+    # Not closed: after Ctrl-C a chunk on its way would be resent.
+    parser = _make_parser(arguments, settings, store)
     with ExitStack() as stack:
-        summary = RunSummary(len(tasks))
         jobs = _make_jobs(parser, tasks, summary, stack)
         if parser.base_url == LOCAL_BASE_URL:
-            # It prints its model before there is a bar, and fails only once.
+            # It says which model works before there is a bar, and fails only once.
+            announce_engine(arguments, **_engine_models(arguments))
             start_engine(**_engine_models(arguments))
         else:
             report(f"Asking {parser.model} at {parser.base_url}.")
         if arguments.max_cost is not None:
-            _check_cost(parser, [job for _, job in jobs], arguments.max_cost)
+            _check_cost(parser, store, [job for _, job in jobs], arguments.max_cost)
+        has_titles = len(arguments.files) > 1 and arguments.format == "text"
         try:
             for task, job in jobs:
-                metadata = _transcribe(task, job, arguments.format, summary)
+                metadata = _transcribe(
+                    task, job, store, arguments.format, summary, has_title=has_titles
+                )
                 if metadata and (result := describe_result(metadata, task.target)):
                     report(f"{task.name}: {result}.")
         finally:  # after Ctrl-C too: it reports what was paid
             report(summary.text())
-    return 1 if summary.failed else 0
 
 
-def _ignore(_: str) -> None:
-    pass
-
-
-def _missing_tasks(
-    tasks: Sequence[TranscribeTask], report: Callable[[str], None]
-) -> list[TranscribeTask]:
+def _missing_tasks(tasks: Sequence[TranscribeTask], report: Report) -> list[TranscribeTask]:
     """Return the tasks whose file does not exist yet.
 
     Raises:
-        ValueError: The output is stdout.
+        UsageError: The output is stdout.
     """
     if any(task.target is None for task in tasks):
-        raise ValueError("--skip-existing looks into a folder: give -o DIR")
+        raise UsageError("--skip-existing looks into a folder: give -o DIR")
     missing = [task for task in tasks if task.target and not task.target.exists()]
     if len(missing) < len(tasks):
         report(f"Skipping {count_recordings(len(tasks) - len(missing))}: transcribed already.")
     return missing
 
 
-def _make_parser(arguments: argparse.Namespace) -> "VoxtralTranscriptionParser":
+def _make_parser(
+    arguments: argparse.Namespace, settings: dict[str, Any], store: UnfinishedStore | None
+) -> "VoxtralTranscriptionParser":
     options: dict[str, Any] = {name: getattr(arguments, name) for name in _SETTINGS}
-    settings = {name: value for name, value in options.items() if value is not None}
-    settings |= server_settings(arguments)
-    if settings.get("base_url") == LOCAL_BASE_URL:
+    settings |= {name: value for name, value in options.items() if value is not None}
+    if settings["base_url"] == LOCAL_BASE_URL:
         check_speech_support()
-        preload_engine(**_engine_models(arguments))
     if arguments.translate:
         settings["task"] = "translate"
     if arguments.quiet:
@@ -188,7 +167,7 @@ def _make_parser(arguments: argparse.Namespace) -> "VoxtralTranscriptionParser":
         VoxtralTranscriptionParser,
     )
 
-    return VoxtralTranscriptionParser(mode=_MODES[arguments.format], **settings)
+    return VoxtralTranscriptionParser(mode=_MODES[arguments.format], store=store, **settings)
 
 
 def _engine_models(arguments: argparse.Namespace) -> dict[str, bool]:
@@ -222,7 +201,10 @@ def _make_jobs(
 
 
 def _check_cost(
-    parser: "VoxtralTranscriptionParser", jobs: "Sequence[TranscriptionJob]", limit: float
+    parser: "VoxtralTranscriptionParser",
+    store: UnfinishedStore | None,
+    jobs: "Sequence[TranscriptionJob]",
+    limit: float,
 ) -> None:
     """Check that all recordings together cost no more than the limit.
 
@@ -232,7 +214,10 @@ def _check_cost(
     from langchain_voxtral.audio.pricing import Estimate  # noqa: PLC0415 - as needed
 
     total = Estimate(0.0, 0, 0, 0.0)
-    for job in jobs:
+    # With a store recordings are decoded, to find out what is in it.
+    has_store = store is not None and not store.is_empty
+    settings = parser if has_store else parser.model_copy(update={"store": None})
+    for job in [replace(job, settings=settings) for job in jobs]:
         with suppress(VoxtralAudioError):  # it costs nothing, and is reported in its turn
             job.open()
             total += job.estimate()
@@ -249,7 +234,13 @@ def _check_cost(
 
 
 def _transcribe(
-    task: TranscribeTask, job: "TranscriptionJob", output_format: str, summary: RunSummary
+    task: TranscribeTask,
+    job: "TranscriptionJob",
+    store: UnfinishedStore | None,
+    output_format: str,
+    summary: RunSummary,
+    *,
+    has_title: bool,
 ) -> "Mapping[str, Any] | None":
     """Transcribe a recording; return the metadata of its document, or None if that failed.
 
@@ -257,6 +248,8 @@ def _transcribe(
         VoxtralError: Any other recording would fail with it, too.
         ValueError: The text cannot be written, and others could probably not either.
     """
+    if store is not None:
+        store.begin_recording()
     try:
         plain, document, segments = _results(job)
     except PERMANENT_ERRORS:
@@ -266,11 +259,15 @@ def _transcribe(
         summary.add_failure()
         print_error(_named(task.name, error))
         return None
+    is_first = not summary.seconds
     summary.add(document.metadata)
     text = document.page_content
     if output_format == "json":
         text = json_line(plain, document, segments)
-    write_text(text if text.endswith("\n") else text + "\n", task.target)
+    title = task.title(is_first=is_first) if has_title else ""
+    write_text(title + (text if text.endswith("\n") else text + "\n"), task.target)
+    if store is not None:
+        store.end_recording()
     return document.metadata
 
 

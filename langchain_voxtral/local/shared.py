@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from langchain_voxtral.local.engine.speech import SpeechEngine
     from langchain_voxtral.local.models import TextModel
 
-logger = logging.getLogger("langchain_voxtral.local")
+logger = logging.getLogger("langchain_voxtral.local.notice")
+"""A logger of its own, so that the notice can be silenced alone."""
 
 SHARED_QUEUE_SIZE = 1024
 """Requests that may wait at the shared server, all of which come from its own process."""

@@ -1,6 +1,5 @@
 """The command with the embedded engine; as a process of its own where that matters."""
 
-import io
 import json
 import os
 import pty
@@ -24,7 +23,9 @@ from langchain_voxtral.local import LocalVoxtral
 COMMAND = [sys.executable, "-m", "langchain_voxtral"]
 KEYS = ("DEEPINFRA_API_TOKEN", "DEEPINFRA_API_KEY", "DEEPINFRA_TOKEN", "VOXTRAL_BASE_URL")
 Call = Callable[..., subprocess.CompletedProcess[str]]
-NO_KEY = "No DeepInfra key is set: the embedded engine answers.\n"
+NO_KEY = (
+    "No DeepInfra key is set. Embedded engine: SmolLM2-135M-Instruct answers; it is not Voxtral.\n"
+)
 
 
 def environment(**more: str) -> dict[str, str]:
@@ -51,7 +52,10 @@ def served(local_server: LocalVoxtral) -> dict[str, str]:
 
 @pytest.fixture
 def call(
-    served: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    served: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
 ) -> Call:
     """Run the command in this process, which saves the start of another."""
     for name in KEYS:
@@ -60,8 +64,10 @@ def call(
         monkeypatch.setenv(name, served[name])
 
     def run_main(*arguments: str, text: str = "") -> subprocess.CompletedProcess[str]:
-        monkeypatch.setattr(sys, "stdin", io.StringIO(text))
-        status = main(arguments)
+        (tmp_path / "stdin").write_text(text)
+        with (tmp_path / "stdin").open() as stdin:
+            monkeypatch.setattr(sys, "stdin", stdin)
+            status = main(arguments)
         return subprocess.CompletedProcess(arguments, status, *capsys.readouterr())
 
     return run_main
@@ -71,8 +77,14 @@ def test_without_a_key_the_embedded_engine_answers_and_stderr_says_so() -> None:
     done = run("chat", "What is the capital of France?", "--temperature", "0")
 
     assert (done.returncode, done.stdout) == (0, "The capital of France is Paris.\n")
-    assert done.stderr.startswith(NO_KEY)
-    assert "SmolLM2-135M-Instruct" in done.stderr
+    assert done.stderr == NO_KEY
+
+
+def test_quiet_is_quiet() -> None:
+    done = run("chat", "What is the capital of France?", "--temperature", "0", "--quiet")
+
+    assert (done.returncode, done.stdout) == (0, "The capital of France is Paris.\n")
+    assert done.stderr == ""
 
 
 def test_a_named_server_answers_and_stderr_names_it(
@@ -110,28 +122,21 @@ def test_stop_sequences_and_a_system_message_reach_the_model(call: Call) -> None
     assert json.loads(system.stdout)["usage"] != json.loads(plain.stdout)["usage"]
 
 
-@pytest.mark.parametrize(
-    ("arguments", "output"),
-    [
-        (["chat"], "there is nothing to ask"),
-        (["chat", "Hi", "--temperature", "-1"], "temperature"),
-        (["chat", "Hi", "--server", "mistral", "--base-url", "x"], "like 'https://api.mistral.ai"),
-        (["chat", "Hi", "--model", "nobody/nothing"], "model"),
-    ],
-)
-def test_errors_go_to_stderr(call: Call, arguments: list[str], output: str) -> None:
-    done = call(*arguments)
+def test_errors_go_to_stderr(call: Call) -> None:
+    done = call("chat", "Hi", "--model", "nobody/nothing")
 
     assert (done.returncode, done.stdout) == (1, "")
-    assert output in done.stderr
+    assert "check --model, --base-url and --server" in done.stderr
 
 
 def test_an_error_ends_the_process_without_a_traceback() -> None:
     done = run("serve", "--host", "192.0.2.1", "--api-key", "")
 
     assert (done.returncode, done.stdout) == (1, "")
-    assert "api_key" in done.stderr
-    assert "Traceback" not in done.stderr
+    assert done.stderr == (
+        "langchain-voxtral: --host 192.0.2.1 would let other machines use the engine: "
+        "give --api-key, or serve on 127.0.0.1.\n"
+    )
 
 
 def test_ctrl_c_during_an_answer_ends_the_command_cleanly(served: dict[str, str]) -> None:
@@ -152,20 +157,6 @@ def test_a_closed_pipe_ends_the_command_cleanly(served: dict[str, str]) -> None:
         command.wait(timeout=60)
 
     assert command.returncode == 0
-    assert "Traceback" not in errors
-
-
-def test_a_conversation_remembers_earlier_turns(served: dict[str, str]) -> None:
-    terminal, inside = pty.openpty()
-    with started("chat", "--temperature", "0", stdin=inside, env=served) as command:
-        os.close(inside)
-        os.write(terminal, b"My dog is called Rex.\nWhat is my dog called?\n\x04")
-        output, errors = command.communicate(timeout=120)
-    os.close(terminal)
-
-    assert command.returncode == 0
-    assert output.count("> ") == 3
-    assert "Rex" in output.split("> ")[2]
     assert "Traceback" not in errors
 
 
@@ -199,8 +190,7 @@ def test_without_a_key_the_embedded_engine_transcribes_a_pipe_within_a_budget() 
     assert done.returncode == 0
     assert word_errors(TRANSCRIPTS[speech_samples.JFK], done.stdout.decode()).wer == 0
     assert start == [
-        "No DeepInfra key is set: the embedded engine answers.",
-        "Embedded engine: whisper-base transcribes; it is not Voxtral",
+        "No DeepInfra key is set. Embedded engine: whisper-base transcribes; it is not Voxtral."
     ]
     assert language.startswith(f"{stdin}: English (detected, probability ")
     assert cost == "1 recording, 11.0 s of audio, free of charge"
@@ -225,7 +215,8 @@ def test_a_translation_has_the_times_of_its_words_in_json(call: Call) -> None:
 
 
 def test_ctrl_c_during_a_transcription_ends_the_command_cleanly(served: dict[str, str]) -> None:
-    with started("transcribe", str(speech_samples.talk()), env=served) as command:
+    talk = str(speech_samples.talk())
+    with started("transcribe", "--no-store", talk, env=served) as command:
         assert command.stderr.readline().startswith("Asking ")
         command.send_signal(signal.SIGINT)
         output, errors = command.communicate(timeout=60)

@@ -30,6 +30,8 @@ def facts(language: str, source: str, probability: float | None = None) -> dict[
         (facts("it", "assumed", 0.42), None, "Italian (assumed, probability 0.42)"),
         (facts("en", "assumed"), None, "English (assumed)"),
         (facts("fr", "asked"), None, ""),
+        (facts("fr", "asked") | {"chunks_from_store": 0}, None, ""),
+        ({"chunks_from_store": 2, "n_chunks": 3}, None, "2 of 3 chunks were there already"),
         (facts("fr", "server"), None, ""),
         (
             facts("fr, xx", "detected, assumed", 0.42) | {"n_chunks": 2},

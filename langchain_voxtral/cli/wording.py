@@ -1,0 +1,88 @@
+"""Messages of the package in the words of the command: flags where they name Python's arguments.
+
+The package writes an argument as `name=` or `name='value'`, or by a name that is no English word.
+That notation is read here, for the names of a table; what a server said is quoted at the end of a
+message and stays as it is.
+"""
+
+import re
+
+_FLAGS = {
+    "api_key": "the environment variable of the key",
+    "base_url": "--base-url",
+    "endpoint": "--endpoint",
+    "host": "--host",
+    "language": "--language",
+    "max_tokens": "--max-tokens",
+    "mode": "--format",
+    "model": "--model",
+    "prompt": "--prompt",
+    "seed": "--seed",
+    "send_silence": "--send-silence",
+    "server": "--server",
+    "speakers": "--speakers",
+    "stop": "--stop",
+    "temperature": "--temperature",
+    "timestamps": "--timestamps",
+    "truncated": "--truncated",
+}
+"""Flags by the arguments that they set."""
+
+_WITH_VALUES = {
+    "speakers=True": "--speakers",
+    "send_silence=True": "--send-silence",
+    "task='transcribe'": "without --translate",
+    "task='translate'": "--translate",
+}
+"""Arguments whose flags have no value."""
+
+PHRASES = {
+    "pass api_key=, or set its environment variable": "set its environment variable",
+    ", or give api_key=...; keys": "; keys",
+    "give it as api_key=": "set it as VOXTRAL_API_KEY",
+    " api='chat_completions',": "",
+    "wait (retry_after says how long, if the server does)": "wait",
+    " (max_concurrency of batch)": "",
+    " (chunk_seconds= of a transcription)": "",
+    " Set max_stream_resumes to have such streams taken up again.": "",
+    ", or set timeout=(connect, read) in seconds": "",
+    " (max_stream_resumes)": "",
+    "; what had arrived is in .partial": "",
+    ", for example what trim_messages(messages, max_tokens=..., token_counter=chat) keeps. If the "
+    "server's context is larger, pass check_context=False, or its profile= to a chat model": "",
+    ", the limit set by timeout=": ", the time limit",
+    " Set it higher for long answers or busy servers; None waits for ever.": "",
+    " Set it higher, or None for no limit.": "",
+    "; a smaller chunk_seconds= makes them finer": "",
+    "give an api_key, or": "give --api-key, or",
+    "below base_url": "below the base URL",
+}
+"""Advice that the command has in other words, or not at all."""
+
+_SAID = ' The server said: "'
+_ARGUMENT = re.compile(
+    rf"(?<![\w.-])(?:{'|'.join(map(re.escape, _WITH_VALUES))}"
+    rf"|(?P<name>{'|'.join(_FLAGS)})=(?:'(?P<value>[^']*)'|(?P<number>\d[\d.]*\b))?"
+    r"|(?P<bare>base_url|max_tokens)\b)"
+)
+
+
+def in_flags(message: str) -> str:
+    """Return a message of the package, which names flags for arguments that have one."""
+    own, said, quote = message.partition(_SAID)
+    for phrase, words in PHRASES.items():
+        own = own.replace(phrase, words)
+    return _ARGUMENT.sub(_flag, own) + said + quote
+
+
+def flag_of(name: str) -> str:
+    """Return the flag that sets an argument; one that has none keeps its name."""
+    return _FLAGS.get(name, name)
+
+
+def _flag(match: re.Match[str]) -> str:
+    name = match["name"] or match["bare"]
+    if name is None:
+        return _WITH_VALUES[match[0]]
+    value = match["value"] or match["number"]
+    return f"{_FLAGS[name]} {value}" if value else _FLAGS[name]
