@@ -2,15 +2,17 @@
 
 import importlib
 import sys
+import threading
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any, TextIO
 
 _BAR = "{desc}: {percentage:3.0f}%|{bar}| {n:.0f} of {total:.0f} s [{elapsed}<{remaining}]"
 _BAR_WITHOUT_TOTAL = "{desc}: {n:.0f} s [{elapsed}]"
+_TICK_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,21 +102,39 @@ def _bar() -> Iterator[ProgressCallback]:
         yield _print_line
         return
     bars: list[Any] = []
+    with ExitStack() as stack:
 
-    def update(progress: Progress) -> None:
-        total = progress.duration
-        if not bars:
-            layout = _BAR_WITHOUT_TOTAL if total is None else _BAR
-            name = _file_name(progress)
-            bars.append(tqdm(total=total, desc=name, unit="s", bar_format=layout, file=_output()))
-        bars[0].total = total
-        bars[0].update(progress.seconds - bars[0].n)
+        def update(progress: Progress) -> None:
+            total = progress.duration
+            if not bars:
+                layout = _BAR_WITHOUT_TOTAL if total is None else _BAR
+                name, output = _file_name(progress), _output()
+                bar = tqdm(total=total, desc=name, unit="s", bar_format=layout, file=output)
+                bars.append(stack.enter_context(closing(bar)))
+                if output is not None and output.isatty():  # in a file each tick would be a line
+                    stack.enter_context(_ticking(bar))
+            bars[0].total = total
+            bars[0].update(progress.seconds - bars[0].n)
 
-    try:
         yield update
+
+
+@contextmanager
+def _ticking(bar: Any) -> Iterator[None]:
+    """Draw the bar's clock anew while a chunk takes its time; tqdm itself waits for the next."""
+    ended = threading.Event()
+
+    def tick() -> None:
+        while not ended.wait(_TICK_SECONDS):
+            bar.refresh()
+
+    thread = threading.Thread(target=tick, name="voxtral-progress", daemon=True)
+    thread.start()
+    try:
+        yield
     finally:
-        for bar in bars:
-            bar.close()
+        ended.set()
+        thread.join()
 
 
 def _import_tqdm() -> Any:

@@ -2,7 +2,10 @@
 
 import importlib.util
 import io
+import os
+import pty
 import sys
+import termios
 import threading
 from pathlib import Path
 
@@ -12,6 +15,7 @@ from support.scripted_server import Gate, Reply, ScriptedServer
 from support.transcription_calls import BOUNDS, LONG, PARSES, SHORT, parser_of, transcription_reply
 
 from langchain_voxtral import VoxtralTranscriber
+from langchain_voxtral.transcription import progress
 from langchain_voxtral.transcription.progress import Progress
 
 needs_tqdm = pytest.mark.skipif(importlib.util.find_spec("tqdm") is None, reason="no tqdm here")
@@ -48,6 +52,24 @@ def test_totals_are_unknown_until_the_end_of_a_file_that_states_no_length(method
     assert {(each.total, each.duration) for each in reports[:-1]} == {(None, None)}
     assert (reports[-1].done, reports[-1].seconds) == (reports[-1].total, 30.0)
     assert reports[-1].duration == 30.0
+
+
+@needs_tqdm
+def test_the_clock_of_a_bar_ticks_in_a_terminal_until_the_bar_ends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(progress, "_TICK_SECONDS", 0.001)
+    terminal, inside = pty.openpty()
+    termios.tcsetwinsize(inside, (24, 300))  # without a width there would be no bar
+    shown = b""
+    with open(inside, "w", encoding="utf-8") as stderr:  # noqa: PTH123 - it has no path
+        monkeypatch.setattr(sys, "stderr", stderr)
+        with progress.progress_reporter(None) as report:
+            report(Progress("talk.mp3", 0, 3, 0.0, 30.0))
+            while shown.count(b"0 of 30 s") < 5:  # drawn again, though nothing is reported
+                shown += os.read(terminal, 1 << 16)
+    os.close(terminal)
+    assert "voxtral-progress" not in {thread.name for thread in threading.enumerate()}
 
 
 def test_a_bar_without_a_total_counts_seconds(
