@@ -1,0 +1,35 @@
+"""The examples of the documents print what stands below them."""
+
+import re
+from difflib import SequenceMatcher
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+EXAMPLE = re.compile(
+    r"^```python\n((?:(?!```).)*)```\n\n```text\n(.*?)```$", re.DOTALL | re.MULTILINE
+)
+"""A block of Python, and the block of text that follows at once."""
+PAGES = {
+    path: EXAMPLE.findall(path.read_text(encoding="utf-8"))
+    for path in sorted(ROOT.glob("docs/*.md"))
+}
+EXAMPLES = {
+    f"{path.stem}-{number}": example
+    for path, examples in PAGES.items()
+    for number, example in enumerate(examples)
+}
+MIN_SIMILARITY = 0.4
+"""Of 1, for equal words. Those of the small model depend a little on the processor, and on what the
+same engine has answered before."""
+
+
+@pytest.mark.parametrize(("code", "printed"), EXAMPLES.values(), ids=EXAMPLES)
+def test_an_example_prints_what_stands_below_it(
+    code: str, printed: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(ROOT)
+    exec(code, {"__name__": "__main__"})  # noqa: S102 - an example of ours
+    shown = capsys.readouterr().out
+    assert SequenceMatcher(None, printed.split(), shown.split()).ratio() >= MIN_SIMILARITY, shown
