@@ -1,5 +1,7 @@
 """The command `langchain-voxtral`: chat, transcribe, and serve the embedded engine."""
 
+# PYTHON_ARGCOMPLETE_OK - where argcomplete completes all commands, it looks for this line
+
 import argparse
 import io
 import logging
@@ -16,6 +18,7 @@ from langchain_voxtral.cli.arguments import (
     number,
 )
 from langchain_voxtral.cli.chat import add_chat
+from langchain_voxtral.cli.completion import add_completion, complete
 from langchain_voxtral.cli.console import is_usage_error, print_error, warnings_on_stderr
 from langchain_voxtral.cli.transcribe import add_transcribe
 from langchain_voxtral.errors import VoxtralError
@@ -47,7 +50,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):  # a locale may lack characters of an answer
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        arguments = _parser().parse_args(argv)
+        parser = _parser()
+        complete(parser)
+        arguments = parser.parse_args(argv)
         with warnings_on_stderr(quiet=getattr(arguments, "quiet", False)):
             return int(arguments.run(arguments))
     except KeyboardInterrupt:
@@ -70,6 +75,7 @@ def _parser() -> argparse.ArgumentParser:
         "embedded model.",
     )
     parser.add_argument("--version", action="version", version=__version__)
+    add_completion(parser)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     add_chat(commands.add_parser("chat", help="ask the model; the answer streams to stdout"))
     add_transcribe(commands.add_parser("transcribe", help="write down what recordings say"))

@@ -4,6 +4,7 @@ import importlib.util
 import io
 import os
 import pty
+import select
 import sys
 import termios
 import threading
@@ -67,6 +68,7 @@ def test_the_clock_of_a_bar_ticks_in_a_terminal_until_the_bar_ends(
         with progress.progress_reporter(None) as report:
             report(Progress("talk.mp3", 0, 3, 0.0, 30.0))
             while shown.count(b"0 of 30 s") < 5:  # drawn again, though nothing is reported
+                assert select.select([terminal], [], [], 30)[0]
                 shown += os.read(terminal, 1 << 16)
     os.close(terminal)
     assert "voxtral-progress" not in {thread.name for thread in threading.enumerate()}
