@@ -8,6 +8,11 @@ from itertools import chain
 
 from langchain_voxtral._version import __version__
 from langchain_voxtral.completions.audio_refusals import add_audio_advice
+from langchain_voxtral.completions.connection import (
+    DEFAULT_STREAM_IDLE_TIMEOUT,
+    LOCAL_STREAM_IDLE_TIMEOUT,
+    CompletionConnection,
+)
 from langchain_voxtral.completions.request import CompletionRequest
 from langchain_voxtral.completions.response import (
     Completion,
@@ -18,8 +23,6 @@ from langchain_voxtral.completions.response import (
 from langchain_voxtral.completions.stream import CompletionStream
 from langchain_voxtral.connection import (
     DEFAULT_CONNECT_TIMEOUT,
-    DEFAULT_STREAM_IDLE_TIMEOUT,
-    LOCAL_STREAM_IDLE_TIMEOUT,
     ConnectionSettings,
     resolve_local,
 )
@@ -280,7 +283,7 @@ def timeouts_for(settings: ConnectionSettings, *, is_stream: bool) -> Timeouts:
     """Return the time limits of one request."""
     timeout = settings.timeout
     connect, read = timeout if isinstance(timeout, tuple) else (DEFAULT_CONNECT_TIMEOUT, timeout)
-    if not is_stream:
+    if not is_stream or not isinstance(settings, CompletionConnection):
         return Timeouts(connect, read, "timeout", settings.deadline)
     idle = settings.stream_idle_timeout
     if settings.base_url == LOCAL_BASE_URL and idle == DEFAULT_STREAM_IDLE_TIMEOUT:

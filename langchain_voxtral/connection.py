@@ -4,7 +4,7 @@ import pickle
 import re
 import sys
 import warnings
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -23,12 +23,10 @@ from pydantic import (
 )
 from pydantic.functional_validators import ModelWrapValidatorHandler
 
-from langchain_voxtral.errors import VoxtralUnsupportedFeatureError
 from langchain_voxtral.option_names import check_key_name, names_of, without_links
 from langchain_voxtral.preloading import import_for_calls
 from langchain_voxtral.providers import (
     LOCAL_BASE_URL,
-    PROVIDERS,
     EnvironmentKey,
     ProviderName,
     ServerAddress,
@@ -36,11 +34,10 @@ from langchain_voxtral.providers import (
     default_base_url,
     environment_keys,
     is_plain_http,
-    key_variables,
     normalize_base_url,
 )
 from langchain_voxtral.redaction import forget_locals
-from langchain_voxtral.signatures import UNSET, Accepts, show_plain_signature
+from langchain_voxtral.signatures import Accepts, show_plain_signature
 from langchain_voxtral.transport import (
     AsyncClient,
     Client,
@@ -49,11 +46,6 @@ from langchain_voxtral.transport import (
 
 DEFAULT_CONNECT_TIMEOUT = 5.0
 """Seconds to reach a server, unless `timeout` says otherwise."""
-DEFAULT_STREAM_IDLE_TIMEOUT = 60.0
-"""Seconds without a token in a stream, unless `stream_idle_timeout` says otherwise."""
-LOCAL_STREAM_IDLE_TIMEOUT = 300.0
-"""The same for the embedded engine, which reads long prompts slowly."""
-
 MODEL_CONFIG = ConfigDict(
     extra="forbid",
     arbitrary_types_allowed=True,
@@ -122,7 +114,7 @@ class ConnectionSettings(BaseModel):
     model_config = PART_CONFIG
 
     api_key: Accepts[SecretStr | None, SecretStr | str | None] = Field(
-        default=UNSET,
+        default=None,  # type: ignore[arg-type]  # the type of what is stored
         repr=False,
         validation_alias=names_of("api_key"),
         description="The server's key. Else read for each call: DeepInfra's from "
@@ -140,18 +132,11 @@ class ConnectionSettings(BaseModel):
     base_url: Annotated[
         str, BeforeValidator(_fill_base_url), AfterValidator(_normalize_base_url)
     ] = Field(
-        default=UNSET,
+        default=None,
         validate_default=True,
         validation_alias=names_of("base_url"),
         description="The server's address up to `/v1`, else from `VOXTRAL_BASE_URL`, else that of "
         'DeepInfra, Mistral or OpenRouter; `"local"` is the embedded engine.',
-    )
-    api: Literal["auto", "native", "chat_completions"] = Field(
-        default="auto",
-        description='Which endpoint answers messages. `"native"` takes a raw prompt, which this '
-        'package writes; with `"chat_completions"` the server writes it, and reads the tool calls '
-        'of the answer too. `"auto"` is native for text, and chat completions for recordings and '
-        "for servers that have nothing else.",
     )
     timeout: Seconds | tuple[Seconds | None, Seconds | None] | None = Field(
         default=300.0,
@@ -159,11 +144,6 @@ class ConnectionSettings(BaseModel):
         description="Seconds without a byte from the server when not streaming, or (connect, "
         "read) in seconds. The connect limit is 5 s unless given. None is no limit. "
         "Transcriptions: unless given, half the length of a chunk if that is more.",
-    )
-    stream_idle_timeout: Seconds | None = Field(
-        default=DEFAULT_STREAM_IDLE_TIMEOUT,
-        description="Seconds without a token when streaming; the default is 300 with the embedded "
-        "engine.",
     )
     deadline: Seconds | None = Field(
         default=None, description="Seconds for a whole call, retries included."
@@ -175,15 +155,6 @@ class ConnectionSettings(BaseModel):
         default=False,
         description="Whether to retry when an answer did not come in time; the first one may be "
         "billed too.",
-    )
-    max_stream_resumes: int = Field(
-        default=0,
-        ge=0,
-        description="How often a stream that is cut is taken up again, by sending the prompt with "
-        "the text so far. No character is lost or doubled; the words after a cut may differ. Not "
-        "with `response_format` or a required tool call, whose grammar would start over, and on "
-        "chat completions not from within a tool call. The error of a stream that is not resumed "
-        "says why.",
     )
     default_headers: Annotated[dict[str, str], AfterValidator(_validate_headers)] = Field(
         default_factory=dict,
@@ -272,34 +243,12 @@ class ConnectionSettings(BaseModel):
             )
         return self
 
-    @model_validator(mode="after")
-    def _check_native_endpoint(self) -> Self:
-        if self.api == "native":
-            try:
-                PROVIDERS[self.server].path("native")
-            except VoxtralUnsupportedFeatureError as error:
-                raise ValueError(error.message) from None
-        return self
-
     @field_serializer("api_key", mode="wrap", when_used="json-unless-none")
     def _leave_out_environment_key(
         self, key: SecretStr, mask: SerializerFunctionWrapHandler
     ) -> str | None:
         """Leave a key of the environment out of JSON: read back, its mask would be sent."""
         return None if isinstance(key, EnvironmentKey) else str(mask(key))
-
-    @property
-    def lc_secrets(self) -> dict[str, str]:
-        """Name the environment variable that a loaded copy takes its key from."""
-        # A loaded copy must not send a provider's key to another server either.
-        return {"api_key": key_variables(self.base_url)[0]}
-
-    def to_json(self) -> Any:
-        """Leave a key of the environment out of dumps: where they are loaded, there is another."""
-        written = super().to_json()  # type: ignore[misc]  # of LangChain's models
-        if isinstance(self.api_key, EnvironmentKey) and written["type"] == "constructor":
-            written["kwargs"].pop("api_key", None)
-        return written
 
     def close(self) -> None:
         """Close this object's synchronous connections; the next call opens new ones."""

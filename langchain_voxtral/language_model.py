@@ -20,13 +20,20 @@ from pydantic import Field, model_validator
 from langchain_voxtral._version import __version__
 from langchain_voxtral.client import VoxtralClient
 from langchain_voxtral.completions.chat_body import SystemWithAudio
+from langchain_voxtral.completions.connection import CompletionConnection
 from langchain_voxtral.completions.request import RequestBuilder
-from langchain_voxtral.connection import PART_CONFIG, ConnectionSettings
+from langchain_voxtral.connection import PART_CONFIG
 from langchain_voxtral.messages.turns import Turn, max_tokens
 from langchain_voxtral.option_names import FIELD_ALIASES, reject_unknown_names
 from langchain_voxtral.profiles import get_profile
 from langchain_voxtral.prompts import PromptFormat, PromptFormatName, SpecialTokens, get_format
-from langchain_voxtral.providers import LOCAL_BASE_URL, PROVIDERS, provider_name
+from langchain_voxtral.providers import (
+    LOCAL_BASE_URL,
+    PROVIDERS,
+    EnvironmentKey,
+    key_variables,
+    provider_name,
+)
 from langchain_voxtral.settings import SERVER_FIELDS_ADVICE, SamplingSettings
 from langchain_voxtral.tokens import vocabulary
 from langchain_voxtral.tools.json_text import max_json_tokens
@@ -43,7 +50,7 @@ Tools = Sequence[Mapping[str, object]]
 """Tools in OpenAI's form."""
 
 
-class LanguageModel(ConnectionSettings, SamplingSettings, BaseLanguageModel[Any]):
+class LanguageModel(CompletionConnection, SamplingSettings, BaseLanguageModel[Any]):
     """A model of LangChain with the settings of this package, and what LangChain asks about it."""
 
     model_config = PART_CONFIG
@@ -78,6 +85,11 @@ class LanguageModel(ConnectionSettings, SamplingSettings, BaseLanguageModel[Any]
     def _set_package_version(self) -> Self:
         self._add_version("langchain-voxtral", __version__)
         return self
+
+    @property
+    def model_name(self) -> str:
+        """The name of the model, which other classes of LangChain call so."""
+        return self.model
 
     @property
     def _identifying_params(self) -> Mapping[str, Any]:
@@ -164,6 +176,19 @@ class LanguageModel(ConnectionSettings, SamplingSettings, BaseLanguageModel[Any]
         return True
 
     @property
+    def lc_secrets(self) -> dict[str, str]:
+        """Name the environment variable that a loaded copy takes its key from."""
+        # A loaded copy must not send a provider's key to another server either.
+        return {"api_key": key_variables(self.base_url)[0]}
+
+    def to_json(self) -> Any:
+        """Leave a key of the environment out of dumps: where they are loaded, there is another."""
+        written = super().to_json()
+        if isinstance(self.api_key, EnvironmentKey) and written["type"] == "constructor":
+            written["kwargs"].pop("api_key", None)
+        return written
+
+    @property
     def _client(self) -> VoxtralClient:
         return VoxtralClient(self)
 
@@ -209,10 +234,11 @@ class LanguageModel(ConnectionSettings, SamplingSettings, BaseLanguageModel[Any]
 
     # Calls
 
+    # These do what LangChain's do, and what `_enter_call` says.
     if not TYPE_CHECKING:  # where the signatures are LangChain's
 
         def generate(self, *args: Any, **kwargs: Any) -> LLMResult:
-            """Do what LangChain does, and what `_enter_call` says."""
+            """Return the answers to several prompts, with the usage of all in `llm_output`."""
             args = self._enter_generate(CallbackManager, args, kwargs)
             try:
                 return super().generate(*args, **kwargs)
@@ -220,8 +246,8 @@ class LanguageModel(ConnectionSettings, SamplingSettings, BaseLanguageModel[Any]
                 self._leave_generate(kwargs["callbacks"])
 
         async def agenerate(self, *args: Any, **kwargs: Any) -> LLMResult:
-            """Do the same; LangChain's error would not say that asyncio is missing."""
-            running_loop()
+            """Do what `generate` does, asynchronously."""
+            running_loop()  # LangChain's error would not say what is missing
             args = self._enter_generate(AsyncCallbackManager, args, kwargs)
             try:
                 return await super().agenerate(*args, **kwargs)
@@ -234,7 +260,7 @@ class LanguageModel(ConnectionSettings, SamplingSettings, BaseLanguageModel[Any]
             config: RunnableConfig | None = None,
             **kwargs: Any,
         ) -> Iterator[Any]:
-            """Do what LangChain does, and what `_enter_call` says."""
+            """Yield the answer in chunks as it comes; the sum of all is the answer of `invoke`."""
             config = self._enter_stream(CallbackManager, config, kwargs)
             return super().stream(input, config, **kwargs)
 
@@ -244,7 +270,7 @@ class LanguageModel(ConnectionSettings, SamplingSettings, BaseLanguageModel[Any]
             config: RunnableConfig | None = None,
             **kwargs: Any,
         ) -> AsyncIterator[Any]:
-            """Do the same, with an error that says that asyncio is missing."""
+            """Do what `stream` does, asynchronously."""
             config = self._enter_stream(AsyncCallbackManager, config, kwargs)
             return on_asyncio(super().astream(input, config, **kwargs))
 
@@ -256,7 +282,7 @@ class LanguageModel(ConnectionSettings, SamplingSettings, BaseLanguageModel[Any]
             version: str = "v2",
             **kwargs: Any,
         ) -> Any:
-            """Do what LangChain does, and what `_enter_call` says."""
+            """Yield the events of an answer as it comes, in the form of that version."""
             if version == "v3":  # the others use `stream`
                 config = self._enter_stream(CallbackManager, config, kwargs)
             return super().stream_events(input, config, version=version, **kwargs)
@@ -269,7 +295,7 @@ class LanguageModel(ConnectionSettings, SamplingSettings, BaseLanguageModel[Any]
             version: str = "v2",
             **kwargs: Any,
         ) -> Any:
-            """Do the same."""
+            """Do what `stream_events` does, asynchronously."""
             if version == "v3":
                 config = self._enter_stream(AsyncCallbackManager, config, kwargs)
             return super().astream_events(input, config, version=version, **kwargs)

@@ -22,7 +22,7 @@ from langchain_voxtral.option_names import (
 from langchain_voxtral.profiles import VOXTRAL_MINI
 from langchain_voxtral.prompts import PromptFormat
 from langchain_voxtral.protocol.endpoints import CHAT_COMPLETIONS, NATIVE, TextEndpoint
-from langchain_voxtral.signatures import UNSET, Accepts
+from langchain_voxtral.signatures import Accepts
 from langchain_voxtral.tools.names import fit_name
 
 SERVER_FIELDS_ADVICE = "Fields that only the server knows go into model_kwargs={...}"
@@ -192,7 +192,7 @@ class SamplingSettings(BaseModel):
         description="Above 0 discourages tokens that are already there, each time.",
     )
     stop: StopSequences = Field(
-        default=UNSET,
+        default=None,  # type: ignore[arg-type]  # the type of what is stored
         validation_alias=names_of("stop"),
         description="Where to end the answer. None: at the prompt format's own end marker; [] "
         "sends none.",

@@ -12,9 +12,6 @@ from typing import get_origin as origin_of
 
 from pydantic import BaseModel
 
-UNSET: Any = None
-"""A default that no type checker compares with the type of its field."""
-
 if TYPE_CHECKING:
     Stored = TypeVar("Stored", covariant=True)  # noqa: PLC0105 - names of public type parameters
     Given = TypeVar("Given", contravariant=True)  # noqa: PLC0105

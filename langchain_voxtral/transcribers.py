@@ -160,6 +160,11 @@ class VoxtralTranscriber(Runnable[AudioInput, Any]):
                 yield output
 
     @property
+    def model_name(self) -> str:
+        """The name of the parser's model."""
+        return self.parser.model
+
+    @property
     def OutputType(self) -> Any:  # noqa: N802 - LangChain's name
         """The type of the output, for schemas."""
         return str if self.output == "text" else list[Document]

@@ -27,7 +27,7 @@ _CHAT_SETTINGS = {
     "stream_idle_timeout": "timeout=",
     "max_stream_resumes": "store=, by which a killed run goes on",
 }
-"""Connection settings that have no meaning here, and what to use instead."""
+"""Settings of chats that have no meaning here, and what to use instead."""
 
 _NEEDED_TIMESTAMPS: Mapping[Mode, Timestamps] = {
     "segment": "segment",
@@ -169,6 +169,11 @@ class TranscriptionSettings(ConnectionSettings):
         "`chunk_length_s`, ... A list becomes a field for each item.",
     )
 
+    @property
+    def model_name(self) -> str:
+        """The name of the model, which other classes of LangChain call so."""
+        return self.model
+
     @model_validator(mode="before")
     @classmethod
     def _reject_unknown_fields(cls, values: Any) -> Any:
@@ -177,7 +182,7 @@ class TranscriptionSettings(ConnectionSettings):
                 raise ValueError(
                     f"{name}= is a setting of chats; here it is {_CHAT_SETTINGS[name]}"
                 )
-        reject_unknown_names(cls.model_fields.keys() - _CHAT_SETTINGS, values)
+        reject_unknown_names(cls.model_fields.keys(), values)
         return values
 
     @model_validator(mode="after")

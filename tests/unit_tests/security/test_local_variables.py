@@ -25,6 +25,7 @@ from langchain_voxtral import (
 from langchain_voxtral.audio.chunking import AudioChunk
 from langchain_voxtral.audio.wav import wav_header
 from langchain_voxtral.client import VoxtralClient
+from langchain_voxtral.completions.connection import CompletionConnection
 from langchain_voxtral.connection import ConnectionSettings
 from langchain_voxtral.errors import VoxtralAuthenticationError, VoxtralError
 from langchain_voxtral.protocol.transcription_forms import TranscriptionOptions
@@ -161,7 +162,7 @@ def test_a_call_that_never_leaves_shows_no_key(
         assert leaks(caught.value) == []
 
 
-@pytest.mark.parametrize("model_class", [ChatVoxtral, VoxtralLLM, ConnectionSettings])
+@pytest.mark.parametrize("model_class", [ChatVoxtral, VoxtralLLM, CompletionConnection])
 @pytest.mark.parametrize(
     "values",
     [

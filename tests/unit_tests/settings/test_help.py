@@ -4,9 +4,20 @@ import inspect
 from typing import Any
 
 import pytest
+from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.document_loaders import BaseBlobParser, BaseLoader
+from langchain_core.language_models import BaseChatModel, BaseLLM
+from langchain_core.runnables import Runnable
 from pydantic import BaseModel
 
-from langchain_voxtral import ChatVoxtral, VoxtralLLM, VoxtralTranscriptionParser
+from langchain_voxtral import (
+    ChatVoxtral,
+    VoxtralLLM,
+    VoxtralTranscriber,
+    VoxtralTranscriptionLoader,
+    VoxtralTranscriptionParser,
+    VoxtralUsageCallbackHandler,
+)
 
 MODELS = [ChatVoxtral, VoxtralLLM, VoxtralTranscriptionParser]
 
@@ -65,3 +76,55 @@ def test_a_subclass_of_a_user_has_a_plain_signature_with_its_own_fields() -> Non
     assert signature_of(TeamChat).replace(", team: str = 'blue'", "") == signature_of(ChatVoxtral)
     assert [*inspect.signature(NamedChat).parameters][:2] == ["title", "model"]
     assert "Annotated" not in signature_of(NamedChat)
+
+
+@pytest.mark.parametrize("model_class", MODELS)
+def test_the_name_of_the_model_reads_as_model_name_and_is_no_field(
+    model_class: type[BaseModel],
+) -> None:
+    model: Any = model_class(model_name="mistralai/x", base_url="local")
+    assert (model.model, model.model_name) == ("mistralai/x", "mistralai/x")
+    assert "model_name" not in {*model_class.model_fields, *model.model_dump()}
+    assert "model_name" not in str(model.to_json() if hasattr(model, "to_json") else "")
+    assert "model_name" not in getattr(model, "_identifying_params", {})
+    changed = model.model_copy(update={"model": "mistralai/y"})
+    assert changed.model_name == "mistralai/y"
+
+
+def test_a_transcriber_tells_the_model_of_its_parser() -> None:
+    assert VoxtralTranscriber(base_url="local", model="mistralai/x").model_name == "mistralai/x"
+
+
+LANGCHAINS_BASES = {
+    ChatVoxtral: BaseChatModel,
+    VoxtralLLM: BaseLLM,
+    VoxtralTranscriptionParser: BaseBlobParser,
+    VoxtralTranscriptionLoader: BaseLoader,
+    VoxtralTranscriber: Runnable,
+    VoxtralUsageCallbackHandler: BaseCallbackHandler,
+}
+OF_PARSERS = {"aestimate", "alazy_parse", "aparse", "estimate"}
+OF_CONNECTIONS = {"aclose", "close", "model_name"}
+
+
+@pytest.mark.parametrize(
+    ("public", "added"),
+    [
+        (ChatVoxtral, OF_CONNECTIONS | {"aput_audio", "put_audio"}),
+        (VoxtralLLM, OF_CONNECTIONS),
+        (VoxtralTranscriptionParser, OF_CONNECTIONS | OF_PARSERS),
+        (VoxtralTranscriptionLoader, {"aestimate", "estimate"}),
+        (VoxtralTranscriber, {"model_name"}),
+        (VoxtralUsageCallbackHandler, {"by_model", "total"}),
+    ],
+)
+def test_completion_offers_no_helpers_of_the_package(public: type, added: set[str]) -> None:
+    known = {*dir(LANGCHAINS_BASES[public]), *dir(BaseModel)}
+    offered = {name for name in dir(public) if not name.startswith("_")} - known
+    assert offered == added
+
+
+def test_a_transcription_offers_no_settings_of_chats() -> None:
+    of_chats = {"api", "max_stream_resumes", "stream_idle_timeout"}
+    assert of_chats & {*inspect.signature(VoxtralTranscriptionParser).parameters} == set()
+    assert of_chats - {*inspect.signature(ChatVoxtral).parameters} == set()
