@@ -159,7 +159,7 @@ class TranscriptionSettings(ConnectionSettings):
     price_per_minute: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = Field(
         default=None,
         description='US dollars for a minute of audio. Known for `"local"` and for the models of '
-        "DeepInfra, Mistral and OpenRouter that the README lists.",
+        "DeepInfra, Mistral and OpenRouter that `docs/servers.md` lists.",
     )
     model_kwargs: Annotated[dict[str, Any], AfterValidator(_validate_model_kwargs)] = Field(
         default_factory=dict,
