@@ -69,7 +69,7 @@ def test_shells_complete_commands_flags_choices_and_files(
 def test_without_argcomplete_the_way_to_it_is_named(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setitem(sys.modules, "argcomplete", None)  # as if it were not installed
+    monkeypatch.setitem(sys.modules, "argcomplete.shell_integration", None)  # not installed
     with pytest.raises(SystemExit):
         main(["--completion", "bash"])
 
