@@ -1,6 +1,23 @@
-"""LangChain integration for Mistral's Voxtral Mini on DeepInfra.
+"""LangChain integration for Mistral's Voxtral, on DeepInfra, other servers, and without a key.
 
-The public names are loaded on first use (PEP 562), so that importing one costs no other.
+- `ChatVoxtral`: a chat model; messages in, messages out, with tools, structured output and audio.
+- `VoxtralLLM`: an LLM; text in, text out.
+- `VoxtralTranscriptionParser`, `VoxtralTranscriptionLoader`: recordings to documents.
+- `VoxtralTranscriber`, `transcribe_audio_tool`: transcription in a chain, and as a tool of agents.
+- `audio_block`, `describe_audio`: recordings as content of messages.
+- `get_voxtral_usage_callback`, `VoxtralUsageCallbackHandler`, `VoxtralUsage`: tokens, audio, costs.
+- `register`: models by name, `init_chat_model("voxtral:...")`.
+
+`langchain_voxtral.errors` has the errors, `langchain_voxtral.local` the embedded engine, and
+`langchain_voxtral.prompts` has `PromptFormat`. Each name is loaded when it is first used.
+
+Example:
+    ```python
+    from langchain_voxtral import ChatVoxtral
+
+    chat = ChatVoxtral(base_url="local")  # the embedded engine: no key needed
+    print(chat.invoke("What is the capital of France?").text)
+    ```
 """
 
 from importlib import import_module
@@ -25,6 +42,7 @@ if TYPE_CHECKING:
     )
     from langchain_voxtral.usage.sums import VoxtralUsage
 
+# The public names are loaded on first use (PEP 562), so that importing one costs no other.
 _HOMES = {
     "ChatVoxtral": "langchain_voxtral.chat_models",
     "VoxtralLLM": "langchain_voxtral.llms",

@@ -1,11 +1,37 @@
 """Every error this package raises, one class for each kind of failure.
 
-Each class also inherits the `langchain_core.exceptions.ModelError` class of the same
-meaning, so that `ModelRetryMiddleware`, `with_fallbacks` and code written for another
-provider act on it without knowing this package. `is_retryable` comes from there.
+Each class also inherits the class of `langchain_core.exceptions` of the same meaning, so that
+`ModelRetryMiddleware`, `with_fallbacks` and code written for another provider act on it without
+knowing this package. `is_retryable` comes from there.
+
+- `VoxtralError`: the base of all.
+- `VoxtralAuthenticationError`, `VoxtralPermissionDeniedError`, `VoxtralPaymentRequiredError`: the
+  key, what it may do, the balance of its account.
+- `VoxtralInvalidRequestError`: a request that cannot be made or is refused; of its kind are
+  `VoxtralContextOverflowError`, `VoxtralUnsupportedFeatureError`, and of recordings
+  `VoxtralAudioError` and `VoxtralTruncatedAudioError`.
+- `VoxtralNotFoundError`: a model or a path that the server does not know.
+- `VoxtralRateLimitError`, `VoxtralAPIError`, `VoxtralResponseError`: the server is busy, fails, or
+  is none of the supported ones.
+- `VoxtralConnectionError`, `VoxtralIncompleteStreamError`, `VoxtralTimeoutError`: the network.
+- `VoxtralBudgetExceededError`: a limit on costs.
+- `VoxtralLocalError`, `VoxtralMissingExtraError`, `VoxtralMissingAudioExtraError`: what is missing
+  on this machine.
+- `redact`: a text without the keys in it.
+
+Example:
+    ```python
+    from langchain_voxtral import ChatVoxtral
+    from langchain_voxtral.errors import VoxtralError
+
+    try:
+        print(ChatVoxtral(base_url="local").invoke("Hello!", model="nobody/nothing").text)
+    except VoxtralError as error:  # VoxtralNotFoundError
+        print(error, error.status_code, error.is_retryable)
+    ```
 """
 
-from typing import Any, Self
+from typing import Any, TypeVar
 
 from langchain_core.exceptions import (
     ContextOverflowError,
@@ -45,6 +71,8 @@ __all__ = [
     "VoxtralUnsupportedFeatureError",
     "redact",
 ]
+
+AnyError = TypeVar("AnyError", bound="VoxtralError")
 
 
 class VoxtralError(ModelError):
@@ -103,16 +131,17 @@ class VoxtralError(ModelError):
         # fails in a process pool; this keeps every attribute, the partial text included.
         return _rebuild, (type(self), self.message, dict(self.__dict__))
 
-    def having(self, **facts: Any) -> Self:
-        """Set attributes on this error and return it, for the layers that learn more."""
-        for name, value in facts.items():
-            setattr(self, name, value)
-        return self
-
 
 def _rebuild(kind: type[VoxtralError], message: str, state: dict[str, Any]) -> VoxtralError:
     error = kind(message)
     error.__dict__.update(state)
+    return error
+
+
+def with_facts(error: AnyError, **facts: Any) -> AnyError:
+    """Set attributes of an error and return it, for the layers that learn more."""
+    for name, value in facts.items():
+        setattr(error, name, value)
     return error
 
 
@@ -252,3 +281,7 @@ PERMANENT_ERRORS = (
     VoxtralLocalError,
 )
 """Failures that every other request to this server and model would have too."""
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -17,7 +17,11 @@ from langchain_voxtral.completions.response import (
     read_partial_text,
 )
 from langchain_voxtral.completions.resume import StreamProgress, repeated_prefill
-from langchain_voxtral.errors import VoxtralConnectionError, VoxtralError
+from langchain_voxtral.errors import (
+    VoxtralConnectionError,
+    VoxtralError,
+    with_facts,
+)
 from langchain_voxtral.prompts import StopSequenceFilter, StreamUnescaper
 from langchain_voxtral.protocol.json_body import encode_request
 from langchain_voxtral.protocol.responses import ResponseInfo, StreamEvent, TokenDelta
@@ -175,7 +179,8 @@ class CompletionStream:
         """Note on an error the text so far, its tokens, and the server's id of the request."""
         tokens = self._progress.count_tokens(self._decoder)
         received = "".join(self._progress.received)
-        error.having(
+        with_facts(
+            error,
             partial=read_partial_text(self._request, received) or error.partial,
             usage={"output_tokens": tokens} if tokens else error.usage,
             request_id=error.request_id or self.request_id,

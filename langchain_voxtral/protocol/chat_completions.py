@@ -4,7 +4,11 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any, ClassVar
 
-from langchain_voxtral.errors import VoxtralError, VoxtralResponseError
+from langchain_voxtral.errors import (
+    VoxtralError,
+    VoxtralResponseError,
+    with_facts,
+)
 from langchain_voxtral.protocol.chat_message import parse_message, read_index
 from langchain_voxtral.protocol.error_responses import error_from_body
 from langchain_voxtral.protocol.fields import (
@@ -60,11 +64,11 @@ def parse_response(
     error = error_from_body(document, secrets=secrets)
     if error is not None:
         request_id = error.request_id or request_id
-        raise error.having(request_id=request_id, partial=_first_content(document))
+        raise with_facts(error, request_id=request_id, partial=_first_content(document))
     try:
         choices = _sorted_choices(document)
         if (failure := _failure(choices, secrets)) is not None:
-            raise failure.having(request_id=request_id, partial=_first_content(document))
+            raise with_facts(failure, request_id=request_id, partial=_first_content(document))
         messages = [_parse_whole_message(choice.get("message")) for choice in choices]
     except UnexpectedShapeError as problem:
         raise VoxtralResponseError(

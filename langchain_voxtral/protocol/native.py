@@ -3,7 +3,10 @@
 from collections.abc import Iterable
 from typing import ClassVar
 
-from langchain_voxtral.errors import VoxtralResponseError
+from langchain_voxtral.errors import (
+    VoxtralResponseError,
+    with_facts,
+)
 from langchain_voxtral.protocol.error_responses import error_from_body, sanitize
 from langchain_voxtral.protocol.fields import (
     JsonObject,
@@ -55,7 +58,7 @@ def parse_response(
     error = error_from_body(document, secrets=secrets)
     if error is not None:
         partial = next(iter(_known_texts(document)), "")
-        raise error.having(request_id=error.request_id or request_id, partial=partial)
+        raise with_facts(error, request_id=error.request_id or request_id, partial=partial)
     status = as_object(document.get("inference_status"))
     usage = Usage(
         input_tokens=as_int(document.get("num_input_tokens"), status.get("tokens_input")),

@@ -6,7 +6,11 @@ from typing import Any, ClassVar
 
 from pydantic_core import to_json
 
-from langchain_voxtral.errors import VoxtralError, VoxtralResponseError
+from langchain_voxtral.errors import (
+    VoxtralError,
+    VoxtralResponseError,
+    with_facts,
+)
 from langchain_voxtral.protocol.error_responses import sanitize
 from langchain_voxtral.protocol.fields import JsonObject, safe_text
 from langchain_voxtral.protocol.responses import ResponseInfo, StreamEvent, Usage
@@ -82,8 +86,8 @@ class StreamDecoderBase(ABC):
             if sse.failure is not None and not self.has_finish_reason:
                 raise sse.failure
         except VoxtralError as error:
-            self.failure = error.having(
-                status_code=200, request_id=error.request_id or self.request_id
+            self.failure = with_facts(
+                error, status_code=200, request_id=error.request_id or self.request_id
             )
             if not events:
                 raise

@@ -5,7 +5,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
-from langchain_voxtral.errors import VoxtralResponseError
+from langchain_voxtral.errors import (
+    VoxtralResponseError,
+    with_facts,
+)
 from langchain_voxtral.protocol.error_responses import error_from_body, sanitize
 from langchain_voxtral.protocol.fields import (
     JsonObject,
@@ -91,7 +94,7 @@ def parse_transcript(
     error = error_from_body(document, secrets=secrets)
     if error is not None:
         request_id = error.request_id or request_id
-        raise error.having(request_id=request_id, partial=_partial_text(document))
+        raise with_facts(error, request_id=request_id, partial=_partial_text(document))
     status = as_object(document.get("inference_status"))
     text = document.get("text")
     if not isinstance(text, str):

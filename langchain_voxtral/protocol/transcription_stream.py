@@ -11,6 +11,7 @@ from langchain_voxtral.errors import (
     VoxtralError,
     VoxtralIncompleteStreamError,
     VoxtralResponseError,
+    with_facts,
 )
 from langchain_voxtral.protocol.error_responses import error_from_body, sanitize
 from langchain_voxtral.protocol.fields import JsonObject, as_object, non_empty, safe_text
@@ -166,7 +167,8 @@ class TranscriptionStream:
 
     def add_context(self, error: VoxtralError) -> None:
         """Note on an error the text so far, and the server's id of the request."""
-        error.having(
+        with_facts(
+            error,
             partial=self._text() or error.partial,
             request_id=error.request_id or self.request_id,
             attempts=max(error.attempts, self.attempts),
@@ -193,7 +195,7 @@ class TranscriptionStream:
             if self._sse.failure is not None and not self.is_finishing:
                 raise self._sse.failure
         except VoxtralError as error:
-            self._failure = error.having(status_code=200)
+            self._failure = with_facts(error, status_code=200)
             self.must_stop = True
             if not items:
                 raise

@@ -82,7 +82,7 @@ def test_the_text_is_the_message_and_what_identifies_the_request(
     [lambda e: pickle.loads(pickle.dumps(e)), copy.copy, copy.deepcopy],  # noqa: S301
 )
 def test_a_copy_of_an_error_is_complete(kind: type[errors.VoxtralError], duplicate: Any) -> None:
-    error = kind("Busy.", **FACTS).having(message="Very busy.")
+    error = errors.with_facts(kind("Busy.", **FACTS), message="Very busy.")
     error.add_note("a note")
     twin = duplicate(error)
     assert type(twin) is kind
@@ -92,7 +92,7 @@ def test_a_copy_of_an_error_is_complete(kind: type[errors.VoxtralError], duplica
 
 def test_having_sets_later_fields() -> None:
     error = errors.VoxtralAPIError("Failed.")
-    assert error.having(request_id="R2", partial="Hel") is error
+    assert errors.with_facts(error, request_id="R2", partial="Hel") is error
     assert (error.request_id, error.partial) == ("R2", "Hel")
 
 

@@ -1,6 +1,8 @@
 """What `help()`, completion and JSON schemas show of the public classes."""
 
 import inspect
+import re
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -10,6 +12,8 @@ from langchain_core.language_models import BaseChatModel, BaseLLM
 from langchain_core.runnables import Runnable
 from pydantic import BaseModel
 
+import langchain_voxtral
+import langchain_voxtral.errors
 from langchain_voxtral import (
     ChatVoxtral,
     VoxtralLLM,
@@ -18,6 +22,7 @@ from langchain_voxtral import (
     VoxtralTranscriptionParser,
     VoxtralUsageCallbackHandler,
 )
+from langchain_voxtral.prompts import PromptFormat
 
 MODELS = [ChatVoxtral, VoxtralLLM, VoxtralTranscriptionParser]
 
@@ -128,3 +133,23 @@ def test_a_transcription_offers_no_settings_of_chats() -> None:
     of_chats = {"api", "max_stream_resumes", "stream_idle_timeout"}
     assert of_chats & {*inspect.signature(VoxtralTranscriptionParser).parameters} == set()
     assert of_chats - {*inspect.signature(ChatVoxtral).parameters} == set()
+
+
+@pytest.mark.parametrize("module", [langchain_voxtral, langchain_voxtral.errors])
+def test_a_module_names_all_that_is_public_in_it_and_offers_no_more(module: ModuleType) -> None:
+    words = set(re.findall(r"\w+", module.__doc__ or ""))
+    assert {*module.__all__} - words - {"__version__"} == set()
+    assert dir(module) == sorted(module.__all__)
+
+
+def test_every_public_class_and_function_says_what_it_is() -> None:
+    public = {
+        **{name: getattr(langchain_voxtral, name) for name in langchain_voxtral.__all__},
+        **{
+            name: getattr(langchain_voxtral.errors, name)
+            for name in langchain_voxtral.errors.__all__
+        },
+        "PromptFormat": PromptFormat,
+    }
+    own = {name: one.__doc__ for name, one in public.items() if callable(one)}
+    assert {name for name, text in own.items() if len((text or "").split()) < 4} == set()
