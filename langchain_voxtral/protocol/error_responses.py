@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic_core import from_json, to_json
 
-from langchain_voxtral.errors import VoxtralError
+from langchain_voxtral.errors import VoxtralContextOverflowError, VoxtralError
 from langchain_voxtral.protocol.error_table import (
     BY_STATUS,
     BY_STATUS_CLASS,
@@ -21,6 +21,7 @@ from langchain_voxtral.protocol.error_table import (
     UNEXPECTED,
     ErrorCase,
 )
+from langchain_voxtral.protocol.not_found import find_not_found, origin_of
 from langchain_voxtral.redaction import redact
 
 _TEXT_KEYS = ("error_message", "message", "msg", "error", "detail")
@@ -35,6 +36,7 @@ _STATUS_KEYS = ("status", "status_code", "raw_status_code", "code")
 _ANSWER_KEYS = frozenset({"results", "choices", "token", "text"})
 """Where answers have their text. Gateways put `"code": 0, "message": "success"` beside it."""
 
+_NOT_FOUND_STATUS = 404
 _QUOTE_LIMIT = 500
 """Characters of a server's text that a message quotes."""
 _SEARCH_LIMIT = 2**16
@@ -69,6 +71,7 @@ def error_from_response(
     secrets: Iterable[str] = (),
     model: str | None = None,
     has_audio: bool = False,
+    url: str = "",
 ) -> VoxtralError:
     """Return the error that an HTTP response means.
 
@@ -83,9 +86,13 @@ def error_from_response(
         model: The model's id, for messages.
         has_audio: Whether the request carried audio. DeepInfra answers a recording that it
             cannot read with a 500 "inference error", which is then not worth a retry.
+        url: The URL of the request, for what is wrong with it.
     """
     details = details_from_bytes(body)
     case = _find_case(status, details, has_audio=has_audio)
+    answering = header(headers, "x-voxtral-model")  # the embedded engine has it
+    if status == _NOT_FOUND_STATUS and case is BY_STATUS[status]:
+        case = find_not_found(details.text, url, is_embedded=bool(answering)) or case
     location = header(headers, "location") if case is REDIRECT else None
     if location:
         details = ErrorDetails(text=location, request_id=details.request_id)
@@ -95,6 +102,8 @@ def error_from_response(
         status=status,
         secrets=secrets,
         model=model,
+        answering=sanitize(answering, secrets) if answering else None,
+        origin=origin_of(url),
         request_id=details.request_id or header(headers, "x-request-id"),
         retry_after=parse_retry_after(headers),
     )
@@ -197,9 +206,15 @@ def _make_error(
     secrets: Iterable[str],
     request_id: str | None,
     model: str | None = None,
+    answering: str | None = None,
+    origin: str = "",
     retry_after: float | None = None,
 ) -> VoxtralError:
-    advice = case.advice.format(model=f"the model {model!r}" if model else "the model")
+    if answering and issubclass(case.error_class, VoxtralContextOverflowError):
+        model = answering  # whose context it is
+    advice = case.advice.format(
+        model=f"the model {model!r}" if model else "the model", answering=answering, origin=origin
+    )
     quote = sanitize(details.text, secrets)
     return case.error_class(
         f'{advice} The server said: "{quote}"' if quote else f"{advice} The server gave no reason.",

@@ -342,6 +342,7 @@ def _check_status(response: httpx.Response, request: HTTPRequest, content: bytes
             secrets=request.secrets,
             model=request.model,
             has_audio=request.has_audio,
+            url=request.url,
         )
 
 
