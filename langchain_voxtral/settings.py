@@ -224,6 +224,11 @@ class SamplingSettings(BaseModel):
         description="Whether to keep the tokens' log probabilities, as far as the server tells "
         "them.",
     )
+    stream_usage: bool | None = Field(
+        default=None,
+        description="False does not ask for usage in streams of chat completions, for servers that "
+        "refuse `stream_options`; what is reported all the same is kept.",
+    )
     model_kwargs: Annotated[dict[str, Any], AfterValidator(_validate_model_kwargs)] = Field(
         default_factory=dict,
         validation_alias=names_of("model_kwargs"),

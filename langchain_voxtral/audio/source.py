@@ -5,7 +5,7 @@ import io
 import shutil
 import tempfile
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from os import PathLike
 from pathlib import Path
@@ -31,6 +31,7 @@ class AudioSource:
         audio: Where the bytes come from.
         name: What errors call it; by default its path or the file's name.
         rewind: Whether a file is read from its start instead of its current position.
+        advise: What to do about a path that cannot be opened; "" if that is not known.
 
     Raises:
         VoxtralAudioError: The input has another type, or is a named pipe that cannot be read.
@@ -41,7 +42,15 @@ class AudioSource:
     content: Path | bytes | BinaryIO
     """A path, bytes, or a seekable file."""
 
-    def __init__(self, audio: AudioInput, *, name: str | None = None, rewind: bool = True) -> None:
+    def __init__(
+        self,
+        audio: AudioInput,
+        *,
+        name: str | None = None,
+        rewind: bool = True,
+        advise: Callable[[Path], str] = lambda _: "",
+    ) -> None:
+        self._advise = advise
         self._copies = ExitStack()
         weakref.finalize(self, self._copies.close)
         self.name = name
@@ -88,7 +97,10 @@ class AudioSource:
                 reason = getattr(error, "strerror", None) or error
                 # Its text has the name in full, which may be a recording in base64.
                 cause = error if self.title == self.name else None
-                raise VoxtralAudioError(f"{self.title} cannot be read: {reason}.") from cause
+                advice = self._advise(self.content)
+                raise VoxtralAudioError(
+                    f"{self.title} cannot be read: {reason}.{advice and ' '}{advice}"
+                ) from cause
             with file:
                 yield file
         else:

@@ -63,6 +63,7 @@ class CompletionRequest:
         coalesce: Whether tokens that arrive in one read become one delta; with log probabilities
             each stays on its own.
         max_resumes: How often a stream that is cut may be resumed, if it can be.
+        stream_usage: Whether a stream is asked to report usage.
         structured_output: `prompted` if the prompt asks for the form of the answer.
         prompted: Makes the same request with the form of the answer in the prompt, for a server
             that refuses to constrain it; None if words cannot describe the form.
@@ -83,6 +84,7 @@ class CompletionRequest:
     has_audio: bool = False
     coalesce: bool = True
     max_resumes: int = 0
+    stream_usage: bool = True
     structured_output: str | None = None
     prompted: "Callable[[], CompletionRequest | None] | None" = field(default=None, repr=False)
 
@@ -121,7 +123,7 @@ class CompletionRequest:
             )
         logprobs_fields = self.endpoint.logprobs_fields if self.logprobs else {}
         body = {**self.body, **self.endpoint.stream_fields, **logprobs_fields}
-        if not self.provider.takes_stream_options:
+        if not self.provider.takes_stream_options or not self.stream_usage:
             body.pop("stream_options", None)
         elif self.max_resumes and self.endpoint is CHAT_COMPLETIONS:
             # What was used before a cut is known only if it was reported all along.
@@ -311,5 +313,6 @@ class RequestBuilder:
             logprobs=bool(settings.logprobs),
             coalesce=self.coalesce,
             max_resumes=self.max_resumes,
+            stream_usage=settings.stream_usage is not False,
             **reading,
         )

@@ -1,6 +1,7 @@
 """What users give as a recording: paths, bytes, files, LangChain's blobs and audio blocks."""
 
 import io
+import os
 import re
 from collections.abc import Mapping
 from os import PathLike
@@ -26,6 +27,8 @@ AudioInput = (
 """A recording: a blob, a path, a file's bytes, a binary file, or an audio block of a message."""
 
 _MAX_SHOWN = 200
+_PATTERN = re.compile(r"[*?]|\[.+\]")
+"""What makes a name a pattern, in shells and in `Path.glob`."""
 _URL = re.compile(r"(?i)data:|(?!file)[a-z][a-z0-9+.-]+://")
 
 
@@ -82,7 +85,9 @@ def _open(audio: AudioInput) -> tuple[AudioSource, dict[str, Any]] | AudioPart:
                 f"{audio[:_MAX_SHOWN]!r} is an address, which is not fetched: download the "
                 "recording, and give its path or its bytes."
             )
-        case str() | PathLike() | bytes() | bytearray() | memoryview():
+        case str() | PathLike():
+            return AudioSource(audio, advise=_advise), {}
+        case bytes() | bytearray() | memoryview():
             return AudioSource(audio), {}
         case _ if hasattr(audio, "read") and not isinstance(audio, io.TextIOBase):
             return AudioSource(audio), {}
@@ -92,11 +97,23 @@ def _open(audio: AudioInput) -> tuple[AudioSource, dict[str, Any]] | AudioPart:
     )
 
 
+def _advise(path: Path) -> str:
+    """Return how to give the recordings that a folder has, or that a pattern stands for."""
+    if os.path.isdir(path):  # noqa: PTH112 - Path's fails for names that are too long
+        folder, pattern = path, "*.mp3"
+    elif _PATTERN.search(path.name):
+        folder, pattern = path.parent, path.name
+    else:
+        return ""
+    files = f"sorted(Path({str(folder)!r}).glob({pattern!r}))"
+    return f"That is no single recording; for several: VoxtralTranscriptionLoader({files})"
+
+
 def _blob_source(blob: Blob) -> AudioSource:
     if blob.data is None and blob.path is None:
         raise VoxtralInvalidRequestError("The Blob has neither data nor a path.")
     content = Path(blob.path) if blob.data is None and blob.path is not None else blob.as_bytes()
-    return AudioSource(content, name=blob.source)
+    return AudioSource(content, name=blob.source, advise=_advise)
 
 
 def _block_part(block: Mapping[str, Any]) -> AudioPart:

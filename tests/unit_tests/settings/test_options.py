@@ -316,7 +316,13 @@ def test_special_tokens_in_content_are_escaped_refused_or_allowed(
 
 
 def test_every_setting_of_a_call_is_sent_or_known_not_to_be() -> None:
-    elsewhere = {"model", "stop", "logprobs", "model_kwargs"}  # have a place of their own
+    elsewhere = {
+        "model",
+        "stop",
+        "logprobs",
+        "stream_usage",
+        "model_kwargs",
+    }  # have a place of their own
     assert {*REQUEST_FIELDS} == SamplingSettings.model_fields.keys() - elsewhere
 
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from typing import Any
 
 import httpx
 import pytest
@@ -105,6 +106,24 @@ async def test_a_stream_requests_usage_which_arrives_last_and_alone(
     assert server.body["stream_options"] == {"include_usage": True}
     assert message.text == "Hi."
     assert message.usage_metadata == {"input_tokens": 4, "output_tokens": 2, "total_tokens": 6}
+
+
+@pytest.mark.parametrize("stream_usage", [None, True, False])
+@pytest.mark.parametrize("place", ["constructor", "call"])
+def test_stream_usage_is_whether_a_stream_asks_for_usage(
+    make_chat: Callable[..., ChatVoxtral], server: Server, place: str, stream_usage: bool | None
+) -> None:
+    at: dict[str, dict[str, Any]] = {place: {"stream_usage": stream_usage}}
+    chat = make_chat(**SERVERS["vllm"], **at.get("constructor", {}))
+    server.answer = lambda _: streaming(
+        b'data: {"choices": [{"index": 0, "delta": {"content": "Hi."}}]}\n\n'
+        b'data: {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}\n\n'
+        b"data: [DONE]\n\n"
+    )
+    answer = sum_of(list(chat.stream("Hello!", **at.get("call", {}))))
+    assert (answer.text, answer.usage_metadata) == ("Hi.", None)
+    asked = None if stream_usage is False else {"include_usage": True}
+    assert server.body.get("stream_options") == asked
 
 
 @pytest.mark.parametrize(

@@ -98,6 +98,29 @@ def test_every_kind_of_input_is_accepted(name: str, method: str, short: Path) ->
     assert form_of(server.requests[0])[1][3] == SHORT
 
 
+@pytest.mark.parametrize("as_blob", [False, True])
+@pytest.mark.parametrize(
+    ("name", "reason", "folder", "pattern"),
+    [
+        ("talks", "Is a directory", "talks", "*.mp3"),
+        ("talks/*.mp3", "No such file or directory", "talks", "*.mp3"),
+        ("talks/take[1-3]?.wav", "No such file or directory", "talks", "take[1-3]?.wav"),
+    ],
+)
+def test_a_folder_or_a_pattern_is_an_error_that_says_how_to_load_several(
+    tmp_path: Path, name: str, reason: str, folder: str, pattern: str, *, as_blob: bool
+) -> None:
+    (tmp_path / "talks").mkdir()
+    path = tmp_path / name
+    recording = Blob.from_path(path) if as_blob else str(path)
+    with pytest.raises(VoxtralAudioError) as caught:
+        VoxtralTranscriptionLoader(recording, api_key="any").load()
+    assert caught.value.message == (
+        f"{path} cannot be read: {reason}. That is no single recording; for several: "
+        f"VoxtralTranscriptionLoader(sorted(Path({str(tmp_path / folder)!r}).glob({pattern!r})))"
+    )
+
+
 @pytest.mark.parametrize("method", PARSES)
 @pytest.mark.parametrize(
     ("audio", "error", "message"),
