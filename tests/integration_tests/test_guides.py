@@ -33,3 +33,18 @@ def test_an_example_prints_what_stands_below_it(
     exec(code, {"__name__": "__main__"})  # noqa: S102 - an example of ours
     shown = capsys.readouterr().out
     assert SequenceMatcher(None, printed.split(), shown.split()).ratio() >= MIN_SIMILARITY, shown
+
+
+def test_the_page_in_the_order_of_langchains_runs_from_top_to_bottom(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setenv("DEEPINFRA_API_TOKEN", "a-key-that-is-not-asked-for")
+    page = (ROOT / "docs" / "integration.md").read_text(encoding="utf-8")
+    names = {"__name__": "__main__"}
+    for code in re.findall(r"^```python\n(.*?)^```$", page, re.DOTALL | re.MULTILINE):
+        exec(code, names)  # noqa: S102 - examples of ours, of which the later use the earlier
+    shown = capsys.readouterr().out
+    assert "Tokyo" in shown
+    assert "'city': 'Paris'" in shown
+    assert "name='Anna' age=31" in shown
