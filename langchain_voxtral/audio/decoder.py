@@ -91,7 +91,7 @@ class Recording:
         self._source = source if isinstance(source, AudioSource) else AudioSource(source, name=name)
         self.name = name or self._source.title
         with self._source.open() as file, self._naming_errors():
-            self.format = _known_format(file)
+            self.format = known_format(file)
             if check := _CHECKS.get(self.format):
                 found = check(file, self._report_damage)
                 self._check = replace(found, is_damaged=self.is_complete is False)
@@ -190,7 +190,12 @@ class Recording:
             raise
 
 
-def _known_format(file: BinaryIO) -> AudioFormat:
+def known_format(file: BinaryIO) -> AudioFormat:
+    """Return the format of a file, which its beginning tells.
+
+    Raises:
+        VoxtralAudioError: It is empty, or is no recording of a known format.
+    """
     if audio_format := formats.detect_format(file):
         return audio_format
     file.seek(0)

@@ -73,6 +73,8 @@ def _parser() -> argparse.ArgumentParser:
         prog="langchain-voxtral",
         description="Voxtral Mini through LangChain: on DeepInfra with a key, else from a small "
         "embedded model.",
+        epilog="Exit status: 0; 1 after an error; 2 if the command line is wrong, and nothing was "
+        "started; 130 after Ctrl-C.",
     )
     parser.add_argument("--version", action="version", version=__version__)
     add_completion(parser)

@@ -53,7 +53,12 @@ def add_chat(chat: argparse.ArgumentParser) -> None:
     )
     add("--model", type=some_text, metavar="NAME", help="the model's name at the server")
     add_server_options(chat)
-    add("--temperature", type=number(0, 100), help="randomness, 0 is greedy (default: 0.2)")
+    add(
+        "--temperature",
+        type=number(0, 100),
+        metavar="X",
+        help="randomness, 0 is greedy (default: 0.2)",
+    )
     add(
         "--max-tokens",
         type=number(1, 1_000_000, int),

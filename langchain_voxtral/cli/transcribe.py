@@ -118,6 +118,9 @@ def _transcribe_all(
     parser = _make_parser(arguments, settings, store)
     with ExitStack() as stack:
         jobs = _make_jobs(parser, tasks, summary, stack)
+        if not jobs:
+            report(summary.text())
+            return
         if parser.base_url == LOCAL_BASE_URL:
             # It says which model works before there is a bar, and fails only once.
             announce_engine(arguments, **_engine_models(arguments))
@@ -181,8 +184,9 @@ def _make_jobs(
     summary: RunSummary,
     stack: ExitStack,
 ) -> "list[tuple[TranscribeTask, TranscriptionJob]]":
-    """Return jobs for the recordings, without those that can never be opened."""
+    """Return jobs for the recordings, without those that are none or can never be opened."""
     # These take a second.
+    from langchain_voxtral.audio.decoder import known_format  # noqa: PLC0415
     from langchain_voxtral.transcription.pipeline import TranscriptionJob  # noqa: PLC0415
     from langchain_voxtral.transcription_client import TranscriptionClient  # noqa: PLC0415
 
@@ -192,6 +196,8 @@ def _make_jobs(
     for task in tasks:
         try:
             source = stack.enter_context(open_recording(task))
+            with source.open() as file:
+                known_format(file)
         except VoxtralError as error:
             summary.add_failure()
             print_error(_named(task.name, error))

@@ -9,6 +9,7 @@ from typing import get_args
 
 from langchain_voxtral.cli.arguments import language_code, some_text
 from langchain_voxtral.cli.console import add_server_options
+from langchain_voxtral.cli.unfinished import default_folder
 from langchain_voxtral.providers import Timestamps
 
 _ENDPOINTS = ("transcriptions", "native", "chat")
@@ -75,8 +76,9 @@ def add_transcribe_options(transcribe: argparse.ArgumentParser, *, formats: Iter
         "--store",
         type=Path,
         metavar="DIR",
-        help="where the text of finished chunks is kept until the recording is finished, so that a "
-        "run that was stopped goes on (default: transcripts in the cache directory)",
+        help="where the texts of finished chunks are kept until the text of the recording is "
+        "written, so that a run that was stopped goes on; delete the folder to forget them "
+        f"(default: {str(default_folder()).replace('%', '%%')})",
     )
     add("--no-store", action="store_true", help="keep nothing: a run that was stopped begins anew")
     add_server_options(transcribe)

@@ -52,6 +52,11 @@ class UnfinishedStore(ByteStore):
         return self._files.yield_keys(prefix=prefix)
 
 
+def default_folder() -> Path:
+    """Return the folder of --store where none is given."""
+    return cache_dir() / "transcripts"
+
+
 def open_unfinished(arguments: argparse.Namespace, report: Report) -> UnfinishedStore | None:
     """Return the store of --store; None with --no-store, or without a place for it.
 
@@ -60,7 +65,7 @@ def open_unfinished(arguments: argparse.Namespace, report: Report) -> Unfinished
     """
     if arguments.no_store:
         return None
-    folder = arguments.store or cache_dir() / "transcripts"
+    folder = arguments.store or default_folder()
     try:
         make_folder(folder, "--store", 0o700)
     except UsageError as error:

@@ -247,7 +247,7 @@ def test_after_a_recording_that_fails_the_others_continue(run: Run) -> None:
     with ScriptedServer(REFUSED, transcription_reply("B.", **PAID)) as server:
         done = run(server, "a.wav", "words.mp3", "missing.wav", "b.wav")
 
-    missing, _, refused, words, cost = done.err
+    missing, words, _, refused, cost = done.err
     assert (done.status, done.out) == (1, "==> b.wav <==\nB.\n")
     assert refused.startswith("langchain-voxtral: a.wav: ")
     assert "this sound is not for me" in refused
@@ -257,6 +257,22 @@ def test_after_a_recording_that_fails_the_others_continue(run: Run) -> None:
         "1 recording, 2.0 s of audio, $0.000033 (reported by the server); "
         "not counted: 3 that failed"
     )
+
+
+@pytest.mark.parametrize("name", ["missing.wav", "words.mp3", "empty.wav", "https://x.org/a.mp3"])
+def test_without_a_recording_nothing_starts(
+    run: Run, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    for variable in DEEPINFRA_KEY_VARIABLES:
+        monkeypatch.delenv(variable, raising=False)
+    Path("words.mp3").write_text("no sound at all")
+    Path("empty.wav").touch()
+    done = run(None, name)
+
+    assert (done.status, done.out) == (1, "")
+    error, summary = done.err  # and no line says that the embedded engine transcribes
+    assert error.startswith(f"langchain-voxtral: {name}")
+    assert summary == "Nothing was transcribed; not counted: 1 that failed"
 
 
 def test_an_error_that_affects_all_recordings_ends_the_command(run: Run) -> None:
