@@ -23,7 +23,7 @@ langchain-voxtral --completion fish | source
 complete -C $argv[1]
 """
 ZSH = """\
-autoload -Uz compinit && compinit -u -d /dev/null
+autoload -Uz compinit && compinit -u -D
 eval "$(langchain-voxtral --completion zsh)"
 _describe() { print -l -- ${(P)2} }
 words=(${=1}) BUFFER=$1 CURSOR=${#1}
