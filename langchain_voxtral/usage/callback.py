@@ -170,7 +170,7 @@ def get_voxtral_usage_callback(
             pass it is refused before it is sent. `VoxtralUsageCallbackHandler` says how.
 
     Yields:
-        The handler that counts: `print(usage)`, `usage.total`, `usage.by_model`.
+        The handler that counts, with `total` and `by_model`.
 
     Raises:
         VoxtralInvalidRequestError: `max_cost_usd` is not a number of 0 or more.
