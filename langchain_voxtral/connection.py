@@ -130,7 +130,9 @@ class ConnectionSettings(BaseModel):
         "`/v1`. Named in metadata and traces.",
     )
     base_url: Annotated[
-        str, BeforeValidator(_fill_base_url), AfterValidator(_normalize_base_url)
+        Accepts[str, str | None],
+        BeforeValidator(_fill_base_url),
+        AfterValidator(_normalize_base_url),
     ] = Field(
         default=None,
         validate_default=True,

@@ -14,6 +14,7 @@ from langchain_voxtral.audio.pricing import Estimate
 from langchain_voxtral.audio.source import AudioSource
 from langchain_voxtral.connection import MODEL_CONFIG
 from langchain_voxtral.errors import VoxtralAudioError, VoxtralInvalidRequestError
+from langchain_voxtral.signatures import SignatureWithSettings
 from langchain_voxtral.transcription.chunk_sender import NoTimestamps
 from langchain_voxtral.transcription.outputs import aiter_outputs, iter_outputs
 from langchain_voxtral.transcription.pipeline import TranscriptionJob
@@ -269,6 +270,8 @@ class VoxtralTranscriptionLoader(BaseLoader):
         print(loader.estimate().dollars)  # what it takes, without a request
         ```
     """
+
+    __signature__ = SignatureWithSettings(VoxtralTranscriptionParser)
 
     def __init__(
         self,

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import reduce
-from inspect import Parameter, Signature
+from inspect import Parameter, Signature, signature
 from operator import or_
 from types import UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, TypeVar, Union, cast
@@ -70,6 +70,25 @@ class PlainSignature:
             parameters.sort(key=lambda one: (one.kind, one.name in langchains))
             self._made = detailed.replace(parameters=parameters)
         return self._made
+
+
+class SignatureWithSettings:
+    """The signature of a class whose constructor takes the settings of a model, as `**settings`."""
+
+    __slots__ = ("_model_class",)
+
+    def __init__(self, model_class: type[BaseModel]) -> None:
+        self._model_class = model_class
+
+    def __get__(self, instance: object, owner: type) -> Signature:
+        if instance is not None:
+            raise AttributeError("__signature__")
+        _, *own = signature(owner.__init__).parameters.values()  # type: ignore[misc]
+        if own and own[-1].kind is Parameter.VAR_KEYWORD:
+            taken = {one.name for one in own}
+            settings = signature(self._model_class).parameters.values()
+            own[-1:] = [one for one in settings if one.name not in taken]
+        return Signature(own)
 
 
 def show_plain_signature(model_class: type[BaseModel]) -> None:

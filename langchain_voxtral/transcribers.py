@@ -11,6 +11,7 @@ from langchain_core.runnables import Runnable, RunnableConfig
 
 from langchain_voxtral.document_loaders import VoxtralTranscriptionParser, as_parser
 from langchain_voxtral.errors import VoxtralInvalidRequestError
+from langchain_voxtral.signatures import SignatureWithSettings
 from langchain_voxtral.transcription.source import AudioInput
 from langchain_voxtral.transport import running_loop
 
@@ -51,6 +52,8 @@ class VoxtralTranscriber(Runnable[AudioInput, Any]):
         print(chain.invoke("talk.mp3").text)
         ```
     """
+
+    __signature__ = SignatureWithSettings(VoxtralTranscriptionParser)
 
     def __init__(
         self,

@@ -70,6 +70,24 @@ def test_the_signature_of_a_chat_begins_with_what_is_set_most() -> None:
     assert "stop: list[str] | str | None = None" in signature_of(ChatVoxtral)
 
 
+@pytest.mark.parametrize(
+    ("taker", "first"),
+    [(VoxtralTranscriptionLoader, "recordings"), (VoxtralTranscriber, "parser")],
+)
+def test_what_takes_the_settings_of_a_parser_shows_them(taker: type, first: str) -> None:
+    shown, settings = inspect.signature(taker), inspect.signature(VoxtralTranscriptionParser)
+    assert next(iter(shown.parameters)) == first
+    assert "settings" not in shown.parameters
+    assert settings.parameters.keys() <= shown.parameters.keys()
+    assert shown.parameters["mode"] == settings.parameters["mode"]
+
+    class Taker(taker):  # type: ignore[misc]  # any class
+        def __init__(self, folder: str) -> None:
+            """Take a folder alone."""
+
+    assert str(inspect.signature(Taker)) == "(folder: str)"
+
+
 def test_a_subclass_of_a_user_has_a_plain_signature_with_its_own_fields() -> None:
     class TeamChat(ChatVoxtral):
         team: str = "blue"

@@ -1,5 +1,6 @@
 """Valid code of users; `make lint` runs mypy on it."""
 
+import os
 from collections.abc import AsyncIterator, Iterator
 from typing import assert_type
 
@@ -25,11 +26,12 @@ chat = ChatVoxtral(
     default_headers={"x-team": "a"},
 )
 chat = ChatVoxtral(api_key="key", stop="x", timeout=30, default_headers={"x-team": "a"})
-chat = ChatVoxtral(api_key=None, stop=None, timeout=(5, 60))
+chat = ChatVoxtral(api_key=None, stop=None, timeout=(5, 60), base_url=os.getenv("MY_URL"))
 llm = VoxtralLLM(model="x", prompt_format="raw", seed=7, api_key="key", stop="x")
 parser = VoxtralTranscriptionParser(api_key="key", timeout=30, language="fr")
 assert_type(chat.api_key, SecretStr | None)
 assert_type(chat.stop, list[str] | None)
+assert_type(chat.base_url, str)
 assert_type(parser.api_key, SecretStr | None)
 
 
