@@ -6,7 +6,9 @@ aborts. So a forked child frees no server, neither an inherited one nor its own,
 the destructors of C++ (as children of `multiprocessing` do anyway).
 
 A child that is forked while a thread imports or loads has half of a module or of a model for ever.
-So a fork waits for what is being loaded.
+One that is forked while a thread computes may have locks of MKL that nobody frees, and OpenBLAS,
+which stops its threads for a fork, then makes the parent's thread wait for ever. So a fork waits
+for what is being loaded, and for the segment that is being transcribed.
 """
 
 import ctypes
@@ -26,25 +28,32 @@ _owners: "weakref.WeakSet[_ServerOwner]" = weakref.WeakSet()
 _is_used = False
 """Whether a native library may have been loaded, and have threads."""
 _is_forked = False
-_loading: list[int] = []
-"""The threads that load something."""
+_busy: list[int] = []
+"""The threads that load or compute something."""
+_waiting_forks = 0
 _changed = threading.Condition()
 
 
 @contextmanager
 def delay_forks() -> Iterator[None]:
-    """Let other threads fork only before or after; for imports and for what loads a model."""
+    """Let other threads fork only before or after; for imports, and what loads or runs a model."""
     global _is_used  # noqa: PLW0603 - a fact about this process
     _is_used = True
     thread = threading.get_ident()
     with _changed:
-        _loading.append(thread)
+        _busy.append(thread)
     try:
         yield
     finally:
         with _changed:
-            _loading.remove(thread)
+            _busy.remove(thread)
             _changed.notify_all()
+
+
+def wait_for_forks() -> None:
+    """Let forks that wait go first; for a thread that delays them again and again."""
+    with _changed:
+        _changed.wait_for(lambda: not _waiting_forks)
 
 
 def protect_after_fork(owner: _ServerOwner) -> None:
@@ -59,17 +68,23 @@ def _leak_reference(server: object) -> None:
 
 
 def _before_fork() -> None:
+    global _waiting_forks  # noqa: PLW0603 - a fact about this process
     _changed.acquire()
-    _changed.wait_for(lambda: set(_loading) <= {threading.get_ident()})
+    _waiting_forks += 1
+    _changed.wait_for(lambda: set(_busy) <= {threading.get_ident()})
 
 
 def _after_fork_in_parent() -> None:
+    global _waiting_forks  # noqa: PLW0603 - the same
+    _waiting_forks -= 1
+    _changed.notify_all()
     _changed.release()
 
 
 def _after_fork_in_child() -> None:
-    global _is_forked, _changed  # noqa: PLW0603 - facts about this process
+    global _is_forked, _changed, _waiting_forks  # noqa: PLW0603 - facts about this process
     _changed = threading.Condition()  # that of the parent may have threads that wait
+    _waiting_forks = 0
     if not _is_used:
         return
     _is_forked = True

@@ -2,12 +2,12 @@
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from langchain_voxtral.errors import VoxtralLocalError
-from langchain_voxtral.local.engine.forks import delay_forks, protect_after_fork
+from langchain_voxtral.local.engine.forks import delay_forks, protect_after_fork, wait_for_forks
 from langchain_voxtral.local.errors import ErrorResponse
 from langchain_voxtral.local.weights import ensure_speech_model, import_faster_whisper
 from langchain_voxtral.protocol.transcription import LanguageSource
@@ -125,25 +125,26 @@ class Whisper:
     ) -> tuple[list[Any], Language]:
         # English into English may change the words.
         is_english = language is not None and language.code == ENGLISH
-        found, info = self.server.transcribe(
-            samples,
-            language=_WHISPER_CODES.get(language.code, language.code) if language else None,
-            task="transcribe" if is_english else settings.task,
-            initial_prompt=settings.prompt or None,
-            vad_filter=True,
-            word_timestamps=True,
-            # Not the library's list: with it, windows that fail are decoded again at random.
-            temperature=[settings.temperature],
-            # A window that goes wrong does not lead the next ones astray.
-            condition_on_previous_text=False,
-            **options,
-        )
+        with delay_forks():
+            found, info = self.server.transcribe(
+                samples,
+                language=_WHISPER_CODES.get(language.code, language.code) if language else None,
+                task="transcribe" if is_english else settings.task,
+                initial_prompt=settings.prompt or None,
+                vad_filter=True,
+                word_timestamps=True,
+                # Not the library's list: with it, windows that fail are decoded again at random.
+                temperature=[settings.temperature],
+                # A window that goes wrong does not lead the next ones astray.
+                condition_on_previous_text=False,
+                **options,
+            )
         if language is None:
             language = _detected(info.language, float(info.language_probability))
             if language.code == ENGLISH and settings.task == "translate":
                 return self._decode(samples, language, settings, check, **options)
         segments = []
-        for segment in found:  # decodes it
+        for segment in _decode_each(found):
             check()
             segments.append(segment)
         return segments, language
@@ -202,6 +203,19 @@ def _thread_count() -> int:
     return max(1, min(4, (os.cpu_count() or 2) // 2))
 
 
+def _decode_each(segments: Iterable[Any]) -> Iterator[Any]:
+    """Yield segments, which are decoded here; between two of them other threads may fork."""
+    remaining = iter(segments)
+    while True:
+        wait_for_forks()
+        with delay_forks():
+            segment = next(remaining, None)
+        if segment is None:
+            return
+        yield segment
+
+
+@delay_forks()
 def has_speech(samples: "Samples") -> bool:
     """Return whether faster-whisper's voice detector finds speech."""
     from faster_whisper.vad import get_speech_timestamps  # noqa: PLC0415 - an extra

@@ -165,7 +165,7 @@ def test_a_library_that_does_not_load_is_named_with_what_it_needs(tmp_path: Path
 def test_processes_end_while_the_engine_transcribes_and_a_forked_child_can_too(
     tmp_path: Path,
 ) -> None:
-    """No server is stopped; a thread is inside CTranslate2 when they fork and end."""
+    """No server is stopped; a thread is inside CTranslate2 when they end."""
     minute = tmp_path / "minute.wav"
     minute.write_bytes(wav(FRAMES * 6))
     run_python(
@@ -210,5 +210,40 @@ def test_processes_end_while_the_engine_transcribes_and_a_forked_child_can_too(
         assert os.waitpid(child, 0)[1] == 0
         """,
         str(minute),
+        str(JFK),
+    )
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a_transcription_goes_on_while_its_process_forks_again_and_again() -> None:
+    """OpenBLAS stops its threads for a fork; whoever computes then would wait for ever."""
+    run_python(
+        """
+        import logging, os, sys, threading, warnings
+        warnings.simplefilter("ignore", DeprecationWarning)
+        from langchain_voxtral.audio import Recording
+        from langchain_voxtral.local.engine.speech import SpeechEngine
+
+        decoding = threading.Event()
+        logger = logging.getLogger("faster_whisper")
+        logger.setLevel("INFO")
+        logger.addFilter(lambda record: decoding.set())  # and nothing is printed
+        texts = []
+        engine = SpeechEngine()
+        engine.load()
+        read = lambda: texts.append(engine.transcribe(Recording(sys.argv[1])).text)
+        for _ in range(2):
+            decoding.clear()
+            transcribing = threading.Thread(target=read)
+            transcribing.start()
+            assert decoding.wait(30)
+            for _ in range(4):
+                child = os.fork()
+                if child == 0:
+                    os._exit(0)
+                os.waitpid(child, 0)
+            transcribing.join()
+        assert ["fellow" in text for text in texts] == [True] * 2, texts
+        """,
         str(JFK),
     )
