@@ -4,7 +4,8 @@ import json
 from collections.abc import AsyncIterator, Iterator
 from typing import Annotated, Any, NoReturn
 
-from langchain_core.exceptions import OutputParserException
+from langchain_core import exceptions
+from langchain_core.exceptions import ModelError, OutputParserException
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.output_parsers import BaseTransformOutputParser
 from langchain_core.outputs import ChatGeneration, Generation
@@ -66,8 +67,12 @@ class StructuredOutputParser(BaseTransformOutputParser[Any]):
 
         Raises:
             OutputParserException: It holds none, or one that is not valid.
+            ModelRefusalError: The model refused; before langchain-core 1.7.5 that is an
+                OutputParserException, too.
         """
         text = str(message.text)
+        if refusal := message.additional_kwargs.get("refusal"):
+            raise refused(message, refusal)
         try:
             json_text = self._json_text(message)
             if self.tool is not None:
@@ -218,7 +223,7 @@ class RawOutputParser(StructuredOutputParser):
     def _outcome(self, message: BaseMessage) -> AddableDict:
         try:
             return AddableDict(parsed=self.parse_whole(message), parsing_error=None)
-        except OutputParserException as error:
+        except (OutputParserException, ModelError) as error:
             return AddableDict(parsed=None, parsing_error=error)
 
 
@@ -293,6 +298,16 @@ def _refuse_constant(name: str) -> NoReturn:
 
 def _quoted(text: str) -> str:
     return repr(text if len(text) <= _MAX_QUOTE else f"{text[:_MAX_QUOTE]}...")
+
+
+def refused(message: BaseMessage, refusal: str) -> Exception:
+    """Return the error that LangChain's own parsers raise for a refusal."""
+    # Since langchain-core 1.7.5.
+    if (error_class := getattr(exceptions, "ModelRefusalError", None)) is not None:
+        block = {"type": "refusal", "refusal": refusal}
+        error: Exception = error_class.from_refusal(block, raw_message=message)
+        return error
+    return OutputParserException(f"The model refused to answer: {refusal}", llm_output=refusal)
 
 
 def explain(error: Exception) -> str:

@@ -15,9 +15,11 @@ from pydantic import BaseModel
 
 from langchain_voxtral.completions.outputs import (
     FIRST_TOOL_CALL_INDEX,
+    content_of,
     finish_info,
     generation_info,
     logprobs_metadata,
+    refusal_kwargs,
     response_metadata,
     usage_metadata,
 )
@@ -163,7 +165,8 @@ def to_blocks_chunk(item: StreamItem) -> ChatGenerationChunk:
 def _last_message(info: ResponseInfo) -> AIMessageChunk:
     """Return the message of the last chunk; it alone has metadata, since LangChain adds them up."""
     return AIMessageChunk(
-        content="",
+        content=content_of("", info),
+        additional_kwargs=refusal_kwargs(info),
         usage_metadata=usage_metadata(info),
         response_metadata=response_metadata(info),
         chunk_position="last",

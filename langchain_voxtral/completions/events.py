@@ -14,6 +14,8 @@ from langchain_core.utils.utils import LC_ID_PREFIX
 from langchain_voxtral.completions.outputs import (
     FIRST_TOOL_CALL_INDEX,
     finish_info,
+    refusal_block,
+    refusal_kwargs,
     response_metadata,
     usage_metadata,
 )
@@ -37,6 +39,8 @@ class _Block:
         text = "".join(self.parts)
         if self.empty["type"] == "text":
             return {"type": "text", "text": text}
+        if self.empty["type"] == "refusal":  # it came whole
+            return self.empty
         call = {"id": self.empty["id"], "name": self.empty["name"]}
         try:
             return {"type": "tool_call", **call, "args": json.loads(text)}
@@ -57,7 +61,8 @@ class EventBuilder:
     def __init__(self, run_id: object | None) -> None:
         self._message_id = "" if run_id is None else f"{LC_ID_PREFIX}-{run_id}"
         self._is_started = False
-        self._blocks: dict[int | None, _Block] = {}  # by the call's index; the text has None
+        # By the call's index; the text has None.
+        self._blocks: dict[int | str | None, _Block] = {}
         self._logprobs: dict[str, Any] = {}
 
     def feed(self, item: StreamItem) -> list[Event]:
@@ -77,6 +82,8 @@ class EventBuilder:
             if text := item.arguments:
                 _add(events, block, text, {"type": "tool-call-delta", "args": text})
         else:
+            if item.refusal is not None:
+                self._start_block(events, "refusal", refusal_block(item.refusal))
             events += map(_finish_block, self._blocks.values())
             events.append(self._finish_message(item))
         return events
@@ -93,7 +100,9 @@ class EventBuilder:
         call = {"id": chunk.id, "name": chunk.name, "args": "", "index": index}
         return self._start_block(events, chunk.index, {"type": "tool_call_chunk", **call})
 
-    def _start_block(self, events: list[Event], key: int | None, content: dict[str, Any]) -> _Block:
+    def _start_block(
+        self, events: list[Event], key: int | str | None, content: dict[str, Any]
+    ) -> _Block:
         block = self._blocks[key] = _Block(len(self._blocks), content.copy())
         events.append({"event": "content-block-start", "index": block.index, "content": content})
         return block
@@ -104,12 +113,16 @@ class EventBuilder:
             event["usage"] = usage
         # In the order in which LangChain adds up what chunks say.
         metadata = self._logprobs | (finish_info(info) or {}) | response_metadata(info)
-        return event | {"metadata": metadata}
+        return event | {"metadata": metadata} | _if_any(additional_kwargs=refusal_kwargs(info))
 
 
 def _add(events: list[Event], block: _Block, text: str, delta: dict[str, str]) -> None:
     block.parts.append(text)
     events.append({"event": "content-block-delta", "index": block.index, "delta": delta})
+
+
+def _if_any(**values: Any) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value}
 
 
 def _finish_block(block: _Block) -> Event:

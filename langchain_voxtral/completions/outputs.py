@@ -122,12 +122,31 @@ def _message(completion: Completion) -> AIMessage:
         if call.error
     ]
     return AIMessage(
-        content=completion.text,
+        content=content_of(completion.text, completion.info),
+        additional_kwargs=refusal_kwargs(completion.info),
         tool_calls=valid,
         invalid_tool_calls=invalid,
         usage_metadata=usage_metadata(completion.info),
         response_metadata=response_metadata(completion.info),
     )
+
+
+def content_of(text: str, info: ResponseInfo) -> str | list[str | dict[str, Any]]:
+    """Return the content of a message: its text, or LangChain's standard block of a refusal."""
+    if info.refusal is None:
+        return text
+    texts: list[str | dict[str, Any]] = [{"type": "text", "text": text}] if text else []
+    return [*texts, refusal_block(info.refusal)]
+
+
+def refusal_block(refusal: str) -> dict[str, Any]:
+    """Return LangChain's standard block of a refusal (from langchain-core 1.7.5 on)."""
+    return {"type": "refusal", "refusal": refusal}
+
+
+def refusal_kwargs(info: ResponseInfo) -> dict[str, Any]:
+    """Return where ChatOpenAI has a refusal."""
+    return {} if info.refusal is None else {"refusal": info.refusal}
 
 
 def logprobs_metadata(tokens: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:

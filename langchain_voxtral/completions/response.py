@@ -151,6 +151,7 @@ def parse_completions(
             **known,
             finish_reason=reason,
             finish_reason_is_derived=reported is None or reason != reported,
+            refusal=parsed.refusals[index] if parsed.refusals else None,
             usage=usage if index == 0 else Usage(),
         )
         completions.append(Completion(text, info, _whole_calls(request, chunks, reason)))

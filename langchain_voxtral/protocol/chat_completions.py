@@ -47,7 +47,7 @@ def parse_response(
 ) -> ParsedResponse:
     """Return what a whole (not streamed) response contains, its choices in order of their index.
 
-    A refusal is text. The calls of a choice are numbered in their order. A message without content
+    The calls of a choice are numbered in their order. A message without content
     is an empty answer; one without even a role may have its text in a form that is not known here.
 
     Args:
@@ -78,13 +78,14 @@ def parse_response(
             partial=_first_content(document),
         ) from None
     return ParsedResponse(
-        texts=tuple(text for text, _ in messages),
+        texts=tuple(text for text, _, _ in messages),
         info=ResponseInfo(usage=Usage(**_usage(document)), request_id=request_id),
         finish_reasons=tuple(safe_text(_finish_reason(choice), secrets) for choice in choices),
         tool_calls=tuple(
             tuple(replace(call, index=index) for index, call in enumerate(calls))
-            for _, calls in messages
+            for _, _, calls in messages
         ),
+        refusals=tuple(refusal or None for _, refusal, _ in messages),
     )
 
 
@@ -173,9 +174,10 @@ class ChatDecoder(StreamDecoderBase):
         has_delta = isinstance(delta, dict) or may_hold_text(delta)
         if not has_delta and not (choice.get("message") or choice.get("text")):
             return
-        text, calls = parse_message(delta)
-        if (text or calls) and self.has_finish_reason:
+        text, refusal, calls = parse_message(delta)
+        if (text or refusal or calls) and self.has_finish_reason:
             raise UnexpectedShapeError
+        self._refusal += refusal
         if text:
             deltas = _deltas(text, choice.get("logprobs"))
             events += deltas if self._with_logprobs else [delta.text for delta in deltas]
@@ -205,7 +207,7 @@ def _plain_text(document: JsonObject) -> str | None:
     return text if isinstance(text, str) else None
 
 
-def _parse_whole_message(message: object) -> tuple[str, list[ToolCallChunk]]:
+def _parse_whole_message(message: object) -> tuple[str, str, list[ToolCallChunk]]:
     if isinstance(message, dict) and message.keys().isdisjoint(_MESSAGE_KEYS):
         raise UnexpectedShapeError("a message without a role and content")
     return parse_message(message)

@@ -1,4 +1,4 @@
-"""A message of chat completions, or a piece of one: its text and its tool calls."""
+"""A message of chat completions, or a piece of one: its text, refusal and tool calls."""
 
 from pydantic_core import to_json
 
@@ -14,7 +14,7 @@ from langchain_voxtral.protocol.tool_call_deltas import NO_INDEX
 from langchain_voxtral.tools.call_accumulator import ToolCallChunk
 
 _TEXT_PARTS = ("text", "refusal")
-"""Types of content parts that are text, which stands under a key of the same name."""
+"""Types of content parts with a text, which stands under a key of the same name."""
 
 # Voxtral does not reason. Another model at the same address may (DeepInfra forwards the requests
 # for a model it retires); its reasoning is no part of the answer, so neither these parts nor
@@ -24,37 +24,44 @@ _REASONING_PARTS = ("thinking", "reasoning")
 _MAX_INDEX_DIGITS = 10
 
 
-def parse_message(message: object) -> tuple[str, list[ToolCallChunk]]:
-    """Return the text and the tool calls of a message, or of a stream's piece of one.
+def parse_message(message: object) -> tuple[str, str, list[ToolCallChunk]]:
+    """Return the text, the refusal and the tool calls of a message, or of a stream's piece of one.
 
     Raises:
         UnexpectedShapeError: Part of the message is of no known form.
     """
     if not isinstance(message, dict):
         raise UnexpectedShapeError("a choice without a message")
-    text, refusal = _text(message.get("content")), message.get("refusal")
-    if isinstance(refusal, str) or (may_hold_text(refusal) and not text):
-        text += _text(refusal)
+    content, given = message.get("content"), message.get("refusal")
+    text, refusal = _text(content, "text"), _text(content, "refusal")
+    if isinstance(given, str) or (may_hold_text(given) and not text):
+        refusal += _text(given, "text")
     calls = message.get("tool_calls")
     if not calls and message.get("function_call"):  # OpenAI's older name for a single call
         calls = [{"function": message["function_call"]}]
     if isinstance(calls, list):
-        return text, list(map(_call, filter(may_hold_text, calls)))
+        return text, refusal, list(map(_call, filter(may_hold_text, calls)))
     if may_hold_text(calls) or (calls and not text):
         raise UnexpectedShapeError("tool calls that are not a list")
-    return text, []
+    return text, refusal, []
 
 
-def _text(content: object) -> str:
+def _text(content: object, kind: str) -> str:
+    """Return the text of the parts of one type; content without parts is text."""
     if content is None or isinstance(content, str):
-        return content or ""
+        return (content or "") if kind == "text" else ""
     if not isinstance(content, list):
         raise UnexpectedShapeError("a message whose content is neither text nor a list of parts")
-    return "".join(map(_part_text, content))
+    texts = [(_kind(part), _part_text(part)) for part in content]
+    return "".join(text for of_kind, text in texts if of_kind == kind)
+
+
+def _kind(part: object) -> object:
+    return as_object(part).get("type")
 
 
 def _part_text(part: object) -> str:
-    kind = as_object(part).get("type")
+    kind = _kind(part)
     text = as_object(part).get(kind) if kind in _TEXT_PARTS else None
     if isinstance(text, str):
         return text

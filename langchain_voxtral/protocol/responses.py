@@ -48,6 +48,7 @@ class ResponseInfo:
         logprobs: All tokens with their log probabilities, of a stream that was collected.
         structured_output: `prompted` if the server refused to constrain the answer, and the
             prompt asked for the form instead.
+        refusal: What the server says instead of an answer, if it marks that as a refusal.
     """
 
     finish_reason: str | None = None
@@ -63,6 +64,7 @@ class ResponseInfo:
     resumes: int = 0
     logprobs: Sequence[Mapping[str, Any]] = ()
     structured_output: str | None = None
+    refusal: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +76,14 @@ class ParsedResponse:
         info: Usage over all of them, and what else the body has.
         finish_reasons: Why each text ended; empty where the body does not say.
         tool_calls: The tool calls beside each text, each whole, in one chunk.
+        refusals: What stands in place of each text, if it is a refusal.
     """
 
     texts: tuple[str, ...]
     info: ResponseInfo = field(default_factory=ResponseInfo)
     finish_reasons: tuple[str | None, ...] = ()
     tool_calls: tuple[tuple[ToolCallChunk, ...], ...] = ()
+    refusals: tuple[str | None, ...] = ()
 
 
 @dataclass(slots=True)

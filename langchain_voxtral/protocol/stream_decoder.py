@@ -67,6 +67,7 @@ class StreamDecoderBase(ABC):
         self._with_logprobs = with_logprobs
         self.request_id = header_request_id
         self._finish_reason: str | None = None
+        self._refusal = ""
         self._usage: dict[str, Any] = {}  # by the names of `Usage`
         self._final_fields: set[str] = set()  # those that came with or after the finish reason
         self._events_at_end: int | None = None  # events of this read before an unreadable reason
@@ -141,7 +142,8 @@ class StreamDecoderBase(ABC):
         if not self.finished:
             self.finished = True
             reason = safe_text(self._finish_reason, self._secrets)
-            events.append(ResponseInfo(reason, Usage(**self._usage), self.request_id))
+            usage, refusal = Usage(**self._usage), self._refusal or None
+            events.append(ResponseInfo(reason, usage, self.request_id, refusal=refusal))
 
     def _unknown_event(self, document: JsonObject) -> VoxtralResponseError:
         """Return the error for a document that may carry text in a form not known here."""

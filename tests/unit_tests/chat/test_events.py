@@ -14,6 +14,7 @@ from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.outputs import ChatGenerationChunk, LLMResult
 from langchain_core.tracers import LangChainTracer
 from support.documented_exchanges import token_event
+from support.refusals import refusal_events
 from support.scripted_server import End, Reply, ScriptedServer
 from support.sse_replies import event, events, final, json_reply, streamed, token
 from support.tool_calls import LYON, NOW_TOOL, PARIS, WEATHER_TOOL
@@ -127,6 +128,8 @@ CASES = {
     "no call": calling(CHAT, "Well.", []),
     "a broken call": calling(CHAT, "", [BROKEN]),
     "a call without arguments": calling(CHAT, "", [NO_ARGUMENTS]),
+    "refused by the model": one(*refusal_events(), fields=CHAT.fields),
+    "refused after a text": one(*refusal_events("Well."), fields=CHAT.fields),
     "a call that is cut": calling(CHAT, "", [PARIS], reason="length"),
 }
 

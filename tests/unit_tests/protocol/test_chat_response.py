@@ -65,6 +65,7 @@ def test_an_answer_of_deepinfra_is_read_completely() -> None:
         ),
         finish_reasons=("stop",),
         tool_calls=((),),
+        refusals=(None,),
     )
 
 
@@ -83,15 +84,26 @@ def test_the_header_names_the_request_before_the_body() -> None:
         ({"content": "a", "refusal": None, "reasoning_content": "Hm."}, "a"),
         ({"content": [{"type": "text", "text": "a"}, {"type": "text", "text": " b"}]}, "a b"),
         ({"content": [{"type": "thinking", "thinking": []}, {"type": "text", "text": "a"}]}, "a"),
-        ({"content": [{"type": "refusal", "refusal": "No."}]}, "No."),
         ({"content": []}, ""),
-        ({"content": None, "refusal": "I cannot."}, "I cannot."),
     ],
 )
 def test_the_text_is_found_in_each_form_of_message(message: object, text: str) -> None:
     assert parse_response(answering(message)) == ParsedResponse(
-        (text,), finish_reasons=("stop",), tool_calls=((),)
+        (text,), finish_reasons=("stop",), tool_calls=((),), refusals=(None,)
     )
+
+
+@pytest.mark.parametrize(
+    ("message", "text", "refusal"),
+    [
+        ({"content": [{"type": "refusal", "refusal": "No."}]}, "", "No."),
+        ({"content": None, "refusal": "I cannot."}, "", "I cannot."),
+        ({"content": "Well.", "refusal": "I cannot."}, "Well.", "I cannot."),
+    ],
+)
+def test_a_refusal_is_no_text(message: object, text: str, refusal: str) -> None:
+    parsed = parse_response(answering(message))
+    assert (parsed.texts, parsed.refusals) == ((text,), (refusal,))
 
 
 def test_several_answers_come_in_the_order_of_their_index() -> None:
@@ -104,13 +116,14 @@ def test_several_answers_come_in_the_order_of_their_index() -> None:
         texts=("a", "", "c"),
         finish_reasons=("length", "tool_calls", "stop"),
         tool_calls=((), (ToolCallChunk(0, "call_1", "weather", '{"city":"Paris"}'),), ()),
+        refusals=(None, None, None),
     )
 
 
 def test_choices_without_an_index_keep_their_order() -> None:
     choices = [{"message": {"content": text}} for text in "ab"]
     assert parse_response(json.dumps({"choices": choices}).encode()) == ParsedResponse(
-        ("a", "b"), finish_reasons=(None, None), tool_calls=((), ())
+        ("a", "b"), finish_reasons=(None, None), tool_calls=((), ()), refusals=(None, None)
     )
 
 

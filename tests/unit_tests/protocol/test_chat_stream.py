@@ -130,11 +130,28 @@ def test_empty_chunks_are_skipped(document: object) -> None:
     ("delta", "text"),
     [
         ({"content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]}, "ab"),
-        ({"refusal": "No."}, "No."),
     ],
 )
 def test_text_in_another_form_is_text(delta: object, text: str) -> None:
     assert events_of(sse(chunk(delta))) == [text]
+
+
+@pytest.mark.parametrize(
+    ("deltas", "texts", "refusal"),
+    [
+        ([{"refusal": "I can"}, {"refusal": "not."}], [], "I cannot."),
+        ([{"content": "Well"}, {"content": None, "refusal": "No."}], ["Well"], "No."),
+        ([{"content": [{"type": "refusal", "refusal": "No."}]}], [], "No."),
+    ],
+)
+def test_a_refusal_is_no_text_and_comes_with_the_end(
+    deltas: list[object], texts: list[str], refusal: str
+) -> None:
+    end = {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
+    *told, info = events_of(sse(*map(chunk, deltas), end) + b"data: [DONE]\n\n")
+    assert told == texts
+    assert isinstance(info, ResponseInfo)
+    assert (info.refusal, info.finish_reason) == (refusal, "stop")
 
 
 # Tool calls
