@@ -37,7 +37,7 @@ from langchain_voxtral.providers import (
     normalize_base_url,
 )
 from langchain_voxtral.redaction import forget_locals
-from langchain_voxtral.signatures import Accepts, show_plain_signature
+from langchain_voxtral.signatures import Accepts, SettingsSchema, show_plain_signature
 from langchain_voxtral.transport import (
     AsyncClient,
     Client,
@@ -214,6 +214,11 @@ class ConnectionSettings(BaseModel):
     def __pydantic_on_complete__(cls) -> None:
         """Show it of a class too that pydantic could not complete before."""
         show_plain_signature(cls)
+
+    @classmethod
+    def model_json_schema(cls, *args: Any, **options: Any) -> dict[str, Any]:
+        """Return the JSON schema of the settings; what JSON cannot hold may be anything in it."""
+        return super().model_json_schema(*args, **{"schema_generator": SettingsSchema} | options)
 
     def model_post_init(self, context: Any, /) -> None:
         """Run LangChain's own hook too, which the private attributes would hide."""

@@ -11,6 +11,7 @@ from typing import get_args as args_of
 from typing import get_origin as origin_of
 
 from pydantic import BaseModel
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 
 if TYPE_CHECKING:
     Stored = TypeVar("Stored", covariant=True)  # noqa: PLC0105 - names of public type parameters
@@ -89,6 +90,18 @@ class SignatureWithSettings:
             settings = signature(self._model_class).parameters.values()
             own[-1:] = [one for one in settings if one.name not in taken]
         return Signature(own)
+
+
+class SettingsSchema(GenerateJsonSchema):
+    """A JSON schema in which a field that JSON cannot hold (a client, a function) may be anything.
+
+    Pydantic's raises an error for the whole model, and LangChain's own models have such fields.
+    """
+
+    def handle_invalid_for_json_schema(self, schema: Any, error_info: str) -> JsonSchemaValue:
+        """Return the schema of anything."""
+        del schema, error_info
+        return {}
 
 
 def show_plain_signature(model_class: type[BaseModel]) -> None:

@@ -4,6 +4,12 @@
 own. It is for work without a key, a network or a GPU: SmolLM2-135M-Instruct answers and Whisper
 base transcribes, unless the user names other models.
 
+- `LocalVoxtral`: the server, in a `with` block or with `start()` and `stop()`.
+- `serve`: the same in the foreground, as the command does.
+- `shared_server`, `is_running`: the one behind `base_url="local"`, and whether it runs.
+- `create_app`: the ASGI application alone.
+- `VoxtralLocalError`, `VoxtralMissingExtraError`: what is missing on this machine.
+
 Importing this package needs nothing beyond the base install; using it needs the extra:
 `pip install "langchain-voxtral[local]"`.
 
@@ -53,4 +59,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted(__all__)

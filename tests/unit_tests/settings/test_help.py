@@ -1,6 +1,7 @@
 """What `help()`, completion and JSON schemas show of the public classes."""
 
 import inspect
+import json
 import re
 from types import ModuleType
 from typing import Any
@@ -14,6 +15,7 @@ from pydantic import BaseModel
 
 import langchain_voxtral
 import langchain_voxtral.errors
+import langchain_voxtral.local
 from langchain_voxtral import (
     ChatVoxtral,
     VoxtralLLM,
@@ -40,6 +42,16 @@ def test_every_field_of_ours_says_what_it_is(model_class: type[BaseModel]) -> No
     said = {name: model_class.model_fields[name].description for name in own_fields(model_class)}
     assert {name for name, text in said.items() if text is None or len(text.split()) < 3} == set()
     assert {name for name, text in said.items() if text and text[-1] not in ".)"} == set()
+
+
+@pytest.mark.parametrize("model_class", MODELS)
+def test_a_json_schema_has_the_descriptions_of_all_fields(model_class: type[BaseModel]) -> None:
+    properties = json.loads(json.dumps(model_class.model_json_schema()))["properties"]
+    assert {*properties} == {*model_class.model_fields}
+    for name in own_fields(model_class):
+        assert properties[name]["description"] == model_class.model_fields[name].description
+    assert properties["temperature"]["anyOf"][0]["type"] == "number"
+    assert properties["http_client"]["anyOf"] == [{}, {"type": "null"}]
 
 
 def signature_of(model_class: type[BaseModel]) -> str:
@@ -153,7 +165,9 @@ def test_a_transcription_offers_no_settings_of_chats() -> None:
     assert of_chats - {*inspect.signature(ChatVoxtral).parameters} == set()
 
 
-@pytest.mark.parametrize("module", [langchain_voxtral, langchain_voxtral.errors])
+@pytest.mark.parametrize(
+    "module", [langchain_voxtral, langchain_voxtral.errors, langchain_voxtral.local]
+)
 def test_a_module_names_all_that_is_public_in_it_and_offers_no_more(module: ModuleType) -> None:
     words = set(re.findall(r"\w+", module.__doc__ or ""))
     assert {*module.__all__} - words - {"__version__"} == set()
