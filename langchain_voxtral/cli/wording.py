@@ -43,6 +43,7 @@ PHRASES = {
     " api='chat_completions',": "",
     "wait (retry_after says how long, if the server does)": "wait",
     " (max_concurrency of batch)": "",
+    "LocalVoxtral(model=...), or the environment": "name it in the environment",
     " (chunk_seconds= of a transcription)": "",
     " Set max_stream_resumes to have such streams taken up again.": "",
     ", or set timeout=(connect, read) in seconds": "",
@@ -61,7 +62,7 @@ PHRASES = {
 
 _SAID = ' The server said: "'
 _ARGUMENT = re.compile(
-    rf"(?<![\w.-])(?:{'|'.join(map(re.escape, _WITH_VALUES))}"
+    rf"(?<![\w.-])(?<!\w\()(?:{'|'.join(map(re.escape, _WITH_VALUES))}"
     rf"|(?P<name>{'|'.join(_FLAGS)})=(?:'(?P<value>[^']*)'|(?P<number>\d[\d.]*\b))?"
     r"|(?P<bare>base_url|max_tokens)\b)"
 )

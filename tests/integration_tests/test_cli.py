@@ -126,7 +126,13 @@ def test_errors_go_to_stderr(call: Call) -> None:
     done = call("chat", "Hi", "--model", "nobody/nothing")
 
     assert (done.returncode, done.stdout) == (1, "")
-    assert "check --model, --base-url and --server" in done.stderr
+    asking, error = done.stderr.splitlines()
+    assert asking.startswith("Asking nobody/nothing at ")
+    assert error.startswith(
+        "langchain-voxtral: The embedded engine does not have the model 'nobody/nothing': leave "
+        "--model out, and SmolLM2-135M-Instruct answers. Another model is a GGUF file: name it in "
+        'the environment variable VOXTRAL_GGUF. The server said: "Model not found"'
+    )
 
 
 def test_an_error_ends_the_process_without_a_traceback() -> None:

@@ -260,17 +260,14 @@ def test_after_a_recording_that_fails_the_others_continue(run: Run) -> None:
 
 
 @pytest.mark.parametrize("name", ["missing.wav", "words.mp3", "empty.wav", "https://x.org/a.mp3"])
-def test_without_a_recording_nothing_starts(
-    run: Run, monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
-    for variable in DEEPINFRA_KEY_VARIABLES:
-        monkeypatch.delenv(variable, raising=False)
+def test_without_a_recording_nothing_starts(run: Run, name: str) -> None:
     Path("words.mp3").write_text("no sound at all")
     Path("empty.wav").touch()
-    done = run(None, name)
+    with ScriptedServer() as server:
+        done = run(server, name)
 
-    assert (done.status, done.out) == (1, "")
-    error, summary = done.err  # and no line says that the embedded engine transcribes
+    assert (done.status, done.out, server.requests) == (1, "", [])
+    error, summary = done.err  # and no line says who is asked
     assert error.startswith(f"langchain-voxtral: {name}")
     assert summary == "Nothing was transcribed; not counted: 1 that failed"
 

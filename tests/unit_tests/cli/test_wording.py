@@ -19,6 +19,8 @@ from langchain_voxtral.cli.wording import PHRASES, in_flags
         ("Check base_url, lower max_tokens.", "Check --base-url, lower --max-tokens."),
         ("take speakers=True or speakers=", "take --speakers or --speakers"),
         ("with task='translate'", "with --translate"),
+        ("ask in a chat (endpoint='chat')", "ask in a chat (--endpoint chat)"),
+        ("call Something(model='x')", "call Something(model='x')"),
         ("my_model=3 and a-server=4", "my_model=3 and a-server=4"),
         ('check base_url=. The server said: "model= is bad"', None),
     ],
