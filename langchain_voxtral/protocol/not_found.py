@@ -14,8 +14,8 @@ _NO_SUCH_PATH = re.compile(
 
 _EMBEDDED = ErrorCase(
     VoxtralNotFoundError,
-    "The embedded engine does not have {model}: leave model= out, and {answering} answers. Another "
-    "model is a GGUF file: LocalVoxtral(model=...), or the environment variable VOXTRAL_GGUF.",
+    "The embedded engine does not have {model}: leave model= out, and {answering} answers. For "
+    "another one, the environment variable VOXTRAL_GGUF names its GGUF file.",
 )
 _NO_VERSION = ErrorCase(
     VoxtralNotFoundError,
