@@ -9,6 +9,7 @@ from support.sse_replies import json_reply
 from support.transcription_calls import KEY, LONG, SHORT, transcription_reply
 
 from langchain_voxtral.cli import main
+from langchain_voxtral.cli.unfinished import UnfinishedStore
 
 Run = Callable[..., tuple[int, str, list[str]]]
 REFUSED = json_reply({"error": {"message": "no"}}, status=400)
@@ -108,3 +109,14 @@ def test_several_texts_on_stdout_have_titles(run: Run) -> None:
 
     assert several == (0, "==> short.wav <==\nOne.\n\n==> ./short.wav <==\nTwo.\n", [])
     assert single == (0, "Three.\n", [])
+
+
+def test_a_recording_that_failed_keeps_its_chunks_when_the_next_is_finished(tmp_path: Path) -> None:
+    store = UnfinishedStore(tmp_path)
+    store.begin_recording()
+    store.mset([("voxtral-failed", b"One.")])
+    store.begin_recording()
+    store.mset([("voxtral-finished", b"Two.")])
+    store.end_recording()
+
+    assert [*store.yield_keys()] == ["voxtral-failed"]
