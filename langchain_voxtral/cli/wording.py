@@ -43,7 +43,6 @@ PHRASES = {
     " api='chat_completions',": "",
     "wait (retry_after says how long, if the server does)": "wait",
     " (max_concurrency of batch)": "",
-    "LocalVoxtral(model=...), or the environment": "name it in the environment",
     " (chunk_seconds= of a transcription)": "",
     " Set max_stream_resumes to have such streams taken up again.": "",
     ", or set timeout=(connect, read) in seconds": "",
