@@ -14,8 +14,7 @@ _NO_SUCH_PATH = re.compile(
 
 _EMBEDDED = ErrorCase(
     VoxtralNotFoundError,
-    "The embedded engine does not have {model}: leave model= out, and {answering} answers. For "
-    "another one, the environment variable VOXTRAL_GGUF names its GGUF file.",
+    "The embedded engine does not have {model}: leave model= out, and {answering} answers.",
 )
 _NO_VERSION = ErrorCase(
     VoxtralNotFoundError,

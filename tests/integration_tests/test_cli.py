@@ -130,8 +130,7 @@ def test_errors_go_to_stderr(call: Call) -> None:
     assert asking.startswith("Asking nobody/nothing at ")
     assert error.startswith(
         "langchain-voxtral: The embedded engine does not have the model 'nobody/nothing': leave "
-        "--model out, and SmolLM2-135M-Instruct answers. For another one, the environment variable "
-        'VOXTRAL_GGUF names its GGUF file. The server said: "Model not found"'
+        '--model out, and SmolLM2-135M-Instruct answers. The server said: "Model not found"'
     )
 
 

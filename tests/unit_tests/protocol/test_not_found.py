@@ -65,8 +65,7 @@ def test_a_model_that_the_embedded_engine_does_not_have_is_no_riddle() -> None:
     )
     assert error.message == (
         "The embedded engine does not have the model 'gpt-5': leave model= out, and "
-        "SmolLM2-135M-Instruct answers. For another one, the environment variable VOXTRAL_GGUF "
-        'names its GGUF file. The server said: "Model not found"'
+        'SmolLM2-135M-Instruct answers. The server said: "Model not found"'
     )
 
 
