@@ -11,12 +11,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from langchain_voxtral._version import __version__
-from langchain_voxtral.cli.arguments import (
-    USAGE_STATUS,
-    CommandParser,
-    existing_file,
-    number,
-)
+from langchain_voxtral.cli.arguments import USAGE_STATUS, CommandParser, existing_file, number
 from langchain_voxtral.cli.chat import add_chat
 from langchain_voxtral.cli.completion import add_completion, complete
 from langchain_voxtral.cli.console import is_usage_error, print_error, warnings_on_stderr

@@ -3,10 +3,7 @@
 from collections.abc import Iterable
 from typing import ClassVar
 
-from langchain_voxtral.errors import (
-    VoxtralResponseError,
-    with_facts,
-)
+from langchain_voxtral.errors import VoxtralResponseError, with_facts
 from langchain_voxtral.protocol.error_responses import error_from_body, sanitize
 from langchain_voxtral.protocol.fields import (
     JsonObject,

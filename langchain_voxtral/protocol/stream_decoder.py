@@ -6,11 +6,7 @@ from typing import Any, ClassVar
 
 from pydantic_core import to_json
 
-from langchain_voxtral.errors import (
-    VoxtralError,
-    VoxtralResponseError,
-    with_facts,
-)
+from langchain_voxtral.errors import VoxtralError, VoxtralResponseError, with_facts
 from langchain_voxtral.protocol.error_responses import sanitize
 from langchain_voxtral.protocol.fields import JsonObject, safe_text
 from langchain_voxtral.protocol.responses import ResponseInfo, StreamEvent, Usage

@@ -5,10 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
-from langchain_voxtral.errors import (
-    VoxtralResponseError,
-    with_facts,
-)
+from langchain_voxtral.errors import VoxtralResponseError, with_facts
 from langchain_voxtral.protocol.error_responses import error_from_body, sanitize
 from langchain_voxtral.protocol.fields import (
     JsonObject,

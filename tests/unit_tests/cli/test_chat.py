@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
@@ -106,6 +107,22 @@ def test_a_pipe_that_is_no_text_is_an_error(run: Run) -> None:
         done = run(server, "Hello", piped=b"ab\xff")
 
     assert done == (2, "", "langchain-voxtral: stdin is not text in UTF-8 (byte 2)\n")
+    assert server.requests == []
+
+
+def test_a_stdin_that_cannot_be_read_is_an_error(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    descriptor = os.open(tmp_path / "output", os.O_WRONLY | os.O_CREAT)
+    with ScriptedServer() as server, os.fdopen(descriptor) as only_written:
+        monkeypatch.setattr(sys, "stdin", only_written)
+        status = main(["chat", "Hello", "--base-url", server.url])
+
+    assert status == 2
+    assert capsys.readouterr() == (
+        "",
+        "langchain-voxtral: stdin cannot be read: Bad file descriptor\n",
+    )
     assert server.requests == []
 
 
