@@ -23,7 +23,7 @@ from pydantic import (
 )
 from pydantic.functional_validators import ModelWrapValidatorHandler
 
-from langchain_voxtral.option_names import check_key_name, names_of, without_links
+from langchain_voxtral.option_names import check_key_name, leave_names, names_of, without_links
 from langchain_voxtral.preloading import import_for_calls
 from langchain_voxtral.providers import (
     LOCAL_BASE_URL,
@@ -208,6 +208,7 @@ class ConnectionSettings(BaseModel):
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
         super().__pydantic_init_subclass__(**kwargs)
+        leave_names(cls)
         show_plain_signature(cls)
 
     @classmethod
@@ -229,7 +230,7 @@ class ConnectionSettings(BaseModel):
     @classmethod
     def _check_key_name(cls, values: Any, validate: ModelWrapValidatorHandler[Self]) -> Self:
         made = validate(values)
-        check_key_name(values, made.base_url)
+        check_key_name(cls.model_fields, values, made.base_url)
         return made
 
     @model_validator(mode="after")

@@ -23,8 +23,15 @@ from langchain_voxtral.completions.chat_body import SystemWithAudio
 from langchain_voxtral.completions.connection import CompletionConnection
 from langchain_voxtral.completions.request import RequestBuilder
 from langchain_voxtral.connection import PART_CONFIG
+from langchain_voxtral.errors import VoxtralInvalidRequestError
 from langchain_voxtral.messages.turns import Turn, max_tokens
-from langchain_voxtral.option_names import FIELD_ALIASES, reject_unknown_names
+from langchain_voxtral.option_names import (
+    FIELD_ALIASES,
+    constructor_option_message,
+    key_among,
+    reject_unknown_names,
+    wrong_call_message,
+)
 from langchain_voxtral.profiles import get_profile
 from langchain_voxtral.prompts import PromptFormat, PromptFormatName, SpecialTokens, get_format
 from langchain_voxtral.providers import (
@@ -358,8 +365,11 @@ class LanguageModel(CompletionConnection, SamplingSettings, BaseLanguageModel[An
         """Return the callbacks of a call that begins; tracers among them learn what it cost.
 
         Raises:
+            VoxtralInvalidRequestError: A key is among the arguments, which would be traced.
             VoxtralBudgetExceededError: The budget of a usage handler cannot hold the call.
         """
+        if name := key_among(kwargs):
+            raise VoxtralInvalidRequestError(wrong_call_message([constructor_option_message(name)]))
         manager = manager_class.configure(callbacks)
         own = self.callbacks
         handlers = own.handlers if isinstance(own, BaseCallbackManager) else own or ()

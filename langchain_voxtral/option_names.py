@@ -2,8 +2,9 @@
 
 import difflib
 from collections.abc import Collection, Iterable, Mapping
+from copy import copy
 
-from pydantic import AliasChoices, ValidationError
+from pydantic import AliasChoices, BaseModel, ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from langchain_voxtral.providers import LOCAL_BASE_URL, OTHER_KEY_VARIABLE, PROVIDERS, key_variables
@@ -37,17 +38,42 @@ def names_of(name: str) -> AliasChoices:
     return AliasChoices(name, *(alias for alias in FIELD_ALIASES if FIELD_ALIASES[alias] == name))
 
 
+def leave_names(model_class: type[BaseModel]) -> None:
+    """Take no alias for an option that is the name of a field of a subclass.
+
+    Else the value of a subclass's own `token` would be sent to the server as its key.
+    """
+    fields = model_class.model_fields
+    taken = {
+        name: [each for each in choices.choices if each == name or each not in fields]
+        for name, field in fields.items()
+        if isinstance(choices := field.validation_alias, AliasChoices)
+        and any(each != name and each in fields for each in choices.choices)
+    }
+    for name, rest in taken.items():
+        fields[name] = copy(fields[name])  # it may be the base's
+        fields[name].validation_alias = AliasChoices(*rest)
+    if taken:
+        model_class.model_rebuild(force=True, raise_errors=False)
+
+
+def key_among(names: Iterable[str]) -> str | None:
+    """Return the name among those of options by which a key is given, if any."""
+    return next((name for name in names if FIELD_ALIASES.get(name, name) == "api_key"), None)
+
+
 def reject_unknown_names(known: Collection[str], values: object, advice: str = "") -> None:
     """Raise a ValueError for an option that does not exist, or is given under two names.
 
     Args:
-        known: The canonical names.
+        known: The canonical names, and those that a subclass has added: an alias among them is a
+            name of its own.
         values: What was given.
         advice: What to do with an option that does not exist.
     """
     seen: dict[str, str] = {}
     for given in map(str, values) if isinstance(values, dict) else ():
-        name = FIELD_ALIASES.get(given, given)
+        name = given if given in known else FIELD_ALIASES.get(given, given)
         if name not in known:
             raise ValueError(unknown_option_message(given, known, advice))
         if name in seen:
@@ -69,13 +95,28 @@ def same_option_message(alias: str, name: str) -> str:
     return f"{alias!r} is {name!r} once more: give one of them"
 
 
-def check_key_name(values: object, base_url: str) -> None:
+def constructor_option_message(name: str) -> str:
+    """Return the message for an option of the constructor that is given to a call."""
+    return f"{name!r} is set at the constructor, not at a call"
+
+
+def wrong_call_message(problems: Iterable[str]) -> str:
+    """Return what an error says of the options of a call."""
+    return f"Wrong options for this call: {'; '.join(problems)}."
+
+
+def check_key_name(known: Collection[str], values: object, base_url: str) -> None:
     """Raise a ValueError if a key is named after a server that is not the one at an address.
 
     The embedded engine is sent no such key, so that none can be wrong.
+
+    Args:
+        known: The canonical names, and those that a subclass has added.
+        values: What was given.
+        base_url: The address.
     """
     for given in values if isinstance(values, dict) else ():
-        owner = _KEY_OWNERS.get(given)
+        owner = None if given in known else _KEY_OWNERS.get(given)
         if owner and base_url != LOCAL_BASE_URL and given.upper() not in key_variables(base_url):
             raise ValueError(
                 f"{given}= is a key of {owner}, and base_url={base_url!r} is another server: give "

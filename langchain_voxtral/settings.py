@@ -15,9 +15,11 @@ from pydantic import (
 from langchain_voxtral.errors import VoxtralInvalidRequestError
 from langchain_voxtral.option_names import (
     FIELD_ALIASES,
+    constructor_option_message,
     names_of,
     same_option_message,
     unknown_option_message,
+    wrong_call_message,
 )
 from langchain_voxtral.profiles import VOXTRAL_MINI
 from langchain_voxtral.prompts import PromptFormat
@@ -314,11 +316,11 @@ def _explain(error: ValidationError, constructor_fields: Collection[str]) -> str
         if is_unknown and canonical in SamplingSettings.model_fields:
             sentences.append(same_option_message(name, canonical))
         elif is_unknown and canonical in constructor_fields:
-            sentences.append(f"{name!r} is set at the constructor, not at a call")
+            sentences.append(constructor_option_message(name))
         elif is_unknown:
             known = SamplingSettings.model_fields
             sentences.append(unknown_option_message(name, known, SERVER_FIELDS_ADVICE))
         else:
             message = problem["msg"].removeprefix("Value error, ")
             sentences.append(f"{name}={problem['input']!r}: {message}")
-    return "Wrong options for this call: " + "; ".join(sentences) + "."
+    return wrong_call_message(sentences)

@@ -4,9 +4,10 @@ import inspect
 import pickle
 import traceback
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.load import dumpd, dumps
 from pydantic import ValidationError
 from support.documented_exchanges import KEY, Server
@@ -20,6 +21,9 @@ from langchain_voxtral import (
 )
 from langchain_voxtral.errors import VoxtralInvalidRequestError
 from langchain_voxtral.option_names import FIELD_ALIASES
+
+if TYPE_CHECKING:
+    from langchain_core.runnables import Runnable
 
 Make = Callable[..., ChatVoxtral | VoxtralLLM]
 Class = Callable[..., Any]
@@ -235,3 +239,57 @@ def test_schemas_and_signatures_have_the_canonical_names_alone() -> None:
     for model_class in (ChatVoxtral, VoxtralLLM, VoxtralTranscriptionParser):
         assert not aliases & model_class.model_fields.keys()
         assert not aliases & inspect.signature(model_class).parameters.keys()
+
+
+class WithNamesOfItsOwn(ChatVoxtral):
+    """A subclass whose own fields have names that are aliases elsewhere."""
+
+    token: str = ""
+    url: str = ""
+    mistral_api_key: str = ""
+
+
+def test_an_alias_that_a_subclass_has_as_a_field_is_that_field(server: Server) -> None:
+    own: Any = {"token": "own", "url": "own", "mistral_api_key": "own"}
+    chat = WithNamesOfItsOwn(**own, openai_api_key=KEY, **server.settings)  # type: ignore[call-arg]
+    assert (chat.token, chat.url, chat.mistral_api_key) == ("own", "own", "own")
+    chat.invoke("Hello!")
+    assert server.request.headers["authorization"] == f"Bearer {KEY}"
+    assert CHAT(token=KEY).api_key.get_secret_value() == KEY  # the base has its aliases still
+
+
+def test_a_field_of_a_subclass_is_never_sent_as_a_key(server: Server) -> None:
+    settings = {name: value for name, value in server.settings.items() if name != "api_key"}
+    chat = WithNamesOfItsOwn(token="its-own-secret", **settings)
+    assert chat.api_key is None
+    assert "token" in inspect.signature(WithNamesOfItsOwn).parameters
+    assert not str(inspect.signature(WithNamesOfItsOwn).parameters["stop"]).count("Annotated")
+
+
+@pytest.mark.parametrize("name", ["api_key", *KEYS])
+async def test_a_key_given_to_a_call_is_refused_before_anything_is_traced(
+    server: Server, name: str
+) -> None:
+    traced: list[str] = []
+
+    class Tracer(BaseCallbackHandler):
+        def on_chat_model_start(self, *args: Any, **kwargs: Any) -> None:
+            traced.append(repr((args, kwargs)))
+
+        def on_llm_start(self, *args: Any, **kwargs: Any) -> None:
+            traced.append(repr((args, kwargs)))
+
+    settings: dict[str, Any] = {**server.settings, "callbacks": [Tracer()]}
+    for model in (CHAT(**settings), VoxtralLLM(**settings)):
+        bound: Runnable[Any, Any] = model.bind(**{name: "sk-of-a-call"})
+        with pytest.raises(VoxtralInvalidRequestError, match="set at the constructor"):
+            bound.invoke("Hello!")
+        with pytest.raises(VoxtralInvalidRequestError, match="set at the constructor"):
+            next(bound.stream("Hello!"))
+        with pytest.raises(VoxtralInvalidRequestError, match="set at the constructor"):
+            bound.batch(["Hello!", "Bye!"])
+        with pytest.raises(VoxtralInvalidRequestError, match="set at the constructor"):
+            await bound.ainvoke("Hello!")
+        with pytest.raises(VoxtralInvalidRequestError, match="set at the constructor"):
+            await anext(bound.astream("Hello!"))
+    assert (traced, server.requests) == ([], [])
