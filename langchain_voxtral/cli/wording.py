@@ -41,25 +41,25 @@ PHRASES = {
     ", or give api_key=...; keys": "; keys",
     "give it as api_key=": "set it as VOXTRAL_API_KEY",
     " api='chat_completions',": "",
-    "wait (retry_after says how long, if the server does)": "wait",
-    " (max_concurrency of batch)": "",
-    " (chunk_seconds= of a transcription)": "",
     " Set max_stream_resumes to have such streams taken up again.": "",
-    ", or set timeout=(connect, read) in seconds": "",
-    " (max_stream_resumes)": "",
     "; what had arrived is in .partial": "",
     ", for example what trim_messages(messages, max_tokens=..., token_counter=chat) keeps. If the "
     "server's context is larger, pass check_context=False, or its profile= to a chat model": "",
-    ", the limit set by timeout=": ", the time limit",
-    " Set it higher for long answers or busy servers; None waits for ever.": "",
-    " Set it higher, or None for no limit.": "",
-    "; a smaller chunk_seconds= makes them finer": "",
     "give an api_key, or": "give --api-key, or",
-    "below base_url": "below the base URL",
 }
 """Advice that the command has in other words, or not at all."""
 
+WITHOUT_FLAGS = (
+    "chunk_seconds",
+    "max_concurrency",
+    "max_stream_resumes",
+    "retry_after",
+    "timeout=",
+)
+"""What the command does not have: parentheses that name it are left out."""
+
 _SAID = ' The server said: "'
+_ASIDE = re.compile(rf" \([^()]*(?:{'|'.join(WITHOUT_FLAGS)})(?:[^()]|\([^()]*\))*\)")
 _ARGUMENT = re.compile(
     rf"(?<![\w.-])(?<!\w\()(?:{'|'.join(map(re.escape, _WITH_VALUES))}"
     rf"|(?P<name>{'|'.join(_FLAGS)})=(?:'(?P<value>[^']*)'|(?P<number>\d[\d.]*\b))?"
@@ -70,6 +70,7 @@ _ARGUMENT = re.compile(
 def in_flags(message: str) -> str:
     """Return a message of the package, which names flags for arguments that have one."""
     own, said, quote = message.partition(_SAID)
+    own = _ASIDE.sub("", own)
     for phrase, words in PHRASES.items():
         own = own.replace(phrase, words)
     return _ARGUMENT.sub(_flag, own) + said + quote

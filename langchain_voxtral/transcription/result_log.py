@@ -10,8 +10,11 @@ from langchain_voxtral.transcription.results import ChunkResult, lacks_speakers,
 logger = logging.getLogger("langchain_voxtral")
 
 _NO_TIMES = (
-    "%s: the server returned no times, so the text gets those of whole chunks; a smaller "
-    "chunk_seconds= makes them finer."
+    "%s: the server returned no times, so the text gets those of whole chunks (a smaller "
+    "chunk_seconds= makes them finer)."
+)
+_CHUNK_TIMES = (
+    "Its text gets the times of the whole chunk (a smaller chunk_seconds= makes them finer)."
 )
 _SEGMENTS_ONLY = "%s: the server returned no times of words, so the text has those of segments."
 _SPEAKERS_OF_CHUNKS = (
@@ -61,9 +64,7 @@ class ResultLog:
         if result.response is None or result.response.transcript.segments_problem is None:
             return
         segments = result.response.transcript.segments
-        outcome = (
-            "Its text gets the times of the whole chunk; a smaller chunk_seconds= makes them finer."
-        )
+        outcome = _CHUNK_TIMES
         if segments:
             outcome = f"The times of its {'words' if segments[0].words else 'segments'} are used."
         problem = result.response.transcript.segments_problem

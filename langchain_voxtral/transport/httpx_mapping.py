@@ -173,8 +173,8 @@ def map_httpx_errors(request: HTTPRequest, state: RetryState) -> Iterator[None]:
 def idle_error(timeouts: Timeouts) -> VoxtralTimeoutError:
     """Return the error of a stream that is open and brings nothing."""
     return VoxtralTimeoutError(
-        f"The stream is open and brought no text for {timeouts.read:g} s, the limit set "
-        f"by {timeouts.read_setting_name}=. Set it higher, or None for no limit."
+        f"The stream is open and brought no text for {timeouts.read:g} s "
+        f"({timeouts.read_setting_name}= sets the limit; None is none)."
     )
 
 
@@ -194,22 +194,21 @@ def _timeout(
         )
     if isinstance(error, httpx.ConnectTimeout):
         return VoxtralTimeoutError(
-            f"No connection to {host} within {limits.connect:g} s, the connect limit. "
-            "Check the address and the network, or set timeout=(connect, read) in seconds."
+            f"No connection to {host} within {limits.connect:g} s (timeout=(connect, read) sets "
+            "the limit): check the address and the network."
         )
     if isinstance(error, httpx.WriteTimeout):
         return VoxtralTimeoutError(
-            f"{host} took nothing more of the request for {limits.read:g} s, the limit set by "
-            f"{limits.read_setting_name}=."
+            f"{host} took nothing more of the request for {limits.read:g} s "
+            f"({limits.read_setting_name}= sets the limit)."
         )
     is_open = state.limit.max_idle is not None and not state.limit.is_silent
     return (
         idle_error(limits)
         if is_open
         else VoxtralTimeoutError(
-            f"{host} sent nothing for {limits.read:g} s, the limit set by "
-            f"{limits.read_setting_name}=. Set it higher for long answers or busy servers; "
-            "None waits for ever."
+            f"{host} sent nothing for {limits.read:g} s ({limits.read_setting_name}= sets the "
+            "limit: long answers and busy servers need more; None is none)."
         )
     )
 

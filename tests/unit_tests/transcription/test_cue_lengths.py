@@ -138,8 +138,8 @@ def test_the_command_cuts_at_pauses(
 
 
 ADVICE = (
-    "the recording: the server returned no times, so the text gets those of whole chunks; a "
-    "smaller chunk_seconds= makes them finer."
+    "the recording: the server returned no times, so the text gets those of whole chunks (a "
+    "smaller chunk_seconds= makes them finer)."
 )
 TIMED = json_reply({"text": "Hello.", "segments": [{"start": 0, "end": 1, "text": "Hello."}]})
 NULL = json_reply({"text": "Hello.", "segments": None, "duration": 10.0})

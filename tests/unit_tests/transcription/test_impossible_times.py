@@ -36,7 +36,7 @@ CUES = {
 }
 PROBLEM = (
     "the recording: the server's answer has segments[1] whose end is not a number of seconds. Its "
-    "text gets the times of the whole chunk; a smaller chunk_seconds= makes them finer."
+    "text gets the times of the whole chunk (a smaller chunk_seconds= makes them finer)."
 )
 
 

@@ -129,8 +129,8 @@ PARTLY: dict[str, tuple[dict[str, Any], str, str]] = {
         {},
         "chunk",
         (
-            "the server returned no times, so the text gets those of whole chunks; a smaller "
-            "chunk_seconds= makes them finer."
+            "the server returned no times, so the text gets those of whole chunks (a smaller "
+            "chunk_seconds= makes them finer)."
         ),
     ),
 }
