@@ -21,6 +21,7 @@ _FLAGS = {
     "send_silence": "--send-silence",
     "server": "--server",
     "speakers": "--speakers",
+    "speech_model": "--speech-model",
     "stop": "--stop",
     "temperature": "--temperature",
     "timestamps": "--timestamps",

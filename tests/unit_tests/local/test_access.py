@@ -101,16 +101,18 @@ def test_a_wrong_speech_model_is_refused_by_the_command(
 ) -> None:
     assert main(["serve", "--speech-model", str(tmp_path)]) == 1
     assert capsys.readouterr().err == (
-        f"langchain-voxtral: speech_model={str(tmp_path)!r} is a folder without model.bin, "
+        f"langchain-voxtral: --speech-model {tmp_path} is a folder without model.bin, "
         "config.json, tokenizer.json. Name one that has a model for CTranslate2: model.bin, "
         "config.json, tokenizer.json.\n"
     )
 
 
 def test_an_audio_projector_is_refused_with_the_server_that_takes_it(
-    capsys: pytest.CaptureFixture[str],
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
+    model = tmp_path / "voxtral.gguf"
+    model.write_bytes(b"GGUF")
     with pytest.raises(SystemExit) as caught:
-        main(["serve", "--model", "voxtral.gguf", "--mmproj", "mmproj.gguf"])
+        main(["serve", "--model", str(model), "--mmproj", "mmproj.gguf"])
     assert caught.value.code == 2
     assert "llama-server --model X --mmproj Y" in capsys.readouterr().err
