@@ -50,27 +50,19 @@ class PlainSignature:
     It is made when it is asked for, from pydantic's, which has validators and ranges in its types.
     """
 
-    __slots__ = ("_made", "_model_class", "_of_pydantic")
+    __slots__ = ("_of_pydantic",)
 
-    def __init__(self, model_class: type[BaseModel]) -> None:
-        self._model_class = model_class
-        self._of_pydantic = model_class.__dict__["__signature__"]
-        self._made: Signature | None = None
+    def __init__(self, of_pydantic: Any) -> None:
+        self._of_pydantic = of_pydantic
 
-    def __get__(self, instance: object, owner: type) -> Signature:
-        if instance is not None:  # which has none, unless its class can be called
-            raise AttributeError("__signature__")
-        if self._made is None:
-            given = self._of_pydantic
-            detailed = given if isinstance(given, Signature) else given.__get__(None, owner)
-            langchains = set(_langchain_fields(self._model_class))
-            parameters = [
-                one.replace(annotation=_plain(one.annotation))
-                for one in detailed.parameters.values()
-            ]
-            parameters.sort(key=lambda one: (one.kind, one.name in langchains))
-            self._made = detailed.replace(parameters=parameters)
-        return self._made
+    def __get__(self, instance: object, owner: type[BaseModel]) -> Signature:
+        detailed: Signature = self._of_pydantic.__get__(instance, owner)  # instances have none
+        langchains = set(_langchain_fields(owner))
+        parameters = [
+            one.replace(annotation=_plain(one.annotation)) for one in detailed.parameters.values()
+        ]
+        parameters.sort(key=lambda one: (one.kind, one.name in langchains))
+        return detailed.replace(parameters=parameters)
 
 
 class SignatureWithSettings:
@@ -82,7 +74,7 @@ class SignatureWithSettings:
         self._model_class = model_class
 
     def __get__(self, instance: object, owner: type) -> Signature:
-        if instance is not None:
+        if instance is not None:  # which has none: it cannot be called
             raise AttributeError("__signature__")
         _, *own = signature(owner.__init__).parameters.values()  # type: ignore[misc]
         if own and own[-1].kind is Parameter.VAR_KEYWORD:
@@ -108,7 +100,7 @@ def show_plain_signature(model_class: type[BaseModel]) -> None:
     """Replace the signature that pydantic gave a class, once it has given one."""
     found = model_class.__dict__.get("__signature__")
     if found is not None and not isinstance(found, PlainSignature):
-        model_class.__signature__ = cast("Any", PlainSignature(model_class))
+        model_class.__signature__ = cast("Any", PlainSignature(found))
 
 
 def _langchain_fields(model_class: type[BaseModel]) -> Iterator[str]:
