@@ -7,15 +7,10 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from langchain_voxtral.cli.arguments import UsageError, number, some_text
-from langchain_voxtral.cli.console import (
-    add_server_options,
-    announce_engine,
-    preload_engine,
-    print_error,
-    server_settings,
-    status_reporter,
-)
+from langchain_voxtral.cli.console import print_error, status_reporter
 from langchain_voxtral.cli.conversation import questions
+from langchain_voxtral.cli.engine import announce_engine, preload_engine
+from langchain_voxtral.cli.server_options import add_server_options, server_settings
 from langchain_voxtral.cli.stdin import is_piped, read_piped
 from langchain_voxtral.errors import VoxtralError
 from langchain_voxtral.providers import LOCAL_BASE_URL

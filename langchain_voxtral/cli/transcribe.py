@@ -9,14 +9,11 @@ from typing import TYPE_CHECKING, Any
 from langchain_voxtral.cli.arguments import UsageError
 from langchain_voxtral.cli.console import (
     Report,
-    announce_engine,
-    check_speech_support,
     one_line_message,
     print_error,
-    server_settings,
-    start_engine,
     status_reporter,
 )
+from langchain_voxtral.cli.engine import announce_engine, check_speech_support, start_engine
 from langchain_voxtral.cli.files import (
     TranscribeTask,
     check_readable,
@@ -25,6 +22,7 @@ from langchain_voxtral.cli.files import (
     write_text,
 )
 from langchain_voxtral.cli.json_line import json_line
+from langchain_voxtral.cli.server_options import server_settings
 from langchain_voxtral.cli.summary import RunSummary, count_recordings, describe_result
 from langchain_voxtral.cli.transcribe_options import add_transcribe_options
 from langchain_voxtral.cli.unfinished import UnfinishedStore, open_unfinished

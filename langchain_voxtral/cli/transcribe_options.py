@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import get_args
 
 from langchain_voxtral.cli.arguments import language_code, some_text
-from langchain_voxtral.cli.console import add_server_options
+from langchain_voxtral.cli.server_options import add_server_options
 from langchain_voxtral.cli.unfinished import default_folder
 from langchain_voxtral.providers import Timestamps
 

@@ -1,0 +1,69 @@
+"""The embedded engine, where it answers the command."""
+
+import argparse
+import os
+import threading
+from contextlib import suppress
+
+from langchain_voxtral.cli.console import status_reporter
+from langchain_voxtral.errors import VoxtralError
+from langchain_voxtral.providers.addresses import BASE_URL_VARIABLE
+
+
+def announce_engine(arguments: argparse.Namespace, *, text: bool, speech: bool) -> None:
+    """Tell which models of the embedded engine work, and why it does.
+
+    Args:
+        arguments: Those of the command.
+        text: Whether its language model is used.
+        speech: Whether its speech model is.
+    """
+    # These take a second, which the engine needs, too.
+    from langchain_voxtral.local.engine.speech import SpeechEngine  # noqa: PLC0415
+    from langchain_voxtral.local.models import TextModel  # noqa: PLC0415
+    from langchain_voxtral.local.server import introduction  # noqa: PLC0415
+
+    models: list[TextModel | SpeechEngine] = [TextModel()] if text else []
+    models += [SpeechEngine()] if speech else []
+    is_chosen = arguments.base_url is not None or BASE_URL_VARIABLE in os.environ
+    reason = "" if is_chosen else "No DeepInfra key is set. "
+    status_reporter(arguments)(f"{reason}{introduction(models)}.")
+
+
+def preload_engine(*, text: bool = True, speech: bool = False) -> None:
+    """Load the embedded engine while LangChain is imported: each takes most of a second."""
+    threading.Thread(target=_load_engine, args=(text, speech), daemon=True).start()
+
+
+def start_engine(*, text: bool = True, speech: bool = False) -> None:
+    """Start the embedded engine.
+
+    Args:
+        text: Whether it must have its language model.
+        speech: Whether it must have its speech model.
+
+    Raises:
+        VoxtralError: It cannot be set up.
+    """
+    from langchain_voxtral.connection import resolve_local  # noqa: PLC0415 - loads httpx
+
+    resolve_local(text=text, speech=speech)
+
+
+def _load_engine(text: bool, speech: bool) -> None:  # noqa: FBT001 - a thread's arguments
+    with suppress(VoxtralError):  # the first request fails with it again, and reports it
+        start_engine(text=text, speech=speech)
+
+
+def check_speech_support() -> None:
+    """Check that the embedded engine can transcribe, since else each recording would fail."""
+    from langchain_voxtral.local.engine.speech import (  # noqa: PLC0415 - as needed
+        has_speech_support,
+    )
+
+    if not has_speech_support():
+        raise ValueError(
+            "the embedded engine has no speech support yet: pip install "
+            '"langchain-voxtral[local-speech]"; or set DEEPINFRA_API_TOKEN, and DeepInfra '
+            "is asked"
+        )
