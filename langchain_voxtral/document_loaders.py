@@ -10,7 +10,7 @@ from langchain_core.documents import Document
 from langchain_core.documents.base import Blob
 from pydantic import PrivateAttr
 
-from langchain_voxtral.audio.pricing import Estimate
+from langchain_voxtral.audio.pricing import Estimate, check_cost
 from langchain_voxtral.audio.source import AudioSource
 from langchain_voxtral.connection import MODEL_CONFIG
 from langchain_voxtral.errors import VoxtralAudioError, VoxtralInvalidRequestError
@@ -18,7 +18,7 @@ from langchain_voxtral.signatures import SignatureWithSettings
 from langchain_voxtral.transcription.chunk_sender import NoTimestamps
 from langchain_voxtral.transcription.outputs import aiter_outputs, iter_outputs
 from langchain_voxtral.transcription.pipeline import TranscriptionJob
-from langchain_voxtral.transcription.settings import TranscriptionSettings, check_cost
+from langchain_voxtral.transcription.settings import TranscriptionSettings
 from langchain_voxtral.transcription.source import AudioInput, aopen_source, open_source
 from langchain_voxtral.transcription_client import TranscriptionClient
 from langchain_voxtral.transport import to_thread

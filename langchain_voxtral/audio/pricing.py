@@ -52,6 +52,25 @@ def estimate_cost(lengths: Iterable[float], price_per_minute: float | None) -> E
     return Estimate(seconds, len(lengths), sum(map(audio_tokens, lengths)), dollars)
 
 
+def check_cost(estimate: Estimate, limit: float, what: str) -> None:
+    """Check that an estimate is within a budget.
+
+    Raises:
+        VoxtralInvalidRequestError: It is above, or its price is not known.
+    """
+    if estimate.dollars is None:
+        raise VoxtralInvalidRequestError(
+            f"{what}: max_cost_usd={limit:g} cannot be checked, because the price of this model at "
+            "this server is not known (price_per_minute= tells it, in US dollars)."
+        )
+    if estimate.dollars > limit:
+        raise VoxtralInvalidRequestError(
+            f"{what}: transcribing {estimate.duration:.1f} s would cost about "
+            f"${estimate.dollars:.6f}, more than max_cost_usd={limit:g}. Nothing was sent. Raise "
+            "max_cost_usd=, or send less."
+        )
+
+
 def audio_tokens(seconds: float) -> int:
     """Return how many tokens of the prompt a recording takes."""
     exact = round(_checked(seconds), 6)  # a difference of two times may be 30.000000000000004 s

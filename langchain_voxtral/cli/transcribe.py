@@ -213,9 +213,9 @@ def _check_cost(
     """Check that all recordings together cost no more than the limit.
 
     Raises:
-        ValueError: They cost more, or the price is not known.
+        VoxtralInvalidRequestError: They cost more, or the price is not known.
     """
-    from langchain_voxtral.audio.pricing import Estimate  # noqa: PLC0415 - as needed
+    from langchain_voxtral.audio.pricing import Estimate, check_cost  # noqa: PLC0415 - as needed
 
     total = Estimate(0.0, 0, 0, 0.0)
     # With a store recordings are decoded, to find out what is in it.
@@ -225,16 +225,7 @@ def _check_cost(
         with suppress(VoxtralAudioError):  # it costs nothing, and is reported in its turn
             job.open()
             total += job.estimate()
-    if total.dollars is None:
-        raise ValueError(
-            f"--max-cost cannot be checked: the price of {parser.model} at {parser.base_url} is "
-            "not known"
-        )
-    if total.dollars > limit:
-        raise ValueError(
-            f"{total.duration:.1f} s of audio would cost about ${total.dollars:.6f}, more than "
-            f"--max-cost {limit:g}; nothing was sent"
-        )
+    check_cost(total, limit, count_recordings(len(jobs)))
 
 
 def _transcribe(

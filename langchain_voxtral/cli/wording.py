@@ -13,6 +13,7 @@ _FLAGS = {
     "endpoint": "--endpoint",
     "host": "--host",
     "language": "--language",
+    "max_cost_usd": "--max-cost",
     "max_tokens": "--max-tokens",
     "mode": "--format",
     "model": "--model",
@@ -54,6 +55,7 @@ WITHOUT_FLAGS = (
     "chunk_seconds",
     "max_concurrency",
     "max_stream_resumes",
+    "price_per_minute",
     "retry_after",
     "timeout=",
 )
@@ -63,7 +65,7 @@ _SAID = ' The server said: "'
 _ASIDE = re.compile(rf" \([^()]*(?:{'|'.join(WITHOUT_FLAGS)})(?:[^()]|\([^()]*\))*\)")
 _ARGUMENT = re.compile(
     rf"(?<![\w.-])(?<!\w\()(?:{'|'.join(map(re.escape, _WITH_VALUES))}"
-    rf"|(?P<name>{'|'.join(_FLAGS)})=(?:'(?P<value>[^']*)'|(?P<number>\d[\d.]*\b))?"
+    rf"|(?P<name>{'|'.join(_FLAGS)})=(?:'(?P<value>[^']*)'|(?P<number>\d[\d.]*(?:e-?\d+)?\b))?"
     r"|(?P<bare>base_url|max_tokens)\b)"
 )
 

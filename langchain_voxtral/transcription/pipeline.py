@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from langchain_voxtral.audio.chunking import AudioChunk
-from langchain_voxtral.audio.pricing import Estimate, estimate_cost
+from langchain_voxtral.audio.pricing import Estimate, check_cost, estimate_cost
 from langchain_voxtral.audio.source import AudioSource
 from langchain_voxtral.errors import (
     PERMANENT_ERRORS,
@@ -26,15 +26,13 @@ from langchain_voxtral.transcription.results import ChunkResult
 from langchain_voxtral.transcription.runs import RequestRuns, arequest_runs, request_runs
 from langchain_voxtral.transcription.settings import (
     TranscriptionSettings,
-    check_cost,
     chunk_limits,
-    expected_timestamps,
-    needs_cues,
     price_per_minute,
     request_for,
     target_seconds,
 )
 from langchain_voxtral.transcription.store import TranscriptStore
+from langchain_voxtral.transcription.timestamps import expected_timestamps, needs_cues
 from langchain_voxtral.transcription_client import TranscriptionClient
 
 Emit = Callable[[ChunkResult], None]

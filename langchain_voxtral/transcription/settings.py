@@ -1,6 +1,5 @@
 """Settings of transcriptions."""
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Annotated, Any, Literal, Self
 
@@ -9,10 +8,8 @@ from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from langchain_voxtral.audio.chunking import AudioChunk
 from langchain_voxtral.audio.decoder import Truncated
-from langchain_voxtral.audio.pricing import Estimate
 from langchain_voxtral.audio_store import AudioStore
 from langchain_voxtral.connection import ConnectionSettings
-from langchain_voxtral.errors import VoxtralInvalidRequestError
 from langchain_voxtral.option_names import names_of, reject_unknown_names
 from langchain_voxtral.profiles import VOXTRAL_MINI
 from langchain_voxtral.protocol.extra_fields import check_extra_fields
@@ -21,6 +18,11 @@ from langchain_voxtral.protocol.transcription_request import SpeechEndpoint, Tra
 from langchain_voxtral.providers import LOCAL_BASE_URL, PROVIDERS, Provider, Timestamps
 from langchain_voxtral.transcription.documents import Mode
 from langchain_voxtral.transcription.progress import ProgressCallback
+from langchain_voxtral.transcription.timestamps import (
+    check_abilities,
+    needed_timestamps,
+    needs_cues,
+)
 
 _CHAT_SETTINGS = {
     "api": "endpoint=",
@@ -29,12 +31,6 @@ _CHAT_SETTINGS = {
 }
 """Settings of chats that have no meaning here, and what to use instead."""
 
-_NEEDED_TIMESTAMPS: Mapping[Mode, Timestamps] = {
-    "segment": "segment",
-    "srt": "segment",
-    "vtt": "segment",
-    "word": "word",
-}
 _LOCAL_CHUNK_SECONDS = 120.0
 """Four windows of Whisper's. The embedded engine takes 6 to 18 seconds for them, one chunk after
 the other: then progress shows, and four in flight are far from the timeout. For each chunk the
@@ -198,7 +194,7 @@ class TranscriptionSettings(ConnectionSettings):
         request = request_for(self, _EMPTY_CHUNK, "")  # raises if the endpoint lacks a field
         if self.model_kwargs:
             request.encode()  # raises if it cannot be sent
-        _check_abilities(self)
+        check_abilities(self)
         return self
 
 
@@ -252,90 +248,8 @@ def target_seconds(settings: TranscriptionSettings) -> float | None:
     return settings.chunk_seconds
 
 
-def needs_cues(settings: TranscriptionSettings) -> bool:
-    """Return whether chunks are to be as short as subtitles, since the endpoint has no times."""
-    return needed_timestamps(settings) != expected_timestamps(settings)
-
-
-def needed_timestamps(settings: TranscriptionSettings) -> Timestamps | None:
-    """Return what documents need times of: as requested, else for their mode or for speakers."""
-    needed = settings.timestamps or _NEEDED_TIMESTAMPS.get(settings.mode)
-    return "segment" if needed is None and settings.speakers else needed
-
-
-def expected_timestamps(settings: TranscriptionSettings) -> Timestamps | None:
-    """Return what is needed of that, if the endpoint is one that returns it."""
-    needed = needed_timestamps(settings)
-    return needed if needed in _possible_timestamps(settings) else None
-
-
-def _possible_timestamps(settings: TranscriptionSettings) -> frozenset[Timestamps]:
-    possible = PROVIDERS[settings.server].timestamps_of(settings.model)
-    return frozenset() if settings.endpoint == "chat" else possible
-
-
-def _check_abilities(settings: TranscriptionSettings) -> None:
-    """Check that the endpoint has the times and the speakers that are asked for by name.
-
-    Raises:
-        ValueError: It does not.
-    """
-    provider, servers = PROVIDERS[settings.server], PROVIDERS.values()
-    wanted = "word" if settings.mode == "word" else settings.timestamps
-    if wanted is not None and wanted not in _possible_timestamps(settings):
-        able = [server for server in servers if wanted in server.timestamps]
-        raise ValueError(_refusal(settings, f"times of {wanted}s", able))
-    is_transcription = settings.endpoint == "transcriptions" and settings.task == "transcribe"
-    if settings.speakers and not (provider.has_speakers and is_transcription):
-        able = [server for server in servers if server.has_speakers]
-        raise ValueError(_refusal(settings, "speakers", able))
-    if settings.speakers and provider.words_replace_segments and wanted == "word":
-        raise ValueError(
-            f"server={settings.server!r} tells who speaks in segments only: take either speakers= "
-            "or times of words."
-        )
-
-
-def _refusal(settings: TranscriptionSettings, what: str, able: list[Provider]) -> str:
-    """Return what an error says of something that an endpoint cannot, and who can."""
-    is_local = settings.base_url == LOCAL_BASE_URL
-    server = "base_url='local'" if is_local else f"server={settings.server!r}"
-    if settings.model in PROVIDERS[settings.server].models_without_words:
-        server += f" with model={settings.model!r}"
-    names = [
-        f"{one.name!r} (model={one.words_model!r})"
-        if "words" in what and one.words_model
-        else repr(one.name)
-        for one in able
-    ]
-    return (
-        f"{server} does not return {what} with endpoint={settings.endpoint!r} and "
-        f"task={settings.task!r}. These servers do, with endpoint='transcriptions' and "
-        f"task='transcribe': {', '.join(names)}."
-    )
-
-
 def price_per_minute(settings: TranscriptionSettings) -> float | None:
     """Return US dollars for a minute of audio; None if that is not known."""
     if settings.price_per_minute is not None:
         return settings.price_per_minute
     return PROVIDERS[settings.server].price_per_minute(settings.base_url, settings.model)
-
-
-def check_cost(estimate: Estimate, limit: float, what: str) -> None:
-    """Check that an estimate is within a budget.
-
-    Raises:
-        VoxtralInvalidRequestError: It is above, or its price is not known.
-    """
-    if estimate.dollars is None:
-        raise VoxtralInvalidRequestError(
-            f"{what}: max_cost_usd={limit:g} cannot be checked, because the price of this model at "
-            "this server is not known: give price_per_minute=, in US dollars."
-        )
-    if estimate.dollars > limit:
-        raise VoxtralInvalidRequestError(
-            f"{what}: transcribing {estimate.duration:.1f} s would cost about "
-            f"${estimate.dollars:.6f}, more than max_cost_usd={limit:g}. Nothing was sent. Raise "
-            "max_cost_usd=, or send less."
-        )

@@ -302,8 +302,8 @@ def test_a_budget_covers_all_recordings(run: Run, monkeypatch: pytest.MonkeyPatc
 
     assert (done.status, done.out) == (1, "")
     assert done.err[-1] == (
-        "langchain-voxtral: 4.0 s of audio would cost about $0.000067, more than "
-        "--max-cost 5e-05; nothing was sent"
+        "langchain-voxtral: 2 recordings: transcribing 4.0 s would cost about $0.000067, more than "
+        "--max-cost 5e-05. Nothing was sent. Raise --max-cost, or send less."
     )
 
 
@@ -312,7 +312,10 @@ def test_a_budget_without_a_price_is_refused(run: Run) -> None:
         done = run(server, "a.wav", "--max-cost", "1")
 
     assert (done.status, server.requests) == (1, [])
-    assert "--max-cost cannot be checked: the price of" in done.err[-1]
+    assert done.err[-1] == (
+        "langchain-voxtral: 1 recording: --max-cost 1 cannot be checked, because the price of this "
+        "model at this server is not known."
+    )
 
 
 @pytest.mark.parametrize(

@@ -83,7 +83,7 @@ def test_a_budget_may_be_less_than_a_recording_costs_of_which_the_store_has_a_pa
 def test_a_budget_needs_a_price() -> None:
     with (
         ScriptedServer() as server,
-        pytest.raises(VoxtralInvalidRequestError, match="give price_per_minute="),
+        pytest.raises(VoxtralInvalidRequestError, match="price_per_minute= tells it"),
     ):
         parser_of(server, max_cost_usd=1).parse(SHORT)
 
