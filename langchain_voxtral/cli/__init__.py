@@ -42,6 +42,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         $ langchain-voxtral chat "What is the capital of France?"
         ```
     """
+    if sys.stderr is None:  # closed: else print() would write notices among the answers
+        sys.stderr = io.StringIO()
     if isinstance(sys.stdout, io.TextIOWrapper):  # a locale may lack characters of an answer
         sys.stdout.reconfigure(errors="backslashreplace")
     try:

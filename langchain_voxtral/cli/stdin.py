@@ -1,6 +1,8 @@
 """What is piped into the command `chat`."""
 
+import errno
 import os
+import select
 import sys
 import threading
 from contextlib import suppress
@@ -46,7 +48,8 @@ def read_piped(report: Report, *, is_optional: bool) -> str:
             )
             return ""
     try:
-        return b"".join([*first, sys.stdin.buffer.read()]).decode().strip()
+        data = b"".join([*first, *iter(_read_some, b"")])
+        return data.decode("utf-8-sig").strip()  # Windows writes a mark before a text
     except OSError as error:
         raise UsageError(f"stdin cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
@@ -55,6 +58,20 @@ def read_piped(report: Report, *, is_optional: bool) -> str:
 
 def _read_first(parts: list[bytes]) -> None:
     """Read what stdin brings first, in a thread, which a pipe without an end keeps for ever."""
-    # Not through sys.stdin: a thread that waits in it would break the end of the process.
     with suppress(OSError):  # reading the rest fails with it, too
-        parts.append(os.read(sys.stdin.fileno(), 1 << 16))
+        parts.append(_read_some())
+
+
+def _read_some() -> bytes:
+    """Return what stdin brings next; nothing at its end, or if it is not open for reading."""
+    # Not through sys.stdin: a thread that waits in it would break the end of the process.
+    descriptor = sys.stdin.fileno()
+    while True:
+        try:
+            return os.read(descriptor, 1 << 16)
+        except BlockingIOError:  # another process, which has the pipe too, made it so
+            select.select([descriptor], [], [])
+        except OSError as error:
+            if error.errno != errno.EBADF:
+                raise
+            return b""  # `nohup` opens stdin so

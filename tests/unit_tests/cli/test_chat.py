@@ -1,8 +1,11 @@
 """The command `langchain-voxtral chat`, on a scripted server and with a real stdin."""
 
+import errno
 import os
+import socket
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -62,6 +65,7 @@ def prompt_of(server: ScriptedServer) -> str:
         (["Who owes money?"], b"", "Who owes money?"),
         (["Who owes money?"], b" \n", "Who owes money?"),
         ([], b"Who owes money?\n", "Who owes money?"),
+        ([], b"\xef\xbb\xbfWho owes money?\r\n", "Who owes money?"),
     ],
 )
 def test_what_is_piped_in_is_added_below_the_prompt(
@@ -111,19 +115,65 @@ def test_a_pipe_that_is_no_text_is_an_error(run: Run) -> None:
 
 
 def test_a_stdin_that_cannot_be_read_is_an_error(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    descriptor = os.open(tmp_path / "output", os.O_WRONLY | os.O_CREAT)
-    with ScriptedServer() as server, os.fdopen(descriptor) as only_written:
-        monkeypatch.setattr(sys, "stdin", only_written)
+    unconnected = socket.socket()
+    with ScriptedServer() as server, os.fdopen(unconnected.detach()) as unreadable:
+        monkeypatch.setattr(sys, "stdin", unreadable)
         status = main(["chat", "Hello", "--base-url", server.url])
 
     assert status == 2
-    assert capsys.readouterr() == (
-        "",
-        "langchain-voxtral: stdin cannot be read: Bad file descriptor\n",
-    )
+    reason = os.strerror(errno.ENOTCONN)
+    assert capsys.readouterr() == ("", f"langchain-voxtral: stdin cannot be read: {reason}\n")
     assert server.requests == []
+
+
+def test_a_stdin_that_is_not_open_for_reading_adds_nothing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """`nohup` opens it so."""
+    descriptor = os.open(tmp_path / "output", os.O_WRONLY | os.O_CREAT)
+    with ScriptedServer(streamed("Hi.")) as server, os.fdopen(descriptor) as only_written:
+        monkeypatch.setattr(sys, "stdin", only_written)
+        status = main(["chat", "Hello", "--base-url", server.url, "--quiet"])
+
+    assert (status, *capsys.readouterr()) == (0, "Hi.\n", "")
+    assert "Hello<|eot_id|>" in prompt_of(server)
+
+
+def test_a_pipe_that_does_not_block_is_read_to_its_end(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    reading, writing = os.pipe()
+    os.set_blocking(reading, False)
+    text = "Anna owes Bob. " * 20_000  # more than a pipe holds
+    with (
+        ThreadPoolExecutor(1) as pool,
+        ScriptedServer(streamed("Anna.")) as server,
+        os.fdopen(reading) as piped,
+    ):
+        monkeypatch.setattr(sys, "stdin", piped)
+        pool.submit(_write_all, writing, text.encode())
+        # A model whose context is not known.
+        status = main(["chat", "Who?", "--base-url", server.url, "--model", "own", "--quiet"])
+
+    assert (status, *capsys.readouterr()) == (0, "Anna.\n", "")
+    assert f"Who?\n\n{text.strip()}<|eot_id|>" in prompt_of(server)
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(data)
+
+
+def test_notices_do_not_stand_among_answers_where_stderr_is_closed(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stderr", None)
+    with ScriptedServer(streamed("Hi.")) as server:
+        done = run(server, "Hello")
+
+    assert (done.status, done.out) == (0, "Hi.\n")
 
 
 def test_an_answer_is_cut_at_a_default_that_is_named(run: Run) -> None:
