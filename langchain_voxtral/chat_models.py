@@ -70,12 +70,12 @@ class ChatVoxtral(MessageTokenCounts, BaseChatModel):
 
         - `model` (`str`, the server's Voxtral): Name of the model at the server.
         - `temperature` (`float | None`, 0.2): Randomness; 0 is greedy.
-        - `top_p` (`float | None`, 0.95): Share of probability that tokens are drawn from.
-        - `max_tokens` (`int | None`, None): Most tokens to generate.
-        - `stop` (`str | list[str] | None`, None): Where to end the answer.
+        - `top_p` (`float | None`, 0.95): Nucleus sampling.
+        - `max_tokens` (`int | None`, None): Maximum number of tokens to generate.
+        - `stop` (`str | list[str] | None`, None): Strings that end the answer.
         - `seed` (`int | None`, None): For repeatable answers.
-        - `response_format` (`dict | None`, None): What the text must look like.
-        - `model_kwargs` (`dict`, {}): More fields for the request body.
+        - `response_format` (`dict | None`, None): Format of the text.
+        - `model_kwargs` (`dict`, {}): Additional fields for the request body.
 
     Key init args - client params:
         - `api_key` (`str | SecretStr | None`, from the environment): Key of the server.
@@ -84,15 +84,15 @@ class ChatVoxtral(MessageTokenCounts, BaseChatModel):
         - `base_url` (`str`, the server's): Address of the server; `"local"` is the embedded engine.
         - `api` (`str`, `"auto"`): Endpoint; `"native"` or `"chat_completions"`.
         - `timeout` (`float | tuple | None`, 300): Seconds without a byte, or (connect, read).
-        - `deadline` (`float | None`, None): Seconds for a whole call, retries included.
-        - `max_retries` (`int`, 2): Attempts beyond the first.
+        - `deadline` (`float | None`, None): Seconds for the whole call, including retries.
+        - `max_retries` (`int`, 2): Number of retries.
         - `prompt_format` (`str | PromptFormat`, `"llama3"`): How messages become the prompt.
-        - `audio_store` (`BaseStore | "cache" | None`, None): Where recordings are that messages
-          name by their hashes.
+        - `audio_store` (`BaseStore | "cache" | None`, None): Store for recordings that
+          messages refer to by hash.
 
-    The full list of arguments, with types and defaults, is in the signature; the description of
-    one is `ChatVoxtral.model_fields["timeout"].description`. The sections below go on from
-    `chat` of the first.
+    The signature lists all arguments with types and defaults, and
+    `ChatVoxtral.model_fields["timeout"].description` describes one. The examples below
+    use the `chat` of the first one.
 
     Instantiate:
         ```python
@@ -124,7 +124,7 @@ class ChatVoxtral(MessageTokenCounts, BaseChatModel):
         print(asyncio.run(ask()))
         ```
 
-        `astream`, `abatch` and `astream_events` likewise.
+        `astream`, `abatch` and `astream_events` are asynchronous, too.
 
     Tool calling:
         ```python
@@ -154,11 +154,10 @@ class ChatVoxtral(MessageTokenCounts, BaseChatModel):
         print(chat.invoke([HumanMessage([audio_block("talk.mp3"), "What is said?"])]).text)
         ```
 
-        The embedded engine needs the extra `local-speech` for it. Blocks of LangChain's and
-        OpenAI's own forms are taken, too. A conversation with recordings goes to chat completions,
-        any other to DeepInfra's native text endpoint, unless `api` says otherwise. Converted
-        recordings are kept with the model, 64 MB at most, since each turn sends those of all turns
-        before.
+        The embedded engine needs the extra `local-speech` for this. Audio blocks of LangChain and
+        OpenAI work, too. By default, conversations with recordings use chat completions, and all
+        others DeepInfra's native text endpoint. Each turn sends the recordings of all earlier
+        turns; the model caches up to 64 MB of converted ones.
 
     Token usage:
         ```python

@@ -148,10 +148,10 @@ class ConnectionSettings(BaseModel):
         "Transcriptions: unless given, half the length of a chunk if that is more.",
     )
     deadline: Seconds | None = Field(
-        default=None, description="Seconds for a whole call, retries included."
+        default=None, description="Seconds for the whole call, including retries."
     )
     max_retries: int = Field(
-        default=2, ge=0, description="Attempts beyond the first, for failures that may pass."
+        default=2, ge=0, description="Number of retries after temporary failures."
     )
     retry_timeouts: bool = Field(
         default=False,

@@ -41,17 +41,17 @@ class VoxtralTranscriptionParser(TranscriptionSettings, BaseBlobParser):
     Key init args - transcription params:
         - `model` (`str`, the server's): Name of the model at the server.
         - `task` (`str`, `"transcribe"`): Or `"translate"`, into English.
-        - `language` (`str | None`, None): The language spoken, as `"fr"`; None detects it.
-        - `mode` (`str`, `"document"`): What becomes a document: a recording, a `"chunk"`,
-          `"segment"` or `"word"`, or a subtitle file (`"srt"`, `"vtt"`).
-        - `timestamps` (`str | None`, None): What metadata lists with times: `"segment"`, `"word"`.
-        - `speakers` (`bool`, False): Whether to tell speakers apart.
+        - `language` (`str | None`, None): Spoken language, such as `"fr"`; None detects it.
+        - `mode` (`str`, `"document"`): One document for each recording, `"chunk"`,
+          `"segment"` or `"word"`; or a subtitle file (`"srt"`, `"vtt"`).
+        - `timestamps` (`str | None`, None): Lists of times in the metadata: `"segment"`, `"word"`.
+        - `speakers` (`bool`, False): Whether to identify speakers.
         - `chunk_seconds` (`float | None`, the longest): Length of chunks.
-        - `max_concurrency` (`int`, 4): Chunks in flight at once.
+        - `max_concurrency` (`int`, 4): Number of parallel requests.
         - `on_error` (`str`, `"raise"`): Or `"mark"`: failures are reported in metadata.
-        - `store` (`BaseStore | None`, None): Where transcripts are kept, for runs that were killed.
+        - `store` (`BaseStore | None`, None): Store for transcripts, to resume interrupted runs.
         - `progress` (`bool | Callable | None`, None): A bar, or a function.
-        - `max_cost_usd` (`float | None`, None): Most US dollars for one recording.
+        - `max_cost_usd` (`float | None`, None): Limit in US dollars for each recording.
 
     Key init args - client params:
         - `api_key` (`str | SecretStr | None`, from the environment): Key of the server.
@@ -59,11 +59,11 @@ class VoxtralTranscriptionParser(TranscriptionSettings, BaseBlobParser):
           `"vllm"` and `"llama_cpp"`.
         - `base_url` (`str`, the server's): Address of the server; `"local"` is the embedded engine.
         - `timeout` (`float | tuple | None`, 300): Seconds without a byte, or (connect, read).
-        - `max_retries` (`int`, 2): Attempts beyond the first.
+        - `max_retries` (`int`, 2): Number of retries.
 
-    The full list of arguments, with types and defaults, is in the signature; the description of
-    one is `VoxtralTranscriptionParser.model_fields["mode"].description`. The sections below go on
-    from `parser` of the first.
+    The signature lists all arguments with types and defaults, and
+    `VoxtralTranscriptionParser.model_fields["mode"].description` describes one. The examples below
+    use the `parser` of the first one.
 
     Instantiate:
         ```python
@@ -85,8 +85,8 @@ class VoxtralTranscriptionParser(TranscriptionSettings, BaseBlobParser):
         print(document.metadata["duration"], document.metadata["cost"])
         ```
 
-        What is not known is absent, values of several chunks are joined by commas, and all is
-        flat, as vector stores want it; only `timestamps=` and `speakers=` add lists.
+        Unknown values are absent. Values of several chunks are joined by commas. The metadata is
+        flat, as vector stores require; only `timestamps=` and `speakers=` add lists.
 
         - The recording, in addition to the blob's own: `source`, `sha256`, `duration` (as the file
           states it; from the last chunk on as decoded), `n_chunks` (from then on).

@@ -53,21 +53,21 @@ class VoxtralLLM(LanguageModel, BaseLLM):
 
         - `model` (`str`, Voxtral Mini): Name of the model at the server.
         - `temperature` (`float | None`, 0.2): Randomness; 0 is greedy.
-        - `max_tokens` (`int | None`, None): Most tokens to generate.
-        - `stop` (`str | list[str] | None`, None): Where to end the answer.
+        - `max_tokens` (`int | None`, None): Maximum number of tokens to generate.
+        - `stop` (`str | list[str] | None`, None): Strings that end the answer.
 
     Key init args - client params:
         - `api_key` (`str | SecretStr | None`, from the environment): Key of the server.
         - `base_url` (`str`, DeepInfra's): Address of the server; `"local"` is the embedded engine.
         - `timeout` (`float | tuple | None`, 300): Seconds without a byte, or (connect, read).
-        - `max_retries` (`int`, 2): Attempts beyond the first.
+        - `max_retries` (`int`, 2): Number of retries.
         - `prompt_format` (`str | PromptFormat`, `"llama3"`): How a string becomes the prompt;
           `"raw"` sends it as it is.
 
-    The full list of arguments, with types and defaults, is in the signature; the description of
-    one is `VoxtralLLM.model_fields["timeout"].description`. The sections below go on from `llm`
-    of the first. The prompts of a batch are sent concurrently. Usage, cost and the rest of the
-    metadata are in each generation's `generation_info`, the sums in `llm_output`.
+    The signature lists all arguments with types and defaults, and
+    `VoxtralLLM.model_fields["timeout"].description` describes one. The examples below use the `llm`
+    of the first one. The prompts of a batch are sent concurrently. Each generation has usage, cost
+    and other metadata in `generation_info`; the sums are in `llm_output`.
 
     Instantiate:
         ```python

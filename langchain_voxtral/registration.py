@@ -13,16 +13,16 @@ _INSTEAD = "Pass an instance of ChatVoxtral in place of a string."
 
 
 def register() -> None:
-    """Let `init_chat_model` and agents make a `ChatVoxtral` of `"voxtral:MODEL"`.
+    """Let `init_chat_model` and agents accept `"voxtral:MODEL"` for a `ChatVoxtral`.
 
-    LangChain finds the providers of such strings in a table that has no public entrance; this adds
-    a row to it, for the rest of the process. Calls after the first change nothing. Call it before
-    the string is used: `init_chat_model("voxtral:MODEL")`, `init_chat_model("MODEL",
-    model_provider="voxtral")`, `create_agent("voxtral:MODEL")`, and the middleware that takes
-    names of models. Further arguments of `init_chat_model` are those of `ChatVoxtral`.
+    This adds a row to LangChain's table of providers, which has no public interface, for the rest
+    of the process. Further calls change nothing. Call it before the string is used by
+    `init_chat_model("voxtral:MODEL")`, `init_chat_model("MODEL", model_provider="voxtral")`,
+    `create_agent("voxtral:MODEL")`, or middleware that takes names of models. Further arguments of
+    `init_chat_model` are those of `ChatVoxtral`.
 
-    Without `voxtral:` LangChain takes `"mistralai/Voxtral-Mini-3B-2507"` for a model of Mistral's
-    own API, and makes a `ChatMistralAI`.
+    Without `voxtral:`, LangChain creates a `ChatMistralAI` for `"mistralai/Voxtral-Mini-3B-2507"`,
+    which uses Mistral's own API.
 
     Raises:
         ImportError: The package `langchain`, which has these functions, is not installed.

@@ -173,7 +173,7 @@ class SamplingSettings(BaseModel):
         ge=1,
         le=1_000_000,
         validation_alias=names_of("max_tokens"),
-        description="Most tokens to generate.",
+        description="Maximum number of tokens to generate.",
     )
     repetition_penalty: float | None = Field(
         default=None,
