@@ -183,8 +183,8 @@ class ChatVoxtral(MessageTokenCounts, BaseChatModel):
     )
     streaming: bool | None = Field(
         default=None,
-        description="Whether `invoke` streams inside, for callbacks that want tokens; False keeps "
-        "even `stream` from it.",
+        description="Whether `invoke` streams internally, for callbacks that need tokens; with "
+        "False even `stream` does not stream.",
     )
 
     @model_validator(mode="after")

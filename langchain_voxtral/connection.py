@@ -155,37 +155,35 @@ class ConnectionSettings(BaseModel):
     )
     retry_timeouts: bool = Field(
         default=False,
-        description="Whether to retry when an answer did not come in time; the first one may be "
-        "billed too.",
+        description="Whether to retry after a timeout; the first request may be billed too.",
     )
     default_headers: Annotated[dict[str, str], AfterValidator(_validate_headers)] = Field(
         default_factory=dict,
         repr=False,
         exclude=True,
-        description="More headers for every request.",
+        description="Additional headers for every request.",
     )
     proxy: Annotated[str | None, AfterValidator(_validate_proxy)] = Field(
         default=None,
         repr=False,
         exclude=True,
-        description="URL of a proxy; else the environment's.",
+        description="URL of a proxy; default: the environment's.",
     )
     http_client: Client | None = Field(
         default=None,
         repr=False,
         exclude=True,
-        description="Your own `httpx.Client`; it is never closed here.",
+        description="Your own `httpx.Client`; it is used unchanged and never closed.",
     )
     http_async_client: AsyncClient | None = Field(
         default=None,
         repr=False,
         exclude=True,
-        description="Your own `httpx.AsyncClient`; it is never closed here.",
+        description="Your own `httpx.AsyncClient`; it is used unchanged and never closed.",
     )
     pickle_api_key: bool = Field(
         default=False,
-        description="Whether a pickle holds a key that was given as `api_key=`; else it is left "
-        "out.",
+        description="Whether a pickle contains a key that was passed as `api_key=`.",
     )
 
     if not TYPE_CHECKING:  # which knows the fields by name

@@ -67,18 +67,18 @@ class LanguageModel(CompletionConnection, SamplingSettings, BaseLanguageModel[An
     )
     special_tokens: SpecialTokens = Field(
         default="neutralize",
-        description="What to do with special tokens in content: break them, refuse them "
-        '(`"error"`), or let them work (`"allow"`).',
+        description='Special tokens in content are escaped (`"neutralize"`), rejected (`"error"`), '
+        'or take effect (`"allow"`).',
     )
     chunk_coalescing: bool = Field(
         default=True,
-        description="Whether tokens that arrive together may leave as one chunk; none ever waits "
-        "for another.",
+        description="Whether tokens that arrive together form one chunk; no token waits for "
+        "another.",
     )
     check_context: bool = Field(
         default=True,
-        description="Whether a prompt that the model's context cannot hold is an error before it "
-        "is sent, where its tokens can be counted (the `tokens` extra) and a profile knows the "
+        description="Whether a prompt that does not fit the model's context raises an error before "
+        "it is sent. Needs the extra `tokens` and a profile with the size of the "
         "context.",
     )
 
@@ -95,7 +95,7 @@ class LanguageModel(CompletionConnection, SamplingSettings, BaseLanguageModel[An
 
     @property
     def model_name(self) -> str:
-        """The name of the model, which other classes of LangChain call so."""
+        """The name of the model: `model`, under the name that other LangChain classes use."""
         return self.model
 
     @property

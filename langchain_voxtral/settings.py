@@ -153,20 +153,20 @@ class SamplingSettings(BaseModel):
         default=0.95,
         gt=0,
         le=1,
-        description="Share of probability that tokens are drawn from. The model card recommends "
-        "0.95.",
+        description="Nucleus sampling: the share of probability to sample from. The model card "
+        "recommends 0.95.",
     )
     top_k: int | None = Field(
         default=None,
         ge=0,
         lt=1000,
-        description="Number of most likely tokens to draw from; 0 is all.",
+        description="Number of most likely tokens to sample from; 0 is all.",
     )
     min_p: float | None = Field(
         default=None,
         ge=0,
         le=1,
-        description="Least probability of a token, relative to the likeliest; 0 is off.",
+        description="Minimum probability of a token, relative to the most likely one; 0 is off.",
     )
     max_tokens: int | None = Field(
         default=None,
@@ -179,31 +179,31 @@ class SamplingSettings(BaseModel):
         default=None,
         ge=0.01,
         le=5,
-        description="Above 1 discourages tokens that are already there.",
+        description="Above 1 discourages repeated tokens.",
     )
     presence_penalty: float | None = Field(
         default=None,
         ge=-2,
         le=2,
-        description="Above 0 discourages tokens that are already there, once.",
+        description="Above 0 discourages repeated tokens by a constant.",
     )
     frequency_penalty: float | None = Field(
         default=None,
         ge=-2,
         le=2,
-        description="Above 0 discourages tokens that are already there, each time.",
+        description="Above 0 discourages repeated tokens in proportion to their count.",
     )
     stop: StopSequences = Field(
         default=None,  # type: ignore[arg-type]  # the type of what is stored
         validation_alias=names_of("stop"),
-        description="Where to end the answer. None: at the prompt format's own end marker; [] "
-        "sends none.",
+        description="One or up to 16 strings that end the answer. None: the end marker of the "
+        "prompt format; [] sends none.",
     )
     seed: int | None = Field(
         default=None,
         ge=-(2**63),
         lt=2**64,
-        description="For repeatable answers, as far as the server can.",
+        description="For repeatable answers, if the server supports it.",
     )
     response_format: ResponseFormat = Field(
         default=None,
@@ -212,24 +212,26 @@ class SamplingSettings(BaseModel):
         "look like.",
     )
     user: str | None = Field(
-        default=None, description="An id of your user, for the provider's abuse handling; hash it."
+        default=None, description="Hashed id of your user, for the provider's abuse detection."
     )
     prompt_cache_key: str | None = Field(
         default=None,
-        description="Requests with the same key are likelier to share the server's prompt cache.",
+        description="Requests with the same key more likely share the server's prompt cache.",
     )
     n: int | None = Field(
-        default=None, ge=1, le=4, description="Answers for each prompt. Not with streaming."
+        default=None,
+        ge=1,
+        le=4,
+        description="Number of answers for each prompt. Not with streaming.",
     )
     logprobs: bool | None = Field(
         default=None,
-        description="Whether to keep the tokens' log probabilities, as far as the server tells "
-        "them.",
+        description="Whether to keep the log probabilities of tokens, if the server returns them.",
     )
     stream_usage: bool | None = Field(
         default=None,
         description="False does not ask for usage in streams of chat completions, for servers that "
-        "refuse `stream_options`; what is reported all the same is kept.",
+        "reject `stream_options`. Usage that a server sends anyway is kept.",
     )
     model_kwargs: Annotated[dict[str, Any], AfterValidator(_validate_model_kwargs)] = Field(
         default_factory=dict,

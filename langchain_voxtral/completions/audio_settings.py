@@ -29,14 +29,15 @@ class AudioSettings(BaseModel):
 
     system_with_audio: SystemWithAudio = Field(
         default="merge",
-        description="What to do with system text beside recordings, which the model does not take "
-        'together: `"merge"` it into the user\'s text that follows, or raise an `"error"`.',
+        description="Voxtral does not accept system text together with recordings: "
+        '`"merge"` it into the following text of the user, or raise an '
+        '`"error"`.',
     )
     allow_audio_urls: bool = Field(
         default=False,
-        description="Whether recordings may be fetched from the web, by the URLs in messages: "
-        "over http(s), from public addresses, within bounds of size and time, not by a proxy and "
-        "not along redirects. Each call fetches them anew.",
+        description="Whether to download recordings from URLs in messages: over http(s), from "
+        "public addresses, within limits of size and time, without a proxy or "
+        "redirects. Each call downloads them again.",
     )
     audio_store: AudioStore | None = Field(
         default=None,

@@ -34,11 +34,11 @@ class CompletionConnection(ConnectionSettings):
     max_stream_resumes: int = Field(
         default=0,
         ge=0,
-        description="How often a stream that is cut is taken up again, by sending the prompt with "
-        "the text so far. No character is lost or doubled; the words after a cut may differ. Not "
-        "with `response_format` or a required tool call, whose grammar would start over, and on "
-        "chat completions not from within a tool call. The error of a stream that is not resumed "
-        "says why.",
+        description="How often a broken stream is resumed, by sending the prompt with the text so "
+        "far. No character is lost or doubled; the words after a break may differ. Not "
+        "with `response_format` or a required tool call, whose grammar would start "
+        "over, and with chat completions not within a tool call. The error of a stream "
+        "that is not resumed says why.",
     )
 
     @model_validator(mode="after")

@@ -62,12 +62,12 @@ class TranscriptionSettings(ConnectionSettings):
     )
     language: str | None = Field(
         default=None,
-        description='The language spoken, as its ISO 639-1 code (`"fr"`); None lets the model '
+        description='The spoken language, as its ISO 639-1 code (`"fr"`); None lets the model '
         "detect it.",
     )
     prompt: str | None = Field(
         default=None,
-        description="A text that goes before, for names and style. Some servers ignore it.",
+        description="A hint for names and style. Some servers ignore it.",
     )
     temperature: float | None = Field(
         default=0.0, description="Randomness; the model card recommends 0 for transcription."
@@ -106,7 +106,7 @@ class TranscriptionSettings(ConnectionSettings):
         "subtitles of up to 15 seconds if the server returns no times.",
     )
     max_concurrency: int = Field(
-        default=4, ge=1, description="Chunks in flight at once; one more is in memory."
+        default=4, ge=1, description="Number of parallel requests; one more chunk is in memory."
     )
     on_error: Literal["raise", "mark"] = Field(
         default="raise",
@@ -150,7 +150,7 @@ class TranscriptionSettings(ConnectionSettings):
     )
     max_cost_usd: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = Field(
         default=None,
-        description="Most US dollars for one recording, checked before its first request.",
+        description="Limit in US dollars for each recording, checked before its first request.",
     )
     price_per_minute: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = Field(
         default=None,
@@ -167,7 +167,7 @@ class TranscriptionSettings(ConnectionSettings):
 
     @property
     def model_name(self) -> str:
-        """The name of the model, which other classes of LangChain call so."""
+        """The name of the model: `model`, under the name that other LangChain classes use."""
         return self.model
 
     @model_validator(mode="before")
