@@ -23,6 +23,7 @@ from pydantic import (
 )
 from pydantic.functional_validators import ModelWrapValidatorHandler
 
+from langchain_voxtral.errors import VoxtralMissingExtraError
 from langchain_voxtral.option_names import check_key_name, leave_names, names_of, without_links
 from langchain_voxtral.preloading import import_for_calls
 from langchain_voxtral.providers import (
@@ -189,7 +190,8 @@ class ConnectionSettings(BaseModel):
     if not TYPE_CHECKING:  # which knows the fields by name
 
         def __init__(self, **values: Any) -> None:
-            """Let validation errors take no local variables along: they have the key."""
+            """Take the settings by name and check them; an error shows no value of them."""
+            # Validation errors take no local variables along: they have the key.
             earlier = sys.exc_info()[1]
             try:
                 super().__init__(**values)
@@ -314,9 +316,15 @@ def resolve_local(*, text: bool = True, speech: bool = False) -> ServerAddress:
         speech: Whether it must have its speech model.
 
     Raises:
-        VoxtralError: The `local` extra is not installed, or the weights cannot be had.
+        VoxtralError: The extra is not installed (`local`, with `speech` the `local-speech` that
+            includes it), or the weights cannot be had.
     """
-    from langchain_voxtral.local import shared_server  # noqa: PLC0415 - an extra, needed only here
+    try:
+        from langchain_voxtral.local import shared_server  # noqa: PLC0415 - an extra, as needed
 
-    server = shared_server(text=text, speech=speech)
+        server = shared_server(text=text, speech=speech)
+    except VoxtralMissingExtraError as error:
+        if not speech:
+            raise
+        raise VoxtralMissingExtraError(str(error.name), extra="local-speech") from error
     return ServerAddress(server.base_url, server.api_key, trust_env=False)

@@ -270,6 +270,7 @@ class VoxtralMissingExtraError(VoxtralLocalError, ImportError):
             f'pip install "langchain-voxtral[{extra}]"',
             **facts,
         )
+        self.name = library
 
 
 PERMANENT_ERRORS = (

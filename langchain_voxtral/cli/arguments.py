@@ -1,10 +1,11 @@
 """Arguments of the command: each is checked before anything starts, and errors name its flag."""
 
 import argparse
-from collections.abc import Callable
+import difflib
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from langchain_voxtral.cli.wording import in_flags
 from langchain_voxtral.protocol.languages import validate_language
@@ -19,7 +20,19 @@ class UsageError(ValueError):
 
 
 class CommandParser(argparse.ArgumentParser):
-    """A parser whose errors are one line."""
+    """A parser whose errors are one line, and name the help of the subcommand."""
+
+    def parse_known_args(  # type: ignore[override]  # its overloads differ in the namespace alone
+        self, args: Sequence[str] | None = None, namespace: Any = None
+    ) -> tuple[Any, list[str]]:
+        """Reject what is unknown here: the parser above would name its own help, not this one."""
+        arguments, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            known = [flag[2:] for flag in self._option_string_actions if flag.startswith("--")]
+            close = difflib.get_close_matches(unknown[0].lstrip("-").partition("=")[0], known, n=1)
+            hint = f"; did you mean --{close[0]}?" if close else ""
+            self.error(f"unrecognized arguments: {' '.join(unknown)}{hint}")
+        return arguments, unknown
 
     def error(self, message: str) -> NoReturn:
         """Print what is wrong, and end the process."""

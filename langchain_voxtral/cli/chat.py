@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from langchain_voxtral.cli.arguments import UsageError, number, some_text
 from langchain_voxtral.cli.console import print_error, status_reporter
 from langchain_voxtral.cli.conversation import questions
-from langchain_voxtral.cli.engine import announce_engine, preload_engine
+from langchain_voxtral.cli.engine import announce_engine, check_text_support, preload_engine
 from langchain_voxtral.cli.server_options import add_server_options, server_settings
 from langchain_voxtral.cli.stdin import is_piped, read_piped
 from langchain_voxtral.errors import VoxtralError
@@ -116,6 +116,7 @@ def _make_model(arguments: argparse.Namespace, settings: dict[str, Any]) -> "Cha
     settings |= {name: value for name, value in options.items() if value is not None}
     is_local = settings["base_url"] == LOCAL_BASE_URL
     if is_local:
+        check_text_support(arguments)
         preload_engine()
         announce_engine(arguments, text=True, speech=False)
     from langchain_voxtral.chat_models import ChatVoxtral  # noqa: PLC0415 - takes a second

@@ -4,6 +4,7 @@ import argparse
 import os
 import threading
 from contextlib import suppress
+from importlib.util import find_spec
 
 from langchain_voxtral.cli.console import status_reporter
 from langchain_voxtral.errors import VoxtralError
@@ -25,8 +26,7 @@ def announce_engine(arguments: argparse.Namespace, *, text: bool, speech: bool) 
 
     models: list[TextModel | SpeechEngine] = [TextModel()] if text else []
     models += [SpeechEngine()] if speech else []
-    is_chosen = arguments.base_url is not None or BASE_URL_VARIABLE in os.environ
-    reason = "" if is_chosen else "No DeepInfra key is set. "
+    reason = "" if _is_chosen(arguments) else "No DeepInfra key is set. "
     status_reporter(arguments)(f"{reason}{introduction(models)}.")
 
 
@@ -55,15 +55,31 @@ def _load_engine(text: bool, speech: bool) -> None:  # noqa: FBT001 - a thread's
         start_engine(text=text, speech=speech)
 
 
-def check_speech_support() -> None:
+def check_text_support(arguments: argparse.Namespace) -> None:
+    """Check that the embedded engine can chat, before it is announced."""
+    libraries = ("xllamacpp", "starlette", "uvicorn", "jsonschema")
+    if any(find_spec(name) is None for name in libraries):
+        raise _missing(arguments, "is not installed", "local")
+
+
+def check_speech_support(arguments: argparse.Namespace) -> None:
     """Check that the embedded engine can transcribe, since else each recording would fail."""
     from langchain_voxtral.local.engine.speech import (  # noqa: PLC0415 - as needed
         has_speech_support,
     )
 
     if not has_speech_support():
-        raise ValueError(
-            "the embedded engine has no speech support yet: pip install "
-            '"langchain-voxtral[local-speech]"; or set DEEPINFRA_API_TOKEN, and DeepInfra '
-            "is asked"
-        )
+        raise _missing(arguments, "has no speech support yet", "local-speech")
+
+
+def _missing(arguments: argparse.Namespace, problem: str, extra: str) -> ValueError:
+    other = "; or set DEEPINFRA_API_TOKEN, and DeepInfra is asked"
+    return ValueError(
+        f'the embedded engine {problem}: pip install "langchain-voxtral[{extra}]"'
+        f"{'' if _is_chosen(arguments) else other}"
+    )
+
+
+def _is_chosen(arguments: argparse.Namespace) -> bool:
+    """Return whether the user named the engine: else it stands in for DeepInfra."""
+    return arguments.base_url is not None or BASE_URL_VARIABLE in os.environ

@@ -159,7 +159,7 @@ def _make_parser(
     options: dict[str, Any] = {name: getattr(arguments, name) for name in _SETTINGS}
     settings |= {name: value for name, value in options.items() if value is not None}
     if settings["base_url"] == LOCAL_BASE_URL:
-        check_speech_support()
+        check_speech_support(arguments)
     if arguments.translate:
         settings["task"] = "translate"
     if arguments.quiet:

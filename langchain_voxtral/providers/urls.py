@@ -1,11 +1,14 @@
 """URLs of servers: what may be one, and to whom it leads."""
 
 import ipaddress
+import re
 from functools import lru_cache
 from urllib.parse import urlsplit
 
 LOCAL_BASE_URL = "local"
 """The `base_url` that selects the embedded engine."""
+
+_HOST_AND_PORT = re.compile(r"[A-Za-z0-9.-]+:[1-9][0-9]{0,4}(/[\w./-]*)?", re.ASCII)
 
 
 @lru_cache(maxsize=64)
@@ -32,6 +35,9 @@ def parse_base_url(value: str, example: str) -> str:
     except ValueError as error:
         raise ValueError(f"this is no URL ({error}); {advice}") from None
     if parts.scheme not in {"http", "https"} or not parts.hostname or not is_port_valid:
+        if _HOST_AND_PORT.fullmatch(url):
+            scheme = "http" if is_loopback(f"http://{url}") else "https"
+            advice = f"did you mean '{scheme}://{url}'?"
         raise ValueError(f"this is no http:// or https:// URL; {advice}")
     if parts.username or parts.password:
         raise ValueError("a password in the URL would show in logs; give it as api_key=")

@@ -15,6 +15,8 @@ from support.scripted_server import Reply, ScriptedServer
 from support.sse_replies import events, final, json_reply, streamed, token
 
 from langchain_voxtral.cli import main, stdin
+from langchain_voxtral.providers import DEEPINFRA_KEY_VARIABLES
+from langchain_voxtral.providers.addresses import BASE_URL_VARIABLE
 
 MODEL = "mistralai/Voxtral-Mini-3B-2507"
 CUT = final(details={"finish_reason": "length"}, num_output_tokens=5)
@@ -206,6 +208,10 @@ def test_an_answer_is_cut_at_a_default_that_is_named(run: Run) -> None:
         (["--model", " "], "--model: it is empty"),
         (["--system", ""], "--system: it is empty"),
         (["--nonsense"], "unrecognized arguments: --nonsense"),
+        (
+            ["--temprature=0"],
+            "unrecognized arguments: --temprature=0; did you mean --temperature?",
+        ),
     ],
 )
 def test_wrong_values_are_one_line_that_names_the_flag(
@@ -214,8 +220,8 @@ def test_wrong_values_are_one_line_that_names_the_flag(
     with ScriptedServer() as server:
         done = run(server, "Hello", *arguments)
 
-    where = "langchain-voxtral" + ("" if "unrecognized" in problem else " chat")
-    assert done == (2, "", f"langchain-voxtral: {problem} (see {where} --help)\n")
+    line = f"langchain-voxtral: {problem} (see langchain-voxtral chat --help)\n"
+    assert done == (2, "", line)
     assert server.requests == []
 
 
@@ -283,3 +289,29 @@ def test_advice_names_flags_and_leaves_what_the_server_said(
 
     assert done.status == 1
     assert done.err.strip() == f"langchain-voxtral: {message}"
+
+
+def test_a_missing_engine_is_reported_before_it_is_announced(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "starlette", None)  # as if it were not installed
+    with ScriptedServer() as server:
+        chosen = run(server, "Hello", "--base-url", "local")
+
+    problem = 'the embedded engine is not installed: pip install "langchain-voxtral[local]"'
+    assert chosen == (1, "", f"langchain-voxtral: {problem}\n")
+
+
+def test_without_engine_and_key_both_ways_to_go_on_are_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in (*DEEPINFRA_KEY_VARIABLES, BASE_URL_VARIABLE):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setitem(sys.modules, "starlette", None)
+    monkeypatch.setattr(sys, "stdin", None)
+
+    assert main(["chat", "Hello"]) == 1
+    assert capsys.readouterr().err == (
+        'langchain-voxtral: the embedded engine is not installed: pip install "langchain-voxtral'
+        '[local]"; or set DEEPINFRA_API_TOKEN, and DeepInfra is asked\n'
+    )

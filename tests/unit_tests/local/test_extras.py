@@ -48,3 +48,26 @@ def test_a_missing_library_is_named_with_the_way_to_install_it() -> None:
         'pip install "langchain-voxtral[local]"'
         for library in LIBRARIES
     ]
+
+
+def test_a_recording_asks_for_the_extra_that_is_enough_for_it() -> None:
+    """Without any library of the engine: `local` alone would fail again."""
+    program = """
+import sys
+sys.modules["starlette"] = sys.modules["faster_whisper"] = None
+from langchain_voxtral.connection import resolve_local
+for speech in (False, True):
+    try:
+        resolve_local(speech=speech)
+    except ImportError as error:
+        print(error)
+"""
+    done = subprocess.run(  # noqa: S603 - a program of this file
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == (
+        "The embedded engine needs starlette, which is not installed: "
+        'pip install "langchain-voxtral[local]"\n'
+        "The embedded engine needs starlette for recordings, which is not installed: "
+        'pip install "langchain-voxtral[local-speech]"\n'
+    )

@@ -54,6 +54,14 @@ def test_a_json_schema_has_the_descriptions_of_all_fields(model_class: type[Base
     assert properties["http_client"]["anyOf"] == [{}, {"type": "null"}]
 
 
+@pytest.mark.parametrize("model_class", MODELS)
+def test_what_notebooks_show_of_the_constructor_is_for_users(model_class: type[BaseModel]) -> None:
+    """IPython shows it below the docstring of the class."""
+    assert inspect.getdoc(model_class.__init__) == (
+        "Take the settings by name and check them; an error shows no value of them."
+    )
+
+
 def signature_of(model_class: type[BaseModel]) -> str:
     return str(inspect.signature(model_class))
 
