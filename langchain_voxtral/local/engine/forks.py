@@ -11,12 +11,14 @@ which stops its threads for a fork, then makes the parent's thread wait for ever
 for what is being loaded, and for the segment that is being transcribed.
 """
 
+import _thread
 import ctypes
 import os
+import signal
 import threading
 import weakref
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Protocol
 
 
@@ -30,7 +32,10 @@ _is_used = False
 _is_forked = False
 _busy: list[int] = []
 """The threads that load or compute something."""
-_waiting_forks = 0
+_forking: set[int] = set()
+"""The threads that fork, or wait for it."""
+_is_interrupted = False
+"""Whether Ctrl-C came while a fork waited."""
 _changed = threading.Condition()
 
 
@@ -53,7 +58,7 @@ def delay_forks() -> Iterator[None]:
 def wait_for_forks() -> None:
     """Let forks that wait go first; for a thread that delays them again and again."""
     with _changed:
-        _changed.wait_for(lambda: not _waiting_forks)
+        _changed.wait_for(lambda: not _forking)
 
 
 def protect_after_fork(owner: _ServerOwner) -> None:
@@ -68,23 +73,36 @@ def _leak_reference(server: object) -> None:
 
 
 def _before_fork() -> None:
-    global _waiting_forks  # noqa: PLW0603 - a fact about this process
+    global _is_interrupted  # noqa: PLW0603 - a fact about this process
+    thread = threading.get_ident()
     _changed.acquire()
-    _waiting_forks += 1
-    _changed.wait_for(lambda: set(_busy) <= {threading.get_ident()})
+    _forking.add(thread)
+    is_free = False
+    while not is_free:
+        try:
+            is_free = _changed.wait_for(lambda: set(_busy) <= {thread})
+        except KeyboardInterrupt:  # raised from here, it would be lost, and the fork go on
+            _is_interrupted = True
 
 
 def _after_fork_in_parent() -> None:
-    global _waiting_forks  # noqa: PLW0603 - the same
-    _waiting_forks -= 1
-    _changed.notify_all()
-    _changed.release()
+    global _is_interrupted  # noqa: PLW0603 - the same
+    _forking.discard(threading.get_ident())
+    with suppress(RuntimeError):  # Ctrl-C came before it was acquired
+        _changed.notify_all()
+        _changed.release()
+    if _is_interrupted:
+        _is_interrupted = False
+        # By another thread, which comes to it once the hooks of this fork are done.
+        interrupt = (threading.get_ident(), signal.SIGINT)
+        _thread.start_new_thread(signal.pthread_kill, interrupt)
 
 
 def _after_fork_in_child() -> None:
-    global _is_forked, _changed, _waiting_forks  # noqa: PLW0603 - facts about this process
+    global _is_forked, _changed, _is_interrupted  # noqa: PLW0603 - facts about this process
     _changed = threading.Condition()  # that of the parent may have threads that wait
-    _waiting_forks = 0
+    _forking.clear()
+    _is_interrupted = False
     if not _is_used:
         return
     _is_forked = True
