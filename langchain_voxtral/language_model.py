@@ -27,8 +27,8 @@ from langchain_voxtral.errors import VoxtralInvalidRequestError
 from langchain_voxtral.messages.turns import Turn, max_tokens
 from langchain_voxtral.option_names import (
     FIELD_ALIASES,
+    KEY_NAMES,
     constructor_option_message,
-    key_among,
     reject_unknown_names,
     wrong_call_message,
 )
@@ -368,8 +368,9 @@ class LanguageModel(CompletionConnection, SamplingSettings, BaseLanguageModel[An
             VoxtralInvalidRequestError: A key is among the arguments, which would be traced.
             VoxtralBudgetExceededError: The budget of a usage handler cannot hold the call.
         """
-        if name := key_among(kwargs):
-            raise VoxtralInvalidRequestError(wrong_call_message([constructor_option_message(name)]))
+        if keys := KEY_NAMES.intersection(kwargs):
+            problems = map(constructor_option_message, sorted(keys))
+            raise VoxtralInvalidRequestError(wrong_call_message(problems))
         manager = manager_class.configure(callbacks)
         own = self.callbacks
         handlers = own.handlers if isinstance(own, BaseCallbackManager) else own or ()

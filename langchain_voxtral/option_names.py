@@ -32,6 +32,11 @@ FIELD_ALIASES = {
 } | dict.fromkeys(_KEY_OWNERS, "api_key")
 """Names that are accepted besides the canonical ones."""
 
+KEY_NAMES = frozenset(
+    ["api_key", *(alias for alias, name in FIELD_ALIASES.items() if name == "api_key")]
+)
+"""All names by which a key is given."""
+
 
 def names_of(name: str) -> AliasChoices:
     """Return an option's name and its aliases, for its field."""
@@ -55,11 +60,6 @@ def leave_names(model_class: type[BaseModel]) -> None:
         fields[name].validation_alias = AliasChoices(*rest)
     if taken:
         model_class.model_rebuild(force=True, raise_errors=False)
-
-
-def key_among(names: Iterable[str]) -> str | None:
-    """Return the name among those of options by which a key is given, if any."""
-    return next((name for name in names if FIELD_ALIASES.get(name, name) == "api_key"), None)
 
 
 def reject_unknown_names(known: Collection[str], values: object, advice: str = "") -> None:

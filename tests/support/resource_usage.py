@@ -6,8 +6,6 @@ import threading
 from dataclasses import dataclass
 from pathlib import Path
 
-_ESTABLISHED = "01"
-
 
 @dataclass(frozen=True, slots=True)
 class ResourceUsage:

@@ -40,7 +40,6 @@ FACTS: dict[str, Any] = {
     "model": MODEL,
     "chunks_from_store": 0,
 }
-OF_CHUNK = {"timestamps_source": "chunk", "chunk": 0}
 OF_SERVER = {"timestamps_source": "server", "language": "en", "language_source": "server"}
 
 
