@@ -6,7 +6,18 @@ from typing import Any
 
 from hatchling.metadata.plugin.interface import MetadataHookInterface
 
-_LINK = re.compile(r"(!?\[[^\]]*\])\((?!https?://|#|mailto:)([^)\s]+)\)")
+_CODE = re.compile(
+    r"^ {0,3}(```+|~~~+).*?(?:^ {0,3}\1|\Z)|(?<!`)(`+)(?!`).+?(?<!`)\2(?!`)",
+    re.MULTILINE | re.DOTALL,
+)
+_LINK = re.compile(
+    r"""(\]\([ ]*<?                             # [text](target), ![text](target "title")
+    |^[ ]{0,3}\[[^]\n]+\]:[ ]*<?)               # [name]: target
+    (?![a-z][a-z0-9+.-]*:|//|\#)([^\s<>]+?)     # no address, no anchor
+    (?=[)>\s]|\Z)""",
+    re.IGNORECASE | re.MULTILINE | re.VERBOSE,
+)
+_PICTURES = (".gif", ".jpeg", ".jpg", ".png", ".svg", ".webp")
 _PAGES = {
     "Homepage": "",
     "Documentation": "/tree/main/docs",
@@ -36,10 +47,14 @@ class LinkHook(MetadataHookInterface):
 
 
 def absolute_links(markdown: str, repository: str) -> str:
-    """Return a text whose relative links and images have an address."""
+    """Return a text whose relative links and pictures have an address; code stays as it is."""
 
     def replace(link: re.Match[str]) -> str:
-        kind = "raw" if link[1].startswith("!") else "blob"
-        return f"{link[1]}({repository}/{kind}/main/{link[2]})"
+        kind = "raw" if link[2].lower().endswith(_PICTURES) else "blob"
+        return f"{link[1]}{repository}/{kind}/main/{link[2]}"
 
-    return _LINK.sub(replace, markdown)
+    parts, end = [], 0
+    for code in _CODE.finditer(markdown):
+        parts += [_LINK.sub(replace, markdown[end : code.start()]), code[0]]
+        end = code.end()
+    return "".join([*parts, _LINK.sub(replace, markdown[end:])])

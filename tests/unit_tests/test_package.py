@@ -79,6 +79,26 @@ def test_pictures_are_linked_as_files_and_addresses_are_left_alone(build_hook: M
     )
 
 
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("[![b](b.svg)](a.md)", "[![b]({0}/raw/main/b.svg)]({0}/blob/main/a.md)"),
+        ('[x](a.md "Title")', '[x]({0}/blob/main/a.md "Title")'),
+        ("[x](a_(1).md)", "[x]({0}/blob/main/a_(1).md)"),
+        ("[`x[0]`](a.md)", "[`x[0]`]({0}/blob/main/a.md)"),
+        ("[x][r]\n\n[r]: a.md\n", "[x][r]\n\n[r]: {0}/blob/main/a.md\n"),
+        ("[x](//h.example/y) [z](ftp://h.example)", None),
+        ("call `handlers[0](event)`", None),
+        ("```python\nhandlers[0](event)\n```\n", None),
+    ],
+)
+def test_links_of_all_forms_get_an_address_and_code_none(
+    build_hook: ModuleType, text: str, shown: str | None
+) -> None:
+    expected = text if shown is None else shown.format(ADDRESS)
+    assert build_hook.absolute_links(text, ADDRESS) == expected
+
+
 @pytest.mark.skipif(not (ROOT / ".git").exists(), reason="what belongs to it is read from git")
 def test_the_source_archive_has_every_file_of_the_repository(tmp_path: Path) -> None:
     run(sys.executable, "-m", "hatchling", "build", "--target", "sdist", "--directory", tmp_path)
