@@ -46,11 +46,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stderr = io.StringIO()
     if isinstance(sys.stdout, io.TextIOWrapper):  # a locale may lack characters of an answer
         sys.stdout.reconfigure(errors="backslashreplace")
+    files: Sequence[str] = ()
     try:
         parser = _parser()
         complete(parser)
         arguments = parser.parse_args(argv)
-        with warnings_on_stderr(quiet=getattr(arguments, "quiet", False)):
+        files = getattr(arguments, "files", ())
+        with warnings_on_stderr(quiet=getattr(arguments, "quiet", False), files=files):
             return int(arguments.run(arguments))
     except KeyboardInterrupt:
         print(file=sys.stderr)
@@ -61,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except (VoxtralError, ValueError, OSError) as error:  # OSError: the disk is full
-        print_error(error)
+        print_error(error, files)
         return USAGE_STATUS if is_usage_error(error) else 1
 
 

@@ -4,7 +4,7 @@ import argparse
 import logging
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -32,9 +32,9 @@ def _ignore(_: str) -> None:
     pass
 
 
-def print_error(error: Exception | str) -> None:
+def print_error(error: Exception | str, files: Iterable[str] = ()) -> None:
     """Print what went wrong, in one line."""
-    text = error if isinstance(error, str) else one_line_message(error)
+    text = error if isinstance(error, str) else one_line_message(error, files)
     print_status(f"langchain-voxtral: {' '.join(text.split())}")
 
 
@@ -45,12 +45,12 @@ def is_usage_error(error: Exception) -> bool:
     return isinstance(error, UsageError | ValidationError)
 
 
-def one_line_message(error: Exception) -> str:
+def one_line_message(error: Exception, files: Iterable[str] = ()) -> str:
     """Return an error's message with the names of flags."""
     from pydantic import ValidationError  # noqa: PLC0415 - only when something is wrong
 
     if not isinstance(error, ValidationError):
-        return in_flags(str(error))
+        return in_flags(str(error), files)
     return "; ".join(
         f"{flag_of('.'.join(map(str, problem['loc'])))}: {in_flags(problem['msg'])}".removeprefix(
             ": "
@@ -60,12 +60,12 @@ def one_line_message(error: Exception) -> str:
 
 
 @contextmanager
-def warnings_on_stderr(*, quiet: bool) -> Iterator[None]:
+def warnings_on_stderr(*, quiet: bool, files: Iterable[str] = ()) -> Iterator[None]:
     """Print what the package logs and warns of as lines of the command.
 
     The engine's own notice is left to `announce_engine`; with --quiet it prints none at all.
     """
-    handler = _LinePrinter(logging.WARNING)
+    handler = _LinePrinter(files)
     logger = logging.getLogger("langchain_voxtral")
     notices = logging.getLogger("langchain_voxtral.local" + ("" if quiet else ".notice"))
     level = notices.level
@@ -81,8 +81,12 @@ def warnings_on_stderr(*, quiet: bool) -> Iterator[None]:
 
 
 class _LinePrinter(logging.Handler):
+    def __init__(self, files: Iterable[str]) -> None:
+        super().__init__(logging.WARNING)
+        self.files = files
+
     def emit(self, record: logging.LogRecord) -> None:
-        print_status(in_flags(" ".join(record.getMessage().split())))
+        print_status(" ".join(in_flags(record.getMessage(), self.files).split()))
 
 
 def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:

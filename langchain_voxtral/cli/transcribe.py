@@ -284,5 +284,5 @@ def _results(job: "TranscriptionJob") -> "tuple[str, Document, list[Document]]":
 
 def _named(name: str, error: Exception) -> str:
     """Return an error's message, preceded by the recording's name unless it starts with it."""
-    message = one_line_message(error)
+    message = one_line_message(error, [name])
     return message if message.startswith(name) else f"{name}: {message}"

@@ -6,6 +6,7 @@ message and stays as it is.
 """
 
 import re
+from collections.abc import Iterable
 
 _FLAGS = {
     "api_key": "the environment variable of the key",
@@ -70,13 +71,27 @@ _ARGUMENT = re.compile(
 )
 
 
-def in_flags(message: str) -> str:
-    """Return a message of the package, which names flags for arguments that have one."""
+def in_flags(message: str, names: Iterable[str] = ()) -> str:
+    """Return a message of the package, which names flags for arguments that have one.
+
+    Args:
+        message: What the package says.
+        names: Names of files, which stay as they are, whatever they look like.
+    """
     own, said, quote = message.partition(_SAID)
+    if like_arguments := [name for name in names if _reword(name) != name]:
+        like_arguments.sort(key=len, reverse=True)
+        parts = re.split(f"({'|'.join(map(re.escape, like_arguments))})", own)
+        parts[::2] = map(_reword, parts[::2])
+        return "".join(parts) + said + quote
+    return _reword(own) + said + quote
+
+
+def _reword(own: str) -> str:
     own = _ASIDE.sub("", own)
     for phrase, words in PHRASES.items():
         own = own.replace(phrase, words)
-    return _ARGUMENT.sub(_flag, own) + said + quote
+    return _ARGUMENT.sub(_flag, own)
 
 
 def flag_of(name: str) -> str:

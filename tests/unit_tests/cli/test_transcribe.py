@@ -471,3 +471,15 @@ def test_a_missing_speech_extra_is_reported_once_for_all_recordings(
         '"langchain-voxtral[local-speech]"; or set DEEPINFRA_API_TOKEN, and DeepInfra is '
         "asked"
     )
+
+
+def test_the_name_of_a_file_stays_as_it_is_whatever_it_looks_like(run: Run) -> None:
+    name = "model='x' max_tokens=5 (timeout=3).wav"
+    Path(name).write_bytes(SHORT)
+    with ScriptedServer(REFUSED) as server:
+        done = run(server, name)
+
+    assert done.status == 1
+    assert done.err[1].startswith(f"langchain-voxtral: {name}: The server refuses the request")
+    assert done.err[1].count(name) == 1
+    assert "--model" not in done.err[1]

@@ -59,3 +59,9 @@ def _joined(node: ast.JoinedStr) -> str:
 
 
 _TEXTS = _texts()
+
+
+def test_names_of_files_stay_as_they_are() -> None:
+    names = ["a", "stop='x'", "model='x' stop='x'.wav"]
+    message = f"store: {names[2]} could not be kept (check base_url=)"
+    assert in_flags(message, names) == f"store: {names[2]} could not be kept (check --base-url)"
