@@ -8,9 +8,12 @@ from langchain_voxtral.cli.console import Report, print_status
 _HELP = """\
 /clear   forget the conversation, except --system
 /help    list these commands
-/exit    end, as Ctrl-D does, and Ctrl-C twice
+/exit    end, as exit, quit and Ctrl-D do, and Ctrl-C twice
 Ctrl-C clears the line, and stops an answer. A question that begins with / needs a space before it.
 """
+
+_ENDINGS = ("/exit", "/quit", "exit", "quit")
+"""What other programs end by is no question; with a space before it, it is one."""
 
 
 def questions(report: Report, clear: Callable[[], None]) -> Iterator[str]:
@@ -25,7 +28,7 @@ def questions(report: Report, clear: Callable[[], None]) -> Iterator[str]:
     report("/help lists the commands; Ctrl-C stops an answer, Ctrl-D ends the conversation.")
     while (line := _read_line(report)) is not None:
         question = line.strip()
-        if question == "/exit":
+        if line.rstrip() in _ENDINGS:
             return
         if question == "/clear":
             clear()

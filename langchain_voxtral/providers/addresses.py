@@ -1,6 +1,7 @@
 """Where a server is, and the key that belongs there."""
 
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -77,6 +78,10 @@ def check_server_name(name: object) -> object:
     return name
 
 
+_ENDPOINT = re.compile(r"/(chat/completions|audio/(transcriptions|translations)|inference(/.+)?)$")
+"""What users copy along from an example with curl."""
+
+
 def provider_name(base_url: str, server: ProviderName) -> str:
     """Return a server's name in metadata and traces."""
     return "voxtral-local" if base_url == LOCAL_BASE_URL else server
@@ -115,7 +120,9 @@ def normalize_base_url(value: str, server: ProviderName = "deepinfra") -> str:
     if url == LOCAL_BASE_URL:
         if not provider.is_embedded:
             _reject(provider, f"; base_url={url!r} is the embedded engine: leave server= out")
-    elif not provider.dropped_suffix and not url.endswith("/v1"):
+    elif _ENDPOINT.search(url):
+        _reject(provider, f"; {url!r} is one endpoint below it")
+    elif not url.endswith("/v1") and (not provider.dropped_suffix or provider.is_own_domain(url)):
         _reject(provider)
     return url
 

@@ -122,6 +122,16 @@ def test_commands_are_listed_and_unknown_ones_are_not_sent() -> None:
     assert turns(server) == [[("user", "/etc is what?")]]
 
 
+def test_the_words_that_end_other_programs_end_it_and_are_not_sent() -> None:
+    with ScriptedServer(streamed("A way out.")) as server, conversation(server) as terminal:
+        terminal.type(" exit\n")
+        assert terminal.read_until(PROMPT).endswith("A way out.")
+        terminal.type("exit \n")
+        assert terminal.end() == 0
+
+    assert turns(server) == [[("user", "exit")]]
+
+
 def test_ctrl_c_clears_the_line_and_twice_ends_the_conversation() -> None:
     with ScriptedServer(streamed("Yes.")) as server, conversation(server) as terminal:
         terminal.type("Nonsen")
