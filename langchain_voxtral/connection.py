@@ -118,17 +118,17 @@ class ConnectionSettings(BaseModel):
         default=None,  # type: ignore[arg-type]  # the type of what is stored
         repr=False,
         validation_alias=names_of("api_key"),
-        description="The server's key. Else read for each call: DeepInfra's from "
-        "`DEEPINFRA_API_TOKEN`, `DEEPINFRA_API_KEY` or `DEEPINFRA_TOKEN`, Mistral's from "
-        "`MISTRAL_API_KEY`, OpenRouter's from `OPENROUTER_API_KEY`; for any other `base_url` from "
-        "`VOXTRAL_API_KEY`.",
+        description="API key of the server. Default, read for each call: `DEEPINFRA_API_TOKEN`, "
+        "`DEEPINFRA_API_KEY` or `DEEPINFRA_TOKEN` for DeepInfra, `MISTRAL_API_KEY` for "
+        "Mistral, `OPENROUTER_API_KEY` for OpenRouter, and `VOXTRAL_API_KEY` for any "
+        "other `base_url`.",
     )
     server: Annotated[ProviderName, BeforeValidator(check_server_name)] = Field(
         default="deepinfra",
-        description="What kind of server answers, which chooses address, model, paths and forms: "
-        'DeepInfra (and the embedded engine), `"mistral"` (Mistral\'s own API), '
-        '`"openrouter"`, or a `"vllm"` or `"llama_cpp"` of your own, whose `base_url` ends in '
-        "`/v1`. Named in metadata and traces.",
+        description='Kind of server: `"deepinfra"` (also for the embedded engine), `"mistral"`, '
+        '`"openrouter"`, or your own `"vllm"` or `"llama_cpp"`, whose `base_url` ends '
+        "in `/v1`. It determines address, model and requests, and is named in metadata "
+        "and traces.",
     )
     base_url: Annotated[
         Accepts[str, str | None],
@@ -138,8 +138,8 @@ class ConnectionSettings(BaseModel):
         default=None,
         validate_default=True,
         validation_alias=names_of("base_url"),
-        description="The server's address up to `/v1`, else from `VOXTRAL_BASE_URL`, else that of "
-        'DeepInfra, Mistral or OpenRouter; `"local"` is the embedded engine.',
+        description='Address of the server up to `/v1`; `"local"` is the embedded engine. Default: '
+        "`VOXTRAL_BASE_URL`, or the address of DeepInfra, Mistral or OpenRouter.",
     )
     timeout: Seconds | tuple[Seconds | None, Seconds | None] | None = Field(
         default=300.0,

@@ -43,9 +43,10 @@ class AudioSettings(BaseModel):
         default=None,
         repr=False,
         exclude=True,
-        description="Where recordings are that messages name by their hashes: the store that "
-        "`audio_block(..., store=...)` or `put_audio` put them into. A `BaseStore[str, bytes]`, "
-        'or `"cache"`: a folder in the user\'s cache directory (`VOXTRAL_CACHE` moves it).',
+        description="Store for recordings that messages or blocks refer to by hash, filled by "
+        "`audio_block(..., store=...)` or `put_audio`: a `BaseStore[str, bytes]`, or "
+        '`"cache"`, a folder in the cache directory (`VOXTRAL_CACHE` sets '
+        "another).",
     )
 
     _audio_cache: AudioCache = PrivateAttr(default_factory=AudioCache)

@@ -21,10 +21,9 @@ class CompletionConnection(ConnectionSettings):
 
     api: Literal["auto", "native", "chat_completions"] = Field(
         default="auto",
-        description='Which endpoint answers messages. `"native"` takes a raw prompt, which this '
-        'package writes; with `"chat_completions"` the server writes it, and reads the tool calls '
-        'of the answer too. `"auto"` is native for text, and chat completions for recordings and '
-        "for servers that have nothing else.",
+        description='`"native"`: this package writes the prompt; `"chat_completions"`: the server '
+        'writes it and parses tool calls; `"auto"`: native for text, chat completions '
+        "for recordings and for servers without the native endpoint.",
     )
     stream_idle_timeout: Seconds | None = Field(
         default=DEFAULT_STREAM_IDLE_TIMEOUT,

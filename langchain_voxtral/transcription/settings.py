@@ -74,71 +74,70 @@ class TranscriptionSettings(ConnectionSettings):
     )
     endpoint: SpeechEndpoint = Field(
         default="transcriptions",
-        description="Which endpoint is used: OpenAI's audio endpoints, DeepInfra's `\"native\"` "
-        'one, or a `"chat"` with the model, which every server has, but which may add words of '
-        "its own.",
+        description='`"transcriptions"`: the audio endpoints of OpenAI; `"native"`: that of '
+        'DeepInfra; `"chat"`: a chat with the model, which every server supports, but which may '
+        "add words of its own.",
     )
     mode: Mode = Field(
         default="document",
-        description='What becomes a document: the whole recording, each `"chunk"`, each '
-        '`"segment"` or `"word"` that the server returns, or a subtitle file (`"srt"`, `"vtt"`).',
+        description='One document for each recording, `"chunk"`, `"segment"` or `"word"`; or a '
+        'subtitle file (`"srt"`, `"vtt"`).',
     )
     timestamps: Timestamps | None = Field(
         default=None,
-        description='What the metadata of documents lists with times: each `"segment"` of whole '
-        'recordings and chunks (`metadata["segments"]`), or each `"word"` (`metadata["words"]`), '
-        "in seconds of the recording. Vector stores want flat metadata: None has no lists, only "
-        "what the mode needs.",
+        description='Lists of times in the metadata of recordings and chunks: `"segment"` '
+        '(`metadata["segments"]`) or `"word"` (`metadata["words"]`), in seconds of the '
+        "recording. Vector stores need flat metadata: with None there are no lists, "
+        "except those that the mode needs.",
     )
     speakers: bool = Field(
         default=False,
-        description="Whether the server is to tell speakers apart. Subtitles then begin with "
-        'their names, and whole recordings and chunks have `metadata["segments"]`. What the '
-        "server tells anyway is in the metadata of segments and words. Speakers of different "
-        "chunks are not compared, so chunks are as long as the server takes them (an hour at "
-        "Mistral), unless `chunk_seconds` is set. If there are several all the same, that is "
-        "logged, and names begin with the number of the chunk.",
+        description="Whether the server identifies speakers. Subtitles then have their names, "
+        'and whole recordings and chunks have `metadata["segments"]`. Speakers of '
+        "different chunks are not compared, so chunks are as long as the server accepts "
+        "(an hour at Mistral), unless `chunk_seconds` is set. With several chunks, "
+        "names begin with the number of the chunk, and a message is logged.",
     )
     chunk_seconds: Annotated[float, Field(ge=1, allow_inf_nan=False)] | None = Field(
         default=None,
-        description="Length that chunks should have, at most the server's limit. None makes as "
-        'few as possible, with `"local"` chunks of up to 2 minutes, and for segments and '
-        "subtitles of up to 15 seconds if the server returns no times.",
+        description="Length of chunks, at most the server's limit. None: as few as possible; "
+        'with `"local"` up to 2 minutes; for segments and subtitles up to 15 seconds if '
+        "the server returns no times.",
     )
     max_concurrency: int = Field(
         default=4, ge=1, description="Number of parallel requests; one more chunk is in memory."
     )
     on_error: Literal["raise", "mark"] = Field(
         default="raise",
-        description="Whether a chunk that fails, or a recording that cannot be decoded, raises, "
-        "or is reported in the metadata of its document. A key or a model that the server does "
-        "not accept always raises.",
+        description='`"raise"` raises if a chunk fails or a recording cannot be decoded; `"mark"` '
+        "reports it in the metadata of the document. A key or a model that the server "
+        "rejects always raises.",
     )
     truncated: Truncated = Field(
         default="error",
-        description="Whether a recording that is cut off is an error, or is transcribed as far as "
-        "it goes.",
+        description='`"error"` raises for a recording that is cut off; `"keep"` uses what can be '
+        "decoded.",
     )
     send_silence: bool = Field(
         default=False,
-        description="Whether chunks that never rise above silence are sent, too: models may "
-        "invent a text for them. Silence is digital silence and dither; the faintest noise is "
-        "more, and is sent.",
+        description="Whether chunks of nothing but digital silence or dither are sent, too. Models "
+        "may invent text for them. The faintest noise is no silence, and is sent.",
     )
     store: BaseStore[str, bytes] | None = Field(
         default=None,
         repr=False,
         exclude=True,
-        description="Where transcripts are kept, by hashes of chunks and settings "
-        "(`LocalFileStore`, ...): a run that was killed and started again pays only for what is "
-        "missing. Used from threads.",
+        description="Store for transcripts, by hashes of chunks and settings (`LocalFileStore`, "
+        "...): an interrupted run pays only for missing chunks. Used from threads.",
     )
     audio_store: AudioStore | None = Field(
         default=None,
         repr=False,
         exclude=True,
-        description="Where recordings are that blocks name by their hashes: what "
-        '`audio_block(..., store=...)` put them into, or `"cache"`.',
+        description="Store for recordings that messages or blocks refer to by hash, filled by "
+        "`audio_block(..., store=...)` or `put_audio`: a `BaseStore[str, bytes]`, or "
+        '`"cache"`, a folder in the cache directory (`VOXTRAL_CACHE` sets '
+        "another).",
     )
     progress: bool | ProgressCallback | None = Field(
         default=None,
@@ -154,8 +153,8 @@ class TranscriptionSettings(ConnectionSettings):
     )
     price_per_minute: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = Field(
         default=None,
-        description='US dollars for a minute of audio. Known for `"local"` and for the models of '
-        "DeepInfra, Mistral and OpenRouter that `docs/servers.md` lists.",
+        description='US dollars per minute of audio. Known for `"local"` and for the models of '
+        "DeepInfra, Mistral and OpenRouter in `docs/servers.md`.",
     )
     model_kwargs: Annotated[dict[str, Any], AfterValidator(_validate_model_kwargs)] = Field(
         default_factory=dict,
