@@ -8,6 +8,7 @@ from langchain_voxtral.errors import VoxtralError
 __all__ = ["register"]
 
 PROVIDER = "voxtral"
+_OURS = ("langchain_voxtral", "ChatVoxtral")
 _REGISTRY = "_BUILTIN_PROVIDERS"
 _INSTEAD = "Pass an instance of ChatVoxtral in place of a string."
 
@@ -26,7 +27,8 @@ def register() -> None:
 
     Raises:
         ImportError: The package `langchain`, which has these functions, is not installed.
-        VoxtralError: This version of `langchain` has another table.
+        VoxtralError: This version of `langchain` has another table, or another package has
+            registered this name.
 
     Example:
         ```python
@@ -51,7 +53,12 @@ def register() -> None:
             f"This version of langchain keeps its providers otherwise than in {_REGISTRY} of "
             f"langchain.chat_models.base, so that none can be added. {_INSTEAD}"
         )
-    providers.setdefault(PROVIDER, ("langchain_voxtral", "ChatVoxtral", _create))
+    module, name, _ = providers.setdefault(PROVIDER, (*_OURS, _create))
+    if (module.partition(".")[0], name) != _OURS:  # LangChain may have a row for it one day
+        raise VoxtralError(
+            f'"{PROVIDER}:" means {name} of {module} in this process, which another package has '
+            f"registered. {_INSTEAD}"
+        )
 
 
 def _is_row(row: Any) -> bool:

@@ -117,3 +117,15 @@ def test_another_table_of_langchains_is_a_clear_error(
         "langchain.chat_models.base, so that none can be added. Pass an instance of ChatVoxtral in "
         "place of a string."
     )
+
+
+def test_a_name_that_another_package_has_registered_is_an_error(langchain_models: Any) -> None:
+    row = ("other_package", "OtherModel", dict)
+    langchain_models._BUILTIN_PROVIDERS["voxtral"] = row
+    with pytest.raises(VoxtralError) as caught:
+        register()
+    assert caught.value.message == (
+        '"voxtral:" means OtherModel of other_package in this process, which another package has '
+        "registered. Pass an instance of ChatVoxtral in place of a string."
+    )
+    assert langchain_models._BUILTIN_PROVIDERS["voxtral"] is row
