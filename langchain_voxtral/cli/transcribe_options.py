@@ -62,7 +62,7 @@ def add_transcribe_options(transcribe: argparse.ArgumentParser, *, formats: Iter
     add(
         "-o",
         "--output",
-        type=Path,
+        type=_folder,
         metavar="DIR",
         help="write a file for each recording, named after it, instead of stdout; files of "
         "earlier runs are replaced",
@@ -72,15 +72,16 @@ def add_transcribe_options(transcribe: argparse.ArgumentParser, *, formats: Iter
         action="store_true",
         help="leave out recordings whose file is in DIR already: goes on where a run ended",
     )
-    add(
+    keep = transcribe.add_mutually_exclusive_group().add_argument
+    keep(
         "--store",
-        type=Path,
+        type=_folder,
         metavar="DIR",
         help="where the texts of finished chunks are kept until the text of the recording is "
         "written, so that a run that was stopped goes on; delete the folder to forget them "
         f"(default: {str(default_folder()).replace('%', '%%')})",
     )
-    add("--no-store", action="store_true", help="keep nothing: a run that was stopped begins anew")
+    keep("--no-store", action="store_true", help="keep nothing: a run that was stopped begins anew")
     add_server_options(transcribe)
     add("--endpoint", choices=_ENDPOINTS, help="what is asked there (default: transcriptions)")
     add("--model", type=some_text, metavar="NAME", help="the model's name at the server")
@@ -106,3 +107,8 @@ def _dollars(text: str) -> float:
         if math.isfinite(amount) and amount >= 0:
             return amount
     raise argparse.ArgumentTypeError(f"{text!r} is no amount of US dollars")
+
+
+def _folder(text: str) -> Path:
+    """Return a folder; an empty name, as of a variable that is not set, would be this one."""
+    return Path(some_text(text))

@@ -483,3 +483,24 @@ def test_the_name_of_a_file_stays_as_it_is_whatever_it_looks_like(run: Run) -> N
     assert done.err[1].startswith(f"langchain-voxtral: {name}: The server refuses the request")
     assert done.err[1].count(name) == 1
     assert "--model" not in done.err[1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (["-o", ""], "-o/--output: it is empty"),
+        (["--store", ""], "--store: it is empty"),
+        (["--store", "kept", "--no-store"], "--no-store: not allowed with argument --store"),
+    ],
+)
+def test_folders_have_a_name_and_are_not_contradicted(
+    run: Run, capsys: pytest.CaptureFixture[str], arguments: list[str], problem: str
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        run(None, "a.wav", *arguments)
+
+    assert ended.value.code == 2
+    assert capsys.readouterr() == (
+        "",
+        f"langchain-voxtral: {problem} (see langchain-voxtral transcribe --help)\n",
+    )
