@@ -30,12 +30,17 @@ def announce_engine(arguments: argparse.Namespace, *, text: bool, speech: bool) 
     status_reporter(arguments)(f"{reason}{introduction(models)}.")
 
 
-def preload_engine(*, text: bool = True, speech: bool = False) -> None:
-    """Load the embedded engine while LangChain is imported: each takes most of a second."""
-    threading.Thread(target=_load_engine, args=(text, speech), daemon=True).start()
+def preload_engine() -> None:
+    """Load the engine for chats while LangChain is imported: each takes most of a second."""
+    threading.Thread(target=_load_engine, daemon=True).start()
 
 
-def start_engine(*, text: bool = True, speech: bool = False) -> None:
+def _load_engine() -> None:
+    with suppress(VoxtralError):  # the first request fails with it again, and reports it
+        start_engine(text=True, speech=False)
+
+
+def start_engine(*, text: bool, speech: bool) -> None:
     """Start the embedded engine.
 
     Args:
@@ -48,11 +53,6 @@ def start_engine(*, text: bool = True, speech: bool = False) -> None:
     from langchain_voxtral.connection import resolve_local  # noqa: PLC0415 - loads httpx
 
     resolve_local(text=text, speech=speech)
-
-
-def _load_engine(text: bool, speech: bool) -> None:  # noqa: FBT001 - a thread's arguments
-    with suppress(VoxtralError):  # the first request fails with it again, and reports it
-        start_engine(text=text, speech=speech)
 
 
 def check_text_support(arguments: argparse.Namespace) -> None:
