@@ -126,7 +126,7 @@ def test_the_words_that_end_other_programs_end_it_and_are_not_sent() -> None:
     with ScriptedServer(streamed("A way out.")) as server, conversation(server) as terminal:
         terminal.type(" exit\n")
         assert terminal.read_until(PROMPT).endswith("A way out.")
-        terminal.type("exit \n")
+        terminal.type("exit \n\x04")  # Ctrl-D ends it if the word is taken for a question
         assert terminal.end() == 0
 
     assert turns(server) == [[("user", "exit")]]
