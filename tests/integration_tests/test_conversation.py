@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import psutil
 import pytest
 from support.scripted_server import Gate, ScriptedServer
 from support.sse_replies import events, final, streamed, token
@@ -37,6 +38,13 @@ class Terminal:
 
     def type(self, text: str) -> None:
         os.write(self._descriptor, text.encode())
+
+    def interrupt(self) -> None:
+        """Press Ctrl-C when the command waits: a signal just before does not wake readline."""
+        process = psutil.Process(self.process.pid)
+        while process.status() not in {psutil.STATUS_SLEEPING, psutil.STATUS_ZOMBIE}:
+            pass
+        self.type("\x03")
 
     def read_until(self, text: str) -> str:
         """Return what is shown up to this text, which is waited for."""
@@ -136,14 +144,14 @@ def test_ctrl_c_clears_the_line_and_twice_ends_the_conversation() -> None:
     with ScriptedServer(streamed("Yes.")) as server, conversation(server) as terminal:
         terminal.type("Nonsen")
         terminal.read_until("Nonsen")
-        terminal.type("\x03")
+        terminal.interrupt()
         assert "(Ctrl-C again ends the conversation.)" in terminal.read_until(PROMPT)
         terminal.type("Sense?\n")
         terminal.read_until("Yes.")
         terminal.read_until(PROMPT)
-        terminal.type("\x03")
+        terminal.interrupt()
         terminal.read_until(PROMPT)
-        terminal.type("\x03")
+        terminal.interrupt()
         assert terminal.end() == 0
 
     assert turns(server) == [[("user", "Sense?")]]
@@ -158,7 +166,7 @@ def test_ctrl_c_stops_an_answer_and_not_the_conversation() -> None:
     ):
         terminal.type("Long\n")
         terminal.read_until("Once")
-        terminal.type("\x03")
+        terminal.interrupt()
         assert "(stopped)" in terminal.read_until(PROMPT)
         gate.open()
         terminal.type("Short\n")
