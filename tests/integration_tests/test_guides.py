@@ -1,6 +1,8 @@
 """The examples of the documents print what stands below them."""
 
+import logging
 import re
+from collections.abc import Iterator
 from difflib import SequenceMatcher
 from pathlib import Path
 
@@ -23,6 +25,19 @@ EXAMPLES = {
 MIN_SIMILARITY = 0.4
 """Of 1, for equal words. Those of the small model depend a little on the processor, and on what the
 same engine has answered before."""
+
+
+@pytest.fixture(autouse=True)
+def logging_as_before() -> Iterator[None]:
+    """Undo what an example does to loggers, which other tests of this process read."""
+    loggers = [
+        logging.getLogger(name) for name in ("", "langchain_voxtral", "langchain_voxtral.local")
+    ]
+    before = [(logger.level, logger.handlers[:]) for logger in loggers]
+    yield
+    for logger, (level, handlers) in zip(loggers, before, strict=True):
+        logger.setLevel(level)
+        logger.handlers[:] = handlers
 
 
 @pytest.mark.parametrize(("code", "printed"), EXAMPLES.values(), ids=EXAMPLES)

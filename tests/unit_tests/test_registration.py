@@ -19,15 +19,17 @@ NAME = "mistralai/Voxtral-Mini-3B-2507"
 
 @pytest.fixture
 def langchain_models() -> Iterator[Any]:
-    """Return LangChain's module of `init_chat_model`, which forgets what a test adds to it."""
+    """Return LangChain's module of `init_chat_model`, without what tests add to it."""
     pytest.importorskip("langchain", reason="init_chat_model is langchain's, which the floor lacks")
     from langchain.chat_models import base  # noqa: PLC0415 - as above
 
-    rows = dict(base._BUILTIN_PROVIDERS)
+    def forget() -> None:
+        base._BUILTIN_PROVIDERS.pop("voxtral", None)
+        base._get_chat_model_creator.cache_clear()
+
+    forget()
     yield base
-    base._BUILTIN_PROVIDERS.clear()
-    base._BUILTIN_PROVIDERS.update(rows)
-    base._get_chat_model_creator.cache_clear()
+    forget()
 
 
 @pytest.mark.parametrize(
