@@ -259,11 +259,14 @@ class VoxtralLocalError(VoxtralError):
     """The embedded engine cannot be set up on this machine; the message says what to do."""
 
 
+_PURPOSES = {"tokens": "Counting tokens", "ray": "langchain_voxtral.ray"}
+
+
 class VoxtralMissingExtraError(VoxtralLocalError, ImportError):
-    """A library of the `local`, the `local-speech` or the `tokens` extra is not installed."""
+    """A library of an extra (`local`, `local-speech`, `tokens`, `ray`) is not installed."""
 
     def __init__(self, library: str, *, extra: str = "local", **facts: Any) -> None:
-        purpose = "Counting tokens" if extra == "tokens" else "The embedded engine"
+        purpose = _PURPOSES.get(extra, "The embedded engine")
         part = " for recordings" if extra == "local-speech" else ""
         super().__init__(
             f"{purpose} needs {library}{part}, which is not installed: "

@@ -22,6 +22,7 @@ from langchain_voxtral import (
 )
 from langchain_voxtral.option_names import FIELD_ALIASES
 from langchain_voxtral.protocol.error_table import BY_STATUS, IN_BODY
+from langchain_voxtral.ray import __all__ as names_of_ray
 from langchain_voxtral.transport.retry import RETRYABLE_STATUS
 
 ROOT = Path(__file__).parents[2]
@@ -38,6 +39,7 @@ EXAMPLES = {
 }
 PUBLIC = {
     *(f"langchain_voxtral.{name}" for name in langchain_voxtral.__all__ if name != "__version__"),
+    *(f"langchain_voxtral.ray.{name}" for name in names_of_ray),
     *(f"langchain_voxtral.local.{name}" for name in {*local.__all__} - {*errors.__all__}),
     "langchain_voxtral.audio.Recording",
     "langchain_voxtral.errors",  # all that it exports

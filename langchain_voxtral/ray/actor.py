@@ -1,0 +1,142 @@
+"""`Worker`: the actor that holds a model, and sends the requests of its rows."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from threading import Thread
+from typing import Any
+
+import pyarrow as pa
+
+from langchain_voxtral.errors import (
+    PERMANENT_ERRORS,
+    VoxtralError,
+    VoxtralInvalidRequestError,
+    VoxtralMissingAudioExtraError,
+    VoxtralUnsupportedFeatureError,
+)
+from langchain_voxtral.ray.results import KEY, ResultFolder, hash_values
+from langchain_voxtral.ray.rows import Columns, Task
+
+_SUMMARY = [KEY, "cost_usd", "error"]
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What each actor does.
+
+    Args:
+        task: What is done with a row.
+        column: The column of its prompt or recording.
+        max_rows: The most rows of one actor whose requests are in flight.
+        folder: Where results are written; None returns them.
+    """
+
+    task: Task
+    column: str
+    max_rows: int
+    folder: ResultFolder | None
+
+    def check(self, names: Sequence[str]) -> None:
+        """Check the names of the dataset's columns.
+
+        Raises:
+            VoxtralInvalidRequestError: There is no such column, or one that answers would replace.
+        """
+        if self.column not in names:
+            raise VoxtralInvalidRequestError(
+                f"The dataset has no column {self.column!r}; its columns are {', '.join(names)}."
+            )
+        if taken := [name for name in names if name in {KEY, *self.task.schema}]:
+            raise VoxtralInvalidRequestError(
+                f"The dataset has a column {taken[0]!r}, which is one of the answer's: give it "
+                f"another name, ds.rename_columns({{{taken[0]!r}: 'input_{taken[0]}'}})."
+            )
+
+
+class Worker:
+    """Answers batches of rows on one event loop, from any number of threads.
+
+    One that replaces an actor that was killed skips the rows that were written.
+    """
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self._settings = job.task.settings
+        self._done = job.folder.keys() if job.folder else set()
+        self._slots = asyncio.Semaphore(job.max_rows)
+        self._loop = asyncio.new_event_loop()
+        Thread(target=self._loop.run_forever, daemon=True).start()
+
+    def __call__(self, rows: pa.Table) -> pa.Table:
+        """Return the rows with their answers; with a folder, write them and return a summary.
+
+        Raises:
+            VoxtralError: Every other row would fail for the same reason, as with a wrong key.
+        """
+        self._job.check(rows.column_names)
+        answers = asyncio.run_coroutine_threadsafe(self._answer(rows), self._loop).result()
+        is_answered = pa.array([isinstance(one, dict) for one in answers])
+        columns = [one for one in answers if isinstance(one, dict)]
+        table = self._join(rows.filter(is_answered), columns)
+        if self._job.folder is not None:  # what is paid is written, whatever else fails
+            self._job.folder.write(table)
+            table = table.select(_SUMMARY)
+        for one in answers:
+            if isinstance(one, BaseException):
+                raise one
+        return table
+
+    async def _answer(self, rows: pa.Table) -> Sequence[Columns | BaseException | None]:
+        sent = map(self._answer_row, rows.to_pylist())
+        return await asyncio.gather(*sent, return_exceptions=True)
+
+    async def _answer_row(self, row: dict[str, Any]) -> Columns | None:
+        """Return the columns of an answer, or of what failed; None if the folder has the row."""
+        columns: Columns = {}
+        cell = row[self._job.column]
+        try:
+            if self._job.folder is not None:
+                columns[KEY] = await asyncio.to_thread(self._key, row, cell)
+                if columns[KEY] in self._done:
+                    return None
+            async with self._slots:
+                return columns | await self._job.task.answer(cell)
+        except Exception as error:  # whatever is wrong with a row
+            if _is_of_all_rows(error):
+                raise
+            return columns | _failure(error)
+
+    def _key(self, row: dict[str, Any], cell: Any) -> str:
+        """Return a hash of the row, of the file that it names, and of the settings."""
+        return hash_values(self._settings, row, self._job.task.digest(cell))
+
+    def _join(self, rows: pa.Table, answers: Sequence[Columns]) -> pa.Table:
+        """Return rows with the columns of their answers, and in files without recordings."""
+        schema = dict(self._job.task.schema)
+        if self._job.folder is not None:
+            schema |= {KEY: pa.string()}
+            if _is_binary(rows.schema.field(self._job.column).type):
+                rows = rows.drop_columns([self._job.column])
+        for name, kind in schema.items():
+            rows = rows.append_column(name, pa.array([one.get(name) for one in answers], kind))
+        return rows
+
+
+def _is_of_all_rows(error: Exception) -> bool:
+    """Return whether a failure ends the job, because each row would have it."""
+    if isinstance(error, VoxtralUnsupportedFeatureError):  # it may be of one row's messages
+        return False
+    return isinstance(error, (*PERMANENT_ERRORS, VoxtralMissingAudioExtraError))
+
+
+def _failure(error: Exception) -> Columns:
+    columns: Columns = {"error": f"{type(error).__name__}: {error}"}
+    if isinstance(error, VoxtralError):
+        facts = {"text": error.partial or None, "usage": error.usage}
+        columns |= facts | {"request_id": error.request_id}
+    return columns
+
+
+def _is_binary(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))

@@ -1,0 +1,103 @@
+"""The folder of results: Parquet files, in which each row has a key."""
+
+import hashlib
+import json
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute
+import pyarrow.dataset
+import pyarrow.fs
+import pyarrow.parquet
+
+KEY = "key"
+
+_ANSWERS, _FAILURES = "answers", "failures"
+
+
+def hash_values(*values: Any) -> str:
+    """Return a hash of values, the same in each process.
+
+    Raises:
+        TypeError: An object has nothing to show for itself but its address.
+    """
+    text = json.dumps(values, sort_keys=True, default=_encode)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def hash_file(file: Any) -> str:
+    """Return a hash of the bytes of a file."""
+    return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _encode(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return hashlib.sha256(value).hexdigest()
+    if hasattr(value, "tolist"):  # an array of NumPy, whose repr is shortened
+        return value.tolist()
+    if "__repr__" not in {name for base in type(value).__mro__[:-1] for name in vars(base)}:
+        raise TypeError(f"{type(value).__name__} is no value that a key can be made of.")
+    return repr(value)
+
+
+@dataclass(frozen=True, slots=True)
+class ResultFolder:
+    """Rows that are done, in `answers-*.parquet`, and those that failed, in `failures-*.parquet`.
+
+    Each file is written as a whole: under a hidden name, which readers ignore, and then renamed.
+    """
+
+    filesystem: pa.fs.FileSystem
+    path: str
+
+    @classmethod
+    def open(cls, output: str, filesystem: pa.fs.FileSystem | None) -> "ResultFolder":
+        """Return the folder of a path or an address, and make it."""
+        scheme, _, path = output.rpartition("://")
+        if filesystem is None and scheme:
+            filesystem, path = pa.fs.FileSystem.from_uri(output)
+        elif filesystem is None:
+            filesystem, path = pa.fs.LocalFileSystem(), str(Path(output).absolute())
+        filesystem.create_dir(path)
+        return cls(filesystem, path)
+
+    def keys(self) -> set[str]:
+        """Return the keys of the rows that are done."""
+        return set(self._read(self._files(_ANSWERS), columns=[KEY])[KEY].to_pylist())
+
+    def write(self, rows: pa.Table) -> None:
+        """Write rows: those that are done, and those that failed."""
+        is_done = pa.compute.is_null(rows["error"])
+        for kind, mask in ((_ANSWERS, is_done), (_FAILURES, pa.compute.invert(is_done))):
+            if (part := rows.filter(mask)).num_rows:
+                file = f"{kind}-{uuid.uuid4().hex}.parquet"
+                pa.parquet.write_table(part, f"{self.path}/.{file}", filesystem=self.filesystem)
+                self.filesystem.move(f"{self.path}/.{file}", f"{self.path}/{file}")
+
+    def failures(self) -> list[str]:
+        """Return the files of rows that failed."""
+        return self._files(_FAILURES)
+
+    def drop_repeated(self, files: Sequence[str]) -> None:
+        """Drop the rows of these files of failures that another file has, too."""
+        rows = self._read(files)
+        if rows.num_rows:
+            others = [*self._files(_ANSWERS), *(set(self._files(_FAILURES)) - set(files))]
+            is_repeated = pa.compute.field(KEY).isin(rows[KEY].combine_chunks())
+            repeated = self._read(others, columns=[KEY], filter=is_repeated)[KEY].combine_chunks()
+            self.write(rows.filter(~pa.compute.field(KEY).isin(repeated)))
+        for file in files:
+            self.filesystem.delete_file(file)
+
+    def _files(self, kind: str) -> list[str]:
+        files = self.filesystem.get_file_info(pa.fs.FileSelector(self.path))
+        return sorted(file.path for file in files if file.base_name.startswith(f"{kind}-"))
+
+    def _read(self, files: Sequence[str], **options: Any) -> pa.Table:
+        schema = None if files else pa.schema({KEY: pa.string()})
+        dataset = pa.dataset.dataset(files, schema, "parquet", filesystem=self.filesystem)
+        return dataset.to_table(**options)
