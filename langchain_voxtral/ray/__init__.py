@@ -15,9 +15,10 @@ Each takes a `ray.data.Dataset` and returns one with these columns in addition:
 Needs the extra `ray`: `pip install "langchain-voxtral[ray]"`.
 """
 
+import logging
 import math
 import pickle
-from typing import Any
+from typing import Any, cast
 
 from pydantic import ValidationError
 
@@ -27,6 +28,7 @@ from langchain_voxtral.errors import VoxtralInvalidRequestError, VoxtralMissingE
 from langchain_voxtral.providers import EnvironmentKey
 
 try:
+    import pyarrow as pa
     import pyarrow.fs
     import ray
     import ray.data
@@ -38,6 +40,8 @@ except ImportError as error:
     raise VoxtralMissingExtraError(str(error.name), extra="ray") from error
 
 __all__ = ["complete", "transcribe"]
+
+logger = logging.getLogger("langchain_voxtral")
 
 _ROWS_PER_BATCH = 32
 """Rows that an actor takes at a time; a file of results has at most as many."""
@@ -73,7 +77,7 @@ def complete(
         num_actors: Number of processes that send requests.
         max_in_flight: The most requests at the same time, of all actors together. DeepInfra allows
             200 for a model.
-        num_cpus: CPUs that Ray reserves for an actor. Reading the dataset needs some, too.
+        num_cpus: CPUs that Ray reserves for an actor. Reading the dataset needs one, too.
         filesystem: pyarrow's file system of `output`; None derives it from the address.
         **chat_settings: Those of `ChatVoxtral`.
 
@@ -112,7 +116,7 @@ def transcribe(
     output: str | None = None,
     num_actors: int = 1,
     max_in_flight: int = 200,
-    num_cpus: float = 1.0,
+    num_cpus: float = 0.25,
     filesystem: pyarrow.fs.FileSystem | None = None,
     **parser_settings: Any,
 ) -> ray.data.Dataset:
@@ -130,7 +134,7 @@ def transcribe(
         output: As for `complete`.
         num_actors: Number of processes that decode recordings and send requests.
         max_in_flight: As for `complete`.
-        num_cpus: CPUs that Ray reserves for an actor. Reading the dataset needs some, too.
+        num_cpus: As for `complete`. An actor that decodes without a pause uses a CPU and more.
         filesystem: pyarrow's file system of `output` and of the addresses of recordings; None
             derives it from each address.
         **parser_settings: Those of `VoxtralTranscriptionParser`. `mode` is `"document"`, `"srt"`
@@ -197,9 +201,11 @@ def _run(
             f"with {task.requests_per_row} at a time: raise it, or lower num_actors."
         )
     _check_key(task.model)
+    _check_cpus(num_actors * num_cpus)
     folder = None if output is None else ResultFolder.open(output, filesystem)
     job = Job(task, column, max_rows, folder)
-    if (schema := ds.schema(fetch_if_missing=False)) is not None:
+    # A job that is to run reads a row first, if need be; a lazy dataset is left alone.
+    if (schema := ds.schema(fetch_if_missing=folder is not None)) is not None:
         job.check(schema.names)
     answers = ds.repartition(target_num_rows_per_block=_ROWS_PER_BATCH).map_batches(
         Worker,
@@ -216,11 +222,31 @@ def _run(
     )
     if folder is None:
         return answers
-    failures = folder.failures()
-    for _ in answers.iter_batches(batch_size=None, prefetch_batches=0):
-        pass  # the actors have written them
-    folder.drop_repeated(failures)
+    _write(answers, folder)
+    if folder.is_empty:
+        return ray.data.from_arrow(pa.schema(task.schema).empty_table())
     return ray.data.read_parquet(folder.path, filesystem=folder.filesystem)
+
+
+def _write(answers: ray.data.Dataset, folder: ResultFolder) -> None:
+    """Run a job, whose actors write the answers and return numbers."""
+    failures = folder.failures()
+    sent = failed = 0
+    for batch in answers.iter_batches(batch_size=None, batch_format="pyarrow"):
+        for one in cast("pa.Table", batch).to_pylist():
+            if one["failure"] is not None:
+                raise pickle.loads(one["failure"])  # noqa: S301 - of our own actor
+            sent += one["sent"]
+            failed += one["failed"]
+    folder.drop_repeated(failures)
+    logger.info("%s: %d rows were answered, %d failed", folder.path, sent - failed, failed)
+    if failed:
+        logger.warning(
+            "%s: %d of %d rows failed; their column error says why. Another run sends them again.",
+            folder.path,
+            failed,
+            sent,
+        )
 
 
 def _check_key(model: Any) -> None:
@@ -230,4 +256,16 @@ def _check_key(model: Any) -> None:
         raise VoxtralInvalidRequestError(
             "api_key= is not sent to the actors: set the variable of the key in their environment "
             "(before ray.init(), or with its runtime_env=), or allow it with pickle_api_key=True."
+        )
+
+
+def _check_cpus(needed: float) -> None:
+    """Warn if the actors leave no CPU to read the dataset: then Ray waits without a word."""
+    resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    if needed > resources.get("CPU", 0) - 1:
+        logger.warning(
+            "The actors reserve %g of the cluster's %g CPUs, and reading the dataset needs one: "
+            "unless the cluster grows, the job will wait for it. Lower num_cpus or num_actors.",
+            needed,
+            resources.get("CPU", 0),
         )

@@ -1,6 +1,7 @@
 """`Worker`: the actor that holds a model, and sends the requests of its rows."""
 
 import asyncio
+import pickle
 from collections.abc import Sequence
 from dataclasses import dataclass
 from threading import Thread
@@ -10,6 +11,7 @@ import pyarrow as pa
 
 from langchain_voxtral.errors import (
     PERMANENT_ERRORS,
+    VoxtralAuthenticationError,
     VoxtralError,
     VoxtralInvalidRequestError,
     VoxtralMissingAudioExtraError,
@@ -18,7 +20,10 @@ from langchain_voxtral.errors import (
 from langchain_voxtral.ray.results import KEY, ResultFolder, hash_values
 from langchain_voxtral.ray.rows import Columns, Task
 
-_SUMMARY = [KEY, "cost_usd", "error"]
+_KEY_ADVICE = (
+    "Actors read the key from their environment: set its variable before ray.init(), or with "
+    "ray.init(runtime_env={'env_vars': {...}})."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,19 +77,22 @@ class Worker:
         """Return the rows with their answers; with a folder, write them and return a summary.
 
         Raises:
-            VoxtralError: Every other row would fail for the same reason, as with a wrong key.
+            VoxtralError: Every other row would fail for the same reason, as with a wrong key. With
+                a folder it is in the summary, because Ray would only keep its text.
         """
         self._job.check(rows.column_names)
         answers = asyncio.run_coroutine_threadsafe(self._answer(rows), self._loop).result()
+        failure = next((one for one in answers if isinstance(one, BaseException)), None)
         is_answered = pa.array([isinstance(one, dict) for one in answers])
-        columns = [one for one in answers if isinstance(one, dict)]
-        table = self._join(rows.filter(is_answered), columns)
-        if self._job.folder is not None:  # what is paid is written, whatever else fails
-            self._job.folder.write(table)
-            table = table.select(_SUMMARY)
-        for one in answers:
-            if isinstance(one, BaseException):
-                raise one
+        table = self._join(
+            rows.filter(is_answered), [one for one in answers if isinstance(one, dict)]
+        )
+        if self._job.folder is not None:
+            self._job.folder.write(table)  # what is paid is kept, whatever else fails
+            failed = table.num_rows - table["error"].null_count
+            return _summarize(table.num_rows, failed, failure)
+        if failure is not None:
+            raise failure
         return table
 
     async def _answer(self, rows: pa.Table) -> Sequence[Columns | BaseException | None]:
@@ -103,6 +111,8 @@ class Worker:
             async with self._slots:
                 return columns | await self._job.task.answer(cell)
         except Exception as error:  # whatever is wrong with a row
+            if isinstance(error, VoxtralAuthenticationError):
+                error.add_note(_KEY_ADVICE)
             if _is_of_all_rows(error):
                 raise
             return columns | _failure(error)
@@ -116,7 +126,8 @@ class Worker:
         schema = dict(self._job.task.schema)
         if self._job.folder is not None:
             schema |= {KEY: pa.string()}
-            if _is_binary(rows.schema.field(self._job.column).type):
+            kind = rows.schema.field(self._job.column).type
+            if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
                 rows = rows.drop_columns([self._job.column])
         for name, kind in schema.items():
             rows = rows.append_column(name, pa.array([one.get(name) for one in answers], kind))
@@ -138,5 +149,8 @@ def _failure(error: Exception) -> Columns:
     return columns
 
 
-def _is_binary(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
+def _summarize(sent: int, failed: int, failure: BaseException | None) -> pa.Table:
+    pickled = None if failure is None else pickle.dumps(failure)
+    return pa.table(
+        {"sent": [sent], "failed": [failed], "failure": pa.array([pickled], pa.binary())}
+    )

@@ -13,6 +13,8 @@ import pyarrow.compute
 import pyarrow.dataset
 import pyarrow.fs
 import pyarrow.parquet
+from langchain_core.load import dumps
+from ray.data.extensions import ArrowPythonObjectType
 
 KEY = "key"
 
@@ -65,12 +67,18 @@ class ResultFolder:
         filesystem.create_dir(path)
         return cls(filesystem, path)
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether no row is written."""
+        return not (self._files(_ANSWERS) or self._files(_FAILURES))
+
     def keys(self) -> set[str]:
         """Return the keys of the rows that are done."""
         return set(self._read(self._files(_ANSWERS), columns=[KEY])[KEY].to_pylist())
 
     def write(self, rows: pa.Table) -> None:
         """Write rows: those that are done, and those that failed."""
+        rows = _without_objects(rows)
         is_done = pa.compute.is_null(rows["error"])
         for kind, mask in ((_ANSWERS, is_done), (_FAILURES, pa.compute.invert(is_done))):
             if (part := rows.filter(mask)).num_rows:
@@ -101,3 +109,12 @@ class ResultFolder:
         schema = None if files else pa.schema({KEY: pa.string()})
         dataset = pa.dataset.dataset(files, schema, "parquet", filesystem=self.filesystem)
         return dataset.to_table(**options)
+
+
+def _without_objects(rows: pa.Table) -> pa.Table:
+    """Return rows with Python's objects as LangChain's JSON: Ray does not read pickles of files."""
+    for at, field in enumerate(rows.schema):
+        if isinstance(field.type, ArrowPythonObjectType):
+            texts = [dumps(value) for value in rows[field.name].to_pylist()]
+            rows = rows.set_column(at, field.name, pa.array(texts))
+    return rows
