@@ -12,7 +12,7 @@ BIN := $(VENV)/bin
 # than cores, and one: tests wait for sockets, processes and time limits.
 PARALLEL := --numprocesses 3 --dist loadfile
 # Tests that do not depend on the versions of tests/floor.txt.
-FLOOR_IGNORES := cassettes local prompts protocol transport test_documents.py test_package.py
+FLOOR_IGNORES := cassettes local prompts protocol ray transport test_documents.py test_package.py
 # Tests start many processes, which share compiled modules.
 unexport PYTHONDONTWRITEBYTECODE
 PIP_QUIET := --quiet --disable-pip-version-check

@@ -17,7 +17,7 @@ from langchain_voxtral.errors import (
     VoxtralMissingAudioExtraError,
     VoxtralUnsupportedFeatureError,
 )
-from langchain_voxtral.ray.results import KEY, ResultFolder, hash_values
+from langchain_voxtral.ray.results import KEY, ResultFolder, hash_values, join_key
 from langchain_voxtral.ray.rows import Columns, Task
 
 _KEY_ADVICE = (
@@ -105,7 +105,9 @@ class Worker:
         cell = row[self._job.column]
         try:
             if self._job.folder is not None:
-                columns[KEY] = await asyncio.to_thread(self._key, row, cell)
+                columns[KEY] = await asyncio.to_thread(hash_values, self._settings, row)
+                content = await asyncio.to_thread(self._job.task.digest, cell)
+                columns[KEY] = join_key(columns[KEY], content)
                 if columns[KEY] in self._done:
                     return None
             async with self._slots:
@@ -116,10 +118,6 @@ class Worker:
             if _is_of_all_rows(error):
                 raise
             return columns | _failure(error)
-
-    def _key(self, row: dict[str, Any], cell: Any) -> str:
-        """Return a hash of the row, of the file that it names, and of the settings."""
-        return hash_values(self._settings, row, self._job.task.digest(cell))
 
     def _join(self, rows: pa.Table, answers: Sequence[Columns]) -> pa.Table:
         """Return rows with the columns of their answers, and in files without recordings."""

@@ -17,6 +17,9 @@ from langchain_core.load import dumps
 from ray.data.extensions import ArrowPythonObjectType
 
 KEY = "key"
+"""The column of `join_key`; without the content if a row's file cannot be read."""
+
+_ROW_LENGTH = 32
 
 _ANSWERS, _FAILURES = "answers", "failures"
 
@@ -34,6 +37,11 @@ def hash_values(*values: Any) -> str:
 def hash_file(file: Any) -> str:
     """Return a hash of the bytes of a file."""
     return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def join_key(row: str, content: str) -> str:
+    """Return a key: a hash of a row and the settings, and one of the file that it names."""
+    return f"{row[:_ROW_LENGTH]}-{content[:_ROW_LENGTH]}"
 
 
 def _encode(value: Any) -> Any:
@@ -91,13 +99,17 @@ class ResultFolder:
         return self._files(_FAILURES)
 
     def drop_repeated(self, files: Sequence[str]) -> None:
-        """Drop the rows of these files of failures that another file has, too."""
+        """Drop the rows of these files of failures that another file has, too.
+
+        Their files may have changed, or could not be read, so keys are equal only in part.
+        """
         rows = self._read(files)
         if rows.num_rows:
             others = [*self._files(_ANSWERS), *(set(self._files(_FAILURES)) - set(files))]
-            is_repeated = pa.compute.field(KEY).isin(rows[KEY].combine_chunks())
-            repeated = self._read(others, columns=[KEY], filter=is_repeated)[KEY].combine_chunks()
-            self.write(rows.filter(~pa.compute.field(KEY).isin(repeated)))
+            row = _row_of(pa.compute.field(KEY))
+            is_repeated = row.isin(_row_of(rows[KEY]).combine_chunks())
+            repeated = self._read(others, columns=[KEY], filter=is_repeated)[KEY]
+            self.write(rows.filter(~row.isin(_row_of(repeated).combine_chunks())))
         for file in files:
             self.filesystem.delete_file(file)
 
@@ -109,6 +121,11 @@ class ResultFolder:
         schema = None if files else pa.schema({KEY: pa.string()})
         dataset = pa.dataset.dataset(files, schema, "parquet", filesystem=self.filesystem)
         return dataset.to_table(**options)
+
+
+def _row_of(key: Any) -> Any:
+    """Return the part of keys that is of the row and the settings."""
+    return pa.compute.utf8_slice_codeunits(key, 0, _ROW_LENGTH)
 
 
 def _without_objects(rows: pa.Table) -> pa.Table:

@@ -200,6 +200,9 @@ class ScriptedServer:
         listener.close()
         await end_connections(self._writers)
 
+    def _reply_to(self, request: ReceivedRequest) -> Reply:
+        return self._script.popleft() if self._script else self._default
+
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writers.append(writer)
         connection = Connection(writer.get_extra_info("peername")[1])
@@ -218,7 +221,7 @@ class ScriptedServer:
         first = await reader.read(1)
         while first:
             request = await _request(first, reader, connection)
-            reply = self._script.popleft() if self._script else self._default
+            reply = self._reply_to(request)
             with self._changed:
                 self.requests.append(request)
                 self._changed.notify_all()
