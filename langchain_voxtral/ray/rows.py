@@ -33,7 +33,15 @@ _FACTS = {
     "metadata": pa.string(),
     "error": pa.string(),
 }
-_HOW = {"max_concurrency", "on_error", "progress", "store", "audio_store", "max_cost_usd"}
+_HOW = {
+    "max_concurrency",
+    "on_error",
+    "progress",
+    "store",
+    "audio_store",
+    "max_cost_usd",
+    "price_per_minute",
+}
 """Settings of a parser that change how it works, not what it returns."""
 
 
