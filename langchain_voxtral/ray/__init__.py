@@ -70,10 +70,10 @@ def complete(
         ds: The dataset. Its other columns are kept.
         column: The column of prompts: strings, or lists of messages, as
             `[{"role": "user", "content": "Hello!"}]`.
-        output: Folder for Parquet files, a path or an address. None returns a lazy dataset, whose
-            rows are answered as they are read. With a folder, all rows are answered and written at
-            once, and the dataset that is returned reads them. Rows that the folder has are not
-            sent again, except those with an `error`.
+        output: Folder for Parquet files, a path or an address. Then all rows are answered and
+            written now, and the dataset that is returned has the folder's rows of these settings.
+            Rows that the folder has are not sent again, except those with an `error`. None returns
+            a lazy dataset, which sends its requests each time that it is read.
         num_actors: Number of processes that send requests.
         max_in_flight: The most requests at the same time, of all actors together. DeepInfra allows
             200 for a model.
@@ -202,7 +202,7 @@ def _run(
         )
     _check_key(task.model)
     _check_cpus(num_actors * num_cpus)
-    folder = None if output is None else ResultFolder.open(output, filesystem)
+    folder = None if output is None else ResultFolder.open(output, filesystem, task.settings)
     job = Job(task, column, max_rows, folder)
     # A job that is to run reads a row first, if need be; a lazy dataset is left alone.
     if (schema := ds.schema(fetch_if_missing=folder is not None)) is not None:
@@ -223,9 +223,9 @@ def _run(
     if folder is None:
         return answers
     _write(answers, folder)
-    if folder.is_empty:
+    if not (files := folder.files()):
         return ray.data.from_arrow(pa.schema(task.schema).empty_table())
-    return ray.data.read_parquet(folder.path, filesystem=folder.filesystem)
+    return ray.data.read_parquet(files, filesystem=folder.filesystem)
 
 
 def _write(answers: ray.data.Dataset, folder: ResultFolder) -> None:

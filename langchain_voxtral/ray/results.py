@@ -3,7 +3,7 @@
 import hashlib
 import json
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ KEY = "key"
 """The column of `join_key`; without the content if a row's file cannot be read."""
 
 _ROW_LENGTH = 32
+_SETTINGS_LENGTH = 8
 
 _ANSWERS, _FAILURES = "answers", "failures"
 
@@ -58,14 +59,18 @@ def _encode(value: Any) -> Any:
 class ResultFolder:
     """Rows that are done, in `answers-*.parquet`, and those that failed, in `failures-*.parquet`.
 
-    Each file is written as a whole: under a hidden name, which readers ignore, and then renamed.
+    Names of files have a hash of the settings, so that those of other settings are left alone. Each
+    file is written as a whole: under a hidden name, which readers ignore, and then renamed.
     """
 
     filesystem: pa.fs.FileSystem
     path: str
+    settings_hash: str
 
     @classmethod
-    def open(cls, output: str, filesystem: pa.fs.FileSystem | None) -> "ResultFolder":
+    def open(
+        cls, output: str, filesystem: pa.fs.FileSystem | None, settings: Mapping[str, Any]
+    ) -> "ResultFolder":
         """Return the folder of a path or an address, and make it."""
         scheme, _, path = output.rpartition("://")
         if filesystem is None and scheme:
@@ -73,12 +78,11 @@ class ResultFolder:
         elif filesystem is None:
             filesystem, path = pa.fs.LocalFileSystem(), str(Path(output).absolute())
         filesystem.create_dir(path)
-        return cls(filesystem, path)
+        return cls(filesystem, path, hash_values(settings)[:_SETTINGS_LENGTH])
 
-    @property
-    def is_empty(self) -> bool:
-        """Whether no row is written."""
-        return not (self._files(_ANSWERS) or self._files(_FAILURES))
+    def files(self) -> list[str]:
+        """Return the paths of all files."""
+        return self._files(_ANSWERS) + self._files(_FAILURES)
 
     def keys(self) -> set[str]:
         """Return the keys of the rows that are done."""
@@ -90,7 +94,7 @@ class ResultFolder:
         is_done = pa.compute.is_null(rows["error"])
         for kind, mask in ((_ANSWERS, is_done), (_FAILURES, pa.compute.invert(is_done))):
             if (part := rows.filter(mask)).num_rows:
-                file = f"{kind}-{uuid.uuid4().hex}.parquet"
+                file = f"{self._prefix(kind)}{uuid.uuid4().hex}.parquet"
                 pa.parquet.write_table(part, f"{self.path}/.{file}", filesystem=self.filesystem)
                 self.filesystem.move(f"{self.path}/.{file}", f"{self.path}/{file}")
 
@@ -115,7 +119,11 @@ class ResultFolder:
 
     def _files(self, kind: str) -> list[str]:
         files = self.filesystem.get_file_info(pa.fs.FileSelector(self.path))
-        return sorted(file.path for file in files if file.base_name.startswith(f"{kind}-"))
+        prefix = self._prefix(kind)
+        return sorted(file.path for file in files if file.base_name.startswith(prefix))
+
+    def _prefix(self, kind: str) -> str:
+        return f"{kind}-{self.settings_hash}-"
 
     def _read(self, files: Sequence[str], **options: Any) -> pa.Table:
         schema = None if files else pa.schema({KEY: pa.string()})

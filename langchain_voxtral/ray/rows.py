@@ -96,7 +96,7 @@ class Completion:
             raise VoxtralInvalidRequestError(
                 f"A prompt must be a string or a list of messages, not {_describe(cell)}."
             )
-        message = await self.model.ainvoke(_without_nulls(cell))
+        message = await self.model.ainvoke(cell)
         facts = dict(message.response_metadata)
         tokens = dict(message.usage_metadata or {})
         facts |= {name: tokens[name] for name in tokens.keys() - _USAGE.keys()}
@@ -186,13 +186,6 @@ def _columns(document: Document) -> Columns:
         "error": error and f"{facts.pop('error_type')}: {error}",
         "metadata": to_json(facts),
     }
-
-
-def _without_nulls(value: Any) -> Any:
-    """Return messages without the null fields that Arrow gives to structs of different fields."""
-    if isinstance(value, dict):
-        return {name: _without_nulls(one) for name, one in value.items() if one is not None}
-    return [_without_nulls(one) for one in value] if isinstance(value, list) else value
 
 
 def _describe(cell: Any) -> str:

@@ -23,7 +23,7 @@ def rows(**columns: list[Any]) -> pa.Table:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> ResultFolder:
-    return ResultFolder.open(str(tmp_path / "new" / "results"), None)
+    return ResultFolder.open(str(tmp_path / "new" / "results"), None, {})
 
 
 def test_a_hash_is_the_same_in_each_process() -> None:
@@ -70,14 +70,14 @@ def test_an_object_that_shows_no_value_has_no_hash() -> None:
 
 
 def test_a_new_folder_is_empty(folder: ResultFolder) -> None:
-    assert (folder.is_empty, folder.keys(), folder.failures()) == (True, set(), [])
+    assert (folder.files(), folder.keys(), folder.failures()) == ([], set(), [])
     folder.drop_repeated([])
     folder.write(rows(key=[], error=[]))
     assert list(Path(folder.path).iterdir()) == []
 
 
 def test_an_address_names_a_folder(tmp_path: Path) -> None:
-    folder = ResultFolder.open((tmp_path / "results").as_uri(), None)
+    folder = ResultFolder.open((tmp_path / "results").as_uri(), None, {})
     folder.write(rows(key=["1"], error=[None]))
     assert folder.keys() == {"1"}
     assert len(list((tmp_path / "results").iterdir())) == 1
@@ -85,17 +85,27 @@ def test_an_address_names_a_folder(tmp_path: Path) -> None:
 
 def test_a_file_system_may_be_given(tmp_path: Path) -> None:
     files = pa.fs.SubTreeFileSystem(str(tmp_path), pa.fs.LocalFileSystem())
-    folder = ResultFolder.open("results", files)
+    folder = ResultFolder.open("results", files, {})
     folder.write(rows(key=["1"], error=[None]))
-    assert ResultFolder.open("results", files).keys() == {"1"}
+    assert ResultFolder.open("results", files, {}).keys() == {"1"}
     assert [file.name for file in tmp_path.iterdir()] == ["results"]
 
 
 def test_answers_and_failures_are_files_of_their_own(folder: ResultFolder) -> None:
     folder.write(rows(key=["1", "2"], error=[None, "it failed"]))
-    assert (folder.is_empty, folder.keys()) == (False, {"1"})
+    assert (len(folder.files()), folder.keys()) == (2, {"1"})
     [failures] = folder.failures()
     assert pa.parquet.read_table(failures).to_pylist() == [{"key": "2", "error": "it failed"}]
+
+
+def test_rows_of_other_settings_are_left_alone(folder: ResultFolder) -> None:
+    other = ResultFolder.open(folder.path, None, {"temperature": 1})
+    for one, keys in ((folder, ["1", "2"]), (other, ["3", "4"])):
+        one.write(rows(key=keys, error=[None, "it failed"]))
+    assert (folder.keys(), other.keys()) == ({"1"}, {"3"})
+    assert {*folder.files()}.isdisjoint(other.files())
+    other.drop_repeated(other.failures())
+    assert len(list(Path(folder.path).iterdir())) == 4
 
 
 def test_a_file_that_was_not_written_to_its_end_is_ignored(folder: ResultFolder) -> None:

@@ -34,7 +34,7 @@ def _key(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> ResultFolder:
-    return ResultFolder.open(str(tmp_path / "results"), None)
+    return ResultFolder.open(str(tmp_path / "results"), None, {})
 
 
 def completion(server: ScriptedServer, **settings: Any) -> Completion:
