@@ -265,7 +265,7 @@ def _check_cpus(needed: float) -> None:
     if needed > resources.get("CPU", 0) - 1:
         logger.warning(
             "The actors reserve %g of the cluster's %g CPUs, and reading the dataset needs one: "
-            "unless the cluster grows, the job will wait for it. Lower num_cpus or num_actors.",
+            "the job does not begin unless the cluster grows. Lower num_cpus or num_actors.",
             needed,
             resources.get("CPU", 0),
         )
