@@ -3,8 +3,11 @@
 import socket
 import ssl
 import threading
-from contextlib import suppress
-from typing import Self
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, Self
 
 TIMEOUT_SECONDS = 10.0
 DRIP_SECONDS = 0.02
@@ -86,3 +89,20 @@ def ok(body: bytes, *headers: str) -> bytes:
     """Return an HTTP response with status 200."""
     lines = ["HTTP/1.1 200 OK", *(headers or [f"content-length: {len(body)}"]), "", ""]
     return "\r\n".join(lines).encode() + body
+
+
+@contextmanager
+def hosted(folder: Path) -> Iterator[str]:
+    """Serve a folder over HTTP, and return its address."""
+
+    class Handler(SimpleHTTPRequestHandler):
+        def __init__(self, *args: Any) -> None:
+            super().__init__(*args, directory=str(folder))
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as host:
+        threading.Thread(target=host.serve_forever).start()
+        yield f"http://127.0.0.1:{host.server_port}"
+        host.shutdown()
