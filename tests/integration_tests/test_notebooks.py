@@ -16,6 +16,7 @@ PUBLIC = {
     "langchain_voxtral.errors": None,
     "langchain_voxtral.local": None,
     "langchain_voxtral.prompts": ["PromptFormat"],
+    "langchain_voxtral.ray": None,
 }
 """What users import: all that a module offers, or some names of it."""
 LINK = re.compile(r"\]\(([\w./-]+)")
@@ -97,6 +98,7 @@ def test_each_notebook_links_to_the_others_and_to_documents(path: Path) -> None:
     [
         ("audio", "text/html"),
         ("audio", "image/png"),
+        ("datasets", "image/png"),
         ("observability", "image/png"),
         ("recordings_by_reference", "image/png"),
     ],
