@@ -62,11 +62,13 @@ integration: $(VENV)/.dev ## the tests on the embedded engine
 faults: $(VENV)/.dev ## run every fault of tests/support/faults in all call modes and print the outcomes
 	$(BIN)/python tests/print_faults.py
 
-bench: $(BENCH)/.bench ## what a token and a call cost, beside other clients of LangChain, in a minute
+bench: $(BENCH)/.bench ## what a token, a call and a row of a dataset cost, beside other clients of LangChain, in minutes
 	$(BENCH)/bin/python -m benchmarks.peers
+	$(BENCH)/bin/python -m benchmarks.datasets
 
-bench-full: $(BENCH)/.bench ## the same in some ten minutes; writes benchmarks/results
+bench-full: $(BENCH)/.bench ## the same in some twenty minutes; writes benchmarks/results
 	$(BENCH)/bin/python -m benchmarks.peers --full --output benchmarks/results
+	$(BENCH)/bin/python -m benchmarks.datasets --full --output benchmarks/results
 
 bench-quality: $(VENV)/.dev ## the call path of a token, and how well the embedded engine answers
 	$(BIN)/python benchmarks/call_path.py
