@@ -51,7 +51,13 @@ def run_with_ray(code: str) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize(("code", "printed"), EXAMPLES.values(), ids=EXAMPLES)
+@pytest.mark.parametrize(
+    ("code", "printed"),
+    [
+        pytest.param(*example, id=name, marks=[pytest.mark.ray] * ("import ray" in example[0]))
+        for name, example in EXAMPLES.items()
+    ],
+)
 def test_an_example_prints_what_stands_below_it(
     code: str,
     printed: str,
