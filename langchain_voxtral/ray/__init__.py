@@ -4,7 +4,8 @@ Each takes a `ray.data.Dataset` and returns one with these columns in addition:
 
 - `text` (string): The transcript or the answer; null, or what arrived of it, if it failed.
 - `segments` (list of `start`, `end`, `speaker`, `text`): Those of a transcript, in seconds, if the
-  server returns times; with `timestamps="word"` also `words`. Answers have neither.
+  server returns times; with `timestamps="word"` it is null, and `words` has the times, with a
+  subtitle file both are null. Answers have neither column.
 - `usage` (`input_tokens`, `output_tokens`, `total_tokens`, `audio_seconds`): What is known of it.
 - `cost_usd` (float): US dollars; null if unknown.
 - `request_id` (string): The server's ids of the requests, joined by commas.

@@ -120,9 +120,10 @@ class Transcription:
         self.model = parser
         self.filesystem = filesystem
         self.requests_per_row = parser.max_concurrency
-        self.schema: Mapping[str, pa.DataType] = _TEXT | {"segments": _parts("text")} | _FACTS
-        if parser.timestamps == "word":
-            self.schema |= {"words": _parts("word")}
+        words = {"words": _parts("word")} if parser.timestamps == "word" else {}
+        self.schema: Mapping[str, pa.DataType] = (
+            _TEXT | {"segments": _parts("text")} | words | _FACTS
+        )
 
     @property
     def settings(self) -> Mapping[str, Any]:
