@@ -27,14 +27,15 @@ from support.file_host import hosted
 from support.ray_job import (
     PROMPTS,
     ROWS_PER_BATCH,
-    actor_of,
+    actors_of,
     answer_prompts,
     check_rows,
+    rows_of,
     start_driver,
     wait_for_first_batch,
+    wait_until,
 )
 from support.row_server import RowServer
-from support.scripted_server import TIMEOUT_SECONDS
 from support.sse_replies import json_reply
 
 from langchain_voxtral.errors import VoxtralAuthenticationError, VoxtralInvalidRequestError
@@ -117,7 +118,7 @@ def failure(error: str) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[RowServer]:
-    """A server that has an error for some rows, and answers when it has eight requests."""
+    """A server that has an error for some rows, and answers when both actors have sent requests."""
     rows = {
         "row 5": [TOO_LONG],
         "row 6": [BUSY],
@@ -143,6 +144,7 @@ def answers(server: RowServer) -> ray.data.Dataset:
         job = threads.submit(ds.materialize)
         try:
             server.wait_for_requests(8)
+            wait_until(lambda: len(actors_of(server)) == 2, server.timeout_seconds)
         finally:
             server.release()
         return cast("ray.data.Dataset", job.result())
@@ -320,7 +322,7 @@ def test_a_job_whose_driver_was_killed_sends_what_is_not_written(
         wait_for_first_batch(held, tmp_path)
     finally:
         driver.kill()
-    driver.wait(TIMEOUT_SECONDS)
+    driver.wait(held.timeout_seconds)
     held.wait_until_disconnected()  # Ray has ended the actors
     assert held.counts == Counter(PROMPTS)
     written = pq.read_table(tmp_path)["prompt"].to_pylist()
@@ -344,13 +346,15 @@ def test_a_job_goes_on_after_an_actor_was_killed(held: RowServer, tmp_path: Path
         job = threads.submit(answer_prompts, held.url, str(tmp_path))
         try:
             wait_for_first_batch(held, tmp_path)
-            actor, ports = actor_of(held, PROMPTS[-1])
-            lost = {
-                PROMPTS.index(held.row_of(request)) // ROWS_PER_BATCH
-                for request in held.requests
-                if request.connection.port in ports
-            } - {0}
+            [(actor, ports)] = [
+                (actor, ports)
+                for actor, ports in actors_of(held).items()
+                if PROMPTS[-1] in rows_of(held, ports)
+            ]
+            lost = {PROMPTS.index(row) // ROWS_PER_BATCH for row in rows_of(held, ports)} - {0}
+            assert actor.cmdline()[0].startswith("ray::MapWorker")
             actor.kill()
+            actor.wait(held.timeout_seconds)
         finally:
             held.release()
         rows = job.result()

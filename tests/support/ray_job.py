@@ -4,6 +4,8 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,6 @@ import pyarrow.parquet as pq
 import ray
 import ray.data
 from support.row_server import RowServer
-from support.scripted_server import TIMEOUT_SECONDS
 
 from langchain_voxtral.ray import complete
 
@@ -56,13 +57,18 @@ def start_driver(url: str, folder: str) -> subprocess.Popen[bytes]:
     )
 
 
+def wait_until(condition: Callable[[], object], seconds: float) -> None:
+    """Block until a condition holds."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not in {seconds} s"
+        time.sleep(0.02)
+
+
 def wait_for_first_batch(server: RowServer, folder: Path) -> None:
     """Block until every row is requested and the first batch is written."""
     server.wait_for_requests(len(PROMPTS))
-    deadline = time.monotonic() + TIMEOUT_SECONDS
-    while not list(folder.glob("answers-*")):
-        assert time.monotonic() < deadline, f"nothing is written after {TIMEOUT_SECONDS} s"
-        time.sleep(0.02)
+    wait_until(lambda: list(folder.glob("answers-*")), server.timeout_seconds)
 
 
 def check_rows(rows: list[dict[str, Any]], folder: Path) -> None:
@@ -74,12 +80,18 @@ def check_rows(rows: list[dict[str, Any]], folder: Path) -> None:
     assert sum(pq.read_metadata(file).num_rows for file in files) == len(PROMPTS)
 
 
-def actor_of(server: RowServer, row: str) -> tuple[psutil.Process, set[int]]:
-    """Return the process that sent a row, and the ports of its connections."""
-    [port] = [one.connection.port for one in server.requests if server.row_of(one) == row]
+def actors_of(server: RowServer) -> dict[psutil.Process, set[int]]:
+    """Return the processes of this one's cluster that sent requests, with their ports."""
+    ports = {request.connection.port for request in server.requests}
+    actors = {}
     for process in psutil.Process().children(recursive=True):
-        ports = {one.laddr.port for one in process.net_connections() if one.laddr}
-        if port in ports:
-            assert process.cmdline()[0].startswith("ray::MapWorker")
-            return process, ports
-    raise AssertionError(row)
+        with suppress(psutil.Error):  # it has ended, or is about to
+            own = {one.laddr.port for one in process.net_connections() if one.laddr}
+            if own & ports:
+                actors[process] = own & ports
+    return actors
+
+
+def rows_of(server: RowServer, ports: set[int]) -> set[str]:
+    """Return the rows that were requested from these ports."""
+    return {server.row_of(one) for one in server.requests if one.connection.port in ports}

@@ -21,6 +21,8 @@ class RowServer(ScriptedServer):
         peak: The most requests that waited for an answer at the same time.
     """
 
+    timeout_seconds = 120.0  # the processes of a cluster take long to start on a busy machine
+
     def __init__(
         self,
         rows: Mapping[str, Sequence[Reply]] | None = None,

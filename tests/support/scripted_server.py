@@ -145,6 +145,8 @@ class ScriptedServer:
         ```
     """
 
+    timeout_seconds = TIMEOUT_SECONDS
+
     def __init__(
         self, *replies: Reply, default: Reply | None = None, tls: ssl.SSLContext | None = None
     ) -> None:
@@ -181,13 +183,13 @@ class ScriptedServer:
     def wait_for_requests(self, count: int) -> None:
         """Block until this many requests have arrived."""
         with self._changed:
-            came = self._changed.wait_for(lambda: len(self.requests) >= count, TIMEOUT_SECONDS)
-        assert came, f"{len(self.requests)} requests came in {TIMEOUT_SECONDS} s, not {count}"
+            came = self._changed.wait_for(lambda: len(self.requests) >= count, self.timeout_seconds)
+        assert came, f"{len(self.requests)} requests came in {self.timeout_seconds} s, not {count}"
 
     def wait_until_disconnected(self) -> None:
         """Block until every connection so far is closed."""
         for connection in self.connections:
-            assert connection.closed.wait(TIMEOUT_SECONDS), (
+            assert connection.closed.wait(self.timeout_seconds), (
                 f"port {connection.port} is still connected"
             )
 
