@@ -12,13 +12,18 @@ from langchain_voxtral import VoxtralTranscriptionParser
 
 _SPEECH = Path("tests/speech")
 _RATE = 16_000
-_FORMATS = {
+FORMATS = {
     "WAV": ("wav", "pcm_s16le"),
     "MP3": ("mp3", "libmp3lame"),
     "M4A": ("ipod", "aac"),
 }
 _REPEATS = {1: 10, 30: 1}
 """Minutes of a recording: how often it is transcribed."""
+
+
+def encoded_minute(name: str) -> bytes:
+    """Return a minute of speech in a format."""
+    return _encode(_speech(60), *FORMATS[name])
 
 
 def measure(server: Server) -> list[list[str]]:
@@ -33,7 +38,7 @@ async def _measure(server: Server) -> list[list[str]]:
         base_url=server.base_url, max_concurrency=1, on_error="mark", progress=False
     ) as parser:
         for minutes, repeats in _REPEATS.items():
-            for name, form in _FORMATS.items():
+            for name, form in FORMATS.items():
                 recording = _encode(speech * minutes, *form)
                 await parser.aparse(recording)  # imports, and opens the connection
                 server.reset(0)

@@ -6,6 +6,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -15,7 +16,7 @@ import ray.data
 from benchmarks.datasets.processes import Samples, sampling
 from benchmarks.datasets.server import Server, Stats
 from langchain_voxtral import ChatVoxtral
-from langchain_voxtral.ray import complete
+from langchain_voxtral.ray import complete, transcribe
 
 Job = Callable[[str, int, int], None]
 """Sends prompts to a base URL: how many, and how many at the same time."""
@@ -84,6 +85,27 @@ def by_ray(num_actors: int, num_cpus: float = 0.25) -> Job:
         if answers.count() != rows:
             raise RuntimeError(f"{answers.count()} answers to {rows} prompts")
         shutil.rmtree(folder)
+
+    return run
+
+
+def by_transcribe(recording: bytes) -> Job:
+    """Return a job of `transcribe` with one actor, whose rows name files of one recording."""
+
+    def run(base_url: str, rows: int, in_flight: int) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            paths = [Path(folder, f"recording-{number}") for number in range(rows)]
+            for path in paths:
+                path.write_bytes(recording)
+            transcripts = transcribe(
+                ray.data.from_items([{"path": str(path)} for path in paths]),
+                "path",
+                output=str(Path(folder, "transcripts")),
+                max_in_flight=in_flight,
+                base_url=base_url,
+            )
+            if errors := set(transcripts.unique("error")) - {None}:
+                raise RuntimeError(f"{errors}")
 
     return run
 

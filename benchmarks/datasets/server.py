@@ -33,7 +33,10 @@ _ANSWERS = {
             "tokens_input": 12,
         },
     },
-    "/audio/transcriptions": {"text": _TEXT},
+    "/audio/transcriptions": {
+        "text": _TEXT,
+        "segments": [{"id": 0, "start": 0.0, "end": 60.0, "text": _TEXT}],
+    },
 }
 
 
