@@ -1,5 +1,6 @@
 """Settings of all tests."""
 
+import os
 import signal
 
 from hypothesis import settings
@@ -11,3 +12,6 @@ settings.load_profile("voxtral")
 
 # A process that was started in the background ignores Ctrl-C, and so do its children.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# Ray would report that it is used, over the network.
+os.environ["RAY_USAGE_STATS_ENABLED"] = "0"

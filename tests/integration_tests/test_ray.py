@@ -62,7 +62,6 @@ def ray_folder() -> Iterator[Path]:
     """Start Ray once for all tests, and return the folder of its logs."""
     folder = Path(tempfile.mkdtemp(prefix="ray-"))  # short: its sockets are in it
     with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("RAY_USAGE_STATS_ENABLED", "0")
         environment.setenv("VOXTRAL_API_KEY", KEY)
         ray.init(
             address="local",
