@@ -36,7 +36,7 @@ try:
 
     from langchain_voxtral.ray.actor import Job, Worker
     from langchain_voxtral.ray.results import ResultFolder
-    from langchain_voxtral.ray.rows import Completion, Task, Transcription
+    from langchain_voxtral.ray.rows import Completion, SegmentParser, Task, Transcription
 except ImportError as error:
     raise VoxtralMissingExtraError(str(error.name), extra="ray") from error
 
@@ -171,9 +171,9 @@ def transcribe(
 def _make_parser(settings: dict[str, Any]) -> VoxtralTranscriptionParser:
     """Return the parser of an actor, which asks for segments if the server returns any."""
     settings = _PARSER_DEFAULTS | settings
-    with_segments: dict[str, Any] = {"timestamps": "segment"} | settings
+    parser: VoxtralTranscriptionParser
     try:
-        parser = VoxtralTranscriptionParser(**with_segments)
+        parser = SegmentParser(**settings)
     except ValidationError:  # of this server, or of another setting
         parser = VoxtralTranscriptionParser(**settings)
     if parser.mode not in _MODES:

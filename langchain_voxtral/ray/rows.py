@@ -14,6 +14,7 @@ from langchain_voxtral.chat_models import ChatVoxtral
 from langchain_voxtral.connection import ConnectionSettings
 from langchain_voxtral.document_loaders import VoxtralTranscriptionParser
 from langchain_voxtral.errors import VoxtralInvalidRequestError
+from langchain_voxtral.providers import Timestamps
 from langchain_voxtral.ray.results import hash_file, hash_values
 
 Columns = dict[str, Any]
@@ -109,6 +110,12 @@ class Completion:
             "request_id": facts.pop("request_id", None),
             "metadata": to_json(facts),
         }
+
+
+class SegmentParser(VoxtralTranscriptionParser):
+    """A parser that has times of segments, unless the server refuses them."""
+
+    timestamps: Timestamps | None = "segment"
 
 
 class Transcription:

@@ -32,7 +32,11 @@ from langchain_voxtral.transcription.settings import (
     target_seconds,
 )
 from langchain_voxtral.transcription.store import TranscriptStore
-from langchain_voxtral.transcription.timestamps import expected_timestamps, needs_cues
+from langchain_voxtral.transcription.timestamps import (
+    demands_timestamps,
+    expected_timestamps,
+    needs_cues,
+)
 from langchain_voxtral.transcription_client import TranscriptionClient
 
 Emit = Callable[[ChunkResult], None]
@@ -58,7 +62,9 @@ class TranscriptionJob:
 
     def __post_init__(self) -> None:
         self._store = TranscriptStore(self.settings.store, self.settings.base_url)
-        expected = expected_timestamps(self.settings)
+        # A default of a subclass is a wish: whether it comes true shows in the metadata.
+        is_wish = self.settings.timestamps and not demands_timestamps(self.settings)
+        expected = None if is_wish else expected_timestamps(self.settings)
         self._log = ResultLog(self.source.title, expected, self.settings.speakers)
         if self.source.name is not None:
             self.metadata = {**self.metadata, "source": self.source.name}
@@ -205,8 +211,8 @@ class TranscriptionJob:
 
     def _sender(self, wanted: ItemType | None, runs: RequestRuns[Any]) -> ChunkSender:
         settings = self.settings
-        needs_timestamps, known = settings.timestamps is not None, self.no_timestamps
-        return ChunkSender(self.client, runs, settings.base_url, known, needs_timestamps, wanted)
+        known, demanded = self.no_timestamps, demands_timestamps(settings)
+        return ChunkSender(self.client, runs, settings.base_url, known, demanded, wanted)
 
     def _transcribe(self, sender: ChunkSender, chunk: AudioChunk, emit: Emit) -> ChunkResult:
         if known := self._known(chunk):

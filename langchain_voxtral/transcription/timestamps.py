@@ -28,6 +28,11 @@ def needed_timestamps(settings: "Settings") -> Timestamps | None:
     return "segment" if needed is None and settings.speakers else needed
 
 
+def demands_timestamps(settings: "Settings") -> bool:
+    """Return whether times were asked for by name, so that a server that has none is at fault."""
+    return settings.timestamps is not None and "timestamps" in settings.model_fields_set
+
+
 def expected_timestamps(settings: "Settings") -> Timestamps | None:
     """Return what is needed of that, if the endpoint is one that returns it."""
     needed = needed_timestamps(settings)

@@ -13,6 +13,7 @@ from support.row_server import RowServer
 from support.scripted_server import ScriptedServer
 from support.speech_samples import noise, wav_bytes
 from support.sse_replies import json_reply
+from support.transcription_calls import transcription_reply
 
 from langchain_voxtral import ChatVoxtral
 from langchain_voxtral.errors import VoxtralInvalidRequestError
@@ -213,3 +214,17 @@ class TestSecondRun:
             run(completion(server), "prompt", [ROW], folder)
             table = run(completion(server), "prompt", [{"prompt": "Bye!", "number": 2}], folder)
         assert sorted(table["prompt"].to_pylist()) == ["Bye!", "Hello!"]
+
+
+def test_a_server_without_times_fails_no_row_that_did_not_ask_for_them(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    refusal = json_reply({"error": {"message": "do not support verbose_json"}}, status=400)
+    rows = [{"recording": talk} for talk in TALKS.values()]
+    with ScriptedServer(refusal, default=transcription_reply("Hello")) as server:
+        # One row at a time, so that only the first is refused.
+        worker = Worker(Job(transcription(server), "recording", 1, None))
+        answers = worker(pa.Table.from_pylist(rows)).to_pylist()
+        assert len(server.requests) == len(rows) + 1
+    assert [(row["text"], row["error"]) for row in answers] == [("Hello", None)] * len(rows)
+    assert caplog.messages == []
