@@ -18,7 +18,11 @@ Needs the extra `ray`: `pip install "langchain-voxtral[ray]"`.
 
 import logging
 import math
+import os
 import pickle
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from difflib import get_close_matches
 from typing import Any, cast
 
 from pydantic import ValidationError
@@ -51,6 +55,7 @@ _PARSER_DEFAULTS: dict[str, Any] = {
     "on_error": "mark",
     "progress": False,
 }
+_ARGUMENTS = ("output", "num_actors", "max_in_flight", "num_cpus", "filesystem")
 _MODES = ("document", "srt", "vtt")
 
 
@@ -58,7 +63,7 @@ def complete(
     ds: ray.data.Dataset,
     column: str,
     *,
-    output: str | None = None,
+    output: str | os.PathLike[str] | None = None,
     num_actors: int = 1,
     max_in_flight: int = 200,
     num_cpus: float = 0.25,
@@ -84,8 +89,8 @@ def complete(
 
     Raises:
         pydantic.ValidationError: A setting is unknown or has a wrong value.
-        VoxtralInvalidRequestError: The dataset lacks the column or has one that answers would
-            replace, a number is out of range, or a key would have to be sent to the actors.
+        VoxtralInvalidRequestError: `ds` is no dataset, lacks the column or has one that answers
+            would replace, a number is out of range, or a key would have to be sent to the actors.
 
     Example:
         ```python
@@ -97,7 +102,8 @@ def complete(
             print(row["text"])
         ```
     """
-    task = Completion(ChatVoxtral(**chat_settings))
+    with _naming_arguments(chat_settings):
+        task = Completion(ChatVoxtral(**chat_settings))
     return _run(
         ds,
         column,
@@ -114,7 +120,7 @@ def transcribe(
     ds: ray.data.Dataset,
     column: str,
     *,
-    output: str | None = None,
+    output: str | os.PathLike[str] | None = None,
     num_actors: int = 1,
     max_in_flight: int = 200,
     num_cpus: float = 0.25,
@@ -155,7 +161,8 @@ def transcribe(
             print(row["text"], row["segments"])
         ```
     """
-    task = Transcription(_make_parser(parser_settings), filesystem)
+    with _naming_arguments(parser_settings):
+        task = Transcription(_make_parser(parser_settings), filesystem)
     return _run(
         ds,
         column,
@@ -189,12 +196,13 @@ def _run(
     column: str,
     task: Task,
     *,
-    output: str | None,
+    output: str | os.PathLike[str] | None,
     num_actors: int,
     max_in_flight: int,
     num_cpus: float,
     filesystem: pyarrow.fs.FileSystem | None,
 ) -> ray.data.Dataset:
+    _check_dataset(ds)
     max_rows = max_in_flight // max(num_actors, 1) // task.requests_per_row
     if num_actors < 1 or max_rows < 1:
         raise VoxtralInvalidRequestError(
@@ -248,6 +256,27 @@ def _write(answers: ray.data.Dataset, folder: ResultFolder) -> None:
             failed,
             sent,
         )
+
+
+def _check_dataset(ds: Any) -> None:
+    """Check that a dataset was given, and not what one is made from."""
+    if not isinstance(ds, ray.data.Dataset):
+        raise VoxtralInvalidRequestError(
+            f"ds must be a ray.data.Dataset, not {type(ds).__name__}: make one with "
+            "ray.data.from_items(), ray.data.from_pandas() or another function of ray.data."
+        )
+
+
+@contextmanager
+def _naming_arguments(settings: Collection[str]) -> Iterator[None]:
+    """Name the argument that a setting may stand for, if it is no setting of the model."""
+    try:
+        yield
+    except ValidationError as error:
+        for name in settings:
+            if close := get_close_matches(name, _ARGUMENTS, n=1):
+                error.add_note(f"If {name!r} is an argument of the job, its name is {close[0]!r}.")
+        raise
 
 
 def _check_key(model: Any) -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -69,14 +70,19 @@ class ResultFolder:
 
     @classmethod
     def open(
-        cls, output: str, filesystem: pa.fs.FileSystem | None, settings: Mapping[str, Any]
+        cls,
+        output: str | os.PathLike[str],
+        filesystem: pa.fs.FileSystem | None,
+        settings: Mapping[str, Any],
     ) -> "ResultFolder":
         """Return the folder of a path or an address, and make it."""
-        scheme, _, path = output.rpartition("://")
+        scheme, _, path = os.fspath(output).rpartition("://")
         if filesystem is None and scheme:
             filesystem, path = pa.fs.FileSystem.from_uri(output)
         elif filesystem is None:
-            filesystem, path = pa.fs.LocalFileSystem(), str(Path(output).absolute())
+            # "~" as in pandas.read_parquet, which reads the folder
+            path = str(Path(output).expanduser().absolute())
+            filesystem = pa.fs.LocalFileSystem()
         filesystem.create_dir(path)
         return cls(filesystem, path, hash_values(settings)[:_SETTINGS_LENGTH])
 

@@ -150,7 +150,8 @@ class Transcription:
         """Transcribe a recording."""
         if not isinstance(cell, str | bytes):
             raise VoxtralInvalidRequestError(
-                f"A recording must be its bytes, a path or an address, not {_describe(cell)}."
+                "A recording must be its bytes, or a path or an address as a string, not "
+                f"{_describe(cell)}."
             )
         with nullcontext(cell) if isinstance(cell, bytes) else self._open(cell) as recording:
             [document] = await self.model.aparse(recording)

@@ -83,6 +83,16 @@ def test_an_address_names_a_folder(tmp_path: Path) -> None:
     assert len(list((tmp_path / "results").iterdir())) == 1
 
 
+@pytest.mark.parametrize("output", ["~/results", Path("~/results"), Path("results")], ids=repr)
+def test_a_path_names_a_folder(
+    output: str | Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    assert ResultFolder.open(output, None, {}).path == str(tmp_path / "results")
+    assert [file.name for file in tmp_path.iterdir()] == ["results"]
+
+
 def test_a_file_system_may_be_given(tmp_path: Path) -> None:
     files = pa.fs.SubTreeFileSystem(str(tmp_path), pa.fs.LocalFileSystem())
     folder = ResultFolder.open("results", files, {})

@@ -82,6 +82,17 @@ def test_a_cell_that_is_no_prompt_is_an_error_of_its_row(cell: Any) -> None:
     )
 
 
+@pytest.mark.parametrize("cell", [None, 7, ["talk.mp3"]], ids=repr)
+def test_a_cell_that_is_no_recording_is_an_error_of_its_row(cell: Any) -> None:
+    with RowServer() as server:
+        [row] = run(transcription(server), "path", [{"path": cell}]).to_pylist()
+        assert server.requests == []
+    assert row["error"] == (
+        "VoxtralInvalidRequestError: A recording must be its bytes, or a path or an address as a "
+        f"string, not {'null' if cell is None else type(cell).__name__}."
+    )
+
+
 def test_a_transcript_has_its_columns() -> None:
     with RowServer(recordings=TALKS) as server:
         table = run(transcription(server), "talk", [{"talk": TALKS["talk 1"], "name": "one"}])
