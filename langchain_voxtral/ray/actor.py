@@ -17,7 +17,7 @@ from langchain_voxtral.errors import (
     VoxtralMissingAudioExtraError,
     VoxtralUnsupportedFeatureError,
 )
-from langchain_voxtral.ray.results import KEY, ResultFolder, hash_values, join_key
+from langchain_voxtral.ray.results import KEY, ResultFolder, hash_values, join_key, storable
 from langchain_voxtral.ray.rows import Columns, Task
 
 _KEY_ADVICE = (
@@ -81,19 +81,20 @@ class Worker:
                 a folder it is in the summary, because Ray would only keep its text.
         """
         self._job.check(rows.column_names)
+        folder = self._job.folder
+        written = rows if folder is None else storable(rows)  # may fail: before anything is paid
         answers = asyncio.run_coroutine_threadsafe(self._answer(rows), self._loop).result()
+        answered = [one for one in answers if isinstance(one, dict)]
         failure = next((one for one in answers if isinstance(one, BaseException)), None)
-        is_answered = pa.array([isinstance(one, dict) for one in answers])
-        table = self._join(
-            rows.filter(is_answered), [one for one in answers if isinstance(one, dict)]
-        )
-        if self._job.folder is not None:
-            self._job.folder.write(table)  # what is paid is kept, whatever else fails
+        if folder is not None:
+            is_answered = pa.array([isinstance(one, dict) for one in answers], pa.bool_())
+            table = self._join(written.filter(is_answered), answered)
+            folder.write(table)  # what is paid is kept, whatever else fails
             failed = table.num_rows - table["error"].null_count
             return _summarize(table.num_rows, failed, failure)
         if failure is not None:
             raise failure
-        return table
+        return self._join(rows, answered)
 
     async def _answer(self, rows: pa.Table) -> Sequence[Columns | BaseException | None]:
         sent = map(self._answer_row, rows.to_pylist())

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute
 import pyarrow.dataset
@@ -24,6 +25,12 @@ _ROW_LENGTH = 32
 _SETTINGS_LENGTH = 8
 
 _ANSWERS, _FAILURES = "answers", "failures"
+
+_WITHOUT_VIEWS = {
+    pa.string_view(): pa.large_string(),
+    pa.binary_view(): pa.large_binary(),
+}
+"""Arrow does not filter views."""
 
 
 def hash_values(*values: Any) -> str:
@@ -47,13 +54,18 @@ def join_key(row: str, content: str) -> str:
 
 
 def _encode(value: Any) -> Any:
+    """Return what JSON has for a value, with its type: it may look like a text."""
     if isinstance(value, bytes):
-        return hashlib.sha256(value).hexdigest()
-    if hasattr(value, "tolist"):  # an array of NumPy, whose repr is shortened
+        return {"bytes": hashlib.sha256(value).hexdigest()}
+    if isinstance(value, set | frozenset):  # its order is another in each process
+        return {"set": sorted(hash_values(item) for item in value)}
+    if isinstance(value, np.ndarray) and not value.dtype.hasobject:  # an image has many numbers
+        return {"array": [value.dtype.str, value.shape, value.tobytes()]}
+    if hasattr(value, "tolist"):  # a number of NumPy, or an array of objects
         return value.tolist()
     if "__repr__" not in {name for base in type(value).__mro__[:-1] for name in vars(base)}:
         raise TypeError(f"{type(value).__name__} is no value that a key can be made of.")
-    return repr(value)
+    return {type(value).__name__: repr(value)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +108,6 @@ class ResultFolder:
 
     def write(self, rows: pa.Table) -> None:
         """Write rows: those that are done, and those that failed."""
-        rows = _without_objects(rows)
         is_done = pa.compute.is_null(rows["error"])
         for kind, mask in ((_ANSWERS, is_done), (_FAILURES, pa.compute.invert(is_done))):
             if (part := rows.filter(mask)).num_rows:
@@ -113,14 +124,13 @@ class ResultFolder:
 
         Their files may have changed, or could not be read, so keys are equal only in part.
         """
-        rows = self._read(files)
-        if rows.num_rows:
-            others = [*self._files(_ANSWERS), *(set(self._files(_FAILURES)) - set(files))]
-            row = _row_of(pa.compute.field(KEY))
-            is_repeated = row.isin(_row_of(rows[KEY]).combine_chunks())
-            repeated = self._read(others, columns=[KEY], filter=is_repeated)[KEY]
-            self.write(rows.filter(~row.isin(_row_of(repeated).combine_chunks())))
-        for file in files:
+        row = _row_of(pa.compute.field(KEY))
+        is_repeated = row.isin(_row_of(self._read(files, columns=[KEY])[KEY]).combine_chunks())
+        others = [*self._files(_ANSWERS), *(set(self._files(_FAILURES)) - set(files))]
+        repeated = _row_of(self._read(others, columns=[KEY], filter=is_repeated)[KEY])
+        is_left = ~row.isin(repeated.combine_chunks())
+        for file in files:  # one at a time: their columns may differ
+            self.write(self._read([file], filter=is_left))
             self.filesystem.delete_file(file)
 
     def _files(self, kind: str) -> list[str]:
@@ -142,10 +152,23 @@ def _row_of(key: Any) -> Any:
     return pa.compute.utf8_slice_codeunits(key, 0, _ROW_LENGTH)
 
 
-def _without_objects(rows: pa.Table) -> pa.Table:
-    """Return rows with Python's objects as LangChain's JSON: Ray does not read pickles of files."""
+def storable(rows: pa.Table) -> pa.Table:
+    """Return rows as files hold them: columns that Parquet does not take are LangChain's JSON."""
     for at, field in enumerate(rows.schema):
-        if isinstance(field.type, ArrowPythonObjectType):
-            texts = [dumps(value) for value in rows[field.name].to_pylist()]
-            rows = rows.set_column(at, field.name, pa.array(texts))
+        if field.type in _WITHOUT_VIEWS:
+            rows = rows.set_column(at, field.name, rows[at].cast(_WITHOUT_VIEWS[field.type]))
+        elif not _is_storable(rows.select([at]).slice(0, 1)):
+            texts = [dumps(value) for value in rows[at].to_pylist()]
+            rows = rows.set_column(at, field.name, pa.array(texts, pa.string()))
     return rows
+
+
+def _is_storable(cell: pa.Table) -> bool:
+    if isinstance(cell.schema[0].type, ArrowPythonObjectType):  # Ray reads no pickles of files
+        return False
+    try:
+        rows = cell.filter(pa.array([True] * cell.num_rows, pa.bool_()))
+        pa.parquet.write_table(rows, pa.BufferOutputStream())
+    except pa.ArrowNotImplementedError:  # a struct without fields, a calendar interval, ...
+        return False
+    return True

@@ -1,7 +1,10 @@
 """The folder of results and its keys."""
 
+import hashlib
 import subprocess
 import sys
+from datetime import date
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +33,7 @@ def test_a_hash_is_the_same_in_each_process() -> None:
     script = (
         "from langchain_core.messages import HumanMessage\n"
         "from langchain_voxtral.ray.results import hash_values\n"
-        "print(hash_values({'b': 1, 'a': b'x'}, HumanMessage('Hello!', id='1'), {'only'}))"
+        "print(hash_values({'b': 1, 'a': b'x'}, HumanMessage('Hello!', id='1'), {*'abcdef'}))"
     )
     done = subprocess.run(  # noqa: S603 - our own script
         [sys.executable, "-c", script],
@@ -39,7 +42,7 @@ def test_a_hash_is_the_same_in_each_process() -> None:
         text=True,
         check=True,
     )
-    own = hash_values({"a": b"x", "b": 1}, HumanMessage("Hello!", id="1"), {"only"})
+    own = hash_values({"a": b"x", "b": 1}, HumanMessage("Hello!", id="1"), {*"abcdef"})
     assert done.stdout == f"{own}\n"
 
 
@@ -59,6 +62,22 @@ def test_a_hash_is_the_same_in_each_process() -> None:
 def test_each_part_of_a_row_changes_its_hash(change: dict[str, Any]) -> None:
     assert hash_values(ROW) == hash_values(dict(ROW))
     assert hash_values(ROW | change) != hash_values(ROW)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [date(2026, 12, 1), b"x", {"a"}, Decimal("1.10")],
+    ids=lambda value: type(value).__name__,
+)
+def test_a_value_has_another_hash_than_the_text_of_it(value: Any) -> None:
+    texts = [str(value), repr(value), hashlib.sha256(b"x").hexdigest()]
+    assert hash_values(value) not in [hash_values(text) for text in texts]
+
+
+def test_the_shape_and_type_of_an_array_change_its_hash() -> None:
+    numbers = np.arange(4)
+    arrays = [numbers, numbers.reshape(2, 2), numbers.astype("int32"), numbers.astype("uint64")]
+    assert len({hash_values(array) for array in arrays}) == 4
 
 
 def test_an_object_that_shows_no_value_has_no_hash() -> None:
@@ -136,4 +155,15 @@ def test_failures_that_were_sent_again_are_dropped(folder: ResultFolder) -> None
         {"key": "1", "error": None},
         {"key": "2", "error": "second"},
         {"key": "3", "error": "first"},
+    ]
+
+
+def test_failures_keep_columns_that_others_lack(folder: ResultFolder) -> None:
+    folder.write(rows(key=["1"], error=["first"], language=["de"]))
+    folder.write(rows(key=["2"], error=["first"], speaker=["Ada"]))
+    folder.drop_repeated(folder.failures())
+    left = [row for file in folder.failures() for row in pa.parquet.read_table(file).to_pylist()]
+    assert sorted(left, key=lambda row: row["key"]) == [
+        {"key": "1", "error": "first", "language": "de"},
+        {"key": "2", "error": "first", "speaker": "Ada"},
     ]

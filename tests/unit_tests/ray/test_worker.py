@@ -93,6 +93,44 @@ def test_a_cell_that_is_no_recording_is_an_error_of_its_row(cell: Any) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("cells", "written"),
+    [
+        (pa.array([{}, None], pa.struct([])), ["{}", "null"]),
+        (pa.array([(1, 2, 3), None], pa.month_day_nano_interval()), ["[1, 2, 3]", "null"]),
+        (pa.array([["x"], None], pa.list_(pa.string_view())), ['["x"]', "null"]),
+        (pa.array(["x", None], pa.string_view()), ["x", None]),
+        (pa.array([b"x", None], pa.binary_view()), [b"x", None]),
+    ],
+    ids=lambda value: str(getattr(value, "type", "")),
+)
+def test_a_column_of_any_type_is_written(
+    folder: ResultFolder, cells: pa.Array, written: list[Any]
+) -> None:
+    with RowServer() as server:
+        for _ in range(2):
+            rows = pa.table({"prompt": ["Hello!", "Bye!"], "other": cells})
+            table = run(completion(server), "prompt", rows, folder)
+        assert server.counts == {"Hello!": 1, "Bye!": 1}
+    assert table["other"].to_pylist() == written
+
+
+@pytest.mark.parametrize("cells", [pa.array(["x"], pa.string_view()), pa.array([{}])], ids=str)
+def test_a_lazy_dataset_keeps_the_types_of_columns(cells: pa.Array) -> None:
+    with RowServer() as server:
+        table = run(completion(server), "prompt", pa.table({"prompt": ["Hello!"], "other": cells}))
+    assert table["other"].combine_chunks() == pa.chunked_array([cells]).combine_chunks()
+
+
+def test_a_batch_without_rows_has_the_columns(folder: ResultFolder) -> None:
+    rows = pa.table({"prompt": pa.array([], pa.string())})
+    with RowServer() as server:
+        task = completion(server)
+        assert run(task, "prompt", rows).column_names == ["prompt", *task.schema]
+        [summary] = Worker(Job(task, "prompt", 8, folder))(rows).to_pylist()
+    assert summary == {"sent": 0, "failed": 0, "failure": None}
+
+
 def test_a_transcript_has_its_columns() -> None:
     with RowServer(recordings=TALKS) as server:
         table = run(transcription(server), "talk", [{"talk": TALKS["talk 1"], "name": "one"}])
