@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from contextlib import nullcontext
+from pathlib import Path
 from typing import Any, Protocol
 
 import fsspec.core
@@ -163,13 +164,24 @@ class Transcription:
         if self.filesystem is not None:
             return self.filesystem.open_input_file(path)
         if not scheme:
-            return open(address, "rb")  # noqa: PTH123 - the caller closes it
+            return _open_path(address)
         try:
             filesystem, path = pa.fs.FileSystem.from_uri(address)
         except pa.ArrowInvalid:  # not one of pyarrow's own
             handler, path = fsspec.core.url_to_fs(address)
             filesystem = pa.fs.PyFileSystem(pa.fs.FSSpecHandler(handler))
         return filesystem.open_input_file(path)
+
+
+def _open_path(path: str) -> Any:
+    """Open a file of this machine, which the caller closes."""
+    try:
+        return open(path, "rb")  # noqa: PTH123 - Path("") is the folder
+    except FileNotFoundError as error:
+        if Path(path).is_absolute():
+            raise
+        advice = f"{error.strerror} in {Path.cwd()}, where the actor runs; use absolute paths"
+        raise FileNotFoundError(error.errno, advice, path) from None
 
 
 def to_json(facts: Mapping[str, Any]) -> str:

@@ -131,6 +131,19 @@ def test_a_batch_without_rows_has_the_columns(folder: ResultFolder) -> None:
     assert summary == {"sent": 0, "failed": 0, "failure": None}
 
 
+@pytest.mark.parametrize(
+    ("path", "where"),
+    [("lost.mp3", " in {here}, where the actor runs; use absolute paths"), ("/lost.mp3", "")],
+)
+def test_a_file_that_is_not_there_is_an_error_of_its_row(path: str, where: str) -> None:
+    with RowServer() as server:
+        [row] = run(transcription(server), "path", [{"path": path}]).to_pylist()
+    assert row["error"] == (
+        f"FileNotFoundError: [Errno 2] No such file or directory{where.format(here=Path.cwd())}: "
+        f"{path!r}"
+    )
+
+
 def test_a_transcript_has_its_columns() -> None:
     with RowServer(recordings=TALKS) as server:
         table = run(transcription(server), "talk", [{"talk": TALKS["talk 1"], "name": "one"}])
