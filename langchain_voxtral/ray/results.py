@@ -124,14 +124,19 @@ class ResultFolder:
 
         Their files may have changed, or could not be read, so keys are equal only in part.
         """
-        row = _row_of(pa.compute.field(KEY))
-        is_repeated = row.isin(_row_of(self._read(files, columns=[KEY])[KEY]).combine_chunks())
         others = [*self._files(_ANSWERS), *(set(self._files(_FAILURES)) - set(files))]
-        repeated = _row_of(self._read(others, columns=[KEY], filter=is_repeated)[KEY])
-        is_left = ~row.isin(repeated.combine_chunks())
+        sent = self._rows_of(others)
+        is_repeated = pa.compute.is_in(sent, self._rows_of(files).combine_chunks())
+        repeated = set(sent.filter(is_repeated).to_pylist())
         for file in files:  # one at a time: their columns may differ
-            self.write(self._read([file], filter=is_left))
-            self.filesystem.delete_file(file)
+            rows = self._read([file])
+            is_left = [row not in repeated for row in _row_of(rows[KEY]).to_pylist()]
+            if not all(is_left):
+                self.write(rows.filter(pa.array(is_left)))
+                self.filesystem.delete_file(file)
+
+    def _rows_of(self, files: Sequence[str]) -> pa.ChunkedArray:
+        return _row_of(self._read(files, columns=[KEY])[KEY])
 
     def _files(self, kind: str) -> list[str]:
         files = self.filesystem.get_file_info(pa.fs.FileSelector(self.path))
@@ -147,9 +152,9 @@ class ResultFolder:
         return dataset.to_table(**options)
 
 
-def _row_of(key: Any) -> Any:
+def _row_of(keys: pa.ChunkedArray) -> pa.ChunkedArray:
     """Return the part of keys that is of the row and the settings."""
-    return pa.compute.utf8_slice_codeunits(key, 0, _ROW_LENGTH)
+    return pa.compute.utf8_slice_codeunits(keys, 0, _ROW_LENGTH)
 
 
 def storable(rows: pa.Table) -> pa.Table:

@@ -167,3 +167,11 @@ def test_failures_keep_columns_that_others_lack(folder: ResultFolder) -> None:
         {"key": "1", "error": "first", "language": "de"},
         {"key": "2", "error": "first", "speaker": "Ada"},
     ]
+
+
+def test_a_file_of_failures_that_were_not_sent_again_stays(folder: ResultFolder) -> None:
+    folder.write(rows(key=["1"], error=["first"]))
+    [file] = old = folder.failures()
+    folder.write(rows(key=["2"], error=[None]))
+    folder.drop_repeated(old)
+    assert folder.failures() == [file]
