@@ -1,4 +1,4 @@
-"""The jobs that are compared: the same prompts through Ray, through asyncio alone, and by httpx."""
+"""The jobs that are compared: the same prompts through Ray, and through asyncio alone."""
 
 import asyncio
 import shutil
@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
 import ray
 import ray.data
 
@@ -122,24 +121,5 @@ def by_batch(base_url: str, rows: int, in_flight: int) -> None:
         async with ChatVoxtral(base_url=base_url) as chat:
             async for _ in chat.abatch_as_completed(prompts, {"max_concurrency": in_flight}):
                 pass
-
-    asyncio.run(run())
-
-
-def by_httpx(base_url: str, rows: int, in_flight: int) -> None:
-    """Send the same requests with httpx alone, and read the texts."""
-
-    async def ask(client: httpx.AsyncClient, numbers: Any) -> None:
-        for number in numbers:
-            prompt = _prompt({"id": number})["prompt"]
-            body = {"input": prompt, "temperature": 0.2, "top_p": 0.95, "stop": ["<|eot_id|>"]}
-            response = await client.post("/inference/mistralai/Voxtral-Mini-3B-2507", json=body)
-            response.raise_for_status().json()["results"][0]["generated_text"]
-
-    async def run() -> None:
-        numbers = iter(range(rows))
-        limits = httpx.Limits(max_connections=in_flight, max_keepalive_connections=in_flight)
-        async with httpx.AsyncClient(base_url=base_url, timeout=60, limits=limits) as client:
-            await asyncio.gather(*(ask(client, numbers) for _ in range(in_flight)))
 
     asyncio.run(run())

@@ -9,7 +9,7 @@ import ray
 import ray.data
 
 from benchmarks.datasets import audio
-from benchmarks.datasets.jobs import Run, by_batch, by_httpx, by_ray, by_transcribe, measure
+from benchmarks.datasets.jobs import Run, by_batch, by_ray, by_transcribe, measure
 from benchmarks.datasets.processes import ACTORS, DRIVER, SERVICES, TASKS
 from benchmarks.datasets.server import running
 
@@ -26,9 +26,8 @@ def rows() -> str:
     """Return the table of rows per second."""
     with running() as server:
         runs = {
-            (title, n): measure(job, server, _WAVES * n, n, _LATENCY)
+            ("abatch_as_completed", n): measure(by_batch, server, _WAVES * n, n, _LATENCY)
             for n in _ACTORS.values()
-            for title, job in (("httpx alone", by_httpx), ("abatch_as_completed", by_batch))
         }
         start = time.monotonic()
         _start_ray()
@@ -41,10 +40,10 @@ def rows() -> str:
             runs[f"Ray, {actors} actors", n] = measure(job, server, _WAVES * n, n, _LATENCY)
         ray.shutdown()
     head = [
-        "job", "in flight", "peak", "rows/s", "of ideal", "of httpx",
+        "job", "in flight", "peak", "rows/s", "of ideal",
         "driver", "actors", "other workers", "raylet, GCS", "start, s",
     ]  # fmt: skip
-    cells = [_cells(title, run, runs["httpx alone", n]) for (title, n), run in runs.items()]
+    cells = [_cells(title, run) for (title, _), run in runs.items()]
     note = (
         f"The server takes {_LATENCY} s for a request; each job has {_WAVES} rows for each request "
         "in flight. Ideal is in flight / latency. Processor time is in ms a row, between the first "
@@ -54,14 +53,13 @@ def rows() -> str:
     return f"## Rows per second\n\n{note}\n\n{_table([head, *cells])}"
 
 
-def _cells(title: str, run: Run, floor: Run) -> list[str]:
+def _cells(title: str, run: Run) -> list[str]:
     return [
         title,
         str(run.in_flight),
         str(run.stats.peak),
         f"{run.rows_per_second:.0f}",
         f"{run.share:.2f}",
-        f"{run.rows_per_second / floor.rows_per_second:.2f}",
         *(f"{run.cpu_per_row(kind):.2f}" for kind in (DRIVER, ACTORS, TASKS, SERVICES)),
         f"{run.startup:.1f}",
     ]
