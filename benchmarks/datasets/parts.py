@@ -13,9 +13,9 @@ from benchmarks.datasets.jobs import Run, by_batch, by_ray, by_transcribe, measu
 from benchmarks.datasets.processes import ACTORS, DRIVER, SERVICES, TASKS
 from benchmarks.datasets.server import running
 
-_LATENCY = 0.5
+_LATENCY = 1.0
 """Seconds that the server takes for a request."""
-_WAVES = 10
+_WAVES = 15
 """Rows for each request in flight: so many times the latency is what a job takes at best."""
 _ACTORS = {1: 50, 2: 100, 4: 200}
 """Actors: requests in flight, of all together."""
