@@ -241,20 +241,24 @@ def _write(answers: ray.data.Dataset, folder: ResultFolder) -> None:
     """Run a job, whose actors write the answers and return numbers."""
     failures = folder.failures()
     sent = failed = 0
+    error = ""
     for batch in answers.iter_batches(batch_size=None, batch_format="pyarrow"):
         for one in cast("pa.Table", batch).to_pylist():
             if one["failure"] is not None:
                 raise pickle.loads(one["failure"])  # noqa: S301 - of our own actor
             sent += one["sent"]
             failed += one["failed"]
+            error = error or one["error"]
     folder.drop_repeated(failures)
     logger.info("%s: %d rows were answered, %d failed", folder.path, sent - failed, failed)
     if failed:
         logger.warning(
-            "%s: %d of %d rows failed; their column error says why. Another run sends them again.",
+            "%s: %d of %d rows failed; another run sends them again. Their column error says why; "
+            "the first one is %s",
             folder.path,
             failed,
             sent,
+            error,
         )
 
 

@@ -90,8 +90,7 @@ class Worker:
             is_answered = pa.array([isinstance(one, dict) for one in answers], pa.bool_())
             table = self._join(written.filter(is_answered), answered)
             folder.write(table)  # what is paid is kept, whatever else fails
-            failed = table.num_rows - table["error"].null_count
-            return _summarize(table.num_rows, failed, failure)
+            return _summarize(table, failure)
         if failure is not None:
             raise failure
         return self._join(rows, answered)
@@ -148,8 +147,15 @@ def _failure(error: Exception) -> Columns:
     return columns
 
 
-def _summarize(sent: int, failed: int, failure: BaseException | None) -> pa.Table:
+def _summarize(rows: pa.Table, failure: BaseException | None) -> pa.Table:
+    """Return how many rows were sent, how many failed, one of their errors, and `failure`."""
+    errors = rows["error"].drop_null().to_pylist()
     pickled = None if failure is None else pickle.dumps(failure)
     return pa.table(
-        {"sent": [sent], "failed": [failed], "failure": pa.array([pickled], pa.binary())}
+        {
+            "sent": [rows.num_rows],
+            "failed": [len(errors)],
+            "error": pa.array(errors[:1] or [None], pa.string()),
+            "failure": pa.array([pickled], pa.binary()),
+        }
     )

@@ -128,7 +128,7 @@ def test_a_batch_without_rows_has_the_columns(folder: ResultFolder) -> None:
         task = completion(server)
         assert run(task, "prompt", rows).column_names == ["prompt", *task.schema]
         [summary] = Worker(Job(task, "prompt", 8, folder))(rows).to_pylist()
-    assert summary == {"sent": 0, "failed": 0, "failure": None}
+    assert summary == {"sent": 0, "failed": 0, "error": None, "failure": None}
 
 
 @pytest.mark.parametrize(
