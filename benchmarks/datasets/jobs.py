@@ -94,8 +94,9 @@ def by_transcribe(recording: bytes) -> Job:
     def run(base_url: str, rows: int, in_flight: int) -> None:
         with tempfile.TemporaryDirectory() as folder:
             paths = [Path(folder, f"recording-{number}") for number in range(rows)]
-            for path in paths:
-                path.write_bytes(recording)
+            paths[0].write_bytes(recording)
+            for path in paths[1:]:
+                path.hardlink_to(paths[0])
             transcripts = transcribe(
                 ray.data.from_items([{"path": str(path)} for path in paths]),
                 "path",

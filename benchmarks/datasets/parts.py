@@ -92,7 +92,7 @@ def recordings() -> str:
         _start_ray()
         cells = []
         for name in audio.FORMATS:
-            run = measure(by_transcribe(audio.encoded_minute(name)), server, 200, 100, _LATENCY)
+            run = measure(by_transcribe(audio.encoded_minute(name)), server, 1000, 100, _LATENCY)
             kinds = (DRIVER, ACTORS, TASKS, SERVICES)
             figures = [f"{run.cpu_per_row(kind):.1f}" for kind in kinds]
             cells.append([f"{name}, 1 min", f"{run.rows_per_second:.0f}", *figures])
@@ -101,7 +101,7 @@ def recordings() -> str:
         alone = audio.measure(server)
     head = ["recording", "minutes/s", "driver", "actor", "other workers", "raylet, GCS"]
     note = (
-        "`transcribe` with `output=` and one actor, 200 files of a minute, 100 in flight, "
+        "`transcribe` with `output=` and one actor, 1,000 files of a minute, 100 in flight, "
         f"{_LATENCY} s for a request. Processor time is in ms for a minute of audio."
     )
     head_alone = ["recording", "MB sent a minute", "requests", "CPU, ms a minute"]

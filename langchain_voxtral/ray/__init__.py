@@ -20,8 +20,8 @@ import logging
 import math
 import os
 import pickle
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection, Generator, Iterator
+from contextlib import closing, contextmanager
 from difflib import get_close_matches
 from typing import Any, cast
 
@@ -216,7 +216,7 @@ def _run(
     # A job that is to run reads a row first, if need be; a lazy dataset is left alone.
     if (schema := ds.schema(fetch_if_missing=folder is not None)) is not None:
         job.check(schema.names)
-    answers = ds.repartition(target_num_rows_per_block=_ROWS_PER_BATCH).map_batches(
+    answers = ds.repartition(target_num_rows_per_block=_ROWS_PER_BATCH, strict=True).map_batches(
         Worker,
         fn_constructor_args=[job],
         batch_size=_ROWS_PER_BATCH,
@@ -242,13 +242,16 @@ def _write(answers: ray.data.Dataset, folder: ResultFolder) -> None:
     failures = folder.failures()
     sent = failed = 0
     error = ""
-    for batch in answers.iter_batches(batch_size=None, batch_format="pyarrow"):
-        for one in cast("pa.Table", batch).to_pylist():
-            if one["failure"] is not None:
-                raise pickle.loads(one["failure"])  # noqa: S301 - of our own actor
-            sent += one["sent"]
-            failed += one["failed"]
-            error = error or one["error"]
+    read = answers.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)
+    # Closed here, because the traceback of an error would keep the job alive.
+    with closing(cast("Generator[pa.Table]", iter(read))) as tables:
+        for table in tables:
+            for one in table.to_pylist():
+                if one["failure"] is not None:
+                    raise pickle.loads(one["failure"])  # noqa: S301 - of our own actor
+                sent += one["sent"]
+                failed += one["failed"]
+                error = error or one["error"]
     folder.drop_repeated(failures)
     logger.info("%s: %d rows were answered, %d failed", folder.path, sent - failed, failed)
     if failed:

@@ -34,6 +34,7 @@ from support.ray_job import (
     start_driver,
     wait_for_first_batch,
     wait_until,
+    workers,
 )
 from support.row_server import RowServer
 from support.sse_replies import json_reply
@@ -244,6 +245,15 @@ def test_recordings_are_paths_or_addresses(tmp_path: Path) -> None:
     ]
 
 
+def test_small_blocks_are_joined_to_whole_batches(tmp_path: Path) -> None:
+    rows = [{"prompt": row} for row in prompts(160)]
+    ds = ray.data.from_items(rows, override_num_blocks=32)
+    with RowServer() as server:
+        complete(ds, "prompt", output=str(tmp_path), base_url=server.url)
+    files = [pq.read_metadata(file).num_rows for file in tmp_path.iterdir()]
+    assert files == [ROWS_PER_BATCH] * 5
+
+
 def test_a_wrong_key_ends_the_job_after_the_answers_are_written(tmp_path: Path) -> None:
     refused = json_reply({"error": {"message": f"{KEY} is no key"}}, status=401)
     with RowServer({"row 5": [refused]}) as server, pytest.raises(VoxtralAuthenticationError) as e:
@@ -254,6 +264,18 @@ def test_a_wrong_key_ends_the_job_after_the_answers_are_written(tmp_path: Path) 
     written = pq.read_table(tmp_path)
     assert sorted(written["prompt"].to_pylist()) == sorted(set(prompts(32)) - {"row 5"})
     assert written["error"].null_count == 31
+
+
+def test_an_error_of_all_rows_ends_the_actors(tmp_path: Path) -> None:
+    refused = json_reply({"error": {"message": "no"}}, status=401)
+    held = PROMPTS[ROWS_PER_BATCH:]  # so that the job would not end by itself
+    with RowServer({PROMPTS[5]: [refused]}, held=held) as server:
+        with pytest.raises(VoxtralAuthenticationError) as e:
+            answer_prompts(server.url, str(tmp_path))
+        wait_until(
+            lambda: not any("MapWorker" in name for name in workers()), server.timeout_seconds
+        )
+        assert e.tb is not None  # the traceback, which has the frames of the job
 
 
 Call = Callable[..., ray.data.Dataset]

@@ -92,6 +92,15 @@ def actors_of(server: RowServer) -> dict[psutil.Process, set[int]]:
     return actors
 
 
+def workers() -> list[str]:
+    """Return the names of the processes of this one's cluster."""
+    names = []
+    for process in psutil.Process().children(recursive=True):
+        with suppress(psutil.Error):
+            names += process.cmdline()[:1]
+    return names
+
+
 def rows_of(server: RowServer, ports: set[int]) -> set[str]:
     """Return the rows that were requested from these ports."""
     return {server.row_of(one) for one in server.requests if one.connection.port in ports}
