@@ -105,9 +105,9 @@ class Worker:
         cell = row[self._job.column]
         try:
             if self._job.folder is not None:
-                columns[KEY] = await asyncio.to_thread(hash_values, self._settings, row)
-                content = await asyncio.to_thread(self._job.task.digest, cell)
-                columns[KEY] = join_key(columns[KEY], content)
+                row_hash = await asyncio.to_thread(hash_values, self._settings, row)
+                columns[KEY] = join_key(row_hash, "")  # if its file cannot be read
+                columns[KEY] = join_key(row_hash, await self._job.task.hash_file(cell))
                 if columns[KEY] in self._done:
                     return None
             async with self._slots:

@@ -19,7 +19,7 @@ from langchain_core.load import dumps
 from ray.data.extensions import ArrowPythonObjectType
 
 KEY = "key"
-"""The column of `join_key`; without the content if a row's file cannot be read."""
+"""The column of `join_key`."""
 
 _ROW_LENGTH = 32
 _SETTINGS_LENGTH = 8
@@ -43,14 +43,9 @@ def hash_values(*values: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def hash_file(file: Any) -> str:
-    """Return a hash of the bytes of a file."""
-    return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def join_key(row: str, content: str) -> str:
-    """Return a key: a hash of a row and the settings, and one of the file that it names."""
-    return f"{row[:_ROW_LENGTH]}-{content[:_ROW_LENGTH]}"
+def join_key(row: str, file: str) -> str:
+    """Return a key: a hash of a row and the settings, and one of the file that it names, if any."""
+    return row[:_ROW_LENGTH] + file[:_ROW_LENGTH]
 
 
 def _encode(value: Any) -> Any:

@@ -1,5 +1,7 @@
 """What becomes of a row: its prompt or recording is sent, and its answer is put into columns."""
 
+import asyncio
+import hashlib
 import json
 from collections.abc import Mapping
 from contextlib import nullcontext
@@ -16,7 +18,6 @@ from langchain_voxtral.connection import ConnectionSettings
 from langchain_voxtral.document_loaders import VoxtralTranscriptionParser
 from langchain_voxtral.errors import VoxtralInvalidRequestError
 from langchain_voxtral.providers import Timestamps
-from langchain_voxtral.ray.results import hash_file, hash_values
 
 Columns = dict[str, Any]
 
@@ -65,8 +66,8 @@ class Task(Protocol):
         """Return what answers depend on beside the row."""
         ...
 
-    def digest(self, cell: Any) -> str:
-        """Return a hash of what a cell names or contains."""
+    async def hash_file(self, cell: Any) -> str:
+        """Return a hash of the file that a cell names; empty if it names none."""
         ...
 
     async def answer(self, cell: Any) -> Columns:
@@ -88,9 +89,9 @@ class Completion:
         """The settings by which LangChain's caches tell models apart."""
         return dict(self.model._identifying_params)  # noqa: SLF001
 
-    def digest(self, cell: Any) -> str:
-        """Return a hash of the messages."""
-        return hash_values(cell)
+    async def hash_file(self, _: Any) -> str:
+        """Return nothing: a prompt is all in its row."""
+        return ""
 
     async def answer(self, cell: Any) -> Columns:
         """Send a prompt, or messages as LangChain takes them."""
@@ -140,12 +141,9 @@ class Transcription:
         names = (names - _HOW) | {"model", "server", "base_url"}
         return {name: getattr(self.model, name) for name in sorted(names)}
 
-    def digest(self, cell: Any) -> str:
-        """Return a hash of the recording's bytes."""
-        if not isinstance(cell, str):
-            return hash_values(cell)
-        with self._open(cell) as file:
-            return hash_file(file)
+    async def hash_file(self, cell: Any) -> str:
+        """Return a hash of the recording's file; bytes are in the row."""
+        return await asyncio.to_thread(self._hash_file, cell) if isinstance(cell, str) else ""
 
     async def answer(self, cell: Any) -> Columns:
         """Transcribe a recording."""
@@ -157,6 +155,10 @@ class Transcription:
         with nullcontext(cell) if isinstance(cell, bytes) else self._open(cell) as recording:
             [document] = await self.model.aparse(recording)
         return _columns(document)
+
+    def _hash_file(self, address: str) -> str:
+        with self._open(address) as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
 
     def _open(self, address: str) -> Any:
         """Open a file of this machine, or of the file system that an address names."""
